@@ -1,0 +1,412 @@
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::mem;
+use core::str;
+use core::time::Duration;
+
+use crate::block::{Block, Step, millis};
+use crate::scan;
+use crate::{Field, FieldError};
+
+/// The largest event that a [`Decoder`] takes unless told otherwise: 16 MiB.
+pub const DEFAULT_MAX_EVENT_BYTES: usize = 16 << 20;
+
+/// Reads an event stream in pieces of any size: the events are the same wherever the pieces were cut.
+///
+/// One pass, linear time. An event that lies in one piece is borrowed from it; one that was cut, or that has several
+/// `data` lines, is put together in buffers that are used again, so that a decoder at work allocates nothing.
+///
+/// ```
+/// use ssekit_wire::{Decoder, Item};
+///
+/// let mut decoder = Decoder::new();
+/// let mut seen = Vec::new();
+/// for piece in ["event: greeting\nda", "ta: hel", "lo\nid: 1\n\n"] {
+///     let mut items = decoder.feed(piece.as_bytes());
+///     while let Some(item) = items.next() {
+///         if let Item::Message(message) = item? {
+///             seen.push((message.event.to_owned(), message.data.to_owned(), message.last_event_id.to_owned()));
+///         }
+///     }
+/// }
+/// assert_eq!(seen, [("greeting".to_owned(), "hello".to_owned(), "1".to_owned())]);
+/// # Ok::<(), ssekit_wire::DecodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    comments: bool,
+    /// How much of a byte order mark the stream has begun with; `None` once that is settled.
+    mark: Option<usize>,
+    /// The last piece ended in CR: an LF that comes next belongs to it.
+    after_cr: bool,
+    block: Block,
+    last_event_id: String,
+    reconnection_time: Option<Duration>,
+}
+
+/// What a stream holds, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A dispatched event.
+    Message(Message<'a>),
+    /// A comment without its colon and one leading space, as soon as its line ends; only [when asked](Decoder::with_comments).
+    Comment(&'a str),
+}
+
+/// An event as the standard dispatches it (9.2.6, "dispatch the event").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// The event's name, `message` when it had none.
+    pub event: &'a str,
+    /// The data, with LF between its lines.
+    pub data: &'a str,
+    /// The last event ID after this event: its own, or the latest before it, or empty.
+    pub last_event_id: &'a str,
+}
+
+/// Why something was left out. The decoder goes on behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The values of an event's lines add up to more than the limit. Its id, if it has one, still counts.
+    #[error(
+        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such events"
+    )]
+    EventTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A comment that was asked for is longer than the limit of one event.
+    #[error("a comment is longer than {limit} bytes and was skipped")]
+    CommentTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream, without a last event ID.
+    pub fn new() -> Self {
+        Self {
+            comments: false,
+            mark: Some(0),
+            after_cr: false,
+            block: Block::new(DEFAULT_MAX_EVENT_BYTES),
+            last_event_id: String::new(),
+            reconnection_time: None,
+        }
+    }
+
+    /// Limits what one event may hold, in bytes of its data, names and ids. The default is
+    /// [16 MiB](DEFAULT_MAX_EVENT_BYTES).
+    #[must_use]
+    pub fn with_max_event_bytes(mut self, limit: usize) -> Self {
+        self.block.limit = limit;
+        self
+    }
+
+    /// Reports comments too. By default they are skipped without being kept.
+    #[must_use]
+    pub fn with_comments(mut self) -> Self {
+        self.comments = true;
+        self
+    }
+
+    /// Starts from a last event ID that was kept from an earlier stream.
+    ///
+    /// # Errors
+    /// When the id holds CR, LF or NUL.
+    pub fn with_last_event_id(mut self, id: &str) -> Result<Self, FieldError> {
+        match scan::line_end_or_nul(id.as_bytes()) {
+            None => id.clone_into(&mut self.last_event_id),
+            Some(at) => return Err(FieldError::new(Field::Id, id, at)),
+        }
+        Ok(self)
+    }
+
+    /// Takes the next piece of the stream. What of it is not read when the result is dropped is skipped.
+    pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> Items<'a> {
+        Items { decoder: self, piece, at: 0, text: "", text_start: 0 }
+    }
+
+    /// The last event ID, to be sent when the stream is opened again; empty for none.
+    pub fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    /// The reconnection time that the stream last set, in whole milliseconds.
+    pub fn reconnection_time(&self) -> Option<Duration> {
+        self.reconnection_time
+    }
+
+    /// The connection ended and another one begins: what was cut off is dropped, as the standard says (9.2.6, "once the
+    /// end of the file is reached"); the last event ID and the reconnection time stay.
+    pub fn reconnect(&mut self) {
+        self.mark = Some(0);
+        self.after_cr = false;
+        self.block.reset();
+    }
+
+    /// Whether the next byte begins a block.
+    #[inline]
+    fn is_between_blocks(&self) -> bool {
+        self.block.is_at_start() && !self.after_cr && self.mark.is_none()
+    }
+
+    /// Settles whether the stream begins with a byte order mark; gives how much of `piece` that took.
+    fn skip_mark(&mut self, piece: &[u8]) -> usize {
+        const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+        let Some(seen) = self.mark else { return 0 };
+        let wanted = &MARK[seen..];
+        let same = wanted.iter().zip(piece).take_while(|(mark, byte)| mark == byte).count();
+        if same == wanted.len() {
+            self.mark = None;
+        } else if same < piece.len() {
+            self.mark = None;
+            if seen + same > 0 {
+                self.block.begin_unknown_line();
+            }
+        } else {
+            self.mark = Some(seen + same);
+        }
+        same
+    }
+}
+
+/// The items of one piece; made by [`Decoder::feed`].
+///
+/// Not an `Iterator`, because each item borrows from the decoder until the next one is asked for.
+#[derive(Debug)]
+pub struct Items<'a> {
+    decoder: &'a mut Decoder,
+    piece: &'a [u8],
+    /// How far the piece has been read.
+    at: usize,
+    /// The part of the piece from `text_start` that is known to be UTF-8.
+    text: &'a str,
+    text_start: usize,
+}
+
+impl<'a> Items<'a> {
+    /// The next item of the piece, `None` when the rest of it holds no whole one.
+    ///
+    /// # Errors
+    /// When an event or a comment is too large; the next call goes on behind it.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an item borrows from the decoder; an iterator's must not"
+    )]
+    #[inline]
+    pub fn next(&mut self) -> Option<Result<Item<'_>, DecodeError>> {
+        let found = self.find()?;
+        let Decoder { block, last_event_id, .. } = &mut *self.decoder;
+        let limit = block.limit;
+        Some(match found {
+            Found::Whole { event, data } => Ok(Item::Message(Message { event, data, last_event_id })),
+            Found::Joined { event } => {
+                Ok(Item::Message(Message { event, data: block.joined_text(), last_event_id }))
+            }
+            Found::Step(Step::Message) => Ok(Item::Message(block.message(last_event_id))),
+            Found::Step(Step::Comment) => Ok(Item::Comment(block.comment())),
+            Found::Step(Step::EventTooLarge) => Err(DecodeError::EventTooLarge { limit }),
+            Found::Step(Step::CommentTooLarge) => Err(DecodeError::CommentTooLarge { limit }),
+        })
+    }
+
+    fn find(&mut self) -> Option<Found<'a>> {
+        while self.at < self.piece.len() {
+            if self.decoder.is_between_blocks() {
+                let found = self.whole_block();
+                if found.is_some() {
+                    return found;
+                }
+            }
+            if let Some(step) = self.lines() {
+                return Some(Found::Step(step));
+            }
+        }
+        None
+    }
+
+    /// Reads on to the next event if it lies whole in the piece, and borrows it. Blocks without data are read on the way.
+    ///
+    /// `None` leaves the reading position before a block that is in some way special, for [`lines`](Self::lines): it is
+    /// cut, too large, not UTF-8, or holds a comment that was asked for.
+    fn whole_block(&mut self) -> Option<Found<'a>> {
+        let text = self.text();
+        let bytes = text.as_bytes();
+        let decoder = &mut *self.decoder;
+        let mut at = 0;
+        loop {
+            let start = at;
+            let mut event = "";
+            let mut id = None;
+            let mut retry = None;
+            let mut data = None;
+            let mut joined = false;
+            let whole = loop {
+                let rest = &bytes[at..];
+                let (name, value_at) = match rest {
+                    [b'\n' | b'\r', ..] => break true,
+                    [b'd', b'a', b't', b'a', b':', b' ', ..] => (Name::Data, 6),
+                    [b':', ..] if decoder.comments => break false,
+                    [b':', b'\n', ..] => {
+                        at += 2;
+                        continue;
+                    }
+                    [b'i', b'd', b':', b' ', ..] => (Name::Id, 4),
+                    [b'e', b'v', b'e', b'n', b't', b':', b' ', ..] => (Name::Event, 7),
+                    _ => Name::of(rest),
+                };
+                let value_at = at + value_at;
+                let Some(length) = bytes.get(value_at..).and_then(scan::line_end) else { break false };
+                let value_end = value_at + length;
+                at = value_end + scan::line_break(&bytes[value_end..]);
+                let value = text.get(value_at..value_end).unwrap_or_default();
+                match name {
+                    Name::Data => match data {
+                        None => data = Some(value),
+                        Some(first) => {
+                            let buffer = decoder.block.joined();
+                            if !mem::replace(&mut joined, true) {
+                                buffer.clear();
+                                buffer.extend_from_slice(str::as_bytes(first));
+                            }
+                            buffer.push(b'\n');
+                            buffer.extend_from_slice(value.as_bytes());
+                        }
+                    },
+                    Name::Event => event = value,
+                    Name::Id if memchr::memchr(0, value.as_bytes()).is_none() => id = Some(value),
+                    Name::Retry => retry = millis(value.as_bytes()).or(retry),
+                    Name::Id | Name::Other => {}
+                }
+            };
+            if !whole || at - start > decoder.block.limit {
+                self.at += start;
+                return None;
+            }
+            at += scan::line_break(&bytes[at..]);
+            if let Some(id) = id {
+                id.clone_into(&mut decoder.last_event_id);
+            }
+            if let Some(millis) = retry {
+                decoder.reconnection_time = Some(Duration::from_millis(millis));
+            }
+            if let Some(data) = data {
+                self.at += at;
+                decoder.after_cr = at == bytes.len() && bytes.ends_with(b"\r");
+                let event = if event.is_empty() { "message" } else { event };
+                return Some(if joined { Found::Joined { event } } else { Found::Whole { event, data } });
+            }
+        }
+    }
+
+    /// The text from the reading position to the end of the piece, or to where it stops being UTF-8.
+    #[inline]
+    fn text(&mut self) -> &'a str {
+        if self.at >= self.text_start + self.text.len() {
+            let rest = &self.piece[self.at..];
+            self.text = match simdutf8::compat::from_utf8(rest) {
+                Ok(text) => text,
+                Err(error) => str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(),
+            };
+            self.text_start = self.at;
+        }
+        self.text.get(self.at - self.text_start..).unwrap_or_default()
+    }
+
+    /// Reads line by line to the end of a block or of the piece, or until there is something to say.
+    fn lines(&mut self) -> Option<Step> {
+        while self.at < self.piece.len() {
+            let step = self.line();
+            if step.is_some() {
+                return step;
+            }
+            if self.decoder.is_between_blocks() {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Reads to the end of a line or of the piece.
+    fn line(&mut self) -> Option<Step> {
+        let decoder = &mut *self.decoder;
+        self.at += decoder.skip_mark(&self.piece[self.at..]);
+        if mem::take(&mut decoder.after_cr) && self.piece.get(self.at) == Some(&b'\n') {
+            self.at += 1;
+        }
+        let rest = &self.piece[self.at..];
+        let Some(end) = scan::line_end(rest) else {
+            self.at = self.piece.len();
+            return decoder.block.push(rest, decoder.comments);
+        };
+        self.at += end;
+        let step = decoder.block.push(&rest[..end], decoder.comments);
+        if step.is_some() {
+            // The line's end is still to be read.
+            return step;
+        }
+        let length = scan::line_break(&rest[end..]);
+        self.at += length;
+        let ends_in_cr = length == 1 && rest[end] == b'\r' && self.at == self.piece.len();
+        let step = decoder.block.end_line(&mut decoder.last_event_id, &mut decoder.reconnection_time);
+        match step {
+            Some(Step::EventTooLarge) => self.at -= length,
+            _ => decoder.after_cr = ends_in_cr,
+        }
+        step
+    }
+}
+
+impl Drop for Items<'_> {
+    fn drop(&mut self) {
+        while self.find().is_some() {}
+    }
+}
+
+/// What [`Items::find`] has come to.
+enum Found<'a> {
+    /// An event that lies in one piece and has one line of data.
+    Whole { event: &'a str, data: &'a str },
+    /// An event that lies in one piece; its lines of data were put together in the block's buffer.
+    Joined { event: &'a str },
+    /// What reading line by line has brought.
+    Step(Step),
+}
+
+/// The field that a line is about.
+#[derive(Clone, Copy)]
+enum Name {
+    Data,
+    Event,
+    Id,
+    Retry,
+    Other,
+}
+
+impl Name {
+    /// The field that the line at the start of `text` is about, and where its value begins.
+    fn of(text: &[u8]) -> (Self, usize) {
+        const NAMES: [(&[u8], Name); 4] =
+            [(b"data", Name::Data), (b"event", Name::Event), (b"id", Name::Id), (b"retry", Name::Retry)];
+        for (name, field) in NAMES {
+            if let Some(rest) = text.strip_prefix(name) {
+                return match rest {
+                    [b':', b' ', ..] => (field, name.len() + 2),
+                    [b':', ..] => (field, name.len() + 1),
+                    [b'\n' | b'\r', ..] => (field, name.len()),
+                    _ => (Self::Other, 0),
+                };
+            }
+        }
+        (Self::Other, 0)
+    }
+}
