@@ -1,0 +1,211 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http_body::{Body, Frame};
+use sync_wrapper::SyncWrapper;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::emitter::{EmitError, Emitter};
+use crate::error::Error;
+use crate::outbox::{Next, Outbox};
+use crate::pace::Pace;
+use crate::queue::Ping;
+use crate::start::{Rest, Running, Start, StartFuture};
+use crate::stop::{CleanUp, Stop, StopReason, catch_panic, log_panic};
+
+/// The body of the response: the stream itself, driven by the connection that reads it.
+///
+/// It is an [`http_body::Body`] and a [`Stream`] of the same bytes, for frameworks that take the one or the other.
+/// `start` runs when it is polled first; it must be polled inside a tokio runtime with time enabled. Dropping it is
+/// how a connection says that the client is gone: that drops `start`'s future, closes the emitters and runs what is to
+/// run at the end.
+///
+/// It learns that the client reads from the transport dropping the bytes it was handed. Who collects a body instead of
+/// sending it, as a test does, turns that off by [`no_stall_timeout`](crate::Produce::no_stall_timeout).
+pub struct SseBody {
+    outbox: Arc<Outbox>,
+    work: Work,
+    stop: Stop,
+    pace: Pace,
+    ping: Ping,
+    timer: Option<Pin<Box<Sleep>>>,
+    ended: bool,
+}
+
+/// How far `start` is.
+enum Work {
+    Waiting(SyncWrapper<Start>, Emitter),
+    Running(SyncWrapper<StartFuture>),
+    Done,
+}
+
+/// The client has not read for the stall time: the connection is to be closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the client has read nothing for {after:?}: its connection is closed (a body that is collected instead of sent \
+     needs `no_stall_timeout`)"
+)]
+pub struct Stalled {
+    after: Duration,
+}
+
+impl Stalled {
+    /// For how long the client had not read.
+    #[must_use]
+    pub fn after(&self) -> Duration {
+        self.after
+    }
+}
+
+impl From<Stalled> for std::io::Error {
+    fn from(stalled: Stalled) -> Self {
+        Self::new(std::io::ErrorKind::TimedOut, stalled)
+    }
+}
+
+impl SseBody {
+    pub(crate) fn new(start: Start, outbox: Outbox, stop: Stop, pace: Pace, ping: Ping) -> Self {
+        let outbox = Arc::new(outbox);
+        let emitter = Emitter::new(outbox.clone());
+        let work = Work::Waiting(SyncWrapper::new(start), emitter);
+        Self { outbox, work, stop, pace, ping, timer: None, ended: false }
+    }
+
+    /// A body without a byte.
+    pub(crate) fn ended(outbox: Outbox, pace: Pace) -> Self {
+        let outbox = Arc::new(outbox);
+        Self {
+            outbox,
+            work: Work::Done,
+            stop: Stop::default(),
+            pace,
+            ping: Ping::Event,
+            timer: None,
+            ended: true,
+        }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Stalled>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if matches!(self.work, Work::Waiting(..)) {
+            self.pace.begin(Instant::now());
+            self.start();
+        }
+        self.go_on(cx);
+        loop {
+            let running = matches!(self.work, Work::Running(_));
+            match self.outbox.next(&mut self.pace, self.ping, running, cx.waker(), Instant::now()) {
+                Next::Hand(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                Next::End(reason) => {
+                    self.end(reason);
+                    return Poll::Ready(None);
+                }
+                Next::Stalled(after) => {
+                    self.end(StopReason::Stalled { after });
+                    return Poll::Ready(Some(Err(Stalled { after })));
+                }
+                Next::Wait(None) => return Poll::Pending,
+                Next::Wait(Some(at)) => ready!(self.poll_until(at, cx)),
+            }
+        }
+    }
+
+    /// Runs `start` up to where it returns or first waits.
+    fn start(&mut self) {
+        let Work::Waiting(start, emitter) = std::mem::replace(&mut self.work, Work::Done) else { return };
+        match catch_panic(|| start.into_inner()(emitter)) {
+            Ok(Running(Rest::Future(future))) => self.work = Work::Running(SyncWrapper::new(future)),
+            Ok(Running(Rest::Nothing(result))) => self.started(result),
+            Err(panic) => self.started(Err(panic)),
+        }
+    }
+
+    /// Lets `start` go on.
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        let Work::Running(future) = &mut self.work else { return };
+        let result = match catch_panic(|| future.get_mut().as_mut().poll(cx)) {
+            Ok(Poll::Pending) => return,
+            Ok(Poll::Ready(result)) => result,
+            Err(panic) => Err(panic),
+        };
+        self.drop_work();
+        self.started(result);
+    }
+
+    fn started(&mut self, result: Result<CleanUp, Error>) {
+        match result {
+            Ok(clean_up) => self.stop.clean_up(clean_up),
+            Err(error) if !self.outbox.is_closed() => self.outbox.end(StopReason::Failed(error)),
+            // The stream was unlocked while `start` ran, and `start` has noticed.
+            Err(error) if matches!(error.downcast_ref(), Some(EmitError::Closed)) => {}
+            Err(error) => tracing::error!(%error, "start failed after its stream was told to end"),
+        }
+    }
+
+    /// Waits for the time to come, by one timer that is moved only when it would be late.
+    fn poll_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() > at || timer.is_elapsed() {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    fn end(&mut self, reason: StopReason) {
+        self.ended = true;
+        let given = self.outbox.close();
+        self.drop_work();
+        self.timer = None;
+        self.stop.run(given.unwrap_or(reason));
+    }
+
+    fn drop_work(&mut self) {
+        let work = std::mem::replace(&mut self.work, Work::Done);
+        log_panic("dropping start", || drop(work));
+    }
+}
+
+impl Drop for SseBody {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(StopReason::Disconnected);
+        }
+    }
+}
+
+impl Body for SseBody {
+    type Data = Bytes;
+    type Error = Stalled;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Stalled>>> {
+        self.poll_bytes(cx).map_ok(Frame::data)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
+
+impl Stream for SseBody {
+    type Item = Result<Bytes, Stalled>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_bytes(cx)
+    }
+}
+
+impl fmt::Debug for SseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseBody").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}

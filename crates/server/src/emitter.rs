@@ -1,0 +1,196 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssekit_wire::{Event, FieldError};
+
+use crate::error::Error;
+use crate::outbox::Outbox;
+use crate::stop::StopReason;
+
+/// Sends events into one stream, from any thread or task: cheap to clone, and kept wherever events come from.
+///
+/// Nothing blocks: an event that finds no room in the stream's [buffer](crate::Produce::buffer) is refused, or waited
+/// for by [`send`](Self::send). That an event was taken means that it waits in that buffer, not that the client has it.
+#[derive(Clone)]
+pub struct Emitter {
+    hold: Arc<Hold>,
+}
+
+impl Emitter {
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self { hold: Arc::new(Hold(outbox)) }
+    }
+
+    /// Sends an event of this name. The data may hold anything; an empty name is read as `message`.
+    ///
+    /// # Errors
+    /// [`Closed`](EmitError::Closed) when the stream has ended, [`Full`](EmitError::Full) when its buffer has no room,
+    /// [`Field`](EmitError::Field) when the name holds CR or LF, [`TooLarge`](EmitError::TooLarge) above 16 MiB.
+    pub fn emit(&self, name: &str, data: impl AsRef<str>) -> Result<(), EmitError> {
+        self.try_send(Event::new(data.as_ref()).with_event(name)?)
+    }
+
+    /// Sends an event whose data is this value as JSON, on one line.
+    ///
+    /// ```
+    /// # use ssekit_server::{Emitter, EmitError};
+    /// #[derive(serde::Serialize)]
+    /// struct Quote { symbol: &'static str, price: f64 }
+    ///
+    /// fn publish(stream: &Emitter) -> Result<(), EmitError> {
+    ///     stream.emit_json("quote", &Quote { symbol: "RST", price: 28.3 })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Json`](EmitError::Json) when the value has no JSON form, and those of [`emit`](Self::emit).
+    #[cfg(feature = "json")]
+    pub fn emit_json(&self, name: &str, data: &(impl serde::Serialize + ?Sized)) -> Result<(), EmitError> {
+        self.emit(name, serde_json::to_string(data).map_err(EmitError::Json)?)
+    }
+
+    /// Sends an event that was built elsewhere, with an id or a reconnection time of its own.
+    ///
+    /// Data without a name gets the name `message`. An event without data, as for an id alone, is sent as it is.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an event is given away, as to a channel and to `send`"
+    )]
+    pub fn try_send(&self, event: Event<'_>) -> Result<(), EmitError> {
+        self.hold.0.push(|queue| queue.event(&event))
+    }
+
+    /// Sends an event as soon as the buffer has room for it: a producer that is faster than its client waits here.
+    ///
+    /// Those who wait get their turn in order. Cancel-safe: dropped before it is ready, it has sent nothing.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit), but never [`Full`](EmitError::Full).
+    pub async fn send(&self, event: Event<'_>) -> Result<(), EmitError> {
+        self.hold.0.send(event).await
+    }
+
+    /// Sends a comment, which receivers ignore.
+    ///
+    /// # Errors
+    /// [`Closed`](EmitError::Closed) and [`Full`](EmitError::Full), as [`emit`](Self::emit).
+    pub fn comment(&self, text: &str) -> Result<(), EmitError> {
+        self.hold.0.push(|queue| queue.comment(text))
+    }
+
+    /// Sets the client's reconnection time, in whole milliseconds, at once and without an event.
+    ///
+    /// # Errors
+    /// [`Closed`](EmitError::Closed) and [`Full`](EmitError::Full), as [`emit`](Self::emit).
+    pub fn retry(&self, time: Duration) -> Result<(), EmitError> {
+        self.hold.0.push(|queue| queue.retry(time))
+    }
+
+    /// The lock that keeps this stream open.
+    #[must_use]
+    pub fn lock(&self) -> Lock {
+        Lock { hold: self.hold.clone() }
+    }
+
+    /// Ends the stream as failed, after what is queued was sent. Nothing happens when it is ending already.
+    pub fn fail(&self, error: impl Into<Error>) {
+        self.hold.0.end(StopReason::Failed(error.into()));
+    }
+
+    /// Whether the stream takes no more events: it was unlocked, or its client is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.hold.0.is_closed()
+    }
+
+    /// Waits until the stream takes no more events. Cancel-safe.
+    ///
+    /// A task that makes events for a stream can race its work against this, to end with it.
+    pub async fn closed(&self) {
+        self.hold.0.closed().await;
+    }
+}
+
+impl fmt::Debug for Emitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emitter").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps a stream open after `start` has returned. Any number of handles, all of the same lock.
+///
+/// A stream starts locked. Unlocking it ends it after what is queued was sent, and it cannot be locked again. When
+/// `start` has returned and the last [`Emitter`] and `Lock` of a stream are dropped, nobody can emit or unlock any more:
+/// then it ends as if it had been unlocked.
+#[derive(Clone)]
+pub struct Lock {
+    hold: Arc<Hold>,
+}
+
+impl Lock {
+    /// `false` ends the stream after what is queued was sent; `true` changes nothing.
+    pub fn set(&self, locked: bool) {
+        if !locked {
+            self.hold.0.end(StopReason::Unlocked);
+        }
+    }
+
+    /// Whether the stream is still open.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        !self.hold.0.is_closed()
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("locked", &self.is_locked()).finish()
+    }
+}
+
+/// What every emitter and lock of a stream share; when it goes, the stream is abandoned.
+struct Hold(Arc<Outbox>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// Why an event was not taken. The stream itself goes on, unless it is `Closed`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The stream was unlocked or has ended, or its client is gone.
+    #[error("the event stream has ended: stop emitting to it")]
+    Closed,
+    /// The client reads more slowly than events come.
+    #[error(
+        "the event does not fit: {waiting} of {limit} bytes wait for the client; drop it, or wait with `send`"
+    )]
+    Full {
+        /// Bytes in the stream's buffer.
+        waiting: usize,
+        /// Bytes that the buffer takes.
+        limit: usize,
+    },
+    /// The encoded event is larger than any stream takes.
+    #[error("the event of up to {size} bytes is above the limit of {limit}: send it in parts")]
+    TooLarge {
+        /// Bytes of the encoded event, at most.
+        size: usize,
+        /// Bytes that one event may have.
+        limit: usize,
+    },
+    /// The name or the id holds a character that would end its line.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The value has no JSON form.
+    #[cfg(feature = "json")]
+    #[error("the event's data cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+}

@@ -1,0 +1,71 @@
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::ops::Deref;
+
+/// Any error: what [`start`](crate::produce) returns, and what [`StopReason::Failed`](crate::StopReason) carries.
+///
+/// `?` turns every error type into it, and [`Error::new`] what is none: text, a boxed error, an `anyhow::Error`. Since
+/// it takes every error it is none itself, but dereferences to one: `error.to_string()`, `error.source()`,
+/// `error.downcast_ref::<io::Error>()`.
+///
+/// ```
+/// use ssekit_server::Error;
+///
+/// fn read_port(text: &str) -> Result<u16, Error> {
+///     match text.parse()? {
+///         0 => Err(Error::new("port 0 is none")),
+///         port => Ok(port),
+///     }
+/// }
+/// assert!(read_port("x").unwrap_err().downcast_ref::<std::num::ParseIntError>().is_some());
+/// assert_eq!(read_port("0").unwrap_err().to_string(), "port 0 is none");
+/// ```
+pub struct Error(Box<dyn StdError + Send + Sync>);
+
+impl Error {
+    /// An error from text, a boxed error, or anything else that turns into one.
+    pub fn new(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+
+    pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = match panic.downcast_ref::<&str>() {
+            Some(text) => text,
+            None => panic.downcast_ref::<String>().map_or("no message", String::as_str),
+        };
+        Self::new(format!("panicked: {text}"))
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl From<Error> for Box<dyn StdError + Send + Sync> {
+    fn from(error: Error) -> Self {
+        error.0
+    }
+}
+
+impl Deref for Error {
+    type Target = dyn StdError + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

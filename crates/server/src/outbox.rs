@@ -1,0 +1,286 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ssekit_wire::Event;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::emitter::EmitError;
+use crate::pace::{Flight, Pace};
+use crate::queue::{Ping, Queue};
+use crate::stop::StopReason;
+
+/// What lies between the emitters of a stream, on any thread, and the connection that reads it.
+///
+/// One lock guards it. No foreign code runs and nobody is woken while it is held.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    /// Who waits for room waits for this first, in order.
+    turn: tokio::sync::Mutex<()>,
+    room: Notify,
+    closed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    /// Taken from the queue and not handed out: the rest of what is too long for one piece.
+    rest: Bytes,
+    phase: Phase,
+    /// No emitter and no lock is left.
+    abandoned: bool,
+    pieces: usize,
+    bytes: usize,
+    /// The transport has let go of a piece since the body last looked.
+    moved: bool,
+    body: Option<Waker>,
+    /// The body waits for the transport to let go of a piece, not for events.
+    body_is_blocked: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Open,
+    /// Takes no more events; ends when what waits was handed out.
+    Ending(StopReason),
+    Ended,
+}
+
+/// What the body does next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Hand(Bytes),
+    End(StopReason),
+    Stalled(Duration),
+    /// Nothing, until it is woken or this time has come.
+    Wait(Option<Instant>),
+}
+
+/// What the transport may hold. hyper stops polling a body at 16 buffers or about 400 KiB, and a body that is not
+/// polled cannot see that its peer has stalled; so a stream stays below both.
+const MAX_PIECES: usize = 12;
+const MAX_FLIGHT_BYTES: usize = 256 << 10;
+const MAX_PIECE_BYTES: usize = 64 << 10;
+
+impl Outbox {
+    pub(crate) fn new(queue: Queue) -> Self {
+        Self {
+            state: Mutex::new(State {
+                queue,
+                rest: Bytes::new(),
+                phase: Phase::Open,
+                abandoned: false,
+                pieces: 0,
+                bytes: 0,
+                moved: false,
+                body: None,
+                body_is_blocked: false,
+            }),
+            turn: tokio::sync::Mutex::default(),
+            room: Notify::new(),
+            closed: Notify::new(),
+        }
+    }
+
+    /// Writes to the queue and wakes the body.
+    pub(crate) fn push(
+        &self,
+        write: impl FnOnce(&mut Queue) -> Result<(), EmitError>,
+    ) -> Result<(), EmitError> {
+        let mut state = self.state();
+        if !matches!(state.phase, Phase::Open) {
+            return Err(EmitError::Closed);
+        }
+        write(&mut state.queue)?;
+        if !state.body_is_blocked {
+            wake(state);
+        }
+        Ok(())
+    }
+
+    /// Waits for room, first come first served.
+    pub(crate) async fn send(&self, event: Event<'_>) -> Result<(), EmitError> {
+        match self.push(|queue| queue.event(&event)) {
+            Err(EmitError::Full { .. }) => {}
+            answer => return answer,
+        }
+        let _turn = self.turn.lock().await;
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            match self.push(|queue| queue.event(&event)) {
+                Err(EmitError::Full { .. }) => room.await,
+                answer => return answer,
+            }
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        !matches!(self.state().phase, Phase::Open)
+    }
+
+    pub(crate) async fn closed(&self) {
+        let closed = self.closed.notified();
+        tokio::pin!(closed);
+        closed.as_mut().enable();
+        if !self.is_closed() {
+            closed.await;
+        }
+    }
+
+    /// Takes no more events; the stream ends when what waits was handed out. The first reason stands.
+    pub(crate) fn end(&self, reason: StopReason) {
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Open) {
+            state.phase = Phase::Ending(reason);
+            wake(state);
+            self.closed.notify_waiters();
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Nobody is left who could emit.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        state.abandoned = true;
+        wake(state);
+    }
+
+    /// Ends at once, with what waits lost; gives the reason if one was given before.
+    pub(crate) fn close(&self) -> Option<StopReason> {
+        let mut state = self.state();
+        let phase = std::mem::replace(&mut state.phase, Phase::Ended);
+        state.queue.clear();
+        state.rest = Bytes::new();
+        state.body = None;
+        drop(state);
+        self.closed.notify_waiters();
+        self.room.notify_waiters();
+        match phase {
+            Phase::Ending(reason) => Some(reason),
+            Phase::Open | Phase::Ended => None,
+        }
+    }
+
+    /// What the body does next. When it is to wait, `body` will be woken.
+    pub(crate) fn next(
+        self: &Arc<Self>,
+        pace: &mut Pace,
+        ping: Ping,
+        start_is_running: bool,
+        body: &Waker,
+        now: Instant,
+    ) -> Next {
+        let mut state = self.state();
+        if std::mem::take(&mut state.moved) {
+            pace.moved(now);
+        }
+        let flight = state.flight();
+        if flight != Flight::Full {
+            let mut taken = false;
+            if state.rest.is_empty() {
+                if !state.queue.is_empty() {
+                    state.rest = state.queue.take();
+                    taken = true;
+                } else if matches!(state.phase, Phase::Open) && pace.ping_is_due(now) {
+                    state.queue.ping(ping);
+                    state.rest = state.queue.take();
+                }
+            }
+            if !state.rest.is_empty() {
+                let len = state.rest.len().min(MAX_PIECE_BYTES);
+                let bytes = state.rest.split_to(len);
+                pace.sent(flight == Flight::Empty, now);
+                let watched = pace.watches_the_transport();
+                if watched {
+                    state.pieces += 1;
+                    state.bytes += len;
+                }
+                drop(state);
+                if taken {
+                    self.room.notify_waiters();
+                }
+                return Next::Hand(match watched {
+                    true => Bytes::from_owner(Piece { bytes, outbox: self.clone() }),
+                    false => bytes,
+                });
+            }
+        }
+        if state.rest.is_empty() && state.queue.is_empty() {
+            let nobody_can_emit = state.abandoned && !start_is_running;
+            if nobody_can_emit || !matches!(state.phase, Phase::Open) {
+                drop(state);
+                return Next::End(self.close().unwrap_or(StopReason::Unlocked));
+            }
+        }
+        if flight != Flight::Empty
+            && let Some(held) = pace.stalled_for(now)
+        {
+            return Next::Stalled(held);
+        }
+        state.body_is_blocked = flight == Flight::Full;
+        match &mut state.body {
+            Some(waker) => waker.clone_from(body),
+            none => *none = Some(body.clone()),
+        }
+        Next::Wait(pace.next(flight))
+    }
+
+    /// The transport has written a piece, or has thrown it away.
+    fn release(&self, len: usize) {
+        let mut state = self.state();
+        state.pieces -= 1;
+        state.bytes -= len;
+        state.moved = true;
+        if state.body_is_blocked {
+            state.body_is_blocked = false;
+            wake(state);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn flight(&self) -> Flight {
+        match self.pieces {
+            0 => Flight::Empty,
+            MAX_PIECES.. => Flight::Full,
+            _ if self.bytes + MAX_PIECE_BYTES > MAX_FLIGHT_BYTES => Flight::Full,
+            _ => Flight::Some,
+        }
+    }
+}
+
+/// Wakes the body, after the lock was let go.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let body = state.body.take();
+    drop(state);
+    if let Some(body) = body {
+        body.wake();
+    }
+}
+
+/// Bytes in the hands of the transport, which drops them when it has written them.
+struct Piece {
+    bytes: Bytes,
+    outbox: Arc<Outbox>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.outbox.release(self.bytes.len());
+    }
+}

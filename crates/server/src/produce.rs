@@ -1,0 +1,353 @@
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Response, StatusCode};
+use sync_wrapper::SyncWrapper;
+use tokio::time::Instant;
+
+use crate::body::SseBody;
+use crate::emitter::Emitter;
+use crate::error::Error;
+use crate::outbox::Outbox;
+use crate::pace::Pace;
+use crate::queue::{Ping, Queue};
+use crate::start::{Running, Start, Started};
+use crate::stop::{CleanUp, OnStop, Stop, StopReason};
+
+/// Produces an event stream: a response whose events `start` emits, or whoever `start` gives its [`Emitter`] to.
+///
+/// `start` runs when the connection first asks for bytes, not before, and never for a response that nobody reads. What
+/// it may return: see [`Started`]. An `async` block runs as a part of the connection's own task; nothing is spawned.
+/// It is dropped where it waits when the client goes or the stream ends.
+///
+/// The stream stays open after `start` has returned, until it is unlocked, or nobody is left who could emit
+/// ([`Lock`](crate::Lock)), or the client goes.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use ssekit_server::{Produce, produce};
+/// use tokio::time::sleep;
+///
+/// fn clock() -> Produce {
+///     produce(|stream| async move {
+///         loop {
+///             stream.emit("message", format!("the time is {:?}", SystemTime::now()))?;
+///             sleep(Duration::from_secs(1)).await;
+///         }
+///     })
+///     .ping(Duration::from_secs(4))
+/// }
+/// # let _ = clock;
+/// ```
+///
+/// # Errors of `start`
+/// An error that `start` returns and a panic in it end this stream alone, after what is queued was sent: both are
+/// logged and given to [`on_stop`](Produce::on_stop).
+pub fn produce<F, R, Kind>(start: F) -> Produce
+where
+    F: FnOnce(Emitter) -> R + Send + 'static,
+    R: Started<Kind>,
+{
+    Produce::new(Box::new(move |emitter| start(emitter).running()))
+}
+
+/// [`produce`] for an `async` start that returns the clean-up, which runs once, when the stream has ended.
+///
+/// Were it the same function, the compiler could not tell what the `async` block of the usual program returns. If the
+/// stream ends before `start` has returned, there is no clean-up yet: what must not be missed belongs into a value that
+/// `start` holds, which is dropped with it, or into [`on_stop`](Produce::on_stop).
+///
+/// ```
+/// use ssekit_server::{Error, Produce, produce_with_cleanup};
+///
+/// fn events() -> Produce {
+///     produce_with_cleanup(|stream| async move {
+///         let subscription = subscribe("topic").await?;
+///         stream.emit("ready", "")?;
+///         Ok(move || drop(subscription))
+///     })
+/// }
+/// # async fn subscribe(_: &str) -> Result<(), std::io::Error> { Ok(()) }
+/// # let _ = events;
+/// ```
+pub fn produce_with_cleanup<F, Fut, C>(start: F) -> Produce
+where
+    F: FnOnce(Emitter) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<C, Error>> + Send + 'static,
+    C: FnOnce() + Send + 'static,
+{
+    Produce::new(Box::new(move |emitter| {
+        let future = start(emitter);
+        Running::future(async move { future.await.map(CleanUp::new) })
+    }))
+}
+
+/// An event stream that is about to be answered with, and its options.
+///
+/// Return it from a handler of axum (feature `axum`), or turn it into a response by [`response`](Self::response).
+#[must_use = "an event stream does nothing until it is returned as a response"]
+pub struct Produce {
+    start: SyncWrapper<Start>,
+    status: StatusCode,
+    headers: Result<HeaderMap, HeaderError>,
+    ping: Option<Duration>,
+    ping_as: Ping,
+    stall: Option<Duration>,
+    buffer: usize,
+    retry: Option<Duration>,
+    ids_from: Option<u64>,
+    stop: Stop,
+}
+
+impl Produce {
+    fn new(start: Start) -> Self {
+        Self {
+            start: SyncWrapper::new(start),
+            status: StatusCode::OK,
+            headers: Ok(HeaderMap::new()),
+            ping: Some(DEFAULT_PING),
+            ping_as: Ping::Event,
+            stall: Some(DEFAULT_STALL),
+            buffer: DEFAULT_BUFFER,
+            retry: None,
+            ids_from: None,
+            stop: Stop::default(),
+        }
+    }
+
+    /// Sends an event named `ping`, with empty data and no id, whenever nothing was sent for this long. 30 s unless set.
+    pub fn ping(mut self, interval: Duration) -> Self {
+        self.ping = Some(interval);
+        self.ping_as = Ping::Event;
+        self
+    }
+
+    /// Sends a comment instead, which receivers never see, whenever nothing was sent for this long.
+    pub fn ping_comment(mut self, interval: Duration) -> Self {
+        self.ping = Some(interval);
+        self.ping_as = Ping::Comment;
+        self
+    }
+
+    /// Sends nothing while there are no events. Proxies then close a quiet stream when they choose to.
+    pub fn no_ping(mut self) -> Self {
+        self.ping = None;
+        self
+    }
+
+    /// Sets a header of the response, instead of any of the same name in any case, also of ours:
+    /// `content-type: text/event-stream`, `cache-control: no-store, no-transform`, `x-accel-buffering: no`.
+    ///
+    /// Headers that only a connection may set (`connection`, `transfer-encoding`, `content-length` and so on) are not
+    /// accepted; HTTP/2 forbids them. What is wrong with a header is said when the response is built.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        if let Ok(headers) = &mut self.headers {
+            match header(name, value) {
+                Ok((name, value)) => drop(headers.insert(name, value)),
+                Err(error) => self.headers = Err(error),
+            }
+        }
+        self
+    }
+
+    /// The response's status. 200 unless set; a browser's `EventSource` accepts no other.
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Tells the client how long to wait before it reconnects, in whole milliseconds. Unless set, clients decide.
+    pub fn retry(mut self, time: Duration) -> Self {
+        self.retry = Some(time);
+        self
+    }
+
+    /// Numbers the events from here on: each that has no id of its own gets the next. Pings have none.
+    ///
+    /// Unless set, events have the ids they were given, and no others. Pages that use the npm package `sveltekit-sse`
+    /// expect `ids_from(1)`. A client sends the last id back when it reconnects: see
+    /// [`LastEventId`](crate::LastEventId).
+    pub fn ids_from(mut self, id: u64) -> Self {
+        self.ids_from = Some(id);
+        self
+    }
+
+    /// Bytes of encoded events that may wait for the client: 64 KiB unless set.
+    ///
+    /// An event that alone is larger is taken when no other waits, up to 16 MiB. Beside these bytes, up to as many are
+    /// being handed over, and the transport holds up to 256 KiB that it has not written.
+    pub fn buffer(mut self, bytes: usize) -> Self {
+        self.buffer = bytes;
+        self
+    }
+
+    /// Closes the connection of a client that has read nothing for this long although something was to be read. 30 s
+    /// unless set.
+    ///
+    /// It begins when the transport cannot write: what fits into the system's socket buffer counts as read. Transports
+    /// that copy what they are handed (actix-web; a TLS library without vectored writes), and HTTP/2, which stops asking
+    /// for bytes when its peer's window is closed, hide it; there, hyper's HTTP/2 keep-alive and
+    /// [`watch_peer`](crate::watch_peer) find peers that have vanished.
+    pub fn stall_timeout(mut self, time: Duration) -> Self {
+        self.stall = Some(time);
+        self
+    }
+
+    /// Leaves a client that does not read connected, and lets the transport hold as much as it likes: for bodies that
+    /// are collected, as by a test.
+    pub fn no_stall_timeout(mut self) -> Self {
+        self.stall = None;
+        self
+    }
+
+    /// Runs once, when the stream has ended for whatever reason, and before the clean-up that `start` returned. It also
+    /// runs, with [`Disconnected`](StopReason::Disconnected), for a response that nobody began to read.
+    ///
+    /// When a connection goes there is nobody left who could wait: the future is polled once on the spot, and what it
+    /// leaves undone goes on in a task of the runtime.
+    ///
+    /// ```
+    /// # use ssekit_server::produce;
+    /// # let online = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(1));
+    /// let response = produce(|stream| { /* … */ drop(stream) })
+    ///     .on_stop(move |reason| async move {
+    ///         println!("the stream ended: {reason}");
+    ///         online.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    ///     })
+    ///     .response();
+    /// ```
+    pub fn on_stop<F, Fut>(mut self, on_stop: F) -> Self
+    where
+        F: FnOnce(StopReason) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let on_stop: OnStop = Box::new(move |reason| Box::pin(on_stop(reason)));
+        self.stop.on_stop(on_stop);
+        self
+    }
+
+    /// The response. One that cannot be built is answered with 500 and logged, its `start` never runs, and `on_stop`
+    /// is told.
+    #[must_use]
+    pub fn response(self) -> Response<SseBody> {
+        self.try_response().unwrap_or_else(|_| {
+            // `try_response` has told `on_stop` and the log.
+            let now = Instant::now();
+            let body = SseBody::ended(Outbox::new(Queue::new(0, None, None)), Pace::new(None, None, now));
+            let mut response = Response::new(body);
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })
+    }
+
+    /// The response.
+    ///
+    /// # Errors
+    /// When a header was not accepted; `start` then never runs, and `on_stop` is told.
+    pub fn try_response(mut self) -> Result<Response<SseBody>, HeaderError> {
+        let given = match std::mem::replace(&mut self.headers, Ok(HeaderMap::new())) {
+            Ok(headers) => headers,
+            Err(error) => {
+                self.stop.run(StopReason::Failed(error.clone().into()));
+                return Err(error);
+            }
+        };
+        let queue = Queue::new(self.buffer, self.ids_from, self.retry);
+        let outbox = Outbox::new(queue);
+        let pace = Pace::new(self.ping, self.stall, Instant::now());
+        let body = SseBody::new(self.start.into_inner(), outbox, self.stop, pace, self.ping_as);
+
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        for (name, value) in HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.extend(given);
+        Ok(response)
+    }
+}
+
+impl From<Produce> for Response<SseBody> {
+    fn from(produce: Produce) -> Self {
+        produce.response()
+    }
+}
+
+impl fmt::Debug for Produce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Produce")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+const DEFAULT_PING: Duration = Duration::from_secs(30);
+const DEFAULT_STALL: Duration = Duration::from_secs(30);
+const DEFAULT_BUFFER: usize = 64 << 10;
+
+/// What every event stream is answered with: no cache may keep it, no proxy may compress it (a compressor holds events
+/// back), and nginx and its kin may not buffer it.
+const HEADERS: [(HeaderName, &str); 3] = [
+    (CONTENT_TYPE, "text/event-stream"),
+    (CACHE_CONTROL, "no-store, no-transform"),
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
+
+/// Headers that belong to the connection: a stream has no length, and HTTP/2 forbids the others.
+const OF_THE_CONNECTION: [HeaderName; 6] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+fn header<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue), HeaderError>
+where
+    N: TryInto<HeaderName>,
+    V: TryInto<HeaderValue>,
+{
+    let name = name.try_into().map_err(|_| HeaderError::Name)?;
+    if OF_THE_CONNECTION.contains(&name) {
+        return Err(HeaderError::OfTheConnection { name });
+    }
+    match value.try_into() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(HeaderError::Value { name }),
+    }
+}
+
+/// A header of the response was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The name is none.
+    #[error("a header of the event stream has no valid name: use letters, digits and `-`")]
+    Name,
+    /// The value holds a character that a header cannot carry, as a line feed.
+    #[error(
+        "the value of the header `{name}` holds a character that no header can carry, as a line feed: remove it"
+    )]
+    Value {
+        /// The header.
+        name: HeaderName,
+    },
+    /// The header is the connection's to set.
+    #[error("the header `{name}` is not an event stream's to set: leave it out")]
+    OfTheConnection {
+        /// The header.
+        name: HeaderName,
+    },
+}

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use ssekit_wire::{Event, encode_comment};
+
+use crate::emitter::EmitError;
+
+/// The encoded events that wait for the connection to take them: bounded, in order, and always whole events.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    bytes: Vec<u8>,
+    limit: usize,
+    /// Whole events among the bytes; what remains are `retry` lines and comments.
+    events: usize,
+    next_id: Option<u64>,
+    /// What the connection took last: room for as much is made at once, so that a fast stream does not grow it by steps.
+    last_taken: usize,
+}
+
+/// Bytes of one encoded event.
+pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
+
+/// The name of an event that has none of its own. It is written, since pages that use the npm package `sveltekit-sse`
+/// do not know that `message` is the default.
+const DEFAULT_NAME: &str = "message";
+
+/// More than the fields of an event take beside its name, its id and its data.
+const FIELDS: usize = "retry: \nid: \nevent: \ndata: \n\n".len() + 2 * 20;
+
+impl Queue {
+    /// A queue of this many bytes that gives events without an id this one and the following, and whose first line is
+    /// the reconnection time.
+    pub(crate) fn new(limit: usize, next_id: Option<u64>, retry: Option<Duration>) -> Self {
+        let mut bytes = Vec::new();
+        if let Some(retry) = retry {
+            encode_retry(retry, &mut bytes);
+        }
+        Self { bytes, limit, events: 0, next_id, last_taken: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn event(&mut self, event: &Event<'_>) -> Result<(), EmitError> {
+        let least = event.data().map_or(0, str::len) + event.event().map_or(0, str::len);
+        if self.events > 0 && self.bytes.len() + least > self.limit {
+            return Err(self.full());
+        }
+        check_size(event)?;
+
+        let is_event = event.data().is_some();
+        let mut digits = itoa::Buffer::new();
+        let number = self.next_id.filter(|_| is_event && event.id().is_none());
+        let (before, events) = (self.bytes.len(), self.events);
+        if before == 0 {
+            self.bytes.reserve(self.last_taken);
+        }
+        if number.is_none() && (event.event().is_some() || !is_event) {
+            event.encode(&mut self.bytes);
+        } else {
+            let mut complete = Event::new(event.data().unwrap_or_default())
+                .with_event(event.event().unwrap_or(DEFAULT_NAME))?;
+            if let Some(id) = number.map(|number| digits.format(number)).or_else(|| event.id()) {
+                complete = complete.with_id(id)?;
+            }
+            if let Some(retry) = event.retry() {
+                complete = complete.with_retry(retry);
+            }
+            complete.encode(&mut self.bytes);
+        }
+        if events > 0 && self.bytes.len() > self.limit {
+            self.bytes.truncate(before);
+            return Err(self.full());
+        }
+        self.events += 1;
+        self.next_id = self.next_id.map(|id| id.wrapping_add(u64::from(number.is_some())));
+        Ok(())
+    }
+
+    /// A comment. No blank line follows it, so that no receiver takes it for an event without data.
+    pub(crate) fn comment(&mut self, text: &str) -> Result<(), EmitError> {
+        self.lines(text.len(), |out| encode_comment(text, out))
+    }
+
+    /// The reconnection time as a line of its own, which becomes part of the next event.
+    pub(crate) fn retry(&mut self, retry: Duration) -> Result<(), EmitError> {
+        self.lines(0, |out| encode_retry(retry, out))
+    }
+
+    /// What keeps an idle connection alive. It has no id, and it is never refused: nothing else waits.
+    pub(crate) fn ping(&mut self, ping: Ping) {
+        match ping {
+            Ping::Event => self.bytes.extend_from_slice(b"event: ping\ndata: \n\n"),
+            Ping::Comment => self.bytes.extend_from_slice(b":\n"),
+        }
+    }
+
+    /// Everything that waits.
+    pub(crate) fn take(&mut self) -> Bytes {
+        self.events = 0;
+        self.last_taken = self.bytes.len().min(self.limit);
+        Bytes::from(std::mem::take(&mut self.bytes))
+    }
+
+    /// Forgets what waits.
+    pub(crate) fn clear(&mut self) {
+        self.events = 0;
+        self.bytes = Vec::new();
+    }
+
+    fn lines(&mut self, least: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), EmitError> {
+        let before = self.bytes.len();
+        if before + least <= self.limit {
+            write(&mut self.bytes);
+            if self.bytes.len() <= self.limit {
+                return Ok(());
+            }
+            self.bytes.truncate(before);
+        }
+        Err(self.full())
+    }
+
+    #[cold]
+    fn full(&self) -> EmitError {
+        EmitError::Full { waiting: self.bytes.len(), limit: self.limit }
+    }
+}
+
+/// What an idle stream sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ping {
+    Event,
+    Comment,
+}
+
+/// The line alone: the blank line that ends an event is left to the next one.
+fn encode_retry(retry: Duration, out: &mut Vec<u8>) {
+    Event::empty().with_retry(retry).encode(out);
+    out.pop();
+}
+
+/// Refuses an event that would be too large, before memory is taken for it.
+fn check_size(event: &Event<'_>) -> Result<(), EmitError> {
+    let data = event.data().unwrap_or_default();
+    let fixed = FIELDS + event.event().map_or(0, str::len) + event.id().map_or(0, str::len);
+    // Each line of the data costs its `data: ` and its line feed: seven bytes for one, at worst.
+    if fixed.saturating_add(data.len().saturating_mul(7)) <= MAX_EVENT_BYTES {
+        return Ok(());
+    }
+    let breaks = data.bytes().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+    match fixed.saturating_add(data.len()).saturating_add(breaks.saturating_mul("data: \n".len() - 1)) {
+        size if size > MAX_EVENT_BYTES => Err(EmitError::TooLarge { size, limit: MAX_EVENT_BYTES }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,143 @@
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use sync_wrapper::SyncWrapper;
+use tokio::runtime::Handle;
+
+use crate::error::Error;
+
+/// Why a stream ended. The first cause stands: a stream that was unlocked is `Unlocked`, also if its client left
+/// before it had read everything.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The lock was released by [`Lock::set`](crate::Lock::set), or nobody was left who could emit.
+    Unlocked,
+    /// The client went, or the server gave the connection up.
+    Disconnected,
+    /// The client has not read for the [stall time](crate::Produce::stall_timeout), so its connection was closed.
+    Stalled {
+        /// For how long it had not.
+        after: Duration,
+    },
+    /// The server ends all its streams.
+    Shutdown,
+    /// `start` returned an error or panicked, [`Emitter::fail`](crate::Emitter::fail) was called, or the response
+    /// could not be built.
+    Failed(Error),
+}
+
+/// Says why in words that follow "the stream ended: ".
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlocked => f.write_str("it was unlocked"),
+            Self::Disconnected => f.write_str("the client disconnected"),
+            Self::Stalled { after } => write!(f, "the client read nothing for {after:?}"),
+            Self::Shutdown => f.write_str("the server shuts down"),
+            Self::Failed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// What runs when a stream ends: `on_stop` and then the clean-up, once, and at the latest when this is dropped.
+#[derive(Default)]
+pub(crate) struct Stop {
+    on_stop: Option<SyncWrapper<OnStop>>,
+    clean_up: CleanUp,
+    /// Where an `on_stop` goes on that has to wait for something.
+    runtime: Option<Handle>,
+    done: bool,
+}
+
+pub(crate) type OnStop = Box<dyn FnOnce(StopReason) -> OnStopFuture + Send>;
+pub(crate) type OnStopFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Stop {
+    pub(crate) fn on_stop(&mut self, on_stop: OnStop) {
+        self.on_stop = Some(SyncWrapper::new(on_stop));
+        self.runtime = Handle::try_current().ok();
+    }
+
+    pub(crate) fn clean_up(&mut self, clean_up: CleanUp) {
+        self.clean_up = clean_up;
+    }
+
+    /// Runs what is to run; nothing the second time.
+    pub(crate) fn run(&mut self, reason: StopReason) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        match &reason {
+            StopReason::Failed(error) => {
+                let source = error.source();
+                tracing::error!(error = %error, source, "event stream failed");
+            }
+            StopReason::Stalled { .. } => tracing::warn!(%reason, "event stream ended"),
+            _ => tracing::debug!(%reason, "event stream ended"),
+        }
+        let clean_up = std::mem::take(&mut self.clean_up);
+        let Some(on_stop) = self.on_stop.take() else { return };
+        let Some(mut stopping) = log_panic("on_stop", || on_stop.into_inner()(reason)) else { return };
+        let first = log_panic("on_stop", || stopping.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+        if first.is_none_or(|poll| poll.is_ready()) {
+            return;
+        }
+        match Handle::try_current().ok().or_else(|| self.runtime.take()) {
+            Some(runtime) => {
+                // The guard runs the clean-up afterwards, also when the runtime drops this unfinished.
+                runtime.spawn(async move {
+                    let _clean_up = clean_up;
+                    stopping.await;
+                });
+            }
+            None => {
+                tracing::error!("on_stop was cut off: it waits for something, and no runtime is here to wait")
+            }
+        }
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.run(StopReason::Disconnected);
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stop").field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+/// The closure that `start` returned; it runs when this is dropped.
+#[derive(Default)]
+pub(crate) struct CleanUp(Option<SyncWrapper<Box<dyn FnOnce() + Send>>>);
+
+impl CleanUp {
+    pub(crate) fn new(clean_up: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(SyncWrapper::new(Box::new(clean_up))))
+    }
+}
+
+impl Drop for CleanUp {
+    fn drop(&mut self) {
+        if let Some(clean_up) = self.0.take() {
+            log_panic("clean-up", clean_up.into_inner());
+        }
+    }
+}
+
+/// Runs foreign code whose panic must not take anything else with it.
+pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Error::from_panic(&*panic))
+}
+
+/// The same, where nobody could be given the error.
+pub(crate) fn log_panic<T>(what: &str, run: impl FnOnce() -> T) -> Option<T> {
+    catch_panic(run).inspect_err(|error| tracing::error!(%error, "{what} failed")).ok()
+}
