@@ -1,1 +1,3 @@
-//! TODO
+//! The `ssekit` program.
+mod demo;
+pub mod serve;

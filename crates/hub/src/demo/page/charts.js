@@ -1,0 +1,209 @@
+// The last minute of this machine, drawn by hand on three canvases.
+
+/** What a chart shows, in ms. */
+const SPAN = 60_000;
+/** The newest figure waits this long (in ms) outside the right edge, so that the line glides in instead of jumping. */
+const DELAY = 300;
+/** A pause between two figures longer than this (in ms) is shown as a gap. */
+const GAP = 1_500;
+const MARGIN = { left: 1, right: 1, top: 16, bottom: 18 };
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+/** Draws samples `[value, …]`, one number a series, in the series' colours; the first one may be filled. */
+export class Chart {
+  #canvas;
+  #series;
+  #format;
+  #ceiling;
+  #top;
+  #samples = [];
+  #colors = {};
+  #pointer;
+  #asked = false;
+
+  /**
+   * `series`: names of CSS variables, the topmost first. `format`: a value as text. `ceiling`: the value at the top,
+   * from the largest one seen; `fill`: whether the area under the first series is tinted.
+   */
+  constructor(canvas, { series, format, ceiling, fill = false, faint = false }) {
+    this.#canvas = canvas;
+    this.#series = series;
+    this.#format = format;
+    this.#ceiling = ceiling;
+    this.fill = fill;
+    this.faint = faint;
+    this.#top = ceiling(0);
+    canvas.addEventListener("pointermove", (event) => this.#point(event.offsetX));
+    canvas.addEventListener("pointerleave", () => this.#point(undefined));
+    new ResizeObserver(() => this.#ask()).observe(canvas);
+    dark.addEventListener("change", () => this.#paint());
+    this.#paint();
+  }
+
+  /** Adds the newest values, in the order of the series. */
+  push(values) {
+    const now = performance.now();
+    this.#samples.push({ at: now, values });
+    // One sample beyond the left edge stays, for the line that leaves there.
+    while (this.#samples.length > 2 && this.#samples[1].at < now - SPAN - DELAY) this.#samples.shift();
+    this.#canvas.dataset.samples = this.#samples.length;
+    this.#ask();
+  }
+
+  #point(x) {
+    this.#pointer = x;
+    this.#ask();
+  }
+
+  #paint() {
+    const style = getComputedStyle(document.documentElement);
+    const color = (name) => style.getPropertyValue(`--${name}`).trim();
+    this.#colors = { grid: color("grid"), soft: color("soft"), text: color("text"), card: color("card") };
+    for (const name of this.#series) this.#colors[name] = color(name);
+    this.#font = `11px ${color("sans")}`;
+    this.#ask();
+  }
+  #font = "11px sans-serif";
+
+  #ask() {
+    if (this.#asked) return;
+    this.#asked = true;
+    requestAnimationFrame(() => {
+      this.#asked = false;
+      this.#draw();
+      if (!still.matches && this.#samples.length > 0) this.#ask();
+    });
+  }
+
+  #draw() {
+    const { clientWidth: width, clientHeight: height } = this.#canvas;
+    if (!width) return;
+    const scale = devicePixelRatio || 1;
+    if (this.#canvas.width !== Math.round(width * scale) || this.#canvas.height !== Math.round(height * scale)) {
+      this.#canvas.width = Math.round(width * scale);
+      this.#canvas.height = Math.round(height * scale);
+    }
+    const pen = this.#canvas.getContext("2d");
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    pen.font = this.#font;
+
+    const highest = Math.max(0, ...this.#samples.flatMap(({ values }) => values));
+    const goal = this.#ceiling(highest);
+    this.#top = still.matches || Math.abs(goal - this.#top) < goal / 200 ? goal : this.#top + (goal - this.#top) / 8;
+
+    const now = still.matches ? (this.#samples.at(-1)?.at ?? 0) : performance.now() - DELAY;
+    const right = width - MARGIN.right;
+    const floor = height - MARGIN.bottom;
+    const view = {
+      width,
+      floor,
+      x: (at) => right - ((now - at) / SPAN) * (right - MARGIN.left),
+      y: (value) => floor - (value / this.#top) * (floor - MARGIN.top),
+    };
+    this.#axes(pen, view, goal);
+    pen.save();
+    pen.beginPath();
+    pen.rect(0, 0, width, height);
+    pen.clip();
+    for (let index = this.#series.length - 1; index >= 0; index -= 1) this.#line(pen, view, index);
+    pen.restore();
+    if (this.#pointer !== undefined) this.#reading(pen, view);
+  }
+
+  #axes(pen, { width, floor, y }, goal) {
+    pen.lineWidth = 1;
+    pen.strokeStyle = this.#colors.grid;
+    pen.fillStyle = this.#colors.soft;
+    pen.textAlign = "left";
+    pen.textBaseline = "bottom";
+    for (const part of [0, 0.5, 1]) {
+      const height = Math.round(y(goal * part)) + 0.5;
+      if (height < 0) continue;
+      pen.beginPath();
+      pen.moveTo(0, height);
+      pen.lineTo(width, height);
+      pen.stroke();
+      if (part > 0) pen.fillText(this.#format(goal * part), 0, height - 2);
+    }
+    pen.textBaseline = "top";
+    pen.fillText("60 s ago", 0, floor + 5);
+    pen.textAlign = "center";
+    pen.fillText("30 s", width / 2, floor + 5);
+    pen.textAlign = "right";
+    pen.fillText("now", width, floor + 5);
+  }
+
+  #line(pen, { floor, x, y }, index) {
+    const color = this.#colors[this.#series[index]];
+    const stretch = [];
+    const finish = () => {
+      if (stretch.length > 1) {
+        const path = new Path2D();
+        stretch.forEach(([across, up], point) => path[point === 0 ? "moveTo" : "lineTo"](across, up));
+        pen.strokeStyle = color;
+        pen.lineJoin = "round";
+        pen.lineWidth = index === 0 ? 2 : 1.5;
+        pen.globalAlpha = this.faint && index > 0 ? 0.35 : 1;
+        pen.stroke(path);
+        if (this.fill && index === 0) {
+          path.lineTo(stretch.at(-1)[0], floor);
+          path.lineTo(stretch[0][0], floor);
+          pen.globalAlpha = 0.14;
+          pen.fillStyle = color;
+          pen.fill(path);
+        }
+        pen.globalAlpha = 1;
+      }
+      stretch.length = 0;
+    };
+    let before;
+    for (const { at, values } of this.#samples) {
+      if (before !== undefined && at - before > GAP) finish();
+      before = at;
+      if (values[index] !== undefined) stretch.push([x(at), y(values[index])]);
+    }
+    finish();
+  }
+
+  #reading(pen, { width, floor, x, y }) {
+    let nearest;
+    for (const sample of this.#samples) {
+      const distance = Math.abs(x(sample.at) - this.#pointer);
+      if (distance < 12 && !(nearest && nearest.distance <= distance)) nearest = { sample, distance };
+    }
+    if (!nearest) return;
+    const { at, values } = nearest.sample;
+    const across = x(at);
+    pen.strokeStyle = this.#colors.soft;
+    pen.lineWidth = 1;
+    pen.beginPath();
+    pen.moveTo(across, MARGIN.top);
+    pen.lineTo(across, floor);
+    pen.stroke();
+    const shown = this.faint ? values.slice(0, 1) : values;
+    shown.forEach((value, index) => {
+      pen.fillStyle = this.#colors[this.#series[index]];
+      pen.beginPath();
+      pen.arc(across, y(value), 3.5, 0, 2 * Math.PI);
+      pen.fill();
+    });
+    const text = shown.map(this.#format).join("  ·  ");
+    const half = pen.measureText(text).width / 2 + 7;
+    const middle = Math.min(Math.max(across, half), width - half);
+    pen.fillStyle = this.#colors.card;
+    pen.fillRect(middle - half, 0, 2 * half, 16);
+    pen.fillStyle = this.#colors.text;
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.fillText(text, middle, 8);
+  }
+}
+
+/** The next round number: 1, 2 or 5 times a power of ten. */
+export function round(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999);
+}
