@@ -1,0 +1,148 @@
+//! HTTP/1.1 by hand, so that nothing of ours stands between the tests and the program's own bytes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use ssekit_wire::{Decoder, Item};
+
+use crate::program::PATIENCE;
+
+/// An answer whose body is still to be read.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    body: BufReader<TcpStream>,
+}
+
+/// An event stream, read event by event.
+pub(crate) struct Stream {
+    answer: Answer,
+    decoder: Decoder,
+    waiting: std::collections::VecDeque<Event>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) data: String,
+    pub(crate) id: String,
+}
+
+pub(crate) fn get(addr: SocketAddr, path: &str) -> Answer {
+    request(addr, &format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\n\r\n"))
+}
+
+/// Posts JSON; gives the status and the text of the answer.
+pub(crate) fn post(addr: SocketAddr, path: &str, json: &str) -> (u16, String) {
+    let length = json.len();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\n");
+    let answer = request(addr, &format!("{head}content-length: {length}\r\n\r\n{json}"));
+    (answer.status, answer.text())
+}
+
+pub(crate) fn say(addr: SocketAddr, from: &str, text: &str) {
+    let json = serde_json::json!({ "from": from, "text": text }).to_string();
+    assert_eq!(post(addr, "/chat", &json), (204, String::new()));
+}
+
+pub(crate) fn request(addr: SocketAddr, text: &str) -> Answer {
+    let mut socket = TcpStream::connect(addr).expect("the server accepts");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    socket.write_all(text.as_bytes()).expect("the server reads");
+    let mut body = BufReader::new(socket);
+    let mut lines = std::iter::from_fn(|| {
+        let mut line = String::new();
+        body.read_line(&mut line).expect("the server answers");
+        Some(line.trim_end().to_owned()).filter(|line| !line.is_empty())
+    });
+    let first = lines.next().expect("an answer has a first line");
+    let status =
+        first.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an answer has a status");
+    let headers = lines.map(|line| {
+        let (name, value) = line.split_once(": ").expect("a header has a value");
+        (name.to_lowercase(), value.to_owned())
+    });
+    let headers = headers.collect();
+    Answer { status, headers, body }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The whole body.
+    pub(crate) fn text(mut self) -> String {
+        let length = self.header("content-length").map_or(0, |length| length.parse().expect("a number"));
+        let mut text = vec![0; length];
+        self.body.read_exact(&mut text).expect("the body is whole");
+        String::from_utf8(text).expect("the body is text")
+    }
+
+    /// The next chunk of a body without a length; empty at its end.
+    pub(crate) fn chunk(&mut self) -> Vec<u8> {
+        let mut size = String::new();
+        self.body.read_line(&mut size).expect("the stream goes on");
+        let size =
+            usize::from_str_radix(size.trim_end(), 16).unwrap_or_else(|_| panic!("a chunk's size: {size:?}"));
+        let mut chunk = vec![0; size + 2];
+        self.body.read_exact(&mut chunk).expect("the chunk is whole");
+        chunk.truncate(size);
+        chunk
+    }
+}
+
+impl Stream {
+    pub(crate) fn open(addr: SocketAddr, path: &str) -> Self {
+        Self::of(get(addr, path))
+    }
+
+    /// Opens it as a client that returns.
+    pub(crate) fn resume(addr: SocketAddr, path: &str, last_event_id: &str) -> Self {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nlast-event-id: {last_event_id}\r\n\r\n");
+        Self::of(request(addr, &head))
+    }
+
+    fn of(answer: Answer) -> Self {
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+        Self { answer, decoder: Decoder::new(), waiting: Default::default() }
+    }
+
+    /// The next event; none when the stream has ended as it should.
+    pub(crate) fn next(&mut self) -> Option<Event> {
+        while self.waiting.is_empty() {
+            let chunk = self.answer.chunk();
+            if chunk.is_empty() {
+                return None;
+            }
+            let mut items = self.decoder.feed(&chunk);
+            while let Some(item) = items.next() {
+                if let Item::Message(message) = item.expect("our events are small") {
+                    let (name, data) = (message.event.to_owned(), message.data.to_owned());
+                    self.waiting.push_back(Event { name, data, id: message.last_event_id.to_owned() });
+                }
+            }
+        }
+        self.waiting.pop_front()
+    }
+
+    /// The next event of this name.
+    pub(crate) fn find(&mut self, name: &str) -> Event {
+        let found = std::iter::from_fn(|| self.next()).find(|event| event.name == name);
+        found.unwrap_or_else(|| panic!("the stream ended without a {name:?} event"))
+    }
+}
+
+impl Event {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.data)
+            .unwrap_or_else(|error| panic!("{:?} is not JSON: {error}", self.data))
+    }
+
+    /// The part of the id that counts.
+    pub(crate) fn sequence(&self) -> u64 {
+        let (_, sequence) = self.id.rsplit_once('-').unwrap_or_else(|| panic!("no number in {:?}", self.id));
+        sequence.parse().unwrap_or_else(|_| panic!("no number in {:?}", self.id))
+    }
+}

@@ -1,0 +1,316 @@
+//! `ssekit serve --demo`.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::http::{Event, Stream, get, post, request, say};
+use crate::program::{PATIENCE, run, serve, serve_by, ssekit};
+
+#[test]
+fn the_page_and_all_it_refers_to_are_served_and_nothing_comes_from_elsewhere() {
+    let server = serve();
+    let page = get(server.addr, "/");
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy").expect("a policy").to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let page = page.text();
+    assert!(!page.contains("{{"), "a program is missing on the page");
+
+    let quoted = |text: &str, before: &str| -> Vec<String> {
+        text.split(before)
+            .skip(1)
+            .map(|rest| rest.split('"').next().expect("a first part").to_owned())
+            .collect()
+    };
+    let mut paths = quoted(&page, "<link rel=\"icon\" href=\"");
+    paths.extend(quoted(&page, "<link rel=\"stylesheet\" href=\""));
+    paths.extend(quoted(&page, "<script type=\"module\" src=\""));
+    paths.extend(quoted(&get(server.addr, "/page.js").text(), " from \"./"));
+    assert_eq!(paths.len(), 7, "{paths:?}");
+    for path in paths {
+        let file = get(server.addr, &format!("/{path}"));
+        assert_eq!(file.status, 200, "{path}");
+        let kind = match path.rsplit('.').next() {
+            Some("css") => "text/css; charset=utf-8",
+            Some("js") => "text/javascript; charset=utf-8",
+            _ => "image/svg+xml",
+        };
+        assert_eq!(file.header("content-type"), Some(kind), "{path}");
+        assert_eq!(file.header("content-security-policy"), Some(policy.as_str()), "{path}");
+        let text = file.text().replace("http://www.w3.org/2000/svg", "").replace("http://127.0.0.1:3000", "");
+        assert!(!text.contains("://"), "{path} refers to another place");
+    }
+    assert_eq!(get(server.addr, "/nothing-here").status, 404);
+}
+
+#[test]
+fn the_stats_stream_has_this_machines_figures_and_ids_that_count() {
+    let server = serve();
+    let mut stats = Stream::open(server.addr, "/stats");
+    let events: Vec<Event> = (0..3).map(|_| stats.next().expect("the stream goes on")).collect();
+    for event in &events {
+        assert_eq!(event.name, "stats");
+        let figures = event.json();
+        let (used, total) = (&figures["memory"]["used"], &figures["memory"]["total"]);
+        assert!(0 < used.as_u64().unwrap() && used.as_u64() < total.as_u64(), "{figures}");
+        let cores = figures["cores"].as_array().expect("cores");
+        assert!(!cores.is_empty(), "{figures}");
+        for use_of_core in cores.iter().chain([&figures["cpu"]]) {
+            assert!((0.0..=100.0).contains(&use_of_core.as_f64().unwrap()), "{figures}");
+        }
+        for rate in ["received", "sent", "loopback"] {
+            assert!(figures["network"][rate].is_u64(), "{figures}");
+        }
+        assert_eq!(figures["streams"], 1);
+    }
+    assert_eq!(events[1].sequence(), events[0].sequence() + 1);
+    assert_eq!(events[2].sequence(), events[0].sequence() + 2);
+    if cfg!(target_os = "linux") {
+        let memory = std::fs::read_to_string("/proc/meminfo").expect("Linux has it");
+        let kilobytes: u64 =
+            memory.split_whitespace().nth(1).and_then(|total| total.parse().ok()).expect("MemTotal");
+        assert_eq!(events[0].json()["memory"]["total"], kilobytes * 1024);
+    }
+}
+
+#[test]
+fn every_stream_receives_the_same_events_under_the_same_ids() {
+    let server = serve();
+    let mut page = Stream::open(server.addr, "/events?name=Ada");
+    let mut stats = Stream::open(server.addr, "/stats");
+    let there: Vec<Event> = (0..3).map(|_| stats.find("stats")).collect();
+    let first = std::iter::from_fn(|| Some(page.find("stats"))).find(|event| event.id == there[0].id);
+    let here = [first.expect("it never ends"), page.find("stats"), page.find("stats")];
+    assert_eq!(here.as_slice(), there);
+}
+
+#[test]
+fn what_one_says_reaches_all() {
+    let server = serve();
+    let mut ada = Stream::open(server.addr, "/events?name=Ada");
+    let mut grace = Stream::open(server.addr, "/events?name=Grace");
+    ada.find("people");
+    grace.find("people");
+    say(server.addr, "Ada", "data: 1\n\nid: 666 \u{1F980}");
+    let heard = ada.find("chat");
+    assert_eq!(heard.json()["from"], "Ada");
+    assert_eq!(heard.json()["text"], "data: 1\n\nid: 666 \u{1F980}");
+    assert!(heard.json()["at"].as_u64().unwrap() > 1_700_000_000_000);
+    assert_eq!(grace.find("chat"), heard);
+}
+
+#[test]
+fn who_is_here_is_told_on_join_and_leave() {
+    let server = serve();
+    let mut ada = Stream::open(server.addr, "/events?name=Ada");
+    let ada_alone = json!([{ "name": "Ada", "streams": 1 }]);
+    assert_eq!(ada.find("people").json(), json!({ "people": ada_alone, "joined": "Ada" }));
+
+    let grace = Stream::open(server.addr, "/events?name=Grace%20Hopper");
+    let people = ada.find("people").json();
+    assert_eq!(people["joined"], "Grace Hopper");
+    assert_eq!(people["people"][1], json!({ "name": "Grace Hopper", "streams": 1 }));
+
+    let second_tab = Stream::open(server.addr, "/events?name=Grace%20Hopper");
+    let people = ada.find("people").json();
+    assert_eq!((&people["joined"], &people["people"][1]["streams"]), (&json!(null), &json!(2)));
+    drop(second_tab);
+    let people = ada.find("people").json();
+    assert_eq!((&people["left"], &people["people"][1]["streams"]), (&json!(null), &json!(1)));
+
+    drop(grace);
+    assert_eq!(ada.find("people").json(), json!({ "people": ada_alone, "left": "Grace Hopper" }));
+
+    let mut onlooker = Stream::open(server.addr, "/events");
+    assert_eq!(onlooker.find("people").json(), json!({ "people": ada_alone }));
+}
+
+#[test]
+fn a_newcomer_is_told_the_latest_messages_and_one_who_returns_what_they_missed() {
+    let server = serve();
+    for number in 1..=53 {
+        say(server.addr, "Ada", &format!("message {number}"));
+    }
+    let mut newcomer = Stream::open(server.addr, "/events");
+    let told: Vec<Event> = (0..50).map(|_| newcomer.find("chat")).collect();
+    assert_eq!(told[0].json()["text"], "message 4");
+    assert_eq!(told[49].json()["text"], "message 53");
+
+    let mut returned = Stream::resume(server.addr, "/events", &told[47].id);
+    assert_eq!([returned.find("chat"), returned.find("chat")], told[48..]);
+    assert_eq!(returned.next().expect("the stream goes on").name, "people");
+
+    // An id of another run, of no run, or from the future says nothing about what was missed.
+    for stranger in ["1-2", "nonsense", &format!("{}999", told[49].id), "\u{e9}"] {
+        let mut stranger = Stream::resume(server.addr, "/events", stranger);
+        assert_eq!(stranger.find("chat"), told[0]);
+    }
+}
+
+#[test]
+fn what_is_too_long_or_malformed_is_refused_with_the_reason() {
+    let server = serve();
+    let said = |from: &str, text: &str| {
+        post(server.addr, "/chat", &json!({ "from": from, "text": text }).to_string())
+    };
+    let refused = |status, why: &str| (status, format!("{why}\n"));
+    assert_eq!(said("", "hello"), refused(422, "the name is empty"));
+    assert_eq!(said(&"x".repeat(33), "hello"), refused(422, "the name is longer than 32 characters"));
+    assert_eq!(said("a\u{7}b", "hello"), refused(422, "the name holds a control character"));
+    assert_eq!(said("Ada", " "), refused(422, "the message is empty"));
+    assert_eq!(said("Ada", &"x".repeat(501)), refused(422, "the message is longer than 500 characters"));
+    assert_eq!(said("Ada", &"x".repeat(9_000)).0, 413);
+    assert_eq!(said("Ada", &"\u{1F980}".repeat(500)).0, 204);
+    assert_eq!(post(server.addr, "/chat", "{").0, 400);
+    assert_eq!(post(server.addr, "/chat", "{}").0, 422);
+
+    // What another site's page could send without asking first.
+    let form = "POST /chat HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
+    assert_eq!(request(server.addr, form).status, 415);
+
+    let long = get(server.addr, &format!("/events?name={}", "x".repeat(33)));
+    assert_eq!((long.status, long.text()), refused(400, "the name is longer than 32 characters"));
+    assert_eq!(get(server.addr, "/events?name=a%0Ab").status, 400);
+    assert_eq!(get(server.addr, "/chat").status, 405);
+}
+
+#[test]
+fn there_is_a_limit_to_streams_and_a_place_is_free_again_when_one_ends() {
+    let server = serve();
+    let mut streams: Vec<Stream> = (0..256).map(|_| Stream::open(server.addr, "/stats")).collect();
+    streams[0].find("stats");
+    let refused = get(server.addr, "/stats");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
+    assert_eq!(refused.text(), "there is no place for another stream: close a page, or try again later\n");
+    assert_eq!(get(server.addr, "/").status, 200);
+
+    drop(streams.pop());
+    let end = Instant::now() + PATIENCE;
+    while get(server.addr, "/stats").status != 200 {
+        assert!(Instant::now() < end, "the place does not become free");
+    }
+}
+
+#[test]
+fn case_108_a_client_that_does_not_read_is_ended_and_the_others_hear_everything() {
+    let server = serve();
+    let mut reader = Stream::open(server.addr, "/events?name=reader");
+    let mut sleeper = Stream::open(server.addr, "/events?name=sleeper");
+    reader.find("people");
+    reader.find("people");
+    sleeper.find("people");
+
+    // More than the system's own buffers take.
+    const MESSAGES: usize = 10_000;
+    let json = json!({ "from": "reader", "text": "\u{1F980}".repeat(500) }).to_string();
+    let length = json.len();
+    let head = format!(
+        "POST /chat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}"
+    );
+    let message = format!("{head}\r\n\r\n{json}");
+    let answer = b"HTTP/1.1 204 No Content\r\n";
+    let mut talk = TcpStream::connect(server.addr).expect("the server accepts");
+    talk.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let mut heard = Vec::new();
+    for _ in 0..MESSAGES {
+        talk.write_all(message.as_bytes()).expect("the server reads");
+        let mut first = [0; 128];
+        let read = talk.read(&mut first).expect("the server answers");
+        assert!(first[..read].starts_with(answer), "{}", String::from_utf8_lossy(&first[..read]));
+        heard.push(reader.find("chat"));
+    }
+
+    // The sleeper's stream has a clean end before all was told; who returns is told the rest, as far as it is kept.
+    let mut last = None;
+    let told = std::iter::from_fn(|| sleeper.next()).filter(|event| event.name == "chat").inspect(|event| {
+        last = Some(event.clone());
+    });
+    let told = told.count();
+    assert!(0 < told && told < MESSAGES, "{told} of {MESSAGES} were told");
+    let last = last.expect("some were told");
+    assert_eq!(last, heard[told - 1], "none is left out before the end");
+    let mut returned = Stream::resume(server.addr, "/events?name=sleeper", &last.id);
+    assert_eq!(returned.find("chat"), heard[told.max(MESSAGES - 50)]);
+}
+
+#[test]
+fn an_end_signal_ends_all_streams_cleanly_and_at_once() {
+    for signal in ["TERM", "INT"] {
+        let mut server = serve();
+        let mut page = Stream::open(server.addr, "/events?name=Ada");
+        let mut stats = Stream::open(server.addr, "/stats");
+        let idle = TcpStream::connect(server.addr).expect("the server accepts");
+        page.find("stats");
+        stats.find("stats");
+        let told = Instant::now();
+        server.program.signal(signal);
+        // `next` panics unless the body ends as HTTP says.
+        while page.next().is_some() {}
+        while stats.next().is_some() {}
+        assert_eq!(server.program.wait().code(), Some(0), "SIG{signal}");
+        // One second is promised; the rest is for a busy machine.
+        assert!(told.elapsed() < Duration::from_secs(2), "SIG{signal} took {:?}", told.elapsed());
+        drop(idle);
+        assert_eq!(server.program.stderr.rest(), "");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_keep_the_program_from_ending() {
+    let mut server = serve();
+    let mut sleeper = Stream::open(server.addr, "/events?name=sleeper");
+    sleeper.find("people");
+    let text = "\u{1F980}".repeat(500);
+    for _ in 0..4_000 {
+        say(server.addr, "Ada", &text);
+    }
+    let told = Instant::now();
+    server.program.signal("TERM");
+    assert_eq!(server.program.wait().code(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(2), "it took {:?}", told.elapsed());
+}
+
+#[test]
+fn a_taken_address_is_said_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = taken.local_addr().expect("an address");
+    let output = run(ssekit().args(["serve", "--demo", "--addr", &addr.to_string()]));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    let port = addr.port();
+    let message = format!(
+        "ssekit: {addr} is taken: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` \
+         names it). Stop it, or take a free port with --addr 127.0.0.1:0\n"
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), message);
+}
+
+#[test]
+fn an_address_that_is_none_is_said() {
+    let output = run(ssekit().args(["--addr", "3000"]));
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.starts_with("ssekit: cannot listen on 3000: it must be HOST:PORT"), "{message}");
+}
+
+#[test]
+fn without_a_command_the_demo_is_served_and_the_environment_says_where() {
+    let server = serve_by(ssekit().env("SSEKIT_ADDR", "127.0.0.1:0"));
+    assert_eq!(get(server.addr, "/").status, 200);
+    let curl = server.program.stdout.find("curl");
+    assert!(curl.ends_with(&format!("curl -N {}", server.url("/stats"))), "{curl}");
+    let listen = server.program.stdout.find("listen");
+    assert!(listen.ends_with(&format!("listen {}", server.url("/events"))), "{listen}");
+}
+
+#[test]
+fn serve_without_anything_to_serve_is_a_usage_error() {
+    let output = run(ssekit().arg("serve"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--demo"));
+}
