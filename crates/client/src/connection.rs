@@ -1,0 +1,554 @@
+use std::fmt;
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::driver;
+use crate::latest::{Store, lock, panic_text};
+use crate::notice::{Callback, Callbacks, Notice};
+use crate::request::Request;
+use crate::session::{Behaviour, Session};
+use crate::source::Shared as Source;
+use crate::subscribers::{self, Buffer, Delivery, Offer, Received, Subscribers};
+use crate::{BoxError, CloseReason, Error, Message, Response, Status, Transport};
+
+/// One connection and all who listen to it: what its driver, its subscribers and its handles share.
+///
+/// No lock is held while something of the caller runs: a callback, a waker, a drop.
+pub(crate) struct Connection {
+    url: String,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) headers_from: Option<HeadersFrom>,
+    state: Mutex<State>,
+    status: Arc<Store<Status>>,
+    /// Wakes the driver: there are orders, or room in a buffer that it waits for.
+    wake: Notify,
+    /// Wakes those who wait for the end.
+    ended: Notify,
+}
+
+/// Asks the caller for headers.
+pub(crate) type HeadersFrom = Arc<dyn Fn() -> Asking + Send + Sync>;
+pub(crate) type Asking = Pin<Box<dyn Future<Output = Result<HeaderMap, BoxError>> + Send>>;
+
+struct State {
+    /// The callbacks of each source that shares the connection. The last one's stay, to be told of the close.
+    sources: Vec<Arc<Callbacks>>,
+    /// The last source has left, and none can join any more.
+    left: bool,
+    subscribers: Subscribers,
+    /// Here while no driver has it.
+    session: Option<Box<Session>>,
+    orders: Orders,
+    /// The driver waits for room in a buffer.
+    waits_for_room: bool,
+    /// Closed for good: streams end once they are read empty.
+    end: Option<CloseReason>,
+    response: Option<Response>,
+    resumption: Resumption,
+}
+
+/// What the driver is to do next, given by handles and subscribers.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    pub(crate) close: Option<CloseReason>,
+    pub(crate) connect: Option<Connect>,
+    pub(crate) restart: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Connect {
+    Now,
+    /// After the delay that follows this error.
+    Later(Error),
+}
+
+/// What the stream has set for the next attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resumption {
+    pub(crate) last_event_id: String,
+    pub(crate) reconnection_time: Option<Duration>,
+}
+
+/// What a subscriber finds when it looks.
+pub(crate) enum Found {
+    Received(Received),
+    Closed(CloseReason),
+}
+
+impl Connection {
+    pub(crate) fn new(
+        url: String,
+        request: Result<Request, Error>,
+        behaviour: Behaviour,
+        buffer: Buffer,
+        transport: Arc<dyn Transport>,
+        headers_from: Option<HeadersFrom>,
+    ) -> Self {
+        let session = Session::new(request, behaviour, fastrand::Rng::new());
+        let resumption =
+            Resumption { last_event_id: session.last_event_id().to_owned(), reconnection_time: None };
+        let status = Store::empty();
+        status.put(Status::Idle);
+        Self {
+            url,
+            transport,
+            headers_from,
+            state: Mutex::new(State {
+                sources: Vec::new(),
+                left: false,
+                subscribers: Subscribers::new(buffer),
+                session: Some(Box::new(session)),
+                orders: Orders::default(),
+                waits_for_room: false,
+                end: None,
+                response: None,
+                resumption,
+            }),
+            status: Arc::new(status),
+            wake: Notify::new(),
+            ended: Notify::new(),
+        }
+    }
+
+    // For handles.
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.status.value().map_or(Status::Idle, |status| (*status).clone())
+    }
+
+    pub(crate) fn statuses(&self) -> Arc<Store<Status>> {
+        Arc::clone(&self.status)
+    }
+
+    pub(crate) fn response(&self) -> Option<Response> {
+        lock(&self.state).response.clone()
+    }
+
+    pub(crate) fn resumption(&self) -> Resumption {
+        lock(&self.state).resumption.clone()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        lock(&self.state).end.is_some()
+    }
+
+    /// A source joins those that share the connection; not if it is closed for good.
+    pub(crate) fn join(&self, callbacks: &Arc<Callbacks>) -> bool {
+        let mut state = lock(&self.state);
+        let joins = !state.left && state.end.is_none();
+        if joins {
+            state.sources.push(Arc::clone(callbacks));
+        }
+        joins
+    }
+
+    /// A source and all its subscribers are gone.
+    pub(crate) fn leave(&self, callbacks: &Arc<Callbacks>) {
+        let mut state = lock(&self.state);
+        let left = if let [_] = *state.sources {
+            state.left = true;
+            None
+        } else {
+            let at = state.sources.iter().position(|it| Arc::ptr_eq(it, callbacks));
+            at.map(|at| state.sources.swap_remove(at))
+        };
+        let closes = state.left;
+        drop(state);
+        drop(left);
+        if closes {
+            self.close(CloseReason::Unsubscribed);
+        }
+    }
+
+    /// Opens the connection for a subscriber, unless it is closed for good.
+    pub(crate) fn open(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        if state.end.is_some() {
+            return;
+        }
+        match state.session.take() {
+            Some(session) => {
+                state.orders = Orders { connect: Some(Connect::Now), ..Orders::default() };
+                drop(state);
+                self.run(session);
+            }
+            // It is being closed because nobody listened any more; now somebody does.
+            None if state.orders.close.is_some() => state.orders.close = None,
+            None => {}
+        }
+    }
+
+    /// Opens the connection, closed or not, and whether anyone listens or not.
+    pub(crate) fn connect(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        state.end = None;
+        state.orders.connect = Some(Connect::Now);
+        match state.session.take() {
+            Some(session) => {
+                drop(state);
+                self.run(session);
+            }
+            None => self.wake.notify_one(),
+        }
+    }
+
+    /// Opens the connection that is being closed after a while.
+    pub(crate) fn connect_later(&self, error: Error) {
+        let mut state = lock(&self.state);
+        if state.end.is_none() && state.session.is_none() {
+            state.orders.connect = Some(Connect::Later(error));
+        }
+    }
+
+    pub(crate) fn restart(&self) {
+        let mut state = lock(&self.state);
+        if state.session.is_none() {
+            state.orders.restart = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Closes the connection; its driver tells the callbacks. What was not read yet is dropped.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        let mut state = lock(&self.state);
+        if state.end.is_some() {
+            return;
+        }
+        state.end = Some(reason.clone());
+        state.orders = Orders::default();
+        if state.session.is_none() {
+            state.orders.close = Some(reason.clone());
+            self.wake.notify_one();
+        }
+        state.subscribers.clear();
+        state.subscribers.wake_all();
+        let woken = state.subscribers.take_woken();
+        self.status.put(Status::Closed { reason });
+        drop(state);
+        self.status.tell();
+        self.ended.notify_waiters();
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Resolves once the connection is closed for good.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if self.is_ended() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    // For subscribers.
+
+    pub(crate) fn subscribe(&self, event: Option<Arc<str>>) -> u64 {
+        lock(&self.state).subscribers.add(event)
+    }
+
+    pub(crate) fn unsubscribe(&self, id: u64) {
+        let mut state = lock(&self.state);
+        let left = state.subscribers.remove(id);
+        if state.subscribers.is_empty() && state.session.is_none() && state.end.is_none() {
+            state.orders.close = Some(CloseReason::Unsubscribed);
+            self.wake.notify_one();
+        }
+        self.wake_for_room(&mut state);
+        drop(state);
+        drop(left);
+    }
+
+    /// The next thing for a subscriber. Opens the connection when that was not done yet.
+    pub(crate) fn poll(self: &Arc<Self>, id: u64, context: &mut Context<'_>) -> Poll<Found> {
+        let mut state = lock(&self.state);
+        let polled = state.subscribers.poll(id, context);
+        self.wake_for_room(&mut state);
+        match polled {
+            Poll::Ready(received) => Poll::Ready(Found::Received(received)),
+            Poll::Pending => match &state.end {
+                Some(reason) => Poll::Ready(Found::Closed(reason.clone())),
+                None => {
+                    let idle = state.session.is_some();
+                    drop(state);
+                    if idle {
+                        self.open();
+                    }
+                    Poll::Pending
+                }
+            },
+        }
+    }
+
+    /// From now on the subscriber is called; what it has not read yet comes first.
+    pub(crate) fn call(&self, id: u64, callback: &subscribers::Callback) {
+        // The driver waits with what comes next until what was left has been given.
+        let mut called = lock(callback);
+        let mut state = lock(&self.state);
+        let left = state.subscribers.call(id, Arc::clone(callback));
+        self.wake_for_room(&mut state);
+        drop(state);
+        for delivery in left {
+            called(&delivery);
+        }
+    }
+
+    fn wake_for_room(&self, state: &mut State) {
+        if state.waits_for_room {
+            state.waits_for_room = false;
+            self.wake.notify_one();
+        }
+    }
+
+    fn run(self: &Arc<Self>, session: Box<Session>) {
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(driver::drive(Arc::clone(self), session))),
+            Err(_) => {
+                let reason = CloseReason::Failed(Error::NoRuntime);
+                self.set_status(Status::Closed { reason: reason.clone() });
+                self.report(Error::NoRuntime);
+                self.tell_closed(&reason);
+                lock(&self.state).orders = Orders::default();
+                self.end(session, reason);
+            }
+        }
+    }
+
+    // For the driver.
+
+    /// Resolves when there may be orders or room.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    pub(crate) fn take_orders(&self) -> Orders {
+        let mut state = lock(&self.state);
+        match state.orders.close.take() {
+            // Somebody has come in the meantime.
+            Some(CloseReason::Unsubscribed) if !state.subscribers.is_empty() => {}
+            // What was ordered after it is for the end.
+            Some(reason) => return Orders { close: Some(reason), ..Orders::default() },
+            None => {}
+        }
+        std::mem::take(&mut state.orders)
+    }
+
+    pub(crate) fn is_told_to_close(&self) -> bool {
+        lock(&self.state).orders.close.is_some()
+    }
+
+    /// Sets the status, unless the connection was closed here in the meantime.
+    pub(crate) fn set_status(&self, status: Status) {
+        let mut state = lock(&self.state);
+        if state.end.is_some() {
+            return;
+        }
+        if let Status::Connecting = status {
+            state.response = None;
+        }
+        self.status.put(status);
+        drop(state);
+        self.status.tell();
+    }
+
+    pub(crate) fn set_response(&self, response: Response) {
+        lock(&self.state).response = Some(response);
+    }
+
+    pub(crate) fn set_resumption(&self, resumption: Resumption) {
+        lock(&self.state).resumption = resumption;
+    }
+
+    /// Calls those who are to be called with the delivery.
+    pub(crate) fn call_subscribers(self: &Arc<Self>, delivery: &Delivery) {
+        let callbacks = lock(&self.state).subscribers.callbacks(delivery);
+        for callback in callbacks {
+            self.guard("a latest value's closure", || lock(&callback)(delivery));
+        }
+    }
+
+    pub(crate) fn offer(&self, delivery: &Delivery) -> Offer {
+        let mut state = lock(&self.state);
+        let offer = state.subscribers.offer(delivery);
+        state.waits_for_room = offer == Offer::Full;
+        let woken = state.subscribers.take_woken();
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        offer
+    }
+
+    pub(crate) fn force(&self, delivery: &Delivery) {
+        let mut state = lock(&self.state);
+        state.subscribers.force(delivery);
+        let woken = state.subscribers.take_woken();
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn tell_opened(self: &Arc<Self>) {
+        if let Some(response) = self.response() {
+            self.tell("on_open", |callbacks| &callbacks.open, || Notice::new(response.clone(), self));
+        }
+    }
+
+    pub(crate) fn tell_message(self: &Arc<Self>, message: &Message) {
+        self.tell("on_message", |callbacks| &callbacks.message, || Notice::new(message.clone(), self));
+    }
+
+    pub(crate) fn tell_comment(self: &Arc<Self>, comment: &Arc<str>) {
+        for callback in self.all(|callbacks| &callbacks.comment) {
+            self.guard("on_comment", || callback(comment));
+        }
+    }
+
+    pub(crate) fn tell_closed(self: &Arc<Self>, reason: &CloseReason) {
+        self.tell("on_close", |callbacks| &callbacks.close, || Notice::new(reason.clone(), self));
+    }
+
+    /// Tells the error to every source.
+    pub(crate) fn report(self: &Arc<Self>, error: Error) {
+        tracing::debug!(url = self.url, error = &error as &dyn std::error::Error, "event stream");
+        let notice = Notice::new(error, self);
+        for callback in self.all(|callbacks| &callbacks.error) {
+            if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| callback(&notice))) {
+                tracing::error!(url = self.url, "on_error panicked: {}", panic_text(&*panic));
+            }
+        }
+    }
+
+    fn tell<T>(
+        self: &Arc<Self>,
+        name: &'static str,
+        which: impl Fn(&Callbacks) -> &Vec<Callback<Notice<T>>>,
+        notice: impl FnOnce() -> Notice<T>,
+    ) {
+        let callbacks = self.all(which);
+        if callbacks.is_empty() {
+            return;
+        }
+        let notice = notice();
+        for callback in callbacks {
+            self.guard(name, || callback(&notice));
+        }
+    }
+
+    fn all<T: ?Sized>(&self, which: impl Fn(&Callbacks) -> &Vec<Callback<T>>) -> Vec<Callback<T>> {
+        lock(&self.state).sources.iter().flat_map(|callbacks| which(callbacks).iter().cloned()).collect()
+    }
+
+    /// Runs a closure of the caller; its panic is an error like any other.
+    fn guard(self: &Arc<Self>, what: &'static str, closure: impl FnOnce()) {
+        if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(closure)) {
+            let text = panic_text(&*panic);
+            tracing::error!(url = self.url, "{what} panicked: {text}");
+            self.report(Error::Panicked { what, text });
+        }
+    }
+
+    /// The driver has closed the session and told everyone. Either it goes on, or this is the end.
+    pub(crate) fn end(
+        self: &Arc<Self>,
+        session: Box<Session>,
+        reason: CloseReason,
+    ) -> Option<(Box<Session>, Connect)> {
+        let mut state = lock(&self.state);
+        let orders = std::mem::take(&mut state.orders);
+        if let Some(connect) = orders.connect {
+            return Some((session, connect));
+        }
+        let unsubscribed = matches!(reason, CloseReason::Unsubscribed) && state.end.is_none();
+        if unsubscribed && !state.subscribers.is_empty() {
+            return Some((session, Connect::Now));
+        }
+        state.session = Some(session);
+        // Whoever comes next opens it again.
+        if !unsubscribed {
+            state.end.get_or_insert(reason);
+        }
+        state.subscribers.wake_all();
+        let woken = state.subscribers.take_woken();
+        drop(state);
+        self.ended.notify_waiters();
+        woken.into_iter().for_each(Waker::wake);
+        None
+    }
+
+    /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection again.
+    pub(crate) fn abandon(&self, mut session: Box<Session>) {
+        session.abandon();
+        let mut state = lock(&self.state);
+        state.session = Some(session);
+        state.orders = Orders::default();
+        if state.end.is_none() {
+            self.status.put(Status::Idle);
+        }
+        state.subscribers.wake_all();
+        let woken = state.subscribers.take_woken();
+        drop(state);
+        self.status.tell();
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("url", &self.url)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A subscriber's place in a connection: taken when it is made, left when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Keeps the source, with its callbacks and its connection.
+    source: Arc<Source>,
+    id: u64,
+}
+
+impl Seat {
+    pub(crate) fn take(source: Arc<Source>, event: Option<Arc<str>>) -> Self {
+        let id = source.connection().subscribe(event);
+        Self { source, id }
+    }
+
+    pub(crate) fn open(&self) {
+        self.source.connection().open();
+    }
+
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Found> {
+        self.source.connection().poll(self.id, context)
+    }
+
+    pub(crate) fn call(&self, callback: &subscribers::Callback) {
+        self.source.connection().call(self.id, callback);
+    }
+
+    pub(crate) async fn closed(&self) {
+        self.source.connection().closed().await;
+    }
+
+    pub(crate) fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.source.connection().unsubscribe(self.id);
+    }
+}

@@ -1,0 +1,249 @@
+//! What obeys: carries a session's outputs out, and tells it what happened.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
+
+use crate::connection::{Asking, Connect, Connection, Resumption};
+use crate::session::{Output, Session};
+use crate::subscribers::{Delivery, Offer};
+use crate::transport::{Body, Sending};
+use crate::{BoxError, CloseReason, Error, TransportError};
+
+/// At most this many bytes are decoded before what they hold is delivered, which bounds what waits in between.
+const PIECE: usize = 16 << 10;
+
+/// Runs the connection until it is closed for good.
+pub(crate) async fn drive(connection: Arc<Connection>, session: Box<Session>) {
+    let mut driver = Driver { connection, session: Some(session), wire: Wire::Nothing, has_waited: false };
+    driver.run().await;
+}
+
+struct Driver {
+    connection: Arc<Connection>,
+    /// Given back when the connection is closed.
+    session: Option<Box<Session>>,
+    wire: Wire,
+    /// Delivering has taken a while.
+    has_waited: bool,
+}
+
+/// What is under way.
+enum Wire {
+    Nothing,
+    Asking(Asking),
+    Sending(Sending),
+    Reading { body: Body, rest: Bytes },
+}
+
+/// What has happened on the wire.
+enum Happened {
+    Headers(Result<HeaderMap, BoxError>),
+    Answered(StatusCode, HeaderMap),
+    Read,
+    Ended,
+    Failed(TransportError),
+    /// A deadline has passed.
+    Tick,
+    /// There may be orders.
+    Woken,
+}
+
+impl Driver {
+    async fn run(&mut self) {
+        loop {
+            self.take_orders();
+            let Some(session) = &mut self.session else { return };
+            if let Some(output) = session.next_output() {
+                self.obey(output).await;
+                continue;
+            }
+            self.note_resumption();
+            let Some(session) = &mut self.session else { return };
+            if let Wire::Reading { rest, .. } = &mut self.wire
+                && !rest.is_empty()
+            {
+                let piece = rest.split_to(rest.len().min(PIECE));
+                session.bytes(&piece, now());
+                continue;
+            }
+            if std::mem::take(&mut self.has_waited) {
+                session.reading(now());
+            }
+            let deadline = session.deadline();
+            let happened = tokio::select! {
+                biased;
+                () = self.connection.woken() => Happened::Woken,
+                happened = self.wire.next() => happened,
+                () = at(deadline) => Happened::Tick,
+            };
+            self.happened(happened);
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        let orders = self.connection.take_orders();
+        if let Some(reason) = orders.close {
+            session.close(reason);
+        }
+        match orders.connect {
+            Some(Connect::Now) => session.start(now()),
+            Some(Connect::Later(error)) => session.start_later(error, now()),
+            None => {}
+        }
+        if orders.restart {
+            session.restart(now());
+        }
+    }
+
+    fn happened(&mut self, happened: Happened) {
+        let Some(session) = &mut self.session else { return };
+        let now = now();
+        match happened {
+            Happened::Headers(headers) => session.headers(headers, now),
+            Happened::Answered(status, headers) => session.opened(status, headers, now, SystemTime::now()),
+            Happened::Read | Happened::Woken => {}
+            Happened::Ended => session.ended(now),
+            Happened::Failed(error) => session.failed(error, now),
+            Happened::Tick => session.tick(now),
+        }
+    }
+
+    async fn obey(&mut self, output: Output) {
+        let connection = &self.connection;
+        match output {
+            Output::AskHeaders => {
+                if let Some(headers_from) = &connection.headers_from {
+                    self.wire = Wire::Asking(headers_from());
+                }
+            }
+            Output::Connect(request) => self.wire = Wire::Sending(connection.transport.send(request)),
+            Output::Disconnect => self.wire = Wire::Nothing,
+            Output::Status(status) => connection.set_status(status),
+            Output::Response(response) => connection.set_response(response),
+            Output::Opened => connection.tell_opened(),
+            Output::Message(message) => {
+                connection.tell_message(&message);
+                self.deliver(&Delivery::Message(message)).await;
+            }
+            Output::Comment(text) => connection.tell_comment(&text),
+            Output::TooLarge { limit } => {
+                connection.report(Error::EventTooLarge { limit });
+                self.deliver(&Delivery::TooLarge { limit }).await;
+            }
+            Output::Error(error) => connection.report(error),
+            Output::Closed(reason) => self.closed(reason),
+        }
+    }
+
+    async fn deliver(&mut self, delivery: &Delivery) {
+        let connection = &self.connection;
+        connection.call_subscribers(delivery);
+        let mut forces = false;
+        while !connection.is_told_to_close() {
+            match connection.offer(delivery) {
+                Offer::Taken => return,
+                Offer::Full => {
+                    connection.woken().await;
+                    self.has_waited = true;
+                }
+                Offer::Losing if forces => return connection.force(delivery),
+                Offer::Losing => {
+                    yield_now().await;
+                    forces = true;
+                }
+            }
+        }
+    }
+
+    fn closed(&mut self, reason: CloseReason) {
+        self.note_resumption();
+        self.connection.tell_closed(&reason);
+        let Some(session) = self.session.take() else { return };
+        if let Some((mut session, connect)) = self.connection.end(session, reason) {
+            match connect {
+                Connect::Now => session.start(now()),
+                Connect::Later(error) => session.start_later(error, now()),
+            }
+            self.session = Some(session);
+        }
+    }
+
+    fn note_resumption(&self) {
+        if let Some(session) = &self.session {
+            self.connection.set_resumption(Resumption {
+                last_event_id: session.last_event_id().to_owned(),
+                reconnection_time: session.reconnection_time(),
+            });
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.connection.abandon(session);
+        }
+    }
+}
+
+impl Wire {
+    /// Waits for what happens next. Cancel safe.
+    async fn next(&mut self) -> Happened {
+        match self {
+            Self::Nothing => pending().await,
+            Self::Asking(asking) => {
+                let headers = asking.as_mut().await;
+                *self = Self::Nothing;
+                Happened::Headers(headers)
+            }
+            Self::Sending(sending) => match sending.as_mut().await {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    *self = Self::Reading { body, rest: Bytes::new() };
+                    Happened::Answered(head.status, head.headers)
+                }
+                Err(error) => {
+                    *self = Self::Nothing;
+                    Happened::Failed(error)
+                }
+            },
+            Self::Reading { body, rest } => match next(body).await {
+                Some(Ok(bytes)) => {
+                    *rest = bytes;
+                    Happened::Read
+                }
+                Some(Err(error)) => {
+                    *self = Self::Nothing;
+                    Happened::Failed(error)
+                }
+                None => {
+                    *self = Self::Nothing;
+                    Happened::Ended
+                }
+            },
+        }
+    }
+}
+
+async fn next(body: &mut Body) -> Option<Result<Bytes, TransportError>> {
+    std::future::poll_fn(|context| body.as_mut().poll_next(context)).await
+}
+
+async fn at(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(Instant::from_std(deadline)).await,
+        None => pending().await,
+    }
+}
+
+/// The runtime's clock, which tests may stop.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}

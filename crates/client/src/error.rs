@@ -1,0 +1,232 @@
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::Message;
+
+/// Any error, as a closure of the caller may return it.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// What went wrong with a connection, one attempt at a time.
+///
+/// Given to [`on_error`](crate::Source::on_error); the last one before a connection closes for good is in its
+/// [`CloseReason`](crate::CloseReason). The message says what happened at this level,
+/// [`source`](std::error::Error::source) says why.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The URL cannot be requested. Final.
+    #[error("cannot request {url:?}: {reason}")]
+    Url {
+        /// The URL as it was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A header, or the method, holds what HTTP does not allow. Final.
+    #[error("{what} cannot be sent: {reason}")]
+    Header {
+        /// The header's name, or `method`.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// [`headers_from`](crate::Source::headers_from) failed. Retried.
+    #[error("no headers for the request")]
+    HeadersFrom(#[source] Arc<dyn StdError + Send + Sync>),
+    /// No connection: refused, reset, a name that is not known, a certificate that is not trusted. Retried.
+    #[error("cannot reach {url}")]
+    Connect {
+        /// The URL that was asked, without user and password.
+        url: String,
+        /// What the transport says.
+        source: TransportError,
+    },
+    /// No response came within the [connect timeout](crate::Source::connect_timeout). Retried.
+    #[error(
+        "{url} has not answered within {after:?}: is it overloaded, or does it need a longer connect_timeout?"
+    )]
+    ConnectTimeout {
+        /// The URL that was asked, without user and password.
+        url: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The stream broke off. Retried.
+    #[error("the event stream broke off")]
+    Read(#[source] TransportError),
+    /// Not a byte came within the [read timeout](crate::Source::read_timeout). Retried.
+    #[error("nothing was received for {after:?}")]
+    ReadTimeout {
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The server ended the stream. Retried.
+    #[error("the server ended the event stream")]
+    Ended,
+    /// The server answered 204: there is nothing to listen to. Final.
+    #[error("the server says that there is nothing to listen to (204 No Content)")]
+    NoContent,
+    /// The server refused. 408, 425, 429 and 5xx are retried by the default policy, all else is final.
+    #[error("the server answered {status}{}", excerpt(body))]
+    Status {
+        /// The answer's status.
+        status: StatusCode,
+        /// The beginning of the answer's body, at most 16 KiB, as text.
+        body: String,
+        /// The delay that its `Retry-After` asks for.
+        retry_after: Option<Duration>,
+    },
+    /// The answer is not an event stream. Final.
+    #[error("the server answered with {}, not with text/event-stream", described(found))]
+    ContentType {
+        /// Its `Content-Type`; `None` when it has none.
+        found: Option<String>,
+        /// The beginning of the answer's body, at most 16 KiB, as text.
+        body: String,
+    },
+    /// The answer is compressed, although compression was not asked for. Final.
+    #[error("the server sent the event stream compressed ({encoding}): turn compression off for this URL")]
+    ContentEncoding {
+        /// Its `Content-Encoding`.
+        encoding: String,
+    },
+    /// A redirect could not be followed. Final.
+    #[error("cannot follow the redirect ({status}) of {url}: {reason}")]
+    Redirect {
+        /// The URL that redirected, without user and password.
+        url: String,
+        /// The status of the redirect.
+        status: StatusCode,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An event, or a comment, was larger than [`max_event_bytes`](crate::Source::max_event_bytes) and was left out;
+    /// the stream goes on behind it.
+    #[error(
+        "an event of more than {limit} bytes was left out: raise max_event_bytes if you expect such events"
+    )]
+    EventTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The last event ID holds a control character that HTTP does not allow in a header, so the connection was made
+    /// without it: the server cannot tell what was missed.
+    #[error("the last event ID {id:?} cannot be sent: the server cannot tell which events were missed")]
+    LastEventId {
+        /// The ID.
+        id: String,
+    },
+    /// A message was not the JSON that a [latest-value view](crate::Latest) expects; the view keeps its value.
+    #[error("an event named {:?} is not the JSON that was expected", message.event())]
+    Json {
+        /// The message.
+        message: Message,
+        /// What is wrong with it.
+        source: Arc<serde_json::Error>,
+    },
+    /// A closure of the caller panicked. The connection goes on.
+    #[error("{what} panicked: {text}")]
+    Panicked {
+        /// Which closure.
+        what: &'static str,
+        /// The text of the panic.
+        text: String,
+    },
+    /// There is no tokio runtime to run the connection on. Final; opening it again inside of one helps.
+    #[error("no tokio runtime is running: use the source inside of one, under #[tokio::main] for example")]
+    NoRuntime,
+}
+
+impl Error {
+    /// The status with which the server refused, where it did.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } | Self::Redirect { status, .. } => Some(*status),
+            Self::NoContent => Some(StatusCode::NO_CONTENT),
+            Self::ContentType { .. } | Self::ContentEncoding { .. } => Some(StatusCode::OK),
+            _ => None,
+        }
+    }
+}
+
+/// What a [`Transport`](crate::Transport) says of a failed request, in one line.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct TransportError {
+    text: String,
+    #[source]
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl TransportError {
+    /// An error with this text and no other cause.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), source: None }
+    }
+
+    /// An error that was caused by another one and says what that says at its innermost level, where the operating
+    /// system or the TLS library speaks.
+    pub fn caused_by(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let mut innermost: &dyn StdError = error.as_ref();
+        while let Some(inner) = innermost.source() {
+            innermost = inner;
+        }
+        Self { text: innermost.to_string(), source: Some(Arc::from(error)) }
+    }
+}
+
+/// Why a stream of messages yields no message.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// This subscriber read too slowly and lost its oldest unread events; see [`WhenFull`](crate::WhenFull).
+    #[error("{lost} events were lost because they were not read in time")]
+    Lagged {
+        /// How many.
+        lost: u64,
+    },
+    /// An event, of this or of another name, was larger than [`max_event_bytes`](crate::Source::max_event_bytes).
+    #[error(
+        "an event of more than {limit} bytes was left out: raise max_event_bytes if you expect such events"
+    )]
+    EventTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The message is not the JSON that was expected. The next one may be.
+    #[error("an event named {:?} is not the JSON that was expected", message.event())]
+    Json {
+        /// The message.
+        message: Message,
+        /// What is wrong with it.
+        source: Arc<serde_json::Error>,
+    },
+    /// An event's name cannot hold CR or LF, so no event could ever be selected. The stream ends.
+    #[error("the event name {name:?} holds a line break, which no event's name can")]
+    InvalidName {
+        /// The name that was selected.
+        name: String,
+    },
+    /// The connection has closed for good and not because it was asked to. The stream ends.
+    #[error("the connection is closed")]
+    Closed(#[source] Error),
+}
+
+/// The text of an answer, short enough for a message.
+fn excerpt(body: &str) -> String {
+    const LONGEST: usize = 200;
+    let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        _ if line.is_empty() => String::new(),
+        None => format!(": {line}"),
+        Some((end, _)) => format!(": {}…", &line[..end]),
+    }
+}
+
+fn described(content_type: &Option<String>) -> String {
+    content_type.as_ref().map_or_else(|| "no content type".to_owned(), |found| format!("{found:?}"))
+}

@@ -1,0 +1,107 @@
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::connection::Connection;
+use crate::{CloseReason, Error, Message, Response, Status};
+
+/// What a callback is told: what happened, and the connection it happened to.
+///
+/// It reads as what happened: a `Notice<Message>` has the message's [`data`](Message::data), a
+/// `Notice<CloseReason>` can be matched on after `&*notice`.
+pub struct Notice<T> {
+    what: T,
+    response: Option<Response>,
+    connection: Arc<Connection>,
+}
+
+impl<T> Notice<T> {
+    pub(crate) fn new(what: T, connection: &Arc<Connection>) -> Self {
+        Self { what, response: connection.response(), connection: Arc::clone(connection) }
+    }
+
+    /// The last answer of the server in this attempt, with its status and headers; `None` while there is none.
+    pub fn response(&self) -> Option<&Response> {
+        self.response.as_ref()
+    }
+
+    /// Where the connection stands now.
+    pub fn status(&self) -> Status {
+        self.connection.status()
+    }
+
+    /// The URL as it was given to [`source`](crate::source).
+    pub fn url(&self) -> &str {
+        self.connection.url()
+    }
+
+    /// The [last event ID](crate::Source::last_event_id) that the next attempt sends.
+    pub fn last_event_id(&self) -> String {
+        self.connection.resumption().last_event_id
+    }
+
+    /// Closes the connection for good, for all who share it.
+    pub fn close(&self) {
+        self.connection.close(CloseReason::Local);
+    }
+}
+
+impl Notice<CloseReason> {
+    /// Connects again after the delay that the policy has for another retry, so that a handler that always does this
+    /// makes no storm of requests.
+    ///
+    /// Does nothing after a local close, by [`close`](crate::Source::close) or because the last subscriber left: a
+    /// handler that always reconnects must not bring back what its owner has closed. For that there is
+    /// [`Source::connect`](crate::Source::connect).
+    pub fn connect(&self) {
+        if !self.what.is_local() {
+            let error = match &self.what {
+                CloseReason::Failed(error) | CloseReason::GaveUp { error, .. } => error.clone(),
+                CloseReason::NoContent => Error::NoContent,
+                CloseReason::Ended | CloseReason::Local | CloseReason::Unsubscribed => Error::Ended,
+            };
+            self.connection.connect_later(error);
+        }
+    }
+}
+
+impl<T> Deref for Notice<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.what
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Notice<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notice")
+            .field("what", &self.what)
+            .field("response", &self.response)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The callbacks of one source. Each is called, whoever else shares the connection.
+#[derive(Clone, Default)]
+pub(crate) struct Callbacks {
+    pub(crate) open: Vec<Callback<Notice<Response>>>,
+    pub(crate) close: Vec<Callback<Notice<CloseReason>>>,
+    pub(crate) error: Vec<Callback<Notice<Error>>>,
+    pub(crate) message: Vec<Callback<Notice<Message>>>,
+    pub(crate) comment: Vec<Callback<str>>,
+}
+
+pub(crate) type Callback<T> = Arc<dyn Fn(&T) + Send + Sync>;
+
+impl fmt::Debug for Callbacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callbacks")
+            .field("open", &self.open.len())
+            .field("close", &self.close.len())
+            .field("error", &self.error.len())
+            .field("message", &self.message.len())
+            .field("comment", &self.comment.len())
+            .finish()
+    }
+}

@@ -1,0 +1,42 @@
+//! Which connections there are, so that sources of the same request find each other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, Weak};
+
+use crate::connection::Connection;
+use crate::latest::lock;
+use crate::notice::Callbacks;
+use crate::request::Request;
+use crate::session::Behaviour;
+use crate::subscribers::Buffer;
+
+/// What two sources must have in common to share a connection: what is asked, and how it behaves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) request: Request,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) buffer: Buffer,
+    /// The address of the transport; two of the same address are never alive at the same time.
+    pub(crate) transport: usize,
+}
+
+static CONNECTIONS: LazyLock<Mutex<HashMap<Key, Weak<Connection>>>> = LazyLock::new(Mutex::default);
+
+/// Joins the connection for the key, or makes one.
+pub(crate) fn share(
+    key: Key,
+    callbacks: &Arc<Callbacks>,
+    make: impl FnOnce() -> Connection,
+) -> Arc<Connection> {
+    let mut connections = lock(&CONNECTIONS);
+    if let Some(connection) = connections.get(&key).and_then(Weak::upgrade)
+        && connection.join(callbacks)
+    {
+        return connection;
+    }
+    let connection = Arc::new(make());
+    connection.join(callbacks);
+    connections.retain(|_, connection| connection.strong_count() > 0);
+    connections.insert(key, Arc::downgrade(&connection));
+    connection
+}

@@ -1,0 +1,171 @@
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION,
+};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use url::Url;
+
+use crate::{Error, Response};
+
+/// What is asked of the server, the same for every attempt. Two sources with the same request may share a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Request {
+    pub(crate) url: Url,
+    /// GET, or POST when there is a body, unless set.
+    pub(crate) method: Option<Method>,
+    /// Sorted by name, so that the order in which they were set makes no difference.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Option<Bytes>,
+    /// Only the first attempt has the body.
+    pub(crate) body_once: bool,
+    pub(crate) last_event_id: String,
+}
+
+/// One request on its way, redirected or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    url: Url,
+    method: Method,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    redirects: u32,
+}
+
+/// As many redirects as the fetch standard follows (4.4, "HTTP-redirect fetch").
+const MAX_REDIRECTS: u32 = 20;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+impl Request {
+    pub(crate) fn new(url: Url) -> Self {
+        Self {
+            url,
+            method: None,
+            headers: Vec::new(),
+            body: None,
+            body_once: false,
+            last_event_id: String::new(),
+        }
+    }
+
+    pub(crate) fn set_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.retain(|(other, _)| *other != name);
+        let at = self.headers.partition_point(|(other, _)| other.as_str() < name.as_str());
+        self.headers.insert(at, (name, value));
+    }
+
+    /// The request for a new attempt; `fresh` are headers that were asked for anew.
+    ///
+    /// The error is not final: the attempt is made without a last event ID that no header can hold.
+    pub(crate) fn attempt(
+        &self,
+        fresh: &HeaderMap,
+        last_event_id: &str,
+        first: bool,
+    ) -> (Attempt, Option<Error>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        for name in fresh.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in fresh {
+            headers.append(name, value.clone());
+        }
+        let mut error = None;
+        if !last_event_id.is_empty() {
+            match HeaderValue::from_bytes(last_event_id.as_bytes()) {
+                Ok(value) => drop(headers.insert(LAST_EVENT_ID, value)),
+                Err(_) => error = Some(Error::LastEventId { id: last_event_id.to_owned() }),
+            }
+        }
+        for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
+            if let Some(value) = headers.get_mut(name) {
+                value.set_sensitive(true);
+            }
+        }
+        let body = self.body.clone().filter(|_| first || !self.body_once);
+        let method = match &self.method {
+            Some(method) => method.clone(),
+            None if self.body.is_some() => Method::POST,
+            None => Method::GET,
+        };
+        (Attempt { url: self.url.clone(), method, headers, body, redirects: 0 }, error)
+    }
+}
+
+impl Attempt {
+    /// The request as a transport takes it.
+    pub(crate) fn to_http(&self) -> Result<http::Request<Bytes>, Error> {
+        let mut url = self.url.clone();
+        url.set_fragment(None);
+        let uri = Uri::try_from(url.as_str())
+            .map_err(|error| Error::Url { url: self.display_url(), reason: error.to_string() })?;
+        let mut request = http::Request::new(self.body.clone().unwrap_or_default());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
+
+    /// Where the answer redirects to, as the fetch standard follows it (4.4, "HTTP-redirect fetch").
+    pub(crate) fn redirect(&self, response: &Response) -> Result<Self, Error> {
+        let error =
+            |reason: String| Error::Redirect { url: self.display_url(), status: response.status(), reason };
+        let Some(location) = response.headers().get(LOCATION).filter(|location| !location.is_empty()) else {
+            return Err(error("it has no Location".to_owned()));
+        };
+        let text = String::from_utf8_lossy(location.as_bytes());
+        let target = match self.url.join(&text) {
+            Ok(target) if is_http(&target) => target,
+            Ok(target) => {
+                return Err(error(format!("it leads to {:?}, not to http or https", target.scheme())));
+            }
+            Err(reason) => return Err(error(format!("its Location {text:?} is no URL: {reason}"))),
+        };
+        if self.redirects == MAX_REDIRECTS {
+            return Err(error(format!("it is the last of {MAX_REDIRECTS} redirects that are followed")));
+        }
+
+        let mut next = Self { url: target, redirects: self.redirects + 1, ..self.clone() };
+        let status = response.status().as_u16();
+        let posts = self.method == Method::POST;
+        let gets = self.method == Method::GET || self.method == Method::HEAD;
+        if (matches!(status, 301 | 302) && posts) || (status == 303 && !gets) {
+            next.method = Method::GET;
+            next.body = None;
+            for name in [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, CONTENT_LENGTH] {
+                next.headers.remove(name);
+            }
+        }
+        if next.url.origin() != self.url.origin() {
+            for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
+                next.headers.remove(name);
+            }
+        }
+        Ok(next)
+    }
+
+    /// The URL for messages: without user and password.
+    pub(crate) fn display_url(&self) -> String {
+        display_url(&self.url)
+    }
+}
+
+/// The URL for messages: without user and password.
+pub(crate) fn display_url(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for URLs that cannot have a user at all.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+pub(crate) fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+}

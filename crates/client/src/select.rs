@@ -1,0 +1,215 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use serde::de::DeserializeOwned;
+
+use crate::connection::{Found, Seat};
+use crate::latest::Store;
+use crate::source::Shared as Source;
+use crate::subscribers::{self, Delivery, Received};
+use crate::{Error, Latest, Message, SelectError};
+
+/// The events of one name, or of all, as a stream: every one, in order.
+///
+/// Made by [`Source::select`](crate::Source::select) and [`Source::select_all`](crate::Source::select_all), and by its
+/// own methods, which turn each message into a `T`.
+///
+/// It subscribes when it is made, so that no event is missed between two selects made one after another, and the
+/// connection opens when the first of its streams is first polled. Dropping the stream leaves the connection, and the
+/// last one to leave closes it, which aborts the request.
+///
+/// The stream yields an error in place of what it could not give; only [`Closed`](SelectError::Closed) and
+/// [`InvalidName`](SelectError::InvalidName) are the last. It ends when the connection is closed for good, and what
+/// was received before is read first, unless it was closed by [`close`](crate::Source::close): then nothing follows.
+/// An ended stream goes on when the connection is [connected](crate::Source::connect) again.
+///
+/// Unread events wait in a [buffer](crate::Source::buffer); [`WhenFull`](crate::WhenFull) says what happens when it is
+/// full.
+#[must_use = "a stream does nothing unless it is read"]
+pub struct Select<T = Message> {
+    seat: Seat,
+    map: Map<T>,
+    /// A name that no event can have, told once.
+    invalid_name: Option<String>,
+    /// The close has been told, and the stream ended.
+    is_ended: bool,
+}
+
+/// Turns a message into an item; `None` leaves it out.
+type Map<T> = Box<dyn FnMut(Message) -> Option<Result<T, SelectError>> + Send>;
+
+/// A message that is not the JSON that was expected; see [`Select::json_or`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct JsonFailure<'a, T> {
+    /// What is wrong with it.
+    pub error: serde_json::Error,
+    /// Its text.
+    pub raw: &'a str,
+    /// The last message of this stream that was right.
+    pub previous: Option<&'a T>,
+}
+
+impl Select {
+    pub(crate) fn new(source: Arc<Source>, event: Option<&str>) -> Self {
+        let invalid_name = event.filter(|name| name.contains(['\r', '\n'])).map(str::to_owned);
+        let seat = Seat::take(source, event.map(Arc::from));
+        Self { seat, map: Box::new(|message| Some(Ok(message))), invalid_name, is_ended: false }
+    }
+
+    /// Each message's data, parsed as JSON. One that is not right is a [`Json`](SelectError::Json) error in its place.
+    ///
+    /// ```no_run
+    /// #[derive(serde::Deserialize)]
+    /// struct Quote {
+    ///     price: f64,
+    /// }
+    ///
+    /// # async fn example() -> Result<(), ssekit_client::SelectError> {
+    /// let mut quotes = ssekit_client::source("http://localhost:3000/quotes").select("quote").json::<Quote>();
+    /// while let Some(quote) = quotes.next().await {
+    ///     println!("{}", quote?.price);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn json<T: DeserializeOwned + 'static>(self) -> Select<T> {
+        self.map(|message| {
+            Some(
+                serde_json::from_str(message.data())
+                    .map_err(|error| SelectError::Json { message, source: Arc::new(error) }),
+            )
+        })
+    }
+
+    /// Each message's data, parsed as JSON; `or` gives what takes the place of one that is not right: another value,
+    /// the previous one perhaps, or nothing at all.
+    ///
+    /// ```no_run
+    /// # use ssekit_client::source;
+    /// let numbers = source("http://localhost:3000/numbers").select("number").json_or(|failure| {
+    ///     eprintln!("{:?} is no number: {}", failure.raw, failure.error);
+    ///     failure.previous.copied().or(Some(0))
+    /// });
+    /// ```
+    pub fn json_or<T: DeserializeOwned + Clone + Send + 'static>(
+        self,
+        mut or: impl FnMut(JsonFailure<'_, T>) -> Option<T> + Send + 'static,
+    ) -> Select<T> {
+        let mut previous = None;
+        self.map(move |message| match serde_json::from_str::<T>(message.data()) {
+            Ok(value) => {
+                previous = Some(value.clone());
+                Some(Ok(value))
+            }
+            Err(error) => or(JsonFailure { error, raw: message.data(), previous: previous.as_ref() }).map(Ok),
+        })
+    }
+
+    /// Each message's data, turned into something else.
+    ///
+    /// ```no_run
+    /// # use ssekit_client::source;
+    /// let lengths = source("http://localhost:3000/words").select("word").transform(str::len);
+    /// ```
+    pub fn transform<T: 'static>(self, mut transform: impl FnMut(&str) -> T + Send + 'static) -> Select<T> {
+        self.map(move |message| Some(Ok(transform(message.data()))))
+    }
+
+    fn map<T>(
+        self,
+        map: impl FnMut(Message) -> Option<Result<T, SelectError>> + Send + 'static,
+    ) -> Select<T> {
+        let Self { seat, invalid_name, is_ended, .. } = self;
+        Select { seat, map: Box::new(map), invalid_name, is_ended }
+    }
+}
+
+impl<T: 'static> Select<T> {
+    /// The next item; `None` once the connection is closed for good.
+    ///
+    /// The same as the stream's, for programs that need no more than this. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<T, SelectError>> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// The latest value alone, to be read at any time. Values in between are passed over, and so are messages that
+    /// are not right, which [`on_error`](crate::Source::on_error) is told of.
+    pub fn latest(self) -> Latest<T>
+    where
+        T: Send + Sync,
+    {
+        let Self { seat, mut map, .. } = self;
+        let store = Arc::new(Store::empty());
+        let fed = Arc::clone(&store);
+        let connection = Arc::downgrade(seat.source().connection());
+        let callback: subscribers::Callback = Arc::new(Mutex::new(move |delivery: &Delivery| {
+            // Too large an event is reported by the connection itself.
+            let Delivery::Message(message) = delivery else { return };
+            match map(message.clone()) {
+                Some(Ok(value)) => {
+                    fed.put(value);
+                    fed.tell();
+                }
+                Some(Err(SelectError::Json { message, source })) => {
+                    if let Some(connection) = connection.upgrade() {
+                        connection.report(Error::Json { message, source });
+                    }
+                }
+                Some(Err(_)) | None => {}
+            }
+        }));
+        seat.call(&callback);
+        Latest::fed_by(store, seat)
+    }
+}
+
+impl<T: 'static> Stream for Select<T> {
+    type Item = Result<T, SelectError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Some(name) = this.invalid_name.clone() {
+            let told = std::mem::replace(&mut this.is_ended, true);
+            return Poll::Ready((!told).then_some(Err(SelectError::InvalidName { name })));
+        }
+        loop {
+            let found = match this.seat.poll(context) {
+                Poll::Ready(found) => found,
+                Poll::Pending => {
+                    this.is_ended = false;
+                    return Poll::Pending;
+                }
+            };
+            let item = match found {
+                Found::Received(Received::Delivery(Delivery::Message(message))) => {
+                    match (this.map)(message) {
+                        Some(item) => item,
+                        None => continue,
+                    }
+                }
+                Found::Received(Received::Delivery(Delivery::TooLarge { limit })) => {
+                    Err(SelectError::EventTooLarge { limit })
+                }
+                Found::Received(Received::Lagged(lost)) => Err(SelectError::Lagged { lost }),
+                Found::Closed(reason) => {
+                    let told = std::mem::replace(&mut this.is_ended, true);
+                    match reason.error() {
+                        Some(error) if !told => Err(SelectError::Closed(error.clone())),
+                        _ => return Poll::Ready(None),
+                    }
+                }
+            };
+            return Poll::Ready(Some(item));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Select<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Select").field("seat", &self.seat).finish_non_exhaustive()
+    }
+}

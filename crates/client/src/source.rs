@@ -1,0 +1,456 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Method};
+use ssekit_wire::{DEFAULT_MAX_EVENT_BYTES, Decoder};
+use url::Url;
+
+use crate::connection::{Connection, HeadersFrom};
+use crate::notice::{Callbacks, Notice};
+use crate::registry::{self, Key};
+use crate::request::{Request, is_http};
+use crate::session::Behaviour;
+use crate::subscribers::{Buffer, WhenFull};
+use crate::transport::{self, Transport};
+use crate::{BoxError, CloseReason, Error, Latest, Message, Reconnect, Response, Select, Status};
+
+/// A source of server-sent events at this URL, which is not opened yet.
+///
+/// ```no_run
+/// use ssekit_client::source;
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), ssekit_client::SelectError> {
+///     let mut messages = source("http://localhost:3000/custom-event").select("message");
+///     while let Some(message) = messages.next().await {
+///         println!("{}", message?.data());
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// A URL that cannot be requested is told when the connection is opened, and by [`Source::check`] at once.
+pub fn source(url: impl AsRef<str>) -> Source {
+    Source::new(url.as_ref())
+}
+
+/// A connection to a URL that sends events: first its options, then the handle of it.
+///
+/// Options are set before the first `select`, `connect` or `status`; setting one later gives a source of its own.
+/// Clones are the same source.
+///
+/// **Laziness.** Nothing is requested until a stream or a [latest value](Latest) is first used. The connection is
+/// closed when its last subscriber is gone, whatever events the others were interested in.
+///
+/// **Sharing.** Sources that ask for the same (URL, method, headers in any order, body, first last event ID) in the
+/// same way (policy, timeouts, limits, buffers, transport) share one connection, and each one's callbacks are called.
+/// [`unshared`](Self::unshared) opts out, and so does [`headers_from`](Self::headers_from), because what it will give
+/// cannot be compared.
+#[derive(Clone, Debug)]
+#[must_use = "a source does nothing until something is selected from it"]
+pub struct Source {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a source and its subscribers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    options: Options,
+    connection: OnceLock<Arc<Connection>>,
+}
+
+#[derive(Clone)]
+struct Options {
+    /// As it was given.
+    url: String,
+    /// Or the first mistake in it.
+    request: Result<Request, Error>,
+    behaviour: Behaviour,
+    buffer: Buffer,
+    headers_from: Option<HeadersFrom>,
+    transport: Arc<dyn Transport>,
+    is_shared: bool,
+    callbacks: Arc<Callbacks>,
+}
+
+impl Source {
+    fn new(text: &str) -> Self {
+        let refuse = |reason: String| Error::Url { url: text.to_owned(), reason };
+        let request = match Url::parse(text) {
+            Ok(url) if is_http(&url) => Ok(Request::new(url)),
+            Ok(url) => Err(refuse(format!("its scheme is {:?}, not http or https", url.scheme()))),
+            Err(error) => Err(refuse(error.to_string())),
+        };
+        let behaviour = Behaviour {
+            reconnect: Reconnect::default(),
+            connect_timeout: Duration::from_secs(60),
+            read_timeout: None,
+            max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
+            comments: false,
+            asks_headers: false,
+        };
+        Self::from(Options {
+            url: text.to_owned(),
+            request,
+            behaviour,
+            buffer: Buffer { events: 1024, bytes: 16 << 20, when_full: WhenFull::default() },
+            headers_from: None,
+            transport: transport::shared(),
+            is_shared: true,
+            callbacks: Arc::default(),
+        })
+    }
+
+    // What is asked.
+
+    /// Sends this header with every attempt; it replaces one of the same name that was set before, and those that
+    /// every attempt has (`accept`, `accept-encoding`, `cache-control`).
+    pub fn header(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        let header = parse_header(name.as_ref(), value.as_ref());
+        self.ask(|request| {
+            let (name, value) = header?;
+            request.set_header(name, value);
+            Ok(())
+        })
+    }
+
+    /// Asks for headers anew before each attempt, for tokens that expire. They replace those of the same name.
+    ///
+    /// An error counts as a failed attempt, and is retried. The source gets a connection of its own.
+    ///
+    /// ```
+    /// use ssekit_client::{HeaderMap, source};
+    ///
+    /// # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
+    /// let connection = source("http://localhost:3000/events").headers_from(|| async {
+    ///     let mut headers = HeaderMap::new();
+    ///     headers.insert("authorization", format!("Bearer {}", fresh_token().await?).parse()?);
+    ///     Ok(headers)
+    /// });
+    /// ```
+    pub fn headers_from<F, A>(self, ask: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<HeaderMap, BoxError>> + Send + 'static,
+    {
+        self.set(|options| {
+            options.headers_from = Some(Arc::new(move || Box::pin(ask())));
+            options.behaviour.asks_headers = true;
+        })
+    }
+
+    /// The request's method. By default GET, which is what servers of events expect, or POST when there is a
+    /// [body](Self::body). (Pages that use the npm package `sveltekit-sse` POST without a body: `.method("POST")`.)
+    pub fn method(self, method: impl AsRef<str>) -> Self {
+        let method = method.as_ref();
+        self.ask(|request| {
+            let parsed = Method::from_bytes(method.as_bytes());
+            request.method =
+                Some(parsed.map_err(|error| unsendable(format!("the method {method:?}"), error))?);
+            Ok(())
+        })
+    }
+
+    /// The request's body, sent with every attempt; its `content-type` is for [`header`](Self::header) to say.
+    pub fn body(self, body: impl Into<Bytes>) -> Self {
+        self.ask(|request| {
+            request.body = Some(body.into());
+            Ok(())
+        })
+    }
+
+    /// Sends the [body](Self::body) with the first attempt only, and the attempts after it without.
+    pub fn body_once(self) -> Self {
+        self.ask(|request| {
+            request.body_once = true;
+            Ok(())
+        })
+    }
+
+    /// Resumes after this event: what the first attempt sends as `Last-Event-ID`. None by default; later attempts
+    /// send what the stream has set.
+    pub fn resume_after(self, last_event_id: impl Into<String>) -> Self {
+        let last_event_id = last_event_id.into();
+        self.ask(|request| {
+            Decoder::new()
+                .with_last_event_id(&last_event_id)
+                .map_err(|error| unsendable("the last event ID".to_owned(), error))?;
+            request.last_event_id = last_event_id;
+            Ok(())
+        })
+    }
+
+    // How it behaves.
+
+    /// Whether and when to connect again. By default [`Reconnect::resilient`].
+    pub fn reconnect(self, reconnect: Reconnect) -> Self {
+        self.set(|options| options.behaviour.reconnect = reconnect)
+    }
+
+    /// How long an attempt may take until the head of the answer has come, redirects included. 60 s by default.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.set(|options| options.behaviour.connect_timeout = timeout)
+    }
+
+    /// Takes a stream for dead when not a byte has come for this long, and connects again. Any byte counts, those of
+    /// a comment too.
+    ///
+    /// Without by default, since a server may be silent for as long as it likes, and TCP keep-alive finds a peer that
+    /// is gone. Set it where the server is known to ping (that of this library does every 30 s) to three times that
+    /// interval: it also finds a proxy that holds the connection while the server behind it is gone.
+    pub fn read_timeout(self, timeout: Duration) -> Self {
+        self.set(|options| options.behaviour.read_timeout = Some(timeout))
+    }
+
+    /// Leaves out events with more than this many bytes in their fields: an error tells of each, and the stream goes
+    /// on behind it. 16 MiB by default.
+    pub fn max_event_bytes(self, limit: usize) -> Self {
+        self.set(|options| options.behaviour.max_event_bytes = limit)
+    }
+
+    /// How much each subscriber may leave unread: this many events (1024 by default) and as many bytes (16 MiB by
+    /// default). One event always fits.
+    pub fn buffer(self, events: usize, bytes: usize) -> Self {
+        self.set(|options| options.buffer = Buffer { events: events.max(1), bytes, ..options.buffer })
+    }
+
+    /// What happens when a subscriber's buffer is full. By default
+    /// [`WaitUnlessOthersStarve`](WhenFull::WaitUnlessOthersStarve).
+    pub fn when_full(self, when_full: WhenFull) -> Self {
+        self.set(|options| options.buffer.when_full = when_full)
+    }
+
+    /// Has a connection of its own, even where another source asks for the same.
+    pub fn unshared(self) -> Self {
+        self.cache(false)
+    }
+
+    /// Whether sources of the same request share one connection. They do by default.
+    pub fn cache(self, cache: bool) -> Self {
+        self.set(|options| options.is_shared = cache)
+    }
+
+    /// What makes the requests. By default [`Http`], the same for all sources.
+    pub fn transport(self, transport: impl Transport) -> Self {
+        self.set(|options| options.transport = Arc::new(transport))
+    }
+
+    // Who is told. Callbacks run where the connection runs: they should be quick, and must not block.
+
+    /// Calls this when a server has answered with an event stream, before any event, with the answer's status and
+    /// headers.
+    pub fn on_open(self, callback: impl Fn(&Notice<Response>) + Send + Sync + 'static) -> Self {
+        self.set(|options| options.callbacks_mut().open.push(Arc::new(callback)))
+    }
+
+    /// Calls this once when the connection is closed for good, with the reason.
+    ///
+    /// ```
+    /// use ssekit_client::source;
+    ///
+    /// let connection = source("http://localhost:3000/events").on_close(|closed| {
+    ///     eprintln!("closed: {}", **closed);
+    ///     closed.connect(); // after the policy's delay, and not if it was closed here
+    /// });
+    /// ```
+    pub fn on_close(self, callback: impl Fn(&Notice<CloseReason>) + Send + Sync + 'static) -> Self {
+        self.set(|options| options.callbacks_mut().close.push(Arc::new(callback)))
+    }
+
+    /// Calls this for everything that goes wrong, retried or not: [`Notice::status`] says which.
+    pub fn on_error(self, callback: impl Fn(&Notice<Error>) + Send + Sync + 'static) -> Self {
+        self.set(|options| options.callbacks_mut().error.push(Arc::new(callback)))
+    }
+
+    /// Calls this for every event, whatever its name, before its subscribers get it. It is no subscriber: by itself it
+    /// does not open the connection, and does not keep it open.
+    pub fn on_message(self, callback: impl Fn(&Notice<Message>) + Send + Sync + 'static) -> Self {
+        self.set(|options| options.callbacks_mut().message.push(Arc::new(callback)))
+    }
+
+    /// Calls this for every comment, without its colon and one leading space, in order with the events.
+    pub fn on_comment(self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.set(|options| {
+            options.behaviour.comments = true;
+            options.callbacks_mut().comment.push(Arc::new(callback));
+        })
+    }
+
+    // The handle.
+
+    /// Whether what was set can be requested at all.
+    ///
+    /// # Errors
+    /// The first mistake, in the URL or in a header for example; it is also what the connection would fail with.
+    pub fn check(&self) -> Result<(), Error> {
+        self.shared.options.request.as_ref().map(drop).map_err(Clone::clone)
+    }
+
+    /// The events of this name, every one, in order; `message` is the name of those that the server gave none.
+    pub fn select(&self, event: impl AsRef<str>) -> Select {
+        Select::new(Arc::clone(&self.shared), Some(event.as_ref()))
+    }
+
+    /// The events of all names, every one, in order.
+    pub fn select_all(&self) -> Select {
+        Select::new(Arc::clone(&self.shared), None)
+    }
+
+    /// Where the connection stands.
+    pub fn status(&self) -> Status {
+        self.shared.connection().status()
+    }
+
+    /// Where the connection stands, as a store that can be watched. Watching does not open it.
+    ///
+    /// ```no_run
+    /// # async fn example(connection: ssekit_client::Source) {
+    /// let mut statuses = connection.statuses();
+    /// while let Some(status) = statuses.changed().await {
+    ///     println!("{status:?}");
+    /// }
+    /// # }
+    /// ```
+    pub fn statuses(&self) -> Latest<Status> {
+        Latest::of(self.shared.connection().statuses())
+    }
+
+    /// Opens the connection at once: for the first time, or again after it was closed, or without waiting for a
+    /// retry's delay. It resumes after the last event that it saw.
+    ///
+    /// A connection that is opened in this way needs no subscriber; it closes when one came and the last one left, or
+    /// when the source and its clones are dropped.
+    pub fn connect(&self) {
+        self.shared.connection().connect();
+    }
+
+    /// Drops the connection and makes it anew at once, without an error. Does nothing when it is closed.
+    pub fn restart(&self) {
+        self.shared.connection().restart();
+    }
+
+    /// Closes the connection for good, for all who share it: streams end, whatever they have not read yet. To leave
+    /// it to the others, drop what was selected.
+    pub fn close(&self) {
+        self.shared.connection().close(CloseReason::Local);
+    }
+
+    /// The URL as it was given, whatever redirects led to.
+    pub fn url(&self) -> &str {
+        &self.shared.options.url
+    }
+
+    /// The last event ID that the stream has set, which the next attempt sends; empty for none.
+    pub fn last_event_id(&self) -> String {
+        self.shared.connection().resumption().last_event_id
+    }
+
+    /// The reconnection time that the stream has set by `retry:`.
+    pub fn reconnection_time(&self) -> Option<Duration> {
+        self.shared.connection().resumption().reconnection_time
+    }
+
+    /// Changes what is asked; a mistake stays until the connection is opened.
+    fn ask(self, change: impl FnOnce(&mut Request) -> Result<(), Error>) -> Self {
+        self.set(|options| {
+            if let Ok(request) = &mut options.request
+                && let Err(error) = change(request)
+            {
+                options.request = Err(error);
+            }
+        })
+    }
+
+    fn set(self, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = self.shared.options.clone();
+        drop(self);
+        change(&mut options);
+        Self::from(options)
+    }
+}
+
+impl From<Options> for Source {
+    fn from(options: Options) -> Self {
+        Self { shared: Arc::new(Shared { options, connection: OnceLock::new() }) }
+    }
+}
+
+impl Shared {
+    /// The connection, shared or not, made when it is first asked for.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        self.connection.get_or_init(|| self.options.connection())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.get() {
+            connection.leave(&self.options.callbacks);
+        }
+    }
+}
+
+impl Options {
+    fn connection(&self) -> Arc<Connection> {
+        let make = || {
+            Connection::new(
+                self.url.clone(),
+                self.request.clone(),
+                self.behaviour.clone(),
+                self.buffer,
+                Arc::clone(&self.transport),
+                self.headers_from.clone(),
+            )
+        };
+        match &self.request {
+            Ok(request) if self.is_shared && self.headers_from.is_none() => {
+                let key = Key {
+                    request: request.clone(),
+                    behaviour: self.behaviour.clone(),
+                    buffer: self.buffer,
+                    transport: self.transport.address(),
+                };
+                registry::share(key, &self.callbacks, make)
+            }
+            _ => {
+                let connection = Arc::new(make());
+                connection.join(&self.callbacks);
+                connection
+            }
+        }
+    }
+
+    fn callbacks_mut(&mut self) -> &mut Callbacks {
+        Arc::make_mut(&mut self.callbacks)
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("request", &self.request)
+            .field("behaviour", &self.behaviour)
+            .field("buffer", &self.buffer)
+            .field("transport", &self.transport)
+            .field("is_shared", &self.is_shared)
+            .field("callbacks", &self.callbacks)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A header as it can be sent; its value may hold any text but control characters, as UTF-8.
+fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|error| unsendable(format!("the header name {name:?}"), error))?;
+    let value = HeaderValue::from_bytes(value.as_bytes())
+        .map_err(|error| unsendable(format!("the value of the header {name:?}"), error))?;
+    Ok((parsed, value))
+}
+
+fn unsendable(what: String, reason: impl fmt::Display) -> Error {
+    Error::Header { what, reason: reason.to_string() }
+}

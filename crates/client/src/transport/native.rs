@@ -1,0 +1,176 @@
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::stream;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
+use tokio::runtime::{self, Handle};
+
+use super::{Body, Sending, Transport};
+use crate::TransportError;
+
+/// HTTP/1.1 and HTTP/2 over TCP and TLS; what every source uses unless it is given another transport.
+///
+/// TLS trusts the roots of the operating system (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them) and those
+/// [added here](Self::root_certificate). Proxies come from the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
+/// `NO_PROXY`). TCP keep-alive finds a dead peer within about a minute, on a quiet stream too.
+///
+/// Cheap to clone; clones share their connections, so that many sources of one HTTP/2 server use a single one.
+///
+/// ```no_run
+/// use ssekit_client::{Http, source};
+///
+/// let http = Http::new().root_certificate(&std::fs::read("ca.pem")?)?;
+/// let connection = source("https://internal.example/events").transport(http);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Http {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    roots: Vec<CertificateDer<'static>>,
+    http2_prior_knowledge: bool,
+    /// A client's connections live on the runtime that made them, so each runtime has its own.
+    clients: Mutex<Vec<(runtime::Id, reqwest::Client)>>,
+}
+
+/// Runtimes come and go in tests; more than a few at once are rare.
+const MAX_CLIENTS: usize = 8;
+
+/// What all sources use that are given none.
+pub(crate) fn shared() -> Arc<dyn Transport> {
+    static SHARED: LazyLock<Arc<Http>> = LazyLock::new(Arc::default);
+    SHARED.clone()
+}
+
+impl Http {
+    /// With the defaults above.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts these certificate authorities too, which are given as PEM.
+    ///
+    /// # Errors
+    /// When the text is no PEM or holds no certificate.
+    pub fn root_certificate(self, pem: &[u8]) -> Result<Self, TransportError> {
+        let added: Vec<_> = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(TransportError::caused_by)?;
+        if added.is_empty() {
+            return Err(TransportError::new("the PEM text holds no certificate"));
+        }
+        let roots = self.inner.roots.iter().cloned().chain(added).collect();
+        Ok(Self::from(Inner { roots, ..self.inner.options() }))
+    }
+
+    /// Speaks HTTP/2 at once on connections without TLS. By default such connections speak HTTP/1.1, and TLS
+    /// connections what the server prefers.
+    #[must_use]
+    pub fn http2_prior_knowledge(self) -> Self {
+        Self::from(Inner { http2_prior_knowledge: true, ..self.inner.options() })
+    }
+}
+
+impl From<Inner> for Http {
+    fn from(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl Transport for Http {
+    fn send(&self, request: http::Request<Bytes>) -> Sending {
+        let client = self.inner.client();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let mut request = client?.request(parts.method, parts.uri.to_string()).headers(parts.headers);
+            if !body.is_empty() {
+                request = request.body(body);
+            }
+            let answer = request.send().await.map_err(explain)?;
+            let mut head = http::Response::new(());
+            *head.status_mut() = answer.status();
+            *head.headers_mut() = answer.headers().clone();
+            let pieces = stream::unfold(answer, |mut answer| async move {
+                let piece = answer.chunk().await.map_err(explain).transpose()?;
+                Some((piece, answer))
+            });
+            Ok(head.map(|()| Box::pin(pieces) as Body))
+        })
+    }
+
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+}
+
+impl Inner {
+    /// The same settings, with connections of its own.
+    fn options(&self) -> Self {
+        Self {
+            roots: self.roots.clone(),
+            http2_prior_knowledge: self.http2_prior_knowledge,
+            clients: Mutex::default(),
+        }
+    }
+
+    fn client(&self) -> Result<reqwest::Client, TransportError> {
+        let runtime = Handle::current().id();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(owner, _)| *owner == runtime) {
+            return Ok(client.clone());
+        }
+        let client = self.build()?;
+        if clients.len() == MAX_CLIENTS {
+            clients.remove(0);
+        }
+        clients.push((runtime, client.clone()));
+        Ok(client)
+    }
+
+    fn build(&self) -> Result<reqwest::Client, TransportError> {
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls()?)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("ssekit/", env!("CARGO_PKG_VERSION")));
+        if self.http2_prior_knowledge {
+            builder = builder.http2_prior_knowledge();
+        }
+        builder.build().map_err(explain)
+    }
+
+    /// Uses the cryptography that the program has installed for rustls, else ring.
+    fn tls(&self) -> Result<ClientConfig, TransportError> {
+        let provider = CryptoProvider::get_default()
+            .cloned()
+            .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(TransportError::caused_by)?;
+        let mut config = match Verifier::new_with_extra_roots(self.roots.clone(), provider) {
+            Ok(verifier) => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+            }
+            Err(error) if self.roots.is_empty() => {
+                // A machine without root certificates can still speak plain HTTP; HTTPS will trust nobody.
+                tracing::debug!(%error, "no root certificates");
+                builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+            }
+            Err(error) => return Err(TransportError::caused_by(error)),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// The innermost cause, without the URL: that is named by whoever asked for it.
+fn explain(error: reqwest::Error) -> TransportError {
+    TransportError::caused_by(error.without_url())
+}
