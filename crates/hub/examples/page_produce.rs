@@ -1,3 +1,5 @@
+//! Tells the time: curl -N http://127.0.0.1:8080/clock
+
 use std::time::Duration;
 
 use axum::{Router, response::IntoResponse, routing::get};

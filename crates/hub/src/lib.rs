@@ -1,3 +1,4 @@
 //! The `ssekit` program.
 mod demo;
+pub mod listen;
 pub mod serve;

@@ -1,10 +1,10 @@
 //! The `ssekit` program: see the library's front page.
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{stderr, stdout};
 use std::process::ExitCode;
 
-use anyhow::Error;
 use clap::{Parser, Subcommand};
+use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::serve::{self, Address};
 use tracing::level_filters::LevelFilter;
 
@@ -20,7 +20,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve events over HTTP
+    /// Serve events over HTTP, until Ctrl-C or SIGTERM
     Serve {
         /// Serve a page that shows this machine and a chat room, live
         #[arg(long, required = true)]
@@ -28,36 +28,43 @@ enum Command {
         #[command(flatten)]
         address: Address,
     },
+    /// Listen to events in the terminal: curl for server-sent events
+    Listen(Box<Listen>),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(LevelFilter::WARN);
-    let result = match &cli.command {
-        None => serve::demo(&cli.address, &mut stdout()).await,
-        Some(Command::Serve { address, .. }) => serve::demo(address, &mut stdout()).await,
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error),
+    match cli.command {
+        None => serve(&cli.address).await,
+        Some(Command::Serve { address, .. }) => serve(&address).await,
+        Some(Command::Listen(listen)) => {
+            log(if listen.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::OFF });
+            end(listen
+                .run(&mut stdout(), colours(&stdout()))
+                .await
+                .map_err(|failure| (failure.code, failure.error)))
+        }
     }
 }
 
-/// What goes wrong in the libraries is written to stderr.
+async fn serve(address: &Address) -> ExitCode {
+    log(LevelFilter::WARN);
+    end(serve::demo(address, &mut stdout()).await.map_err(|error| (1, error)))
+}
+
+/// What the libraries tell goes to stderr.
 fn log(level: LevelFilter) {
-    let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(colours)
-        .with_writer(stderr)
-        .without_time()
-        .init();
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(stderr).init();
 }
 
 /// Says what went wrong and why, on one line.
-fn complain(error: &Error) -> ExitCode {
-    // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(stderr(), "ssekit: {error:#}");
-    ExitCode::FAILURE
+fn end(result: Result<(), (u8, anyhow::Error)>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, error)) => {
+            say(&chain(error.as_ref()));
+            ExitCode::from(code)
+        }
+    }
 }

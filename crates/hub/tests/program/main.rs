@@ -3,5 +3,7 @@
 // mod browser;
 // mod chromium;
 mod http;
+mod listen;
 mod program;
+mod scripted;
 mod serve;

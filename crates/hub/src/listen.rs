@@ -1,0 +1,314 @@
+//! `ssekit listen`: curl for server-sent events.
+
+mod output;
+
+use std::io::{ErrorKind, IsTerminal, Read, Write, stderr, stdin};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Error, anyhow};
+use ssekit_client::{
+    CloseReason, Notice, Reconnect, Response, SelectError, Source, Status, TransportError, source,
+};
+use tokio::time::timeout;
+
+use self::output::{Output, escape};
+
+pub use self::output::Form;
+
+/// Whom to listen to, and what to write of it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Listen {
+    /// What to listen to; http:// may be left out
+    url: String,
+
+    /// Send this header, as in -H 'authorization: Bearer …' (repeatable)
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// Request with this method [default: GET, or POST with data]
+    #[arg(short = 'X', long)]
+    method: Option<String>,
+    /// Send this as a form's body, or the content of @FILE, or stdin for -
+    #[arg(short, long, value_name = "TEXT|@FILE|-")]
+    data: Option<Body>,
+    /// The same with content-type: application/json
+    #[arg(long, value_name = "TEXT|@FILE|-", conflicts_with = "data")]
+    json: Option<Body>,
+    /// Resume after this event: the first request's Last-Event-ID
+    #[arg(long, value_name = "ID")]
+    last_event_id: Option<String>,
+
+    /// Write events of this name alone (repeatable)
+    #[arg(short, long = "event", value_name = "NAME")]
+    events: Vec<String>,
+    /// What to write for each event
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
+    output: Form,
+    /// End after this many events
+    #[arg(short = 'n', long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// End after this long, with exit code 28
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+    /// Take a stream for dead, and connect again, when not a byte has come for this long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    read_timeout: Option<Duration>,
+    /// Make one attempt, and end when the stream ends
+    #[arg(long, conflicts_with = "retries")]
+    no_reconnect: bool,
+    /// Give up after this many failed retries in a row [default: never]
+    #[arg(long, value_name = "TIMES")]
+    retries: Option<u32>,
+
+    /// Say nothing on stderr but why it ended
+    #[arg(short, long)]
+    quiet: bool,
+    /// Say more on stderr: the answer's headers; twice: what the libraries do
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes, curl's where it has one:
+    0  ended as asked: all events counted, nobody reads the output any more, the server has nothing
+       (more) to send (204), or its stream ended and --no-reconnect was given
+    1  another failure, as of writing the output
+    2  usage: an unknown option, a malformed URL or header, data that cannot be read
+    7  no connection, or it broke off, and no retry is left
+   22  the server refused: an error status, or a redirect that cannot be followed
+   28  --timeout has passed, or the server did not answer in time
+   65  the answer is not an event stream
+
+Control characters in what the server sends are escaped in text and JSON, not in raw output.";
+
+/// Why listening did not end as asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What went wrong.
+    pub error: Error,
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const NO_CONNECTION: u8 = 7;
+const REFUSED: u8 = 22;
+const TIMED_OUT: u8 = 28;
+const NO_EVENT_STREAM: u8 = 65;
+
+impl Listen {
+    /// Listens, and writes each event at once.
+    ///
+    /// # Errors
+    /// When it did not end as asked, with the exit code that says how.
+    pub async fn run(&self, out: &mut impl Write, colours: bool) -> Result<(), Failure> {
+        let connection = self.source().map_err(|error| Failure { code: USAGE, error })?;
+        let listening = self.write_events(&connection, out, colours);
+        let Some(limit) = self.timeout else { return listening.await };
+        timeout(limit, listening).await.unwrap_or_else(|_| {
+            Err(Failure {
+                code: TIMED_OUT,
+                error: anyhow!("--timeout: {} s have passed", limit.as_secs_f64()),
+            })
+        })
+    }
+
+    fn source(&self) -> Result<Source, Error> {
+        let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
+        let reconnect = match (self.no_reconnect, self.retries) {
+            (true, _) => Reconnect::never(),
+            (false, Some(retries)) => Reconnect::resilient().max_retries(retries),
+            (false, None) => Reconnect::resilient(),
+        };
+        let mut source = source(url).reconnect(reconnect);
+        let body = match (&self.data, &self.json) {
+            (Some(body), _) => Some((body, "application/x-www-form-urlencoded")),
+            (None, body) => body.as_ref().map(|body| (body, "application/json")),
+        };
+        if let Some((body, content_type)) = body {
+            source = source.header("content-type", content_type).body(body.read()?);
+        }
+        for (name, value) in &self.headers {
+            source = source.header(name, value);
+        }
+        if let Some(method) = &self.method {
+            source = source.method(method);
+        }
+        if let Some(id) = &self.last_event_id {
+            source = source.resume_after(id);
+        }
+        if let Some(limit) = self.read_timeout {
+            source = source.read_timeout(limit);
+        }
+        source.check()?;
+        Ok(self.report_to_stderr(source))
+    }
+
+    fn report_to_stderr(&self, source: Source) -> Source {
+        let (quiet, verbose) = (self.quiet, self.verbose > 0);
+        let source = source.on_error(move |error| match error.status() {
+            Status::Waiting { until, .. } if !quiet => {
+                let wait = until.saturating_duration_since(Instant::now()).as_secs_f64();
+                say(&format!("{}; connecting again in {wait:.1} s", chain(&**error)));
+            }
+            // The last error is the reason for the end, which is told there.
+            Status::Waiting { .. } | Status::Closed { .. } => {}
+            // The stream goes on without what was left out; that is never silent.
+            _ => say(&chain(&**error)),
+        });
+        source.on_open(move |response| {
+            if !quiet {
+                opened(response, verbose);
+            }
+        })
+    }
+
+    async fn write_events(
+        &self,
+        connection: &Source,
+        out: &mut impl Write,
+        colours: bool,
+    ) -> Result<(), Failure> {
+        let mut output = Output::new(self.output, colours);
+        let mut left = self.count;
+        let mut messages = connection.select_all();
+        while let Some(message) = messages.next().await {
+            let message = match message {
+                Ok(message) => message,
+                // It is told to `on_error` as well.
+                Err(SelectError::EventTooLarge { .. }) => continue,
+                Err(SelectError::Closed(_)) => break,
+                Err(lost) => {
+                    say(&chain(&lost));
+                    continue;
+                }
+            };
+            if !self.events.is_empty() && !self.events.iter().any(|name| name == message.event()) {
+                output.skip(message.last_event_id());
+                continue;
+            }
+            let text = output.event(message.event(), message.data(), message.last_event_id());
+            // Whole events, at once, whoever reads them.
+            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                Err(error) => {
+                    return Err(Failure {
+                        code: FAILED,
+                        error: Error::from(error).context("cannot write the output"),
+                    });
+                }
+            }
+            left = left.map(|left| left - 1);
+            if left == Some(0) {
+                return Ok(());
+            }
+        }
+        match connection.status() {
+            Status::Closed { reason } => judge(reason),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the connection ended as asked.
+fn judge(reason: CloseReason) -> Result<(), Failure> {
+    use ssekit_client::Error::{
+        ConnectTimeout, ContentEncoding, ContentType, Header, ReadTimeout, Redirect, Status, Url,
+    };
+    let code = match reason.error() {
+        None => return Ok(()),
+        Some(Url { .. } | Header { .. }) => USAGE,
+        Some(Status { .. } | Redirect { .. }) => REFUSED,
+        Some(ConnectTimeout { .. } | ReadTimeout { .. }) => TIMED_OUT,
+        Some(ContentType { .. } | ContentEncoding { .. }) => NO_EVENT_STREAM,
+        Some(_) => NO_CONNECTION,
+    };
+    let error = match reason {
+        CloseReason::Failed(error) => error.into(),
+        reason => Error::from(reason),
+    };
+    Err(Failure { code, error })
+}
+
+fn opened(response: &Notice<Response>, verbose: bool) {
+    say(&format!("connected to {}", Response::url(response)));
+    if verbose {
+        say(&format!("< {}", Response::status(response)));
+        for (name, value) in Response::headers(response) {
+            say(&format!("< {name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        }
+    }
+}
+
+/// The error and what caused it; a transport's own error has said that already.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut error = error;
+    while let Some(cause) = error.source().filter(|_| !error.is::<TransportError>()) {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        error = cause;
+    }
+    text
+}
+
+/// Writes a line to stderr; what comes from the server cannot do anything to the terminal there either.
+pub fn say(text: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(stderr(), "ssekit: {}", escape(text));
+}
+
+/// Whether a terminal that likes colours reads this.
+pub fn colours(terminal: &impl IsTerminal) -> bool {
+    terminal.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A body as it is named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Body {
+    Text(String),
+    File(PathBuf),
+    Stdin,
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        match text.strip_prefix('@') {
+            _ if text == "-" || text == "@-" => Self::Stdin,
+            Some(path) => Self::File(path.into()),
+            None => Self::Text(text),
+        }
+    }
+}
+
+impl Body {
+    fn read(&self) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::File(path) => {
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+            }
+            Self::Stdin => {
+                let mut body = Vec::new();
+                stdin().lock().read_to_end(&mut body).context("cannot read stdin")?;
+                Ok(body)
+            }
+        }
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is NAME: VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|seconds| !seconds.is_zero())
+        .ok_or_else(|| "it must be a number of seconds above 0".to_owned())
+}
