@@ -149,7 +149,7 @@ impl Listen {
 
     fn report_to_stderr(&self, source: Source) -> Source {
         let (quiet, verbose) = (self.quiet, self.verbose > 0);
-        let source = source.on_error(move |error| match error.status() {
+        let source = source.on_error(move |error| match error.connection_status() {
             Status::Waiting { until, .. } if !quiet => {
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f64();
                 say(&format!("{}; connecting again in {wait:.1} s", chain(&**error)));
@@ -235,10 +235,10 @@ fn judge(reason: CloseReason) -> Result<(), Failure> {
 }
 
 fn opened(response: &Notice<Response>, verbose: bool) {
-    say(&format!("connected to {}", Response::url(response)));
+    say(&format!("connected to {}", response.url()));
     if verbose {
-        say(&format!("< {}", Response::status(response)));
-        for (name, value) in Response::headers(response) {
+        say(&format!("< {}", response.status()));
+        for (name, value) in response.headers() {
             say(&format!("< {name}: {}", String::from_utf8_lossy(value.as_bytes())));
         }
     }

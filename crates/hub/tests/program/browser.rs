@@ -1,0 +1,239 @@
+//! The page, in a browser.
+
+use std::process::Command;
+
+use crate::chromium::{Chromium, DESKTOP, Look, Page};
+use crate::program::{Program, Server, serve, serve_by, ssekit};
+
+#[test]
+fn two_pages_chat_and_see_who_is_here() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let ada = enter(&mut browser, &server, "Ada");
+    let grace = enter(&mut browser, &server, "Grace");
+    let here = |names: [&str; 2]| format!("{PEOPLE}.join() === {:?}", names.join(","));
+    browser.wait_for(&ada, &here(["Ada", "Grace"]));
+    browser.wait_for(&grace, &here(["Grace", "Ada"]));
+
+    let evil = "<img src=x onerror=alert(1)> & \"quotes\"";
+    browser.fill(&ada, "text", evil);
+    browser.wait_for(&grace, &format!("{SAID}.includes({evil:?})"));
+    browser.fill(&grace, "text", "hello Ada");
+    browser.wait_for(&ada, &format!("{SAID}.includes('hello Ada')"));
+    let mine = browser.evaluate(&ada, "document.querySelector('.mine .said').textContent");
+    assert_eq!(mine, evil, "one's own messages are marked");
+    browser.wait_for(&ada, "document.querySelector('#text').value === ''");
+
+    // The name stays with the browser, and a page that is loaded again is told what was said.
+    browser.evaluate(&ada, "window.isOld = true; location.reload()");
+    browser.wait_for(
+        &ada,
+        &format!("!window.isOld && {SAID}.length === 2 && {OPEN} && document.querySelector('#name').value === 'Ada'"),
+    );
+
+    browser.close(&grace);
+    browser.wait_for(&ada, &format!("{PEOPLE}.join() === 'Ada'"));
+    let notices =
+        browser.evaluate(&ada, "document.querySelector('#talk').textContent.includes('Grace left')");
+    assert_eq!(notices, true);
+    assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
+}
+
+#[test]
+fn the_charts_are_drawn_from_what_arrives() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let page = enter(&mut browser, &server, "Ada");
+    for (chart, unit, colour) in
+        [("cpu", " %", "cpu"), ("memory", " %", "memory"), ("network", "B/s", "loopback")]
+    {
+        browser.wait_for(&page, &format!("document.querySelector('#{chart}').dataset.samples >= 8"));
+        let value = browser.evaluate(&page, &format!("document.querySelector('#{chart}-now').textContent"));
+        let number = value.as_str().and_then(|value| value.split_whitespace().next()?.parse::<f64>().ok());
+        assert!(number.is_some() && value.as_str().unwrap().ends_with(unit), "{chart} shows {value}");
+        // Pixels in the colour of the line, right of the middle, where the first seconds are.
+        let drawn = format!(
+            "(() => {{
+                const canvas = document.querySelector('#{chart}');
+                const probe = document.createElement('canvas').getContext('2d');
+                probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue('--{colour}');
+                probe.fillRect(0, 0, 1, 1);
+                const [red, green, blue] = probe.getImageData(0, 0, 1, 1).data;
+                const half = canvas.width >> 1;
+                const {{ data }} = canvas.getContext('2d').getImageData(half, 0, canvas.width - half, canvas.height);
+                let count = 0;
+                for (let at = 0; at < data.length; at += 4) {{
+                    const near = Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue);
+                    if (near < 24 && data[at + 3] > 200) count += 1;
+                }}
+                return count > 10 ? count : false;
+            }})()"
+        );
+        browser.wait_for(&page, &drawn);
+    }
+    let memory = browser.evaluate(&page, "document.querySelector('#memory-detail').textContent");
+    assert!(memory.as_str().is_some_and(|memory| memory.ends_with("GiB in use")), "{memory}");
+    assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
+}
+
+#[test]
+fn the_page_curl_and_our_listener_receive_the_same_events() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let page = enter(&mut browser, &server, "Ada");
+    let curl = |path: &str| {
+        Program::start(Command::new("curl").args(["--silent", "--no-buffer", &server.url(path)]))
+    };
+    let (stats, everything) = (curl("/stats"), curl("/events"));
+    let listener = Program::start(ssekit().args(["listen", &server.url("/events")]));
+    for program in [&stats, &everything, &listener] {
+        program.stdout.find("id: ");
+    }
+    browser.fill(&page, "text", "said once, heard everywhere");
+
+    // The message and the figures after it, as lines, shown when all four were listening.
+    let lines = "[...block.children].map((line) => line.textContent).join('\\n')";
+    let chat = format!("((block) => {lines})(document.querySelector('#blocks [data-event=chat]'))");
+    let figures =
+        format!("((block) => {lines})(document.querySelector('[data-event=chat] ~ [data-event=stats]'))");
+    let chat = browser.wait_for(&page, &chat);
+    let figures = browser.wait_for(&page, &figures);
+    let (chat, figures) = (chat.as_str().expect("text"), figures.as_str().expect("text"));
+    assert!(chat.starts_with("id: ") && chat.contains("\nevent: chat\ndata: {"), "{chat:?}");
+    assert!(chat.contains("said once, heard everywhere"), "{chat:?}");
+    assert!(
+        figures.starts_with("id: ") && figures.contains("\nevent: stats\ndata: {\"cpu\":"),
+        "{figures:?}"
+    );
+
+    let same = |who: &str, program: &Program, block: &str| {
+        let first = block.lines().next().expect("an id");
+        let mut lines = vec![program.stdout.find(&format!("{first}\n"))];
+        lines.extend((1..block.lines().count()).map(|_| program.stdout.find("")));
+        assert_eq!(lines.join("\n"), block, "{who} has another event than the page");
+    };
+    for (who, program) in [("curl /events", &everything), ("ssekit listen /events", &listener)] {
+        same(who, program, chat);
+        same(who, program, figures);
+    }
+    same("curl /stats", &stats, figures);
+}
+
+#[test]
+fn the_traffic_can_be_paused_and_filtered() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let page = enter(&mut browser, &server, "Ada");
+    let blocks = "document.querySelectorAll('#blocks [data-event=stats]').length";
+    browser.wait_for(&page, &format!("{blocks} >= 2"));
+    browser.evaluate(&page, "document.querySelector('#pause').click()");
+    let before = browser.evaluate(&page, blocks);
+    browser.wait_for(&page, "document.querySelector('#pause').textContent === 'Resume (3)'");
+    assert_eq!(browser.evaluate(&page, blocks), before, "nothing moves while it is paused");
+    browser.evaluate(&page, "document.querySelector('#pause').click()");
+    browser.wait_for(&page, &format!("{blocks} >= {before} + 3"));
+
+    browser.evaluate(&page, "document.querySelector('#filters button').click()");
+    let visible =
+        "[...document.querySelectorAll('#blocks [data-event]')].filter((block) => block.offsetHeight > 0)";
+    let names = browser
+        .evaluate(&page, &format!("[...new Set({visible}.map((block) => block.dataset.event))].join()"));
+    assert_eq!(names, "people");
+}
+
+#[test]
+fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
+    let (mut server, mut browser) = (serve(), Chromium::start());
+    let page = enter(&mut browser, &server, "Ada");
+    browser.fill(&page, "text", "before");
+    browser.wait_for(&page, &format!("{SAID}.length === 1"));
+    let addr = server.addr.to_string();
+    server.program.signal("TERM");
+    assert_eq!(server.program.wait().code(), Some(0));
+
+    let gone = "!document.querySelector('#notice').hidden && document.querySelector('#notice').textContent";
+    let notice = browser.wait_for(&page, gone);
+    assert!(notice.as_str().is_some_and(|notice| notice.starts_with("The server is gone")), "{notice}");
+    assert_eq!(browser.evaluate(&page, "document.querySelector('#state').innerText"), "reconnecting");
+    browser.fill(&page, "text", "while it is gone");
+    browser
+        .wait_for(&page, "document.querySelector('#problem').innerText.startsWith('Not sent: the server')");
+    let kept = browser.evaluate(&page, "document.querySelector('#text').value");
+    assert_eq!(kept, "while it is gone");
+
+    let _server = serve_by(ssekit().args(["--addr", &addr]));
+    browser.wait_for(&page, &format!("{OPEN} && document.querySelector('#notice').hidden"));
+    browser.fill(&page, "text", "after");
+    browser.wait_for(&page, &format!("{SAID}.join() === 'before,after'"));
+}
+
+#[test]
+fn it_fits_a_phone_and_a_desktop_and_what_can_be_used_has_a_name() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let page = enter(&mut browser, &server, "A name that takes thirty-two ch.");
+    browser.fill(&page, "text", &"unbreakable".repeat(40));
+    browser.wait_for(&page, &format!("{SAID}.length === 1"));
+    let mut grounds = Vec::new();
+    for width in [320, 390, 768, 1280, 1920] {
+        for scheme in ["light", "dark"] {
+            browser.look(&page, Look { width, height: 844, scheme });
+            let fits = browser.evaluate(&page, "document.documentElement.scrollWidth <= innerWidth");
+            assert_eq!(fits, true, "{width} pixels, {scheme}: it is wider than the window");
+            grounds.push(browser.evaluate(&page, "getComputedStyle(document.body).backgroundColor"));
+        }
+    }
+    assert_ne!(grounds[0], grounds[1], "dark is not light");
+
+    let nameless = "[...document.querySelectorAll('button, input, canvas, [role=tab], [tabindex]')]
+        .filter((part) => !(part.ariaLabel || part.textContent.trim() || part.labels?.[0]?.textContent.trim()))
+        .map((part) => part.outerHTML)";
+    assert_eq!(browser.evaluate(&page, nameless), serde_json::json!([]));
+    assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
+}
+
+/// `cargo test -p ssekit-hub --test program -- --ignored picture` draws the README's picture anew.
+#[test]
+#[ignore = "it writes docs/demo.png"]
+fn picture_of_the_page() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let ada = enter(&mut browser, &server, "Ada");
+    let grace = enter(&mut browser, &server, "Grace");
+    browser.look(&ada, Look { scheme: "dark", height: 960, ..DESKTOP });
+    let talk = [
+        (&ada, "hello from the desktop"),
+        (&grace, "hi Ada! This came as one `chat` event"),
+        (&grace, "on the same response as the charts"),
+        (&ada, "and when the server restarts?"),
+        (&grace, "the browser returns by itself, with Last-Event-ID"),
+    ];
+    for (said, (page, text)) in talk.into_iter().enumerate() {
+        browser.fill(page, "text", text);
+        browser.wait_for(&ada, &format!("{SAID}.length === {}", said + 1));
+    }
+    // Most of a minute of figures.
+    for _ in 0..2 {
+        let samples = browser.evaluate(&ada, "document.querySelector('#cpu').dataset.samples");
+        browser.wait_for(
+            &ada,
+            &format!("document.querySelector('#cpu').dataset.samples >= Number({samples}) + 100"),
+        );
+    }
+    browser.evaluate(&ada, "document.activeElement.blur()");
+    let picture = browser.screenshot(&ada);
+    assert!(picture.len() < 300_000, "{} bytes are too many for a README", picture.len());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+    std::fs::create_dir_all(folder).expect("the repository can be written");
+    std::fs::write(format!("{folder}/demo.png"), picture).expect("the repository can be written");
+}
+
+/// A page in a browser of its own, in the room under this name.
+fn enter(browser: &mut Chromium, server: &Server, name: &str) -> Page {
+    let page = browser.open(&server.url("/"), DESKTOP);
+    browser.wait_for(&page, OPEN);
+    browser.fill(&page, "name", name);
+    browser.wait_for(&page, &format!("{PEOPLE}[0] === {name:?}"));
+    page
+}
+
+/// Whether the stream is open.
+const OPEN: &str = "document.querySelector('#state').dataset.state === 'open'";
+/// The names of those who are here, oneself first.
+const PEOPLE: &str = "[...document.querySelectorAll('#people bdi')].map((name) => name.textContent)";
+/// All that is said.
+const SAID: &str = "[...document.querySelectorAll('#talk .said')].map((said) => said.textContent)";

@@ -1,0 +1,225 @@
+//! A browser, spoken to in the DevTools protocol over a pipe: nothing but Chromium itself is needed.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::program::PATIENCE;
+
+pub(crate) struct Chromium {
+    process: Child,
+    commands: ChildStdin,
+    messages: Receiver<Value>,
+    events: VecDeque<Value>,
+    last: u64,
+    profile: PathBuf,
+}
+
+/// A page in a profile of its own, as another browser would have it.
+pub(crate) struct Page {
+    session: String,
+    target: String,
+}
+
+/// How a page is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) scheme: &'static str,
+}
+
+pub(crate) const DESKTOP: Look = Look { width: 1280, height: 900, scheme: "light" };
+
+impl Chromium {
+    /// # Panics
+    /// When there is no Chromium; the message says what to install.
+    pub(crate) fn start() -> Self {
+        let program = std::env::var("CHROMIUM").ok().or_else(|| {
+            let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+            let path = std::env::var_os("PATH")?;
+            let mut places =
+                std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
+            places.find(|place| place.is_file()).map(|place| place.to_string_lossy().into_owned())
+        });
+        let program = program.expect(
+            "this test needs Chromium: `apt-get install chromium` (Debian, Ubuntu), or set CHROMIUM to the program",
+        );
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let profile = format!("{}/chromium-{}-{number}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        // The browser reads commands from descriptor 3 and answers on 4: the shell puts our pipes there.
+        let mut process = Command::new("sh")
+            .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", &program])
+            .args([
+                "--remote-debugging-pipe",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+            ])
+            .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
+            .args(["--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en"])
+            .arg(format!("--user-data-dir={profile}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell is there");
+        let commands = process.stdin.take().expect("piped");
+        let answers = process.stdout.take().expect("piped");
+        let (sender, messages) = channel();
+        thread::spawn(move || {
+            for message in BufReader::new(answers).split(0) {
+                let message = message.ok().and_then(|message| serde_json::from_slice(&message).ok());
+                if message.is_none_or(|message| sender.send(message).is_err()) {
+                    return;
+                }
+            }
+        });
+        let profile = PathBuf::from(profile);
+        Self { process, commands, messages, events: VecDeque::new(), last: 0, profile }
+    }
+
+    pub(crate) fn open(&mut self, url: &str, look: Look) -> Page {
+        let context = self.call("Target.createBrowserContext", &json!({}));
+        let context = json!({ "url": "about:blank", "browserContextId": context["browserContextId"] });
+        let target = self.call("Target.createTarget", &context)["targetId"].clone();
+        let session = self.call("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
+        let text = |value: &Value| value.as_str().expect("an id is text").to_owned();
+        let page = Page { session: text(&session["sessionId"]), target: text(&target) };
+        for domain in ["Page", "Runtime", "Log"] {
+            self.on(&page, &format!("{domain}.enable"), &json!({}));
+        }
+        self.look(&page, look);
+        self.on(&page, "Page.navigate", &json!({ "url": url }));
+        page
+    }
+
+    pub(crate) fn close(&mut self, page: &Page) {
+        self.call("Target.closeTarget", &json!({ "targetId": page.target }));
+    }
+
+    pub(crate) fn look(&mut self, page: &Page, Look { width, height, scheme }: Look) {
+        let phone = width < 600;
+        let size = json!({
+            "width": width, "height": height, "deviceScaleFactor": if phone { 2 } else { 1 }, "mobile": phone
+        });
+        self.on(page, "Emulation.setDeviceMetricsOverride", &size);
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.on(page, "Emulation.setEmulatedMedia", &features);
+    }
+
+    /// What the script says, once its promise is settled.
+    pub(crate) fn evaluate(&mut self, page: &Page, script: &str) -> Value {
+        self.try_evaluate(page, script).unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    /// Waits until the script says something true, and gives that.
+    pub(crate) fn wait_for(&mut self, page: &Page, script: &str) -> Value {
+        let end = Instant::now() + PATIENCE;
+        let careful = format!("(() => {{ try {{ return {script} }} catch {{ return false }} }})()");
+        loop {
+            // A page that is being loaded anew has no place for scripts for a moment.
+            let found = self.try_evaluate(page, &careful).unwrap_or_default();
+            if !matches!(found, Value::Null | Value::Bool(false)) {
+                return found;
+            }
+            if Instant::now() > end {
+                let text = self.evaluate(page, "document.body.innerText");
+                panic!("it never comes: {script}\n{:#?}\n{text}", self.problems());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Types into a field as a person does, replacing what is there, and ends with Enter.
+    pub(crate) fn fill(&mut self, page: &Page, id: &str, text: &str) {
+        self.evaluate(page, &format!("document.getElementById({id:?}).select()"));
+        self.on(page, "Input.insertText", &json!({ "text": text }));
+        for kind in ["keyDown", "keyUp"] {
+            let enter = json!({
+                "type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"
+            });
+            self.on(page, "Input.dispatchKeyEvent", &enter);
+        }
+    }
+
+    /// The visible part of the page as PNG.
+    pub(crate) fn screenshot(&mut self, page: &Page) -> Vec<u8> {
+        let answer = self.on(page, "Page.captureScreenshot", &json!({ "format": "png" }));
+        STANDARD.decode(answer["data"].as_str().expect("text")).expect("base64")
+    }
+
+    /// Errors that pages have met: exceptions, and what the browser refused or could not load.
+    pub(crate) fn problems(&mut self) -> Vec<Value> {
+        let is_problem = |event: &Value| match event["method"].as_str() {
+            Some("Runtime.exceptionThrown") => true,
+            Some("Log.entryAdded") => event["params"]["entry"]["level"] == "error",
+            _ => false,
+        };
+        self.events.extend(self.messages.try_iter());
+        self.events.drain(..).filter(is_problem).collect()
+    }
+
+    fn try_evaluate(&mut self, page: &Page, script: &str) -> Result<Value, Value> {
+        let evaluation = json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
+        let answer = self.send("Runtime.evaluate", &evaluation, Some(&page.session))?;
+        match answer.get("exceptionDetails") {
+            None => Ok(answer["result"]["value"].clone()),
+            Some(exception) => Err(exception.clone()),
+        }
+    }
+
+    fn on(&mut self, page: &Page, method: &str, parameters: &Value) -> Value {
+        let answer = self.send(method, parameters, Some(&page.session));
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        let answer = self.send(method, parameters, None);
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The browser's answer, or its error.
+    fn send(&mut self, method: &str, parameters: &Value, session: Option<&str>) -> Result<Value, Value> {
+        self.last += 1;
+        let mut command = json!({ "id": self.last, "method": method, "params": parameters });
+        if let Some(session) = session {
+            command["sessionId"] = session.into();
+        }
+        write!(self.commands, "{command}\0").and_then(|()| self.commands.flush()).expect("the browser runs");
+        loop {
+            let message = self.messages.recv_timeout(2 * PATIENCE);
+            let message =
+                message.unwrap_or_else(|error| panic!("the browser does not answer {method}: {error}"));
+            if message["id"] == self.last {
+                return message
+                    .get("error")
+                    .map_or_else(|| Ok(message["result"].clone()), |error| Err(error.clone()));
+            }
+            self.events.push_back(message);
+        }
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // The browser ends its own processes when it is asked to.
+        let _ = write!(self.commands, "{}\0", json!({ "id": 0, "method": "Browser.close" }));
+        let _ = self.commands.flush();
+        while self.messages.recv_timeout(PATIENCE).is_ok() {}
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.profile);
+    }
+}
