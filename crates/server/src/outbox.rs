@@ -180,6 +180,11 @@ impl Outbox {
             pace.moved(now);
         }
         let flight = state.flight();
+        if flight != Flight::Empty
+            && let Some(held) = pace.stalled_for(now)
+        {
+            return Next::Stalled(held);
+        }
         if flight != Flight::Full {
             let mut taken = false;
             if state.rest.is_empty() {
@@ -216,11 +221,6 @@ impl Outbox {
                 drop(state);
                 return Next::End(self.close().unwrap_or(StopReason::Unlocked));
             }
-        }
-        if flight != Flight::Empty
-            && let Some(held) = pace.stalled_for(now)
-        {
-            return Next::Stalled(held);
         }
         state.body_is_blocked = flight == Flight::Full;
         match &mut state.body {

@@ -1,0 +1,163 @@
+//! Case 108: a client that reads slowly, or not at all.
+
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt;
+use ssekit_server::{EmitError, Event, StopReason, produce};
+use tokio::sync::mpsc;
+
+use crate::support::{Client, Server, Stream, reporting, within};
+
+#[tokio::test]
+async fn case_104_a_client_that_stops_reading_is_dropped_after_the_stall_time() {
+    for server in Server::ALL {
+        let options = |produce: ssekit_server::Produce| produce.stall_timeout(Duration::from_millis(300));
+        let mut stream = Stream::open(server, options).await;
+        let flood = tokio::spawn({
+            let emitter = stream.emitter.clone();
+            async move {
+                let begin = Instant::now();
+                while emitter.send(Event::new("x".repeat(500))).await.is_ok() {}
+                begin.elapsed()
+            }
+        });
+        match within(stream.stop.recv()).await {
+            Some(StopReason::Stalled { after }) => assert!(after >= Duration::from_millis(300), "{after:?}"),
+            reason => panic!("{reason:?}"),
+        }
+        assert!(within(flood).await.unwrap() >= Duration::from_millis(300));
+        assert!(stream.stop.try_recv().is_err());
+
+        // What the system had buffered still comes, and then no proper end of the body.
+        let end = loop {
+            match stream.client.try_chunk().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream was cut, and must not look complete"),
+                Err(error) => break error,
+            }
+        };
+        assert!(
+            matches!(end.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset),
+            "{end}"
+        );
+    }
+}
+
+/// Nothing else waits: the buffers of hyper and of the stream are empty.
+#[tokio::test(start_paused = true)]
+async fn one_event_that_is_not_written_is_enough_to_notice_a_stall() {
+    let mut body = produce(|stream| move || stream.emit("n", "").unwrap_or_default()).response().into_body();
+    let ping = body.frame().await.unwrap().unwrap();
+    let begin = tokio::time::Instant::now();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    drop(ping);
+    let ping = body.frame().await.unwrap().unwrap();
+    assert!(begin.elapsed().as_secs() == 30, "the first one was written in time");
+    let stalled = loop {
+        if let Err(stalled) = body.frame().await.unwrap() {
+            break stalled;
+        }
+    };
+    assert!(begin.elapsed().as_secs() == 60 && stalled.after().as_secs() == 30);
+    drop(ping);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_is_not_taken_for_stalled() {
+    let addr = Server::Hyper.run(|| {
+        produce(|stream| async move {
+            for _ in 0..400 {
+                stream.send(Event::new("x".repeat(1000))).await?;
+            }
+            Ok(())
+        })
+        .stall_timeout(Duration::from_millis(500))
+    });
+    let begin = Instant::now();
+    let mut client = Client::get(addr).await;
+    let mut text = String::new();
+    while let Some(chunk) = client.try_chunk().await.unwrap() {
+        text.push_str(&chunk);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert_eq!(text.matches("event: message\n").count(), 400);
+    assert!(begin.elapsed() > Duration::from_millis(1000), "the client was not slow: {:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn case_108_a_client_that_never_reads_costs_bounded_memory_and_delays_nobody() {
+    for server in Server::ALL {
+        let slow = Stream::open(server, |produce| produce.buffer(64 << 10)).await;
+        let mut quick = Stream::open(server, |produce| produce).await;
+        let mut taken = 0;
+        let mut refused = 0;
+        for n in 0..100 {
+            quick.emitter.emit("n", n.to_string()).unwrap();
+            // A megabyte for the slow one each time.
+            for _ in 0..1000 {
+                match slow.emitter.emit("n", "x".repeat(1000)) {
+                    Ok(()) => taken += 1020,
+                    Err(EmitError::Full { waiting, limit }) => {
+                        assert!(limit == 64 << 10 && waiting <= limit);
+                        refused += 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            assert_eq!(quick.client.chunk().await, format!("event: n\ndata: {n}\n\n"));
+        }
+        // The buffer twice, what the transport holds, and what the system does.
+        assert!(taken < 2 * (64 << 10) + (256 << 10) + (256 << 10), "{taken} bytes were taken");
+        assert!(refused > 99_000, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_again_gets_everything_that_was_taken() {
+    let mut stream = Stream::open(Server::Hyper, |produce| produce.ids_from(0)).await;
+    let mut taken = 0;
+    while stream.emitter.emit("n", "x".repeat(1000)).is_ok() || taken == 0 {
+        taken += 1;
+        tokio::task::yield_now().await;
+    }
+    let lock = stream.emitter.lock();
+    let sender = tokio::spawn(async move {
+        for _ in 0..1000 {
+            stream.emitter.send(Event::new("y")).await.unwrap();
+        }
+        lock.set(false);
+    });
+    let text = within(stream.client.rest()).await;
+    within(sender).await.unwrap();
+    let ids: Vec<usize> = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+    assert_eq!(ids, (0..taken + 1000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_body_can_be_collected_when_nobody_watches_for_stalls() {
+    let body = produce(|stream| async move {
+        for n in 0..100 {
+            stream.emit("n", n.to_string())?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    });
+    let text = body.no_stall_timeout().response().into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_bytes_are_never_let_go_stalls_and_says_so() {
+    let (stopped, mut stop) = mpsc::channel(8);
+    let body = produce(|stream| async move {
+        loop {
+            stream.send(Event::new("x".repeat(1000))).await?;
+        }
+    })
+    .on_stop(reporting(stopped));
+    let error = body.response().into_body().collect().await.unwrap_err();
+    assert_eq!(error.after().as_secs(), 30);
+    assert!(error.to_string().contains("no_stall_timeout"));
+    assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::TimedOut);
+    assert!(matches!(stop.try_recv(), Ok(StopReason::Stalled { .. })));
+}
