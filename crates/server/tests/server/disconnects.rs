@@ -91,6 +91,7 @@ async fn case_104_who_waits_to_send_is_told() {
 /// of its own; where the system allows none, it says so and looks at the socket's settings alone.
 #[cfg(target_os = "linux")]
 #[test]
+#[expect(clippy::print_stdout, reason = "it says when it could not do all it should")]
 fn case_104_a_peer_that_vanishes_is_noticed() {
     const INSIDE: &str = "SSEKIT_TEST_NAMESPACE";
     const NAME: &str = "disconnects::case_104_a_peer_that_vanishes_is_noticed";

@@ -332,7 +332,10 @@ async fn nothing_is_spawned_for_a_stream() {
     let mut bodies: Vec<_> = (0..50)
         .map(|n| match n % 2 {
             0 => quiet(),
-            _ => produce(|stream| async move { Ok(stream.closed().await) }),
+            _ => produce(|stream| async move {
+                stream.closed().await;
+                Ok(())
+            }),
         })
         .map(|produce| produce.on_stop(|_| async {}).ping(std::time::Duration::ZERO).response().into_body())
         .collect();

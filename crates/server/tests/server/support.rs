@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Waits for what must happen, and fails when it does not.
 #[track_caller]
-pub fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
+pub(crate) fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
     async move {
         match tokio::time::timeout(Duration::from_secs(20), what).await {
@@ -25,7 +25,7 @@ pub fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
 }
 
 /// A listener whose connections hold little in the system's buffers.
-pub fn listen() -> TcpListener {
+pub(crate) fn listen() -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(16 << 10).unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -34,7 +34,7 @@ pub fn listen() -> TcpListener {
 
 /// A server that answers every request with a stream of its own.
 #[derive(Clone, Copy, Debug)]
-pub enum Server {
+pub(crate) enum Server {
     /// hyper itself, HTTP/1.
     Hyper,
     /// axum, as `axum::serve` runs it.
@@ -44,9 +44,9 @@ pub enum Server {
 }
 
 impl Server {
-    pub const ALL: [Self; 2] = [Self::Hyper, Self::Axum];
+    pub(crate) const ALL: [Self; 2] = [Self::Hyper, Self::Axum];
 
-    pub fn run(self, answer: impl Fn() -> Produce + Clone + Send + Sync + 'static) -> SocketAddr {
+    pub(crate) fn run(self, answer: impl Fn() -> Produce + Clone + Send + Sync + 'static) -> SocketAddr {
         match self {
             Self::Hyper => hyper(answer, |_| {}),
             Self::Watched => hyper(answer, |socket| watch_peer(socket, Duration::from_secs(4)).unwrap()),
@@ -78,7 +78,7 @@ fn hyper(
     addr
 }
 
-pub fn serve(router: axum::Router) -> SocketAddr {
+pub(crate) fn serve(router: axum::Router) -> SocketAddr {
     let listener = listen();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -86,19 +86,19 @@ pub fn serve(router: axum::Router) -> SocketAddr {
 }
 
 /// A stream without events that stays open until its client leaves.
-pub fn quiet() -> Produce {
+pub(crate) fn quiet() -> Produce {
     produce(|stream| move || drop(stream))
 }
 
 /// One stream: its client, its emitter, and how it ends.
-pub struct Stream {
-    pub client: Client,
-    pub emitter: Emitter,
-    pub stop: mpsc::Receiver<StopReason>,
+pub(crate) struct Stream {
+    pub(crate) client: Client,
+    pub(crate) emitter: Emitter,
+    pub(crate) stop: mpsc::Receiver<StopReason>,
 }
 
 impl Stream {
-    pub async fn open(
+    pub(crate) async fn open(
         server: Server,
         options: impl Fn(Produce) -> Produce + Clone + Send + Sync + 'static,
     ) -> Self {
@@ -115,13 +115,13 @@ impl Stream {
     }
 
     /// The reason, when `on_stop` has run.
-    pub async fn stopped(&mut self) -> StopReason {
+    pub(crate) async fn stopped(&mut self) -> StopReason {
         within(self.stop.recv()).await.expect("on_stop runs")
     }
 }
 
 /// An `on_stop` that reports the reason.
-pub fn reporting(
+pub(crate) fn reporting(
     stopped: mpsc::Sender<StopReason>,
 ) -> impl FnOnce(StopReason) -> std::future::Ready<()> + Send + 'static {
     move |reason| {
@@ -132,17 +132,17 @@ pub fn reporting(
 }
 
 /// A client that shows chunks as they come, and reads nothing that it was not asked for.
-pub struct Client {
-    pub head: String,
+pub(crate) struct Client {
+    pub(crate) head: String,
     socket: BufReader<TcpStream>,
 }
 
 impl Client {
-    pub async fn get(addr: SocketAddr) -> Self {
+    pub(crate) async fn get(addr: SocketAddr) -> Self {
         Self::request(addr, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await
     }
 
-    pub async fn request(addr: SocketAddr, request: &[u8]) -> Self {
+    pub(crate) async fn request(addr: SocketAddr, request: &[u8]) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(16 << 10).unwrap();
         let mut socket = within(socket.connect(addr)).await.unwrap();
@@ -155,13 +155,13 @@ impl Client {
         Self { head, socket }
     }
 
-    pub fn header(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 
     /// The next chunk; `None` when the body has come to its proper end.
-    pub async fn try_chunk(&mut self) -> std::io::Result<Option<String>> {
+    pub(crate) async fn try_chunk(&mut self) -> std::io::Result<Option<String>> {
         let mut size = String::new();
         within(self.socket.read_line(&mut size)).await?;
         if size.is_empty() {
@@ -174,12 +174,12 @@ impl Client {
         Ok((size > 0).then(|| String::from_utf8(chunk).unwrap()))
     }
 
-    pub async fn chunk(&mut self) -> String {
+    pub(crate) async fn chunk(&mut self) -> String {
         self.try_chunk().await.unwrap().expect("the stream has not ended")
     }
 
     /// What comes until the body's proper end.
-    pub async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         let mut rest = String::new();
         while let Some(chunk) = self.try_chunk().await.unwrap() {
             rest.push_str(&chunk);
@@ -188,7 +188,7 @@ impl Client {
     }
 
     /// What comes until at least this much came.
-    pub async fn at_least(&mut self, bytes: usize) -> String {
+    pub(crate) async fn at_least(&mut self, bytes: usize) -> String {
         let mut text = String::new();
         while text.len() < bytes {
             text.push_str(&self.chunk().await);
@@ -196,18 +196,18 @@ impl Client {
         text
     }
 
-    pub fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &TcpStream {
         self.socket.get_ref()
     }
 
     /// Closes the connection with a reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         socket2::SockRef::from(self.socket()).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
 /// Tells whether a value was dropped, as `start`'s future is.
-pub fn dropped() -> (impl Send + 'static, oneshot::Receiver<Infallible>) {
+pub(crate) fn dropped() -> (impl Send + 'static, oneshot::Receiver<Infallible>) {
     let (guard, dropped) = oneshot::channel();
     (guard, dropped)
 }
