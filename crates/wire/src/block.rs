@@ -24,6 +24,9 @@ pub(crate) struct Block {
     has_id: bool,
     /// The value of the `id` line or the comment that is being read.
     value: Vec<u8>,
+    value_too_large: bool,
+    /// The value of the `retry` line that is being read.
+    millis: Number,
     /// What stands for a name, and for data or a comment, that is not UTF-8.
     replaced: [String; 2],
 }
@@ -37,24 +40,25 @@ pub(crate) enum Step {
     CommentTooLarge,
 }
 
-/// The line that is being read.
+/// The line that is being read, when a piece ended in it.
 #[derive(Clone, Copy, Debug)]
 enum Line {
     /// Its name as far as it was read. No name that counts is longer than five bytes.
     Name { name: [u8; 5], len: usize },
     /// Its value; a space that comes first is not part of it.
-    Value { field: Kind, begun: bool },
-    /// A field that nobody knows, or a comment that nobody asked for.
-    Unknown,
+    Value { field: Name, begun: bool },
 }
 
+/// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Name {
     Data,
     Event,
     Id,
-    Retry(Number),
+    Retry,
     Comment,
+    /// A field that nobody knows.
+    Other,
 }
 
 /// The value of a `retry` line as far as it was read.
@@ -82,6 +86,8 @@ impl Block {
             id: Vec::new(),
             has_id: false,
             value: Vec::new(),
+            value_too_large: false,
+            millis: Number::Empty,
             replaced: [String::new(), String::new()],
         }
     }
@@ -98,19 +104,32 @@ impl Block {
         self.ended
     }
 
+    /// Whether the next byte begins a line.
+    #[inline]
+    pub(crate) fn is_at_line_start(&self) -> bool {
+        matches!(self.line, Line::Name { len: 0, .. })
+    }
+
     /// The stream began with a part of a byte order mark, and no name does.
     pub(crate) fn begin_unknown_line(&mut self) {
         self.begin();
-        self.line = Line::Unknown;
+        self.line = Line::Value { field: Name::Other, begun: true };
     }
 
-    /// Takes the next part of the current line, without what ends it.
+    /// Takes the next part of a line that is cut, without what ends it.
     pub(crate) fn push(&mut self, part: &[u8], comments: bool) -> Option<Step> {
         if part.is_empty() {
             return None;
         }
         self.begin();
-        let Line::Name { mut name, len } = self.line else { return self.push_value(part) };
+        let (mut name, len) = match self.line {
+            Line::Name { name, len } => (name, len),
+            Line::Value { field, begun } => {
+                self.line = Line::Value { field, begun: true };
+                let part = if begun { part } else { part.strip_prefix(b" ").unwrap_or(part) };
+                return self.push_value(field, part);
+            }
+        };
         // The name and its colon.
         let head = &part[..part.len().min(name.len() + 1 - len)];
         let Some(colon) = head.iter().position(|&byte| byte == b':') else {
@@ -119,46 +138,55 @@ impl Block {
                     place.copy_from_slice(head);
                     Line::Name { name, len: len + head.len() }
                 }
-                None => Line::Unknown,
+                None => Line::Value { field: Name::Other, begun: true },
             };
             return None;
         };
         name[len..len + colon].copy_from_slice(&head[..colon]);
-        match self.begin_value(&name[..len + colon], comments) {
-            None => self.push_value(&part[colon + 1..]),
-            step => step,
-        }
+        let field = Name::of(&name[..len + colon], comments);
+        self.line = Line::Value { field, begun: false };
+        let step = self.begin_value(field);
+        if step.is_some() { step } else { self.push(&part[colon + 1..], comments) }
     }
 
-    /// Ends the current line (9.2.6, "process the line" and "process the field").
+    /// Ends a line that was cut (9.2.6, "process the line").
     pub(crate) fn end_line(
         &mut self,
         last_event_id: &mut String,
         reconnection_time: &mut Option<Duration>,
     ) -> Option<Step> {
-        if let Line::Name { name, len } = self.line {
-            if len == 0 {
-                return self.end(last_event_id);
-            }
+        let field = match self.line {
+            Line::Name { len: 0, .. } => return self.end(last_event_id),
             // A name without a colon has an empty value.
-            let step = self.begin_value(&name[..len], false);
-            if step.is_some() {
-                // The end of the line is still to be read.
-                return step;
+            Line::Name { name, len } => {
+                let field = Name::of(&name[..len], false);
+                self.line = Line::Value { field, begun: true };
+                let step = self.begin_value(field);
+                if step.is_some() {
+                    // The end of the line is still to be read.
+                    return step;
+                }
+                field
             }
-        }
-        match mem::replace(&mut self.line, Line::START) {
-            Line::Value { field: Kind::Id, .. } if memchr::memchr(0, &self.value).is_none() => {
-                mem::swap(&mut self.id, &mut self.value);
-                self.has_id = true;
-            }
-            Line::Value { field: Kind::Retry(Number::Millis(millis)), .. } => {
-                *reconnection_time = Some(Duration::from_millis(millis));
-            }
-            Line::Value { field: Kind::Comment, .. } => return Some(Step::Comment),
-            _ => {}
-        }
-        None
+            Line::Value { field, .. } => field,
+        };
+        self.line = Line::START;
+        self.end_value(field, reconnection_time)
+    }
+
+    /// Takes a line that lies in one piece and is not blank.
+    #[inline]
+    pub(crate) fn line(
+        &mut self,
+        field: Name,
+        value: &[u8],
+        reconnection_time: &mut Option<Duration>,
+    ) -> Option<Step> {
+        self.begin();
+        let begun = self.begin_value(field);
+        let taken = self.push_value(field, value);
+        let ended = self.end_value(field, reconnection_time);
+        begun.or(taken).or(ended)
     }
 
     /// The message of the block that has just ended.
@@ -171,18 +199,6 @@ impl Block {
     /// The comment whose line has just ended.
     pub(crate) fn comment(&mut self) -> &str {
         text(&self.value, &mut self.replaced[1])
-    }
-
-    /// Where a reader that holds the whole block puts the lines of its data together.
-    #[inline]
-    pub(crate) fn joined(&mut self) -> &mut Vec<u8> {
-        &mut self.data
-    }
-
-    /// What was put together, as text.
-    #[inline]
-    pub(crate) fn joined_text(&mut self) -> &str {
-        text(&self.data, &mut self.replaced[1])
     }
 
     /// Makes room for a block if the one before it has ended.
@@ -210,84 +226,90 @@ impl Block {
         (self.has_data && !self.too_large).then_some(Step::Message)
     }
 
-    fn begin_value(&mut self, name: &[u8], comments: bool) -> Option<Step> {
-        let field = match name {
-            b"data" => Kind::Data,
-            b"event" => Kind::Event,
-            b"id" => Kind::Id,
-            b"retry" => Kind::Retry(Number::Empty),
-            b"" if comments => Kind::Comment,
-            _ => {
-                self.line = Line::Unknown;
-                return None;
-            }
-        };
-        self.line = Line::Value { field, begun: false };
+    #[inline]
+    fn begin_value(&mut self, field: Name) -> Option<Step> {
         match field {
-            Kind::Data => {
-                if self.has_data {
-                    self.data.push(b'\n');
+            Name::Data => {
+                if mem::replace(&mut self.has_data, true) {
+                    if !self.too_large {
+                        self.data.push(b'\n');
+                    }
+                    return self.grow(1);
                 }
-                self.has_data = true;
-                self.grow(1)
             }
-            Kind::Event => {
-                self.event.clear();
-                None
-            }
-            Kind::Id | Kind::Comment => {
+            Name::Event => self.event.clear(),
+            Name::Id | Name::Comment => {
                 self.value.clear();
-                None
+                self.value_too_large = false;
             }
-            Kind::Retry(_) => None,
+            Name::Retry => self.millis = Number::Empty,
+            Name::Other => {}
         }
+        None
     }
 
-    fn push_value(&mut self, mut part: &[u8]) -> Option<Step> {
-        let Line::Value { field, begun } = &mut self.line else { return None };
-        if part.is_empty() {
-            return None;
-        }
-        if !mem::replace(begun, true) {
-            part = part.strip_prefix(b" ").unwrap_or(part);
-        }
+    #[inline]
+    fn push_value(&mut self, field: Name, part: &[u8]) -> Option<Step> {
         match field {
-            Kind::Retry(number) => {
-                *number = part.iter().fold(*number, Number::push);
-                None
-            }
-            Kind::Comment => {
-                if part.len() <= self.limit - self.value.len() {
-                    self.value.extend_from_slice(part);
-                    return None;
-                }
-                self.line = Line::Unknown;
-                Some(Step::CommentTooLarge)
-            }
-            Kind::Id => {
-                // Kept even if the event is too large: its loss is reported, and must not be asked for again.
-                if part.len() <= self.limit - self.value.len() {
-                    self.value.extend_from_slice(part);
-                } else {
-                    self.line = Line::Unknown;
-                }
-                self.grow(part.len())
-            }
-            Kind::Data => {
+            Name::Data => {
                 let step = self.grow(part.len());
                 if !self.too_large {
                     self.data.extend_from_slice(part);
                 }
                 step
             }
-            Kind::Event => {
+            Name::Event => {
                 let step = self.grow(part.len());
                 if !self.too_large {
                     self.event.extend_from_slice(part);
                 }
                 step
             }
+            Name::Id => {
+                // Kept even if the event is too large: its loss is reported, and must not be asked for again.
+                self.keep(part);
+                self.grow(part.len())
+            }
+            Name::Comment => self.keep(part).then_some(Step::CommentTooLarge),
+            Name::Retry => {
+                self.millis = part.iter().fold(self.millis, Number::push);
+                None
+            }
+            Name::Other => None,
         }
+    }
+
+    /// The end of a value (9.2.6, "process the field").
+    #[inline]
+    fn end_value(&mut self, field: Name, reconnection_time: &mut Option<Duration>) -> Option<Step> {
+        match field {
+            Name::Id if !self.value_too_large && memchr::memchr(0, &self.value).is_none() => {
+                mem::swap(&mut self.id, &mut self.value);
+                self.has_id = true;
+            }
+            Name::Retry => {
+                if let Number::Millis(millis) = self.millis {
+                    *reconnection_time = Some(Duration::from_millis(millis));
+                }
+            }
+            Name::Comment if !self.value_too_large => return Some(Step::Comment),
+            _ => {}
+        }
+        None
+    }
+
+    /// Adds to the value of an `id` line or a comment; gives whether that has just become too large.
+    fn keep(&mut self, part: &[u8]) -> bool {
+        if self.value_too_large {
+            return false;
+        }
+        self.value_too_large = part.len() > self.limit - self.value.len();
+        if self.value_too_large {
+            self.value.clear();
+        } else {
+            self.value.extend_from_slice(part);
+        }
+        self.value_too_large
     }
 
     /// Counts what the block takes, and says so once when that is too much.
@@ -300,6 +322,44 @@ impl Block {
         self.data = Vec::new();
         self.event.clear();
         Some(Step::EventTooLarge)
+    }
+}
+
+impl Name {
+    fn of(name: &[u8], comments: bool) -> Self {
+        match name {
+            b"data" => Self::Data,
+            b"event" => Self::Event,
+            b"id" => Self::Id,
+            b"retry" => Self::Retry,
+            b"" if comments => Self::Comment,
+            _ => Self::Other,
+        }
+    }
+
+    /// What the line at the start of `text` is about, and where its value begins. The line's end is in `text`, or what
+    /// comes is of no use yet.
+    #[inline]
+    pub(crate) fn at(text: &[u8], comments: bool) -> (Self, usize) {
+        // The usual spelling first: one comparison each.
+        if text.starts_with(b"data: ") {
+            return (Self::Data, 6);
+        }
+        if text.starts_with(b"id: ") {
+            return (Self::Id, 4);
+        }
+        if text.starts_with(b"event: ") {
+            return (Self::Event, 7);
+        }
+        let head = text.first_chunk::<6>().map_or(text, |head| head);
+        let Some(length) = head.iter().position(|byte| matches!(byte, b':' | b'\n' | b'\r')) else {
+            return (Self::Other, 0);
+        };
+        if text[length] != b':' {
+            return (Self::of(&text[..length], false), length);
+        }
+        let space = usize::from(text.get(length + 1) == Some(&b' '));
+        (Self::of(&text[..length], comments), length + 1 + space)
     }
 }
 

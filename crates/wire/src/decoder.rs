@@ -1,11 +1,11 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::mem;
-use core::str;
+use core::ops::Range;
 use core::time::Duration;
 
-use crate::block::{Block, Step, millis};
-use crate::scan;
+use crate::block::{Block, Name, Step, millis};
+use crate::scan::{self, LineEnds};
 use crate::{Field, FieldError};
 
 /// The largest event that a [`Decoder`] takes unless told otherwise: 16 MiB.
@@ -40,6 +40,8 @@ pub struct Decoder {
     /// The last piece ended in CR: an LF that comes next belongs to it.
     after_cr: bool,
     block: Block,
+    /// Where the lines of data of a block that lies in one piece are put together.
+    joined: String,
     last_event_id: String,
     reconnection_time: Option<Duration>,
 }
@@ -98,6 +100,7 @@ impl Decoder {
             mark: Some(0),
             after_cr: false,
             block: Block::new(DEFAULT_MAX_EVENT_BYTES),
+            joined: String::new(),
             last_event_id: String::new(),
             reconnection_time: None,
         }
@@ -123,16 +126,24 @@ impl Decoder {
     /// # Errors
     /// When the id holds CR, LF or NUL.
     pub fn with_last_event_id(mut self, id: &str) -> Result<Self, FieldError> {
-        match scan::line_end_or_nul(id.as_bytes()) {
-            None => id.clone_into(&mut self.last_event_id),
-            Some(at) => return Err(FieldError::new(Field::Id, id, at)),
+        if !scan::is_one_line_without_nul(id.as_bytes()) {
+            return Err(FieldError::new(Field::Id, id));
         }
+        id.clone_into(&mut self.last_event_id);
         Ok(self)
     }
 
     /// Takes the next piece of the stream. What of it is not read when the result is dropped is skipped.
     pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> Items<'a> {
-        Items { decoder: self, piece, at: 0, text: "", text_start: 0 }
+        Items {
+            decoder: self,
+            piece,
+            at: 0,
+            text: "",
+            text_start: 0,
+            text_step: TEXT_AT_ONCE,
+            line_ends: LineEnds::new(piece),
+        }
     }
 
     /// The last event ID, to be sent when the stream is opened again; empty for none.
@@ -188,9 +199,12 @@ pub struct Items<'a> {
     piece: &'a [u8],
     /// How far the piece has been read.
     at: usize,
-    /// The part of the piece from `text_start` that is known to be UTF-8.
+    /// A part of the piece from `text_start` that is known to be UTF-8.
     text: &'a str,
     text_start: usize,
+    /// How much to check at once, in bytes.
+    text_step: usize,
+    line_ends: LineEnds<'a>,
 }
 
 impl<'a> Items<'a> {
@@ -205,13 +219,11 @@ impl<'a> Items<'a> {
     #[inline]
     pub fn next(&mut self) -> Option<Result<Item<'_>, DecodeError>> {
         let found = self.find()?;
-        let Decoder { block, last_event_id, .. } = &mut *self.decoder;
+        let Decoder { block, joined, last_event_id, .. } = &mut *self.decoder;
         let limit = block.limit;
         Some(match found {
             Found::Whole { event, data } => Ok(Item::Message(Message { event, data, last_event_id })),
-            Found::Joined { event } => {
-                Ok(Item::Message(Message { event, data: block.joined_text(), last_event_id }))
-            }
+            Found::Joined { event } => Ok(Item::Message(Message { event, data: joined, last_event_id })),
             Found::Step(Step::Message) => Ok(Item::Message(block.message(last_event_id))),
             Found::Step(Step::Comment) => Ok(Item::Comment(block.comment())),
             Found::Step(Step::EventTooLarge) => Err(DecodeError::EventTooLarge { limit }),
@@ -239,60 +251,76 @@ impl<'a> Items<'a> {
     /// `None` leaves the reading position before a block that is in some way special, for [`lines`](Self::lines): it is
     /// cut, too large, not UTF-8, or holds a comment that was asked for.
     fn whole_block(&mut self) -> Option<Found<'a>> {
-        let text = self.text();
-        let bytes = text.as_bytes();
-        let decoder = &mut *self.decoder;
-        let mut at = 0;
+        let piece = self.piece;
+        let comments = self.decoder.comments;
+        let limit = self.decoder.block.limit;
+        let mut at = self.at;
         loop {
-            let start = at;
+            let mut start = at;
             let mut event = "";
             let mut id = None;
             let mut retry = None;
             let mut data = None;
             let mut joined = false;
-            let whole = loop {
-                let rest = &bytes[at..];
-                let (name, value_at) = match rest {
-                    [b'\n' | b'\r', ..] => break true,
-                    [b'd', b'a', b't', b'a', b':', b' ', ..] => (Name::Data, 6),
-                    [b':', ..] if decoder.comments => break false,
-                    [b':', b'\n', ..] => {
-                        at += 2;
-                        continue;
-                    }
-                    [b'i', b'd', b':', b' ', ..] => (Name::Id, 4),
-                    [b'e', b'v', b'e', b'n', b't', b':', b' ', ..] => (Name::Event, 7),
-                    _ => Name::of(rest),
-                };
-                let value_at = at + value_at;
-                let Some(length) = bytes.get(value_at..).and_then(scan::line_end) else { break false };
-                let value_end = value_at + length;
-                at = value_end + scan::line_break(&bytes[value_end..]);
-                let value = text.get(value_at..value_end).unwrap_or_default();
-                match name {
-                    Name::Data => match data {
-                        None => data = Some(value),
-                        Some(first) => {
-                            let buffer = decoder.block.joined();
-                            if !mem::replace(&mut joined, true) {
-                                buffer.clear();
-                                buffer.extend_from_slice(str::as_bytes(first));
-                            }
-                            buffer.push(b'\n');
-                            buffer.extend_from_slice(value.as_bytes());
+            loop {
+                let rest = piece.get(at..)?;
+                let (name, skip) = if rest.starts_with(b"data: ") {
+                    (Name::Data, 6)
+                } else {
+                    match rest {
+                        [b'\n' | b'\r', ..] => break,
+                        [b':', ..] if comments => return None,
+                        // The usual keep-alive, with or without a blank line.
+                        [b':', b'\n', b'\n', ..] if at == start => {
+                            at += 3;
+                            start = at;
+                            self.at = at;
+                            continue;
                         }
-                    },
-                    Name::Event => event = value,
-                    Name::Id if memchr::memchr(0, value.as_bytes()).is_none() => id = Some(value),
-                    Name::Retry => retry = millis(value.as_bytes()).or(retry),
-                    Name::Id | Name::Other => {}
+                        [b':', b'\n', ..] => {
+                            at += 2;
+                            continue;
+                        }
+                        _ => Name::at(rest, false),
+                    }
+                };
+                let value_at = at + skip;
+                let value_end = self.line_ends.next(value_at)?;
+                at = value_end + scan::line_break(&piece[value_end..]);
+                match name {
+                    Name::Data => {
+                        let value = self.text(start, value_at..value_end)?;
+                        match data {
+                            None => data = Some(value),
+                            Some(first) => {
+                                if !mem::replace(&mut joined, true) {
+                                    self.decoder.joined.clear();
+                                    self.decoder.joined.push_str(first);
+                                }
+                                self.decoder.joined.push('\n');
+                                self.decoder.joined.push_str(value);
+                                at = self.join(start, at)?;
+                            }
+                        }
+                    }
+                    Name::Event => event = self.text(start, value_at..value_end)?,
+                    Name::Id => {
+                        let value = self.text(start, value_at..value_end)?;
+                        if memchr::memchr(0, value.as_bytes()).is_none() {
+                            id = Some(value);
+                        }
+                    }
+                    Name::Retry => retry = millis(&piece[value_at..value_end]).or(retry),
+                    Name::Comment | Name::Other => {}
                 }
-            };
-            if !whole || at - start > decoder.block.limit {
-                self.at += start;
+            }
+            if at - start > limit {
                 return None;
             }
-            at += scan::line_break(&bytes[at..]);
+            at += scan::line_break(&piece[at..]);
+            let decoder = &mut *self.decoder;
+            decoder.after_cr = at == piece.len() && piece.ends_with(b"\r");
+            self.at = at;
             if let Some(id) = id {
                 id.clone_into(&mut decoder.last_event_id);
             }
@@ -300,26 +328,49 @@ impl<'a> Items<'a> {
                 decoder.reconnection_time = Some(Duration::from_millis(millis));
             }
             if let Some(data) = data {
-                self.at += at;
-                decoder.after_cr = at == bytes.len() && bytes.ends_with(b"\r");
                 let event = if event.is_empty() { "message" } else { event };
                 return Some(if joined { Found::Joined { event } } else { Found::Whole { event, data } });
             }
         }
     }
 
-    /// The text from the reading position to the end of the piece, or to where it stops being UTF-8.
-    #[inline]
-    fn text(&mut self) -> &'a str {
-        if self.at >= self.text_start + self.text.len() {
-            let rest = &self.piece[self.at..];
-            self.text = match simdutf8::compat::from_utf8(rest) {
-                Ok(text) => text,
-                Err(error) => str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(),
-            };
-            self.text_start = self.at;
+    /// Puts the lines of data that begin at `at` to those before them; gives where they end.
+    fn join(&mut self, start: usize, mut at: usize) -> Option<usize> {
+        let mut line_ends = self.line_ends;
+        while self.piece.get(at..)?.starts_with(b"data: ") {
+            let value_at = at + 6;
+            let value_end = line_ends.next(value_at)?;
+            at = value_end + scan::line_break(&self.piece[value_end..]);
+            let value = self.text(start, value_at..value_end)?;
+            self.decoder.joined.push('\n');
+            self.decoder.joined.push_str(value);
         }
-        self.text.get(self.at - self.text_start..).unwrap_or_default()
+        self.line_ends = line_ends;
+        Some(at)
+    }
+
+    /// A part of the block that begins at `start`, `None` if it is not UTF-8.
+    #[inline]
+    fn text(&mut self, start: usize, part: Range<usize>) -> Option<&'a str> {
+        if part.end > self.text_start + self.text.len() {
+            self.read_text(start, part.end);
+        }
+        self.text.get(part.start - self.text_start..part.end - self.text_start)
+    }
+
+    /// Takes as text what begins at `start` and goes at least to `end`, if it is UTF-8 so far.
+    #[cold]
+    fn read_text(&mut self, start: usize, end: usize) {
+        let rest = &self.piece[start..];
+        let rest = &rest[..(end - start).max(self.text_step).min(rest.len())];
+        let same_block = mem::replace(&mut self.text_start, start) == start;
+        (self.text, self.text_step) = match simdutf8::basic::from_utf8(rest) {
+            // More the next time, so that a block which goes on and on is not read again and again.
+            Ok(text) if same_block => (text, (2 * text.len()).max(TEXT_AT_ONCE)),
+            Ok(text) => (text, TEXT_AT_ONCE),
+            // No more than asked for the next time, so that what is not UTF-8 is not read again and again.
+            Err(_) => (rest.utf8_chunks().next().map_or("", |chunk| chunk.valid()), 0),
+        };
     }
 
     /// Reads line by line to the end of a block or of the piece, or until there is something to say.
@@ -343,20 +394,29 @@ impl<'a> Items<'a> {
         if mem::take(&mut decoder.after_cr) && self.piece.get(self.at) == Some(&b'\n') {
             self.at += 1;
         }
-        let rest = &self.piece[self.at..];
-        let Some(end) = scan::line_end(rest) else {
+        let Some(end) = self.line_ends.next(self.at) else {
+            let rest = &self.piece[self.at..];
             self.at = self.piece.len();
             return decoder.block.push(rest, decoder.comments);
         };
-        self.at += end;
-        let step = decoder.block.push(&rest[..end], decoder.comments);
+        let rest = &self.piece[end..];
+        if end > self.at && decoder.block.is_at_line_start() {
+            let (name, value_at) = Name::at(&self.piece[self.at..], decoder.comments);
+            let value = &self.piece[(self.at + value_at).min(end)..end];
+            self.at = end + scan::line_break(rest);
+            decoder.after_cr = rest == b"\r";
+            return decoder.block.line(name, value, &mut decoder.reconnection_time);
+        }
+        let part = &self.piece[self.at..end];
+        self.at = end;
+        let step = decoder.block.push(part, decoder.comments);
         if step.is_some() {
             // The line's end is still to be read.
             return step;
         }
-        let length = scan::line_break(&rest[end..]);
+        let length = scan::line_break(rest);
         self.at += length;
-        let ends_in_cr = length == 1 && rest[end] == b'\r' && self.at == self.piece.len();
+        let ends_in_cr = rest == b"\r";
         let step = decoder.block.end_line(&mut decoder.last_event_id, &mut decoder.reconnection_time);
         match step {
             Some(Step::EventTooLarge) => self.at -= length,
@@ -372,41 +432,15 @@ impl Drop for Items<'_> {
     }
 }
 
+/// Enough that a call pays, and little enough to be still in the cache when its lines are read.
+const TEXT_AT_ONCE: usize = 16 << 10;
+
 /// What [`Items::find`] has come to.
 enum Found<'a> {
     /// An event that lies in one piece and has one line of data.
     Whole { event: &'a str, data: &'a str },
-    /// An event that lies in one piece; its lines of data were put together in the block's buffer.
+    /// An event that lies in one piece; its lines of data were put together.
     Joined { event: &'a str },
     /// What reading line by line has brought.
     Step(Step),
-}
-
-/// The field that a line is about.
-#[derive(Clone, Copy)]
-enum Name {
-    Data,
-    Event,
-    Id,
-    Retry,
-    Other,
-}
-
-impl Name {
-    /// The field that the line at the start of `text` is about, and where its value begins.
-    fn of(text: &[u8]) -> (Self, usize) {
-        const NAMES: [(&[u8], Name); 4] =
-            [(b"data", Name::Data), (b"event", Name::Event), (b"id", Name::Id), (b"retry", Name::Retry)];
-        for (name, field) in NAMES {
-            if let Some(rest) = text.strip_prefix(name) {
-                return match rest {
-                    [b':', b' ', ..] => (field, name.len() + 2),
-                    [b':', ..] => (field, name.len() + 1),
-                    [b'\n' | b'\r', ..] => (field, name.len()),
-                    _ => (Self::Other, 0),
-                };
-            }
-        }
-        (Self::Other, 0)
-    }
 }

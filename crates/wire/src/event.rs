@@ -55,10 +55,10 @@ impl<'a> Event<'a> {
     #[inline]
     pub fn with_event(mut self, name: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
         let name = name.into();
-        match scan::line_end(name.as_bytes()) {
-            None => self.event = Some(name),
-            Some(at) => return Err(FieldError::new(Field::Event, &name, at)),
+        if !scan::is_one_line(name.as_bytes()) {
+            return Err(FieldError::new(Field::Event, &name));
         }
+        self.event = Some(name);
         Ok(self)
     }
 
@@ -69,10 +69,10 @@ impl<'a> Event<'a> {
     #[inline]
     pub fn with_id(mut self, id: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
         let id = id.into();
-        match scan::line_end_or_nul(id.as_bytes()) {
-            None => self.id = Some(id),
-            Some(at) => return Err(FieldError::new(Field::Id, &id, at)),
+        if !scan::is_one_line_without_nul(id.as_bytes()) {
+            return Err(FieldError::new(Field::Id, &id));
         }
+        self.id = Some(id);
         Ok(self)
     }
 
@@ -160,6 +160,9 @@ fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 #[inline]
 fn push_lines(out: &mut Vec<u8>, name: &[u8], mut text: &[u8]) {
+    if scan::is_one_line(text) {
+        return push_line(out, name, text);
+    }
     while let Some(end) = scan::line_end(text) {
         push_line(out, name, &text[..end]);
         text = &text[end + scan::line_break(&text[end..])..];
@@ -211,8 +214,10 @@ pub struct FieldError {
 
 impl FieldError {
     #[cold]
-    pub(crate) fn new(field: Field, text: &str, at: usize) -> Self {
-        Self { field, character: text.as_bytes().get(at).copied().unwrap_or(0), at }
+    pub(crate) fn new(field: Field, text: &str) -> Self {
+        let refused = |byte: &u8| matches!(byte, b'\n' | b'\r') || field == Field::Id && *byte == 0;
+        let at = text.bytes().position(|byte| refused(&byte)).unwrap_or_default();
+        Self { field, character: text.as_bytes().get(at).copied().unwrap_or_default(), at }
     }
 
     /// The field that was refused.

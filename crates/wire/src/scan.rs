@@ -1,56 +1,152 @@
 //! Where lines end. CR, LF and CRLF each end one.
 
+use wide::u8x16;
+
 /// The position of the first CR or LF.
 #[inline]
 pub(crate) fn line_end(text: &[u8]) -> Option<usize> {
-    // Most lines are short, and a short line is found sooner by two words than by a call.
-    let Some(words) = text.first_chunk::<16>() else {
-        return text.iter().position(|&byte| byte == b'\n' || byte == b'\r');
-    };
-    let [first, second] = halves(words);
-    let found = ends(first);
-    if found != 0 {
-        return Some(found.trailing_zeros() as usize / 8);
+    if text.len() < PART {
+        return text.iter().position(|&byte| is_end(byte));
     }
-    let found = ends(second);
-    if found != 0 {
-        return Some(8 + found.trailing_zeros() as usize / 8);
-    }
-    memchr::memchr2(b'\n', b'\r', &text[16..]).map(|at| at + 16)
+    LineEnds::new(text).next(0)
 }
 
-/// The position of the first CR, LF or NUL.
-#[inline]
-pub(crate) fn line_end_or_nul(text: &[u8]) -> Option<usize> {
-    if text.len() < 32 {
-        return text.iter().position(|&byte| byte == b'\n' || byte == b'\r' || byte == 0);
-    }
-    memchr::memchr3(b'\n', b'\r', 0, text)
+/// The line ends of a text, found a block of 64 bytes at a time and remembered for the lines that follow in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineEnds<'a> {
+    text: &'a [u8],
+    /// Where the block starts whose ends are known.
+    block: usize,
+    /// A bit for each byte of the block that is CR or LF.
+    ends: u64,
 }
+
+impl<'a> LineEnds<'a> {
+    #[inline]
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self { text, block: 0, ends: ends(text) }
+    }
+
+    /// The position of the first CR or LF at `from` or behind it.
+    #[inline]
+    pub(crate) fn next(&mut self, from: usize) -> Option<usize> {
+        let block = from & !(BLOCK - 1);
+        if block != self.block {
+            self.read(block);
+        }
+        let ends = self.ends & (u64::MAX << (from & (BLOCK - 1)));
+        if ends != 0 {
+            return Some(block + ends.trailing_zeros() as usize);
+        }
+        self.next_block()
+    }
+
+    /// The first CR or LF behind the block.
+    #[inline]
+    fn next_block(&mut self) -> Option<usize> {
+        self.read(self.block + BLOCK);
+        if self.ends != 0 {
+            return Some(self.block + self.ends.trailing_zeros() as usize);
+        }
+        self.next_far()
+    }
+
+    /// The same for a line that is long enough to make a call pay.
+    fn next_far(&mut self) -> Option<usize> {
+        let far = self.block + BLOCK;
+        let found = far + memchr::memchr2(b'\n', b'\r', self.text.get(far..)?)?;
+        self.read(found & !(BLOCK - 1));
+        Some(found)
+    }
+
+    #[inline]
+    fn read(&mut self, block: usize) {
+        self.block = block;
+        self.ends = ends(self.text.get(block..).unwrap_or_default());
+    }
+}
+
+/// Whether the text is one line.
+#[inline]
+pub(crate) fn is_one_line(text: &[u8]) -> bool {
+    if text.len() < PART { !has_any(text, [b'\n', b'\r']) } else { line_end(text).is_none() }
+}
+
+/// Whether the text is one line without NUL.
+#[inline]
+pub(crate) fn is_one_line_without_nul(text: &[u8]) -> bool {
+    if text.len() < PART {
+        !has_any(text, [b'\n', b'\r', 0])
+    } else {
+        memchr::memchr3(b'\n', b'\r', 0, text).is_none()
+    }
+}
+
+/// Whether a text of less than 16 bytes has one of `wanted`: two words that may overlap tell.
+#[inline]
+fn has_any<const N: usize>(text: &[u8], wanted: [u8; N]) -> bool {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    let words = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        [word(first), word(last)]
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        [half(first) | half(last) << 32; 2]
+    } else {
+        return text.iter().any(|byte| wanted.contains(byte));
+    };
+    wanted.iter().any(|&wanted| words.iter().any(|word| has_zero(word ^ (ONES * u64::from(wanted)))))
+}
+
+#[inline]
+fn has_zero(word: u64) -> bool {
+    word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+}
+
+const ONES: u64 = u64::from_le_bytes([1; 8]);
 
 /// How many bytes the line break at the start of `text` takes: 2 for CRLF, else 1.
 #[inline]
 pub(crate) fn line_break(text: &[u8]) -> usize {
+    // A branch: what follows must not wait for this byte.
+    if text.first() == Some(&b'\r') { line_break_after_cr(text) } else { 1 }
+}
+
+#[cold]
+fn line_break_after_cr(text: &[u8]) -> usize {
     if text.starts_with(b"\r\n") { 2 } else { 1 }
 }
 
+const BLOCK: usize = 64;
+const PART: usize = 16;
+
+/// A bit for each of the first 64 bytes that is CR or LF.
 #[inline]
-fn halves(words: &[u8; 16]) -> [u64; 2] {
-    let both = u128::from_le_bytes(*words);
-    [both as u64, (both >> 64) as u64]
+fn ends(text: &[u8]) -> u64 {
+    let Some(block) = text.first_chunk::<BLOCK>() else { return last_ends(text) };
+    let (parts, _) = block.as_chunks();
+    parts.iter().enumerate().fold(0, |ends, (at, part)| ends | part_ends(part) << (PART * at))
 }
 
-/// The high bit of each byte that is CR or LF. Bytes above the first one found may be marked wrongly.
-#[inline]
-fn ends(word: u64) -> u64 {
-    zeros(word ^ repeat(b'\n')) | zeros(word ^ repeat(b'\r'))
+/// The same for a text that is shorter than that.
+#[inline(never)]
+fn last_ends(text: &[u8]) -> u64 {
+    let Some(last) = text.last_chunk() else {
+        return text.iter().enumerate().fold(0, |ends, (at, &byte)| ends | u64::from(is_end(byte)) << at);
+    };
+    let (parts, _) = text.as_chunks();
+    let ends = parts.iter().enumerate().fold(0, |ends, (at, part)| ends | part_ends(part) << (PART * at));
+    // The last part may overlap the one before it, which marks the same bytes.
+    ends | part_ends(last) << (text.len() - PART)
 }
 
 #[inline]
-fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
+fn part_ends(part: &[u8; PART]) -> u64 {
+    let part = u8x16::new(*part);
+    let ends = part.simd_eq(u8x16::splat(b'\n')) | part.simd_eq(u8x16::splat(b'\r'));
+    u64::from(ends.to_bitmask())
 }
 
-const fn repeat(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
+#[inline]
+fn is_end(byte: u8) -> bool {
+    byte == b'\n' || byte == b'\r'
 }
