@@ -195,8 +195,8 @@ impl Produce {
     ///
     /// It begins when the transport cannot write: what fits into the system's socket buffer counts as read. Transports
     /// that copy what they are handed (actix-web; a TLS library without vectored writes), and HTTP/2, which stops asking
-    /// for bytes when its peer's window is closed, hide it; there, hyper's HTTP/2 keep-alive and
-    /// [`watch_peer`](crate::watch_peer) find peers that have vanished.
+    /// for bytes when its peer's window is closed, hide it; there, hyper's HTTP/2 keep-alive and `watch_peer` (feature
+    /// `tcp`) find peers that have vanished.
     pub fn stall_timeout(mut self, time: Duration) -> Self {
         self.stall = Some(time);
         self
