@@ -1,2 +1,116 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands: `cargo xtask test` passes every test and check, `cargo xtask bench` measures.
+
+use std::env;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+mod command;
+mod dependencies;
+mod fuzz;
+mod msrv;
+mod tools;
+
+use command::Command;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test    every test and check, as CI runs them; installs what is missing, or says what to install
+  check   formatting, lints, documentation, dependencies: what needs no test run
+  fuzz    each fuzz target [SECONDS] long, 30 unless told
+  bench   the tables of bench/*.md, with peers in the same run (a quiet machine, please)
+";
+
+#[allow(clippy::print_stderr, reason = "a command for people")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["test"] => test(),
+        ["check"] => check(),
+        ["fuzz"] => fuzz::run(Duration::from_secs(30)),
+        ["fuzz", seconds] => seconds.parse().map_err(Into::into).map(Duration::from_secs).and_then(fuzz::run),
+        ["bench"] => bench(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> Result<()> {
+    let start = Instant::now();
+    tools::install()?;
+    check()?;
+    step("tests and doctests", || Command::cargo("test --workspace --all-features --no-fail-fast").run())?;
+    step("fuzzing, a minute", || fuzz::run(Duration::from_secs(30)))?;
+    say(&format!("all passed in {} s", start.elapsed().as_secs()));
+    Ok(())
+}
+
+fn check() -> Result<()> {
+    step("formatting", || {
+        Command::cargo("fmt --all --check").run()?;
+        for manifest in ["bench/Cargo.toml", "fuzz/Cargo.toml"] {
+            Command::cargo("fmt --all --check --manifest-path").arg(manifest).run()?;
+        }
+        Ok(())
+    })?;
+    step("licences and duplicate versions", dependencies::check)?;
+    step("oldest Rust", msrv::check)?;
+    step("lints", || Command::cargo("clippy --workspace --all-targets --all-features -- -D warnings").run())?;
+    step("each feature by itself", || {
+        for (package, features) in FEATURES {
+            let features =
+                format!("check --quiet --package {package} --no-default-features --features={features}");
+            Command::cargo(&features).env("RUSTFLAGS", "-D warnings").run()?;
+        }
+        Ok(())
+    })?;
+    step("documentation", || {
+        Command::cargo("doc --workspace --no-deps --all-features").env("RUSTDOCFLAGS", "-D warnings").run()
+    })
+}
+
+fn bench() -> Result<()> {
+    for package in ["ssekit-bench-codec", "ssekit-bench-stream"] {
+        Command::cargo("run --release --manifest-path bench/Cargo.toml --package").arg(package).run()?;
+    }
+    Ok(())
+}
+
+/// The sets of features that somebody may choose, beside all and the default.
+const FEATURES: &[(&str, &str)] = &[
+    ("ssekit-wire", ""),
+    ("ssekit-server", ""),
+    ("ssekit-server", "axum"),
+    ("ssekit-server", "json"),
+    ("ssekit-client", ""),
+    ("ssekit", ""),
+    ("ssekit", "server"),
+    ("ssekit", "client"),
+];
+
+fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    say(name);
+    let start = Instant::now();
+    if let Err(error) = run() {
+        bail!("{name} failed after {} s: {error:#}", start.elapsed().as_secs());
+    }
+    say(&format!("{name}: {} s", start.elapsed().as_secs()));
+    Ok(())
+}
+
+#[allow(clippy::print_stderr, reason = "a command for people")]
+fn say(line: &str) {
+    eprintln!("==> {line}");
+}

@@ -1,0 +1,128 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::command::Command;
+
+/// What we may be linked with. Each is permissive, or applies to its own files alone.
+const LICENCES: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "MPL-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Crates that come in two versions, each with its reason.
+const DUPLICATES: &[(&str, &str)] = &[];
+
+/// Every dependency has a licence that fits ours, and no crate that users compile comes in two versions.
+pub(crate) fn check() -> Result<()> {
+    let mut faults = Vec::new();
+    for package in packages()? {
+        let name = text(&package, "name");
+        let licence = text(&package, "license");
+        // `A/B` is an old way to write `A OR B`.
+        if !is_allowed(&licence.replace('/', " OR ")) {
+            faults.push(format!(
+                "{name} {}: licence {licence:?} is not among those we allow",
+                text(&package, "version")
+            ));
+        }
+    }
+    for (name, versions) in linked_versions()? {
+        if versions.len() > 1 && !DUPLICATES.iter().any(|(allowed, _)| *allowed == name) {
+            let versions: Vec<_> = versions.into_iter().collect();
+            faults.push(format!(
+                "{name} comes in versions {}: `cargo tree -d` says why",
+                versions.join(" and ")
+            ));
+        }
+    }
+    if !faults.is_empty() {
+        bail!("{}", faults.join("\n"));
+    }
+    Ok(())
+}
+
+/// Every package of the workspace's dependency graph, ours included.
+pub(crate) fn packages() -> Result<Vec<Value>> {
+    let metadata = Command::cargo("metadata --format-version 1 --all-features --locked").output()?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
+    metadata["packages"].as_array().cloned().context("cargo metadata has no packages")
+}
+
+pub(crate) fn text<'a>(package: &'a Value, key: &str) -> &'a str {
+    package[key].as_str().unwrap_or_default()
+}
+
+/// The versions of each crate that is compiled for users of ours on this machine, build-time helpers left out.
+fn linked_versions() -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let tree = "tree --workspace --exclude xtask --all-features --locked --edges normal,no-proc-macro --prefix none --format {p}";
+    let tree = Command::cargo(tree).output()?;
+    let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in tree.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(name), Some(version)) = (words.next(), words.next()) {
+            versions.entry(name.to_owned()).or_default().insert(version.to_owned());
+        }
+    }
+    Ok(versions)
+}
+
+/// Whether an SPDX expression of OR, AND and parentheses can be met by the licences that we allow.
+fn is_allowed(expression: &str) -> bool {
+    let expression = expression.trim();
+    if LICENCES.contains(&expression) {
+        return true;
+    }
+    // OR binds looser than AND, so it is taken apart first.
+    if let Some((left, right)) = split(expression, " OR ") {
+        return is_allowed(left) || is_allowed(right);
+    }
+    if let Some((left, right)) = split(expression, " AND ") {
+        return is_allowed(left) && is_allowed(right);
+    }
+    expression.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).is_some_and(is_allowed)
+}
+
+/// Splits at the first operator that stands outside parentheses.
+fn split<'a>(expression: &'a str, operator: &str) -> Option<(&'a str, &'a str)> {
+    let outside = |at: usize| {
+        let before = &expression[..at];
+        before.matches('(').count() == before.matches(')').count()
+    };
+    let (at, _) = expression.match_indices(operator).find(|(at, _)| outside(*at))?;
+    Some((&expression[..at], &expression[at + operator.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_allowed;
+
+    #[test]
+    fn an_expression_is_met_when_its_parts_are() {
+        for (expression, met) in [
+            ("MIT", true),
+            ("GPL-3.0", false),
+            ("GPL-3.0 OR MIT", true),
+            ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
+            ("(MIT OR Apache-2.0) AND GPL-3.0", false),
+            ("Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT", true),
+            ("", false),
+        ] {
+            assert_eq!(is_allowed(expression), met, "{expression}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::command::Command;
+
+/// What the tests run besides Rust, and the Debian package that has it.
+const TOOLS: &[(&str, &str, &str)] = &[
+    ("c++", "g++", "links the fuzz targets"),
+    ("chromium", "chromium", "opens the demo's page"),
+    ("curl", "curl", "reads the demo's streams"),
+    ("node", "nodejs", "runs the npm client against our server"),
+    ("npm", "npm", "installs that client"),
+];
+
+/// Installs what is missing, or says exactly what to install.
+pub(crate) fn install() -> Result<()> {
+    for component in ["rustfmt", "clippy"] {
+        if !Command::new(&format!(
+            "cargo {} --version",
+            if component == "rustfmt" { "fmt" } else { component }
+        ))
+        .succeeds()
+        {
+            Command::new("rustup component add").arg(component).run()?;
+        }
+    }
+    let missing: Vec<_> = TOOLS.iter().filter(|(program, ..)| !is_installed(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = missing.iter().map(|(_, package, _)| *package).collect::<Vec<_>>().join(" ");
+    let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {packages}");
+    let is_root = Command::new("id -u").output().is_ok_and(|id| id.trim() == "0");
+    if !is_root || !is_installed("apt-get") {
+        let why: Vec<_> = missing.iter().map(|(program, _, why)| format!("{program} ({why})")).collect();
+        bail!("the tests need {}. On Debian: sudo sh -c '{by_hand}'", why.join(", "));
+    }
+    crate::say(&by_hand);
+    Command::new("apt-get update -qq").run()?;
+    Command::new("apt-get install -y -qq --no-install-recommends")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(packages.split(' '))
+        .run()
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+}
