@@ -120,10 +120,6 @@ impl Connection {
 
     // For handles.
 
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
     pub(crate) fn status(&self) -> Status {
         self.status.value().map_or(Status::Idle, |status| (*status).clone())
     }
@@ -180,7 +176,6 @@ impl Connection {
         }
         match state.session.take() {
             Some(session) => {
-                state.orders = Orders { connect: Some(Connect::Now), ..Orders::default() };
                 drop(state);
                 self.run(session);
             }
@@ -194,13 +189,15 @@ impl Connection {
     pub(crate) fn connect(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         state.end = None;
-        state.orders.connect = Some(Connect::Now);
         match state.session.take() {
             Some(session) => {
                 drop(state);
                 self.run(session);
             }
-            None => self.wake.notify_one(),
+            None => {
+                state.orders.connect = Some(Connect::Now);
+                self.wake.notify_one();
+            }
         }
     }
 
@@ -322,7 +319,7 @@ impl Connection {
                 self.report(Error::NoRuntime);
                 self.tell_closed(&reason);
                 lock(&self.state).orders = Orders::default();
-                self.end(session, reason);
+                let _ = self.end(session, reason);
             }
         }
     }

@@ -18,8 +18,9 @@ use crate::{BoxError, CloseReason, Error, TransportError};
 /// At most this many bytes are decoded before what they hold is delivered, which bounds what waits in between.
 const PIECE: usize = 16 << 10;
 
-/// Runs the connection until it is closed for good.
-pub(crate) async fn drive(connection: Arc<Connection>, session: Box<Session>) {
+/// Opens the connection and runs it until it is closed for good.
+pub(crate) async fn drive(connection: Arc<Connection>, mut session: Box<Session>) {
+    session.start(now());
     let mut driver = Driver { connection, session: Some(session), wire: Wire::Nothing, has_waited: false };
     driver.run().await;
 }
@@ -87,7 +88,8 @@ impl Driver {
     }
 
     fn take_orders(&mut self) {
-        let Some(session) = &mut self.session else { return };
+        // Orders that come while it closes are for the end of it.
+        let Some(session) = self.session.as_mut().filter(|session| !session.is_closed()) else { return };
         let orders = self.connection.take_orders();
         if let Some(reason) = orders.close {
             session.close(reason);

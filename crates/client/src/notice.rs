@@ -25,19 +25,9 @@ impl<T> Notice<T> {
         self.response.as_ref()
     }
 
-    /// Where the connection stands now.
-    pub fn status(&self) -> Status {
+    /// Where the connection stands now: whether it comes back after an error, for example, and when.
+    pub fn connection_status(&self) -> Status {
         self.connection.status()
-    }
-
-    /// The URL as it was given to [`source`](crate::source).
-    pub fn url(&self) -> &str {
-        self.connection.url()
-    }
-
-    /// The [last event ID](crate::Source::last_event_id) that the next attempt sends.
-    pub fn last_event_id(&self) -> String {
-        self.connection.resumption().last_event_id
     }
 
     /// Closes the connection for good, for all who share it.

@@ -179,6 +179,10 @@ impl Session {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
     /// Opens a closed connection after the delay that the policy has for another retry.
     pub(crate) fn start_later(&mut self, error: Error, now: Instant) {
         self.wait(error, now);
@@ -195,7 +199,7 @@ impl Session {
 
     /// Closes the connection for good. What was received and not delivered yet is dropped.
     pub(crate) fn close(&mut self, reason: CloseReason) {
-        if !matches!(self.state, State::Closed) {
+        if !self.is_closed() {
             self.outputs.clear();
             self.finish(reason);
         }

@@ -261,7 +261,7 @@ impl Source {
         self.set(|options| options.callbacks_mut().close.push(Arc::new(callback)))
     }
 
-    /// Calls this for everything that goes wrong, retried or not: [`Notice::status`] says which.
+    /// Calls this for everything that goes wrong, retried or not: [`Notice::connection_status`] says which.
     pub fn on_error(self, callback: impl Fn(&Notice<Error>) + Send + Sync + 'static) -> Self {
         self.set(|options| options.callbacks_mut().error.push(Arc::new(callback)))
     }

@@ -1,0 +1,186 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+use ssekit_client::{Error, Http, Reconnect, source};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::answer::Answer;
+use crate::peer::Peer;
+use crate::{data, last_error, soon};
+
+/// A server that sends the protocol's version as its one event, with TLS or without.
+struct Server {
+    address: SocketAddr,
+    /// The authority that its certificate is signed by, as PEM.
+    authority: String,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(tls_protocols: Option<&[&str]>) -> Self {
+        let (acceptor, authority) = certified(tls_protocols.unwrap_or_default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let with_tls = tls_protocols.is_some();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let http = auto::Builder::new(TokioExecutor::new());
+                    if with_tls {
+                        let Ok(stream) = acceptor.accept(stream).await else { return };
+                        let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+                    } else {
+                        let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+                    }
+                });
+            }
+        });
+        Self { address, authority, connections }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
+    }
+}
+
+type Events = StreamBody<futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+
+async fn answer(request: http::Request<hyper::body::Incoming>) -> Result<http::Response<Events>, Infallible> {
+    let event = format!("data: {:?}\n\n", request.version());
+    let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from(event)))]);
+    let body = futures_util::StreamExt::chain(first, futures_util::stream::pending());
+    let response = http::Response::builder().header("content-type", "text/event-stream");
+    Ok(response.body(StreamBody::new(Box::pin(body) as _)).unwrap())
+}
+
+/// A certificate for localhost by an authority made for this test.
+fn certified(protocols: &[&str]) -> (TlsAcceptor, String) {
+    let mut authority = CertificateParams::new([]).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+    let certificate =
+        CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(config)), root.pem())
+}
+
+#[tokio::test]
+async fn tls_trusts_an_added_authority_and_speaks_what_the_server_prefers() {
+    for (protocols, expected) in
+        [(&["h2", "http/1.1"][..], "HTTP/2.0"), (&["http/1.1"][..], "HTTP/1.1"), (&[][..], "HTTP/1.1")]
+    {
+        let server = Server::start(Some(protocols)).await;
+        let http = Http::new().root_certificate(server.authority.as_bytes()).unwrap();
+        let connection = source(server.url("/events")).transport(http);
+        assert_eq!(data(&mut connection.select("message")).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn tls_trusts_nobody_else() {
+    let server = Server::start(Some(&[])).await;
+    for url in [server.url("/"), format!("https://127.0.0.1:{}/", server.address.port())] {
+        let other = Server::start(Some(&[])).await.authority;
+        let trusted = if url.contains("localhost") { &other } else { &server.authority };
+        let http = Http::new().root_certificate(trusted.as_bytes()).unwrap();
+        let connection = source(&url).transport(http).reconnect(Reconnect::never());
+        let error = last_error(&mut connection.select("message")).await;
+        let Error::Connect { source: reason, .. } = &error else { panic!("{error:?}") };
+        assert!(reason.to_string().contains("certificate"), "{reason}");
+    }
+}
+
+#[test]
+fn a_text_without_a_certificate_is_refused() {
+    for text in ["", "nonsense", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
+        assert!(Http::new().root_certificate(text.as_bytes()).is_err(), "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_at_once_when_told_to_and_one_connection_carries_many_sources() {
+    let server = Server::start(None).await;
+    let http = Http::new().http2_prior_knowledge();
+    let url = |path| format!("http://{}/{path}", server.address);
+    let mut streams: Vec<_> =
+        (0..10).map(|path| source(url(path)).transport(http.clone()).select("message")).collect();
+    for stream in &mut streams {
+        assert_eq!(data(stream).await, "HTTP/2.0");
+    }
+    assert_eq!(server.connections.load(Ordering::Relaxed), 1);
+    drop(streams.split_off(1));
+    assert!(futures_util::FutureExt::now_or_never(streams[0].next()).is_none(), "the others are not touched");
+}
+
+/// Runs [`listener_of_another_process`] with these settings; gives the data of its first event.
+async fn in_another_process(url: &str, settings: &[(&str, &str)]) -> String {
+    let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "tls::listener_of_another_process", "--ignored", "--nocapture"]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_ascii_lowercase());
+    }
+    command.env("TEST_URL", url).envs(settings.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
+    let output = soon("the other process", command.output()).await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().find_map(|line| line.strip_prefix("data: ")).expect("an event").to_owned()
+}
+
+#[tokio::test]
+#[ignore = "in_another_process runs it, since it needs an environment of its own"]
+#[allow(clippy::print_stdout)]
+async fn listener_of_another_process() {
+    let connection = source(std::env::var("TEST_URL").unwrap());
+    println!("\ndata: {}", data(&mut connection.select("message")).await);
+}
+
+#[tokio::test]
+async fn a_proxy_is_taken_from_the_environment() {
+    let proxy = Peer::start([Answer::events("data: by proxy\n\n").then_stay()]).await;
+    let event =
+        in_another_process("http://elsewhere.invalid/events", &[("HTTP_PROXY", &proxy.url(""))]).await;
+    assert_eq!(event, "by proxy");
+    assert_eq!(proxy.request(0).await.path, "http://elsewhere.invalid/events");
+
+    let direct = Peer::start([Answer::events("data: direct\n\n").then_stay()]).await;
+    let settings = [("HTTP_PROXY", proxy.url("")), ("NO_PROXY", "127.0.0.1".to_owned())];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(in_another_process(&direct.url("/"), &settings).await, "direct");
+}
+
+#[tokio::test]
+async fn the_roots_of_the_system_can_be_replaced_by_the_environment() {
+    let server = Server::start(Some(&[])).await;
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.pem");
+    std::fs::write(&file, &server.authority).unwrap();
+    let event = in_another_process(&server.url("/"), &[("SSL_CERT_FILE", file.to_str().unwrap())]).await;
+    assert_eq!(event, "HTTP/1.1");
+}
