@@ -1,4 +1,69 @@
-//! The `ssekit` program.
+//! The program `ssekit`: server-sent events to look at, and to listen to in a terminal.
+//!
+//! ```text
+//!   ssekit serve --demo                                    ssekit listen URL
+//!
+//!   this machine ─ 4 × s ─┐                                   any server
+//!                         ├─▶ streams ─▶ GET /events ─┐           │
+//!   POST /chat ─▶ room ───┘  (emitters)  GET /stats ──┴──────▶ client ─▶ text, JSON lines, raw data
+//!                                            │
+//!                                       page, curl -N
+//! ```
+//!
+//! # `ssekit serve --demo`
+//!
+//! ```sh
+//! cargo run --release                        # without a command: serve --demo, on 127.0.0.1:3000
+//! ssekit serve --demo --addr 127.0.0.1:0     # on any free port; it prints which
+//! SSEKIT_ADDR=0.0.0.0:3000 ssekit            # for all who can reach this machine, a phone for example
+//! ```
+//!
+//! The page shows the machine's processors, memory and network, a chat room, and the lines that bring all of it, as they
+//! arrive on one response. It is four kinds of file in the program itself (HTML, CSS, JavaScript, SVG), built by nothing
+//! and loading nothing from elsewhere; its content security policy forbids that.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` | the page |
+//! | `GET /events?name=Ada` | its stream: events `stats`, `chat` and `people`; without a name one only looks on |
+//! | `GET /stats` | events `stats` alone: four times a second, while anyone listens |
+//! | `POST /chat` | `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when it was said |
+//!
+//! Each event has one id, `run-number`, on every stream. A client that returns with a `Last-Event-ID` of this run is told
+//! the messages after it; any other is told all that are kept. Ctrl-C and SIGTERM end every stream cleanly and the
+//! program within a second, with exit code 0; an address that is taken is said, with exit code 1.
+//!
+//! Whoever can reach the address can read the figures and speak under any name: it is a demo, and by default only
+//! this machine can reach it. Browsers open six connections to one server over HTTP/1.1, so the seventh tab waits.
+//!
+//! # `ssekit listen URL`
+//!
+//! ```sh
+//! ssekit listen localhost:3000/events                                   # readable, and it reconnects
+//! ssekit listen localhost:3000/stats -o json -n 10 | jq '.data | fromjson | .cpu'
+//! ssekit listen https://api.example/v1/chat -H 'authorization: Bearer …' \
+//!     --json '{"stream": true}' --no-reconnect -o raw
+//! ```
+//!
+//! Events go to stdout, whole and at once; how the connection is goes to stderr. The exit code says how it ended: `ssekit
+//! listen --help` has the list. In text and JSON, what a terminal would obey is escaped.
+//!
+//! # Limits
+//!
+//! | what | at most | beyond it |
+//! |---|---|---|
+//! | connections to the demo | 512 | wait to be accepted |
+//! | streams of the demo | 256 | 503 with `Retry-After` |
+//! | what waits for one client | 256 KiB, and what [`produce`](ssekit_server::produce) hands to the transport | the stream ends; the client returns and is told what it missed |
+//! | a client that reads nothing | 30 s | its connection is closed |
+//! | a peer that vanished | 60 s | its connection is closed |
+//! | a request's head | 30 s | the connection is closed |
+//! | a request's body | 8 KiB | 413 |
+//! | a name, a message | 32, 500 characters | refused, with the reason |
+//! | messages that are kept | 50 | the oldest are forgotten |
+//! | streams that do not read, when the program ends | 0.5 s | are cut off |
+//! | one event for `ssekit listen` | 16 MiB | left out, said on stderr |
+
 mod demo;
 pub mod listen;
 pub mod serve;

@@ -43,11 +43,12 @@ fn escape(program: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
     ("/page.js", JAVASCRIPT, include_str!("page/page.js")),
     ("/stream.js", JAVASCRIPT, include_str!("page/stream.js")),
     ("/charts.js", JAVASCRIPT, include_str!("page/charts.js")),
+    ("/follow.js", JAVASCRIPT, include_str!("page/follow.js")),
     ("/room.js", JAVASCRIPT, include_str!("page/room.js")),
     ("/wire.js", JAVASCRIPT, include_str!("page/wire.js")),
     ("/favicon.svg", "image/svg+xml", include_str!("page/favicon.svg")),

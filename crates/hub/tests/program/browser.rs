@@ -129,6 +129,13 @@ fn the_traffic_can_be_paused_and_filtered() {
     browser.evaluate(&page, "document.querySelector('#pause').click()");
     browser.wait_for(&page, &format!("{blocks} >= {before} + 3"));
 
+    // Scrolling up holds still too; a window of another size does not.
+    browser.look(&page, Look { width: 390, ..DESKTOP });
+    browser.wait_for(&page, &format!("{blocks} >= {before} + 5"));
+    browser.evaluate(&page, "document.querySelector('#blocks').scrollTop = 0");
+    browser.wait_for(&page, "document.querySelector('#pause').textContent.startsWith('Resume (')");
+    browser.evaluate(&page, "document.querySelector('#pause').click()");
+
     browser.evaluate(&page, "document.querySelector('#filters button').click()");
     let visible =
         "[...document.querySelectorAll('#blocks [data-event]')].filter((block) => block.offsetHeight > 0)";

@@ -30,8 +30,14 @@ fn the_page_and_all_it_refers_to_are_served_and_nothing_comes_from_elsewhere() {
     let mut paths = quoted(&page, "<link rel=\"icon\" href=\"");
     paths.extend(quoted(&page, "<link rel=\"stylesheet\" href=\""));
     paths.extend(quoted(&page, "<script type=\"module\" src=\""));
-    paths.extend(quoted(&get(server.addr, "/page.js").text(), " from \"./"));
-    assert_eq!(paths.len(), 7, "{paths:?}");
+    for module in ["/page.js", "/wire.js"] {
+        paths.extend(quoted(&get(server.addr, module).text(), " from \"./"));
+    }
+    paths.sort();
+    paths.dedup();
+    let all =
+        ["charts.js", "favicon.svg", "follow.js", "page.css", "page.js", "room.js", "stream.js", "wire.js"];
+    assert_eq!(paths, all);
     for path in paths {
         let file = get(server.addr, &format!("/{path}"));
         assert_eq!(file.status, 200, "{path}");

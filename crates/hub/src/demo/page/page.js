@@ -81,7 +81,7 @@ stream.addEventListener("state", () => {
   pill.dataset.state = stream.state;
   pill.lastElementChild.textContent = stream.state;
   const crowded = "Browsers keep six connections to a server over HTTP/1.1; if this page is open in many tabs, close one.";
-  const gone = "The server is gone, or cannot be reached. This page asks for it again until it is back.";
+  const gone = "The server is gone, or cannot be reached. This page asks again until it is back.";
   const text = stream.slow ? `The stream is slow to open. ${crowded}` : gone;
   find("notice").textContent = text;
   find("notice").hidden = stream.state === "open" || (stream.state === "connecting" && !stream.slow);

@@ -1,5 +1,7 @@
 // The chat room: who is here, what is said, and saying something.
 
+import { Follow } from "./follow.js";
+
 /** How many messages and notices stay on the page. */
 const KEPT = 200;
 const NAME = "ssekit.name";
@@ -8,6 +10,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 
 export class Room extends EventTarget {
   #talk = find("talk");
+  #follow = new Follow(this.#talk);
   #seen = new Set();
   #last;
   #name = remembered() ?? invented();
@@ -99,11 +102,10 @@ export class Room extends EventTarget {
 
   #add(item) {
     const box = this.#talk;
-    const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
     box.querySelector(".empty")?.remove();
     box.append(item);
     while (box.childElementCount > KEPT) box.firstElementChild.remove();
-    if (atEnd || item.classList.contains("mine")) box.scrollTop = box.scrollHeight;
+    if (this.#follow.following || item.classList.contains("mine")) this.#follow.toEnd();
   }
 
   #rename(field) {

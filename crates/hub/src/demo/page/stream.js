@@ -1,7 +1,7 @@
 // The page's one EventSource: opened, watched, opened again.
 
-/** Every event that /events sends. EventSource hands over only the names that it was asked for. */
-export const names = ["stats", "chat", "people", "ping"];
+/** What /events sends. EventSource hands over only the names that it was asked for. */
+export const names = ["stats", "chat", "people"];
 
 /** Figures come four times a second, so this long without any event (in ms) is a connection that died unnoticed. */
 const SILENCE = 10_000;

@@ -1,5 +1,6 @@
 // The stream's own traffic: each event as the lines that carried it.
 
+import { Follow } from "./follow.js";
 import { names } from "./stream.js";
 
 /** How many events stay on the page. */
@@ -16,15 +17,12 @@ export class Wire {
   #bytes = 0;
   #held = [];
   #shown = new Map();
+  // Who scrolls up wants to read: hold still until they say that it may go on.
+  #follow = new Follow(this.#blocks, () => this.#setPaused(true));
 
   constructor() {
     for (const name of names) this.#shown.set(name, { on: true, count: 0, label: this.#filter(name) });
     this.#pause.addEventListener("click", () => this.#setPaused(!this.#paused));
-    // Who scrolls up wants to read: hold still until they are back at the end.
-    this.#blocks.addEventListener("scroll", () => {
-      const box = this.#blocks;
-      if (!this.#paused && box.scrollHeight - box.scrollTop - box.clientHeight > 60) this.#setPaused(true);
-    });
   }
 
   /** Takes an event as `{ id, name, data }`; the id is undefined when the event had none. */
@@ -69,7 +67,7 @@ export class Wire {
   #append(items) {
     this.#blocks.append(...items);
     while (this.#blocks.childElementCount > KEPT) this.#blocks.firstElementChild.remove();
-    this.#blocks.scrollTop = this.#blocks.scrollHeight;
+    this.#follow.toEnd();
   }
 
   #setPaused(paused) {
