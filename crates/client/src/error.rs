@@ -157,14 +157,14 @@ impl Error {
 #[error("{text}")]
 pub struct TransportError {
     text: String,
-    #[source]
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// Not its source: what matters of it is in the text.
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl TransportError {
     /// An error with this text and no other cause.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), source: None }
+        Self { text: text.into(), cause: None }
     }
 
     /// An error that was caused by another one and says what that says at its innermost level, where the operating
@@ -175,7 +175,12 @@ impl TransportError {
         while let Some(inner) = innermost.source() {
             innermost = inner;
         }
-        Self { text: innermost.to_string(), source: Some(Arc::from(error)) }
+        Self { text: innermost.to_string(), cause: Some(Arc::from(error)) }
+    }
+
+    /// What caused it, with all its levels.
+    pub fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.cause.as_deref()
     }
 }
 

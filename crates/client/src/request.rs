@@ -1,9 +1,12 @@
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE,
     CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{Error, Response};
@@ -102,7 +105,7 @@ impl Request {
 impl Attempt {
     /// The request as a transport takes it.
     pub(crate) fn to_http(&self) -> Result<http::Request<Bytes>, Error> {
-        let mut url = self.url.clone();
+        let mut url = without_login(&self.url);
         url.set_fragment(None);
         let uri = Uri::try_from(url.as_str())
             .map_err(|error| Error::Url { url: self.display_url(), reason: error.to_string() })?;
@@ -110,6 +113,9 @@ impl Attempt {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
+        if let Some(login) = login(&self.url) {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(login);
+        }
         Ok(request)
     }
 
@@ -153,17 +159,29 @@ impl Attempt {
 
     /// The URL for messages: without user and password.
     pub(crate) fn display_url(&self) -> String {
-        display_url(&self.url)
+        without_login(&self.url).into()
     }
 }
 
-/// The URL for messages: without user and password.
-pub(crate) fn display_url(url: &Url) -> String {
+fn without_login(url: &Url) -> Url {
     let mut url = url.clone();
     // Both fail only for URLs that cannot have a user at all.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    url.into()
+    url
+}
+
+/// The user and password of a URL, as HTTP sends them (RFC 7617).
+fn login(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut login: Vec<u8> = percent_decode_str(url.username()).collect();
+    login.push(b':');
+    login.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(login))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 pub(crate) fn is_http(url: &Url) -> bool {

@@ -10,6 +10,7 @@ use futures_core::Stream;
 use crate::TransportError;
 
 mod native;
+mod proxy;
 
 pub use native::Http;
 pub(crate) use native::shared;

@@ -1,17 +1,24 @@
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
-use futures_util::stream;
-use rustls::ClientConfig;
-use rustls::RootCertStore;
+use futures_util::TryStreamExt;
+use http::HeaderValue;
+use http::header::{PROXY_AUTHORIZATION, USER_AGENT};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use tokio::runtime::{self, Handle};
 
+use super::proxy::Connector;
 use super::{Body, Sending, Transport};
 use crate::TransportError;
+use crate::latest::lock;
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS; what every source uses unless it is given another transport.
 ///
@@ -38,8 +45,16 @@ struct Inner {
     roots: Vec<CertificateDer<'static>>,
     http2_prior_knowledge: bool,
     /// A client's connections live on the runtime that made them, so each runtime has its own.
-    clients: Mutex<Vec<(runtime::Id, reqwest::Client)>>,
+    clients: Mutex<Vec<(runtime::Id, Client)>>,
 }
+
+#[derive(Clone, Debug)]
+struct Client {
+    http: legacy::Client<HttpsConnector<Connector>, Full<Bytes>>,
+    connector: Connector,
+}
+
+const PRODUCT: &str = concat!("ssekit/", env!("CARGO_PKG_VERSION"));
 
 /// Runtimes come and go in tests; more than a few at once are rare.
 const MAX_CLIENTS: usize = 8;
@@ -86,23 +101,19 @@ impl From<Inner> for Http {
 }
 
 impl Transport for Http {
-    fn send(&self, request: http::Request<Bytes>) -> Sending {
+    fn send(&self, mut request: http::Request<Bytes>) -> Sending {
         let client = self.inner.client();
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            let mut request = client?.request(parts.method, parts.uri.to_string()).headers(parts.headers);
-            if !body.is_empty() {
-                request = request.body(body);
+            let Client { http, connector } = client?;
+            let headers = request.headers_mut();
+            headers.entry(USER_AGENT).or_insert(const { HeaderValue::from_static(PRODUCT) });
+            if let Some(login) = connector.proxy_authorization(request.uri()) {
+                request.headers_mut().entry(PROXY_AUTHORIZATION).or_insert(login);
             }
-            let answer = request.send().await.map_err(explain)?;
-            let mut head = http::Response::new(());
-            *head.status_mut() = answer.status();
-            *head.headers_mut() = answer.headers().clone();
-            let pieces = stream::unfold(answer, |mut answer| async move {
-                let piece = answer.chunk().await.map_err(explain).transpose()?;
-                Some((piece, answer))
-            });
-            Ok(head.map(|()| Box::pin(pieces) as Body))
+            let answer = http.request(request.map(Full::new)).await.map_err(TransportError::caused_by)?;
+            let (head, body) = answer.into_parts();
+            let pieces = body.into_data_stream().map_err(TransportError::caused_by);
+            Ok(http::Response::from_parts(head, Box::pin(pieces) as Body))
         })
     }
 
@@ -121,29 +132,30 @@ impl Inner {
         }
     }
 
-    fn client(&self) -> Result<reqwest::Client, TransportError> {
+    fn client(&self) -> Result<Client, TransportError> {
         let runtime = Handle::current().id();
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.clients);
         if let Some((_, client)) = clients.iter().find(|(owner, _)| *owner == runtime) {
             return Ok(client.clone());
         }
-        let client = self.build()?;
+        let tls = self.tls()?;
+        let connector = Connector::new(tls.clone());
+        let secured = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(connector.clone());
+        let http = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_only(self.http2_prior_knowledge)
+            .build(secured);
+        let client = Client { http, connector };
         if clients.len() == MAX_CLIENTS {
             clients.remove(0);
         }
         clients.push((runtime, client.clone()));
         Ok(client)
-    }
-
-    fn build(&self) -> Result<reqwest::Client, TransportError> {
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls()?)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("ssekit/", env!("CARGO_PKG_VERSION")));
-        if self.http2_prior_knowledge {
-            builder = builder.http2_prior_knowledge();
-        }
-        builder.build().map_err(explain)
     }
 
     /// Uses the cryptography that the program has installed for rustls, else ring.
@@ -154,7 +166,7 @@ impl Inner {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(TransportError::caused_by)?;
-        let mut config = match Verifier::new_with_extra_roots(self.roots.clone(), provider) {
+        Ok(match Verifier::new_with_extra_roots(self.roots.clone(), provider) {
             Ok(verifier) => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
             }
@@ -164,13 +176,6 @@ impl Inner {
                 builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
             }
             Err(error) => return Err(TransportError::caused_by(error)),
-        };
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(config)
+        })
     }
-}
-
-/// The innermost cause, without the URL: that is named by whoever asked for it.
-fn explain(error: reqwest::Error) -> TransportError {
-    TransportError::caused_by(error.without_url())
 }

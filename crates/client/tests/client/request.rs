@@ -22,6 +22,7 @@ async fn case_063_a_request_asks_for_an_event_stream() {
     assert_eq!(request.header("accept-encoding"), Some("identity"));
     assert_eq!(request.header("last-event-id"), None);
     assert_eq!(request.header("content-length"), None);
+    assert!(request.header("user-agent").unwrap().starts_with("ssekit/"));
     assert_eq!(request.body, "");
 }
 
@@ -163,8 +164,8 @@ async fn what_cannot_be_requested_is_the_last_error_and_is_never_sent() {
 #[tokio::test]
 async fn a_user_and_password_in_the_url_are_sent_and_never_shown() {
     let peer = Peer::start([Answer::status(404)]).await;
-    let url = format!("http://user:secret@{}/", peer.address());
-    let connection = source(url).on_open(|_| ());
+    let url = format!("http://user:se%63ret@{}/", peer.address());
+    let connection = source(url);
     let error = last_error(&mut connection.select("message")).await;
     assert_eq!(peer.request(0).await.header("authorization"), Some("Basic dXNlcjpzZWNyZXQ="));
     assert!(!format!("{error} {error:?}").contains("secret"));

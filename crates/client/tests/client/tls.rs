@@ -15,7 +15,8 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use ssekit_client::{Error, Http, Reconnect, source};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::Answer;
@@ -55,6 +56,13 @@ impl Server {
             }
         });
         Self { address, authority, connections }
+    }
+
+    /// A file that holds the authority; the name is for one test alone.
+    fn authority_file(&self, name: &str) -> String {
+        let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&file, &self.authority).unwrap();
+        file.into_os_string().into_string().unwrap()
     }
 
     fn url(&self, path: &str) -> String {
@@ -176,11 +184,43 @@ async fn a_proxy_is_taken_from_the_environment() {
     assert_eq!(in_another_process(&direct.url("/"), &settings).await, "direct");
 }
 
+/// A proxy that connects to the one who is asked for; answers with the first request's head.
+async fn tunnel() -> (SocketAddr, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let head = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        let target = head.split(' ').nth(1).unwrap();
+        let mut server = TcpStream::connect(target.replace("localhost", "127.0.0.1")).await.unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        head
+    });
+    (address, head)
+}
+
+#[tokio::test]
+async fn tls_goes_through_a_proxy_that_asks_who_it_is() {
+    let server = Server::start(Some(&["h2"])).await;
+    let (proxy, head) = tunnel().await;
+    let file = server.authority_file("tunnelled.pem");
+    let settings = [("HTTPS_PROXY", format!("http://user:secret@{proxy}")), ("SSL_CERT_FILE", file)];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(in_another_process(&server.url("/"), &settings).await, "HTTP/2.0");
+    let head = soon("the request to the proxy", head).await.unwrap();
+    assert!(head.starts_with(&format!("CONNECT localhost:{} ", server.address.port())), "{head}");
+    assert!(head.to_ascii_lowercase().contains("proxy-authorization: basic dxnlcjpzzwnyzxq="), "{head}");
+}
+
 #[tokio::test]
 async fn the_roots_of_the_system_can_be_replaced_by_the_environment() {
     let server = Server::start(Some(&[])).await;
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.pem");
-    std::fs::write(&file, &server.authority).unwrap();
-    let event = in_another_process(&server.url("/"), &[("SSL_CERT_FILE", file.to_str().unwrap())]).await;
+    let file = server.authority_file("replaced.pem");
+    let event = in_another_process(&server.url("/"), &[("SSL_CERT_FILE", &file)]).await;
     assert_eq!(event, "HTTP/1.1");
 }
