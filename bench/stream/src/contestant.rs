@@ -83,8 +83,8 @@ fn install_package() -> Result<PathBuf> {
     let target = target.ancestors().nth(2).context("the program lies in a target folder")?;
     let folder = target.join("bench-stream-node");
     std::fs::create_dir_all(&folder)?;
-    let wanted = include_str!("package.json");
-    let files = [("bundler.mjs", include_str!("bundler.mjs")), ("seed.mjs", include_str!("seed.mjs"))];
+    let wanted = include_str!("../../../crates/server/tests/sveltekit_sse/package.json");
+    let files = [("bundler.mjs", include_str!("../../../crates/server/tests/sveltekit_sse/bundler.mjs")), ("seed.mjs", include_str!("seed.mjs"))];
     for (name, text) in files.into_iter().chain([("package.json", wanted)]) {
         std::fs::write(folder.join(name), text)?;
     }

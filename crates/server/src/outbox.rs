@@ -8,13 +8,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::emitter::EmitError;
-use crate::pace::{Flight, Pace};
+use crate::pace::{Flight, Pace, Stall};
 use crate::queue::{Ping, Queue};
 use crate::stop::StopReason;
 
 /// What lies between the emitters of a stream, on any thread, and the connection that reads it.
 ///
-/// One lock guards it. No foreign code runs and nobody is woken while it is held.
+/// One lock guards it. No foreign code runs, and nobody is woken and no waker dropped, while it is held.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
@@ -156,8 +156,9 @@ impl Outbox {
         let phase = std::mem::replace(&mut state.phase, Phase::Ended);
         state.queue.clear();
         state.rest = Bytes::new();
-        state.body = None;
+        let body = state.body.take();
         drop(state);
+        drop(body);
         self.closed.notify_waiters();
         self.room.notify_waiters();
         match phase {
@@ -180,10 +181,16 @@ impl Outbox {
             pace.moved(now);
         }
         let flight = state.flight();
-        if flight != Flight::Empty
-            && let Some(held) = pace.stalled_for(now)
-        {
-            return Next::Stalled(held);
+        if flight != Flight::Empty {
+            match pace.stall(now) {
+                Stall::No => {}
+                Stall::Suspected => {
+                    drop(state);
+                    body.wake_by_ref();
+                    return Next::Wait(None);
+                }
+                Stall::Certain(held) => return Next::Stalled(held),
+            }
         }
         if flight != Flight::Full {
             let mut taken = false;
@@ -223,9 +230,10 @@ impl Outbox {
             }
         }
         state.body_is_blocked = flight == Flight::Full;
-        match &mut state.body {
-            Some(waker) => waker.clone_from(body),
-            none => *none = Some(body.clone()),
+        if !state.body.as_ref().is_some_and(|waker| waker.will_wake(body)) {
+            let other = state.body.replace(body.clone());
+            drop(state);
+            drop(other);
         }
         Next::Wait(pace.next(flight))
     }

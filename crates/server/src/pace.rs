@@ -11,11 +11,13 @@ pub(crate) struct Pace {
     sent: Instant,
     /// The transport last let go of bytes, or got the first that it did not let go of.
     moved: Instant,
+    /// The stall time has passed, and the transport was given a last chance to write.
+    suspected: bool,
 }
 
 impl Pace {
     pub(crate) fn new(ping: Option<Duration>, stall: Option<Duration>, now: Instant) -> Self {
-        Self { ping, stall, sent: now, moved: now }
+        Self { ping, stall, sent: now, moved: now, suspected: false }
     }
 
     /// The stream begins now.
@@ -34,6 +36,7 @@ impl Pace {
     /// The transport has written some of what it held.
     pub(crate) fn moved(&mut self, now: Instant) {
         self.moved = now;
+        self.suspected = false;
     }
 
     /// Whether it matters what the transport does with what it was handed.
@@ -46,11 +49,19 @@ impl Pace {
         self.next_ping().is_some_and(|at| at <= now)
     }
 
-    /// For how long the transport holds bytes without writing any, when that is too long.
-    pub(crate) fn stalled_for(&self, now: Instant) -> Option<Duration> {
-        let stall = self.stall?;
+    /// Whether the transport holds bytes without writing any for too long.
+    ///
+    /// The first time it is a suspicion only: when this process has stood still, the timer is seen before the transport
+    /// could find out that it may write.
+    pub(crate) fn stall(&mut self, now: Instant) -> Stall {
         let held = now.saturating_duration_since(self.moved);
-        (held >= stall).then_some(held)
+        match self.stall {
+            Some(stall) if held >= stall => match std::mem::replace(&mut self.suspected, true) {
+                true => Stall::Certain(held),
+                false => Stall::Suspected,
+            },
+            _ => Stall::No,
+        }
     }
 
     /// When to look again, if nothing happens before.
@@ -78,4 +89,12 @@ pub(crate) enum Flight {
     Empty,
     Some,
     Full,
+}
+
+/// What is known of a transport that holds bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stall {
+    No,
+    Suspected,
+    Certain(Duration),
 }

@@ -73,7 +73,7 @@ impl Queue {
             self.bytes.truncate(before);
             return Err(self.full());
         }
-        self.events += 1;
+        self.events += usize::from(self.bytes.len() > before);
         self.next_id = self.next_id.map(|id| id.wrapping_add(u64::from(number.is_some())));
         Ok(())
     }

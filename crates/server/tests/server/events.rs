@@ -174,3 +174,12 @@ async fn an_event_that_does_not_fit_is_refused_whole_and_takes_no_id() {
     let expected = format!("id: 1\nevent: a\ndata: {}\n\nid: 2\nevent: d\ndata: \n\n", "x".repeat(60));
     assert_eq!(text.await, expected);
 }
+
+#[tokio::test]
+async fn an_event_without_a_field_is_nothing_and_keeps_nothing_out() {
+    let mut stream = Stream::open(Server::Hyper, |produce| produce.buffer(100)).await;
+    stream.emitter.try_send(Event::empty()).unwrap();
+    let large = "x".repeat(1000);
+    stream.emitter.emit("large", &large).unwrap();
+    assert_eq!(stream.client.chunk().await, format!("event: large\ndata: {large}\n\n"));
+}
