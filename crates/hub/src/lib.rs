@@ -57,7 +57,8 @@
 //! | what waits for one client | 256 KiB, and what [`produce`](ssekit_server::produce) hands to the transport | the stream ends; the client returns and is told what it missed |
 //! | a client that reads nothing | 30 s | its connection is closed |
 //! | a peer that vanished | 60 s | its connection is closed |
-//! | a request's head | 30 s | the connection is closed |
+//! | a request's head | 16 KiB | 431 |
+//! | the time until it is there | 30 s | the connection is closed |
 //! | a request's body | 8 KiB | 413 |
 //! | a name, a message | 32, 500 characters | refused, with the reason |
 //! | messages that are kept | 50 | the oldest are forgotten |

@@ -22,6 +22,8 @@ use crate::demo::Demo;
 
 /// How many connections are served at once; more wait until one ends.
 const MAX_CONNECTIONS: usize = 512;
+/// The largest request head, in bytes.
+const MAX_HEAD: usize = 16 << 10;
 /// How long a client may take to send a request's head, also after the request before.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After how long without any sign a peer is taken for gone: asleep, unplugged, out of reach.
@@ -123,6 +125,7 @@ async fn accept(listener: &TcpListener, router: &Router, connections: &GracefulS
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
+            .max_header_size(MAX_HEAD)
             .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router.clone()));
         let connection = connections.watch(connection);
         tokio::spawn(async move {

@@ -1,9 +1,7 @@
 //! The page, in a browser.
 
-use std::process::Command;
-
 use crate::chromium::{Chromium, DESKTOP, Look, Page};
-use crate::program::{Program, Server, serve, serve_by, ssekit};
+use crate::program::{Program, Server, curl, serve, serve_by, ssekit};
 
 #[test]
 fn two_pages_chat_and_see_who_is_here() {
@@ -78,10 +76,7 @@ fn the_charts_are_drawn_from_what_arrives() {
 fn the_page_curl_and_our_listener_receive_the_same_events() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");
-    let curl = |path: &str| {
-        Program::start(Command::new("curl").args(["--silent", "--no-buffer", &server.url(path)]))
-    };
-    let (stats, everything) = (curl("/stats"), curl("/events"));
+    let (stats, everything) = (curl(&server.url("/stats")), curl(&server.url("/events")));
     let listener = Program::start(ssekit().args(["listen", &server.url("/events")]));
     for program in [&stats, &everything, &listener] {
         program.stdout.find("id: ");

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use crate::http::say;
-use crate::program::{Program, run, serve, serve_by, ssekit};
+use crate::program::{Program, curl, run, serve, serve_by, ssekit};
 use crate::scripted::{OPEN, STREAM, Scripted, answer};
 
 /// Three events that say all that a form can show.
@@ -266,7 +266,7 @@ fn a_server_that_is_killed_and_comes_back_is_found_again() {
 #[test]
 fn the_program_hears_what_it_serves() {
     let server = serve();
-    let curl = Program::start(Command::new("curl").args(["--silent", "--no-buffer", &server.url("/stats")]));
+    let curl = curl(&server.url("/stats"));
     let listener = Program::start(ssekit().args(["listen", &server.url("/stats")]));
     // From some event on, both have the same lines.
     listener.stdout.find("id: ");

@@ -45,6 +45,13 @@ pub(crate) fn serve_by(command: &mut Command) -> Server {
     Server { addr: addr.unwrap_or_else(|| panic!("no address in {page:?}")), program }
 }
 
+/// What curl says of this URL, unbuffered.
+pub(crate) fn curl(url: &str) -> Program {
+    let there = Command::new("curl").arg("--version").output().is_ok();
+    assert!(there, "this test needs curl: `apt-get install curl` (Debian, Ubuntu)");
+    Program::start(Command::new("curl").args(["--silent", "--no-buffer", url]))
+}
+
 /// Runs it to its end.
 pub(crate) fn run(command: &mut Command) -> Output {
     let mut program = Program::start(command);
@@ -71,8 +78,9 @@ impl Program {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &id]).status().expect("kill is there");
+        // The shell's own `kill`, which is there where the program of this name is not.
+        let kill = format!("kill -s {signal} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell is there");
         assert!(sent.success(), "SIG{signal} was not sent");
     }
 

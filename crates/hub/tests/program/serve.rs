@@ -183,6 +183,7 @@ fn what_is_too_long_or_malformed_is_refused_with_the_reason() {
     assert_eq!((long.status, long.text()), refused(400, "the name is longer than 32 characters"));
     assert_eq!(get(server.addr, "/events?name=a%0Ab").status, 400);
     assert_eq!(get(server.addr, "/chat").status, 405);
+    assert_eq!(get(server.addr, &format!("/{}", "x".repeat(17_000))).status, 431);
 }
 
 #[test]
