@@ -4,6 +4,7 @@
 //! PORT=8000 cargo run --example contract_service
 //! sse-contract-tests -url http://127.0.0.1:8000
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -12,10 +13,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ssekit::{Latest, Message, Reconnect, Source, source};
@@ -139,14 +142,18 @@ fn client(parameters: &Parameters, reports: &mpsc::UnboundedSender<Value>) -> So
 
 /// Posts the reports in their order.
 async fn deliver(mut queue: mpsc::UnboundedReceiver<Value>, callback_url: String) {
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client without TLS");
+    let http = Client::builder(TokioExecutor::new()).build_http::<String>();
     let mut number = 0;
     while let Some(report) = queue.recv().await {
         number += 1;
-        let request =
-            http.post(format!("{callback_url}/{number}")).header("content-type", "application/json");
-        if let Err(error) = request.body(report.to_string()).send().await {
-            eprintln!("cannot report to {callback_url}/{number}: {error}");
+        let url = format!("{callback_url}/{number}");
+        let request = Request::post(&url).header("content-type", "application/json").body(report.to_string());
+        let sent = match request {
+            Ok(request) => http.request(request).await.map(drop).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = sent {
+            eprintln!("cannot report to {url}: {error}");
         }
     }
 }
