@@ -174,3 +174,24 @@ async fn a_transport_that_could_not_write_in_time_gets_a_last_chance() {
     drop(ping);
     assert!(next.await.unwrap().is_ok());
 }
+
+/// hyper asks again by itself after it has written; another transport may wait to be asked.
+#[tokio::test]
+async fn a_body_that_waits_for_the_transport_is_woken_when_it_lets_go() {
+    let mut body = produce(|stream| async move {
+        loop {
+            stream.send(Event::new("x".repeat(10_000))).await?;
+        }
+    })
+    .response()
+    .into_body();
+    let mut held = Vec::new();
+    while let std::task::Poll::Ready(frame) = futures_util::poll!(body.frame()) {
+        held.push(frame.unwrap().unwrap());
+    }
+    let next = tokio::spawn(async move { body.frame().await.unwrap().is_ok() });
+    tokio::task::yield_now().await;
+    assert!(!next.is_finished());
+    held.pop();
+    assert!(within(next).await.unwrap());
+}
