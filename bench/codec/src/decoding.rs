@@ -11,6 +11,7 @@ use eventsource_stream::Eventsource as _;
 use futures_util::{Stream, stream};
 use ssekit_wire::{Decoder, Item};
 use tokio_util::codec::Decoder as _;
+use wide::u8x16;
 
 use crate::corpus::Delivered;
 
@@ -31,8 +32,11 @@ pub const PEERS: [Reader; 5] = [
     Reader { name: "eventsource-stream", read: eventsource_stream },
 ];
 
-/// What any decoder must do at least: find where the lines end.
-pub const FLOOR: Reader = Reader { name: "line ends only", read: line_ends };
+/// What any decoder must do at least: find where the lines end, by a call for each or by a mask for each 64 bytes.
+pub const FLOORS: [Reader; 2] = [
+    Reader { name: "line ends by memchr2", read: line_ends_by_call },
+    Reader { name: "line ends by masks", read: line_ends_by_mask },
+];
 
 impl Delivered {
     fn add(&mut self, event: &str, data: &str, id: &str) {
@@ -119,12 +123,33 @@ fn eventsource_stream(pieces: &[&'static [u8]]) -> Delivered {
     delivered
 }
 
-fn line_ends(pieces: &[&'static [u8]]) -> Delivered {
-    let mut ends = 0;
+fn line_ends_by_call(pieces: &[&'static [u8]]) -> Delivered {
     for piece in pieces {
-        ends += memchr::memchr2_iter(b'\n', b'\r', piece).count();
+        black_box(memchr::memchr2_iter(b'\n', b'\r', piece).fold(0, |sum, at| sum ^ at));
     }
-    black_box(ends);
+    Delivered::default()
+}
+
+fn line_ends_by_mask(pieces: &[&'static [u8]]) -> Delivered {
+    let mut sum = 0;
+    for piece in pieces {
+        let (blocks, rest) = piece.as_chunks::<64>();
+        for (at, block) in blocks.iter().enumerate() {
+            let mut ends = 0;
+            for (quarter, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
+                let bytes = u8x16::new(*bytes);
+                let found = bytes.simd_eq(u8x16::splat(b'\n')) | bytes.simd_eq(u8x16::splat(b'\r'));
+                ends |= u64::from(found.to_bitmask()) << (16 * quarter);
+            }
+            while ends != 0 {
+                sum ^= 64 * at + ends.trailing_zeros() as usize;
+                ends &= ends - 1;
+            }
+        }
+        let is_end = |byte: &u8| *byte == b'\n' || *byte == b'\r';
+        sum ^= rest.iter().enumerate().filter(|(_, byte)| is_end(byte)).fold(0, |sum, (at, _)| sum ^ at);
+    }
+    black_box(sum);
     Delivered::default()
 }
 
