@@ -1,6 +1,5 @@
 use std::fmt;
 use std::future::Future;
-use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -10,20 +9,20 @@ use http::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::callbacks::{Callback, Callbacks};
 use crate::driver;
-use crate::latest::{Store, lock, panic_text};
-use crate::notice::{Callback, Callbacks, Notice};
+use crate::latest::{Store, lock};
 use crate::request::Request;
 use crate::session::{Behaviour, Session};
-use crate::source::Shared as Source;
 use crate::subscribers::{self, Buffer, Delivery, Offer, Received, Subscribers};
-use crate::{BoxError, CloseReason, Error, Message, Response, Status, Transport};
+use crate::{BoxError, CloseReason, Error, Response, Status, Transport};
 
 /// One connection and all who listen to it: what its driver, its subscribers and its handles share.
 ///
 /// No lock is held while something of the caller runs: a callback, a waker, a drop.
 pub(crate) struct Connection {
-    url: String,
+    /// For messages.
+    pub(crate) url: String,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) headers_from: Option<HeadersFrom>,
     state: Mutex<State>,
@@ -51,7 +50,7 @@ struct State {
     waits_for_room: bool,
     /// Closed for good: streams end once they are read empty.
     end: Option<CloseReason>,
-    response: Option<Response>,
+    response: Option<Arc<Response>>,
     resumption: Resumption,
 }
 
@@ -128,7 +127,7 @@ impl Connection {
         Arc::clone(&self.status)
     }
 
-    pub(crate) fn response(&self) -> Option<Response> {
+    pub(crate) fn response(&self) -> Option<Arc<Response>> {
         lock(&self.state).response.clone()
     }
 
@@ -313,14 +312,7 @@ impl Connection {
     fn run(self: &Arc<Self>, session: Box<Session>) {
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(driver::drive(Arc::clone(self), session))),
-            Err(_) => {
-                let reason = CloseReason::Failed(Error::NoRuntime);
-                self.set_status(Status::Closed { reason: reason.clone() });
-                self.report(Error::NoRuntime);
-                self.tell_closed(&reason);
-                lock(&self.state).orders = Orders::default();
-                let _ = self.end(session, reason);
-            }
+            Err(_) => self.fail(session, Error::NoRuntime),
         }
     }
 
@@ -362,19 +354,29 @@ impl Connection {
     }
 
     pub(crate) fn set_response(&self, response: Response) {
-        lock(&self.state).response = Some(response);
+        lock(&self.state).response = Some(Arc::new(response));
     }
 
-    pub(crate) fn set_resumption(&self, resumption: Resumption) {
-        lock(&self.state).resumption = resumption;
-    }
-
-    /// Calls those who are to be called with the delivery.
-    pub(crate) fn call_subscribers(self: &Arc<Self>, delivery: &Delivery) {
-        let callbacks = lock(&self.state).subscribers.callbacks(delivery);
-        for callback in callbacks {
-            self.guard("a latest value's closure", || lock(&callback)(delivery));
+    /// Notes what the session would resume with.
+    pub(crate) fn note(&self, session: &Session) {
+        let mut state = lock(&self.state);
+        if state.resumption.last_event_id != session.last_event_id() {
+            session.last_event_id().clone_into(&mut state.resumption.last_event_id);
         }
+        state.resumption.reconnection_time = session.reconnection_time();
+    }
+
+    /// The callbacks of all sources.
+    pub(crate) fn callbacks<T: ?Sized>(
+        &self,
+        which: impl Fn(&Callbacks) -> &Vec<Callback<T>>,
+    ) -> Vec<Callback<T>> {
+        lock(&self.state).sources.iter().flat_map(|callbacks| which(callbacks).iter().cloned()).collect()
+    }
+
+    /// The subscribers that are to be called with the delivery.
+    pub(crate) fn called(&self, delivery: &Delivery) -> Vec<subscribers::Callback> {
+        lock(&self.state).subscribers.callbacks(delivery)
     }
 
     pub(crate) fn offer(&self, delivery: &Delivery) -> Offer {
@@ -393,66 +395,6 @@ impl Connection {
         let woken = state.subscribers.take_woken();
         drop(state);
         woken.into_iter().for_each(Waker::wake);
-    }
-
-    pub(crate) fn tell_opened(self: &Arc<Self>) {
-        if let Some(response) = self.response() {
-            self.tell("on_open", |callbacks| &callbacks.open, || Notice::new(response.clone(), self));
-        }
-    }
-
-    pub(crate) fn tell_message(self: &Arc<Self>, message: &Message) {
-        self.tell("on_message", |callbacks| &callbacks.message, || Notice::new(message.clone(), self));
-    }
-
-    pub(crate) fn tell_comment(self: &Arc<Self>, comment: &Arc<str>) {
-        for callback in self.all(|callbacks| &callbacks.comment) {
-            self.guard("on_comment", || callback(comment));
-        }
-    }
-
-    pub(crate) fn tell_closed(self: &Arc<Self>, reason: &CloseReason) {
-        self.tell("on_close", |callbacks| &callbacks.close, || Notice::new(reason.clone(), self));
-    }
-
-    /// Tells the error to every source.
-    pub(crate) fn report(self: &Arc<Self>, error: Error) {
-        tracing::debug!(url = self.url, error = &error as &dyn std::error::Error, "event stream");
-        let notice = Notice::new(error, self);
-        for callback in self.all(|callbacks| &callbacks.error) {
-            if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| callback(&notice))) {
-                tracing::error!(url = self.url, "on_error panicked: {}", panic_text(&*panic));
-            }
-        }
-    }
-
-    fn tell<T>(
-        self: &Arc<Self>,
-        name: &'static str,
-        which: impl Fn(&Callbacks) -> &Vec<Callback<Notice<T>>>,
-        notice: impl FnOnce() -> Notice<T>,
-    ) {
-        let callbacks = self.all(which);
-        if callbacks.is_empty() {
-            return;
-        }
-        let notice = notice();
-        for callback in callbacks {
-            self.guard(name, || callback(&notice));
-        }
-    }
-
-    fn all<T: ?Sized>(&self, which: impl Fn(&Callbacks) -> &Vec<Callback<T>>) -> Vec<Callback<T>> {
-        lock(&self.state).sources.iter().flat_map(|callbacks| which(callbacks).iter().cloned()).collect()
-    }
-
-    /// Runs a closure of the caller; its panic is an error like any other.
-    fn guard(self: &Arc<Self>, what: &'static str, closure: impl FnOnce()) {
-        if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(closure)) {
-            let text = panic_text(&*panic);
-            tracing::error!(url = self.url, "{what} panicked: {text}");
-            self.report(Error::Panicked { what, text });
-        }
     }
 
     /// The driver has closed the session and told everyone. Either it goes on, or this is the end.
@@ -483,6 +425,17 @@ impl Connection {
         None
     }
 
+    /// There is no driver, or it has panicked: the end, whatever was ordered.
+    pub(crate) fn fail(self: &Arc<Self>, mut session: Box<Session>, error: Error) {
+        session.abandon();
+        let reason = CloseReason::Failed(error.clone());
+        self.set_status(Status::Closed { reason: reason.clone() });
+        self.report(error);
+        self.tell_closed(&reason);
+        lock(&self.state).orders = Orders::default();
+        let _ = self.end(session, reason);
+    }
+
     /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection again.
     pub(crate) fn abandon(&self, mut session: Box<Session>) {
         session.abandon();
@@ -506,46 +459,5 @@ impl fmt::Debug for Connection {
             .field("url", &self.url)
             .field("status", &self.status())
             .finish_non_exhaustive()
-    }
-}
-
-/// A subscriber's place in a connection: taken when it is made, left when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    /// Keeps the source, with its callbacks and its connection.
-    source: Arc<Source>,
-    id: u64,
-}
-
-impl Seat {
-    pub(crate) fn take(source: Arc<Source>, event: Option<Arc<str>>) -> Self {
-        let id = source.connection().subscribe(event);
-        Self { source, id }
-    }
-
-    pub(crate) fn open(&self) {
-        self.source.connection().open();
-    }
-
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Found> {
-        self.source.connection().poll(self.id, context)
-    }
-
-    pub(crate) fn call(&self, callback: &subscribers::Callback) {
-        self.source.connection().call(self.id, callback);
-    }
-
-    pub(crate) async fn closed(&self) {
-        self.source.connection().closed().await;
-    }
-
-    pub(crate) fn source(&self) -> &Arc<Source> {
-        &self.source
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.source.connection().unsubscribe(self.id);
     }
 }

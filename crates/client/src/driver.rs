@@ -1,15 +1,19 @@
 //! What obeys: carries a session's outputs out, and tells it what happened.
 
-use std::future::pending;
+use std::any::Any;
+use std::future::{pending, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, StatusCode};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use crate::connection::{Asking, Connect, Connection, Resumption};
+use crate::connection::{Asking, Connect, Connection, HeadersFrom};
+use crate::latest::panic_text;
 use crate::session::{Output, Session};
 use crate::subscribers::{Delivery, Offer};
 use crate::transport::{Body, Sending};
@@ -64,13 +68,12 @@ impl Driver {
                 self.obey(output).await;
                 continue;
             }
-            self.note_resumption();
-            let Some(session) = &mut self.session else { return };
             if let Wire::Reading { rest, .. } = &mut self.wire
                 && !rest.is_empty()
             {
                 let piece = rest.split_to(rest.len().min(PIECE));
                 session.bytes(&piece, now());
+                self.connection.note(session);
                 continue;
             }
             if std::mem::take(&mut self.has_waited) {
@@ -122,7 +125,7 @@ impl Driver {
         match output {
             Output::AskHeaders => {
                 if let Some(headers_from) = &connection.headers_from {
-                    self.wire = Wire::Asking(headers_from());
+                    self.wire = Wire::Asking(ask(headers_from));
                 }
             }
             Output::Connect(request) => self.wire = Wire::Sending(connection.transport.send(request)),
@@ -165,7 +168,6 @@ impl Driver {
     }
 
     fn closed(&mut self, reason: CloseReason) {
-        self.note_resumption();
         self.connection.tell_closed(&reason);
         let Some(session) = self.session.take() else { return };
         if let Some((mut session, connect)) = self.connection.end(session, reason) {
@@ -176,20 +178,16 @@ impl Driver {
             self.session = Some(session);
         }
     }
-
-    fn note_resumption(&self) {
-        if let Some(session) = &self.session {
-            self.connection.set_resumption(Resumption {
-                last_event_id: session.last_event_id().to_owned(),
-                reconnection_time: session.reconnection_time(),
-            });
-        }
-    }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
+        let Some(session) = self.session.take() else { return };
+        if std::thread::panicking() {
+            // A transport's doing, or a mistake here. It would happen again, so nothing is opened again.
+            let text = "its task has died".to_owned();
+            self.connection.fail(session, Error::Panicked { what: "the connection", text });
+        } else {
             self.connection.abandon(session);
         }
     }
@@ -231,6 +229,19 @@ impl Wire {
                 }
             },
         }
+    }
+}
+
+/// Asks for headers; a panic is an error like any other.
+fn ask(headers_from: &HeadersFrom) -> Asking {
+    let panicked = |panic: Box<dyn Any + Send>| {
+        BoxError::from(format!("headers_from panicked: {}", panic_text(&*panic)))
+    };
+    match catch_unwind(AssertUnwindSafe(|| headers_from())) {
+        Ok(asking) => Box::pin(async move {
+            AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)))
+        }),
+        Err(panic) => Box::pin(ready(Err(panicked(panic)))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tokio::sync::Notify;
 
-use crate::connection::Seat;
+use crate::seat::Seat;
 
 /// The latest value of something that changes, as a readable store: [`get`](Self::get) it, wait until it has
 /// [`changed`](Self::changed), or [`subscribe`](Self::subscribe) to it.

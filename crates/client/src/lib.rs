@@ -1,5 +1,6 @@
 //! Consume server-sent events: shared, typed, reconnecting sources.
 
+mod callbacks;
 mod connection;
 mod driver;
 mod error;
@@ -10,6 +11,7 @@ mod reconnect;
 mod registry;
 mod request;
 mod response;
+mod seat;
 mod select;
 mod session;
 mod source;

@@ -3,15 +3,15 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::connection::Connection;
-use crate::{CloseReason, Error, Message, Response, Status};
+use crate::{CloseReason, Error, Response, Status};
 
 /// What a callback is told: what happened, and the connection it happened to.
 ///
-/// It reads as what happened: a `Notice<Message>` has the message's [`data`](Message::data), a
+/// It reads as what happened: a `Notice<Message>` has the message's [`data`](crate::Message::data), a
 /// `Notice<CloseReason>` can be matched on after `&*notice`.
 pub struct Notice<T> {
     what: T,
-    response: Option<Response>,
+    response: Option<Arc<Response>>,
     connection: Arc<Connection>,
 }
 
@@ -22,7 +22,7 @@ impl<T> Notice<T> {
 
     /// The last answer of the server in this attempt, with its status and headers; `None` while there is none.
     pub fn response(&self) -> Option<&Response> {
-        self.response.as_ref()
+        self.response.as_deref()
     }
 
     /// Where the connection stands now: whether it comes back after an error, for example, and when.
@@ -69,29 +69,5 @@ impl<T: fmt::Debug> fmt::Debug for Notice<T> {
             .field("what", &self.what)
             .field("response", &self.response)
             .finish_non_exhaustive()
-    }
-}
-
-/// The callbacks of one source. Each is called, whoever else shares the connection.
-#[derive(Clone, Default)]
-pub(crate) struct Callbacks {
-    pub(crate) open: Vec<Callback<Notice<Response>>>,
-    pub(crate) close: Vec<Callback<Notice<CloseReason>>>,
-    pub(crate) error: Vec<Callback<Notice<Error>>>,
-    pub(crate) message: Vec<Callback<Notice<Message>>>,
-    pub(crate) comment: Vec<Callback<str>>,
-}
-
-pub(crate) type Callback<T> = Arc<dyn Fn(&T) + Send + Sync>;
-
-impl fmt::Debug for Callbacks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Callbacks")
-            .field("open", &self.open.len())
-            .field("close", &self.close.len())
-            .field("error", &self.error.len())
-            .field("message", &self.message.len())
-            .field("comment", &self.comment.len())
-            .finish()
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
+use crate::callbacks::Callbacks;
 use crate::connection::Connection;
 use crate::latest::lock;
-use crate::notice::Callbacks;
 use crate::request::Request;
 use crate::session::Behaviour;
 use crate::subscribers::Buffer;
@@ -29,14 +29,16 @@ pub(crate) fn share(
     make: impl FnOnce() -> Connection,
 ) -> Arc<Connection> {
     let mut connections = lock(&CONNECTIONS);
-    if let Some(connection) = connections.get(&key).and_then(Weak::upgrade)
-        && connection.join(callbacks)
-    {
-        return connection;
+    let found = connections.get(&key).and_then(Weak::upgrade);
+    if let Some(connection) = found.as_ref().filter(|connection| connection.join(callbacks)) {
+        return Arc::clone(connection);
     }
     let connection = Arc::new(make());
     connection.join(callbacks);
     connections.retain(|_, connection| connection.strong_count() > 0);
     connections.insert(key, Arc::downgrade(&connection));
+    drop(connections);
+    // What was found may be the last of its connection, and drops closures of the caller.
+    drop(found);
     connection
 }

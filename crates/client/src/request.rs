@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE,
     CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::percent_decode_str;
@@ -52,6 +53,11 @@ impl Request {
         }
     }
 
+    /// The URL for messages: without user and password.
+    pub(crate) fn display_url(&self) -> String {
+        without_login(&self.url).into()
+    }
+
     pub(crate) fn set_header(&mut self, name: HeaderName, value: HeaderValue) {
         self.headers.retain(|(other, _)| *other != name);
         let at = self.headers.partition_point(|(other, _)| other.as_str() < name.as_str());
@@ -79,6 +85,9 @@ impl Request {
         }
         for (name, value) in fresh {
             headers.append(name, value.clone());
+        }
+        for name in [CONTENT_LENGTH, TRANSFER_ENCODING] {
+            headers.remove(name);
         }
         let mut error = None;
         if !last_event_id.is_empty() {

@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
-use crate::connection::{Found, Seat};
+use crate::connection::Found;
 use crate::latest::Store;
+use crate::seat::Seat;
 use crate::source::Shared as Source;
 use crate::subscribers::{self, Delivery, Received};
 use crate::{Error, Latest, Message, SelectError};

@@ -9,14 +9,14 @@ use http::{HeaderMap, HeaderValue, Method};
 use ssekit_wire::{DEFAULT_MAX_EVENT_BYTES, Decoder};
 use url::Url;
 
+use crate::callbacks::Callbacks;
 use crate::connection::{Connection, HeadersFrom};
-use crate::notice::{Callbacks, Notice};
 use crate::registry::{self, Key};
 use crate::request::{Request, is_http};
 use crate::session::Behaviour;
 use crate::subscribers::{Buffer, WhenFull};
 use crate::transport::{self, Transport};
-use crate::{BoxError, CloseReason, Error, Latest, Message, Reconnect, Response, Select, Status};
+use crate::{BoxError, CloseReason, Error, Latest, Message, Notice, Reconnect, Response, Select, Status};
 
 /// A source of server-sent events at this URL, which is not opened yet.
 ///
@@ -108,7 +108,7 @@ impl Source {
     // What is asked.
 
     /// Sends this header with every attempt; it replaces one of the same name that was set before, and those that
-    /// every attempt has (`accept`, `accept-encoding`, `cache-control`).
+    /// every attempt has (`accept`, `accept-encoding`, `cache-control`). The body's length is not for it to say.
     pub fn header(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         let header = parse_header(name.as_ref(), value.as_ref());
         self.ask(|request| {
@@ -398,7 +398,7 @@ impl Options {
     fn connection(&self) -> Arc<Connection> {
         let make = || {
             Connection::new(
-                self.url.clone(),
+                self.request.as_ref().map_or_else(|_| self.url.clone(), Request::display_url),
                 self.request.clone(),
                 self.behaviour.clone(),
                 self.buffer,

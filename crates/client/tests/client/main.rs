@@ -11,6 +11,7 @@ mod robustness;
 mod script;
 mod sharing;
 mod slow;
+mod threads;
 mod timing;
 mod tls;
 

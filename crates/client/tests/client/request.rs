@@ -92,6 +92,22 @@ async fn headers_that_cannot_be_had_are_an_error_and_are_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_panic_where_headers_come_from_is_an_error_and_no_storm() {
+    for in_future in [false, true] {
+        let connection =
+            source("http://127.0.0.1:1/").reconnect(eager().max_retries(2)).headers_from(move || {
+                assert!(in_future, "at once");
+                async { panic!("later") }
+            });
+        let mut messages = connection.select("message");
+        match last_error(&mut messages).await {
+            Error::HeadersFrom(error) => assert!(error.to_string().contains("panicked"), "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn case_065_a_body_is_posted_again_with_every_attempt() {
     let peer = Peer::start([Answer::events(ONE), Answer::events(ONE).then_stay()]).await;
     let connection = source(peer.url("/"))

@@ -1,10 +1,10 @@
 use std::sync::{Arc, Mutex};
 
-use ssekit_client::{Error, SelectError, source};
+use ssekit_client::{CloseReason, Error, SelectError, Sending, Transport, source};
 
 use crate::answer::Answer;
 use crate::peer::Peer;
-use crate::{data, soon};
+use crate::{data, last_error, soon};
 
 #[tokio::test]
 async fn case_061_an_event_of_100_mb_is_an_error_and_the_next_one_arrives() {
@@ -71,7 +71,7 @@ async fn what_is_no_http_is_an_error_and_no_panic() {
             stream.write_all(garbage.as_bytes()).await.unwrap();
         });
         let connection = source(url).reconnect(ssekit_client::Reconnect::never());
-        let error = crate::last_error(&mut connection.select("message")).await;
+        let error = last_error(&mut connection.select("message")).await;
         assert!(matches!(error, Error::Connect { .. }), "{garbage:?}: {error:?}");
         server.await.unwrap();
     }
@@ -86,6 +86,26 @@ async fn a_name_with_a_line_break_selects_nothing_and_says_so() {
         );
         assert!(messages.next().await.is_none());
     }
+}
+
+#[derive(Debug)]
+struct Panicking;
+
+impl Transport for Panicking {
+    fn send(&self, _: http::Request<bytes::Bytes>) -> Sending {
+        panic!("no transport at all");
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_panics_ends_the_connection_with_an_error() {
+    let (told, mut closes) = tokio::sync::mpsc::unbounded_channel();
+    let connection = source("http://127.0.0.1:1/")
+        .transport(Panicking)
+        .on_close(move |reason| told.send((**reason).clone()).unwrap());
+    let error = last_error(&mut connection.select("message")).await;
+    assert!(matches!(error, Error::Panicked { .. }), "{error:?}");
+    assert!(matches!(closes.recv().await, Some(CloseReason::Failed(Error::Panicked { .. }))));
 }
 
 #[test]
