@@ -117,19 +117,21 @@ impl Block {
     }
 
     /// Takes the next part of a line that is cut, without what ends it.
+    #[inline]
     pub(crate) fn push(&mut self, part: &[u8], comments: bool) -> Option<Step> {
-        if part.is_empty() {
-            return None;
-        }
-        self.begin();
-        let (mut name, len) = match self.line {
-            Line::Name { name, len } => (name, len),
-            Line::Value { field, begun } => {
+        match self.line {
+            Line::Value { field, begun: true } => self.push_value(field, part),
+            _ if part.is_empty() => None,
+            Line::Value { field, begun: false } => {
                 self.line = Line::Value { field, begun: true };
-                let part = if begun { part } else { part.strip_prefix(b" ").unwrap_or(part) };
-                return self.push_value(field, part);
+                self.push_value(field, part.strip_prefix(b" ").unwrap_or(part))
             }
-        };
+            Line::Name { name, len } => self.push_name(name, len, part, comments),
+        }
+    }
+
+    fn push_name(&mut self, mut name: [u8; 5], len: usize, part: &[u8], comments: bool) -> Option<Step> {
+        self.begin();
         // The name and its colon.
         let head = &part[..part.len().min(name.len() + 1 - len)];
         let Some(colon) = head.iter().position(|&byte| byte == b':') else {
@@ -183,6 +185,9 @@ impl Block {
         reconnection_time: &mut Option<Duration>,
     ) -> Option<Step> {
         self.begin();
+        if field == Name::Other {
+            return None;
+        }
         let begun = self.begin_value(field);
         let taken = self.push_value(field, value);
         let ended = self.end_value(field, reconnection_time);
@@ -215,10 +220,12 @@ impl Block {
         }
     }
 
-    /// A blank line ended the block (9.2.6, "dispatch the event").
-    fn end(&mut self, last_event_id: &mut String) -> Option<Step> {
-        self.begin();
-        self.ended = true;
+    /// A blank line ends the block (9.2.6, "dispatch the event").
+    #[inline]
+    pub(crate) fn end(&mut self, last_event_id: &mut String) -> Option<Step> {
+        if mem::replace(&mut self.ended, true) {
+            return None;
+        }
         if self.has_id {
             last_event_id.clear();
             last_event_id.push_str(text(&self.id, &mut self.replaced[1]));
@@ -342,6 +349,9 @@ impl Name {
     #[inline]
     pub(crate) fn at(text: &[u8], comments: bool) -> (Self, usize) {
         // The usual spelling first: one comparison each.
+        if !comments && text.starts_with(b":") {
+            return (Self::Other, 0);
+        }
         if text.starts_with(b"data: ") {
             return (Self::Data, 6);
         }

@@ -171,6 +171,7 @@ impl Decoder {
     }
 
     /// Settles whether the stream begins with a byte order mark; gives how much of `piece` that took.
+    #[cold]
     fn skip_mark(&mut self, piece: &[u8]) -> usize {
         const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
         let Some(seen) = self.mark else { return 0 };
@@ -231,12 +232,16 @@ impl<'a> Items<'a> {
         })
     }
 
+    #[inline]
     fn find(&mut self) -> Option<Found<'a>> {
         while self.at < self.piece.len() {
             if self.decoder.is_between_blocks() {
-                let found = self.whole_block();
-                if found.is_some() {
-                    return found;
+                self.skip_idle();
+                if self.piece.len() - self.at >= WORTH_BORROWING {
+                    let found = self.whole_block();
+                    if found.is_some() {
+                        return found;
+                    }
                 }
             }
             if let Some(step) = self.lines() {
@@ -246,17 +251,33 @@ impl<'a> Items<'a> {
         None
     }
 
+    /// Skips what an idle stream is made of: empty comments and blank lines.
+    #[inline]
+    fn skip_idle(&mut self) {
+        let comments = self.decoder.comments;
+        let mut rest = &self.piece[self.at..];
+        loop {
+            rest = match rest {
+                [b'\n', rest @ ..] => rest,
+                [b':', b'\n', rest @ ..] if !comments => rest.strip_prefix(b"\n").unwrap_or(rest),
+                _ => break,
+            };
+        }
+        self.at = self.piece.len() - rest.len();
+    }
+
     /// Reads on to the next event if it lies whole in the piece, and borrows it. Blocks without data are read on the way.
     ///
     /// `None` leaves the reading position before a block that is in some way special, for [`lines`](Self::lines): it is
     /// cut, too large, not UTF-8, or holds a comment that was asked for.
+    #[inline(never)]
     fn whole_block(&mut self) -> Option<Found<'a>> {
         let piece = self.piece;
         let comments = self.decoder.comments;
         let limit = self.decoder.block.limit;
         let mut at = self.at;
         loop {
-            let mut start = at;
+            let start = at;
             let mut event = "";
             let mut id = None;
             let mut retry = None;
@@ -270,17 +291,6 @@ impl<'a> Items<'a> {
                     match rest {
                         [b'\n' | b'\r', ..] => break,
                         [b':', ..] if comments => return None,
-                        // The usual keep-alive, with or without a blank line.
-                        [b':', b'\n', b'\n', ..] if at == start => {
-                            at += 3;
-                            start = at;
-                            self.at = at;
-                            continue;
-                        }
-                        [b':', b'\n', ..] => {
-                            at += 2;
-                            continue;
-                        }
                         _ => Name::at(rest, false),
                     }
                 };
@@ -390,9 +400,11 @@ impl<'a> Items<'a> {
     /// Reads to the end of a line or of the piece.
     fn line(&mut self) -> Option<Step> {
         let decoder = &mut *self.decoder;
-        self.at += decoder.skip_mark(&self.piece[self.at..]);
-        if mem::take(&mut decoder.after_cr) && self.piece.get(self.at) == Some(&b'\n') {
-            self.at += 1;
+        if decoder.mark.is_some() || decoder.after_cr {
+            self.at += decoder.skip_mark(&self.piece[self.at..]);
+            if mem::take(&mut decoder.after_cr) && self.piece.get(self.at) == Some(&b'\n') {
+                self.at += 1;
+            }
         }
         let Some(end) = self.line_ends.next(self.at) else {
             let rest = &self.piece[self.at..];
@@ -400,16 +412,19 @@ impl<'a> Items<'a> {
             return decoder.block.push(rest, decoder.comments);
         };
         let rest = &self.piece[end..];
-        if end > self.at && decoder.block.is_at_line_start() {
+        let line = &self.piece[self.at..end];
+        if decoder.block.is_at_line_start() {
             let (name, value_at) = Name::at(&self.piece[self.at..], decoder.comments);
-            let value = &self.piece[(self.at + value_at).min(end)..end];
             self.at = end + scan::line_break(rest);
             decoder.after_cr = rest == b"\r";
+            if line.is_empty() {
+                return decoder.block.end(&mut decoder.last_event_id);
+            }
+            let value = line.get(value_at..).unwrap_or_default();
             return decoder.block.line(name, value, &mut decoder.reconnection_time);
         }
-        let part = &self.piece[self.at..end];
         self.at = end;
-        let step = decoder.block.push(part, decoder.comments);
+        let step = decoder.block.push(line, decoder.comments);
         if step.is_some() {
             // The line's end is still to be read.
             return step;
@@ -434,6 +449,9 @@ impl Drop for Items<'_> {
 
 /// Enough that a call pays, and little enough to be still in the cache when its lines are read.
 const TEXT_AT_ONCE: usize = 16 << 10;
+
+/// Fewer bytes than that are sooner copied.
+const WORTH_BORROWING: usize = 64;
 
 /// What [`Items::find`] has come to.
 enum Found<'a> {

@@ -19,17 +19,22 @@ pub(crate) struct LineEnds<'a> {
     block: usize,
     /// A bit for each byte of the block that is CR or LF.
     ends: u64,
+    /// From here on there is none.
+    none_from: usize,
 }
 
 impl<'a> LineEnds<'a> {
     #[inline]
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, block: 0, ends: ends(text) }
+        Self { text, block: 0, ends: ends(text), none_from: text.len() }
     }
 
     /// The position of the first CR or LF at `from` or behind it.
     #[inline]
     pub(crate) fn next(&mut self, from: usize) -> Option<usize> {
+        if from >= self.none_from {
+            return None;
+        }
         let block = from & !(BLOCK - 1);
         if block != self.block {
             self.read(block);
@@ -38,7 +43,11 @@ impl<'a> LineEnds<'a> {
         if ends != 0 {
             return Some(block + ends.trailing_zeros() as usize);
         }
-        self.next_block()
+        let found = self.next_block();
+        if found.is_none() {
+            self.none_from = from;
+        }
+        found
     }
 
     /// The first CR or LF behind the block.
@@ -127,16 +136,35 @@ fn ends(text: &[u8]) -> u64 {
     parts.iter().enumerate().fold(0, |ends, (at, part)| ends | part_ends(part) << (PART * at))
 }
 
-/// The same for a text that is shorter than that.
-#[inline(never)]
+/// The same for a text that is shorter than that: its head and its tail, which may overlap and mark the same bytes twice.
+#[inline]
 fn last_ends(text: &[u8]) -> u64 {
-    let Some(last) = text.last_chunk() else {
-        return text.iter().enumerate().fold(0, |ends, (at, &byte)| ends | u64::from(is_end(byte)) << at);
-    };
-    let (parts, _) = text.as_chunks();
-    let ends = parts.iter().enumerate().fold(0, |ends, (at, part)| ends | part_ends(part) << (PART * at));
-    // The last part may overlap the one before it, which marks the same bytes.
-    ends | part_ends(last) << (text.len() - PART)
+    if let (Some([a, b]), Some([c, d])) = (chunks::<2>(text), last_chunks::<2>(text)) {
+        let head = part_ends(a) | part_ends(b) << PART;
+        let tail = part_ends(c) | part_ends(d) << PART;
+        return head | tail << (text.len() - 2 * PART);
+    }
+    if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        return part_ends(head) | part_ends(tail) << (text.len() - PART);
+    }
+    let mut part = [0; PART];
+    if let (Some(head), Some(tail)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        part[..8].copy_from_slice(head);
+        part[8..].copy_from_slice(tail);
+        let ends = part_ends(&part);
+        return ends & 0xFF | ends >> 8 << (text.len() - 8);
+    }
+    text.iter().enumerate().fold(0, |ends, (at, &byte)| ends | u64::from(is_end(byte)) << at)
+}
+
+#[inline]
+fn chunks<const N: usize>(text: &[u8]) -> Option<&[[u8; PART]; N]> {
+    text.as_chunks().0.first_chunk()
+}
+
+#[inline]
+fn last_chunks<const N: usize>(text: &[u8]) -> Option<&[[u8; PART]; N]> {
+    text.as_rchunks().1.last_chunk()
 }
 
 #[inline]
