@@ -83,8 +83,11 @@ pub(crate) fn standard(stream: &[u8], reading: Reading) -> Outcome {
             interpreter.process_line(str::from_utf8(line).expect("text is split at ASCII"));
         }
     }
-    // "Once the end of the file is reached, any pending data must be discarded": but what is too large is known.
-    interpreter.admit(raw_last_line);
+    // "Once the end of the file is reached, any pending data must be discarded": but once a line has its colon, what is
+    // too large is known.
+    if raw_last_line.contains(&b':') {
+        interpreter.admit(raw_last_line);
+    }
     Outcome {
         items: interpreter.items,
         last_event_id: interpreter.last_event_id,

@@ -1,0 +1,82 @@
+//! What is built is read back as it was, and what is refused is what the standard cannot carry.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+use ssekit_wire::{DEFAULT_MAX_EVENT_BYTES, Event, encode_comment};
+
+#[allow(dead_code, reason = "shared with the tests")]
+#[path = "../../crates/wire/tests/suite/reference.rs"]
+mod reference;
+
+use reference::{Given, Outcome, Reading, decoded, standard};
+
+#[derive(Arbitrary, Debug)]
+enum Input<'a> {
+    Event { event: Option<&'a str>, id: Option<&'a str>, retry: Option<u64>, data: Option<&'a str> },
+    Comment(&'a str),
+}
+
+fuzz_target!(|inputs: Vec<Input<'_>>| {
+    let mut stream = Vec::new();
+    let mut wanted = Outcome::default();
+    for input in inputs {
+        write(input, &mut stream, &mut wanted);
+    }
+    let reading = Reading { comments: true, max_event_bytes: DEFAULT_MAX_EVENT_BYTES };
+    assert_eq!(standard(&stream, reading), wanted, "as the standard reads it");
+    assert_eq!(decoded(reading.decoder(), [stream.as_slice()]), wanted, "as the decoder reads it");
+});
+
+fn write(input: Input<'_>, stream: &mut Vec<u8>, wanted: &mut Outcome) {
+    let before = stream.len();
+    match input {
+        Input::Comment(comment) => {
+            encode_comment(comment, stream);
+            let comment = normalised(comment);
+            wanted.items.extend(comment.split('\n').map(|line| Given::Comment(line.to_owned())));
+        }
+        Input::Event { event: name, id, retry, data } => {
+            let mut event = data.map_or_else(Event::empty, Event::new);
+            if let Some(name) = name {
+                let named = event.with_event(name);
+                assert_eq!(named.as_ref().err().map(|error| error.position()), name.find(['\r', '\n']));
+                let Ok(named) = named else { return };
+                event = named;
+            }
+            if let Some(id) = id {
+                let identified = event.with_id(id);
+                assert_eq!(
+                    identified.as_ref().err().map(|error| error.position()),
+                    id.find(['\r', '\n', '\0'])
+                );
+                let Ok(identified) = identified else { return };
+                event = identified;
+            }
+            if let Some(millis) = retry {
+                event = event.with_retry(Duration::from_millis(millis));
+                wanted.retry_millis = Some(u128::from(millis));
+            }
+            event.encode(stream);
+            if let Some(id) = id {
+                id.clone_into(&mut wanted.last_event_id);
+            }
+            if let Some(data) = data {
+                wanted.items.push(Given::Message {
+                    event: name.filter(|name| !name.is_empty()).unwrap_or("message").to_owned(),
+                    data: normalised(data),
+                    last_event_id: wanted.last_event_id.clone(),
+                });
+            }
+        }
+    }
+    let written = &stream[before..];
+    assert!(written.is_empty() || written.ends_with(b"\n"), "{written:?}");
+    assert!(!written.contains(&b'\r'), "{written:?}");
+}
+
+fn normalised(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
