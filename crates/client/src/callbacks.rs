@@ -34,10 +34,20 @@ impl fmt::Debug for Callbacks {
 }
 
 impl Connection {
-    /// Calls those who are to be called with the delivery.
-    pub(crate) fn call_subscribers(self: &Arc<Self>, delivery: &Delivery) {
-        for callback in self.called(delivery) {
-            self.guard("a latest value's closure", || lock(&callback)(delivery));
+    /// Calls those who are to be called with the delivery, as long as none of them closes the connection.
+    pub(crate) fn call(self: &Arc<Self>, delivery: &Delivery) {
+        let (callbacks, subscribers) = self.called(delivery);
+        if let (Delivery::Message(message), false) = (delivery, callbacks.is_empty()) {
+            let notice = Notice::new(message.clone(), self);
+            for callback in callbacks {
+                self.guard("on_message", || callback(&notice));
+            }
+        }
+        for subscriber in subscribers {
+            if self.is_told_to_close() {
+                return;
+            }
+            self.guard("a latest value's closure", || lock(&subscriber)(delivery));
         }
     }
 
@@ -45,10 +55,6 @@ impl Connection {
         if let Some(response) = self.response() {
             self.tell("on_open", |callbacks| &callbacks.open, || Notice::new((*response).clone(), self));
         }
-    }
-
-    pub(crate) fn tell_message(self: &Arc<Self>, message: &Message) {
-        self.tell("on_message", |callbacks| &callbacks.message, || Notice::new(message.clone(), self));
     }
 
     pub(crate) fn tell_comment(self: &Arc<Self>, comment: &Arc<str>) {

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::latest::{Store, lock};
 use crate::request::Request;
 use crate::session::{Behaviour, Session};
 use crate::subscribers::{self, Buffer, Delivery, Offer, Received, Subscribers};
-use crate::{BoxError, CloseReason, Error, Response, Status, Transport};
+use crate::{BoxError, CloseReason, Error, Message, Notice, Response, Status, Transport};
 
 /// One connection and all who listen to it: what its driver, its subscribers and its handles share.
 ///
@@ -27,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) headers_from: Option<HeadersFrom>,
     state: Mutex<State>,
     status: Arc<Store<Status>>,
+    /// Spares the driver a look at the orders before each event.
+    has_orders: AtomicBool,
     /// Wakes the driver: there are orders, or room in a buffer that it waits for.
     wake: Notify,
     /// Wakes those who wait for the end.
@@ -112,6 +115,7 @@ impl Connection {
                 resumption,
             }),
             status: Arc::new(status),
+            has_orders: AtomicBool::new(false),
             wake: Notify::new(),
             ended: Notify::new(),
         }
@@ -195,7 +199,7 @@ impl Connection {
             }
             None => {
                 state.orders.connect = Some(Connect::Now);
-                self.wake.notify_one();
+                self.wake_for_orders();
             }
         }
     }
@@ -212,7 +216,7 @@ impl Connection {
         let mut state = lock(&self.state);
         if state.session.is_none() {
             state.orders.restart = true;
-            self.wake.notify_one();
+            self.wake_for_orders();
         }
     }
 
@@ -226,7 +230,7 @@ impl Connection {
         state.orders = Orders::default();
         if state.session.is_none() {
             state.orders.close = Some(reason.clone());
-            self.wake.notify_one();
+            self.wake_for_orders();
         }
         state.subscribers.clear();
         state.subscribers.wake_all();
@@ -261,7 +265,7 @@ impl Connection {
         let left = state.subscribers.remove(id);
         if state.subscribers.is_empty() && state.session.is_none() && state.end.is_none() {
             state.orders.close = Some(CloseReason::Unsubscribed);
-            self.wake.notify_one();
+            self.wake_for_orders();
         }
         self.wake_for_room(&mut state);
         drop(state);
@@ -290,7 +294,7 @@ impl Connection {
     }
 
     /// From now on the subscriber is called; what it has not read yet comes first.
-    pub(crate) fn call(&self, id: u64, callback: &subscribers::Callback) {
+    pub(crate) fn call_with(&self, id: u64, callback: &subscribers::Callback) {
         // The driver waits with what comes next until what was left has been given.
         let mut called = lock(callback);
         let mut state = lock(&self.state);
@@ -309,6 +313,11 @@ impl Connection {
         }
     }
 
+    fn wake_for_orders(&self) {
+        self.has_orders.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
     fn run(self: &Arc<Self>, session: Box<Session>) {
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(driver::drive(Arc::clone(self), session))),
@@ -324,6 +333,9 @@ impl Connection {
     }
 
     pub(crate) fn take_orders(&self) -> Orders {
+        if !self.has_orders.swap(false, Ordering::Acquire) {
+            return Orders::default();
+        }
         let mut state = lock(&self.state);
         match state.orders.close.take() {
             // Somebody has come in the meantime.
@@ -336,7 +348,7 @@ impl Connection {
     }
 
     pub(crate) fn is_told_to_close(&self) -> bool {
-        lock(&self.state).orders.close.is_some()
+        self.has_orders.load(Ordering::Acquire) && lock(&self.state).orders.close.is_some()
     }
 
     /// Sets the status, unless the connection was closed here in the meantime.
@@ -374,26 +386,35 @@ impl Connection {
         lock(&self.state).sources.iter().flat_map(|callbacks| which(callbacks).iter().cloned()).collect()
     }
 
-    /// The subscribers that are to be called with the delivery.
-    pub(crate) fn called(&self, delivery: &Delivery) -> Vec<subscribers::Callback> {
-        lock(&self.state).subscribers.callbacks(delivery)
+    /// Who is called for the delivery: callbacks, if it is a message, and subscribers.
+    #[allow(clippy::type_complexity, reason = "two lists from under one lock")]
+    pub(crate) fn called(
+        &self,
+        delivery: &Delivery,
+    ) -> (Vec<Callback<Notice<Message>>>, Vec<subscribers::Callback>) {
+        let state = lock(&self.state);
+        let callbacks = match delivery {
+            Delivery::Message(_) => state.sources.iter().flat_map(|it| it.message.iter().cloned()).collect(),
+            Delivery::TooLarge { .. } => Vec::new(),
+        };
+        (callbacks, state.subscribers.callbacks(delivery))
     }
 
+    /// Offers the delivery to the subscribers; [`wake_readers`](Self::wake_readers) follows.
     pub(crate) fn offer(&self, delivery: &Delivery) -> Offer {
         let mut state = lock(&self.state);
         let offer = state.subscribers.offer(delivery);
         state.waits_for_room = offer == Offer::Full;
-        let woken = state.subscribers.take_woken();
-        drop(state);
-        woken.into_iter().for_each(Waker::wake);
         offer
     }
 
     pub(crate) fn force(&self, delivery: &Delivery) {
-        let mut state = lock(&self.state);
-        state.subscribers.force(delivery);
-        let woken = state.subscribers.take_woken();
-        drop(state);
+        lock(&self.state).subscribers.force(delivery);
+    }
+
+    /// Wakes those who were given something to read.
+    pub(crate) fn wake_readers(&self) {
+        let woken = lock(&self.state).subscribers.take_woken();
         woken.into_iter().for_each(Waker::wake);
     }
 

@@ -68,6 +68,7 @@ impl Driver {
                 self.obey(output).await;
                 continue;
             }
+            self.connection.wake_readers();
             if let Wire::Reading { rest, .. } = &mut self.wire
                 && !rest.is_empty()
             {
@@ -133,10 +134,7 @@ impl Driver {
             Output::Status(status) => connection.set_status(status),
             Output::Response(response) => connection.set_response(response),
             Output::Opened => connection.tell_opened(),
-            Output::Message(message) => {
-                connection.tell_message(&message);
-                self.deliver(&Delivery::Message(message)).await;
-            }
+            Output::Message(message) => self.deliver(&Delivery::Message(message)).await,
             Output::Comment(text) => connection.tell_comment(&text),
             Output::TooLarge { limit } => {
                 connection.report(Error::EventTooLarge { limit });
@@ -149,17 +147,19 @@ impl Driver {
 
     async fn deliver(&mut self, delivery: &Delivery) {
         let connection = &self.connection;
-        connection.call_subscribers(delivery);
+        connection.call(delivery);
         let mut forces = false;
         while !connection.is_told_to_close() {
             match connection.offer(delivery) {
                 Offer::Taken => return,
                 Offer::Full => {
+                    connection.wake_readers();
                     connection.woken().await;
                     self.has_waited = true;
                 }
                 Offer::Losing if forces => return connection.force(delivery),
                 Offer::Losing => {
+                    connection.wake_readers();
                     yield_now().await;
                     forces = true;
                 }

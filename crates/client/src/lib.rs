@@ -1,4 +1,188 @@
-//! Consume server-sent events: shared, typed, reconnecting sources.
+//! Consume server-sent events: one [`source`], any number of typed streams from it, and a connection that comes back.
+//!
+//! ```text
+//!  source(url) ─▶ select("quote") ─▶ json::<Quote>() ─▶ next().await          every event, in order
+//!      │      └─▶ select("stats") ─▶ transform(parse) ─▶ latest() ─▶ get()    the latest value alone
+//!      │
+//!      └─ one connection for all of them, and for other sources of the same request:
+//!
+//!            ┌──────────── waits: retry:, Retry-After, growing random delays ◀──────────┐
+//!            ▼                                                                          │
+//!         request ─▶ redirects ─▶ 200 text/event-stream ─▶ decode ─▶ subscribers ─▶ it ends, breaks, is silent
+//!         Last-Event-ID                 │
+//!                                       └─▶ 204, 4xx, another type: closed, with the reason
+//! ```
+//!
+//! ```no_run
+//! use ssekit_client::source;
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), ssekit_client::SelectError> {
+//!     let connection = source("http://localhost:3000/custom-event").header("authorization", "Bearer …");
+//!     let mut messages = connection.select("message");
+//!     while let Some(message) = messages.next().await {
+//!         println!("{}", message?.data());
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Select`] is a [`Stream`](futures_core::Stream) too. It needs a tokio runtime with time and I/O enabled; without
+//! one the connection closes with [`Error::NoRuntime`].
+//!
+//! # Limits
+//!
+//! | What | Unless set | By |
+//! |---|---|---|
+//! | an event's fields | 16 MiB, then left out and told | [`max_event_bytes`](Source::max_event_bytes) |
+//! | unread events of a subscriber | 1024 events and 16 MiB, then reading stops, or the oldest are lost and told | [`buffer`](Source::buffer), [`when_full`](Source::when_full) |
+//! | decoded events before they are delivered | those of 16 KiB of the stream | |
+//! | an attempt, until the head of the answer | 60 s | [`connect_timeout`](Source::connect_timeout) |
+//! | silence in a stream | none; TCP keep-alive finds a dead peer in about a minute | [`read_timeout`](Source::read_timeout) |
+//! | a delay before a retry | 100 ms to 30 s, growing | [`Reconnect`] |
+//! | a delay that the server asks for | 100 ms to one hour | [`Reconnect::max_server_delay`] |
+//! | retries in a row | no limit | [`Reconnect::max_retries`] |
+//! | redirects of an attempt | 20 | |
+//! | a refusal's text | 16 KiB, and 5 s to read it | |
+//! | headers of an answer | 100 in HTTP/1.1, 16 KiB in HTTP/2 | |
+//! | runtimes with connections of their own to share | 8 | [`Http`] |
+//!
+//! # Typed events
+//!
+//! A message that is not right is an error in its place; the next one may be right. [`Select::json_or`] puts something
+//! else in its place.
+//!
+//! ```no_run
+//! #[derive(serde::Deserialize)]
+//! struct Quote {
+//!     symbol: String,
+//!     price: f64,
+//! }
+//!
+//! # async fn example() {
+//! let mut quotes = ssekit_client::source("http://localhost:3000/quotes").select("quote").json::<Quote>();
+//! while let Some(quote) = quotes.next().await {
+//!     match quote {
+//!         Ok(quote) => println!("{} {}", quote.symbol, quote.price),
+//!         Err(error) => eprintln!("{error}"),
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # The latest value
+//!
+//! ```no_run
+//! # async fn example() {
+//! let connection = ssekit_client::source("http://localhost:3000/stats");
+//! let mut load = connection.select("load").transform(|text| text.parse::<f64>().unwrap_or(0.0)).latest();
+//!
+//! let _subscription = load.subscribe(|load| println!("now {load}")); // until it is dropped
+//! while let Some(load) = load.changed().await {
+//!     println!("has changed to {load}");
+//! }
+//! println!("was last {:?}", load.get());
+//! # }
+//! ```
+//!
+//! # Where the connection stands
+//!
+//! ```no_run
+//! use ssekit_client::{Status, source};
+//!
+//! # async fn example() {
+//! let connection = source("http://localhost:3000/events")
+//!     .on_open(|response| println!("{} {:?}", response.status(), response.headers().get("server")))
+//!     .on_error(|error| eprintln!("{error}; now {:?}", error.connection_status()))
+//!     .on_close(|reason| println!("{reason}"));
+//! let mut statuses = connection.statuses();
+//! connection.connect(); // or a subscriber's first look
+//! while let Some(status) = statuses.changed().await {
+//!     match status {
+//!         Status::Waiting { until, error } => println!("{error}; again at {until:?}"),
+//!         Status::Closed { reason } => println!("{reason}"),
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! Errors are told in two parts, as Rust programs do: what happened, and as [`source`](std::error::Error::source) why.
+//!
+//! # Tokens that expire
+//!
+//! Headers can be asked for anew before each attempt. When that fails, the attempt has failed, and is retried.
+//!
+//! ```no_run
+//! use ssekit_client::{HeaderMap, source};
+//!
+//! # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
+//! let connection = source("http://localhost:3000/events").headers_from(|| async {
+//!     let mut headers = HeaderMap::new();
+//!     headers.insert("authorization", format!("Bearer {}", fresh_token().await?).parse()?);
+//!     Ok(headers)
+//! });
+//! ```
+//!
+//! # Reconnecting
+//!
+//! By default a connection comes back from everything that may pass, for ever, and resumes after the last event that it
+//! saw. Other policies are a builder call away:
+//!
+//! ```
+//! use std::time::Duration;
+//! use ssekit_client::{Reconnect, source};
+//!
+//! let patient = source("http://localhost:3000/a").reconnect(Reconnect::resilient().max_delay(Duration::from_secs(300)));
+//! let as_browsers_do = source("http://localhost:3000/b").reconnect(Reconnect::standard());
+//! let once = source("http://localhost:3000/c").reconnect(Reconnect::never());
+//! let by_hand = source("http://localhost:3000/d").reconnect(Reconnect::never()).on_close(|closed| closed.connect());
+//! ```
+//!
+//! A stream without pings from its server is best given a [`read_timeout`](Source::read_timeout) by those who know its
+//! pace; one with pings, three times their interval.
+//!
+//! # Closing
+//!
+//! Dropping what was selected leaves the connection, and the last one to leave closes it: that is all that most programs
+//! need. [`Source::close`] closes it for all at once, and for good: no event, no error and no retry follows.
+//! [`Source::connect`] opens it again, and [`Source::restart`] replaces it.
+//!
+//! # Slow subscribers
+//!
+//! Each subscriber has a buffer. When it is full, the connection is read no further, so that the server waits in the end,
+//! unless that would keep another subscriber waiting: then the slow one loses its oldest events, and is told how many.
+//!
+//! ```no_run
+//! use ssekit_client::{SelectError, WhenFull, source};
+//!
+//! # async fn example() {
+//! let connection = source("http://localhost:3000/events").buffer(100, 1 << 20).when_full(WhenFull::Lose);
+//! let mut messages = connection.select_all();
+//! while let Some(message) = messages.next().await {
+//!     match message {
+//!         Ok(message) => println!("{} {}", message.event(), message.data()),
+//!         Err(SelectError::Lagged { lost }) => eprintln!("{lost} events were lost"),
+//!         Err(error) => eprintln!("{error}"),
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # TLS, HTTP/2 and proxies
+//!
+//! [`Http`] speaks TLS by rustls with the roots of the system, HTTP/2 where the server prefers it, and goes through the
+//! proxies that the environment names. Its settings are for [`Source::transport`]:
+//!
+//! ```no_run
+//! use ssekit_client::{Http, source};
+//!
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let http = Http::new().root_certificate(&std::fs::read("our-authority.pem")?)?;
+//! let connection = source("https://internal.example/events").transport(http);
+//! # Ok(())
+//! # }
+//! ```
 
 mod callbacks;
 mod connection;

@@ -63,6 +63,12 @@ impl<T> Deref for Notice<T> {
     }
 }
 
+impl<T: fmt::Display> fmt::Display for Notice<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what.fmt(f)
+    }
+}
+
 impl<T: fmt::Debug> fmt::Debug for Notice<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notice")

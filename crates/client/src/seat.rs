@@ -27,8 +27,8 @@ impl Seat {
         self.source.connection().poll(self.id, context)
     }
 
-    pub(crate) fn call(&self, callback: &subscribers::Callback) {
-        self.source.connection().call(self.id, callback);
+    pub(crate) fn call_with(&self, callback: &subscribers::Callback) {
+        self.source.connection().call_with(self.id, callback);
     }
 
     pub(crate) async fn closed(&self) {

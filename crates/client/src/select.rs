@@ -163,7 +163,7 @@ impl<T: 'static> Select<T> {
                 Some(Err(_)) | None => {}
             }
         }));
-        seat.call(&callback);
+        seat.call_with(&callback);
         Latest::fed_by(store, seat)
     }
 }

@@ -234,7 +234,7 @@ impl Source {
         self.set(|options| options.is_shared = cache)
     }
 
-    /// What makes the requests. By default [`Http`], the same for all sources.
+    /// What makes the requests. By default [`Http`](crate::Http), the same for all sources.
     pub fn transport(self, transport: impl Transport) -> Self {
         self.set(|options| options.transport = Arc::new(transport))
     }
@@ -253,7 +253,7 @@ impl Source {
     /// use ssekit_client::source;
     ///
     /// let connection = source("http://localhost:3000/events").on_close(|closed| {
-    ///     eprintln!("closed: {}", **closed);
+    ///     eprintln!("{closed}");
     ///     closed.connect(); // after the policy's delay, and not if it was closed here
     /// });
     /// ```

@@ -15,7 +15,8 @@ use crate::Message;
 pub enum WhenFull {
     /// The connection is read no further, so that in the end the server waits, as long as nobody else is kept
     /// waiting by that: as soon as another subscriber of the connection has read all that it has, the full one
-    /// loses. A subscriber that is alone loses nothing. The default.
+    /// loses. A subscriber that is alone loses nothing; a [latest value](crate::Latest) has always read all that it
+    /// has. The default.
     #[default]
     WaitUnlessOthersStarve,
     /// The connection is read no further, and all its subscribers wait for the slowest one. Nothing is lost.

@@ -20,8 +20,8 @@ impl Diary {
             .on_open(move |opened| open.write(format!("open {}", opened.status().as_u16())))
             .on_message(move |message_| message.write(format!("message {}", message_.data())))
             .on_comment(move |text| comment.write(format!("comment {text}")))
-            .on_error(move |error_| error.write(format!("error {}", **error_)))
-            .on_close(move |reason| close.write(format!("close {}", **reason)))
+            .on_error(move |error_| error.write(format!("error {error_}")))
+            .on_close(move |reason| close.write(format!("close {reason}")))
     }
 
     fn write(&self, line: String) {
