@@ -468,3 +468,6 @@ fn after(now: Instant, delay: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
     now + delay.min(FAR)
 }
+
+#[cfg(test)]
+mod tests;
