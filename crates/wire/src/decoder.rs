@@ -255,15 +255,20 @@ impl<'a> Items<'a> {
     #[inline]
     fn skip_idle(&mut self) {
         let comments = self.decoder.comments;
-        let mut rest = &self.piece[self.at..];
+        let mut at = self.at;
         loop {
-            rest = match rest {
-                [b'\n', rest @ ..] => rest,
-                [b':', b'\n', rest @ ..] if !comments => rest.strip_prefix(b"\n").unwrap_or(rest),
-                _ => break,
-            };
+            let rest = &self.piece[at..];
+            if !comments && rest.starts_with(b":\n\n") {
+                at += 3;
+            } else if !comments && rest.starts_with(b":\n") {
+                at += 2;
+            } else if rest.starts_with(b"\n") {
+                at += 1;
+            } else {
+                break;
+            }
         }
-        self.at = self.piece.len() - rest.len();
+        self.at = at;
     }
 
     /// Reads on to the next event if it lies whole in the piece, and borrows it. Blocks without data are read on the way.

@@ -52,28 +52,26 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// When the name holds CR or LF.
-    #[inline]
-    pub fn with_event(mut self, name: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
+    #[inline(always)]
+    pub fn with_event(self, name: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
         let name = name.into();
         if !scan::is_one_line(name.as_bytes()) {
             return Err(FieldError::new(Field::Event, &name));
         }
-        self.event = Some(name);
-        Ok(self)
+        Ok(Self { event: Some(name), ..self })
     }
 
     /// Sets the last event ID that receivers keep, and send as `Last-Event-ID` when they return. Empty resets it.
     ///
     /// # Errors
     /// When the id holds CR, LF or NUL.
-    #[inline]
-    pub fn with_id(mut self, id: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
+    #[inline(always)]
+    pub fn with_id(self, id: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
         let id = id.into();
         if !scan::is_one_line_without_nul(id.as_bytes()) {
             return Err(FieldError::new(Field::Id, &id));
         }
-        self.id = Some(id);
-        Ok(self)
+        Ok(Self { id: Some(id), ..self })
     }
 
     /// Sets the receiver's reconnection time, in whole milliseconds; a part of one is cut off.
@@ -116,25 +114,28 @@ impl<'a> Event<'a> {
     }
 
     /// Appends the event to `out` with the blank line that ends it. Nothing is written for an event without fields.
+    #[inline(always)]
     pub fn encode(&self, out: &mut Vec<u8>) {
         let before = out.len();
         if let Some(retry) = self.retry {
-            let millis = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
-            out.extend_from_slice(b"retry: ");
-            push_decimal(out, millis);
-            out.push(b'\n');
+            push_retry(out, retry);
         }
         if let Some(id) = &self.id {
-            push_line(out, b"id: ", id.as_bytes());
+            push(out, b"id: ", id.as_bytes(), b"\n");
         }
         if let Some(event) = &self.event {
-            push_line(out, b"event: ", event.as_bytes());
+            push(out, b"event: ", event.as_bytes(), b"\n");
         }
-        if let Some(data) = &self.data {
-            push_lines(out, b"data: ", data.as_bytes());
-        }
-        if out.len() > before {
-            out.push(b'\n');
+        match &self.data {
+            Some(data) if scan::is_one_line(data.as_bytes()) => {
+                push(out, b"data: ", data.as_bytes(), b"\n\n")
+            }
+            Some(data) => {
+                push_lines(out, b"data: ", data.as_bytes());
+                out.push(b'\n');
+            }
+            None if out.len() > before => out.push(b'\n'),
+            None => {}
         }
     }
 }
@@ -151,26 +152,25 @@ pub fn encode_comment(text: &str, out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 1);
+fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8], end: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(value);
-    out.push(b'\n');
+    out.extend_from_slice(end);
 }
 
-#[inline]
+/// A line for each line of the text.
 fn push_lines(out: &mut Vec<u8>, name: &[u8], mut text: &[u8]) {
-    if scan::is_one_line(text) {
-        return push_line(out, name, text);
-    }
     while let Some(end) = scan::line_end(text) {
-        push_line(out, name, &text[..end]);
+        push(out, name, &text[..end], b"\n");
         text = &text[end + scan::line_break(&text[end..])..];
     }
-    push_line(out, name, text);
+    push(out, name, text, b"\n");
 }
 
-fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+#[cold]
+fn push_retry(out: &mut Vec<u8>, retry: Duration) {
+    let mut number = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+    out.extend_from_slice(b"retry: ");
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -182,6 +182,7 @@ fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
         }
     }
     out.extend_from_slice(&digits[at..]);
+    out.push(b'\n');
 }
 
 /// A field that takes one line, and refuses text that would need two.

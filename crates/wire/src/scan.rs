@@ -78,17 +78,28 @@ impl<'a> LineEnds<'a> {
 /// Whether the text is one line.
 #[inline]
 pub(crate) fn is_one_line(text: &[u8]) -> bool {
-    if text.len() < PART { !has_any(text, [b'\n', b'\r']) } else { line_end(text).is_none() }
+    !has(text, [b'\n', b'\r']).unwrap_or_else(|| memchr::memchr2(b'\n', b'\r', text).is_some())
 }
 
 /// Whether the text is one line without NUL.
 #[inline]
 pub(crate) fn is_one_line_without_nul(text: &[u8]) -> bool {
-    if text.len() < PART {
-        !has_any(text, [b'\n', b'\r', 0])
-    } else {
-        memchr::memchr3(b'\n', b'\r', 0, text).is_none()
+    !has(text, [b'\n', b'\r', 0]).unwrap_or_else(|| memchr::memchr3(b'\n', b'\r', 0, text).is_some())
+}
+
+/// Whether the text has one of `wanted`; `None` if it is so long that a call finds out sooner.
+#[inline]
+fn has<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<bool> {
+    let Some(tail) = text.last_chunk() else { return Some(has_any(text, wanted)) };
+    if text.len() > SHORT {
+        return None;
     }
+    let found = |part: &[u8; PART]| {
+        let part = u8x16::new(*part);
+        wanted.iter().fold(u8x16::ZERO, |found, &wanted| found | part.simd_eq(u8x16::splat(wanted)))
+    };
+    let (parts, _) = text.as_chunks();
+    Some(parts.iter().fold(found(tail), |before, part| before | found(part)).to_bitmask() != 0)
 }
 
 /// Whether a text of less than 16 bytes has one of `wanted`: two words that may overlap tell.
@@ -96,10 +107,10 @@ pub(crate) fn is_one_line_without_nul(text: &[u8]) -> bool {
 fn has_any<const N: usize>(text: &[u8], wanted: [u8; N]) -> bool {
     let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
     let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    let words = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        [word(first), word(last)]
-    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        [half(first) | half(last) << 32; 2]
+    let words = if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        [word(head), word(tail)]
+    } else if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        [half(head) | half(tail) << 32; 2]
     } else {
         return text.iter().any(|byte| wanted.contains(byte));
     };
@@ -126,6 +137,7 @@ fn line_break_after_cr(text: &[u8]) -> usize {
 }
 
 const BLOCK: usize = 64;
+const SHORT: usize = 256;
 const PART: usize = 16;
 
 /// A bit for each of the first 64 bytes that is CR or LF.
