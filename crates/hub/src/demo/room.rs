@@ -97,7 +97,7 @@ impl TryFrom<String> for Name {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        shown("name", &name, MAX_NAME).map(Self)
+        shown("name", &name, MAX_NAME, |character| !character.is_control()).map(Self)
     }
 }
 
@@ -105,12 +105,12 @@ impl TryFrom<String> for Text {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        shown("message", &text, MAX_TEXT).map(Self)
+        shown("message", &text, MAX_TEXT, |character| character == '\n' || !character.is_control()).map(Self)
     }
 }
 
 /// The text without space around it, when it is something to look at.
-fn shown(what: &str, text: &str, most: usize) -> Result<String, String> {
+fn shown(what: &str, text: &str, most: usize, may_hold: fn(char) -> bool) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
         return Err(format!("the {what} is empty"));
@@ -118,9 +118,7 @@ fn shown(what: &str, text: &str, most: usize) -> Result<String, String> {
     if text.chars().nth(most).is_some() {
         return Err(format!("the {what} is longer than {most} characters"));
     }
-    if text.chars().any(|character| character.is_control() && character != '\n')
-        || (text.contains('\n') && what == "name")
-    {
+    if !text.chars().all(may_hold) {
         return Err(format!("the {what} holds a control character"));
     }
     Ok(text.to_owned())
