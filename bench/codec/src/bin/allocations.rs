@@ -15,15 +15,16 @@ fn main() {
     count_reading(&corpus::one_line(), 1460);
     for corpus in corpora.iter().filter(|corpus| !corpus.events.is_empty()) {
         for writer in encoding::PEERS.iter().chain([&encoding::OURS, &encoding::BY_HAND]) {
-            // What is made before the clock starts is made here too, and taken off.
             let mut out = Vec::with_capacity(2 * corpus.stream.len());
+            // Buffers that are used again grow in the first run.
+            (writer.write)(corpus.events, &mut out);
             let count = measure(|| {
                 (writer.write)(corpus.events, &mut out);
             })
             .count_total;
+            // What it owns was made before the clock started.
             let owned = if writer.name == "sse-stream" { owned_strings(corpus) } else { 0 };
-            let buffer = u64::from(writer.name == "russe");
-            print(corpus, "write", writer.name, count.saturating_sub(owned + buffer));
+            print(corpus, "write", writer.name, count.saturating_sub(owned));
         }
     }
 }
