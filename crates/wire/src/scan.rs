@@ -53,11 +53,24 @@ impl<'a> LineEnds<'a> {
     /// The first CR or LF behind the block.
     #[inline]
     fn next_block(&mut self) -> Option<usize> {
-        self.read(self.block + BLOCK);
-        if self.ends != 0 {
-            return Some(self.block + self.ends.trailing_zeros() as usize);
+        for _ in 0..NEAR {
+            self.block += BLOCK;
+            let Some(block) = self.text.get(self.block..).and_then(|rest| rest.first_chunk()) else {
+                return self.last_block();
+            };
+            self.ends = block_ends(block);
+            if self.ends != 0 {
+                return Some(self.block + self.ends.trailing_zeros() as usize);
+            }
         }
         self.next_far()
+    }
+
+    /// The same for the last bytes of the text.
+    #[inline(never)]
+    fn last_block(&mut self) -> Option<usize> {
+        self.read(self.block);
+        (self.ends != 0).then(|| self.block + self.ends.trailing_zeros() as usize)
     }
 
     /// The same for a line that is long enough to make a call pay.
@@ -137,13 +150,19 @@ fn line_break_after_cr(text: &[u8]) -> usize {
 }
 
 const BLOCK: usize = 64;
+/// How many blocks are read before a call pays.
+const NEAR: usize = 4;
 const SHORT: usize = 256;
 const PART: usize = 16;
 
 /// A bit for each of the first 64 bytes that is CR or LF.
 #[inline]
 fn ends(text: &[u8]) -> u64 {
-    let Some(block) = text.first_chunk::<BLOCK>() else { return last_ends(text) };
+    text.first_chunk().map_or_else(|| last_ends(text), block_ends)
+}
+
+#[inline]
+fn block_ends(block: &[u8; BLOCK]) -> u64 {
     let (parts, _) = block.as_chunks();
     parts.iter().enumerate().fold(0, |ends, (at, part)| ends | part_ends(part) << (PART * at))
 }
