@@ -39,6 +39,9 @@ pub(crate) struct Attempt {
 /// As many redirects as the fetch standard follows (4.4, "HTTP-redirect fetch").
 const MAX_REDIRECTS: u32 = 20;
 
+/// For one origin alone, and for no log.
+const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 impl Request {
@@ -58,7 +61,8 @@ impl Request {
         without_login(&self.url).into()
     }
 
-    pub(crate) fn set_header(&mut self, name: HeaderName, value: HeaderValue) {
+    pub(crate) fn set_header(&mut self, name: HeaderName, mut value: HeaderValue) {
+        value.set_sensitive(SECRETS.contains(&name));
         self.headers.retain(|(other, _)| *other != name);
         let at = self.headers.partition_point(|(other, _)| other.as_str() < name.as_str());
         self.headers.insert(at, (name, value));
@@ -96,7 +100,7 @@ impl Request {
                 Err(_) => error = Some(Error::LastEventId { id: last_event_id.to_owned() }),
             }
         }
-        for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
+        for name in SECRETS {
             if let Some(value) = headers.get_mut(name) {
                 value.set_sensitive(true);
             }
@@ -159,7 +163,7 @@ impl Attempt {
             }
         }
         if next.url.origin() != self.url.origin() {
-            for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
+            for name in SECRETS.into_iter().chain([HOST]) {
                 next.headers.remove(name);
             }
         }

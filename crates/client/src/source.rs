@@ -398,7 +398,7 @@ impl Options {
     fn connection(&self) -> Arc<Connection> {
         let make = || {
             Connection::new(
-                self.request.as_ref().map_or_else(|_| self.url.clone(), Request::display_url),
+                self.display_url(),
                 self.request.clone(),
                 self.behaviour.clone(),
                 self.buffer,
@@ -424,6 +424,11 @@ impl Options {
         }
     }
 
+    /// The URL without user and password.
+    fn display_url(&self) -> String {
+        self.request.as_ref().map_or_else(|_| self.url.clone(), Request::display_url)
+    }
+
     fn callbacks_mut(&mut self) -> &mut Callbacks {
         Arc::make_mut(&mut self.callbacks)
     }
@@ -432,7 +437,8 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("request", &self.request)
+            .field("url", &self.display_url())
+            .field("headers", &self.request.as_ref().map(|request| &request.headers))
             .field("behaviour", &self.behaviour)
             .field("buffer", &self.buffer)
             .field("transport", &self.transport)

@@ -81,6 +81,19 @@ async fn case_096_a_connection_left_by_all_is_opened_again_by_the_next_and_resum
 }
 
 #[tokio::test]
+async fn a_subscriber_that_comes_as_the_last_one_leaves_keeps_the_connection() {
+    let peer = Peer::start([Answer::events("event: a\ndata: 1\n\nevent: b\ndata: 2\n\n").then_stay()]).await;
+    let connection = source(peer.url("/")).on_close(|reason| panic!("{reason}"));
+    let mut all = connection.select_all();
+    assert_eq!([data(&mut all).await, data(&mut all).await], ["1", "2"]);
+    drop(all);
+    let mut next = connection.select_all();
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), next.next()).await.is_err());
+    assert!(connection.status().is_open());
+    assert_eq!(peer.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn no_event_is_missed_between_two_selects() {
     let peer = Peer::start([Answer::events(TWO).then_stay()]).await;
     let connection = source(peer.url("/"));

@@ -191,6 +191,20 @@ async fn case_086_a_read_timeout_finds_a_dead_connection_and_any_byte_resets_it(
 }
 
 #[tokio::test(start_paused = true)]
+async fn case_086_the_time_that_a_slow_reader_takes_is_no_silence() {
+    let script = Script::new([Answer::events(ONE.repeat(3)).then_stay()]);
+    let connection = scripted(&script, exact()).read_timeout(Duration::from_millis(500)).buffer(1, 1000);
+    let mut messages = connection.select("message");
+    data(&mut messages).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    data(&mut messages).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(connection.status().is_open(), "400 ms after reading went on: {:?}", connection.status());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!connection.status().is_open(), "600 ms after reading went on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_read_timeout_a_silent_stream_stays_open() {
     let script = Script::new([Answer::events(ONE).then_stay()]);
     let connection = scripted(&script, exact());
