@@ -46,6 +46,17 @@ impl Command {
         self
     }
 
+    pub(crate) fn env_remove(mut self, name: &str) -> Self {
+        self.inner.env_remove(name);
+        self
+    }
+
+    /// Runs it in a folder of the repository.
+    pub(crate) fn within(mut self, folder: &str) -> Self {
+        self.inner.current_dir(root().join(folder));
+        self
+    }
+
     /// Runs it, its output where ours goes.
     pub(crate) fn run(mut self) -> Result<()> {
         let status = self
