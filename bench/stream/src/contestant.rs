@@ -84,7 +84,10 @@ fn install_package() -> Result<PathBuf> {
     let folder = target.join("bench-stream-node");
     std::fs::create_dir_all(&folder)?;
     let wanted = include_str!("../../../crates/server/tests/sveltekit_sse/package.json");
-    let files = [("bundler.mjs", include_str!("../../../crates/server/tests/sveltekit_sse/bundler.mjs")), ("seed.mjs", include_str!("seed.mjs"))];
+    let files = [
+        ("bundler.mjs", include_str!("../../../crates/server/tests/sveltekit_sse/bundler.mjs")),
+        ("seed.mjs", include_str!("seed.mjs")),
+    ];
     for (name, text) in files.into_iter().chain([("package.json", wanted)]) {
         std::fs::write(folder.join(name), text)?;
     }

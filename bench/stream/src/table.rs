@@ -22,7 +22,11 @@ pub fn table(contestants: &[Contestant], rounds: &[(&str, Measured)]) -> Result<
         out,
         "its process (the Rust ones on one thread, under `axum::serve`), the same client, {rounds} rounds in"
     )?;
-    writeln!(out, "turns, medians; in parentheses the slowest and the fastest round.\n")?;
+    writeln!(
+        out,
+        "turns, medians; in parentheses the slowest and the fastest round. The npm package cannot wait for its"
+    )?;
+    writeln!(out, "client: so that its memory has a bound at all, the bench holds its producer back.\n")?;
     writeln!(
         out,
         "| server | M events/s | ssekit is faster by | CPU per event | peak memory | the same, client not reading |"
