@@ -201,6 +201,12 @@ impl Block {
         Message { event, data: text(&self.data, data), last_event_id }
     }
 
+    /// Bytes as text, replaced where they are not UTF-8.
+    #[inline]
+    pub(crate) fn text<'a>(&'a mut self, bytes: &'a [u8]) -> &'a str {
+        text(bytes, &mut self.replaced[1])
+    }
+
     /// The comment whose line has just ended.
     pub(crate) fn comment(&mut self) -> &str {
         text(&self.value, &mut self.replaced[1])

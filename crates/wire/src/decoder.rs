@@ -1,5 +1,6 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::mem;
 use core::ops::Range;
 use core::time::Duration;
@@ -41,7 +42,7 @@ pub struct Decoder {
     after_cr: bool,
     block: Block,
     /// Where the lines of data of a block that lies in one piece are put together.
-    joined: String,
+    joined: Vec<u8>,
     last_event_id: String,
     reconnection_time: Option<Duration>,
 }
@@ -100,7 +101,7 @@ impl Decoder {
             mark: Some(0),
             after_cr: false,
             block: Block::new(DEFAULT_MAX_EVENT_BYTES),
-            joined: String::new(),
+            joined: Vec::new(),
             last_event_id: String::new(),
             reconnection_time: None,
         }
@@ -224,7 +225,9 @@ impl<'a> Items<'a> {
         let limit = block.limit;
         Some(match found {
             Found::Whole { event, data } => Ok(Item::Message(Message { event, data, last_event_id })),
-            Found::Joined { event } => Ok(Item::Message(Message { event, data: joined, last_event_id })),
+            Found::Joined { event } => {
+                Ok(Item::Message(Message { event, data: block.text(joined), last_event_id }))
+            }
             Found::Step(Step::Message) => Ok(Item::Message(block.message(last_event_id))),
             Found::Step(Step::Comment) => Ok(Item::Comment(block.comment())),
             Found::Step(Step::EventTooLarge) => Err(DecodeError::EventTooLarge { limit }),
@@ -303,21 +306,19 @@ impl<'a> Items<'a> {
                 let value_end = self.line_ends.next(value_at)?;
                 at = value_end + scan::line_break(&piece[value_end..]);
                 match name {
-                    Name::Data => {
-                        let value = self.text(start, value_at..value_end)?;
-                        match data {
-                            None => data = Some(value),
-                            Some(first) => {
-                                if !mem::replace(&mut joined, true) {
-                                    self.decoder.joined.clear();
-                                    self.decoder.joined.push_str(first);
-                                }
-                                self.decoder.joined.push('\n');
-                                self.decoder.joined.push_str(value);
-                                at = self.join(start, at)?;
+                    Name::Data => match data {
+                        None => data = Some(self.text(start, value_at..value_end)?),
+                        Some(first) => {
+                            let lines = &mut self.decoder.joined;
+                            if !mem::replace(&mut joined, true) {
+                                lines.clear();
+                                lines.extend_from_slice(str::as_bytes(first));
                             }
+                            lines.push(b'\n');
+                            lines.extend_from_slice(&piece[value_at..value_end]);
+                            at = self.join(at)?;
                         }
-                    }
+                    },
                     Name::Event => event = self.text(start, value_at..value_end)?,
                     Name::Id => {
                         let value = self.text(start, value_at..value_end)?;
@@ -350,17 +351,22 @@ impl<'a> Items<'a> {
     }
 
     /// Puts the lines of data that begin at `at` to those before them; gives where they end.
-    fn join(&mut self, start: usize, mut at: usize) -> Option<usize> {
-        let mut line_ends = self.line_ends;
+    fn join(&mut self, mut at: usize) -> Option<usize> {
+        let lines = &mut self.decoder.joined;
+        // Each line is taken with its LF, and what stands behind the last one goes.
+        lines.push(b'\n');
         while self.piece.get(at..)?.starts_with(b"data: ") {
             let value_at = at + 6;
-            let value_end = line_ends.next(value_at)?;
-            at = value_end + scan::line_break(&self.piece[value_end..]);
-            let value = self.text(start, value_at..value_end)?;
-            self.decoder.joined.push('\n');
-            self.decoder.joined.push_str(value);
+            let value_end = self.line_ends.next(value_at)?;
+            lines.extend_from_slice(&self.piece[value_at..=value_end]);
+            at = value_end + 1;
+            if self.piece[value_end] == b'\r' {
+                at = value_end + scan::line_break(&self.piece[value_end..]);
+                lines.pop();
+                lines.push(b'\n');
+            }
         }
-        self.line_ends = line_ends;
+        lines.pop();
         Some(at)
     }
 

@@ -94,6 +94,12 @@ pub(crate) fn is_one_line(text: &[u8]) -> bool {
     !has(text, [b'\n', b'\r']).unwrap_or_else(|| memchr::memchr2(b'\n', b'\r', text).is_some())
 }
 
+/// Whether the text is one line, and so short that this is quickly seen.
+#[inline]
+pub(crate) fn is_short_line(text: &[u8]) -> bool {
+    has(text, [b'\n', b'\r']) == Some(false)
+}
+
 /// Whether the text is one line without NUL.
 #[inline]
 pub(crate) fn is_one_line_without_nul(text: &[u8]) -> bool {
