@@ -94,6 +94,7 @@ const FEATURES: &[(&str, &str)] = &[
     ("ssekit-server", ""),
     ("ssekit-server", "axum"),
     ("ssekit-server", "json"),
+    ("ssekit-server", "tcp"),
     ("ssekit-client", ""),
     ("ssekit", ""),
     ("ssekit", "server"),

@@ -120,16 +120,17 @@ impl Produce {
         }
     }
 
-    /// Sends an event named `ping`, with empty data and no id, whenever nothing was sent for this long. 30 s unless set.
+    /// Sends an event named `ping`, with empty data and no id, whenever nothing was sent for this long. 30 s unless set,
+    /// and never less than a millisecond.
     pub fn ping(mut self, interval: Duration) -> Self {
-        self.ping = Some(interval);
+        self.ping = Some(interval.max(LEAST_PING));
         self.ping_as = Ping::Event;
         self
     }
 
     /// Sends a comment instead, which receivers never see, whenever nothing was sent for this long.
     pub fn ping_comment(mut self, interval: Duration) -> Self {
-        self.ping = Some(interval);
+        self.ping = Some(interval.max(LEAST_PING));
         self.ping_as = Ping::Comment;
         self
     }
@@ -292,6 +293,8 @@ impl fmt::Debug for Produce {
     }
 }
 
+/// What timers resolve: a shorter interval would be no interval at all.
+const LEAST_PING: Duration = Duration::from_millis(1);
 const DEFAULT_PING: Duration = Duration::from_secs(30);
 const DEFAULT_STALL: Duration = Duration::from_secs(30);
 const DEFAULT_BUFFER: usize = 64 << 10;

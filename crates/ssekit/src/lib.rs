@@ -42,7 +42,7 @@
 //!
 //! | To | read | feature |
 //! |---|---|---|
-//! | produce events: emit from elsewhere, clean up, slow clients, resume | [`server`] | `server` (default), `axum` |
+//! | produce events: emit from elsewhere, clean up, slow clients, resume | [`server`] | `server` (default), `axum`, `tcp` |
 //! | consume them: types, latest values, reconnects, status, TLS | [`client`] | `client` (default) |
 //! | encode and decode the format itself, without I/O | [`wire`] | always |
 //!
@@ -67,4 +67,6 @@ pub use ssekit_server as server;
 pub use ssekit_server::{
     EmitError, Emitter, Event, LastEventId, Lock, Produce, SseBody, StopReason, produce, produce_with_cleanup,
 };
+#[cfg(feature = "tcp")]
+pub use ssekit_server::watch_peer;
 pub use ssekit_wire as wire;

@@ -127,7 +127,7 @@ impl<'a> Event<'a> {
             push(out, b"event: ", event.as_bytes(), b"\n");
         }
         match &self.data {
-            Some(data) if scan::is_one_line(data.as_bytes()) => {
+            Some(data) if scan::is_short_line(data.as_bytes()) => {
                 push(out, b"data: ", data.as_bytes(), b"\n\n")
             }
             Some(data) => {

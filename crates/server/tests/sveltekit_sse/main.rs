@@ -1,9 +1,10 @@
 //! A page that uses the npm package `sveltekit-sse` works with `produce`: the package's own client runs under Node
 //! against an axum server.
 
+mod node;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -92,16 +93,13 @@ struct Page {
 
 impl Page {
     async fn open(server: SocketAddr) -> Self {
-        let folder = tokio::task::spawn_blocking(installed).await.unwrap();
-        let mut node = tokio::process::Command::new("node")
-            .args(["--conditions=svelte", "--import", "./bundler.mjs", "page.mjs"])
-            .arg(format!("http://{server}/events"))
-            .current_dir(folder)
-            .stdin(Stdio::piped())
+        let url = format!("http://{server}/events");
+        let node = tokio::task::spawn_blocking(move || node::page(&url, "{}")).await.unwrap();
+        let mut node = tokio::process::Command::from(node)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect(NEEDED);
+            .expect("node runs, as npm does");
         let (input, output) = (node.stdin.take().unwrap(), node.stdout.take().unwrap());
         Self { node, input, output: BufReader::new(output).lines() }
     }
@@ -150,34 +148,4 @@ impl Page {
     }
 }
 
-/// The folder with the page and the package, which is installed from npm the first time.
-fn installed() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sveltekit_sse");
-    std::fs::create_dir_all(&folder).unwrap();
-    // Both tests come here, and `cargo test` may run twice at once.
-    let lock = std::fs::File::create(folder.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let files = [
-        ("bundler.mjs", include_str!("bundler.mjs")),
-        ("page.mjs", include_str!("page.mjs")),
-        ("package.json", include_str!("package.json")),
-    ];
-    let wanted = files[2].1;
-    let is_installed =
-        std::fs::read_to_string(folder.join("installed.json")).is_ok_and(|text| text == wanted);
-    for (name, text) in files {
-        std::fs::write(folder.join(name), text).unwrap();
-    }
-    if !is_installed {
-        // The package's peers are for its server side and its build; the client needs svelte alone.
-        let npm = ["install", "--legacy-peer-deps", "--no-audit", "--no-fund", "--ignore-scripts"];
-        let output = Command::new("npm").args(npm).current_dir(&folder).output().expect(NEEDED);
-        assert!(output.status.success(), "npm install failed in {}: {output:?}", folder.display());
-        std::fs::write(folder.join("installed.json"), wanted).unwrap();
-    }
-    folder
-}
-
-const NEEDED: &str = "this test runs a page under Node.js: install Node.js 18.19 or later and npm (Debian: apt-get \
-                      install nodejs npm)";
 const LONG: Duration = Duration::from_secs(20);

@@ -1,4 +1,5 @@
-// A page with the npm package's own client: it reports what it sees, one JSON value a line, and leaves when told to.
+// A page with the npm package's own client: `page.mjs URL OPTIONS`. It reports what it sees, one JSON value a line, and
+// leaves when told to.
 globalThis.document = new EventTarget() // the package takes whoever has one for a browser
 globalThis.window = globalThis
 const { source } = await import('sveltekit-sse')
@@ -10,7 +11,7 @@ const connection = source(process.argv[2], {
   open: ({ status, isLocal }) => report('open', { status, isLocal }),
   close: ({ status, isLocal }) => report('close', { status, isLocal }),
   error: ({ error }) => report('error', { error: `${error}` }),
-  options: { onmessage: ({ id, event, data }) => report('message', { id, event, data }) },
+  options: { ...JSON.parse(process.argv[3]), onmessage: ({ id, event, data }) => report('message', { id, event, data }) },
 })
 const unsubscribe = [
   connection.select('greeting').subscribe((value) => report('greeting', { value })),
