@@ -1,4 +1,5 @@
-//! Tells the time: curl -N http://127.0.0.1:8080/clock
+//! Tells the time.
+#![allow(clippy::print_stdout, reason = "its output is its job")]
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ async fn clock() -> impl IntoResponse {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    let address = std::env::args().nth(1);
+    let listener = tokio::net::TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8080")).await?;
+    println!("curl -N http://{}/clock", listener.local_addr()?);
     axum::serve(listener, Router::new().route("/clock", get(clock))).await
 }

@@ -11,7 +11,8 @@ struct Stats {
 
 #[tokio::main]
 async fn main() -> Result<(), SelectError> {
-    let connection = source("http://127.0.0.1:3000/stats");
+    let url = std::env::args().nth(1);
+    let connection = source(url.as_deref().unwrap_or("http://127.0.0.1:3000/stats"));
     let mut stats = connection.select("stats").json::<Stats>();
     while let Some(stats) = stats.next().await {
         let Stats { cpu, streams } = stats?;

@@ -48,11 +48,11 @@ impl Demo {
         Self { streams: Streams::new() }
     }
 
-    /// The page, `/events`, `/stats` and `/chat`.
+    /// The page, `/events`, `/stats` and `/chat`. The streams also answer POST, with which `sveltekit-sse` asks for them.
     pub(crate) fn router(&self) -> Router {
         page::router()
-            .route("/events", get(events))
-            .route("/stats", get(stats))
+            .route("/events", get(events).post(events))
+            .route("/stats", get(stats).post(stats))
             .route("/chat", post(chat))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(self.streams.clone())
@@ -145,4 +145,56 @@ async fn chat(State(streams): State<Streams>, saying: Result<Json<Saying>, JsonR
 
 fn refuse(status: StatusCode, why: &str) -> Response {
     (status, format!("{why}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::BodyDataStream;
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    // Time stands still but for what is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn the_machine_is_read_only_while_somebody_listens() {
+        let demo = Arc::new(Demo::new());
+        let reading = Arc::clone(&demo);
+        tokio::spawn(async move { reading.run().await });
+        let nobody_for = |time| tokio::time::sleep(time);
+
+        // Each reading is an event of its own, so the ids tell how many there were.
+        nobody_for(HOUR).await;
+        let mut stream = listen(&demo);
+        assert_eq!([next_id(&mut stream).await, next_id(&mut stream).await], [1, 2]);
+        let mut second = listen(&demo);
+        drop(stream);
+        assert_eq!([next_id(&mut second).await, next_id(&mut second).await], [3, 4]);
+        drop(second);
+
+        nobody_for(HOUR).await;
+        let next = next_id(&mut listen(&demo)).await;
+        assert!(next <= 6, "the machine was read {} times for nobody", next - 5);
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn listen(demo: &Demo) -> BodyDataStream {
+        let answer = stream(&demo.streams, Wants::Figures, LastEventId::default());
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body().into_data_stream()
+    }
+
+    /// What counts in the next event's id.
+    async fn next_id(stream: &mut BodyDataStream) -> u64 {
+        loop {
+            let frame = stream.next().await.expect("the stream goes on").expect("it does not break");
+            let text = String::from_utf8(frame.to_vec()).expect("text");
+            if let Some(id) = text.lines().find_map(|line| line.strip_prefix("id: ")) {
+                let (_, sequence) = id.rsplit_once('-').expect("run-number");
+                return sequence.parse().expect("a number");
+            }
+        }
+    }
 }

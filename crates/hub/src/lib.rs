@@ -27,6 +27,7 @@
 //! | `GET /` | the page |
 //! | `GET /events?name=Ada` | its stream: events `stats`, `chat` and `people`; without a name one only looks on |
 //! | `GET /stats` | events `stats` alone: four times a second, while anyone listens |
+//! | `POST` to either | the same stream, for clients that ask so, as the npm package `sveltekit-sse` does |
 //! | `POST /chat` | `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when it was said |
 //!
 //! Each event has one id, `run-number`, on every stream. A client that returns with a `Last-Event-ID` of this run is told
@@ -35,6 +36,10 @@
 //!
 //! Whoever can reach the address can read the figures and speak under any name: it is a demo, and by default only
 //! this machine can reach it. Browsers open six connections to one server over HTTP/1.1, so the seventh tab waits.
+//!
+//! A request must ask for `localhost`, for an IP address or for the name that `--addr` gives; any other `Host` is answered
+//! with 421. So a site that has its own name point at this machine (DNS rebinding) neither reads nor speaks here. A proxy
+//! before the program passes on one of these names.
 //!
 //! # `ssekit listen URL`
 //!

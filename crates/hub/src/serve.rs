@@ -1,5 +1,7 @@
 //! `ssekit serve`: an HTTP server that ends at once when it is told to.
 
+mod host;
+
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -18,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use self::host::ours_alone;
 use crate::demo::Demo;
 
 /// How many connections are served at once; more wait until one ends.
@@ -49,7 +53,7 @@ pub async fn demo(address: &Address, out: &mut impl Write) -> Result<()> {
     // Ready before anyone is told where to look, so that no signal from then on is missed.
     let mut stop = pin!(told_to_stop()?);
     let demo = Demo::new();
-    let router = demo.router();
+    let router = demo.router().layer(from_fn_with_state(address.addr.clone(), ours_alone));
     let connections = GracefulShutdown::new();
     announce(local, out).context("cannot say where to look")?;
 
@@ -154,4 +158,41 @@ fn told_to_stop() -> Result<impl Future<Output = ()>> {
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    // The clock stands still but for what is waited for, and goes on at once when nothing else is to be done.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_finish_its_requests_head_is_ended() {
+        let listener = listen("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("an address");
+        let connections = GracefulShutdown::new();
+        let client = async {
+            let mut socket = TcpStream::connect(addr).await.expect("the server accepts");
+            // The first request shows that the connection is served.
+            let (whole, half) = ("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", "GET / HTTP/1.1\r\nhost: loc");
+            socket.write_all(whole.as_bytes()).await.expect("the server reads");
+            let read = socket.read(&mut [0; 4096]).await.expect("the server answers");
+            assert_ne!(read, 0);
+            let since = Instant::now();
+            socket.write_all(half.as_bytes()).await.expect("the server reads");
+            let mut rest = Vec::new();
+            let end = timeout(10 * HEAD_TIMEOUT, socket.read_to_end(&mut rest)).await;
+            end.expect("the server closes it").expect("it ends cleanly");
+            since.elapsed()
+        };
+        let router = Router::new();
+        let elapsed = tokio::select! {
+            elapsed = client => elapsed,
+            () = accept(&listener, &router, &connections) => unreachable!("it never ends"),
+        };
+        assert!((HEAD_TIMEOUT / 2..HEAD_TIMEOUT * 2).contains(&elapsed), "{elapsed:?}");
+    }
 }

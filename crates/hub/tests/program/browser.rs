@@ -1,6 +1,7 @@
 //! The page, in a browser.
 
 use crate::chromium::{Chromium, DESKTOP, Look, Page};
+use crate::node;
 use crate::program::{Program, Server, curl, serve, serve_by, ssekit};
 
 #[test]
@@ -73,17 +74,23 @@ fn the_charts_are_drawn_from_what_arrives() {
 }
 
 #[test]
-fn the_page_curl_and_our_listener_receive_the_same_events() {
+fn the_page_curl_our_listener_and_the_npm_package_receive_the_same_events() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");
     let (stats, everything) = (curl(&server.url("/stats")), curl(&server.url("/events")));
     let listener = Program::start(ssekit().args(["listen", &server.url("/events")]));
+    // The package asks with POST unless it is told otherwise.
+    let npm = [("/events", "{}"), ("/events", r#"{"method":"GET"}"#), ("/stats", "{}")]
+        .map(|(path, options)| (path, options, Program::start(&mut node::page(&server.url(path), options))));
     for program in [&stats, &everything, &listener] {
         program.stdout.find("id: ");
     }
+    for (.., program) in &npm {
+        program.stdout.find("\"kind\":\"message\"");
+    }
     browser.fill(&page, "text", "said once, heard everywhere");
 
-    // The message and the figures after it, as lines, shown when all four were listening.
+    // The message and the figures after it, as lines, shown when all were listening.
     let lines = "[...block.children].map((line) => line.textContent).join('\\n')";
     let chat = format!("((block) => {lines})(document.querySelector('#blocks [data-event=chat]'))");
     let figures =
@@ -109,6 +116,20 @@ fn the_page_curl_and_our_listener_receive_the_same_events() {
         same(who, program, figures);
     }
     same("curl /stats", &stats, figures);
+
+    for (path, options, program) in &npm {
+        for block in [chat, figures] {
+            if *path == "/stats" && block == chat {
+                continue;
+            }
+            let id = block.lines().next().and_then(|line| line.strip_prefix("id: ")).expect("an id");
+            let line = program.stdout.find(&format!("\"id\":{id:?}"));
+            let report: serde_json::Value = serde_json::from_str(&line).expect("the page reports JSON");
+            let text = |field: &str| report[field].as_str().unwrap_or_else(|| panic!("no {field} in {line}"));
+            let seen = format!("id: {}\nevent: {}\ndata: {}", text("id"), text("event"), text("data"));
+            assert_eq!(seen, block, "sveltekit-sse with {options} on {path} has another event than the page");
+        }
+    }
 }
 
 #[test]

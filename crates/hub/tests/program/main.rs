@@ -1,9 +1,12 @@
-//! The built program, from outside: over sockets, in a terminal's place, and in a browser.
+//! The built program, from outside: over sockets, in a terminal's place, in a browser, and under Node.
 
 mod browser;
 mod chromium;
+mod examples;
 mod http;
 mod listen;
+#[path = "../../../server/tests/sveltekit_sse/node.rs"]
+mod node;
 mod program;
 mod scripted;
 mod serve;

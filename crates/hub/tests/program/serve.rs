@@ -176,7 +176,8 @@ fn what_is_too_long_or_malformed_is_refused_with_the_reason() {
     assert_eq!(post(server.addr, "/chat", "{}").0, 422);
 
     // What another site's page could send without asking first.
-    let form = "POST /chat HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
+    let form =
+        "POST /chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
     assert_eq!(request(server.addr, form).status, 415);
 
     let long = get(server.addr, &format!("/events?name={}", "x".repeat(33)));
@@ -184,6 +185,29 @@ fn what_is_too_long_or_malformed_is_refused_with_the_reason() {
     assert_eq!(get(server.addr, "/events?name=a%0Ab").status, 400);
     assert_eq!(get(server.addr, "/chat").status, 405);
     assert_eq!(get(server.addr, &format!("/{}", "x".repeat(17_000))).status, 431);
+}
+
+#[test]
+fn a_name_that_another_site_points_here_is_refused() {
+    let server = serve();
+    for path in ["/", "/events", "/nothing-here"] {
+        let answer = request(
+            server.addr,
+            &format!("GET {path} HTTP/1.1\r\nhost: evil.example:{}\r\n\r\n", server.addr.port()),
+        );
+        let why = format!(
+            "\"evil.example:{}\" is not a name of this server: ask by localhost, by its IP address, or by the name given \
+             with --addr\n",
+            server.addr.port()
+        );
+        assert_eq!((answer.status, answer.text()), (421, why), "{path}");
+    }
+    let named = serve_by(ssekit().args(["--addr", "localhost:0"]));
+    assert_eq!(request(named.addr, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").status, 200);
+    assert_eq!(
+        request(server.addr, "GET http://evil.example/ HTTP/1.1\r\nhost: localhost\r\n\r\n").status,
+        421
+    );
 }
 
 #[test]
@@ -217,7 +241,7 @@ fn case_108_a_client_that_does_not_read_is_ended_and_the_others_hear_everything(
     let json = json!({ "from": "reader", "text": "\u{1F980}".repeat(500) }).to_string();
     let length = json.len();
     let head = format!(
-        "POST /chat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}"
+        "POST /chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}"
     );
     let message = format!("{head}\r\n\r\n{json}");
     let answer = b"HTTP/1.1 204 No Content\r\n";
