@@ -58,8 +58,9 @@ impl Server {
         Self { address, authority, connections }
     }
 
-    /// A file that holds the authority; the name is for one test alone.
-    fn authority_file(&self, name: &str) -> String {
+    /// A file that holds the authority. Its name is this server's alone, whoever else runs these tests.
+    fn authority_file(&self) -> String {
+        let name = format!("authority-of-port-{}.pem", self.address.port());
         let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&file, &self.authority).unwrap();
         file.into_os_string().into_string().unwrap()
@@ -208,10 +209,11 @@ async fn tunnel() -> (SocketAddr, tokio::task::JoinHandle<String>) {
 async fn tls_goes_through_a_proxy_that_asks_who_it_is() {
     let server = Server::start(Some(&["h2"])).await;
     let (proxy, head) = tunnel().await;
-    let file = server.authority_file("tunnelled.pem");
-    let settings = [("HTTPS_PROXY", format!("http://user:secret@{proxy}")), ("SSL_CERT_FILE", file)];
+    let file = server.authority_file();
+    let settings = [("HTTPS_PROXY", format!("http://user:secret@{proxy}")), ("SSL_CERT_FILE", file.clone())];
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     assert_eq!(in_another_process(&server.url("/"), &settings).await, "HTTP/2.0");
+    std::fs::remove_file(file).unwrap();
     let head = soon("the request to the proxy", head).await.unwrap();
     assert!(head.starts_with(&format!("CONNECT localhost:{} ", server.address.port())), "{head}");
     assert!(head.to_ascii_lowercase().contains("proxy-authorization: basic dxnlcjpzzwnyzxq="), "{head}");
@@ -220,7 +222,8 @@ async fn tls_goes_through_a_proxy_that_asks_who_it_is() {
 #[tokio::test]
 async fn the_roots_of_the_system_can_be_replaced_by_the_environment() {
     let server = Server::start(Some(&[])).await;
-    let file = server.authority_file("replaced.pem");
+    let file = server.authority_file();
     let event = in_another_process(&server.url("/"), &[("SSL_CERT_FILE", &file)]).await;
     assert_eq!(event, "HTTP/1.1");
+    std::fs::remove_file(file).unwrap();
 }
