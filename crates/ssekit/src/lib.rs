@@ -63,10 +63,10 @@ pub use ssekit_client as client;
 pub use ssekit_client::{Latest, Message, Reconnect, Select, Source, Status, source};
 #[cfg(feature = "server")]
 pub use ssekit_server as server;
+#[cfg(feature = "tcp")]
+pub use ssekit_server::watch_peer;
 #[cfg(feature = "server")]
 pub use ssekit_server::{
     EmitError, Emitter, Event, LastEventId, Lock, Produce, SseBody, StopReason, produce, produce_with_cleanup,
 };
-#[cfg(feature = "tcp")]
-pub use ssekit_server::watch_peer;
 pub use ssekit_wire as wire;
