@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use crate::decoder::Message;
+use crate::decoder::{Message, or_message};
 
 /// The block of lines that is being read, kept across pieces.
 #[derive(Debug)]
@@ -197,8 +197,7 @@ impl Block {
     /// The message of the block that has just ended.
     pub(crate) fn message<'a>(&'a mut self, last_event_id: &'a str) -> Message<'a> {
         let [event, data] = &mut self.replaced;
-        let event = if self.event.is_empty() { "message" } else { text(&self.event, event) };
-        Message { event, data: text(&self.data, data), last_event_id }
+        Message { event: or_message(text(&self.event, event)), data: text(&self.data, data), last_event_id }
     }
 
     /// Bytes as text, replaced where they are not UTF-8.

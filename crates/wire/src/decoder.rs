@@ -224,9 +224,12 @@ impl<'a> Items<'a> {
         let Decoder { block, joined, last_event_id, .. } = &mut *self.decoder;
         let limit = block.limit;
         Some(match found {
-            Found::Whole { event, data } => Ok(Item::Message(Message { event, data, last_event_id })),
+            Found::Whole { event, data } => {
+                Ok(Item::Message(Message { event: or_message(event), data, last_event_id }))
+            }
             Found::Joined { event } => {
-                Ok(Item::Message(Message { event, data: block.text(joined), last_event_id }))
+                let data = block.text(joined);
+                Ok(Item::Message(Message { event: or_message(event), data, last_event_id }))
             }
             Found::Step(Step::Message) => Ok(Item::Message(block.message(last_event_id))),
             Found::Step(Step::Comment) => Ok(Item::Comment(block.comment())),
@@ -307,12 +310,12 @@ impl<'a> Items<'a> {
                 at = value_end + scan::line_break(&piece[value_end..]);
                 match name {
                     Name::Data => match data {
-                        None => data = Some(self.text(start, value_at..value_end)?),
-                        Some(first) => {
+                        None => data = Some(value_at..value_end),
+                        Some(ref first) => {
                             let lines = &mut self.decoder.joined;
                             if !mem::replace(&mut joined, true) {
                                 lines.clear();
-                                lines.extend_from_slice(str::as_bytes(first));
+                                lines.extend_from_slice(&piece[first.clone()]);
                             }
                             lines.push(b'\n');
                             lines.extend_from_slice(&piece[value_at..value_end]);
@@ -333,6 +336,11 @@ impl<'a> Items<'a> {
             if at - start > limit {
                 return None;
             }
+            let found = match data {
+                Some(_) if joined => Some(Found::Joined { event }),
+                Some(data) => Some(Found::Whole { event, data: self.text(start, data)? }),
+                None => None,
+            };
             at += scan::line_break(&piece[at..]);
             let decoder = &mut *self.decoder;
             decoder.after_cr = at == piece.len() && piece.ends_with(b"\r");
@@ -343,30 +351,32 @@ impl<'a> Items<'a> {
             if let Some(millis) = retry {
                 decoder.reconnection_time = Some(Duration::from_millis(millis));
             }
-            if let Some(data) = data {
-                let event = if event.is_empty() { "message" } else { event };
-                return Some(if joined { Found::Joined { event } } else { Found::Whole { event, data } });
+            if found.is_some() {
+                return found;
             }
         }
     }
 
     /// Puts the lines of data that begin at `at` to those before them; gives where they end.
     fn join(&mut self, mut at: usize) -> Option<usize> {
+        let piece = self.piece;
+        let mut line_ends = self.line_ends;
         let lines = &mut self.decoder.joined;
         // Each line is taken with its LF, and what stands behind the last one goes.
         lines.push(b'\n');
-        while self.piece.get(at..)?.starts_with(b"data: ") {
+        while piece.get(at..)?.starts_with(b"data: ") {
             let value_at = at + 6;
-            let value_end = self.line_ends.next(value_at)?;
-            lines.extend_from_slice(&self.piece[value_at..=value_end]);
+            let value_end = line_ends.next(value_at)?;
+            lines.extend_from_slice(&piece[value_at..=value_end]);
             at = value_end + 1;
-            if self.piece[value_end] == b'\r' {
-                at = value_end + scan::line_break(&self.piece[value_end..]);
+            if piece[value_end] == b'\r' {
+                at = value_end + scan::line_break(&piece[value_end..]);
                 lines.pop();
                 lines.push(b'\n');
             }
         }
         lines.pop();
+        self.line_ends = line_ends;
         Some(at)
     }
 
@@ -383,7 +393,7 @@ impl<'a> Items<'a> {
     #[cold]
     fn read_text(&mut self, start: usize, end: usize) {
         let rest = &self.piece[start..];
-        let rest = &rest[..(end - start).max(self.text_step).min(rest.len())];
+        let rest = whole_characters(&rest[..(end - start).max(self.text_step).min(rest.len())]);
         let same_block = mem::replace(&mut self.text_start, start) == start;
         (self.text, self.text_step) = match simdutf8::basic::from_utf8(rest) {
             // More the next time, so that a block which goes on and on is not read again and again.
@@ -458,11 +468,30 @@ impl Drop for Items<'_> {
     }
 }
 
+/// The text without the character that its end may cut.
+fn whole_characters(text: &[u8]) -> &[u8] {
+    let last = text.iter().rev().take(3).position(|byte| !matches!(byte, 0x80..=0xBF));
+    let Some(behind) = last else { return text };
+    let (before, character) = text.split_at(text.len() - behind - 1);
+    let whole = match character.first() {
+        Some(0xC0..=0xDF) => 2,
+        Some(0xE0..=0xEF) => 3,
+        Some(0xF0..) => 4,
+        _ => 1,
+    };
+    if character.len() < whole { before } else { text }
+}
+
 /// Enough that a call pays, and little enough to be still in the cache when its lines are read.
 const TEXT_AT_ONCE: usize = 16 << 10;
 
 /// Fewer bytes than that are sooner copied.
 const WORTH_BORROWING: usize = 64;
+
+/// An event without a name is a message (9.2.6, "dispatch the event").
+pub(crate) fn or_message(event: &str) -> &str {
+    if event.is_empty() { "message" } else { event }
+}
 
 /// What [`Items::find`] has come to.
 enum Found<'a> {

@@ -30,7 +30,7 @@ impl<'a> LineEnds<'a> {
     }
 
     /// The position of the first CR or LF at `from` or behind it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self, from: usize) -> Option<usize> {
         if from >= self.none_from {
             return None;

@@ -257,6 +257,20 @@ fn a_session_does_what_the_standard_says() {
         ],
     );
     check(
+        "a restart after a good connection counts retries anew (85, 87)",
+        Reconnect::resilient(),
+        false,
+        &[
+            start,
+            (Failed, &["disconnect", "wait 1000 ms", "error cannot reach http://host/a"]),
+            (Pass(1000), &["connecting", "GET /a"]),
+            open,
+            (Bytes("data: x\n\n"), &["message: x ()"]),
+            (Restart, &["disconnect", "connecting", "GET /a"]),
+            (Failed, &["disconnect", "wait 1000 ms", "error cannot reach http://host/a"]),
+        ],
+    );
+    check(
         "a close while it waits (88)",
         Reconnect::resilient(),
         false,
