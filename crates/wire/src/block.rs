@@ -17,7 +17,8 @@ pub(crate) struct Block {
     /// The block has ended; its buffers are read until the next line begins.
     ended: bool,
     event: Vec<u8>,
-    data: Vec<u8>,
+    /// Its lines, with LF between them. A reader that holds the whole block puts them together here, too.
+    pub(crate) data: Vec<u8>,
     has_data: bool,
     /// The id that the end of the block will commit.
     id: Vec<u8>,
@@ -200,10 +201,20 @@ impl Block {
         Message { event: or_message(text(&self.event, event)), data: text(&self.data, data), last_event_id }
     }
 
-    /// Bytes as text, replaced where they are not UTF-8.
+    /// The data alone, as text.
     #[inline]
-    pub(crate) fn text<'a>(&'a mut self, bytes: &'a [u8]) -> &'a str {
-        text(bytes, &mut self.replaced[1])
+    pub(crate) fn joined(&mut self) -> &str {
+        text(&self.data, &mut self.replaced[1])
+    }
+
+    /// Whether more of the block is taken.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.too_large
+    }
+
+    /// Counts what was put to the data since it was this long.
+    pub(crate) fn count(&mut self, before: usize) -> Option<Step> {
+        self.grow(self.data.len() - before)
     }
 
     /// The comment whose line has just ended.

@@ -1,6 +1,5 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::mem;
 use core::ops::Range;
 use core::time::Duration;
@@ -41,8 +40,6 @@ pub struct Decoder {
     /// The last piece ended in CR: an LF that comes next belongs to it.
     after_cr: bool,
     block: Block,
-    /// Where the lines of data of a block that lies in one piece are put together.
-    joined: Vec<u8>,
     last_event_id: String,
     reconnection_time: Option<Duration>,
 }
@@ -101,7 +98,6 @@ impl Decoder {
             mark: Some(0),
             after_cr: false,
             block: Block::new(DEFAULT_MAX_EVENT_BYTES),
-            joined: Vec::new(),
             last_event_id: String::new(),
             reconnection_time: None,
         }
@@ -221,14 +217,14 @@ impl<'a> Items<'a> {
     #[inline]
     pub fn next(&mut self) -> Option<Result<Item<'_>, DecodeError>> {
         let found = self.find()?;
-        let Decoder { block, joined, last_event_id, .. } = &mut *self.decoder;
+        let Decoder { block, last_event_id, .. } = &mut *self.decoder;
         let limit = block.limit;
         Some(match found {
             Found::Whole { event, data } => {
                 Ok(Item::Message(Message { event: or_message(event), data, last_event_id }))
             }
             Found::Joined { event } => {
-                let data = block.text(joined);
+                let data = block.joined();
                 Ok(Item::Message(Message { event: or_message(event), data, last_event_id }))
             }
             Found::Step(Step::Message) => Ok(Item::Message(block.message(last_event_id))),
@@ -312,14 +308,14 @@ impl<'a> Items<'a> {
                     Name::Data => match data {
                         None => data = Some(value_at..value_end),
                         Some(ref first) => {
-                            let lines = &mut self.decoder.joined;
+                            let lines = &mut self.decoder.block.data;
                             if !mem::replace(&mut joined, true) {
                                 lines.clear();
                                 lines.extend_from_slice(&piece[first.clone()]);
                             }
                             lines.push(b'\n');
                             lines.extend_from_slice(&piece[value_at..value_end]);
-                            at = self.join(at)?;
+                            at = self.join(at);
                         }
                     },
                     Name::Event => event = self.text(start, value_at..value_end)?,
@@ -357,16 +353,16 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// Puts the lines of data that begin at `at` to those before them; gives where they end.
-    fn join(&mut self, mut at: usize) -> Option<usize> {
+    /// Puts the lines of data that begin at `at` and lie whole in the piece to those before them; gives where they end.
+    fn join(&mut self, mut at: usize) -> usize {
         let piece = self.piece;
         let mut line_ends = self.line_ends;
-        let lines = &mut self.decoder.joined;
+        let lines = &mut self.decoder.block.data;
         // Each line is taken with its LF, and what stands behind the last one goes.
         lines.push(b'\n');
-        while piece.get(at..)?.starts_with(b"data: ") {
+        while piece[at..].starts_with(b"data: ") {
             let value_at = at + 6;
-            let value_end = line_ends.next(value_at)?;
+            let Some(value_end) = line_ends.next(value_at) else { break };
             lines.extend_from_slice(&piece[value_at..=value_end]);
             at = value_end + 1;
             if piece[value_end] == b'\r' {
@@ -377,7 +373,7 @@ impl<'a> Items<'a> {
         }
         lines.pop();
         self.line_ends = line_ends;
-        Some(at)
+        at
     }
 
     /// A part of the block that begins at `start`, `None` if it is not UTF-8.
@@ -442,7 +438,11 @@ impl<'a> Items<'a> {
                 return decoder.block.end(&mut decoder.last_event_id);
             }
             let value = line.get(value_at..).unwrap_or_default();
-            return decoder.block.line(name, value, &mut decoder.reconnection_time);
+            let step = decoder.block.line(name, value, &mut decoder.reconnection_time);
+            if name == Name::Data && step.is_none() {
+                return self.more_data();
+            }
+            return step;
         }
         self.at = end;
         let step = decoder.block.push(line, decoder.comments);
@@ -459,6 +459,21 @@ impl<'a> Items<'a> {
             _ => decoder.after_cr = ends_in_cr,
         }
         step
+    }
+}
+
+impl Items<'_> {
+    /// Takes the lines of data that follow a line of data.
+    fn more_data(&mut self) -> Option<Step> {
+        if self.decoder.after_cr || !self.decoder.block.has_room() {
+            return None;
+        }
+        let before = self.decoder.block.data.len();
+        let at = self.join(self.at);
+        let taken = at > self.at;
+        self.at = at;
+        self.decoder.after_cr = taken && at == self.piece.len() && self.piece.ends_with(b"\r");
+        self.decoder.block.count(before)
     }
 }
 

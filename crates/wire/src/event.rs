@@ -160,25 +160,12 @@ fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8], end: &[u8]) {
 
 /// A line for each line of the text.
 fn push_lines(out: &mut Vec<u8>, name: &[u8], mut text: &[u8]) {
-    out.extend_from_slice(name);
-    loop {
-        // What was just looked at is sooner copied than what has left the cache.
-        let part = &text[..text.len().min(AT_ONCE)];
-        let end = scan::line_end(part);
-        out.extend_from_slice(&part[..end.unwrap_or(part.len())]);
-        if let Some(end) = end {
-            text = &text[end + scan::line_break(&text[end..])..];
-            out.push(b'\n');
-            out.extend_from_slice(name);
-        } else if part.len() == text.len() {
-            return out.push(b'\n');
-        } else {
-            text = &text[part.len()..];
-        }
+    while let Some(end) = scan::line_end(text) {
+        push(out, name, &text[..end], b"\n");
+        text = &text[end + scan::line_break(&text[end..])..];
     }
+    push(out, name, text, b"\n");
 }
-
-const AT_ONCE: usize = 8 << 10;
 
 #[cold]
 fn push_retry(out: &mut Vec<u8>, retry: Duration) {
