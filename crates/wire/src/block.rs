@@ -121,6 +121,7 @@ impl Block {
     #[inline]
     pub(crate) fn push(&mut self, part: &[u8], comments: bool) -> Option<Step> {
         match self.line {
+            Line::Value { field: Name::Data, begun: true } => self.push_data(part),
             Line::Value { field, begun: true } => self.push_value(field, part),
             _ if part.is_empty() => None,
             Line::Value { field, begun: false } => {
@@ -274,13 +275,7 @@ impl Block {
     #[inline]
     fn push_value(&mut self, field: Name, part: &[u8]) -> Option<Step> {
         match field {
-            Name::Data => {
-                let step = self.grow(part.len());
-                if !self.too_large {
-                    self.data.extend_from_slice(part);
-                }
-                step
-            }
+            Name::Data => self.push_data(part),
             Name::Event => {
                 let step = self.grow(part.len());
                 if !self.too_large {
@@ -300,6 +295,15 @@ impl Block {
             }
             Name::Other => None,
         }
+    }
+
+    #[inline]
+    fn push_data(&mut self, part: &[u8]) -> Option<Step> {
+        let step = self.grow(part.len());
+        if !self.too_large {
+            self.data.extend_from_slice(part);
+        }
+        step
     }
 
     /// The end of a value (9.2.6, "process the field").
@@ -336,11 +340,14 @@ impl Block {
     }
 
     /// Counts what the block takes, and says so once when that is too much.
+    #[inline]
     fn grow(&mut self, by: usize) -> Option<Step> {
         self.size = self.size.saturating_add(by);
-        if self.size <= self.limit || self.too_large {
-            return None;
-        }
+        if self.size <= self.limit || self.too_large { None } else { self.refuse() }
+    }
+
+    #[cold]
+    fn refuse(&mut self) -> Option<Step> {
         self.too_large = true;
         self.data = Vec::new();
         self.event.clear();

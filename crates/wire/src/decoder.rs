@@ -253,6 +253,12 @@ impl<'a> Items<'a> {
         None
     }
 
+    /// Reads to the end without giving what there is.
+    #[cold]
+    fn skip(&mut self) {
+        while self.find().is_some() {}
+    }
+
     /// Skips what an idle stream is made of: empty comments and blank lines.
     #[inline]
     fn skip_idle(&mut self) {
@@ -478,8 +484,11 @@ impl Items<'_> {
 }
 
 impl Drop for Items<'_> {
+    #[inline]
     fn drop(&mut self) {
-        while self.find().is_some() {}
+        if self.at < self.piece.len() {
+            self.skip();
+        }
     }
 }
 

@@ -43,7 +43,7 @@ impl<'a> LineEnds<'a> {
         if ends != 0 {
             return Some(block + ends.trailing_zeros() as usize);
         }
-        let found = self.next_block();
+        let found = if self.text.len() - block <= BLOCK { None } else { self.next_block() };
         if found.is_none() {
             self.none_from = from;
         }
