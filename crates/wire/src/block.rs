@@ -3,7 +3,8 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use crate::decoder::{Message, or_message};
+use crate::decoder::Message;
+use crate::items::or_message;
 
 /// The block of lines that is being read, kept across pieces.
 #[derive(Debug)]

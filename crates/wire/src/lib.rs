@@ -74,9 +74,12 @@ mod event;
 
 mod decoder;
 
+mod items;
+
 mod block;
 
 mod scan;
 
-pub use decoder::{DEFAULT_MAX_EVENT_BYTES, DecodeError, Decoder, Item, Items, Message};
+pub use decoder::{DEFAULT_MAX_EVENT_BYTES, DecodeError, Decoder, Item, Message};
 pub use event::{Event, Field, FieldError, encode_comment};
+pub use items::Items;
