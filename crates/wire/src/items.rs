@@ -92,10 +92,11 @@ impl<'a> Items<'a> {
         let mut at = self.at;
         loop {
             let rest = &self.piece[at..];
-            if !comments && rest.starts_with(b":\n\n") {
-                at += 3;
-            } else if !comments && rest.starts_with(b":\n") {
-                at += 2;
+            if !comments && rest.starts_with(b":\n") {
+                // The usual keep-alives, if they have come.
+                let (threes, _) = rest.as_chunks();
+                let usual = threes.iter().take_while(|three| *three == b":\n\n").count();
+                at += (3 * usual).max(2);
             } else if rest.starts_with(b"\n") {
                 at += 1;
             } else {
