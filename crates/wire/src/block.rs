@@ -112,6 +112,12 @@ impl Block {
         matches!(self.line, Line::Name { len: 0, .. })
     }
 
+    /// Whether the next byte belongs to a line of data that has begun.
+    #[inline]
+    pub(crate) fn is_in_data(&self) -> bool {
+        matches!(self.line, Line::Value { field: Name::Data, begun: true })
+    }
+
     /// The stream began with a part of a byte order mark, and no name does.
     pub(crate) fn begin_unknown_line(&mut self) {
         self.begin();
@@ -298,8 +304,9 @@ impl Block {
         }
     }
 
+    /// Takes the next part of a line of data that has begun.
     #[inline]
-    fn push_data(&mut self, part: &[u8]) -> Option<Step> {
+    pub(crate) fn push_data(&mut self, part: &[u8]) -> Option<Step> {
         let step = self.grow(part.len());
         if !self.too_large {
             self.data.extend_from_slice(part);

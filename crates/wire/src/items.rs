@@ -62,6 +62,15 @@ impl<'a> Items<'a> {
 
     #[inline]
     fn find(&mut self) -> Option<Found<'a>> {
+        // A small piece of a long line, as a slow peer or a proxy with a small buffer sends them.
+        if self.at == 0 && self.decoder.block.is_in_data() && self.line_ends.is_none_in_small_text() {
+            self.at = self.piece.len();
+            return self.decoder.block.push_data(self.piece).map(Found::Step);
+        }
+        self.read_on()
+    }
+
+    fn read_on(&mut self) -> Option<Found<'a>> {
         while self.at < self.piece.len() {
             if self.decoder.is_between_blocks() {
                 self.skip_idle();

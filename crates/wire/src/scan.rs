@@ -29,6 +29,12 @@ impl<'a> LineEnds<'a> {
         Self { text, block: 0, ends: ends(text), none_from: text.len() }
     }
 
+    /// Whether there is none in a text of one block.
+    #[inline]
+    pub(crate) fn is_none_in_small_text(&self) -> bool {
+        self.ends == 0 && self.text.len() <= BLOCK
+    }
+
     /// The position of the first CR or LF at `from` or behind it.
     #[inline(always)]
     pub(crate) fn next(&mut self, from: usize) -> Option<usize> {
