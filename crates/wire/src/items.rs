@@ -74,11 +74,12 @@ impl<'a> Items<'a> {
         while self.at < self.piece.len() {
             if self.decoder.is_between_blocks() {
                 self.skip_idle();
-                if self.piece.len() - self.at >= WORTH_BORROWING {
-                    let found = self.one_line_block().or_else(|| self.whole_block());
-                    if found.is_some() {
-                        return found;
-                    }
+                let mut found = self.one_line_block();
+                if found.is_none() && self.piece.len() - self.at >= WORTH_BORROWING {
+                    found = self.whole_block();
+                }
+                if found.is_some() {
+                    return found;
                 }
             }
             if let Some(step) = self.lines() {
@@ -363,7 +364,7 @@ fn whole_characters(text: &[u8]) -> &[u8] {
 /// Enough that a call pays, and little enough to be still in the cache when its lines are read.
 const TEXT_AT_ONCE: usize = 16 << 10;
 
-/// Fewer bytes than that are sooner copied.
+/// In fewer bytes than that, only the most frequent block is borrowed: others are sooner copied.
 const WORTH_BORROWING: usize = 64;
 
 /// An event without a name is a message (9.2.6, "dispatch the event").
