@@ -82,8 +82,8 @@ fn check() -> Result<()> {
 }
 
 fn bench() -> Result<()> {
-    for package in ["ssekit-bench-codec", "ssekit-bench-stream"] {
-        Command::cargo("run --release --manifest-path bench/Cargo.toml --package").arg(package).run()?;
+    for run in ["ssekit-bench-codec", "ssekit-bench-stream -- --write"] {
+        Command::cargo(&format!("run --release --manifest-path bench/Cargo.toml --package {run}")).run()?;
     }
     Ok(())
 }
