@@ -165,6 +165,10 @@ impl<'a> Items<'a> {
                 let value_at = at + skip;
                 let value_end = self.line_ends.next(value_at)?;
                 at = value_end + scan::line_break(&piece[value_end..]);
+                // Before any of it is copied.
+                if at - start > limit {
+                    return None;
+                }
                 match name {
                     Name::Data => match data {
                         None => data = Some(value_at..value_end),
@@ -190,6 +194,7 @@ impl<'a> Items<'a> {
                     Name::Comment | Name::Other => {}
                 }
             }
+            // What was joined was not counted yet.
             if at - start > limit {
                 return None;
             }
@@ -214,16 +219,21 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// Puts the lines of data that begin at `at` and lie whole in the piece to those before them; gives where they end.
+    /// Puts the lines of data that begin at `at` and lie whole in the piece to those before them, as far as the limit
+    /// allows; gives where they end.
     fn join(&mut self, mut at: usize) -> usize {
         let piece = self.piece;
         let mut line_ends = self.line_ends;
+        let limit = self.decoder.block.limit;
         let lines = &mut self.decoder.block.data;
         // Each line is taken with its LF, and what stands behind the last one goes.
         lines.push(b'\n');
         while piece[at..].starts_with(b"data: ") {
             let value_at = at + 6;
             let Some(value_end) = line_ends.next(value_at) else { break };
+            if lines.len() + (value_end - value_at) > limit {
+                break;
+            }
             lines.extend_from_slice(&piece[value_at..=value_end]);
             at = value_end + 1;
             if piece[value_end] == b'\r' {
@@ -259,6 +269,19 @@ impl<'a> Items<'a> {
             // No more than asked for the next time, so that what is not UTF-8 is not read again and again.
             Err(_) => (rest.utf8_chunks().next().map_or("", |chunk| chunk.valid()), 0),
         };
+    }
+
+    /// Takes the lines of data that follow a line of data.
+    fn more_data(&mut self) -> Option<Step> {
+        if self.decoder.after_cr || !self.decoder.block.has_room() {
+            return None;
+        }
+        let before = self.decoder.block.data.len();
+        let at = self.join(self.at);
+        let taken = at > self.at;
+        self.at = at;
+        self.decoder.after_cr = taken && at == self.piece.len() && self.piece.ends_with(b"\r");
+        self.decoder.block.count(before)
     }
 
     /// Reads line by line to the end of a block or of the piece, or until there is something to say.
@@ -320,21 +343,6 @@ impl<'a> Items<'a> {
             _ => decoder.after_cr = ends_in_cr,
         }
         step
-    }
-}
-
-impl Items<'_> {
-    /// Takes the lines of data that follow a line of data.
-    fn more_data(&mut self) -> Option<Step> {
-        if self.decoder.after_cr || !self.decoder.block.has_room() {
-            return None;
-        }
-        let before = self.decoder.block.data.len();
-        let at = self.join(self.at);
-        let taken = at > self.at;
-        self.at = at;
-        self.decoder.after_cr = taken && at == self.piece.len() && self.piece.ends_with(b"\r");
-        self.decoder.block.count(before)
     }
 }
 

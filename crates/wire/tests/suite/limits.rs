@@ -144,6 +144,20 @@ fn case_061_an_event_of_many_lines_that_never_ends_holds_no_more_than_the_limit(
     }
 }
 
+/// One piece that is larger than the limit is not copied to find that out.
+#[test]
+fn case_061_an_event_of_many_lines_in_one_piece_holds_no_more_than_the_limit() {
+    for line in ["data: x\n", "data:x\n", "data: x\r", "data: xx\r\n"] {
+        let piece = line.repeat(MANY / line.len());
+        let mut decoder = limited();
+        let info = measure(|| {
+            let tally = Tally::of(&mut decoder, [piece.as_bytes()]);
+            assert_eq!(tally, Tally { errors: 1, ..Tally::default() });
+        });
+        assert!(info.bytes_max < 256 << 10, "{line:?}: {info:?}");
+    }
+}
+
 #[test]
 fn case_061_a_line_that_never_ends_holds_no_more_than_the_limit() {
     for field in ["data: ", "event: ", "id: ", "retry: "] {
