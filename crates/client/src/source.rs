@@ -48,7 +48,7 @@ pub fn source(url: impl AsRef<str>) -> Source {
 ///
 /// **Sharing.** Sources that ask for the same (URL, method, headers in any order, body, first last event ID) in the
 /// same way (policy, timeouts, limits, buffers, transport) share one connection, and each one's callbacks are called.
-/// [`unshared`](Self::unshared) opts out, and so does [`headers_from`](Self::headers_from), because what it will give
+/// [`cache(false)`](Self::cache) opts out, and so does [`headers_from`](Self::headers_from), because what it will give
 /// cannot be compared.
 #[derive(Clone, Debug)]
 #[must_use = "a source does nothing until something is selected from it"]
@@ -224,12 +224,8 @@ impl Source {
         self.set(|options| options.buffer.when_full = when_full)
     }
 
-    /// Has a connection of its own, even where another source asks for the same.
-    pub fn unshared(self) -> Self {
-        self.cache(false)
-    }
-
-    /// Whether sources of the same request share one connection. They do by default.
+    /// Whether sources of the same request share one connection. They do by default; `cache(false)` gives a source one of
+    /// its own.
     pub fn cache(self, cache: bool) -> Self {
         self.set(|options| options.is_shared = cache)
     }

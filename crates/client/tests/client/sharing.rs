@@ -32,8 +32,8 @@ async fn sources_of_different_requests_or_behaviour_do_not_share() {
         base().header("authorization", "Bearer 2"),
         base().resume_after("1"),
         base().reconnect(Reconnect::never()),
-        base().unshared(),
-        base().unshared(),
+        base().cache(false),
+        base().cache(false),
         base().headers_from(|| async { Ok(HeaderMap::new()) }),
         source(peer.url("/other")),
     ];
