@@ -10,6 +10,7 @@ use http_body::{Body, Frame};
 use sync_wrapper::SyncWrapper;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::channel::reader::{Read, Reader};
 use crate::emitter::{EmitError, Emitter};
 use crate::error::Error;
 use crate::outbox::{Next, Outbox};
@@ -30,6 +31,8 @@ use crate::stop::{CleanUp, Stop, StopReason, catch_panic, log_panic};
 pub struct SseBody {
     outbox: Arc<Outbox>,
     work: Work,
+    /// The channels that this stream reads, until they have ended.
+    reader: Option<Reader>,
     stop: Stop,
     pace: Pace,
     ping: Ping,
@@ -69,11 +72,18 @@ impl From<Stalled> for std::io::Error {
 }
 
 impl SseBody {
-    pub(crate) fn new(start: Start, outbox: Outbox, stop: Stop, pace: Pace, ping: Ping) -> Self {
+    pub(crate) fn new(
+        start: Start,
+        reader: Option<Reader>,
+        outbox: Outbox,
+        stop: Stop,
+        pace: Pace,
+        ping: Ping,
+    ) -> Self {
         let outbox = Arc::new(outbox);
         let emitter = Emitter::new(outbox.clone());
         let work = Work::Waiting(SyncWrapper::new(start), emitter);
-        Self { outbox, work, stop, pace, ping, timer: None, ended: false }
+        Self { outbox, work, reader, stop, pace, ping, timer: None, ended: false }
     }
 
     /// A body without a byte.
@@ -82,6 +92,7 @@ impl SseBody {
         Self {
             outbox,
             work: Work::Done,
+            reader: None,
             stop: Stop::default(),
             pace,
             ping: Ping::Event,
@@ -100,8 +111,8 @@ impl SseBody {
         }
         self.go_on(cx);
         loop {
-            let running = matches!(self.work, Work::Running(_));
-            match self.outbox.next(&mut self.pace, self.ping, running, cx.waker(), Instant::now()) {
+            let more_may_come = matches!(self.work, Work::Running(_)) || self.reader.is_some();
+            match self.outbox.next(&mut self.pace, self.ping, more_may_come, cx.waker(), Instant::now()) {
                 Next::Hand(bytes) => return Poll::Ready(Some(Ok(bytes))),
                 Next::End(reason) => {
                     self.end(reason);
@@ -111,10 +122,26 @@ impl SseBody {
                     self.end(StopReason::Stalled { after });
                     return Poll::Ready(Some(Err(Stalled { after })));
                 }
-                Next::Wait(None) => return Poll::Pending,
-                Next::Wait(Some(at)) => ready!(self.poll_until(at, cx)),
+                Next::Wait { room: true, .. } if self.read(cx) => {}
+                Next::Wait { until: None, .. } => return Poll::Pending,
+                Next::Wait { until: Some(at), .. } => ready!(self.poll_until(at, cx)),
             }
         }
+    }
+
+    /// Reads on in the channels; whether that has changed what is to be done next.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(reader) = &mut self.reader else { return false };
+        match reader.poll(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Read::Bytes(bytes)) => self.outbox.offer(bytes),
+            Poll::Ready(Read::Closed) => self.reader = None,
+            Poll::Ready(Read::Ended(reason)) => {
+                self.reader = None;
+                self.outbox.end(reason);
+            }
+        }
+        true
     }
 
     /// Runs `start` up to where it returns or first waits.
@@ -162,6 +189,7 @@ impl SseBody {
         self.ended = true;
         let given = self.outbox.close();
         self.drop_work();
+        self.reader = None;
         self.timer = None;
         self.stop.run(given.unwrap_or(reason));
     }

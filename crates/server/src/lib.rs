@@ -217,6 +217,8 @@ mod produce;
 
 mod emitter;
 
+mod channel;
+
 mod stop;
 
 mod last_event_id;

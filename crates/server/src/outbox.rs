@@ -55,8 +55,12 @@ pub(crate) enum Next {
     Hand(Bytes),
     End(StopReason),
     Stalled(Duration),
-    /// Nothing, until it is woken or this time has come.
-    Wait(Option<Instant>),
+    /// Nothing that was emitted, until it is woken or this time has come.
+    Wait {
+        until: Option<Instant>,
+        /// The transport takes more, would there be any.
+        room: bool,
+    },
 }
 
 /// What the transport may hold. hyper stops polling a body at 16 buffers or about 400 KiB, and a body that is not
@@ -167,12 +171,20 @@ impl Outbox {
         }
     }
 
-    /// What the body does next. When it is to wait, `body` will be woken.
+    /// Takes bytes that were not emitted here, to be handed out next. Nothing may wait before them: only after
+    /// [`Next::Wait`] with room, by the body alone.
+    pub(crate) fn offer(&self, bytes: Bytes) {
+        let mut state = self.state();
+        debug_assert!(state.rest.is_empty(), "offered bytes would replace others");
+        state.rest = bytes;
+    }
+
+    /// What the body does next. When it is to wait, `body` will be woken. `more_may_come` from elsewhere than emitters.
     pub(crate) fn next(
         self: &Arc<Self>,
         pace: &mut Pace,
         ping: Ping,
-        start_is_running: bool,
+        more_may_come: bool,
         body: &Waker,
         now: Instant,
     ) -> Next {
@@ -187,7 +199,7 @@ impl Outbox {
                 Stall::Suspected => {
                     drop(state);
                     body.wake_by_ref();
-                    return Next::Wait(None);
+                    return Next::Wait { until: None, room: false };
                 }
                 Stall::Certain(held) => return Next::Stalled(held),
             }
@@ -223,7 +235,7 @@ impl Outbox {
             }
         }
         if state.rest.is_empty() && state.queue.is_empty() {
-            let nobody_can_emit = state.abandoned && !start_is_running;
+            let nobody_can_emit = state.abandoned && !more_may_come;
             if nobody_can_emit || !matches!(state.phase, Phase::Open) {
                 drop(state);
                 return Next::End(self.close().unwrap_or(StopReason::Unlocked));
@@ -235,7 +247,7 @@ impl Outbox {
             drop(state);
             drop(other);
         }
-        Next::Wait(pace.next(flight))
+        Next::Wait { until: pace.next(flight), room: flight != Flight::Full }
     }
 
     /// The transport has written a piece, or has thrown it away.

@@ -265,7 +265,7 @@ impl Produce {
         let queue = Queue::new(self.buffer, self.ids_from, self.retry);
         let outbox = Outbox::new(queue);
         let pace = Pace::new(self.ping, self.stall, Instant::now());
-        let body = SseBody::new(self.start.into_inner(), outbox, self.stop, pace, self.ping_as);
+        let body = SseBody::new(self.start.into_inner(), None, outbox, self.stop, pace, self.ping_as);
 
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
