@@ -1,43 +1,69 @@
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 
-/// The id of the last event that a reconnecting client has received: the request's `Last-Event-ID`.
+/// The id of the last event that a client has received, as it says itself: in the header `Last-Event-ID` when it
+/// reconnects, or in the query of the URL. It is an extractor of every framework that has a feature here.
 ///
 /// A client has one when an event has set it, by [`ids_from`](crate::Produce::ids_from) or an id of its own. See [the
-/// standard, section 9.2.4](https://html.spec.whatwg.org/multipage/server-sent-events.html#last-event-id). With feature
-/// `axum` it is an extractor.
+/// standard, section 9.2.4](https://html.spec.whatwg.org/multipage/server-sent-events.html#last-event-id). The header
+/// wins. A browser's `EventSource` cannot set one on its first connection, so a page that was rendered with everything
+/// up to some event asks for the rest by `?lastEventId=…`; case, `-` and `_` in that name do not count. Empty is none.
 ///
 /// ```
-/// use http::HeaderMap;
+/// use http::Request;
 /// use ssekit_server::LastEventId;
 ///
-/// let mut headers = HeaderMap::new();
-/// assert_eq!(LastEventId::from_headers(&headers)?.as_str(), None);
-/// headers.insert("last-event-id", "41".parse()?);
-/// assert_eq!(LastEventId::from_headers(&headers)?.as_str(), Some("41"));
+/// let first = Request::get("/events").body(())?;
+/// assert_eq!(LastEventId::from_request(&first)?.as_str(), None);
+/// let page = Request::get("/events?lastEventId=4%2F1").body(())?;
+/// assert_eq!(LastEventId::from_request(&page)?.as_str(), Some("4/1"));
+/// let returning = Request::get("/events?lastEventId=4%2F1").header("last-event-id", "42").body(())?;
+/// assert_eq!(LastEventId::from_request(&returning)?.as_str(), Some("42"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(String);
 
 impl LastEventId {
+    /// The id that the request carries in its header or in its query, if any.
+    ///
+    /// # Errors
+    /// When it is no id: see [`InvalidLastEventId`].
+    pub fn from_request<B>(request: &Request<B>) -> Result<Self, InvalidLastEventId> {
+        Self::read(request.headers().get(HEADER).map(|value| value.as_bytes()), request.uri().query())
+    }
+
     /// The id that the request carries in its header, if any. It is read as UTF-8, as the standard sends it.
     ///
     /// # Errors
-    /// When the header is not UTF-8 or holds a character that no id has.
+    /// When it is no id: see [`InvalidLastEventId`].
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, InvalidLastEventId> {
-        let bytes = headers.get("last-event-id").map_or(&b""[..], |value| value.as_bytes());
-        Self::new(std::str::from_utf8(bytes).map_err(|_| InvalidLastEventId)?)
+        Self::read(headers.get(HEADER).map(|value| value.as_bytes()), None)
     }
 
-    /// An id that came by another way, as in the query of the URL. Empty is none.
+    /// An id that came by another way, as in the body of a request. Empty is none.
     ///
     /// # Errors
-    /// When it holds CR, LF or NUL, which no id has.
+    /// When it is no id: see [`InvalidLastEventId`].
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidLastEventId> {
         let id = id.into();
+        if id.len() > MAX_BYTES {
+            return Err(InvalidLastEventId::TooLong { bytes: id.len() });
+        }
         match id.contains(['\r', '\n', '\0']) {
-            true => Err(InvalidLastEventId),
+            true => Err(InvalidLastEventId::NotAnId),
             false => Ok(Self(id)),
+        }
+    }
+
+    /// What every framework's extractor does.
+    pub(crate) fn read(header: Option<&[u8]>, query: Option<&str>) -> Result<Self, InvalidLastEventId> {
+        if let Some(header) = header.filter(|header| !header.is_empty()) {
+            return Self::new(str::from_utf8(header).map_err(|_| InvalidLastEventId::NotAnId)?);
+        }
+        let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        match parameters.find(|(name, id)| is_parameter(name) && !id.is_empty()) {
+            Some((_, id)) => Self::new(id),
+            None => Ok(Self::default()),
         }
     }
 
@@ -48,7 +74,27 @@ impl LastEventId {
     }
 }
 
-/// The request's `Last-Event-ID` is no id: it is not UTF-8, or holds CR, LF or NUL.
+pub(crate) const HEADER: &str = "last-event-id";
+/// Far above any id of use, and what servers take in a header anyway.
+const MAX_BYTES: usize = 4 << 10;
+
+/// `lastEventId`, `last-event-id`, `last_event_id`, `Last-Event-ID` and their kin.
+fn is_parameter(name: &str) -> bool {
+    let letters = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
+    letters.map(|byte| byte.to_ascii_lowercase()).eq(*b"lasteventid")
+}
+
+/// Why the `Last-Event-ID` of a request is not one. Extractors answer it with 400 Bad Request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the last event id is not UTF-8, or holds a line break or a NUL: send the id as it was received")]
-pub struct InvalidLastEventId;
+#[non_exhaustive]
+pub enum InvalidLastEventId {
+    /// It is not UTF-8, or holds CR, LF or NUL, which no id has.
+    #[error("the last event id is not UTF-8, or holds a line break or a NUL: send the id as it was received")]
+    NotAnId,
+    /// It is longer than 4 KiB.
+    #[error("the last event id has {bytes} bytes, above the limit of {MAX_BYTES}: give events shorter ids")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+}

@@ -235,8 +235,23 @@ mod pace;
 
 mod start;
 
+#[cfg(feature = "actix-web")]
+mod actix;
+
 #[cfg(feature = "axum")]
 mod axum;
+
+#[cfg(feature = "poem")]
+mod poem;
+
+#[cfg(feature = "rocket")]
+mod rocket;
+
+#[cfg(feature = "salvo")]
+mod salvo;
+
+#[cfg(feature = "warp")]
+mod warp;
 
 #[cfg(feature = "tcp")]
 mod tcp;

@@ -41,10 +41,37 @@ async fn case_083_the_id_is_read_as_utf_8_and_anything_else_is_a_bad_request() {
 #[test]
 fn an_id_from_elsewhere_is_checked_too() {
     for id in ["a\rb", "a\nb", "a\0b"] {
-        assert_eq!(LastEventId::new(id), Err(InvalidLastEventId));
+        assert_eq!(LastEventId::new(id), Err(InvalidLastEventId::NotAnId));
     }
+    assert_eq!(LastEventId::new("x".repeat(4097)), Err(InvalidLastEventId::TooLong { bytes: 4097 }));
+    assert!(LastEventId::new("x".repeat(4096)).is_ok());
     assert_eq!(LastEventId::new("…").unwrap().as_str(), Some("…"));
     assert_eq!(LastEventId::new("").unwrap(), LastEventId::default());
     let headers = HeaderMap::from_iter([("last-event-id".parse().unwrap(), HeaderValue::from_static("7"))]);
     assert_eq!(LastEventId::from_headers(&headers).unwrap().as_str(), Some("7"));
+}
+
+#[test]
+fn a_page_gives_the_id_in_the_query_and_the_header_wins() {
+    for (header, query, id) in [
+        ("", "", None),
+        ("", "lastEventId=7", Some("7")),
+        ("", "a=1&last-event-id=a%2Fb%20c%E2%80%A6&b=2", Some("a/b c…")),
+        ("", "last_event_id=7", Some("7")),
+        ("", "Last-Event-ID=7", Some("7")),
+        ("", "lastEventID=7&lastEventId=8", Some("7")),
+        ("", "lastEventId=&last-event-id=8", Some("8")),
+        ("", "lastEventId", None),
+        ("", "lastEventIds=7&xlastEventId=7&last.event.id=7&id=7", None),
+        ("9", "lastEventId=7", Some("9")),
+        ("9", "lastEventId=%00", Some("9")),
+    ] {
+        let request = http::Request::get(format!("/events?{query}")).header("last-event-id", header);
+        let last = LastEventId::from_request(&request.body(()).unwrap());
+        assert_eq!(last.unwrap().as_str(), id, "header {header:?}, query {query:?}");
+    }
+    for query in ["lastEventId=%0A", "lastEventId=a%0Db", "lastEventId=%00"] {
+        let request = http::Request::get(format!("/events?{query}")).body(()).unwrap();
+        assert_eq!(LastEventId::from_request(&request), Err(InvalidLastEventId::NotAnId), "{query}");
+    }
 }

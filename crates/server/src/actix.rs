@@ -1,0 +1,53 @@
+//! [`Produce`] as a responder of actix-web, and [`LastEventId`] as an extractor.
+
+use std::future::{Ready, ready};
+
+use actix_web::body::BodyStream;
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
+
+use crate::body::SseBody;
+use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::produce::Produce;
+
+impl Responder for Produce {
+    type Body = BodyStream<SseBody>;
+
+    fn respond_to(self, _request: &HttpRequest) -> HttpResponse<Self::Body> {
+        let (parts, body) = self.response().into_parts();
+        // actix-web speaks `http` 0.2, which knows the same statuses and headers in types of its own.
+        let status = StatusCode::from_u16(parts.status.as_u16()).expect("a status of http 1");
+        let mut response = HttpResponse::with_body(status, BodyStream::new(body));
+        let headers = response.headers_mut();
+        for (name, value) in &parts.headers {
+            headers.append(
+                HeaderName::from_bytes(name.as_ref()).expect("a name of http 1"),
+                HeaderValue::from_bytes(value.as_bytes()).expect("a value of http 1"),
+            );
+        }
+        // The only sign that `middleware::Compress` obeys.
+        if !headers.contains_key(CONTENT_ENCODING) {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        response
+    }
+}
+
+impl FromRequest for LastEventId {
+    type Error = InvalidLastEventId;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let header = request.headers().get(HEADER);
+        ready(Self::read(header.map(|value| value.as_bytes()), request.uri().query()))
+    }
+}
+
+/// 400 Bad Request.
+impl ResponseError for InvalidLastEventId {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::BAD_REQUEST
+    }
+}

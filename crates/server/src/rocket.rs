@@ -1,0 +1,79 @@
+//! [`Produce`] as a responder of rocket, and [`LastEventId`] as a request guard.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_core::Stream;
+use rocket::http::Status;
+use rocket::request::{FromRequest, Outcome, Request};
+use rocket::response::{self, Responder, Response};
+use rocket::tokio::io::{AsyncRead, ReadBuf};
+
+use crate::body::SseBody;
+use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::produce::Produce;
+
+impl<'r> Responder<'r, 'static> for Produce {
+    fn respond_to(self, _request: &'r Request<'_>) -> response::Result<'static> {
+        let (parts, body) = self.response().into_parts();
+        let mut response = Response::build();
+        response.status(Status::new(parts.status.as_u16()));
+        for (name, value) in &parts.headers {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            response.raw_header_adjoin(name.as_str().to_owned(), value);
+        }
+        response.streamed_body(Reader { body, rest: Bytes::new() }).ok()
+    }
+}
+
+/// The body in the form that rocket copies from.
+struct Reader {
+    body: SseBody,
+    rest: Bytes,
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_next(cx)) {
+                Some(bytes) => self.rest = bytes?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let length = self.rest.len().min(buffer.remaining());
+        buffer.put_slice(&self.rest[..length]);
+        self.rest.advance(length);
+        if self.rest.is_empty() {
+            // Lets go of what the body watches.
+            self.rest = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for LastEventId {
+    type Error = InvalidLastEventId;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let header = request.headers().get_one(HEADER);
+        let query = request.uri().query();
+        match Self::read(header.map(str::as_bytes), query.map(|query| query.as_str())) {
+            Ok(id) => Outcome::Success(id),
+            Err(error) => Outcome::Error((Status::BadRequest, error)),
+        }
+    }
+}
+
+/// 400 Bad Request, for handlers that take `Result<LastEventId, InvalidLastEventId>`; others get what the catcher says.
+impl<'r> Responder<'r, 'static> for InvalidLastEventId {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        (Status::BadRequest, self.to_string()).respond_to(request)
+    }
+}

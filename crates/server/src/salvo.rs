@@ -1,0 +1,41 @@
+//! [`Produce`] as what a handler of salvo renders, and [`LastEventId`] as an extractor.
+
+use std::sync::LazyLock;
+
+use http::StatusCode;
+use salvo_core::extract::{Extractible, Metadata};
+use salvo_core::http::ResBody;
+use salvo_core::{Depot, Request, Response, Scribe};
+
+use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::produce::Produce;
+
+impl Scribe for Produce {
+    fn render(self, response: &mut Response) {
+        let (parts, body) = self.response().into_parts();
+        response.status_code(parts.status);
+        response.headers_mut().extend(parts.headers);
+        response.body(ResBody::stream(body));
+    }
+}
+
+impl<'ex> Extractible<'ex> for LastEventId {
+    fn metadata() -> &'static Metadata {
+        static METADATA: LazyLock<Metadata> = LazyLock::new(|| Metadata::new("LastEventId"));
+        &METADATA
+    }
+
+    #[expect(refining_impl_trait, reason = "which error it is helps who calls it by hand")]
+    async fn extract(request: &'ex mut Request, _depot: &'ex mut Depot) -> Result<Self, InvalidLastEventId> {
+        let header = request.headers().get(HEADER);
+        Self::read(header.map(|value| value.as_bytes()), request.uri().query())
+    }
+}
+
+/// 400 Bad Request.
+impl Scribe for InvalidLastEventId {
+    fn render(self, response: &mut Response) {
+        response.status_code(StatusCode::BAD_REQUEST);
+        response.render(self.to_string());
+    }
+}

@@ -1,0 +1,49 @@
+//! [`Produce`] as a reply of warp, and [`LastEventId::filter`].
+
+use std::convert::Infallible;
+
+use http::StatusCode;
+use warp::reply::{Reply, Response};
+use warp::{Filter, header, query};
+
+use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::produce::Produce;
+
+impl Reply for Produce {
+    fn into_response(self) -> Response {
+        let (parts, body) = self.response().into_parts();
+        let mut response = warp::reply::stream(body).into_response();
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = parts.headers;
+        response
+    }
+}
+
+impl LastEventId {
+    /// The request's id as a filter of warp (feature `warp`). It never rejects, which would try other routes: the handler
+    /// returns the error, which is a reply.
+    ///
+    /// ```
+    /// use ssekit_server::{LastEventId, Produce, produce};
+    /// use warp::Filter;
+    ///
+    /// fn events(last: LastEventId) -> Produce {
+    ///     produce(move |stream| stream.emit("message", last.as_str().unwrap_or("all")).unwrap_or_default())
+    /// }
+    /// let route = warp::path("events").and(LastEventId::filter()).map(|last: Result<_, _>| last.map(events));
+    /// # let _ = warp::service(route);
+    /// ```
+    pub fn filter() -> impl Filter<Extract = (Result<Self, InvalidLastEventId>,), Error = Infallible> + Copy {
+        let query = query::raw().or(warp::any().map(String::new)).unify();
+        header::headers_cloned().and(query).map(|headers: http::HeaderMap, query: String| {
+            Self::read(headers.get(HEADER).map(|value| value.as_bytes()), Some(&query))
+        })
+    }
+}
+
+/// 400 Bad Request.
+impl Reply for InvalidLastEventId {
+    fn into_response(self) -> Response {
+        warp::reply::with_status(self.to_string(), StatusCode::BAD_REQUEST).into_response()
+    }
+}
