@@ -1,3 +1,359 @@
 //! Channels: logs of events that any number of streams read.
 
+mod id;
+mod log;
 pub(crate) mod reader;
+mod segment;
+mod selection;
+mod shared;
+mod subscribers;
+mod sync;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssekit_wire::Event;
+use tokio::time::Instant;
+
+pub use self::id::EventId;
+use self::log::Keep;
+pub use self::selection::Selection;
+use self::shared::Shared;
+use crate::emitter::EmitError;
+use crate::last_event_id::LastEventId;
+use crate::produce::Produce;
+
+/// One source of events for any number of subscribers: what is emitted here, each of them receives.
+///
+/// A channel is a log. An event is encoded once and appended; a subscriber is a place in the log and reads on from there,
+/// at its own pace. What a client missed while it was away and what happens now are the same log read by the same
+/// reader, so that nothing is left out and nothing comes twice. A slow subscriber costs its place and delays nobody.
+///
+/// Each event has an [id](EventId) of the channel, unless it has one of its own. A client that comes back with it
+/// ([`LastEventId`]) reads on after it.
+///
+/// ```
+/// use axum::extract::State;
+/// use ssekit_server::{Channel, LastEventId, Produce};
+///
+/// async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
+///     news.subscribe(last)
+/// }
+///
+/// # fn main() -> Result<(), ssekit_server::EmitError> {
+/// let news = Channel::builder().keep_last(10_000).build();
+/// let app = axum::Router::new().route("/events", axum::routing::get(events)).with_state(news.clone());
+/// # let _: axum::Router = app;
+/// news.emit("headline", "…")?; // from any thread or task
+/// # Ok(()) }
+/// ```
+///
+/// # When it cannot go on where the client was
+///
+/// An id from before a restart, or of an event that is no longer held, is never passed over silently. The response has
+/// the header `ssekit-reset: expired` or `unknown`, and its first event is named `reset`. Its data is JSON:
+///
+/// | Data | Means |
+/// |---|---|
+/// | `{"reason":"expired","missed":42}` | the 42 events after that id are gone |
+/// | `{"reason":"unknown"}` | no event that this channel remembers had that id: the server was restarted, perhaps |
+///
+/// A channel that has a [name](ChannelBuilder::name) adds `"channel":"…"`. Then comes what
+/// [`after_reset`](ChannelBuilder::after_reset) says: everything that is held, unless set.
+///
+/// # Handles
+///
+/// Clones are handles of the same channel. It ends when it is [closed](Self::close), not when they are dropped:
+/// subscribers that nobody can send to any more stay connected.
+#[derive(Clone)]
+pub struct Channel {
+    shared: Arc<Shared>,
+}
+
+impl Channel {
+    /// A channel with the [builder](ChannelBuilder)'s defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// What a channel holds, and what its subscribers get.
+    pub fn builder() -> ChannelBuilder {
+        ChannelBuilder::new()
+    }
+
+    /// Sends an event of this name to every subscriber. The data may hold anything; an empty name is read as `message`.
+    ///
+    /// It never blocks, and costs as much as there are subscribers that wait for it, however many events are held.
+    ///
+    /// # Errors
+    /// [`Closed`](EmitError::Closed) when the channel is, [`Field`](EmitError::Field) when the name holds CR or LF,
+    /// [`TooLarge`](EmitError::TooLarge) above 16 MiB, and [`Behind`](EmitError::Behind) when publishers are to
+    /// [wait](Overtaken::Wait) for subscribers.
+    pub fn emit(&self, name: &str, data: impl AsRef<str>) -> Result<EventId, EmitError> {
+        self.try_send(Event::new(data.as_ref()).with_event(name)?)
+    }
+
+    /// Sends an event whose data is this value as JSON, on one line.
+    ///
+    /// # Errors
+    /// [`Json`](EmitError::Json) when the value has no JSON form, and those of [`emit`](Self::emit).
+    #[cfg(feature = "json")]
+    pub fn emit_json(
+        &self,
+        name: &str,
+        data: &(impl serde::Serialize + ?Sized),
+    ) -> Result<EventId, EmitError> {
+        self.emit(name, serde_json::to_string(data).map_err(EmitError::Json)?)
+    }
+
+    /// Sends an event that was built elsewhere. An id of its own is kept: subscribers see it, and may come back with it.
+    ///
+    /// When several events have the same id, it is the place of the latest.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn try_send(&self, event: Event<'_>) -> Result<EventId, EmitError> {
+        self.shared.publish(&[event], Instant::now())
+    }
+
+    /// Sends several events as one: all of them or none, nothing between them, and subscribers are woken once.
+    ///
+    /// Gives the id of the last. Without any event that is the id of the last event before, which has the sequence 0
+    /// when there was none.
+    ///
+    /// ```
+    /// # use ssekit_server::{Channel, EmitError, Event};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let board = Channel::new();
+    /// let moves = ["e4", "e5", "Nf3"];
+    /// let last = board.emit_batch(moves.map(Event::new))?;
+    /// assert_eq!(last.sequence(), 3);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit); then none was sent.
+    pub fn emit_batch<'a>(&self, events: impl IntoIterator<Item = Event<'a>>) -> Result<EventId, EmitError> {
+        let events: Vec<_> = events.into_iter().collect();
+        self.shared.publish(&events, Instant::now())
+    }
+
+    /// Sends an event as soon as no subscriber would miss another by it: a publisher that is faster than its
+    /// subscribers waits here, if the channel is to [wait](Overtaken::Wait) for them. Other channels never wait.
+    ///
+    /// Those who wait get their turn in order. Cancel-safe: dropped before it is ready, it has sent nothing.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit), but never [`Behind`](EmitError::Behind).
+    pub async fn send(&self, event: Event<'_>) -> Result<EventId, EmitError> {
+        self.shared.send(&[event]).await
+    }
+
+    /// Answers with the channel's events: those after this last event ID, or, without one, what
+    /// [`first`](ChannelBuilder::first) says.
+    ///
+    /// The subscriber has its place from now on, before the response begins. Its options are those of every stream.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ssekit_server::{Channel, LastEventId, Produce};
+    /// fn events(news: &Channel, last: LastEventId) -> Produce {
+    ///     news.subscribe(last).ping(Duration::from_secs(10)).retry(Duration::from_secs(2))
+    /// }
+    /// # let _ = events;
+    /// ```
+    pub fn subscribe(&self, last: LastEventId) -> Produce {
+        Selection::from(self).subscribe(last)
+    }
+
+    /// The events whose name passes, for one subscriber. Their data is not looked at.
+    ///
+    /// ```
+    /// # use ssekit_server::{Channel, LastEventId};
+    /// # let news = Channel::new();
+    /// let sport = news.filter(|name| name.starts_with("sport/")).subscribe(LastEventId::default());
+    /// # drop(sport);
+    /// ```
+    pub fn filter(&self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) -> Selection {
+        Selection::from(self).filter(matches)
+    }
+
+    /// The events of this channel and of others, for one subscriber. See [`Selection`].
+    pub fn and(&self, other: impl Into<Selection>) -> Selection {
+        Selection::from(self).and(other)
+    }
+
+    /// Another beginning than the channel's own, for one subscriber without a last event ID.
+    pub fn first(&self, first: First) -> Selection {
+        Selection::from(self).first(first)
+    }
+
+    /// Takes no more events. Streams that read this channel alone end when they have read what is left.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether it takes no more events.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// Drops what is too old now, if events are [kept for a time](ChannelBuilder::keep_for).
+    ///
+    /// That also happens whenever somebody publishes or subscribes, so nobody is given events that are too old. Call it
+    /// from a timer when a channel may stay silent and its memory matters.
+    pub fn sweep(&self) {
+        self.shared.sweep(Instant::now());
+    }
+
+    /// The channel's numbers now, for any metrics library. It looks at every subscriber once.
+    #[must_use]
+    pub fn stats(&self) -> ChannelStats {
+        self.shared.stats()
+    }
+
+    /// The name that it was built with.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.shared.name.as_deref()
+    }
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+/// A channel's numbers at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelStats {
+    /// Streams that read it.
+    pub subscribers: usize,
+    /// Those of them that have read everything and wait.
+    pub waiting: usize,
+    /// Events that are held.
+    pub events: u64,
+    /// Bytes of them, encoded.
+    pub bytes: usize,
+    /// Events that were ever published.
+    pub published: u64,
+    /// Events that the slowest subscriber has yet to read.
+    pub lag: u64,
+    /// Events that were dropped before a subscriber had read them, counted for each.
+    pub missed: u64,
+}
+
+/// Builds a [`Channel`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ChannelBuilder {
+    keep: Keep,
+    name: Option<Box<str>>,
+    overtaken: Overtaken,
+    first: First,
+    after_reset: First,
+}
+
+impl ChannelBuilder {
+    fn new() -> Self {
+        Self {
+            keep: Keep { events: DEFAULT_EVENTS, bytes: DEFAULT_BYTES, time: None },
+            name: None,
+            overtaken: Overtaken::Close,
+            first: First::New,
+            after_reset: First::All,
+        }
+    }
+
+    /// Events that are held at most, for slow subscribers and those who come back: 1024 unless set, one at least.
+    pub fn keep_last(mut self, events: u64) -> Self {
+        self.keep.events = events.max(1);
+        self
+    }
+
+    /// Bytes of encoded events that are held at most: 16 MiB unless set. The newest event is held whatever its size.
+    ///
+    /// Memory follows it up to some 130 KiB: events are dropped one by one, and their memory in pieces.
+    pub fn keep_bytes(mut self, bytes: usize) -> Self {
+        self.keep.bytes = bytes;
+        self
+    }
+
+    /// How long an event is held at most. Unless set, for as long as there is room. See also [`Channel::sweep`].
+    pub fn keep_for(mut self, time: Duration) -> Self {
+        self.keep.time = Some(time);
+        self
+    }
+
+    /// What happens to a subscriber that has not read an event when it is dropped: [`Overtaken::Close`] unless set.
+    pub fn when_overtaken(mut self, policy: Overtaken) -> Self {
+        self.overtaken = policy;
+        self
+    }
+
+    /// What a subscriber without a last event ID gets first: [`First::New`] unless set.
+    pub fn first(mut self, first: First) -> Self {
+        self.first = first;
+        self
+    }
+
+    /// What a subscriber gets after a `reset`: [`First::All`] unless set, since nothing of it was seen before.
+    pub fn after_reset(mut self, first: First) -> Self {
+        self.after_reset = first;
+        self
+    }
+
+    /// A name for `reset` and `gap` events to mention, and for metrics.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
+    /// The channel.
+    #[must_use]
+    pub fn build(self) -> Channel {
+        let Self { keep, name, overtaken, first, after_reset } = self;
+        Channel { shared: Arc::new(Shared::new(keep, name, overtaken, first, after_reset)) }
+    }
+}
+
+const DEFAULT_EVENTS: u64 = 1024;
+const DEFAULT_BYTES: usize = 16 << 20;
+
+/// What happens to a subscriber that reads so slowly that the channel drops what it has yet to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overtaken {
+    /// Its stream ends. The client comes back with its last event ID and is told by a `reset` event what it missed.
+    Close,
+    /// It is told by a `gap` event, whose data is `{"missed":42}`, and goes on with the oldest event that is held.
+    Gap,
+    /// Nothing that a subscriber has yet to read is dropped: publishers are told to wait ([`EmitError::Behind`]), or do
+    /// so in [`send`](Channel::send).
+    ///
+    /// One client that does not read then holds up everybody, until its [stall time](Produce::stall_timeout) is over.
+    Wait,
+}
+
+/// What a subscriber without a last event ID gets first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum First {
+    /// What is published from now on.
+    New,
+    /// As many of the latest events; `Last(1)` is the last value.
+    Last(u64),
+    /// Everything that is held.
+    All,
+}

@@ -178,6 +178,15 @@ pub enum EmitError {
         /// Bytes that the buffer takes.
         limit: usize,
     },
+    /// A [`Channel`](crate::Channel) holds no more, and is to [wait](crate::Overtaken::Wait) for a subscriber that has not
+    /// read it all.
+    #[error(
+        "the channel is full, and a subscriber has {unread} events of it to read: drop the event, or wait with `send`"
+    )]
+    Behind {
+        /// Events that the slowest subscriber has yet to read.
+        unread: u64,
+    },
     /// The encoded event is larger than any stream takes.
     #[error("the event of up to {size} bytes is above the limit of {limit}: send it in parts")]
     TooLarge {

@@ -257,6 +257,7 @@ mod warp;
 mod tcp;
 
 pub use body::{SseBody, Stalled};
+pub use channel::{Channel, ChannelBuilder, ChannelStats, EventId, First, Overtaken, Selection};
 pub use emitter::{EmitError, Emitter, Lock};
 pub use error::Error;
 pub use last_event_id::{InvalidLastEventId, LastEventId};

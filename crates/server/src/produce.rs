@@ -11,6 +11,7 @@ use sync_wrapper::SyncWrapper;
 use tokio::time::Instant;
 
 use crate::body::SseBody;
+use crate::channel::reader::Reader;
 use crate::emitter::Emitter;
 use crate::error::Error;
 use crate::outbox::Outbox;
@@ -93,6 +94,7 @@ where
 #[must_use = "an event stream does nothing until it is returned as a response"]
 pub struct Produce {
     start: SyncWrapper<Start>,
+    reader: Option<Reader>,
     status: StatusCode,
     headers: Result<HeaderMap, HeaderError>,
     ping: Option<Duration>,
@@ -108,6 +110,7 @@ impl Produce {
     fn new(start: Start) -> Self {
         Self {
             start: SyncWrapper::new(start),
+            reader: None,
             status: StatusCode::OK,
             headers: Ok(HeaderMap::new()),
             ping: Some(DEFAULT_PING),
@@ -117,6 +120,14 @@ impl Produce {
             retry: None,
             ids_from: None,
             stop: Stop::default(),
+        }
+    }
+
+    /// Reads these channels too.
+    pub(crate) fn read(&mut self, reader: Reader) {
+        match &mut self.reader {
+            Some(before) => before.extend(reader),
+            none => *none = Some(reader),
         }
     }
 
@@ -265,7 +276,7 @@ impl Produce {
         let queue = Queue::new(self.buffer, self.ids_from, self.retry);
         let outbox = Outbox::new(queue);
         let pace = Pace::new(self.ping, self.stall, Instant::now());
-        let body = SseBody::new(self.start.into_inner(), None, outbox, self.stop, pace, self.ping_as);
+        let body = SseBody::new(self.start.into_inner(), self.reader, outbox, self.stop, pace, self.ping_as);
 
         let mut response = Response::new(body);
         *response.status_mut() = self.status;

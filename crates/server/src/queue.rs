@@ -22,7 +22,7 @@ pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// The name of an event that has none of its own. It is written, since pages that use the npm package `sveltekit-sse`
 /// do not know that `message` is the default.
-const DEFAULT_NAME: &str = "message";
+pub(crate) const DEFAULT_NAME: &str = "message";
 
 /// More than the fields of an event take beside its name, its id and its data.
 const FIELDS: usize = "retry: \nid: \nevent: \ndata: \n\n".len() + 2 * 20;
@@ -135,13 +135,13 @@ pub(crate) enum Ping {
 }
 
 /// The line alone: the blank line that ends an event is left to the next one.
-fn encode_retry(retry: Duration, out: &mut Vec<u8>) {
+pub(crate) fn encode_retry(retry: Duration, out: &mut Vec<u8>) {
     Event::empty().with_retry(retry).encode(out);
     out.pop();
 }
 
 /// Refuses an event that would be too large, before memory is taken for it.
-fn check_size(event: &Event<'_>) -> Result<(), EmitError> {
+pub(crate) fn check_size(event: &Event<'_>) -> Result<(), EmitError> {
     let data = event.data().unwrap_or_default();
     let fixed = FIELDS + event.event().map_or(0, str::len) + event.id().map_or(0, str::len);
     // Each line of the data costs its `data: ` and its line feed: seven bytes for one, at worst.

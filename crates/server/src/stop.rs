@@ -15,7 +15,8 @@ use crate::error::Error;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The lock was released by [`Lock::set`](crate::Lock::set), or nobody was left who could emit.
+    /// The lock was released by [`Lock::set`](crate::Lock::set), or nobody was left who could emit: also
+    /// when all its channels were closed.
     Unlocked,
     /// The client went, or the server gave the connection up.
     Disconnected,
@@ -23,6 +24,11 @@ pub enum StopReason {
     Stalled {
         /// For how long it had not.
         after: Duration,
+    },
+    /// A channel that it reads holds no more what it has yet to read; its client is to [resume](crate::Overtaken::Close).
+    Overtaken {
+        /// Events that are gone.
+        missed: u64,
     },
     /// The server ends all its streams.
     Shutdown,
@@ -38,6 +44,7 @@ impl fmt::Display for StopReason {
             Self::Unlocked => f.write_str("it was unlocked"),
             Self::Disconnected => f.write_str("the client disconnected"),
             Self::Stalled { after } => write!(f, "the client read nothing for {after:?}"),
+            Self::Overtaken { missed } => write!(f, "its channel went on without it, by {missed} events"),
             Self::Shutdown => f.write_str("the server shuts down"),
             Self::Failed(error) => write!(f, "{error}"),
         }

@@ -1,15 +1,36 @@
-use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::stop::StopReason;
+use super::Overtaken;
+use super::segment::{Frame, ID};
+use super::shared::{Reading, Reset, Seat, Shared};
+use crate::stop::{StopReason, catch_panic};
 
-/// What a stream reads from channels.
-pub(crate) struct Reader(Infallible);
+/// What a stream reads from its channels: a cursor in each of them.
+///
+/// With one channel and no filter the bytes are the log's own. Otherwise the events are copied: those that match, each
+/// with an id that names the stream's place in all its channels.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    cursors: Vec<Cursor>,
+    /// Whose turn it is.
+    turn: usize,
+    frames: Vec<Frame>,
+}
+
+/// A subscriber's place in a channel.
+pub(crate) struct Cursor {
+    channel: Arc<Shared>,
+    seat: Seat,
+    filter: Option<Filter>,
+}
+
+pub(crate) type Filter = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// What reading has given.
-#[expect(dead_code, reason = "channels come next")]
 pub(crate) enum Read {
     Bytes(Bytes),
     /// All channels are closed and read.
@@ -18,8 +39,189 @@ pub(crate) enum Read {
     Ended(StopReason),
 }
 
+/// Bytes that are read at once: one piece of the transport.
+const MAX_READ: usize = 64 << 10;
+/// As often a poll reads on when a filter lets nothing pass, before it lets others have their turn.
+const MAX_ROUNDS: usize = 16;
+
 impl Reader {
-    pub(crate) fn poll(&mut self, _cx: &mut Context<'_>) -> Poll<Read> {
-        match self.0 {}
+    pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
+        Self { cursors, turn: 0, frames: Vec::new() }
+    }
+
+    /// Reads other channels too.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.cursors.extend(other.cursors);
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        if let Some(bytes) = self.resets() {
+            return Poll::Ready(Read::Bytes(bytes));
+        }
+        for _ in 0..MAX_ROUNDS {
+            let (mut closed, mut waiting) = (0, 0);
+            for _ in 0..self.cursors.len() {
+                let index = self.turn;
+                self.turn = (index + 1) % self.cursors.len();
+                match self.read(index, cx) {
+                    Poll::Pending => waiting += 1,
+                    Poll::Ready(Reading::Closed) => closed += 1,
+                    Poll::Ready(Reading::Missed(missed)) => return Poll::Ready(self.missed(index, missed)),
+                    Poll::Ready(Reading::Events(bytes, next)) => match self.select(index, bytes, next) {
+                        Ok(None) => {}
+                        Ok(Some(bytes)) => return Poll::Ready(Read::Bytes(bytes)),
+                        Err(reason) => return Poll::Ready(Read::Ended(reason)),
+                    },
+                }
+            }
+            if closed == self.cursors.len() {
+                return Poll::Ready(Read::Closed);
+            }
+            if closed + waiting == self.cursors.len() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn read(&mut self, index: usize, cx: &Context<'_>) -> Poll<Reading> {
+        self.frames.clear();
+        let alone = self.cursors.len() == 1;
+        let Cursor { channel, seat, filter } = &mut self.cursors[index];
+        let frames = (!alone || filter.is_some()).then_some(&mut self.frames);
+        channel.read(seat, MAX_READ, frames, cx.waker())
+    }
+
+    /// What of these events is to be sent, and how.
+    fn select(&self, index: usize, bytes: Bytes, next: u64) -> Result<Option<Bytes>, StopReason> {
+        let (filter, alone) = (&self.cursors[index].filter, self.cursors.len() == 1);
+        if alone && filter.is_none() {
+            return Ok(Some(bytes));
+        }
+        let matches = |frame: &Frame| filter.as_ref().is_none_or(|filter| filter(frame.name(&bytes)));
+        let matching = catch_panic(|| self.frames.iter().map(matches).collect::<Vec<_>>());
+        let matching = matching.map_err(StopReason::Failed)?;
+        if alone && matching.iter().all(|&matches| matches) {
+            return Ok(Some(bytes));
+        }
+        let [before, after] = [&self.cursors[..index], &self.cursors[index + 1..]].map(places);
+        let mut out = Vec::new();
+        let (mut begin, mut sequence) = (0, next - self.frames.len() as u64);
+        for (frame, matches) in self.frames.iter().zip(matching) {
+            let [id_at, id_end, end] = [frame.id_at, frame.id_end, frame.end].map(|at| at as usize);
+            if matches && alone {
+                out.extend_from_slice(&bytes[begin..end]);
+            } else if matches {
+                out.extend_from_slice(&bytes[begin..id_at]);
+                push_id(&mut out, &before, &self.cursors[index], sequence, &after);
+                out.extend_from_slice(&bytes[id_end..end]);
+            }
+            (begin, sequence) = (end, sequence + 1);
+        }
+        Ok((!out.is_empty()).then(|| out.into()))
+    }
+
+    /// Tells of the channels that could not go on where the client was.
+    fn resets(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
+        for index in 0..self.cursors.len() {
+            match self.cursors[index].seat.reset.take() {
+                None => {}
+                Some(Reset::Expired(missed)) => {
+                    self.notice(
+                        "reset",
+                        index,
+                        &format!(r#""reason":"expired","missed":{missed}"#),
+                        &mut out,
+                    );
+                }
+                Some(Reset::Unknown) => self.notice("reset", index, r#""reason":"unknown""#, &mut out),
+            }
+        }
+        (!out.is_empty()).then(|| out.into())
+    }
+
+    /// The log has overtaken this cursor.
+    fn missed(&self, index: usize, missed: u64) -> Read {
+        if self.cursors[index].channel.overtaken == Overtaken::Close {
+            return Read::Ended(StopReason::Overtaken { missed });
+        }
+        let mut out = Vec::new();
+        self.notice("gap", index, &format!(r#""missed":{missed}"#), &mut out);
+        Read::Bytes(out.into())
+    }
+
+    /// An event of our own, whose id is the place that the stream goes on from.
+    fn notice(&self, event: &str, index: usize, fields: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(ID);
+        out.extend_from_slice(&places(&self.cursors));
+        // The comma that separates it from what comes after.
+        if out.last() == Some(&b',') {
+            out.pop();
+        }
+        let channel = match &self.cursors[index].channel.name {
+            Some(name) => format!(r#""channel":{},"#, json_text(name)),
+            None => String::new(),
+        };
+        out.extend_from_slice(format!("\nevent: {event}\ndata: {{{channel}{fields}}}\n\n").as_bytes());
+    }
+}
+
+/// The places of these cursors, each followed by a comma.
+fn places(cursors: &[Cursor]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for cursor in cursors {
+        cursor.channel.id(cursor.seat.next - 1).write(&mut out);
+        out.push(b',');
+    }
+    out
+}
+
+/// The line that says where the stream is in all its channels.
+fn push_id(out: &mut Vec<u8>, before: &[u8], cursor: &Cursor, sequence: u64, after: &[u8]) {
+    out.extend_from_slice(ID);
+    out.extend_from_slice(before);
+    cursor.channel.id(sequence).write(out);
+    if let Some((_, after)) = after.split_last() {
+        out.push(b',');
+        out.extend_from_slice(after);
+    }
+    out.push(b'\n');
+}
+
+/// A text as JSON writes it.
+fn json_text(text: &str) -> String {
+    let mut json = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..='\x1f' => json.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+    json
+}
+
+impl Cursor {
+    pub(crate) fn new(channel: Arc<Shared>, seat: Seat, filter: Option<Filter>) -> Self {
+        Self { channel, seat, filter }
+    }
+
+    pub(crate) fn reset(&self) -> Option<Reset> {
+        self.seat.reset
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.channel.leave(self.seat.key);
+    }
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor").field("seat", &self.seat).finish_non_exhaustive()
     }
 }

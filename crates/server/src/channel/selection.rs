@@ -1,0 +1,157 @@
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use tokio::time::Instant;
+
+use super::id::places;
+use super::reader::{Cursor, Filter, Reader};
+use super::shared::Reset;
+use super::{Channel, First};
+use crate::last_event_id::LastEventId;
+use crate::produce::{Produce, produce};
+
+/// What one subscriber reads: one channel or several, all of their events or those whose names pass.
+///
+/// A stream of several channels has each channel's events in their order. Its ids name its place in all of them, as in
+/// `5h0b2j7c1k-7,9d4m8n3p0q-12`, so that a client that comes back with one goes on in every channel; ids that publishers
+/// gave are not seen there, but still understood.
+///
+/// ```
+/// use ssekit_server::{Channel, First, LastEventId, Produce};
+///
+/// fn page(stats: &Channel, chat: &Channel, last: LastEventId) -> Produce {
+///     stats.first(First::Last(1)).and(chat.filter(|name| name != "typing")).subscribe(last)
+/// }
+/// # let _ = page;
+/// ```
+#[derive(Clone)]
+#[must_use = "a selection does nothing until it is subscribed to"]
+pub struct Selection {
+    sources: Vec<Source>,
+}
+
+#[derive(Clone)]
+struct Source {
+    channel: Channel,
+    filter: Option<Filter>,
+    first: Option<First>,
+}
+
+/// The header of a response that cannot go on where its client was.
+const RESET: &str = "ssekit-reset";
+
+impl Selection {
+    /// Reads the others too. A channel that is here already is not read twice.
+    pub fn and(mut self, other: impl Into<Self>) -> Self {
+        for source in other.into().sources {
+            if !self.sources.iter().any(|known| Arc::ptr_eq(&known.channel.shared, &source.channel.shared)) {
+                self.sources.push(source);
+            }
+        }
+        self
+    }
+
+    /// Leaves out events whose name does not pass, of all the channels that are here already. Filters add up.
+    pub fn filter(mut self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        let matches: Filter = Arc::new(matches);
+        for source in &mut self.sources {
+            let (matches, before) = (matches.clone(), source.filter.take());
+            source.filter = Some(match before {
+                None => matches,
+                Some(before) => Arc::new(move |name| before(name) && matches(name)),
+            });
+        }
+        self
+    }
+
+    /// What comes first without a last event ID, instead of what the channels here say. Events are counted before they
+    /// are filtered.
+    pub fn first(mut self, first: First) -> Self {
+        for source in &mut self.sources {
+            source.first = Some(first);
+        }
+        self
+    }
+
+    /// Answers with these events: those after this last event ID, or what comes first.
+    pub fn subscribe(self, last: LastEventId) -> Produce {
+        produce(drop).follow(self, last)
+    }
+
+    /// A reader of these channels from now on, and what to say when it could not go on everywhere.
+    fn read(self, last: &LastEventId) -> (Reader, Option<HeaderValue>) {
+        let now = Instant::now();
+        let id = last.as_str();
+        let seats: Vec<_> =
+            self.sources.iter().map(|source| source.channel.shared.resume(id?, now)).collect();
+        // A channel that the id does not speak of is new to the client, if every part of the id is of another.
+        let known = seats.iter().flatten().count();
+        let unknown = id.filter(|id| known < places(id).count()).map(|_| Reset::Unknown);
+        let cursors: Vec<_> = self
+            .sources
+            .into_iter()
+            .zip(seats)
+            .map(|(Source { channel: Channel { shared }, filter, first }, seat)| {
+                let seat = seat.unwrap_or_else(|| {
+                    let first = match unknown {
+                        Some(_) => shared.after_reset,
+                        None => first.unwrap_or(shared.first),
+                    };
+                    shared.join(first, unknown, now)
+                });
+                Cursor::new(shared, seat, filter)
+            })
+            .collect();
+        let reset = cursors.iter().filter_map(Cursor::reset).next();
+        let reset = reset.map(|reset| match reset {
+            Reset::Expired(_) => HeaderValue::from_static("expired"),
+            Reset::Unknown => HeaderValue::from_static("unknown"),
+        });
+        (Reader::new(cursors), reset)
+    }
+}
+
+impl From<Channel> for Selection {
+    fn from(channel: Channel) -> Self {
+        Self { sources: vec![Source { channel, filter: None, first: None }] }
+    }
+}
+
+impl From<&Channel> for Selection {
+    fn from(channel: &Channel) -> Self {
+        channel.clone().into()
+    }
+}
+
+impl fmt::Debug for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channels = self.sources.iter().map(|source| (&source.channel, source.filter.is_some()));
+        f.debug_map().entries(channels).finish()
+    }
+}
+
+impl Produce {
+    /// Sends these channels' events too, after this last event ID: a stream of what is common to many and what is
+    /// emitted for this one alone. Give what you emit no ids: the last event ID is the place in the channels.
+    ///
+    /// It stays open while one of them is, also when nobody can emit any more.
+    ///
+    /// ```
+    /// use ssekit_server::{Channel, LastEventId, Produce, produce};
+    ///
+    /// fn page(news: &Channel, name: String, last: LastEventId) -> Produce {
+    ///     produce(move |stream| async move { Ok(stream.emit("welcome", name)?) }).follow(news, last)
+    /// }
+    /// # let _ = page;
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "the id is used up, as by `subscribe`")]
+    pub fn follow(mut self, selection: impl Into<Selection>, last: LastEventId) -> Self {
+        let (reader, reset) = selection.into().read(&last);
+        self.read(reader);
+        match reset {
+            Some(reset) => self.header(RESET, reset),
+            None => self,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+use std::sync::PoisonError;
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+use ssekit_wire::Event;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::id::{Epoch, EventId};
+use super::log::{Found, Keep, Log, Resume};
+use super::segment::Frame;
+use super::subscribers::Subscribers;
+use super::sync::{Mutex, MutexGuard};
+use super::{ChannelStats, First, Overtaken};
+use crate::emitter::EmitError;
+use crate::queue::check_size;
+
+/// What the handles and the readers of a channel share.
+///
+/// One lock guards the log and who reads it. No foreign code runs, and nobody is woken and no waker dropped, while it
+/// is held.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Publishers that wait for subscribers wait for this first, in order.
+    turn: tokio::sync::Mutex<()>,
+    room: Notify,
+    epoch: Epoch,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) overtaken: Overtaken,
+    pub(crate) first: First,
+    pub(crate) after_reset: First,
+}
+
+#[derive(Debug)]
+struct State {
+    log: Log,
+    subscribers: Subscribers,
+    closed: bool,
+    /// No subscriber has yet to read an event before this one. What is behind it may be dropped when publishers wait
+    /// for subscribers; it is looked up anew when that is not enough.
+    floor: u64,
+    missed: u64,
+}
+
+/// What a reader finds.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    Events(Bytes, u64),
+    Missed(u64),
+    Closed,
+}
+
+/// Why a client that has a last event ID does not simply read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reset {
+    Expired(u64),
+    Unknown,
+}
+
+/// A subscriber's seat, and what it reads next.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) key: usize,
+    pub(crate) next: u64,
+    pub(crate) reset: Option<Reset>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        keep: Keep,
+        name: Option<Box<str>>,
+        overtaken: Overtaken,
+        first: First,
+        after_reset: First,
+    ) -> Self {
+        let epoch = Epoch::random();
+        let log = Log::new(epoch, keep);
+        let state =
+            State { log, subscribers: Subscribers::default(), closed: false, floor: u64::MAX, missed: 0 };
+        let (state, turn, room) = (Mutex::new(state), tokio::sync::Mutex::default(), Notify::new());
+        Self { state, turn, room, epoch, name, overtaken, first, after_reset }
+    }
+
+    /// Appends all of these events or none, and wakes who waits; gives the id of the last.
+    pub(crate) fn publish(&self, events: &[Event<'_>], now: Instant) -> Result<EventId, EmitError> {
+        events.iter().try_for_each(check_size)?;
+        let mut state = self.state();
+        if state.closed {
+            return Err(EmitError::Closed);
+        }
+        let mut floor = u64::MAX;
+        if self.overtaken == Overtaken::Wait {
+            state.make_room(events)?;
+            floor = state.floor;
+        }
+        for event in events {
+            state.log.append(event, now);
+        }
+        let id = self.id(state.log.next() - 1);
+        state.log.sweep(floor, now);
+        wake(state);
+        Ok(id)
+    }
+
+    /// Publishes as soon as every subscriber has read what this would push out, first come first served.
+    pub(crate) async fn send(&self, events: &[Event<'_>]) -> Result<EventId, EmitError> {
+        match self.publish(events, Instant::now()) {
+            Err(EmitError::Behind { .. }) => {}
+            answer => return answer,
+        }
+        let _turn = self.turn.lock().await;
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            match self.publish(events, Instant::now()) {
+                Err(EmitError::Behind { .. }) => room.await,
+                answer => return answer,
+            }
+        }
+    }
+
+    pub(crate) fn sweep(&self, now: Instant) {
+        let mut state = self.state();
+        self.sweep_state(&mut state, now);
+    }
+
+    fn sweep_state(&self, state: &mut State, now: Instant) {
+        let floor = match self.overtaken {
+            Overtaken::Wait => state.floor,
+            Overtaken::Close | Overtaken::Gap => u64::MAX,
+        };
+        state.log.sweep(floor, now);
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        wake(state);
+        self.room.notify_waiters();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// A seat for a client that has this last event ID, if any part of it speaks of this channel.
+    pub(crate) fn resume(&self, id: &str, now: Instant) -> Option<Seat> {
+        let mut state = self.state();
+        self.sweep_state(&mut state, now);
+        let (next, reset) = match state.log.resume(id)? {
+            Resume::From(next) => (next, None),
+            Resume::Expired(missed) => (self.after_reset.place(&state.log), Some(Reset::Expired(missed))),
+            Resume::Unknown => (self.after_reset.place(&state.log), Some(Reset::Unknown)),
+        };
+        Some(state.join(next, reset))
+    }
+
+    /// A seat for a client that has none, or whose last event ID is unknown here.
+    pub(crate) fn join(&self, first: First, reset: Option<Reset>, now: Instant) -> Seat {
+        let mut state = self.state();
+        self.sweep_state(&mut state, now);
+        let next = first.place(&state.log);
+        state.join(next, reset)
+    }
+
+    pub(crate) fn leave(&self, key: usize) {
+        let waker = self.state().subscribers.leave(key);
+        drop(waker);
+        self.has_read();
+    }
+
+    /// Reads whole events from here on, with their frames if they are asked for. Who finds nothing will be woken.
+    pub(crate) fn read(
+        &self,
+        seat: &mut Seat,
+        max: usize,
+        frames: Option<&mut Vec<Frame>>,
+        reader: &Waker,
+    ) -> Poll<Reading> {
+        let mut state = self.state();
+        let found = match frames {
+            Some(frames) => state.log.read_with(seat.next, max, |found, begin| {
+                frames.extend(found.iter().map(|frame| frame.from(begin)));
+            }),
+            None => state.log.read(seat.next, max),
+        };
+        let reading = match found {
+            Found::Events(bytes, next) => {
+                seat.next = next;
+                Reading::Events(bytes, next)
+            }
+            Found::Missed(missed) => {
+                seat.next += missed;
+                state.missed += missed;
+                Reading::Missed(missed)
+            }
+            Found::Nothing if state.closed => return Poll::Ready(Reading::Closed),
+            Found::Nothing => {
+                let before = state.subscribers.wait(seat.key, reader);
+                drop(state);
+                drop(before);
+                return Poll::Pending;
+            }
+        };
+        state.subscribers.advance(seat.key, seat.next);
+        drop(state);
+        self.has_read();
+        Poll::Ready(reading)
+    }
+
+    pub(crate) fn id(&self, sequence: u64) -> EventId {
+        EventId::new(self.epoch, sequence)
+    }
+
+    pub(crate) fn stats(&self) -> ChannelStats {
+        let state = self.state();
+        let next = state.log.next();
+        ChannelStats {
+            subscribers: state.subscribers.len(),
+            waiting: state.subscribers.waiting(),
+            events: state.log.len(),
+            bytes: state.log.bytes(),
+            published: next - 1,
+            lag: state.subscribers.slowest().map_or(0, |slowest| next - slowest),
+            missed: state.missed,
+        }
+    }
+
+    /// Somebody has read on or has left: who waits to publish may find room.
+    fn has_read(&self) {
+        if self.overtaken == Overtaken::Wait {
+            self.room.notify_waiters();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn join(&mut self, next: u64, reset: Option<Reset>) -> Seat {
+        self.floor = self.floor.min(next);
+        Seat { key: self.subscribers.join(next), next, reset }
+    }
+
+    /// Makes room without dropping what somebody has yet to read.
+    fn make_room(&mut self, events: &[Event<'_>]) -> Result<(), EmitError> {
+        let count = events.len() as u64;
+        let bytes = events.iter().map(size).sum();
+        if self.log.make_room(count, bytes, self.floor) {
+            return Ok(());
+        }
+        self.floor = self.subscribers.slowest().unwrap_or(u64::MAX);
+        match self.log.make_room(count, bytes, self.floor) {
+            true => Ok(()),
+            false => Err(EmitError::Behind { unread: self.log.next() - self.floor }),
+        }
+    }
+}
+
+/// Wakes all who wait, after the lock was let go.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let mut wakers = Vec::with_capacity(state.subscribers.waiting());
+    state.subscribers.take_waiting(&mut wakers);
+    drop(state);
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+/// About as many bytes as the event takes when it is encoded.
+fn size(event: &Event<'_>) -> usize {
+    let [data, name, id] = [event.data(), event.event(), event.id()].map(|text| text.map_or(0, str::len));
+    data + name + id + FIELDS
+}
+
+/// The fields' names, an id of ours, line feeds.
+const FIELDS: usize = 48;
+
+impl First {
+    /// The sequence of what is read first.
+    fn place(self, log: &Log) -> u64 {
+        match self {
+            Self::New => log.next(),
+            Self::Last(events) => log.start().max(log.next().saturating_sub(events)),
+            Self::All => log.start(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use std::task::Waker;
+
+use slab::Slab;
+
+/// Who reads a channel: how far each is, and who waits for more.
+///
+/// To join, to leave, to wait cost the same whatever their number; to wake costs as much as there are who wait.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribers {
+    all: Slab<Subscriber>,
+    waiting: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    /// The sequence that it reads next.
+    next: u64,
+    waits: Option<Waits>,
+}
+
+#[derive(Debug)]
+struct Waits {
+    waker: Waker,
+    /// Its place in `waiting`.
+    place: usize,
+}
+
+impl Subscribers {
+    pub(crate) fn join(&mut self, next: u64) -> usize {
+        self.all.insert(Subscriber { next, waits: None })
+    }
+
+    /// It leaves; what it has left behind is to be dropped when no lock is held.
+    #[must_use]
+    pub(crate) fn leave(&mut self, key: usize) -> Option<Waker> {
+        let waker = self.stop_waiting(key);
+        self.all.remove(key);
+        waker
+    }
+
+    /// It has read on.
+    pub(crate) fn advance(&mut self, key: usize, next: u64) {
+        self.all[key].next = next;
+    }
+
+    /// It waits to be woken; what it left here before is to be dropped when no lock is held.
+    #[must_use]
+    pub(crate) fn wait(&mut self, key: usize, waker: &Waker) -> Option<Waker> {
+        match &mut self.all[key].waits {
+            Some(waits) if waits.waker.will_wake(waker) => None,
+            Some(waits) => Some(std::mem::replace(&mut waits.waker, waker.clone())),
+            waits @ None => {
+                *waits = Some(Waits { waker: waker.clone(), place: self.waiting.len() });
+                self.waiting.push(key);
+                None
+            }
+        }
+    }
+
+    /// Nobody waits any more; all who did are to be woken when no lock is held.
+    pub(crate) fn take_waiting(&mut self, wakers: &mut Vec<Waker>) {
+        let waiting = self.waiting.drain(..);
+        wakers.extend(waiting.filter_map(|key| Some(self.all.get_mut(key)?.waits.take()?.waker)));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The sequence that the slowest of them reads next.
+    pub(crate) fn slowest(&self) -> Option<u64> {
+        self.all.iter().map(|(_, subscriber)| subscriber.next).min()
+    }
+
+    fn stop_waiting(&mut self, key: usize) -> Option<Waker> {
+        let Waits { waker, place } = self.all.get_mut(key)?.waits.take()?;
+        self.waiting.swap_remove(place);
+        if let Some(&moved) = self.waiting.get(place)
+            && let Some(waits) = &mut self.all[moved].waits
+        {
+            waits.place = place;
+        }
+        Some(waker)
+    }
+}
