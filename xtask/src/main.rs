@@ -82,7 +82,7 @@ fn check() -> Result<()> {
 }
 
 fn bench() -> Result<()> {
-    for run in ["ssekit-bench-codec", "ssekit-bench-stream -- --write"] {
+    for run in ["ssekit-bench-codec", "ssekit-bench-stream -- --write", "ssekit-bench-fanout -- --write"] {
         Command::cargo(&format!("run --release --manifest-path bench/Cargo.toml --package {run}")).run()?;
     }
     Ok(())
