@@ -14,7 +14,7 @@ use crate::channel::reader::{Read, Reader};
 use crate::emitter::{EmitError, Emitter};
 use crate::error::Error;
 use crate::outbox::{Next, Outbox};
-use crate::pace::Pace;
+use crate::pace::{Pace, SHUTDOWN_GRACE};
 use crate::queue::Ping;
 use crate::start::{Rest, Running, Start, StartFuture};
 use crate::stop::{CleanUp, Stop, StopReason, catch_panic, log_panic};
@@ -47,14 +47,17 @@ enum Work {
     Done,
 }
 
-/// The client has not read for the stall time: the connection is to be closed.
+/// The client has not read for the stall time, or not what was left for it when the server shut down: the connection is
+/// to be closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the client has read nothing for {after:?}: its connection is closed (a body that is collected instead of sent \
-     needs `no_stall_timeout`)"
+    "the client has not read for {after:?}{}: its connection is closed (a body that is collected instead of sent \
+     needs `no_stall_timeout`)",
+    if *.shutdown { " while the server shuts down" } else { "" }
 )]
 pub struct Stalled {
     after: Duration,
+    shutdown: bool,
 }
 
 impl Stalled {
@@ -72,16 +75,16 @@ impl From<Stalled> for std::io::Error {
 }
 
 impl SseBody {
+    /// A body that has not begun. It never starts when its stream ends before it is polled.
     pub(crate) fn new(
         start: Start,
         reader: Option<Reader>,
-        outbox: Outbox,
+        emitter: Emitter,
         stop: Stop,
         pace: Pace,
         ping: Ping,
     ) -> Self {
-        let outbox = Arc::new(outbox);
-        let emitter = Emitter::new(outbox.clone());
+        let outbox = emitter.outbox().clone();
         let work = Work::Waiting(SyncWrapper::new(start), emitter);
         Self { outbox, work, reader, stop, pace, ping, timer: None, ended: false }
     }
@@ -107,12 +110,19 @@ impl SseBody {
         }
         if matches!(self.work, Work::Waiting(..)) {
             self.pace.begin(Instant::now());
-            self.start();
+            match self.outbox.is_closed() {
+                true => self.drop_work(),
+                false => self.start(),
+            }
         }
         self.go_on(cx);
         loop {
+            let now = Instant::now();
+            if let Some(retry) = self.pace.expired(now) {
+                self.outbox.dismiss(StopReason::Expired, retry);
+            }
             let more_may_come = matches!(self.work, Work::Running(_)) || self.reader.is_some();
-            match self.outbox.next(&mut self.pace, self.ping, more_may_come, cx.waker(), Instant::now()) {
+            match self.outbox.next(&mut self.pace, self.ping, more_may_come, cx.waker(), now) {
                 Next::Hand(bytes) => return Poll::Ready(Some(Ok(bytes))),
                 Next::End(reason) => {
                     self.end(reason);
@@ -120,7 +130,11 @@ impl SseBody {
                 }
                 Next::Stalled(after) => {
                     self.end(StopReason::Stalled { after });
-                    return Poll::Ready(Some(Err(Stalled { after })));
+                    return Poll::Ready(Some(Err(Stalled { after, shutdown: false })));
+                }
+                Next::Cut => {
+                    self.end(StopReason::Shutdown);
+                    return Poll::Ready(Some(Err(Stalled { after: SHUTDOWN_GRACE, shutdown: true })));
                 }
                 Next::Wait { room: true, .. } if self.read(cx) => {}
                 Next::Wait { until: None, .. } => return Poll::Pending,

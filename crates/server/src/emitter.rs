@@ -22,6 +22,10 @@ impl Emitter {
         Self { hold: Arc::new(Hold(outbox)) }
     }
 
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.hold.0
+    }
+
     /// Sends an event of this name. The data may hold anything; an empty name is read as `message`.
     ///
     /// # Errors

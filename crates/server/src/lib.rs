@@ -219,6 +219,8 @@ mod emitter;
 
 mod channel;
 
+mod streams;
+
 mod stop;
 
 mod last_event_id;
@@ -265,5 +267,6 @@ pub use produce::{HeaderError, Produce, produce, produce_with_cleanup};
 pub use ssekit_wire::{Event, Field, FieldError};
 pub use start::Started;
 pub use stop::StopReason;
+pub use streams::{Streams, StreamsBuilder};
 #[cfg(feature = "tcp")]
 pub use tcp::watch_peer;

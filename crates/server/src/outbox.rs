@@ -39,6 +39,8 @@ struct State {
     body: Option<Waker>,
     /// The body waits for the transport to let go of a piece, not for events.
     body_is_blocked: bool,
+    /// The server shuts down: the stream is over when the transport has written the rest, or has had its time to.
+    shuts_down: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(crate) enum Next {
     Hand(Bytes),
     End(StopReason),
     Stalled(Duration),
+    /// The server shuts down, and the transport has not written the rest in time.
+    Cut,
     /// Nothing that was emitted, until it is woken or this time has come.
     Wait {
         until: Option<Instant>,
@@ -82,6 +86,7 @@ impl Outbox {
                 moved: false,
                 body: None,
                 body_is_blocked: false,
+                shuts_down: false,
             }),
             turn: tokio::sync::Mutex::default(),
             room: Notify::new(),
@@ -147,6 +152,25 @@ impl Outbox {
         }
     }
 
+    /// The server ends the stream, as [`end`](Self::end) does; last of all, the client is told when to return.
+    ///
+    /// With [`StopReason::Shutdown`], nobody waits for long for the transport to write the rest, also if the stream was
+    /// ending already.
+    pub(crate) fn dismiss(&self, reason: StopReason, retry: Duration) {
+        let mut state = self.state();
+        state.shuts_down |= matches!(reason, StopReason::Shutdown);
+        let open = matches!(state.phase, Phase::Open);
+        if open {
+            state.queue.farewell(retry);
+            state.phase = Phase::Ending(reason);
+        }
+        wake(state);
+        if open {
+            self.closed.notify_waiters();
+            self.room.notify_waiters();
+        }
+    }
+
     /// Nobody is left who could emit.
     pub(crate) fn abandon(&self) {
         let mut state = self.state();
@@ -193,16 +217,18 @@ impl Outbox {
             pace.moved(now);
         }
         let flight = state.flight();
-        if flight != Flight::Empty {
-            match pace.stall(now) {
-                Stall::No => {}
-                Stall::Suspected => {
-                    drop(state);
-                    body.wake_by_ref();
-                    return Next::Wait { until: None, room: false };
-                }
-                Stall::Certain(held) => return Next::Stalled(held),
+        let left = flight != Flight::Empty || !state.rest.is_empty() || !state.queue.is_empty();
+        let cut = if state.shuts_down && left { pace.cut(now) } else { Stall::No };
+        let stall = if flight == Flight::Empty { Stall::No } else { pace.stall(now) };
+        match (cut, stall) {
+            (Stall::Certain(_), _) => return Next::Cut,
+            (_, Stall::Certain(held)) => return Next::Stalled(held),
+            (Stall::Suspected, _) | (_, Stall::Suspected) => {
+                drop(state);
+                body.wake_by_ref();
+                return Next::Wait { until: None, room: false };
             }
+            (Stall::No, Stall::No) => {}
         }
         if flight != Flight::Full {
             let mut taken = false;
@@ -234,20 +260,24 @@ impl Outbox {
                 });
             }
         }
+        let mut blocked = flight == Flight::Full;
         if state.rest.is_empty() && state.queue.is_empty() {
             let nobody_can_emit = state.abandoned && !more_may_come;
             if nobody_can_emit || !matches!(state.phase, Phase::Open) {
-                drop(state);
-                return Next::End(self.close().unwrap_or(StopReason::Unlocked));
+                if !state.shuts_down || flight == Flight::Empty {
+                    drop(state);
+                    return Next::End(self.close().unwrap_or(StopReason::Unlocked));
+                }
+                blocked = true;
             }
         }
-        state.body_is_blocked = flight == Flight::Full;
+        state.body_is_blocked = blocked;
         if !state.body.as_ref().is_some_and(|waker| waker.will_wake(body)) {
             let other = state.body.replace(body.clone());
             drop(state);
             drop(other);
         }
-        Next::Wait { until: pace.next(flight), room: flight != Flight::Full }
+        Next::Wait { until: pace.next(flight), room: !blocked }
     }
 
     /// The transport has written a piece, or has thrown it away.

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When an idle stream pings and when a peer that does not read is given up: decided from what happened and `now`.
+/// When an idle stream pings, when it has lived for long enough, and when a peer that does not read is given up: decided
+/// from what happened and `now`.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     ping: Option<Duration>,
@@ -13,16 +14,68 @@ pub(crate) struct Pace {
     moved: Instant,
     /// The stall time has passed, and the transport was given a last chance to write.
     suspected: bool,
+    lifetime: Option<Lifetime>,
+    /// The stream has lived for its time.
+    expires: Option<Instant>,
+    /// The server shuts down, and no longer waits for the transport.
+    cut: Option<Instant>,
+    cut_suspected: bool,
 }
+
+/// For how long a stream lives, and when its client is to return then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    pub(crate) time: Duration,
+    pub(crate) retry: Duration,
+}
+
+/// What a transport gets to write the rest in when the server shuts down. All streams are to be over within 100 ms.
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_millis(50);
 
 impl Pace {
     pub(crate) fn new(ping: Option<Duration>, stall: Option<Duration>, now: Instant) -> Self {
-        Self { ping, stall, sent: now, moved: now, suspected: false }
+        Self {
+            ping,
+            stall,
+            sent: now,
+            moved: now,
+            suspected: false,
+            lifetime: None,
+            expires: None,
+            cut: None,
+            cut_suspected: false,
+        }
+    }
+
+    /// The stream ends by itself this long after it has begun.
+    pub(crate) fn lives(mut self, lifetime: Option<Lifetime>) -> Self {
+        self.lifetime = lifetime;
+        self
     }
 
     /// The stream begins now.
     pub(crate) fn begin(&mut self, now: Instant) {
         (self.sent, self.moved) = (now, now);
+        self.expires = self.lifetime.and_then(|lifetime| now.checked_add(lifetime.time));
+    }
+
+    /// Whether the stream has lived for its time, and when its client is to return: told once.
+    pub(crate) fn expired(&mut self, now: Instant) -> Option<Duration> {
+        self.expires.take_if(|at| *at <= now)?;
+        self.lifetime.map(|lifetime| lifetime.retry)
+    }
+
+    /// The server shuts down, and the transport has something to write yet: whether it has had its time to.
+    ///
+    /// A suspicion first, as in [`stall`](Self::stall).
+    pub(crate) fn cut(&mut self, now: Instant) -> Stall {
+        if *self.cut.get_or_insert(now + SHUTDOWN_GRACE) > now {
+            return Stall::No;
+        }
+        match std::mem::replace(&mut self.cut_suspected, true) {
+            true => Stall::Certain(SHUTDOWN_GRACE),
+            false => Stall::Suspected,
+        }
     }
 
     /// Bytes are handed to the transport, which holds none before them if it is `idle`.
@@ -68,10 +121,8 @@ impl Pace {
     pub(crate) fn next(&self, flight: Flight) -> Option<Instant> {
         let ping = self.next_ping().filter(|_| flight != Flight::Full);
         let stall = self.next_stall().filter(|_| flight != Flight::Empty);
-        match (ping, stall) {
-            (Some(ping), Some(stall)) => Some(ping.min(stall)),
-            (ping, stall) => ping.or(stall),
-        }
+        let cut = self.cut.filter(|_| flight != Flight::Empty);
+        [ping, stall, self.expires, cut].into_iter().flatten().min()
     }
 
     fn next_ping(&self) -> Option<Instant> {

@@ -1,5 +1,8 @@
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
@@ -15,10 +18,11 @@ use crate::channel::reader::Reader;
 use crate::emitter::Emitter;
 use crate::error::Error;
 use crate::outbox::Outbox;
-use crate::pace::Pace;
+use crate::pace::{Lifetime, Pace};
 use crate::queue::{Ping, Queue};
 use crate::start::{Running, Start, Started};
 use crate::stop::{CleanUp, OnStop, Stop, StopReason};
+use crate::streams::{Join, Streams};
 
 /// Produces an event stream: a response whose events `start` emits, or whoever `start` gives its [`Emitter`] to.
 ///
@@ -103,6 +107,9 @@ pub struct Produce {
     buffer: usize,
     retry: Option<Duration>,
     ids_from: Option<u64>,
+    /// What the stream joins; the one that was named last comes first.
+    joins: VecDeque<Join>,
+    lifetime: Option<Lifetime>,
     stop: Stop,
 }
 
@@ -119,6 +126,8 @@ impl Produce {
             buffer: DEFAULT_BUFFER,
             retry: None,
             ids_from: None,
+            joins: VecDeque::new(),
+            lifetime: None,
             stop: Stop::default(),
         }
     }
@@ -221,6 +230,29 @@ impl Produce {
         self
     }
 
+    /// Counts the stream among these, from the building of the response until it has ended: they limit how many there
+    /// are and how long each lives, and end them all when the server shuts down. See [`Streams`].
+    pub fn within(mut self, streams: &Streams) -> Self {
+        self.lives(streams.lifetime());
+        self.joins(streams.join(None))
+    }
+
+    /// The same, counted for this key too: a user, a session, an address, of one type throughout. See
+    /// [`max_per_key`](crate::StreamsBuilder::max_per_key).
+    pub fn within_as(mut self, streams: &Streams, key: impl Hash) -> Self {
+        self.lives(streams.lifetime());
+        self.joins(streams.join(Some(streams.count_as(key))))
+    }
+
+    pub(crate) fn joins(mut self, join: Join) -> Self {
+        self.joins.push_front(join);
+        self
+    }
+
+    fn lives(&mut self, lifetime: Option<Lifetime>) {
+        self.lifetime = self.lifetime.into_iter().chain(lifetime).min_by_key(|lifetime| lifetime.time);
+    }
+
     /// Runs once, when the stream has ended for whatever reason, and before the clean-up that `start` returned. It also
     /// runs, with [`Disconnected`](StopReason::Disconnected), for a response that nobody began to read.
     ///
@@ -274,9 +306,18 @@ impl Produce {
             }
         };
         let queue = Queue::new(self.buffer, self.ids_from, self.retry);
-        let outbox = Outbox::new(queue);
-        let pace = Pace::new(self.ping, self.stall, Instant::now());
-        let body = SseBody::new(self.start.into_inner(), self.reader, outbox, self.stop, pace, self.ping_as);
+        let emitter = Emitter::new(Arc::new(Outbox::new(queue)));
+        let pace = Pace::new(self.ping, self.stall, Instant::now()).lives(self.lifetime);
+        let refusal = self.joins.into_iter().find_map(|join| {
+            let (place, refusal) = join(&emitter);
+            self.stop.joined(place);
+            refusal
+        });
+        if let Some(refusal) = &refusal {
+            self.stop.leave();
+            refusal.dismiss(&emitter);
+        }
+        let body = SseBody::new(self.start.into_inner(), self.reader, emitter, self.stop, pace, self.ping_as);
 
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -285,6 +326,9 @@ impl Produce {
             headers.insert(name, HeaderValue::from_static(value));
         }
         headers.extend(given);
+        if let Some(refusal) = refusal {
+            headers.insert(REFUSED, HeaderValue::from_static(refusal.why()));
+        }
         Ok(response)
     }
 }
@@ -317,6 +361,9 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (CACHE_CONTROL, "no-store, no-transform"),
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
+
+/// Why a stream was refused, for people with curl: a browser shows it to nobody.
+const REFUSED: HeaderName = HeaderName::from_static("x-stream-refused");
 
 /// Headers that belong to the connection: a stream has no length, and HTTP/2 forbids the others.
 const OF_THE_CONNECTION: [HeaderName; 6] = [

@@ -96,6 +96,11 @@ impl Queue {
         }
     }
 
+    /// The reconnection time as the last line of the stream: no blank line follows, and there is room for it always.
+    pub(crate) fn farewell(&mut self, retry: Duration) {
+        encode_retry(retry, &mut self.bytes);
+    }
+
     /// Everything that waits.
     pub(crate) fn take(&mut self) -> Bytes {
         self.events = 0;

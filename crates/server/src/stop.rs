@@ -30,8 +30,13 @@ pub enum StopReason {
         /// Events that are gone.
         missed: u64,
     },
-    /// The server ends all its streams.
+    /// The server ends all its streams: [`Streams::shutdown`](crate::Streams::shutdown). A response that is built
+    /// afterwards ends so too, and its `start` never runs.
     Shutdown,
+    /// The stream has lived for its [time](crate::StreamsBuilder::max_lifetime). Its client was told when to return.
+    Expired,
+    /// There were as many streams as there may be, so `start` never ran. The client was told when to return.
+    Refused,
     /// `start` returned an error or panicked, [`Emitter::fail`](crate::Emitter::fail) was called, or the response
     /// could not be built.
     Failed(Error),
@@ -46,6 +51,8 @@ impl fmt::Display for StopReason {
             Self::Stalled { after } => write!(f, "the client read nothing for {after:?}"),
             Self::Overtaken { missed } => write!(f, "its channel went on without it, by {missed} events"),
             Self::Shutdown => f.write_str("the server shuts down"),
+            Self::Expired => f.write_str("it has lived for its time"),
+            Self::Refused => f.write_str("it was refused, since there are too many"),
             Self::Failed(error) => write!(f, "{error}"),
         }
     }
@@ -56,6 +63,8 @@ impl fmt::Display for StopReason {
 pub(crate) struct Stop {
     on_stop: Option<SyncWrapper<OnStop>>,
     clean_up: CleanUp,
+    /// What the stream has joined.
+    places: Vec<Box<dyn Place>>,
     /// Where an `on_stop` goes on that has to wait for something.
     runtime: Option<Handle>,
     done: bool,
@@ -74,6 +83,15 @@ impl Stop {
         self.clean_up = clean_up;
     }
 
+    pub(crate) fn joined(&mut self, place: Box<dyn Place>) {
+        self.places.push(place);
+    }
+
+    /// Leaves what was joined.
+    pub(crate) fn leave(&mut self) {
+        self.places.iter_mut().for_each(|place| place.leave());
+    }
+
     /// Runs what is to run; nothing the second time.
     pub(crate) fn run(&mut self, reason: StopReason) {
         if std::mem::replace(&mut self.done, true) {
@@ -87,6 +105,9 @@ impl Stop {
             StopReason::Stalled { .. } => tracing::warn!(%reason, "event stream ended"),
             _ => tracing::debug!(%reason, "event stream ended"),
         }
+        // The places go last, when `on_stop` and the clean-up have run.
+        self.leave();
+        let places = std::mem::take(&mut self.places);
         let clean_up = std::mem::take(&mut self.clean_up);
         let Some(on_stop) = self.on_stop.take() else { return };
         let Some(mut stopping) = log_panic("on_stop", || on_stop.into_inner()(reason)) else { return };
@@ -98,6 +119,7 @@ impl Stop {
             Some(runtime) => {
                 // The guard runs the clean-up afterwards, also when the runtime drops this unfinished.
                 runtime.spawn(async move {
+                    let _places = places;
                     let _clean_up = clean_up;
                     stopping.await;
                 });
@@ -119,6 +141,13 @@ impl fmt::Debug for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stop").field("done", &self.done).finish_non_exhaustive()
     }
+}
+
+/// A stream's place among others, from the building of its response on.
+///
+/// It is left when the stream ends, before `on_stop` runs, and dropped when nothing of the stream is left to run.
+pub(crate) trait Place: Send + Sync {
+    fn leave(&mut self);
 }
 
 /// The closure that `start` returned; it runs when this is dropped.

@@ -20,4 +20,6 @@ mod threads;
 
 mod resume;
 
+mod streams;
+
 mod transports;

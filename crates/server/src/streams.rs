@@ -1,0 +1,415 @@
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use crate::emitter::Emitter;
+use crate::outbox::Outbox;
+use crate::pace::Lifetime;
+use crate::stop::{Place, StopReason};
+
+/// The open streams of a server: ends them all when it shuts down, and limits how many there are and for how long.
+///
+/// Cheap to clone, all clones are the same. A stream is counted from the building of its response until it has ended or
+/// its response was dropped; to come and to go costs the same whatever their number. A stream may be
+/// [within](crate::Produce::within) several of these.
+///
+/// # Shutting down
+/// The graceful shutdown of a framework waits for every response, and an event stream has no end by itself. So
+/// [`shutdown`](Self::shutdown) ends the streams as it begins:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use ssekit_server::{Streams, produce};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let signal = std::future::ready(()); // as tokio::signal::ctrl_c() is
+/// let streams = Streams::new();
+/// let open = streams.clone();
+/// let router = Router::new()
+///     .route("/events", get(async move || produce(|stream| { /* keep it */ drop(stream) }).within(&open)));
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+///
+/// let shutdown = { let streams = streams.clone(); async move { signal.await; streams.shutdown() } };
+/// axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
+/// streams.ended().await; // every `on_stop` has run
+/// # Ok(()) }
+/// ```
+///
+/// With hyper-util's `GracefulShutdown`, they are `streams.shutdown()`, `graceful.shutdown().await` and
+/// `streams.ended().await`.
+///
+/// # Limits
+/// A browser's `EventSource` gives up for good when it is answered with anything but 200. So a stream beyond a limit is
+/// answered with 200, the reconnection time, and the end: the client returns by then. A header, `x-stream-refused`, says
+/// why. `start` does not run, and `on_stop` is told [`Refused`](StopReason::Refused).
+///
+/// ```
+/// use std::time::Duration;
+/// use ssekit_server::{Produce, Streams, produce};
+///
+/// let streams = Streams::builder()
+///     .max(10_000)
+///     .max_per_key(6)
+///     .max_lifetime(Duration::from_secs(3600))
+///     .build();
+///
+/// fn events(streams: &Streams, user: &str) -> Produce {
+///     produce(|stream| { /* keep it */ drop(stream) }).within_as(streams, user)
+/// }
+/// # let _ = events(&streams, "ada");
+/// ```
+#[derive(Clone)]
+pub struct Streams {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    limits: StreamsBuilder,
+    keys: RandomState,
+    state: Mutex<State>,
+    ended: Notify,
+}
+
+/// Guarded by a lock under which nobody is woken and no foreign code runs: what is taken out is dropped later.
+#[derive(Default)]
+struct State {
+    open: Slab<Arc<Outbox>>,
+    /// Open streams by the hash of their key. It is a keyed hash of 64 bits: nobody can aim at another's count, and that
+    /// two of a million keys share one by chance is less likely than one to ten million.
+    by_key: HashMap<u64, usize>,
+    /// Streams that have left or were refused, and whose `on_stop` or clean-up has not run to its end.
+    stopping: usize,
+    refused: u64,
+    shut_down: bool,
+}
+
+impl Streams {
+    /// Any number of streams, for as long as they like.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Limits to be set.
+    pub fn builder() -> StreamsBuilder {
+        StreamsBuilder::default()
+    }
+
+    /// Ends every stream, from any thread; the second time, nothing happens.
+    ///
+    /// Each stream takes no more events, sends what was emitted, tells its client when to return
+    /// ([`retry`](StreamsBuilder::retry), spread so that they do not return together), and ends, with
+    /// [`Shutdown`](StopReason::Shutdown). What a channel still holds for it is left: the client resumes there.
+    ///
+    /// All have ended within 100 ms. A transport that has not written the rest after 50 ms is given an error, so that
+    /// the connection is closed: a graceful shutdown would wait for it. That does not reach transports that hide it
+    /// ([`stall_timeout`](crate::Produce::stall_timeout)); give the graceful shutdown a deadline of its own.
+    ///
+    /// A stream that is built or first read from now on answers in the same way, and its `start` never runs.
+    pub fn shutdown(&self) {
+        let open: Vec<_> = {
+            let mut state = self.shared.state();
+            if std::mem::replace(&mut state.shut_down, true) {
+                return;
+            }
+            state.open.iter().map(|(_, outbox)| outbox.clone()).collect()
+        };
+        for outbox in open {
+            outbox.dismiss(StopReason::Shutdown, self.shared.limits.jittered_retry());
+        }
+        self.shared.tell_when_ended();
+    }
+
+    /// Waits until [`shutdown`](Self::shutdown) was called, no stream is left, and every `on_stop` and clean-up has
+    /// run. Cancel-safe.
+    ///
+    /// A response that was built and is neither read nor dropped is a stream, too.
+    pub async fn ended(&self) {
+        let ended = self.shared.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        if !self.shared.state().has_ended() {
+            ended.await;
+        }
+    }
+
+    /// Whether [`shutdown`](Self::shutdown) was called.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.shared.state().shut_down
+    }
+
+    /// Open streams.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.state().open.len()
+    }
+
+    /// Whether no stream is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Streams that were beyond a limit, since the beginning.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.shared.state().refused
+    }
+
+    /// Whether one more stream would be taken now, for who would rather answer 503 to clients that are no browsers.
+    /// Another may take that place first; then the answer is the usual one.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.state().room(&self.shared.limits, None).is_ok()
+    }
+
+    /// The same, for a stream of this key.
+    #[must_use]
+    pub fn has_room_for(&self, key: impl Hash) -> bool {
+        self.shared.state().room(&self.shared.limits, Some(self.count_as(key))).is_ok()
+    }
+
+    pub(crate) fn count_as(&self, key: impl Hash) -> u64 {
+        self.shared.keys.hash_one(key)
+    }
+
+    /// For how long the next stream lives.
+    pub(crate) fn lifetime(&self) -> Option<Lifetime> {
+        let limits = &self.shared.limits;
+        let time = jittered(limits.max_lifetime?, 0.8, 1.0);
+        Some(Lifetime { time, retry: limits.jittered_retry() })
+    }
+
+    /// What counts a stream.
+    pub(crate) fn join(&self, key: Option<u64>) -> Join {
+        let shared = self.shared.clone();
+        Box::new(move |emitter| {
+            let mut state = shared.state();
+            let room = state.room(&shared.limits, key);
+            let index = match room {
+                Ok(()) => {
+                    if let Some(key) = key {
+                        *state.by_key.entry(key).or_default() += 1;
+                    }
+                    Some(state.open.insert(emitter.outbox().clone()))
+                }
+                Err(why) => {
+                    state.refused += u64::from(why != Why::ShutDown);
+                    state.stopping += 1;
+                    None
+                }
+            };
+            drop(state);
+            let refusal = room.err().map(|why| Refusal::new(why, shared.limits.jittered_retry()));
+            (Box::new(Membership { shared, key, index }), refusal)
+        })
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams")
+            .field("len", &self.len())
+            .field("shut_down", &self.is_shut_down())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The limits of [`Streams`].
+#[derive(Clone, Debug)]
+#[must_use = "limits do nothing until `build`"]
+pub struct StreamsBuilder {
+    max: Option<usize>,
+    max_per_key: Option<usize>,
+    max_lifetime: Option<Duration>,
+    retry: Duration,
+}
+
+impl Default for StreamsBuilder {
+    fn default() -> Self {
+        Self { max: None, max_per_key: None, max_lifetime: None, retry: DEFAULT_RETRY }
+    }
+}
+
+impl StreamsBuilder {
+    /// At most this many streams. Any number unless set.
+    pub fn max(mut self, streams: usize) -> Self {
+        self.max = Some(streams);
+        self
+    }
+
+    /// At most this many streams that were counted [as](crate::Produce::within_as) the same key. Any number unless set.
+    pub fn max_per_key(mut self, streams: usize) -> Self {
+        self.max_per_key = Some(streams);
+        self
+    }
+
+    /// Ends a stream after this long, less up to a fifth at random, so that streams that began together do not end
+    /// together. For ever unless set.
+    ///
+    /// It sends what was emitted, tells its client when to return, and ends, with [`Expired`](StopReason::Expired). The
+    /// client resumes: connections move to servers that have joined since, and credentials are asked for again.
+    pub fn max_lifetime(mut self, time: Duration) -> Self {
+        self.max_lifetime = Some(time);
+        self
+    }
+
+    /// After how long the client of a stream that the server ends or refuses is told to return: this time on average,
+    /// spread evenly from half of it to one and a half. 3 s unless set.
+    ///
+    /// With n clients, 1/n of this time lies between two of them when all streams end at once.
+    pub fn retry(mut self, time: Duration) -> Self {
+        self.retry = time;
+        self
+    }
+
+    /// Streams with these limits.
+    #[must_use]
+    pub fn build(self) -> Streams {
+        Streams {
+            shared: Arc::new(Shared {
+                limits: self,
+                keys: RandomState::new(),
+                state: Mutex::default(),
+                ended: Notify::new(),
+            }),
+        }
+    }
+
+    fn jittered_retry(&self) -> Duration {
+        jittered_retry(self.retry)
+    }
+}
+
+/// Adds a stream to others when its response is built, or refuses it.
+pub(crate) type Join = Box<dyn FnOnce(&Emitter) -> (Box<dyn Place>, Option<Refusal>) + Send + Sync>;
+
+/// A stream that is not taken: why, and when its client is to return.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    why: Why,
+    retry: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    ShutDown,
+    Full,
+    KeyFull,
+}
+
+impl Refusal {
+    pub(crate) fn new(why: Why, retry: Duration) -> Self {
+        Self { why, retry }
+    }
+
+    pub(crate) fn why(&self) -> &'static str {
+        match self.why {
+            Why::ShutDown => "the server shuts down",
+            Why::Full => "too many streams",
+            Why::KeyFull => "too many streams of this client",
+        }
+    }
+
+    /// Ends the stream before it has begun.
+    pub(crate) fn dismiss(&self, emitter: &Emitter) {
+        let reason = match self.why {
+            Why::ShutDown => StopReason::Shutdown,
+            Why::Full | Why::KeyFull => StopReason::Refused,
+        };
+        emitter.outbox().dismiss(reason, self.retry);
+    }
+}
+
+pub(crate) const DEFAULT_RETRY: Duration = Duration::from_secs(3);
+
+/// A reconnection time of about this long.
+pub(crate) fn jittered_retry(time: Duration) -> Duration {
+    jittered(time, 0.5, 1.5)
+}
+
+fn jittered(time: Duration, least: f64, most: f64) -> Duration {
+    let factor = least + fastrand::f64() * (most - least);
+    Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or(time)
+}
+
+/// A stream's place among [`Streams`].
+struct Membership {
+    shared: Arc<Shared>,
+    key: Option<u64>,
+    /// Until it has left; none if it was refused.
+    index: Option<usize>,
+}
+
+impl Place for Membership {
+    fn leave(&mut self) {
+        let Some(index) = self.index.take() else { return };
+        let mut state = self.shared.state();
+        let outbox = state.open.remove(index);
+        state.stopping += 1;
+        if let Some(key) = self.key
+            && let Entry::Occupied(mut count) = state.by_key.entry(key)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        drop(state);
+        drop(outbox);
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.leave();
+        self.shared.state().stopping -= 1;
+        self.shared.tell_when_ended();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_when_ended(&self) {
+        let ended = self.state().has_ended();
+        if ended {
+            self.ended.notify_waiters();
+        }
+    }
+}
+
+impl State {
+    fn room(&self, limits: &StreamsBuilder, key: Option<u64>) -> Result<(), Why> {
+        let of_key = || key.and_then(|key| self.by_key.get(&key)).copied().unwrap_or_default();
+        if self.shut_down {
+            Err(Why::ShutDown)
+        } else if limits.max.is_some_and(|max| self.open.len() >= max) {
+            Err(Why::Full)
+        } else if key.is_some() && limits.max_per_key.is_some_and(|max| of_key() >= max) {
+            Err(Why::KeyFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.shut_down && self.open.is_empty() && self.stopping == 0
+    }
+}
