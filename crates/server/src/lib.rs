@@ -221,6 +221,10 @@ mod channel;
 
 mod streams;
 
+mod clients;
+
+mod presence;
+
 mod stop;
 
 mod last_event_id;
@@ -260,9 +264,11 @@ mod tcp;
 
 pub use body::{SseBody, Stalled};
 pub use channel::{Channel, ChannelBuilder, ChannelStats, EventId, First, Overtaken, Selection};
+pub use clients::{Audience, AudienceError, Clients, ClientsBuilder, Delivery};
 pub use emitter::{EmitError, Emitter, Lock};
 pub use error::Error;
 pub use last_event_id::{InvalidLastEventId, LastEventId};
+pub use presence::{Presence, PresenceChange};
 pub use produce::{HeaderError, Produce, produce, produce_with_cleanup};
 pub use ssekit_wire::{Event, Field, FieldError};
 pub use start::Started;

@@ -78,6 +78,19 @@ impl Queue {
         Ok(())
     }
 
+    /// An event that other queues take, too. A queue that numbers its events encodes it anew.
+    pub(crate) fn copy(&mut self, event: &Encoded<'_>) -> Result<(), EmitError> {
+        if self.next_id.is_some() {
+            return self.event(&event.event);
+        }
+        if self.events > 0 && self.bytes.len() + event.bytes.len() > self.limit {
+            return Err(self.full());
+        }
+        self.bytes.extend_from_slice(&event.bytes);
+        self.events += usize::from(!event.bytes.is_empty());
+        Ok(())
+    }
+
     /// A comment. No blank line follows it, so that no receiver takes it for an event without data.
     pub(crate) fn comment(&mut self, text: &str) -> Result<(), EmitError> {
         self.lines(text.len(), |out| encode_comment(text, out))
@@ -129,6 +142,20 @@ impl Queue {
     #[cold]
     fn full(&self) -> EmitError {
         EmitError::Full { waiting: self.bytes.len(), limit: self.limit }
+    }
+}
+
+/// An event for several queues.
+pub(crate) struct Encoded<'a> {
+    event: Event<'a>,
+    bytes: Bytes,
+}
+
+impl<'a> Encoded<'a> {
+    pub(crate) fn new(event: Event<'a>) -> Result<Self, EmitError> {
+        let mut queue = Queue::new(MAX_EVENT_BYTES, None, None);
+        queue.event(&event)?;
+        Ok(Self { event, bytes: queue.take() })
     }
 }
 

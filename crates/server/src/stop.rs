@@ -25,7 +25,9 @@ pub enum StopReason {
         /// For how long it had not.
         after: Duration,
     },
-    /// A channel that it reads holds no more what it has yet to read; its client is to [resume](crate::Overtaken::Close).
+    /// Events went on without it, since its client reads too slowly, and the client is to resume: a channel that it reads
+    /// holds no more what it has [yet to read](crate::Overtaken::Close), or an event for [`Clients`](crate::Clients)
+    /// found its buffer [full](crate::ClientsBuilder::end_when_full).
     Overtaken {
         /// Events that are gone.
         missed: u64,
@@ -37,6 +39,9 @@ pub enum StopReason {
     Expired,
     /// There were as many streams as there may be, so `start` never ran. The client was told when to return.
     Refused,
+    /// A newer stream of its key took its place: [`replace_oldest`](crate::ClientsBuilder::replace_oldest). Its client
+    /// was told when to return.
+    Replaced,
     /// `start` returned an error or panicked, [`Emitter::fail`](crate::Emitter::fail) was called, or the response
     /// could not be built.
     Failed(Error),
@@ -49,10 +54,11 @@ impl fmt::Display for StopReason {
             Self::Unlocked => f.write_str("it was unlocked"),
             Self::Disconnected => f.write_str("the client disconnected"),
             Self::Stalled { after } => write!(f, "the client read nothing for {after:?}"),
-            Self::Overtaken { missed } => write!(f, "its channel went on without it, by {missed} events"),
+            Self::Overtaken { missed } => write!(f, "events went on without it, by {missed}"),
             Self::Shutdown => f.write_str("the server shuts down"),
             Self::Expired => f.write_str("it has lived for its time"),
             Self::Refused => f.write_str("it was refused, since there are too many"),
+            Self::Replaced => f.write_str("a newer stream of its key took its place"),
             Self::Failed(error) => write!(f, "{error}"),
         }
     }

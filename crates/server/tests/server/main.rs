@@ -22,4 +22,8 @@ mod resume;
 
 mod streams;
 
+mod clients;
+
+mod presence;
+
 mod transports;

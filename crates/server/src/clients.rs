@@ -1,0 +1,479 @@
+mod audience;
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use self::audience::{Audience, AudienceError, Delivery};
+use self::audience::{Losses, WhenFull};
+use crate::emitter::Emitter;
+use crate::presence::{Presence, PresenceChange, Told, Watchers};
+use crate::produce::{Produce, produce};
+use crate::start::Started;
+use crate::stop::{Place, StopReason};
+use crate::streams::{DEFAULT_RETRY, Join, Refusal, Why, jittered_retry};
+
+/// The open streams of a server by key: a session, a user, a room. A key has as many streams as its tabs.
+///
+/// Cheap to clone, all clones are the same.
+///
+/// ```
+/// use axum::extract::{Path, State};
+/// use ssekit_server::{AudienceError, Clients, Produce};
+///
+/// // GET /events/{session}
+/// async fn events(Path(session): Path<String>, State(clients): State<Clients<String>>) -> Produce {
+///     clients.connect(session)
+/// }
+///
+/// // From a database listener, a webhook, another route:
+/// fn greet(clients: &Clients<String>) -> Result<(), AudienceError> {
+///     clients.get("some-session-id").emit("message", "hello")?; // to every tab of one session
+///     clients.all().emit("news", "somebody was greeted")?; // to everyone
+///     Ok(())
+/// }
+/// # let _ = (greet, axum::Router::new().route("/events/{session}", axum::routing::get(events)).with_state(Clients::<String>::new()));
+/// ```
+///
+/// A stream is there from the building of its response until it has ended or its response was dropped, and only that
+/// one leaves then: other tabs stay. What is emitted before the response is read waits in the stream's
+/// [buffer](Produce::buffer). When `on_stop` runs, the stream has left.
+///
+/// To come and to go costs the same whatever the number of keys. The lock of the registry is held for that alone: who
+/// emits takes a snapshot of the emitters, since emitting wakes tasks, and with many streams takes a while.
+pub struct Clients<K> {
+    shared: Arc<Shared<K>>,
+}
+
+struct Shared<K> {
+    max_per_key: Option<usize>,
+    replace_oldest: bool,
+    retry: Duration,
+    losses: Arc<Losses>,
+    registry: Mutex<Registry<K>>,
+    watchers: Watchers<K>,
+}
+
+struct Registry<K> {
+    keys: HashMap<K, Group<K>>,
+    streams: usize,
+    next: u64,
+    refused: u64,
+}
+
+/// The streams of one key.
+struct Group<K> {
+    key: Arc<K>,
+    /// In the order in which they came, which is that of their numbers.
+    tabs: Vec<Tab>,
+}
+
+struct Tab {
+    number: u64,
+    emitter: Emitter,
+}
+
+impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
+    /// Any number of streams for each key.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Limits and policies to be set.
+    pub fn builder() -> ClientsBuilder<K> {
+        ClientsBuilder {
+            max_per_key: None,
+            replace_oldest: false,
+            when_full: WhenFull::LeaveOut,
+            retry: DEFAULT_RETRY,
+            key: PhantomData,
+        }
+    }
+
+    /// A stream of this key, open until its client leaves, or it is [closed](Self::close).
+    pub fn connect(&self, key: K) -> Produce {
+        self.connect_with(key, |_: Emitter| ())
+    }
+
+    /// The same, with a `start` as for [`produce`]: for the first events, or events of its own.
+    ///
+    /// The stream is there before `start` runs, so that nothing is missed between what `start` looks up and what is
+    /// emitted to the key; an event of the latter kind may come first.
+    ///
+    /// ```
+    /// # use ssekit_server::{Clients, Produce};
+    /// # async fn unread(_: &str) -> Result<String, std::io::Error> { Ok(String::new()) }
+    /// fn events(clients: &Clients<String>, user: String) -> Produce {
+    ///     clients.connect_with(user.clone(), |stream| async move {
+    ///         stream.emit("unread", unread(&user).await?)?;
+    ///         Ok(())
+    ///     })
+    /// }
+    /// # let _ = events;
+    /// ```
+    pub fn connect_with<F, R, Kind>(&self, key: K, start: F) -> Produce
+    where
+        F: FnOnce(Emitter) -> R + Send + 'static,
+        R: Started<Kind>,
+    {
+        produce(start).joins(self.join(key))
+    }
+
+    /// The streams that this key has now.
+    pub fn get<Q>(&self, key: &Q) -> Audience
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let registry = self.shared.registry();
+        let tabs = registry.keys.get(key).map(|group| group.tabs.as_slice()).unwrap_or_default();
+        let emitters = tabs.iter().map(|tab| tab.emitter.clone()).collect();
+        drop(registry);
+        Audience::of_one_key(emitters, &self.shared.losses)
+    }
+
+    /// The streams that there are now.
+    pub fn all(&self) -> Audience {
+        let registry = self.shared.registry();
+        let mut emitters = Vec::with_capacity(registry.streams);
+        for group in registry.keys.values() {
+            emitters.extend(group.tabs.iter().map(|tab| tab.emitter.clone()));
+        }
+        drop(registry);
+        Audience::of_many(emitters, &self.shared.losses)
+    }
+
+    /// The streams that there are now of the keys that match.
+    ///
+    /// ```
+    /// # let clients = ssekit_server::Clients::<(String, u64)>::new();
+    /// let moderators = clients.matching(|(role, _)| role == "moderator");
+    /// moderators.emit("report", "…")?;
+    /// # Ok::<(), ssekit_server::AudienceError>(())
+    /// ```
+    pub fn matching(&self, mut matches: impl FnMut(&K) -> bool) -> Audience {
+        let registry = self.shared.registry();
+        let mut keys = Vec::with_capacity(registry.keys.len());
+        let mut emitters = Vec::with_capacity(registry.streams);
+        for group in registry.keys.values() {
+            keys.push((group.key.clone(), group.tabs.len()));
+            emitters.extend(group.tabs.iter().map(|tab| tab.emitter.clone()));
+        }
+        drop(registry);
+        let mut rest = emitters.into_iter();
+        let mut matching = Vec::new();
+        for (key, tabs) in keys {
+            let of_key = rest.by_ref().take(tabs);
+            match matches(&key) {
+                true => matching.extend(of_key),
+                false => of_key.for_each(drop),
+            }
+        }
+        Audience::of_many(matching, &self.shared.losses)
+    }
+
+    /// Ends all streams of this key, as when its user has logged out, after what was emitted; gives how many.
+    ///
+    /// They have left when this returns: nothing that is emitted later reaches them. The reason is
+    /// [`Unlocked`](StopReason::Unlocked). Clients return: answer with 204, or 401, to whoever must stay away.
+    pub fn close<Q>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let mut registry = self.shared.registry();
+        let Some((key, group)) = registry.keys.remove_entry(key) else { return 0 };
+        registry.streams -= group.tabs.len();
+        let told = self.shared.watchers.tell(PresenceChange::Left { key: group.key, streams: 0 });
+        drop(registry);
+        drop(key);
+        told.wake();
+        for tab in &group.tabs {
+            tab.emitter.outbox().end(StopReason::Unlocked);
+        }
+        group.tabs.len()
+    }
+
+    /// Who comes and goes, from now on.
+    ///
+    /// To know who is there at any time, ask for this first and then for [`keys`](Self::keys): each change says how many
+    /// streams a key has, so that it does no harm if the keys know of it already.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use ssekit_server::{Clients, PresenceChange};
+    ///
+    /// async fn tell(clients: Clients<String>) {
+    ///     let mut presence = clients.presence();
+    ///     while let Some(change) = presence.next().await {
+    ///         match change {
+    ///             PresenceChange::Joined { key, streams: 1 } => println!("{key} is online"),
+    ///             PresenceChange::Left { key, streams: 0 } => println!("{key} is offline"),
+    ///             PresenceChange::Missed(_) => println!("online: {:?}", clients.keys()),
+    ///             _ => {} // another tab
+    ///         }
+    ///     }
+    /// }
+    /// # let _ = tell;
+    /// ```
+    pub fn presence(&self) -> Presence<K> {
+        // Under the registry's lock, so that a change is either told or has happened.
+        let _registry = self.shared.registry();
+        self.shared.watchers.watch()
+    }
+
+    /// The keys that have a stream, in no order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<K> {
+        let keys: Vec<_> = self.shared.registry().keys.values().map(|group| group.key.clone()).collect();
+        keys.iter().map(|key| K::clone(key)).collect()
+    }
+
+    /// Whether this key has a stream.
+    #[must_use]
+    pub fn contains<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.shared.registry().keys.contains_key(key)
+    }
+
+    fn join(&self, key: K) -> Join {
+        let shared = self.shared.clone();
+        Box::new(move |emitter| {
+            let (key, own) = (Arc::new(key.clone()), key);
+            match shared.join(key, own, emitter.clone()) {
+                Ok((key, number)) => (Box::new(Seat { shared, key, number }), None),
+                Err(refusal) => (Box::new(Nowhere), Some(refusal)),
+            }
+        })
+    }
+}
+
+impl<K> Clients<K> {
+    /// Keys that have a stream.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.registry().keys.len()
+    }
+
+    /// Whether no stream is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Open streams, of all keys.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.shared.registry().streams
+    }
+
+    /// Streams that were beyond their key's limit, since the beginning.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.shared.registry().refused
+    }
+
+    /// How often an event was not taken by a stream because its buffer was full, since the beginning.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.shared.losses.count()
+    }
+}
+
+impl<K> Clone for Clients<K> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<K: Eq + Hash + Clone + Send + Sync + 'static> Default for Clients<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K> fmt::Debug for Clients<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients")
+            .field("keys", &self.len())
+            .field("streams", &self.streams())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The options of [`Clients`].
+#[must_use = "options do nothing until `build`"]
+pub struct ClientsBuilder<K> {
+    max_per_key: Option<usize>,
+    replace_oldest: bool,
+    when_full: WhenFull,
+    retry: Duration,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
+    /// At most this many streams for each key; any number unless set.
+    ///
+    /// One more is refused as [`Streams`](crate::Streams) refuses: so that a browser comes back.
+    pub fn max_per_key(mut self, streams: usize) -> Self {
+        self.max_per_key = Some(streams);
+        self
+    }
+
+    /// Ends the oldest stream of a key that is at its limit, instead of refusing the newest: after what was emitted, with
+    /// the reconnection time, and with [`Replaced`](StopReason::Replaced).
+    ///
+    /// The client of the oldest comes back all the same, and then ends another: tabs take turns. One that ought to give
+    /// up has to be told so by an event.
+    pub fn replace_oldest(mut self) -> Self {
+        self.replace_oldest = true;
+        self
+    }
+
+    /// Ends a stream whose buffer has no room for an event, so that its client returns and resumes, with
+    /// [`Overtaken`](StopReason::Overtaken). Unless set, the event is left out for this stream, and [counted](Delivery).
+    pub fn end_when_full(mut self) -> Self {
+        self.when_full = WhenFull::End;
+        self
+    }
+
+    /// After how long the client of a stream that is refused or replaced is told to return, on average: as
+    /// [`StreamsBuilder::retry`](crate::StreamsBuilder::retry). 3 s unless set.
+    pub fn retry(mut self, time: Duration) -> Self {
+        self.retry = time;
+        self
+    }
+
+    /// A registry with these options.
+    #[must_use]
+    pub fn build(self) -> Clients<K> {
+        let registry = Registry { keys: HashMap::new(), streams: 0, next: 0, refused: 0 };
+        Clients {
+            shared: Arc::new(Shared {
+                max_per_key: self.max_per_key,
+                replace_oldest: self.replace_oldest,
+                retry: self.retry,
+                losses: Arc::new(Losses::new(self.when_full)),
+                registry: Mutex::new(registry),
+                watchers: Watchers::new(),
+            }),
+        }
+    }
+}
+
+impl<K> fmt::Debug for ClientsBuilder<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientsBuilder")
+            .field("max_per_key", &self.max_per_key)
+            .field("replace_oldest", &self.replace_oldest)
+            .field("when_full", &self.when_full)
+            .field("retry", &self.retry)
+            .finish()
+    }
+}
+
+impl<K> Shared<K> {
+    /// Nobody is woken, no emitter dropped and of keys' code only `eq` and `hash` run under this lock.
+    fn registry(&self) -> MutexGuard<'_, Registry<K>> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash> Shared<K> {
+    /// Adds a stream to its key, or refuses it.
+    fn join(&self, mut key: Arc<K>, own: K, emitter: Emitter) -> Result<(Arc<K>, u64), Refusal> {
+        let mut told = Vec::new();
+        let mut registry = self.registry();
+        let Registry { keys, streams, next, refused } = &mut *registry;
+        let number = *next;
+        let mut replaced = Vec::new();
+        let of_key = match keys.get_mut(&own) {
+            Some(group) => {
+                if let Some(max) = self.max_per_key.filter(|max| group.tabs.len() >= *max) {
+                    if !self.replace_oldest || max == 0 {
+                        *refused += 1;
+                        return Err(self.refusal());
+                    }
+                    replaced.extend(group.tabs.drain(..=group.tabs.len() - max));
+                    for left in (0..replaced.len()).rev() {
+                        let (key, streams) = (group.key.clone(), group.tabs.len() + left);
+                        told.push(self.watchers.tell(PresenceChange::Left { key, streams }));
+                    }
+                }
+                key = group.key.clone();
+                group.tabs.push(Tab { number, emitter });
+                group.tabs.len()
+            }
+            None if self.max_per_key == Some(0) => {
+                *refused += 1;
+                return Err(self.refusal());
+            }
+            None => {
+                keys.insert(own, Group { key: key.clone(), tabs: vec![Tab { number, emitter }] });
+                1
+            }
+        };
+        *next += 1;
+        *streams = *streams + 1 - replaced.len();
+        told.push(self.watchers.tell(PresenceChange::Joined { key: key.clone(), streams: of_key }));
+        drop(registry);
+        told.into_iter().for_each(Told::wake);
+        for tab in replaced {
+            tab.emitter.outbox().dismiss(StopReason::Replaced, jittered_retry(self.retry));
+        }
+        Ok((key, number))
+    }
+
+    fn refusal(&self) -> Refusal {
+        Refusal::new(Why::KeyFull, jittered_retry(self.retry))
+    }
+
+    /// Removes this stream alone, if it is still there.
+    fn leave(&self, key: &Arc<K>, number: u64) {
+        let mut registry = self.registry();
+        let Some(group) = registry.keys.get_mut(&**key) else { return };
+        let Ok(index) = group.tabs.binary_search_by_key(&number, |tab| tab.number) else { return };
+        let tab = group.tabs.remove(index);
+        let streams = group.tabs.len();
+        let group = if streams == 0 { registry.keys.remove_entry(&**key) } else { None };
+        registry.streams -= 1;
+        let told = self.watchers.tell(PresenceChange::Left { key: key.clone(), streams });
+        drop(registry);
+        told.wake();
+        drop((tab, group));
+    }
+}
+
+/// A stream's place among those of its key.
+struct Seat<K: Eq + Hash + Send + Sync> {
+    shared: Arc<Shared<K>>,
+    key: Arc<K>,
+    number: u64,
+}
+
+impl<K: Eq + Hash + Send + Sync> Place for Seat<K> {
+    fn leave(&mut self) {
+        self.shared.leave(&self.key, self.number);
+    }
+}
+
+impl<K: Eq + Hash + Send + Sync> Drop for Seat<K> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// The place of a stream that was refused.
+struct Nowhere;
+
+impl Place for Nowhere {
+    fn leave(&mut self) {}
+}

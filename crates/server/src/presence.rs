@@ -1,0 +1,176 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+use slab::Slab;
+
+/// Who comes and goes, from when it was asked for on: a stream of changes, in the order in which they happened.
+///
+/// The last 1,024 changes are kept for those who watch. Who is slower is [told](PresenceChange::Missed) how many it has
+/// missed. It ends when nobody can come or go any more: when the last handle of what it watches, and the last stream, is
+/// gone.
+#[must_use = "it does nothing unless it is polled"]
+pub struct Presence<K> {
+    log: Arc<Mutex<Log<K>>>,
+    /// The change that is read next.
+    next: u64,
+    watcher: usize,
+}
+
+/// One change of who is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PresenceChange<K> {
+    /// A stream has come.
+    Joined {
+        /// Whose.
+        key: K,
+        /// Streams of this key there are now.
+        streams: usize,
+    },
+    /// A stream has gone.
+    Left {
+        /// Whose.
+        key: K,
+        /// Streams of this key there are now: none when the last has gone.
+        streams: usize,
+    },
+    /// As many changes were told and are forgotten, since this was not read in time. Ask anew who is there.
+    Missed(u64),
+}
+
+/// The changes that are kept for those who watch.
+const MAX_CHANGES: usize = 1024;
+
+/// Who is told of changes.
+pub(crate) struct Watchers<K> {
+    log: Arc<Mutex<Log<K>>>,
+}
+
+struct Log<K> {
+    changes: VecDeque<PresenceChange<Arc<K>>>,
+    /// The number of the oldest of them.
+    first: u64,
+    watchers: Slab<Option<Waker>>,
+    ended: bool,
+}
+
+/// What is to be woken and dropped after a change was told, when no lock is held.
+#[must_use = "those who watch are to be woken"]
+pub(crate) struct Told<K> {
+    wakers: Vec<Waker>,
+    forgotten: Option<PresenceChange<Arc<K>>>,
+}
+
+impl<K> Watchers<K> {
+    pub(crate) fn new() -> Self {
+        let log = Log { changes: VecDeque::new(), first: 0, watchers: Slab::new(), ended: false };
+        Self { log: Arc::new(Mutex::new(log)) }
+    }
+
+    /// Tells a change; in their order, so under the lock under which they happen.
+    pub(crate) fn tell(&self, change: PresenceChange<Arc<K>>) -> Told<K> {
+        let mut log = lock(&self.log);
+        if log.watchers.is_empty() {
+            return Told { wakers: Vec::new(), forgotten: Some(change) };
+        }
+        let mut forgotten = None;
+        if log.changes.len() >= MAX_CHANGES {
+            forgotten = log.changes.pop_front();
+            log.first += 1;
+        }
+        log.changes.push_back(change);
+        let wakers = log.watchers.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
+        Told { wakers, forgotten }
+    }
+
+    pub(crate) fn watch(&self) -> Presence<K> {
+        let mut log = lock(&self.log);
+        let next = log.first + log.changes.len() as u64;
+        let watcher = log.watchers.insert(None);
+        Presence { log: self.log.clone(), next, watcher }
+    }
+}
+
+impl<K> Drop for Watchers<K> {
+    fn drop(&mut self) {
+        let mut log = lock(&self.log);
+        log.ended = true;
+        let wakers: Vec<_> = log.watchers.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
+        drop(log);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<K> Told<K> {
+    pub(crate) fn wake(self) {
+        self.wakers.into_iter().for_each(Waker::wake);
+        drop(self.forgotten);
+    }
+}
+
+impl<K: Clone> Stream for Presence<K> {
+    type Item = PresenceChange<K>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PresenceChange<K>>> {
+        let this = self.get_mut();
+        let mut log = lock(&this.log);
+        if let Some(missed) = log.first.checked_sub(this.next).filter(|missed| *missed > 0) {
+            this.next = log.first;
+            return Poll::Ready(Some(PresenceChange::Missed(missed)));
+        }
+        if let Some(change) = log.changes.get((this.next - log.first) as usize) {
+            let change = change.clone();
+            this.next += 1;
+            drop(log);
+            return Poll::Ready(Some(change.owned()));
+        }
+        if log.ended {
+            return Poll::Ready(None);
+        }
+        let other = log.watchers[this.watcher].replace(cx.waker().clone());
+        drop(log);
+        drop(other);
+        Poll::Pending
+    }
+}
+
+impl<K> Drop for Presence<K> {
+    fn drop(&mut self) {
+        let mut log = lock(&self.log);
+        let waker = log.watchers.remove(self.watcher);
+        let mut changes = VecDeque::new();
+        if log.watchers.is_empty() {
+            changes = std::mem::take(&mut log.changes);
+            log.first += changes.len() as u64;
+        }
+        drop(log);
+        drop((waker, changes));
+    }
+}
+
+impl<K: Clone> PresenceChange<Arc<K>> {
+    fn owned(self) -> PresenceChange<K> {
+        match self {
+            Self::Joined { key, streams } => {
+                PresenceChange::Joined { key: Arc::unwrap_or_clone(key), streams }
+            }
+            Self::Left { key, streams } => PresenceChange::Left { key: Arc::unwrap_or_clone(key), streams },
+            Self::Missed(changes) => PresenceChange::Missed(changes),
+        }
+    }
+}
+
+/// No foreign code runs under this lock: keys are shared, so that they are neither cloned nor dropped.
+fn lock<K>(log: &Mutex<Log<K>>) -> MutexGuard<'_, Log<K>> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<K> fmt::Debug for Presence<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presence").field("next", &self.next).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! Who is told of joins and leaves, and in which order.
+
+use std::collections::HashMap;
+use std::task::Poll;
+
+use futures_util::{StreamExt, poll};
+use ssekit_server::{Clients, Presence, PresenceChange, SseBody};
+
+use crate::support::within;
+
+fn open(clients: &Clients<&'static str>, key: &'static str) -> SseBody {
+    clients.connect(key).response().into_body()
+}
+
+/// What is told already.
+fn ready<K: Clone>(presence: &mut Presence<K>) -> Vec<PresenceChange<K>> {
+    let mut told = Vec::new();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while let Poll::Ready(Some(change)) = presence.poll_next_unpin(&mut cx) {
+        told.push(change);
+    }
+    told
+}
+
+/// As text, which is easier to compare.
+fn text(change: &PresenceChange<&str>) -> String {
+    match change {
+        PresenceChange::Joined { key, streams } => format!("+{key} {streams}"),
+        PresenceChange::Left { key, streams } => format!("-{key} {streams}"),
+        PresenceChange::Missed(changes) => format!("missed {changes}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn told(presence: &mut Presence<&'static str>) -> Vec<String> {
+    ready(presence).iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn joins_and_leaves_are_told_with_how_many_streams_a_key_has() {
+    let clients = Clients::<&str>::new();
+    let before = open(&clients, "early");
+    let mut presence = clients.presence();
+    let (first, second) = (open(&clients, "ada"), open(&clients, "ada"));
+    let other = open(&clients, "bob");
+    assert_eq!(told(&mut presence), ["+ada 1", "+ada 2", "+bob 1"]);
+    drop(first);
+    drop(second);
+    drop(before);
+    drop(other);
+    assert_eq!(told(&mut presence), ["-ada 1", "-ada 0", "-early 0", "-bob 0"]);
+}
+
+#[tokio::test]
+async fn streams_that_are_closed_replaced_or_refused_are_told_as_they_are() {
+    let clients = Clients::<&str>::builder().max_per_key(2).replace_oldest().build();
+    let mut presence = clients.presence();
+    let tabs = [open(&clients, "ada"), open(&clients, "ada"), open(&clients, "ada")];
+    assert_eq!(told(&mut presence), ["+ada 1", "+ada 2", "-ada 1", "+ada 2"]);
+    clients.close("ada");
+    drop(tabs);
+    assert_eq!(told(&mut presence), ["-ada 0"]);
+
+    let clients = Clients::<&str>::builder().max_per_key(1).build();
+    let mut presence = clients.presence();
+    let tabs = [open(&clients, "ada"), open(&clients, "ada")];
+    drop(tabs);
+    assert_eq!(told(&mut presence), ["+ada 1", "-ada 0"]);
+}
+
+#[tokio::test]
+async fn each_watcher_is_told_from_when_it_began_and_is_woken() {
+    let clients = Clients::<&str>::new();
+    let mut first = clients.presence();
+    let waiting = tokio::spawn(async move { within(first.next()).await.map(|change| text(&change)) });
+    tokio::task::yield_now().await;
+    let _ada = open(&clients, "ada");
+    assert_eq!(within(waiting).await.unwrap().as_deref(), Some("+ada 1"));
+
+    let mut second = clients.presence();
+    assert_eq!(told(&mut second), [""; 0]);
+    let _bob = open(&clients, "bob");
+    assert_eq!(told(&mut second), ["+bob 1"]);
+}
+
+#[tokio::test]
+async fn a_watcher_that_is_too_slow_is_told_how_much_it_has_missed() {
+    let clients = Clients::<&str>::new();
+    let (mut slow, mut fast) = (clients.presence(), clients.presence());
+    for _ in 0..1_000 {
+        drop(open(&clients, "ada"));
+        assert_eq!(told(&mut fast), ["+ada 1", "-ada 0"]);
+    }
+    let changes = told(&mut slow);
+    assert_eq!(changes.len(), 1 + 1024);
+    assert_eq!(changes[..3], ["missed 976", "+ada 1", "-ada 0"]);
+    assert_eq!(told(&mut slow), [""; 0]);
+}
+
+#[tokio::test]
+async fn presence_ends_when_nobody_can_join_any_more() {
+    let clients = Clients::<&str>::new();
+    let mut presence = clients.presence();
+    let ada = open(&clients, "ada");
+    drop(clients);
+    assert_eq!(told(&mut presence), ["+ada 1"]);
+    assert!(poll!(presence.next()).is_pending(), "ada may leave");
+    let end =
+        tokio::spawn(
+            async move { (presence.next().await.map(|change| text(&change)), presence.next().await) },
+        );
+    tokio::task::yield_now().await;
+    drop(ada);
+    assert_eq!(within(end).await.unwrap(), (Some("-ada 0".to_owned()), None));
+}
+
+#[test]
+fn changes_are_told_in_their_order_whichever_threads_they_happen_on() {
+    // As few changes as are kept, so that none can be missed.
+    let clients = Clients::<usize>::new();
+    let mut presence = clients.presence();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let clients = clients.clone();
+            std::thread::spawn(move || {
+                for n in 0..60 {
+                    let streams = [n % 3, n % 2].map(|key| clients.connect(key).response());
+                    drop(streams);
+                }
+            })
+        })
+        .collect();
+    let mut counts = HashMap::<usize, usize>::new();
+    let mut told = 0;
+    let mut follow = |presence: &mut Presence<usize>| {
+        for change in ready(presence) {
+            told += 1;
+            match change {
+                PresenceChange::Joined { key, streams } => {
+                    let count = counts.entry(key).or_default();
+                    *count += 1;
+                    assert_eq!(*count, streams);
+                }
+                PresenceChange::Left { key, streams } => {
+                    let count = counts.get_mut(&key).expect("joined before");
+                    *count -= 1;
+                    assert_eq!(*count, streams);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        follow(&mut presence);
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    follow(&mut presence);
+    assert_eq!(told, 4 * 60 * 4);
+    assert!(counts.values().all(|streams| *streams == 0));
+}
