@@ -9,6 +9,7 @@ const TOOLS: &[(&str, &str, &str)] = &[
     ("c++", "g++", "links the fuzz targets"),
     ("chromium", "chromium", "opens the demo's page"),
     ("curl", "curl", "reads the demo's streams"),
+    ("initdb", "postgresql", "makes the database that an example listens to"),
     ("node", "nodejs", "runs the npm client against our server"),
     ("npm", "npm", "installs that client"),
 ];
@@ -44,7 +45,11 @@ pub(crate) fn install() -> Result<()> {
         .run()
 }
 
+/// Whether a program is in PATH, or where Debian has the programs of PostgreSQL's server.
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    std::env::split_paths(&path)
+        .chain(versions.map(|version| version.path().join("bin")))
+        .any(|folder| Path::new(&folder).join(program).is_file())
 }

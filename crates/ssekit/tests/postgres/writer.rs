@@ -47,7 +47,7 @@ impl Writer {
             sql += &format!("NOTIFY \"{channel}\", '{} {number}';", self.name);
         }
         sql += "COMMIT;";
-        if self.tried % 5 == 0 {
+        if self.tried.is_multiple_of(5) {
             sql += &format!("BEGIN; NOTIFY orders, '{NEVER}'; ROLLBACK;");
         }
         if database.batch_execute(&sql).await.is_ok() {
