@@ -65,7 +65,8 @@ impl fmt::Display for Epoch {
 pub(crate) fn places(id: &str) -> impl Iterator<Item = Option<(&str, u64)>> {
     id.split(',').map(|part| {
         let (epoch, sequence) = part.rsplit_once('-')?;
-        Some((epoch, sequence.parse().ok()?))
+        let is_number = sequence.bytes().all(|byte| byte.is_ascii_digit());
+        Some((epoch, sequence.parse().ok().filter(|_| is_number)?))
     })
 }
 

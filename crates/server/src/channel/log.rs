@@ -57,8 +57,8 @@ pub(crate) enum Found {
 pub(crate) enum Resume {
     /// Read on from this sequence.
     From(u64),
-    /// The next events after it are gone, as many.
-    Expired(u64),
+    /// Some of the events after this sequence are gone.
+    Expired { seen: u64 },
     /// It is of another epoch, or none that was ever given.
     Unknown,
 }
@@ -221,7 +221,7 @@ impl Log {
         let (_, sequence) = places(id).flatten().find(|(epoch, _)| self.epoch == **epoch)?;
         Some(match sequence.checked_add(1) {
             Some(next) if next > self.next() => Resume::Unknown,
-            Some(next) if next < self.start => Resume::Expired(self.start - next),
+            Some(next) if next < self.start => Resume::Expired { seen: sequence },
             Some(next) => Resume::From(next),
             None => Resume::Unknown,
         })

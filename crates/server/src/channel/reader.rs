@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Overtaken;
 use super::segment::{Frame, ID};
-use super::shared::{Reading, Reset, Seat, Shared};
+use super::shared::{Begins, Reading, Reset, Seat, Shared};
 use crate::stop::{StopReason, catch_panic};
 
 /// What a stream reads from its channels: a cursor in each of them.
@@ -16,6 +16,7 @@ use crate::stop::{StopReason, catch_panic};
 #[derive(Debug)]
 pub(crate) struct Reader {
     cursors: Vec<Cursor>,
+    begun: bool,
     /// Whose turn it is.
     turn: usize,
     frames: Vec<Frame>,
@@ -46,7 +47,7 @@ const MAX_ROUNDS: usize = 16;
 
 impl Reader {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
-        Self { cursors, turn: 0, frames: Vec::new() }
+        Self { cursors, begun: false, turn: 0, frames: Vec::new() }
     }
 
     /// Reads other channels too.
@@ -55,7 +56,9 @@ impl Reader {
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
-        if let Some(bytes) = self.resets() {
+        if !std::mem::replace(&mut self.begun, true)
+            && let Some(bytes) = self.begin()
+        {
             return Poll::Ready(Read::Bytes(bytes));
         }
         for _ in 0..MAX_ROUNDS {
@@ -122,22 +125,21 @@ impl Reader {
         Ok((!out.is_empty()).then(|| out.into()))
     }
 
-    /// Tells of the channels that could not go on where the client was.
-    fn resets(&mut self) -> Option<Bytes> {
+    /// Begins to read, and tells of the channels that could not go on where the client was.
+    fn begin(&mut self) -> Option<Bytes> {
+        for Cursor { channel, seat, .. } in &mut self.cursors {
+            channel.begin(seat);
+        }
         let mut out = Vec::new();
         for index in 0..self.cursors.len() {
-            match self.cursors[index].seat.reset.take() {
-                None => {}
-                Some(Reset::Expired(missed)) => {
-                    self.notice(
-                        "reset",
-                        index,
-                        &format!(r#""reason":"expired","missed":{missed}"#),
-                        &mut out,
-                    );
+            let fields = match std::mem::replace(&mut self.cursors[index].seat.begins, Begins::There) {
+                Begins::There | Begins::New => continue,
+                Begins::Reset(Reset::Expired { missed, .. }) => {
+                    format!(r#""reason":"expired","missed":{missed}"#)
                 }
-                Some(Reset::Unknown) => self.notice("reset", index, r#""reason":"unknown""#, &mut out),
-            }
+                Begins::Reset(Reset::Unknown) => r#""reason":"unknown""#.to_owned(),
+            };
+            self.notice("reset", index, &fields, &mut out);
         }
         (!out.is_empty()).then(|| out.into())
     }
@@ -169,10 +171,16 @@ impl Reader {
 }
 
 /// The places of these cursors, each followed by a comma.
+///
+/// Of a reset that was not told yet it is the place before it, so that it will be told if the connection breaks here.
 fn places(cursors: &[Cursor]) -> Vec<u8> {
     let mut out = Vec::new();
-    for cursor in cursors {
-        cursor.channel.id(cursor.seat.next - 1).write(&mut out);
+    for Cursor { channel, seat, .. } in cursors {
+        match seat.begins {
+            Begins::There | Begins::New => channel.id(seat.next - 1).write(&mut out),
+            Begins::Reset(Reset::Expired { seen, .. }) => channel.id(seen).write(&mut out),
+            Begins::Reset(Reset::Unknown) => out.push(b'?'),
+        }
         out.push(b',');
     }
     out
@@ -210,7 +218,10 @@ impl Cursor {
     }
 
     pub(crate) fn reset(&self) -> Option<Reset> {
-        self.seat.reset
+        match self.seat.begins {
+            Begins::There | Begins::New => None,
+            Begins::Reset(reset) => Some(reset),
+        }
     }
 }
 

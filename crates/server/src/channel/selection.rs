@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::id::places;
 use super::reader::{Cursor, Filter, Reader};
-use super::shared::Reset;
+use super::shared::{Begins, Reset};
 use super::{Channel, First};
 use crate::last_event_id::LastEventId;
 use crate::produce::{Produce, produce};
@@ -87,25 +87,25 @@ impl Selection {
             self.sources.iter().map(|source| source.channel.shared.resume(id?, now)).collect();
         // A channel that the id does not speak of is new to the client, if every part of the id is of another.
         let known = seats.iter().flatten().count();
-        let unknown = id.filter(|id| known < places(id).count()).map(|_| Reset::Unknown);
+        let is_unknown = id.is_some_and(|id| known < places(id).count());
         let cursors: Vec<_> = self
             .sources
             .into_iter()
             .zip(seats)
             .map(|(Source { channel: Channel { shared }, filter, first }, seat)| {
                 let seat = seat.unwrap_or_else(|| {
-                    let first = match unknown {
-                        Some(_) => shared.after_reset,
-                        None => first.unwrap_or(shared.first),
+                    let (first, begins) = match is_unknown {
+                        true => (shared.after_reset, Begins::Reset(Reset::Unknown)),
+                        false => (first.unwrap_or(shared.first), Begins::New),
                     };
-                    shared.join(first, unknown, now)
+                    shared.join(first, begins, now)
                 });
                 Cursor::new(shared, seat, filter)
             })
             .collect();
         let reset = cursors.iter().filter_map(Cursor::reset).next();
         let reset = reset.map(|reset| match reset {
-            Reset::Expired(_) => HeaderValue::from_static("expired"),
+            Reset::Expired { .. } => HeaderValue::from_static("expired"),
             Reset::Unknown => HeaderValue::from_static("unknown"),
         });
         (Reader::new(cursors), reset)

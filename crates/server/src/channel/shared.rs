@@ -51,19 +51,36 @@ pub(crate) enum Reading {
     Closed,
 }
 
-/// Why a client that has a last event ID does not simply read on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reset {
-    Expired(u64),
-    Unknown,
-}
-
 /// A subscriber's seat, and what it reads next.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) key: usize,
     pub(crate) next: u64,
-    pub(crate) reset: Option<Reset>,
+    /// The sequence of the first event that was published since.
+    taken: u64,
+    pub(crate) begins: Begins,
+}
+
+/// Where a subscriber begins, until it has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// Where its last event ID says, or it has begun.
+    There,
+    /// Where new subscribers do.
+    New,
+    /// Elsewhere than its last event ID says, which it is to be told.
+    Reset(Reset),
+}
+
+/// Why a client that has a last event ID cannot read on after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// As many events after this sequence are gone.
+    Expired {
+        seen: u64,
+        missed: u64,
+    },
+    Unknown,
 }
 
 impl Shared {
@@ -149,20 +166,39 @@ impl Shared {
     pub(crate) fn resume(&self, id: &str, now: Instant) -> Option<Seat> {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
-        let (next, reset) = match state.log.resume(id)? {
-            Resume::From(next) => (next, None),
-            Resume::Expired(missed) => (self.after_reset.place(&state.log), Some(Reset::Expired(missed))),
-            Resume::Unknown => (self.after_reset.place(&state.log), Some(Reset::Unknown)),
+        let (next, begins) = match state.log.resume(id)? {
+            Resume::From(next) => (next, Begins::There),
+            Resume::Expired { seen } => {
+                let next = self.after_reset.place(&state.log);
+                (next, Begins::Reset(Reset::Expired { seen, missed: next - seen - 1 }))
+            }
+            Resume::Unknown => (self.after_reset.place(&state.log), Begins::Reset(Reset::Unknown)),
         };
-        Some(state.join(next, reset))
+        Some(state.join(next, begins))
     }
 
     /// A seat for a client that has none, or whose last event ID is unknown here.
-    pub(crate) fn join(&self, first: First, reset: Option<Reset>, now: Instant) -> Seat {
+    pub(crate) fn join(&self, first: First, begins: Begins, now: Instant) -> Seat {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
         let next = first.place(&state.log);
-        state.join(next, reset)
+        state.join(next, begins)
+    }
+
+    /// The subscriber begins to read. What was dropped meanwhile of the events before it has its seat is not missed:
+    /// nobody had promised that it would be held.
+    pub(crate) fn begin(&self, seat: &mut Seat) {
+        let mut state = self.state();
+        let start = match &mut seat.begins {
+            Begins::There => return,
+            Begins::New | Begins::Reset(Reset::Unknown) => state.log.start().min(seat.taken),
+            Begins::Reset(Reset::Expired { missed, .. }) => {
+                *missed += state.log.start().saturating_sub(seat.next);
+                state.log.start()
+            }
+        };
+        seat.next = seat.next.max(start);
+        state.subscribers.advance(seat.key, seat.next);
     }
 
     pub(crate) fn leave(&self, key: usize) {
@@ -241,9 +277,9 @@ impl Shared {
 }
 
 impl State {
-    fn join(&mut self, next: u64, reset: Option<Reset>) -> Seat {
+    fn join(&mut self, next: u64, begins: Begins) -> Seat {
         self.floor = self.floor.min(next);
-        Seat { key: self.subscribers.join(next), next, reset }
+        Seat { key: self.subscribers.join(next), next, taken: self.log.next(), begins }
     }
 
     /// Makes room without dropping what somebody has yet to read.

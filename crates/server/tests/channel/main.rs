@@ -1,0 +1,18 @@
+//! What `Channel` promises: without a network where bytes are enough, by threads and over sockets where they are not.
+
+mod subscriber;
+
+mod delivery;
+
+mod retention;
+
+mod resuming;
+
+mod overtaken;
+
+mod selections;
+
+mod properties;
+
+mod threads;
+

@@ -1,0 +1,136 @@
+//! Clients that come back with a last event ID.
+
+use ssekit_server::{Channel, Event, First};
+
+use crate::subscriber::{Subscriber, id, none};
+
+#[test]
+fn case_109_a_client_that_comes_back_goes_on_after_what_it_has_seen() {
+    let news = Channel::new();
+    let ids: Vec<_> = (0..10).map(|n| news.emit("", n.to_string()).unwrap()).collect();
+    for (seen, last) in ids.iter().enumerate() {
+        let mut back = Subscriber::new(news.subscribe(id(last)));
+        let rest: Vec<_> = (seen + 1..10).map(|n| n.to_string()).collect();
+        assert_eq!(back.resumed(), rest);
+        assert_eq!(back.last_event_id(), if seen == 9 { none() } else { id(ids[9]) });
+    }
+}
+
+#[test]
+fn case_109_an_id_that_is_no_longer_held_is_told_in_band_and_in_the_head() {
+    let news = Channel::builder().keep_last(3).build();
+    let ids: Vec<_> = (0..10).map(|n| news.emit("", n.to_string()).unwrap()).collect();
+    let mut back = Subscriber::new(news.subscribe(id(ids[2])));
+    assert_eq!(back.reset.as_deref(), Some("expired"));
+    let seen = back.seen().events;
+    assert_eq!(
+        (seen[0].event.as_str(), seen[0].data.as_str()),
+        ("reset", r#"{"reason":"expired","missed":4}"#)
+    );
+    let data: Vec<_> = seen[1..].iter().map(|got| got.data.as_str()).collect();
+    assert_eq!(data, ["7", "8", "9"]);
+    // Who loses the connection after the reset alone does not get it again.
+    assert_eq!(seen[0].id, ids[6].to_string());
+    assert_eq!(Subscriber::new(news.subscribe(id(ids[6]))).reset, None);
+}
+
+#[test]
+fn case_109_an_id_from_before_a_restart_is_told_too() {
+    let before = Channel::new().emit("", "").unwrap();
+    let news = Channel::builder().name("the \"news\"\n").build();
+    news.emit("", "a").unwrap();
+    for unknown in [before.to_string(), "garbage".into(), "-".into(), "1-".into(), "a,b".into(), ",".into()] {
+        let mut back = Subscriber::new(news.subscribe(id(&unknown)));
+        assert_eq!(back.reset.as_deref(), Some("unknown"), "{unknown}");
+        let seen = back.seen().events;
+        let data = r#"{"channel":"the \"news\"\u000a","reason":"unknown"}"#;
+        assert_eq!((seen[0].event.as_str(), seen[0].data.as_str()), ("reset", data));
+        assert_eq!(seen[1].data, "a");
+        assert_eq!(seen.len(), 2);
+    }
+}
+
+#[test]
+fn an_id_that_was_never_given_is_unknown() {
+    let news = Channel::new();
+    let last = news.emit("", "").unwrap().to_string();
+    let (epoch, _) = last.split_once('-').unwrap();
+    for (sequence, reset) in [
+        ("0", None),
+        ("1", None),
+        ("2", Some("unknown")),
+        ("18446744073709551615", Some("unknown")),
+        ("18446744073709551616", Some("unknown")),
+        ("+1", Some("unknown")),
+        ("-1", Some("unknown")),
+    ] {
+        let back = Subscriber::new(news.subscribe(id(format!("{epoch}-{sequence}"))));
+        assert_eq!(back.reset.as_deref(), reset, "{sequence}");
+    }
+}
+
+#[test]
+fn what_comes_after_a_reset_is_the_channels_choice() {
+    for (after, expected) in
+        [(First::New, &["new"][..]), (First::Last(1), &["c", "new"]), (First::All, &["b", "c", "new"])]
+    {
+        let news = Channel::builder().keep_last(3).first(First::New).after_reset(after).build();
+        for data in ["a", "b", "c"] {
+            news.emit("", data).unwrap();
+        }
+        let mut back = Subscriber::new(news.subscribe(id("unknown-1")));
+        news.emit("", "new").unwrap();
+        assert_eq!(back.data()[1..], *expected);
+    }
+}
+
+#[test]
+fn what_is_dropped_before_the_first_read_belongs_to_the_reset() {
+    let news = Channel::builder().keep_last(3).build();
+    let first = news.emit("", "0").unwrap();
+    for n in 1..6 {
+        news.emit("", n.to_string()).unwrap();
+    }
+    let [mut back, mut new] =
+        [news.subscribe(id(first)), news.first(First::All).subscribe(none())].map(Subscriber::new);
+    for n in 6..8 {
+        news.emit("", n.to_string()).unwrap();
+    }
+    assert_eq!(back.data(), [r#"{"reason":"expired","missed":4}"#, "5", "6", "7"]);
+    assert_eq!(new.data(), ["5", "6", "7"]);
+    // What was published since a client is here is not passed over.
+    let mut late = Subscriber::new(news.first(First::All).subscribe(none()));
+    for n in 8..12 {
+        news.emit("", n.to_string()).unwrap();
+    }
+    assert!(late.seen().ended);
+}
+
+#[test]
+fn ids_of_their_own_are_kept_and_found() {
+    let log = Channel::builder().keep_last(1000).build();
+    let event = |own: &str| Event::new(own.to_owned()).with_id(own.to_owned()).unwrap();
+    for own in ["x", "x,y", "a-1", "…", "x"] {
+        log.try_send(event(own)).unwrap();
+    }
+    for (own, rest) in [("x,y", &["a-1", "…", "x"][..]), ("a-1", &["…", "x"]), ("…", &["x"]), ("x", &[])]
+    {
+        let mut back = Subscriber::new(log.subscribe(id(own)));
+        assert_eq!(back.resumed(), rest, "{own}");
+    }
+    // The channel's own ids are understood beside them.
+    let last = log.emit("", "numbered").unwrap();
+    assert_eq!(Subscriber::new(log.subscribe(id("x"))).data(), ["numbered"]);
+    log.try_send(event("z")).unwrap();
+    assert_eq!(Subscriber::new(log.subscribe(id(last))).data(), ["z"]);
+}
+
+#[test]
+fn a_client_of_a_channel_that_was_closed_gets_the_rest_of_it() {
+    let news = Channel::new();
+    let first = news.emit("", "a").unwrap();
+    news.emit("", "b").unwrap();
+    news.close();
+    let seen = Subscriber::new(news.subscribe(id(first))).seen();
+    assert_eq!((seen.events.len(), seen.events[0].data.as_str(), seen.ended), (1, "b", true));
+}

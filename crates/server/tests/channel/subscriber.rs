@@ -1,0 +1,134 @@
+//! A subscriber without a network: it is polled when the test wants it to be.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_core::Stream;
+use ssekit_server::{LastEventId, Produce, SseBody, Stalled};
+use ssekit_wire::{Decoder, Item};
+
+/// A client that reads one stream.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    body: SseBody,
+    decoder: Decoder,
+    /// The header that tells of a reset.
+    pub(crate) reset: Option<String>,
+}
+
+/// An event as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Got {
+    pub(crate) event: String,
+    pub(crate) data: String,
+    pub(crate) id: String,
+}
+
+/// What a look at the stream has shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) events: Vec<Got>,
+    pub(crate) ended: bool,
+}
+
+impl Subscriber {
+    pub(crate) fn new(produce: Produce) -> Self {
+        // Without timers it needs no runtime.
+        let response = produce.no_ping().no_stall_timeout().response();
+        assert_eq!(response.status(), 200);
+        let reset = response.headers().get("ssekit-reset").map(|reset| reset.to_str().unwrap().to_owned());
+        Self { body: response.into_body(), decoder: Decoder::new(), reset }
+    }
+
+    /// One piece of what is there, if any.
+    pub(crate) fn piece(&mut self) -> Option<Seen> {
+        match Pin::new(&mut self.body).poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => None,
+            Poll::Ready(piece) => Some(self.decode(piece)),
+        }
+    }
+
+    /// Everything that is there.
+    pub(crate) fn seen(&mut self) -> Seen {
+        let mut seen = Seen::default();
+        while let Some(piece) = self.piece() {
+            seen.events.extend(piece.events);
+            seen.ended |= piece.ended;
+            if seen.ended {
+                break;
+            }
+        }
+        seen
+    }
+
+    /// The data of everything that is there; the stream goes on.
+    #[track_caller]
+    pub(crate) fn data(&mut self) -> Vec<String> {
+        let seen = self.seen();
+        assert!(!seen.ended, "the stream has ended after {:?}", seen.events);
+        seen.events.into_iter().map(|got| got.data).collect()
+    }
+
+    /// The data of everything that is there, for a client that could go on where it was.
+    #[track_caller]
+    pub(crate) fn resumed(&mut self) -> Vec<String> {
+        assert_eq!(self.reset, None);
+        self.data()
+    }
+
+    /// Waits for a piece.
+    pub(crate) async fn next(&mut self) -> Seen {
+        let piece = poll_fn(|cx| Pin::new(&mut self.body).poll_next(cx)).await;
+        self.decode(piece)
+    }
+
+    /// The id that a client would come back with.
+    pub(crate) fn last_event_id(&self) -> LastEventId {
+        LastEventId::new(self.decoder.last_event_id()).unwrap()
+    }
+
+    pub(crate) fn reconnection_time(&self) -> Option<Duration> {
+        self.decoder.reconnection_time()
+    }
+
+    fn decode(&mut self, piece: Option<Result<bytes::Bytes, Stalled>>) -> Seen {
+        let Some(piece) = piece else { return Seen { events: Vec::new(), ended: true } };
+        let piece = piece.expect("nobody stalls here");
+        let mut seen = Seen::default();
+        let mut items = self.decoder.feed(&piece);
+        while let Some(item) = items.next() {
+            if let Item::Message(message) = item.expect("an event stream") {
+                seen.events.push(Got {
+                    event: message.event.to_owned(),
+                    data: message.data.to_owned(),
+                    id: message.last_event_id.to_owned(),
+                });
+            }
+        }
+        seen
+    }
+}
+
+/// An id as a client sends it back.
+pub(crate) fn id(id: impl ToString) -> LastEventId {
+    LastEventId::new(id.to_string()).unwrap()
+}
+
+/// No id: a client that is here for the first time.
+pub(crate) fn none() -> LastEventId {
+    LastEventId::default()
+}
+
+/// Waits for what must happen, and fails when it does not.
+#[track_caller]
+pub(crate) fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    async move {
+        match tokio::time::timeout(Duration::from_secs(20), what).await {
+            Ok(output) => output,
+            Err(_) => panic!("what is awaited at {caller} did not happen within 20 s"),
+        }
+    }
+}
