@@ -75,11 +75,10 @@ impl Page {
         self.wait(|seen| seen.iter().filter(|seen| seen.event == "reconnected").count() == times).await;
     }
 
-    /// Waits for one event more than there was.
-    pub(crate) async fn next(&mut self) -> Seen {
-        let before = self.seen.borrow_and_update().len();
-        self.wait(|seen| seen.len() > before).await;
-        self.seen.borrow()[before].clone()
+    /// Waits for the event before which there are so many.
+    pub(crate) async fn after(&mut self, events: usize) -> Seen {
+        self.wait(|seen| seen.len() > events).await;
+        self.seen.borrow()[events].clone()
     }
 
     async fn wait(&mut self, enough: impl FnMut(&Vec<Seen>) -> bool) {

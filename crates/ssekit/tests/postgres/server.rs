@@ -21,6 +21,7 @@ pub(crate) struct Server {
 impl Server {
     /// Makes an empty database. Nothing runs yet.
     pub(crate) fn new(name: &str) -> Self {
+        let programs = programs();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", process::id()));
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let user = (fs::metadata(&folder).expect("a new folder").uid() == 0).then(unprivileged);
@@ -33,7 +34,7 @@ impl Server {
             chown(folder.join("password"), Some(user), Some(group)).expect("root may give a file away");
         }
 
-        let mut server = Self { folder, programs: programs(), user, port: free_port(), guard: None };
+        let mut server = Self { folder, programs, user, port: free_port(), guard: None };
         server.run(
             "initdb",
             &["--no-sync", "--no-locale", "--encoding=UTF8", "--auth=scram-sha-256", "--username=ssekit"],
