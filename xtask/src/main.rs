@@ -19,6 +19,7 @@ cargo xtask COMMAND
 
   test    every test and check, as CI runs them; installs what is missing, or says what to install
   check   formatting, lints, documentation, dependencies: what needs no test run
+  model   every interleaving of a channel's publishers and readers
   fuzz    each fuzz target [SECONDS] long, 30 unless told
   bench   the tables of bench/*.md, with peers in the same run (a quiet machine, please)
 ";
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["test"] => test(),
         ["check"] => check(),
+        ["model"] => model(),
         ["fuzz"] => fuzz::run(Duration::from_secs(30)),
         ["fuzz", seconds] => seconds.parse().map_err(Into::into).map(Duration::from_secs).and_then(fuzz::run),
         ["bench"] => bench(),
@@ -52,6 +54,7 @@ fn test() -> Result<()> {
     tools::install()?;
     check()?;
     step("tests and doctests", || Command::cargo("test --workspace --all-features --no-fail-fast").run())?;
+    step("every interleaving of a channel's publishers and readers", model)?;
     step("fuzzing, a minute", || fuzz::run(Duration::from_secs(30)))?;
     say(&format!("all passed in {} s", start.elapsed().as_secs()));
     Ok(())
@@ -60,7 +63,7 @@ fn test() -> Result<()> {
 fn check() -> Result<()> {
     step("formatting", || {
         Command::cargo("fmt --all --check").run()?;
-        for manifest in ["bench/Cargo.toml", "fuzz/Cargo.toml"] {
+        for manifest in ["bench/Cargo.toml", "fuzz/Cargo.toml", "model/Cargo.toml"] {
             Command::cargo("fmt --all --check --manifest-path").arg(manifest).run()?;
         }
         Ok(())
@@ -79,6 +82,15 @@ fn check() -> Result<()> {
     step("documentation", || {
         Command::cargo("doc --workspace --no-deps --all-features").env("RUSTDOCFLAGS", "-D warnings").run()
     })
+}
+
+fn model() -> Result<()> {
+    // The flags are in model/.cargo/config.toml, which counts in that folder only.
+    Command::cargo("test --quiet")
+        .within("model")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_TARGET_DIR")
+        .run()
 }
 
 fn bench() -> Result<()> {
