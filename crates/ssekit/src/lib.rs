@@ -67,7 +67,7 @@ pub use ssekit_server as server;
 pub use ssekit_server::watch_peer;
 #[cfg(feature = "server")]
 pub use ssekit_server::{
-    Channel, EmitError, Emitter, Event, LastEventId, Lock, Produce, SseBody, StopReason, produce,
-    produce_with_cleanup,
+    AudienceError, Channel, Clients, EmitError, Emitter, Event, LastEventId, Lock, Produce, SseBody,
+    StopReason, Streams, produce, produce_with_cleanup,
 };
 pub use ssekit_wire as wire;

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running example; it ends with the test.
 struct Example {
     lines: Lines<BufReader<ChildStdout>>,
-    _process: Child,
+    process: Child,
 }
 
 impl Example {
@@ -27,7 +27,7 @@ impl Example {
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
         let stdout = process.stdout.take().expect("stdout is piped");
-        Self { lines: BufReader::new(stdout).lines(), _process: process }
+        Self { lines: BufReader::new(stdout).lines(), process }
     }
 
     /// Starts a server on a free port and gives the URL that it prints.
@@ -36,6 +36,13 @@ impl Example {
         let line = example.line().await;
         let (_, url) = line.split_once("listening on ").unwrap_or_else(|| panic!("{name} printed {line:?}"));
         (example, url.to_owned())
+    }
+
+    /// Ends it as Ctrl-C does.
+    async fn interrupt(&mut self) {
+        let process = self.process.id().expect("the program runs").to_string();
+        let kill = Command::new("kill").args(["-INT", &process]).status().await.expect("kill is installed");
+        assert!(kill.success());
     }
 
     async fn line(&mut self) -> String {
@@ -98,6 +105,44 @@ async fn an_event_from_elsewhere_reaches_every_tab_of_its_user() {
     }
     let mut nobody = request(&url.replace("/ada", "/bob"), "POST", "", "hello").await;
     assert!(read_until(&mut nobody, "\r\n\r\n").await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn clients_are_reached_by_session_and_end_with_the_program() {
+    let (mut server, url) = Example::serve("clients").await;
+    let sessions = url.replace("/events", "/sessions");
+    let mut tabs = Vec::new();
+    for session in ["ada", "ada", "bob"] {
+        let mut tab = request(&url, "GET", &format!("session-id: {session}\r\n"), "").await;
+        read_until(&mut tab, "\r\n\r\n").await;
+        tabs.push(tab);
+    }
+    let mut nameless = request(&url, "GET", "", "").await;
+    assert!(read_until(&mut nameless, "\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+
+    let mut posted = request(&format!("{sessions}/ada"), "POST", "", "hello").await;
+    read_until(&mut posted, "sent to 2 streams\n").await;
+    let mut posted = request(&sessions, "POST", "", "all of you").await;
+    read_until(&mut posted, "sent to 3 streams of 2 sessions\n").await;
+    let mut nobody = request(&format!("{sessions}/eve"), "POST", "", "hello").await;
+    assert!(read_until(&mut nobody, "\r\n\r\n").await.starts_with("HTTP/1.1 404"));
+    for (tab, hello) in tabs.iter_mut().zip([true, true, false]) {
+        let text = read_until(tab, "data: all of you\n\n").await;
+        assert_eq!(text.contains("data: hello\n\n"), hello, "{text}");
+    }
+
+    let mut bob = tabs.pop().expect("bob's");
+    let mut closed = request(&format!("{sessions}/bob"), "DELETE", "", "").await;
+    read_until(&mut closed, "ended 1 streams\n").await;
+    read_until(&mut bob, "0\r\n\r\n").await;
+
+    server.interrupt().await;
+    for tab in &mut tabs {
+        assert!(read_until(tab, "\r\n0\r\n\r\n").await.contains("\r\nretry: "));
+    }
+    // A graceful shutdown waits for every connection that may yet ask for something.
+    drop((tabs, bob, posted, nobody, closed, nameless));
+    assert_eq!(server.line().await, "every stream has ended");
 }
 
 #[tokio::test]
