@@ -35,7 +35,7 @@ pub const SCENARIOS: &[Scenario] =
 pub const HALF: usize = 1000;
 
 /// Events that may wait, so that nobody loses any.
-pub const WINDOW: usize = 256;
+pub const WINDOW: usize = 64;
 
 pub struct Run {
     pub contestant: Contestant,
@@ -119,7 +119,7 @@ pub fn rate(subscribers: usize) -> f64 {
 const SECONDS: usize = 5;
 
 /// Deliveries of a publisher that does not wait.
-const BURST: usize = 5_000_000;
+const BURST: usize = 3_000_000;
 
 /// Events that fill a stalled subscriber's buffers in both systems: 280 KB.
 const FILL: usize = 2000;
