@@ -22,6 +22,7 @@ pub use self::selection::Selection;
 use self::shared::Shared;
 use crate::emitter::EmitError;
 use crate::last_event_id::LastEventId;
+use crate::presence::Presence;
 use crate::produce::Produce;
 
 /// One source of events for any number of subscribers: what is emitted here, each of them receives.
@@ -207,6 +208,30 @@ impl Channel {
     /// from a timer when a channel may stay silent and its memory matters.
     pub fn sweep(&self) {
         self.shared.sweep(Instant::now());
+    }
+
+    /// Who comes and goes, from now on: how many subscribers there are after each change. Their key is `()`.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use ssekit_server::{Channel, PresenceChange};
+    ///
+    /// /// Does the work only while somebody listens.
+    /// async fn measure(figures: Channel) {
+    ///     let mut presence = figures.presence();
+    ///     while let Some(change) = presence.next().await {
+    ///         match change {
+    ///             PresenceChange::Joined { streams: 1, .. } => println!("begin"),
+    ///             PresenceChange::Left { streams: 0, .. } => println!("stop"),
+    ///             PresenceChange::Missed(_) => println!("{} listen", figures.stats().subscribers),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    /// # let _ = measure;
+    /// ```
+    pub fn presence(&self) -> Presence<()> {
+        self.shared.presence()
     }
 
     /// The channel's numbers now, for any metrics library. It looks at every subscriber once.

@@ -1,4 +1,4 @@
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -13,18 +13,21 @@ use super::subscribers::Subscribers;
 use super::sync::{Mutex, MutexGuard};
 use super::{ChannelStats, First, Overtaken};
 use crate::emitter::EmitError;
+use crate::presence::{Presence, PresenceChange, Watchers};
 use crate::queue::check_size;
 
 /// What the handles and the readers of a channel share.
 ///
 /// One lock guards the log and who reads it. No foreign code runs, and nobody is woken and no waker dropped, while it
 /// is held.
-#[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
     /// Publishers that wait for subscribers wait for this first, in order.
     turn: tokio::sync::Mutex<()>,
     room: Notify,
+    watchers: Watchers<()>,
+    /// A channel's subscribers have no names.
+    nobody: Arc<()>,
     epoch: Epoch,
     pub(crate) name: Option<Box<str>>,
     pub(crate) overtaken: Overtaken,
@@ -96,7 +99,8 @@ impl Shared {
         let state =
             State { log, subscribers: Subscribers::default(), closed: false, floor: u64::MAX, missed: 0 };
         let (state, turn, room) = (Mutex::new(state), tokio::sync::Mutex::default(), Notify::new());
-        Self { state, turn, room, epoch, name, overtaken, first, after_reset }
+        let (watchers, nobody) = (Watchers::new(), Arc::new(()));
+        Self { state, turn, room, watchers, nobody, epoch, name, overtaken, first, after_reset }
     }
 
     /// Appends all of these events or none, and wakes who waits; gives the id of the last.
@@ -174,7 +178,7 @@ impl Shared {
             }
             Resume::Unknown => (self.after_reset.place(&state.log), Begins::Reset(Reset::Unknown)),
         };
-        Some(state.join(next, begins))
+        Some(self.take_seat(state, next, begins))
     }
 
     /// A seat for a client that has none, or whose last event ID is unknown here.
@@ -182,7 +186,7 @@ impl Shared {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
         let next = first.place(&state.log);
-        state.join(next, begins)
+        self.take_seat(state, next, begins)
     }
 
     /// The subscriber begins to read. What was dropped meanwhile of the events before it has its seat is not missed:
@@ -201,10 +205,31 @@ impl Shared {
         state.subscribers.advance(seat.key, seat.next);
     }
 
+    fn take_seat(&self, mut state: MutexGuard<'_, State>, next: u64, begins: Begins) -> Seat {
+        state.floor = state.floor.min(next);
+        let seat = Seat { key: state.subscribers.join(next), next, taken: state.log.next(), begins };
+        let streams = state.subscribers.len();
+        let told = self.watchers.tell(PresenceChange::Joined { key: self.nobody.clone(), streams });
+        drop(state);
+        told.wake();
+        seat
+    }
+
     pub(crate) fn leave(&self, key: usize) {
-        let waker = self.state().subscribers.leave(key);
+        let mut state = self.state();
+        let waker = state.subscribers.leave(key);
+        let streams = state.subscribers.len();
+        let told = self.watchers.tell(PresenceChange::Left { key: self.nobody.clone(), streams });
+        drop(state);
         drop(waker);
+        told.wake();
         self.has_read();
+    }
+
+    /// Who comes and goes from now on.
+    pub(crate) fn presence(&self) -> Presence<()> {
+        let _state = self.state();
+        self.watchers.watch()
     }
 
     /// Reads whole events from here on, with their frames if they are asked for. Who finds nothing will be woken.
@@ -277,11 +302,6 @@ impl Shared {
 }
 
 impl State {
-    fn join(&mut self, next: u64, begins: Begins) -> Seat {
-        self.floor = self.floor.min(next);
-        Seat { key: self.subscribers.join(next), next, taken: self.log.next(), begins }
-    }
-
     /// Makes room without dropping what somebody has yet to read.
     fn make_room(&mut self, events: &[Event<'_>]) -> Result<(), EmitError> {
         let count = events.len() as u64;

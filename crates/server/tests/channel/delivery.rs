@@ -1,9 +1,9 @@
 //! Who gets what, in which order, and how it looks.
 
-use futures_core::Stream as _;
-use ssekit_server::{Channel, EmitError, Event, First, produce};
+use futures_util::{Stream as _, StreamExt as _};
+use ssekit_server::{Channel, EmitError, Event, First, PresenceChange, produce};
 
-use crate::subscriber::{Subscriber, id, none};
+use crate::subscriber::{Subscriber, id, none, within};
 
 #[test]
 fn every_subscriber_gets_every_event_in_order_with_the_channels_ids() {
@@ -203,4 +203,28 @@ fn a_response_that_nobody_reads_leaves_too() {
     assert_eq!(news.stats().subscribers, 0);
     let mut body = news.subscribe(none()).response().into_body();
     assert!(std::pin::Pin::new(&mut body).size_hint().1.is_none());
+}
+
+#[tokio::test]
+async fn joins_and_leaves_are_a_stream() {
+    let news = Channel::new();
+    let before = news.subscribe(none());
+    let mut presence = news.presence();
+    let one = news.subscribe(none()).response();
+    let other = Channel::new();
+    let both = Subscriber::new(news.and(&other).subscribe(none()));
+    drop(before);
+    drop(both);
+    drop(one);
+    for expected in [
+        PresenceChange::Joined { key: (), streams: 2 },
+        PresenceChange::Joined { key: (), streams: 3 },
+        PresenceChange::Left { key: (), streams: 2 },
+        PresenceChange::Left { key: (), streams: 1 },
+        PresenceChange::Left { key: (), streams: 0 },
+    ] {
+        assert_eq!(within(presence.next()).await, Some(expected));
+    }
+    drop(news);
+    assert_eq!(within(presence.next()).await, None);
 }

@@ -15,4 +15,3 @@ mod selections;
 mod properties;
 
 mod threads;
-
