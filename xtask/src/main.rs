@@ -106,6 +106,7 @@ const FEATURES: &[(&str, &str)] = &[
     ("ssekit-server", ""),
     ("ssekit-server", "axum"),
     ("ssekit-server", "json"),
+    ("ssekit-server", "metrics"),
     ("ssekit-server", "tcp"),
     ("ssekit-client", ""),
     ("ssekit", ""),

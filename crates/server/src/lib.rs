@@ -259,6 +259,9 @@ mod salvo;
 #[cfg(feature = "warp")]
 mod warp;
 
+#[cfg(feature = "metrics")]
+mod metrics;
+
 #[cfg(feature = "tcp")]
 mod tcp;
 
