@@ -1,0 +1,138 @@
+//! Every web framework that streams are served with, behind one trait: what holds for one holds for all, and where it
+//! does not, [`Known`] says so and the suite in `tests/` shows it.
+//!
+//! To add a framework: a file beside this one, a line in [`on_each_framework`].
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use ssekit::{LastEventId, Produce};
+
+mod client;
+mod server;
+
+mod actix;
+mod axum;
+mod hyper;
+mod poem;
+mod rocket;
+mod salvo;
+mod warp;
+
+pub use actix::ActixWeb;
+pub use axum::Axum;
+pub use client::{Client, End};
+pub use hyper::Hyper;
+pub use poem::Poem;
+pub use rocket::Rocket;
+pub use salvo::Salvo;
+pub use server::{Bound, Server, Stop, Stream, within};
+pub use warp::Warp;
+
+/// Makes a test of each framework out of a case, which is an `async fn` with a framework as its type.
+#[macro_export]
+macro_rules! on_each_framework {
+    ($($case:ident)*) => { $(
+        mod $case {
+            $crate::test_of!($case, actix_web, ActixWeb);
+            $crate::test_of!($case, axum, Axum);
+            $crate::test_of!($case, hyper, Hyper);
+            $crate::test_of!($case, poem, Poem);
+            $crate::test_of!($case, rocket, Rocket);
+            $crate::test_of!($case, salvo, Salvo);
+            $crate::test_of!($case, warp, Warp);
+        }
+    )* };
+}
+
+/// One test.
+#[macro_export]
+macro_rules! test_of {
+    ($case:ident, $name:ident, $framework:ident) => {
+        #[tokio::test]
+        async fn $name() {
+            super::$case::<$crate::$framework>().await;
+        }
+    };
+}
+
+/// A framework, as its users run it.
+pub trait Framework: 'static {
+    /// Where it differs from the others.
+    const KNOWN: Known;
+
+    /// Answers `/{route}` with what the application says, and `/compressed/{route}` with the same behind the framework's
+    /// own compression if it has one. Returns when it was told to stop and every connection has ended.
+    fn serve(app: App, bound: Bound, stop: Stop) -> impl Future<Output = ()>;
+}
+
+/// What is known of a framework.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// How the end of a client that is not being written to is noticed.
+    pub departure: Departure,
+    /// How a client that does not read is found.
+    pub stall: Stall,
+    /// What becomes of a stream whose body fails.
+    pub failure: End,
+    /// What the framework's own compression does to a stream.
+    pub compression: Compression,
+}
+
+/// How the end of a client is noticed while there is nothing to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// At once.
+    AtOnce,
+    /// By a reset at once; an orderly end is taken for half of one, until a ping is written.
+    ResetAtOnce,
+    /// By the next ping.
+    AtNextWrite,
+}
+
+/// How a client that does not read is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// By the stream's stall time.
+    StallTimeout,
+    /// By `watch_peer`, which the server has called for the connection with this many seconds.
+    WatchPeer(u64),
+    /// Not at all: it costs bounded memory until it goes.
+    Never,
+}
+
+/// What a framework's own compression does to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// It leaves streams alone.
+    LeftAlone,
+    /// It compresses them, and every event leaves at once.
+    Flushed,
+    /// There is none.
+    None,
+}
+
+/// What a server answers: a stream for each route and last event ID.
+#[derive(Clone)]
+pub struct App(Arc<Answer>);
+
+type Answer = dyn Fn(&str, LastEventId) -> Produce + Send + Sync;
+
+impl App {
+    /// An application that answers like this.
+    pub fn new(answer: impl Fn(&str, LastEventId) -> Produce + Send + Sync + 'static) -> Self {
+        Self(Arc::new(answer))
+    }
+
+    /// The answer to a request.
+    pub fn answer(&self, route: &str, last: LastEventId) -> Produce {
+        (self.0)(route, last)
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("App")
+    }
+}

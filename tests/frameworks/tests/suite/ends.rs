@@ -1,0 +1,101 @@
+//! Each way a stream ends by itself.
+
+use ssekit::server::Error;
+use ssekit::{EmitError, Event, Produce, StopReason, produce};
+use ssekit_frameworks::{App, Client, End, Framework, Server, Stream, on_each_framework, within};
+use tokio::sync::mpsc;
+
+on_each_framework! {
+    case_106_unlock_ends_the_stream_cleanly_after_what_is_queued
+    case_105_emitting_after_the_stop_is_an_error
+    case_105_a_start_that_fails_ends_its_stream_alone
+    case_105_a_start_that_panics_ends_its_stream_alone
+    a_server_without_streams_stops
+}
+
+async fn case_106_unlock_ends_the_stream_cleanly_after_what_is_queued<F: Framework>() {
+    let mut stream = Stream::open::<F>(|produce| produce.ids_from(0)).await;
+    let mut expected = String::new();
+    for n in 0..100 {
+        stream.emitter.emit("n", n.to_string()).unwrap();
+        expected.push_str(&format!("id: {n}\nevent: n\ndata: {n}\n\n"));
+    }
+    stream.emitter.lock().set(false);
+    assert_eq!(stream.client.rest().await, (expected, End::Complete));
+    assert!(matches!(stream.stopped().await, StopReason::Unlocked));
+    // The connection is as good as after any response.
+    stream.client.again("/stream", "").await;
+    assert_eq!(stream.client.status(), "200");
+}
+
+async fn case_105_emitting_after_the_stop_is_an_error<F: Framework>() {
+    let mut stream = Stream::open::<F>(|produce| produce).await;
+    stream.emitter.lock().set(false);
+    assert!(matches!(stream.emitter.emit("n", ""), Err(EmitError::Closed)));
+    assert!(matches!(stream.emitter.send(Event::new("")).await, Err(EmitError::Closed)));
+    assert!(matches!(stream.stopped().await, StopReason::Unlocked));
+    stream.emitter.lock().set(false);
+    stream.emitter.fail(Error::new("too late"));
+    within(stream.emitter.closed()).await;
+    drop(stream.client);
+    stream.server.stop().await;
+    assert!(stream.stops.try_recv().is_err(), "on_stop ran twice");
+}
+
+/// The client gets what was sent, others go on, and so does the server.
+async fn case_105<F: Framework>(failing: fn() -> Produce, message: &str) {
+    let (stopped, mut stops) = mpsc::channel(8);
+    let (started, mut starts) = mpsc::channel(8);
+    let server = Server::start::<F>(App::new(move |route, _| {
+        let (started, stopped) = (started.clone(), stopped.clone());
+        match route {
+            "failing" => failing().on_stop(move |reason| async move { stopped.try_send(reason).unwrap() }),
+            _ => produce(move |stream| started.try_send(stream).unwrap()),
+        }
+    }))
+    .await;
+    let mut other = Client::get(server.address, "/other").await;
+    let emitter = within(starts.recv()).await.unwrap();
+    for n in 0..2 {
+        let mut client = Client::get(server.address, "/failing").await;
+        assert_eq!(client.rest().await, ("event: n\ndata: 1\n\n".to_owned(), End::Complete));
+        match within(stops.recv()).await {
+            Some(StopReason::Failed(error)) => assert_eq!(error.to_string(), message),
+            reason => panic!("{reason:?}"),
+        }
+        assert!(stops.try_recv().is_err(), "on_stop ran twice");
+        emitter.emit("n", n.to_string()).unwrap();
+        other.expect(&format!("event: n\ndata: {n}\n\n")).await;
+    }
+}
+
+async fn case_105_a_start_that_fails_ends_its_stream_alone<F: Framework>() {
+    let failing = || {
+        produce(|stream| async move {
+            stream.emit("n", "1")?;
+            tokio::task::yield_now().await;
+            Err(Error::new("the database is gone"))
+        })
+    };
+    case_105::<F>(failing, "the database is gone").await;
+}
+
+async fn case_105_a_start_that_panics_ends_its_stream_alone<F: Framework>() {
+    let failing = || {
+        produce(|stream| async move {
+            stream.emit("n", "1")?;
+            tokio::task::yield_now().await;
+            panic!("index {} out of range", 7)
+        })
+    };
+    case_105::<F>(failing, "panicked: index 7 out of range").await;
+}
+
+async fn a_server_without_streams_stops<F: Framework>() {
+    let mut stream = Stream::open::<F>(|produce| produce).await;
+    stream.emitter.emit("n", "1").unwrap();
+    stream.emitter.lock().set(false);
+    assert_eq!(stream.client.rest().await.1, End::Complete);
+    drop(stream.client);
+    stream.server.stop().await;
+}
