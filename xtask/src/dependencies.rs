@@ -27,6 +27,12 @@ const LICENCES: &[&str] = &[
 /// Crates that come in two versions, each with its reason.
 const DUPLICATES: &[(&str, &str)] = &[];
 
+/// Features that are web frameworks with a whole house of dependencies. What they alone pull in is chosen by who chooses
+/// them: it may need a newer Rust, and bring other versions of crates.
+const FRAMEWORKS: &[&str] = &["actix-web", "poem", "rocket", "salvo", "warp"];
+/// The package that has all of them.
+const FRAMEWORKS_SUITE: &str = "ssekit-frameworks";
+
 /// Every dependency has a licence that fits ours, and no crate that users compile comes in two versions.
 pub(crate) fn check() -> Result<()> {
     let mut faults = Vec::new();
@@ -67,18 +73,39 @@ pub(crate) fn text<'a>(package: &'a Value, key: &str) -> &'a str {
     package[key].as_str().unwrap_or_default()
 }
 
-/// The versions of each crate that is compiled for users of ours on this machine, build-time helpers left out.
+/// The versions of each crate that is compiled for users of ours on this machine, build-time helpers and frameworks left
+/// out.
 fn linked_versions() -> Result<BTreeMap<String, BTreeSet<String>>> {
-    let tree = "tree --workspace --exclude xtask --all-features --locked --edges normal,no-proc-macro --prefix none --format {p}";
-    let tree = Command::cargo(tree).output()?;
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in tree.lines() {
-        let mut words = line.split_whitespace();
-        if let (Some(name), Some(version)) = (words.next(), words.next()) {
+    for package in linked("normal,no-proc-macro", &without_frameworks(&packages()?))? {
+        if let Some((name, version)) = package.split_once(' ') {
             versions.entry(name.to_owned()).or_default().insert(version.to_owned());
         }
     }
     Ok(versions)
+}
+
+/// What cargo is told to select all that we promise things for: every package and feature but the frameworks.
+pub(crate) fn without_frameworks(packages: &[Value]) -> String {
+    let ours = packages.iter().filter(|package| package["source"].is_null());
+    let features = ours
+        .filter(|package| ![FRAMEWORKS_SUITE, "xtask"].contains(&text(package, "name")))
+        .flat_map(|package| {
+            let features = package["features"].as_object().into_iter().flat_map(|features| features.keys());
+            features
+                .filter(|feature| !FRAMEWORKS.contains(&feature.as_str()))
+                .map(move |feature| format!("{}/{feature}", text(package, "name")))
+        });
+    let features = features.collect::<Vec<_>>().join(",");
+    format!("--workspace --exclude xtask --exclude {FRAMEWORKS_SUITE} --features {features}")
+}
+
+/// The packages that such a selection links by these edges, as "name vVERSION".
+pub(crate) fn linked(edges: &str, selection: &str) -> Result<BTreeSet<String>> {
+    let tree = format!("tree {selection} --locked --edges {edges} --prefix none --format {{p}}");
+    let tree = Command::cargo(&tree).output()?;
+    let named = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    Ok(tree.lines().map(named).collect())
 }
 
 /// Whether an SPDX expression of OR, AND and parentheses can be met by the licences that we allow.
