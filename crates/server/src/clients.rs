@@ -138,6 +138,10 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     }
 
     /// The streams that there are now.
+    ///
+    /// An event is copied for each of them, one after the other, before `emit` returns. Where thousands get the same, a
+    /// [`Channel`](crate::Channel) costs less, and remembers for who returns: its subscribers share the bytes. A stream
+    /// may be both: `clients.connect(key).follow(&channel, last)`.
     pub fn all(&self) -> Audience {
         let registry = self.shared.registry();
         let mut emitters = Vec::with_capacity(registry.streams);

@@ -130,7 +130,8 @@ impl Streams {
     /// Waits until [`shutdown`](Self::shutdown) was called, no stream is left, and every `on_stop` and clean-up has
     /// run. Cancel-safe.
     ///
-    /// A response that was built and is neither read nor dropped is a stream, too.
+    /// A response that was built and is neither read nor dropped is a stream, too; so is one that its transport does not
+    /// ask for bytes any more. So give this a deadline, as the graceful shutdown.
     pub async fn ended(&self) {
         let ended = self.shared.ended.notified();
         tokio::pin!(ended);
@@ -271,7 +272,7 @@ impl StreamsBuilder {
     /// After how long the client of a stream that the server ends or refuses is told to return: this time on average,
     /// spread evenly from half of it to one and a half. 3 s unless set.
     ///
-    /// With n clients, 1/n of this time lies between two of them when all streams end at once.
+    /// It replaces what [`Produce::retry`](crate::Produce::retry) has told before. With n clients, 1/n of this time lies between two of them when all streams end at once.
     pub fn retry(mut self, time: Duration) -> Self {
         self.retry = time;
         self

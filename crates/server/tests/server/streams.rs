@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use futures_util::poll;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::graceful::GracefulShutdown;
-use ssekit_server::{EmitError, Emitter, Event, Produce, SseBody, StopReason, Streams, produce};
+use ssekit_server::{
+    Channel, EmitError, Emitter, Event, First, LastEventId, Produce, SseBody, StopReason, Streams, produce,
+};
+use ssekit_wire::Decoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -25,6 +29,13 @@ fn retry_of(text: &str) -> Duration {
     let time =
         Duration::from_millis(line.and_then(|time| time.parse().ok()).unwrap_or_else(|| panic!("{text:?}")));
     assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text:?}");
+    // Case 38: it counts without a blank line.
+    let mut decoder = Decoder::new();
+    {
+        let mut items = decoder.feed(text.as_bytes());
+        while items.next().is_some() {}
+    }
+    assert_eq!(decoder.reconnection_time(), Some(time));
     assert!(time >= Duration::from_millis(1_500) && time <= Duration::from_millis(4_500), "{time:?}");
     time
 }
@@ -319,6 +330,64 @@ async fn case_107_a_graceful_shutdown_of_hyper_does_not_wait_for_streams() {
         graceful.shutdown().await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn case_107_what_a_channel_still_holds_for_a_stream_is_left_to_be_resumed() {
+    let channel = Channel::builder().keep_last(1_000).first(First::All).build();
+    for _ in 0..1_000 {
+        channel.emit("n", "x".repeat(1_000)).unwrap();
+    }
+    let streams = Streams::new();
+    let mut body = channel.subscribe(LastEventId::default()).within(&streams).response().into_body();
+    let mut text = frame(&mut body).await;
+    streams.shutdown();
+    text.push_str(&rest(&mut body).await);
+    retry_of(&text);
+    let events = text.matches("event: n\n").count();
+    assert!(events > 0 && events < 1_000, "{events}");
+    assert!(text[..text.rfind("retry").unwrap()].ends_with("\n\n"), "no event is cut");
+}
+
+#[tokio::test]
+async fn case_107_streams_of_http_2_end_too() {
+    let streams = Streams::new();
+    let listener = listen();
+    let addr = listener.local_addr().unwrap();
+    let (signal, signalled) = oneshot::channel();
+    let open = streams.clone();
+    let server = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let service = service_fn(move |_| {
+            let response = quiet().within(&open).response();
+            async { Ok::<_, Infallible>(response) }
+        });
+        let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let mut connection = std::pin::pin!(http2.serve_connection(TokioIo::new(socket), service));
+        tokio::select! {
+            ended = &mut connection => panic!("it ended before its time: {ended:?}"),
+            signalled = signalled => signalled.unwrap(),
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await.unwrap();
+    });
+    let socket = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+    tokio::spawn(connection);
+    let mut responses = Vec::new();
+    for _ in 0..10 {
+        let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new()).unwrap();
+        responses.push(within(client.send_request(request)).await.unwrap());
+    }
+    streams.shutdown();
+    signal.send(()).unwrap();
+    for response in responses {
+        let text = within(response.collect()).await.unwrap().to_bytes();
+        retry_of(std::str::from_utf8(&text).unwrap());
+    }
+    within(streams.ended()).await;
+    within(server).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
