@@ -6,7 +6,7 @@
 //! So each reconnect emits an event named `reconnected`. Pages load their state anew then, as they do at a `reset`.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program for a terminal")]
 
-use std::{collections::VecDeque, env, future::poll_fn, pin::pin, time::Duration};
+use std::{env, future::poll_fn, time::Duration};
 
 use anyhow::{Context as _, Result};
 use axum::{Router, extract::State, routing::get};
@@ -20,31 +20,26 @@ async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
     news.subscribe(last)
 }
 
-/// A connection that listens for as long as it has its client, and what it received before it was known to listen.
+/// A connection that listens. It does so until its client is dropped.
 struct Listening {
     connection: Connection<Socket, NoTlsStream>,
-    early: VecDeque<Notification>,
+    early: Option<Notification>,
     _client: Client,
 }
 
 impl Listening {
     async fn new(database: &Config, sql: &str) -> Result<Self> {
         let (client, mut connection) = database.connect(NoTls).await?;
-        let mut early = VecDeque::new();
-        {
-            let mut answer = pin!(client.batch_execute(sql));
-            loop {
-                tokio::select! {
-                    answer = &mut answer => break answer?,
-                    notification = receive(&mut connection) => early.push_back(notification?),
-                }
-            }
-        }
+        let early = tokio::select! {
+            answer = client.batch_execute(sql) => answer.map(|()| None)?,
+            // A notification says so too, should one overtake the answer.
+            notification = receive(&mut connection) => Some(notification?),
+        };
         Ok(Self { connection, early, _client: client })
     }
 
     async fn next(&mut self) -> Result<Notification> {
-        match self.early.pop_front() {
+        match self.early.take() {
             Some(notification) => Ok(notification),
             None => receive(&mut self.connection).await,
         }

@@ -48,7 +48,7 @@ impl Server {
         );
         fs::write(&settings, before + &ours).expect("initdb's settings can be written");
 
-        let stop = "cat; \"$0\" stop -D data -m immediate";
+        let stop = "cat; \"$0\" stop -D data -m immediate; rm -r data";
         let guard = server
             .command("sh")
             .arg("-c")
