@@ -33,20 +33,38 @@ impl Client {
 
     /// The same, with further lines in the request's head.
     pub async fn request(address: SocketAddr, path: &str, headers: impl AsRef<[u8]>) -> Self {
+        let mut client = Self::connect(address).await;
+        client.again(path, headers).await;
+        client
+    }
+
+    /// Sends a text.
+    pub async fn post(address: SocketAddr, path: &str, text: &str) -> Self {
+        let mut client = Self::connect(address).await;
+        let length = text.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\n\
+             content-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\r\n{text}"
+        );
+        client.exchange(request.as_bytes()).await;
+        client
+    }
+
+    async fn connect(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(16 << 10).expect("a small buffer");
         let socket = within(socket.connect(address)).await.expect("the server listens");
-        let mut client =
-            Self { head: String::new(), socket: BufReader::with_capacity(4 << 10, socket), pending: vec![] };
-        client.again(path, headers).await;
-        client
+        Self { head: String::new(), socket: BufReader::with_capacity(4 << 10, socket), pending: vec![] }
     }
 
     /// Asks for something else on the same connection.
     pub async fn again(&mut self, path: &str, headers: impl AsRef<[u8]>) {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n");
-        let request = [request.as_bytes(), headers.as_ref(), b"\r\n"].concat();
-        self.socket.write_all(&request).await.expect("the server reads");
+        self.exchange(&[request.as_bytes(), headers.as_ref(), b"\r\n"].concat()).await;
+    }
+
+    async fn exchange(&mut self, request: &[u8]) {
+        self.socket.write_all(request).await.expect("the server reads");
         self.head.clear();
         while !self.head.ends_with("\r\n\r\n") {
             let read = within(self.socket.read_line(&mut self.head)).await.expect("a head of lines");
@@ -99,7 +117,7 @@ impl Client {
         (String::from_utf8(rest).expect("text"), end)
     }
 
-    /// The same, of any meaning.
+    /// The same, as bytes of any meaning.
     pub async fn rest_of_bytes(&mut self) -> (Vec<u8>, End) {
         loop {
             match self.chunk().await {
