@@ -36,7 +36,8 @@ use crate::streams::{DEFAULT_RETRY, Join, Refusal, Why, jittered_retry};
 ///     clients.all().emit("news", "somebody was greeted")?; // to everyone
 ///     Ok(())
 /// }
-/// # let _ = (greet, axum::Router::new().route("/events/{session}", axum::routing::get(events)).with_state(Clients::<String>::new()));
+/// # let router = axum::Router::new().route("/events/{session}", axum::routing::get(events));
+/// # let _: (axum::Router, _) = (router.with_state(Clients::new()), greet);
 /// ```
 ///
 /// A stream is there from the building of its response until it has ended or its response was dropped, and only that

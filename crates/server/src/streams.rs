@@ -42,13 +42,21 @@ use crate::stop::{Place, StopReason};
 /// # Ok(()) }
 /// ```
 ///
-/// With hyper-util's `GracefulShutdown`, they are `streams.shutdown()`, `graceful.shutdown().await` and
-/// `streams.ended().await`.
+/// The same three lines with hyper itself:
+///
+/// ```
+/// # use hyper_util::server::graceful::GracefulShutdown;
+/// # use ssekit_server::Streams;
+/// # async fn stop(streams: Streams, graceful: GracefulShutdown) {
+/// streams.shutdown();
+/// graceful.shutdown().await;
+/// streams.ended().await;
+/// # }
+/// ```
 ///
 /// # Limits
 /// A browser's `EventSource` gives up for good when it is answered with anything but 200. So a stream beyond a limit is
-/// answered with 200, the reconnection time, and the end: the client returns by then. A header, `x-stream-refused`, says
-/// why. `start` does not run, and `on_stop` is told [`Refused`](StopReason::Refused).
+/// answered with 200, the time after which to return, and the end. A header, `x-stream-refused`, says why. `start` does not run, and `on_stop` is told [`Refused`](StopReason::Refused).
 ///
 /// ```
 /// use std::time::Duration;
@@ -272,7 +280,8 @@ impl StreamsBuilder {
     /// After how long the client of a stream that the server ends or refuses is told to return: this time on average,
     /// spread evenly from half of it to one and a half. 3 s unless set.
     ///
-    /// It replaces what [`Produce::retry`](crate::Produce::retry) has told before. With n clients, 1/n of this time lies between two of them when all streams end at once.
+    /// It replaces what [`Produce::retry`](crate::Produce::retry) has told before. When the streams of n clients end at
+    /// once, one n-th of this time lies between two of them on average.
     pub fn retry(mut self, time: Duration) -> Self {
         self.retry = time;
         self
