@@ -191,7 +191,7 @@ fn poll<S: Stream + Unpin>(body: &mut S) -> Poll<Option<S::Item>> {
 const DATA: &str =
     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 
-const HISTORIES: [u64; 2] = [100, 1_000_000];
+const HISTORIES: [u64; 3] = [100, 10_000, 1_000_000];
 
 fn all(criterion: &mut Criterion) {
     // The bodies have timers, which need a runtime; nothing runs on it.
