@@ -11,4 +11,6 @@ mod ends;
 
 mod resume;
 
+mod shutdown;
+
 mod slow_clients;
