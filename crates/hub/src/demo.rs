@@ -1,51 +1,70 @@
 //! The demo: a page that shows what server-sent events are by being made of them.
 //!
 //! ```text
-//! machine ── 4 times a second ──┐
-//!                               ├─▶ streams (emitters) ─▶ /events, /stats ─▶ page, curl, ssekit listen
-//! POST /chat ──▶ room ──────────┘
+//!  machine ── 4 times a second ──▶ figures ─┬──────────────────▶ GET /stats ──▶ curl
+//!  POST /chat ───────────────────▶ room ────┼─▶ GET /events ──▶ page, ssekit listen
+//!  who comes and goes ───────────▶ people ──┘        │
+//!          ▲                   (channels)            │ a stream of this name
+//!          └────────────────── clients ◀─────────────┘
 //! ```
 
 mod machine;
 mod page;
 mod room;
-mod streams;
 
+use std::fmt::Display;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
-use ssekit_server::{LastEventId, produce};
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use ssekit_server::{Channel, Clients, EmitError, First, LastEventId, Presence, Produce, Streams, produce};
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::machine::Machine;
-use self::room::{Name, Said, Text};
-use self::streams::{Place, Streams, Wants};
+use self::machine::{Figures, Machine};
+use self::room::{MAX_HISTORY, Name, People, Said};
 
 /// The largest request body, in bytes: the longest message as JSON, with every character escaped.
 const MAX_BODY: usize = 8 << 10;
-/// What waits for one client at most, in bytes: more than the whole history.
-const BUFFER: usize = 256 << 10;
+/// How many streams are open at once, of pages and of `/stats` together.
+const MAX_STREAMS: usize = 256;
 /// How long a client waits before it returns.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often the machine is read.
 const PERIOD: Duration = Duration::from_millis(250);
+/// How far back the page's charts go. Older figures are of no use to who returns.
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// The demo's routes and its streams.
-#[derive(Debug)]
+/// What there is to hear, and who listens. Clones are the same demo.
+#[derive(Clone, Debug)]
 pub(crate) struct Demo {
+    /// `stats` events.
+    figures: Channel,
+    /// `chat` events.
+    room: Channel,
+    /// `people` events.
+    people: Channel,
+    /// The streams of those who are here, by name.
+    clients: Clients<Name>,
+    /// All streams.
     streams: Streams,
 }
 
 impl Demo {
-    /// A demo without any stream yet.
+    /// A demo that nobody listens to yet.
     pub(crate) fn new() -> Self {
-        Self { streams: Streams::new() }
+        let channel = |name: &str| Channel::builder().name(name);
+        Self {
+            figures: channel("figures").keep_for(MINUTE).first(First::Last(1)).build(),
+            room: channel("room").keep_last(MAX_HISTORY).first(First::All).build(),
+            people: channel("people").keep_last(MAX_HISTORY).first(First::Last(1)).build(),
+            clients: Clients::new(),
+            streams: Streams::builder().max(MAX_STREAMS).retry(RETRY).build(),
+        }
     }
 
     /// The page, `/events`, `/stats` and `/chat`. The streams also answer POST, with which `sveltekit-sse` asks for them.
@@ -55,30 +74,63 @@ impl Demo {
             .route("/stats", get(stats).post(stats))
             .route("/chat", post(chat))
             .layer(DefaultBodyLimit::max(MAX_BODY))
-            .with_state(self.streams.clone())
+            .with_state(self.clone())
     }
 
-    /// Reads the machine and sends its figures, once for all streams, whenever there are any. Never ends.
-    pub(crate) async fn run(&self) {
+    /// Publishes the machine's figures and who is here, for as long as it is polled.
+    ///
+    /// Who comes from this call on is noticed.
+    pub(crate) fn run(&self) -> impl Future<Output = Result<(), EmitError>> {
+        let (listeners, guests) = (self.figures.presence(), self.clients.presence());
+        async { tokio::try_join!(self.measure(listeners), self.introduce(guests)).map(|_| ()) }
+    }
+
+    /// Reads the machine once for all, while anybody listens.
+    async fn measure(&self, mut listeners: Presence<()>) -> Result<(), EmitError> {
         let mut machine = Machine::new();
-        let mut listeners = self.streams.listeners();
-        while listeners.wait_for(|&listeners| listeners > 0).await.is_ok() {
-            // What went on while nobody looked belongs to no figure.
+        let heard = || self.figures.stats().subscribers > 0;
+        while listeners.next().await.is_some() {
+            if !heard() {
+                continue;
+            }
+            // What went on while nobody listened belongs to no figure.
             machine.read(Instant::now());
             let mut ticks = interval(PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
-            while *listeners.borrow() > 0 {
+            while heard() {
                 ticks.tick().await;
-                self.streams.figures(&machine.read(Instant::now()));
+                let figures = machine.read(Instant::now());
+                self.figures
+                    .emit_json("stats", &Stats { figures, streams: self.streams.len(), at: now() })?;
             }
         }
+        Ok(())
+    }
+
+    /// Tells all who is here whenever somebody comes or goes.
+    async fn introduce(&self, mut guests: Presence<Name>) -> Result<(), EmitError> {
+        while let Some(change) = guests.next().await {
+            self.people.emit_json("people", &People::after(change, &self.clients))?;
+        }
+        Ok(())
     }
 
     /// Ends every stream after what it has been sent, and opens no more.
     pub(crate) fn close(&self) {
-        self.streams.close();
+        self.streams.shutdown();
     }
+}
+
+/// The data of a `stats` event.
+#[derive(Serialize)]
+struct Stats {
+    #[serde(flatten)]
+    figures: Figures,
+    /// How many streams are open.
+    streams: usize,
+    /// In milliseconds since 1970.
+    at: u64,
 }
 
 #[derive(Deserialize)]
@@ -88,36 +140,23 @@ struct Visitor {
 
 /// The page's stream: figures, messages, who is here.
 async fn events(
-    State(streams): State<Streams>,
+    State(demo): State<Demo>,
     last: LastEventId,
     visitor: Result<Query<Visitor>, QueryRejection>,
-) -> Response {
-    match visitor.map(|Query(Visitor { name })| name.map(Name::try_from).transpose()) {
-        Ok(Ok(name)) => stream(&streams, Wants::Everything(name), last),
-        Ok(Err(problem)) => refuse(StatusCode::BAD_REQUEST, &problem),
-        Err(problem) => refuse(problem.status(), &problem.body_text()),
-    }
+) -> Result<Produce, Refusal> {
+    let Query(visitor) = visitor.map_err(|problem| refuse(problem.status(), problem.body_text()))?;
+    let name = visitor.name.map(Name::try_from).transpose();
+    let page = match name.map_err(|problem| refuse(StatusCode::BAD_REQUEST, problem))? {
+        Some(name) => demo.clients.connect(name),
+        None => produce(drop), // somebody who only looks on
+    };
+    let everything = demo.figures.and(&demo.room).and(&demo.people);
+    Ok(page.follow(everything, last).retry(RETRY).within(&demo.streams))
 }
 
 /// The figures alone.
-async fn stats(State(streams): State<Streams>, last: LastEventId) -> Response {
-    stream(&streams, Wants::Figures, last)
-}
-
-fn stream(streams: &Streams, wants: Wants, last: LastEventId) -> Response {
-    let Some(place) = streams.place() else {
-        let busy = "there is no place for another stream: close a page, or try again later\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], busy).into_response();
-    };
-    // The emitter stays in `streams`, where others send to it. The response stays open until it is unlocked there or
-    // its client has left; the clean-up then gives the seat back.
-    produce(move |stream| {
-        let seat = Place::enter(place, stream, wants, last.as_str());
-        move || drop(seat)
-    })
-    .buffer(BUFFER)
-    .retry(RETRY)
-    .into_response()
+async fn stats(State(demo): State<Demo>, last: LastEventId) -> Produce {
+    demo.figures.subscribe(last).retry(RETRY).within(&demo.streams)
 }
 
 #[derive(Deserialize)]
@@ -127,72 +166,73 @@ struct Saying {
 }
 
 /// Says something in the room. A page of another site cannot: JSON from elsewhere needs a permission that is not given.
-async fn chat(State(streams): State<Streams>, saying: Result<Json<Saying>, JsonRejection>) -> Response {
-    let Json(Saying { from, text }) = match saying {
-        Ok(saying) => saying,
-        Err(problem) => return refuse(problem.status(), &problem.body_text()),
-    };
-    match (Name::try_from(from), Text::try_from(text)) {
-        (Ok(from), Ok(text)) => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-            streams.say(&Said { from, text, at });
-            StatusCode::NO_CONTENT.into_response()
-        }
-        (Err(problem), _) | (_, Err(problem)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &problem),
-    }
+async fn chat(
+    State(demo): State<Demo>,
+    saying: Result<Json<Saying>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    let Json(Saying { from, text }) =
+        saying.map_err(|problem| refuse(problem.status(), problem.body_text()))?;
+    let said = Said::new(from, text, now());
+    let said = said.map_err(|problem| refuse(StatusCode::UNPROCESSABLE_ENTITY, problem))?;
+    let sent = demo.room.emit_json("chat", &said);
+    sent.map_err(|problem| refuse(StatusCode::INTERNAL_SERVER_ERROR, problem))?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-fn refuse(status: StatusCode, why: &str) -> Response {
-    (status, format!("{why}\n")).into_response()
+type Refusal = (StatusCode, String);
+
+fn refuse(status: StatusCode, why: impl Display) -> Refusal {
+    (status, format!("{why}\n"))
+}
+
+/// In milliseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use axum::body::BodyDataStream;
-    use futures_util::StreamExt as _;
+    use ssekit_server::SseBody;
 
     use super::*;
 
     // Time stands still but for what is waited for.
     #[tokio::test(start_paused = true)]
     async fn the_machine_is_read_only_while_somebody_listens() {
-        let demo = Arc::new(Demo::new());
-        let reading = Arc::clone(&demo);
+        let demo = Demo::new();
+        let reading = demo.clone();
         tokio::spawn(async move { reading.run().await });
         let nobody_for = |time| tokio::time::sleep(time);
 
         // Each reading is an event of its own, so the ids tell how many there were.
         nobody_for(HOUR).await;
-        let mut stream = listen(&demo);
+        let mut stream = listen(&demo).await;
         assert_eq!([next_id(&mut stream).await, next_id(&mut stream).await], [1, 2]);
-        let mut second = listen(&demo);
+        // A second one is told the latest figures first.
+        let mut second = listen(&demo).await;
         drop(stream);
-        assert_eq!([next_id(&mut second).await, next_id(&mut second).await], [3, 4]);
+        assert_eq!([next_id(&mut second).await, next_id(&mut second).await], [2, 3]);
         drop(second);
 
         nobody_for(HOUR).await;
-        let next = next_id(&mut listen(&demo)).await;
-        assert!(next <= 6, "the machine was read {} times for nobody", next - 5);
+        let next = next_id(&mut listen(&demo).await).await;
+        assert!(next <= 5, "the machine was read {} times for nobody", next - 4);
     }
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    fn listen(demo: &Demo) -> BodyDataStream {
-        let answer = stream(&demo.streams, Wants::Figures, LastEventId::default());
-        assert_eq!(answer.status(), StatusCode::OK);
-        answer.into_body().into_data_stream()
+    async fn listen(demo: &Demo) -> SseBody {
+        stats(State(demo.clone()), LastEventId::default()).await.response().into_body()
     }
 
     /// What counts in the next event's id.
-    async fn next_id(stream: &mut BodyDataStream) -> u64 {
+    async fn next_id(stream: &mut SseBody) -> u64 {
         loop {
-            let frame = stream.next().await.expect("the stream goes on").expect("it does not break");
-            let text = String::from_utf8(frame.to_vec()).expect("text");
+            let bytes = stream.next().await.expect("the stream goes on").expect("it does not break");
+            let text = String::from_utf8(bytes.to_vec()).expect("text");
             if let Some(id) = text.lines().find_map(|line| line.strip_prefix("id: ")) {
-                let (_, sequence) = id.rsplit_once('-').expect("run-number");
+                let (_, sequence) = id.rsplit_once('-').expect("epoch-sequence");
                 return sequence.parse().expect("a number");
             }
         }

@@ -58,7 +58,7 @@ pub async fn demo(address: &Address, out: &mut impl Write) -> Result<()> {
     announce(local, out).context("cannot say where to look")?;
 
     tokio::select! {
-        () = demo.run() => {}
+        ended = demo.run() => ended.context("the demo cannot go on")?,
         () = accept(&listener, &router, &connections) => {}
         () = &mut stop => {}
     }

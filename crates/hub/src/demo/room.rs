@@ -1,35 +1,34 @@
-//! The chat room's own rules: who is here, what may be said, and what is remembered. No sockets.
-
-use std::collections::{BTreeMap, VecDeque};
+//! The chat room's own rules: who is here, and what may be said. No sockets.
 
 use serde::Serialize;
+use ssekit_server::{Clients, PresenceChange};
 
 /// The longest name, in characters.
 pub(crate) const MAX_NAME: usize = 32;
 /// The longest message, in characters.
 pub(crate) const MAX_TEXT: usize = 500;
-/// How many messages a newcomer is told.
-pub(crate) const MAX_HISTORY: usize = 50;
+/// How many messages are kept, for those who come and those who return.
+pub(crate) const MAX_HISTORY: u64 = 50;
 
 /// What somebody has said: the data of a `chat` event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Said {
-    pub(crate) from: Name,
-    pub(crate) text: Text,
+    from: Name,
+    text: Text,
     /// In milliseconds since 1970.
-    pub(crate) at: u64,
+    at: u64,
 }
 
 /// A name that can be shown: 1 to 32 characters on one line.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub(crate) struct Name(String);
 
 /// A message that can be shown: 1 to 500 characters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Text(String);
+#[derive(Debug, Serialize)]
+struct Text(String);
 
 /// Who is here, and who has just come or gone: the data of a `people` event.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct People {
     people: Vec<Person>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,58 +37,33 @@ pub(crate) struct People {
     left: Option<Name>,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Person {
     name: Name,
     /// Streams that are open under this name: one for each tab.
     streams: usize,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Room {
-    streams: BTreeMap<Name, usize>,
-    /// The latest messages as JSON, each with the sequence number of its event.
-    history: VecDeque<(u64, String)>,
+impl Said {
+    /// A message, unless the name or the text cannot be shown: then why.
+    pub(crate) fn new(from: String, text: String, at: u64) -> Result<Self, String> {
+        Ok(Self { from: from.try_into()?, text: text.try_into()?, at })
+    }
 }
 
-impl Room {
-    /// One more stream under this name.
-    pub(crate) fn enter(&mut self, name: &Name) -> People {
-        let streams = self.streams.entry(name.clone()).or_default();
-        *streams += 1;
-        let joined = (*streams == 1).then(|| name.clone());
-        People { joined, ..self.people() }
-    }
-
-    /// One stream less under this name.
-    pub(crate) fn leave(&mut self, name: &Name) -> People {
-        let left = match self.streams.get_mut(name) {
-            Some(streams) if *streams > 1 => {
-                *streams -= 1;
-                None
-            }
-            _ => self.streams.remove(name).map(|_| name.clone()),
+impl People {
+    /// Who is here after this change.
+    pub(crate) fn after(change: PresenceChange<Name>, clients: &Clients<Name>) -> Self {
+        let (joined, left) = match change {
+            PresenceChange::Joined { key, streams: 1 } => (Some(key), None),
+            PresenceChange::Left { key, streams: 0 } => (None, Some(key)),
+            // Another tab; or more changes than can be told one by one.
+            _ => (None, None),
         };
-        People { left, ..self.people() }
-    }
-
-    pub(crate) fn people(&self) -> People {
-        let people = self.streams.iter().map(|(name, &streams)| Person { name: name.clone(), streams });
-        People { people: people.collect(), joined: None, left: None }
-    }
-
-    /// Keeps a message, and forgets the oldest one when there are enough.
-    pub(crate) fn remember(&mut self, sequence: u64, said: String) {
-        if self.history.len() == MAX_HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back((sequence, said));
-    }
-
-    /// What was said after this event, oldest first.
-    pub(crate) fn after(&self, sequence: u64) -> impl Iterator<Item = (u64, &str)> {
-        let news = self.history.iter().filter(move |(said, _)| *said > sequence);
-        news.map(|(sequence, said)| (*sequence, said.as_str()))
+        let here = clients.keys().into_iter().map(|name| Person { streams: clients.get(&name).len(), name });
+        let mut people: Vec<_> = here.filter(|person| person.streams > 0).collect();
+        people.sort();
+        Self { people, joined, left }
     }
 }
 
@@ -128,39 +102,27 @@ fn shown(what: &str, text: &str, most: usize, may_hold: fn(char) -> bool) -> Res
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> Name {
-        text.to_owned().try_into().expect("a name")
-    }
-
-    fn json(people: &People) -> String {
-        serde_json::to_string(people).expect("plain data")
-    }
-
     #[test]
     fn a_name_joins_with_its_first_stream_and_leaves_with_its_last() {
-        let mut room = Room::default();
-        let ada = name("Ada");
-        assert_eq!(json(&room.enter(&ada)), r#"{"people":[{"name":"Ada","streams":1}],"joined":"Ada"}"#);
-        assert_eq!(json(&room.enter(&ada)), r#"{"people":[{"name":"Ada","streams":2}]}"#);
-        assert_eq!(json(&room.leave(&ada)), r#"{"people":[{"name":"Ada","streams":1}]}"#);
-        assert_eq!(json(&room.leave(&ada)), r#"{"people":[],"left":"Ada"}"#);
-    }
+        let clients = Clients::new();
+        let [ada, grace] = ["Ada", "Grace"].map(|name| Name(name.to_owned()));
+        let after = |change| serde_json::to_string(&People::after(change, &clients)).expect("plain data");
+        let joined = |key: &Name, streams| after(PresenceChange::Joined { key: key.clone(), streams });
+        let left = |key: &Name, streams| after(PresenceChange::Left { key: key.clone(), streams });
 
-    #[test]
-    fn nobody_leaves_who_was_not_here() {
-        let mut room = Room::default();
-        assert_eq!(room.leave(&name("Ada")), Room::default().people());
-    }
-
-    #[test]
-    fn the_latest_messages_are_remembered_and_told_from_a_given_event_on() {
-        let mut room = Room::default();
-        for sequence in 1..=60 {
-            room.remember(sequence, format!("message {sequence}"));
-        }
-        assert_eq!(room.after(0).count(), MAX_HISTORY);
-        assert_eq!(room.after(0).next(), Some((11, "message 11")));
-        assert_eq!(room.after(58).collect::<Vec<_>>(), [(59, "message 59"), (60, "message 60")]);
+        let first = clients.connect(grace.clone()).response();
+        assert_eq!(joined(&grace, 1), r#"{"people":[{"name":"Grace","streams":1}],"joined":"Grace"}"#);
+        let tabs = [(); 2].map(|()| clients.connect(ada.clone()).response());
+        let both = r#"{"people":[{"name":"Ada","streams":2},{"name":"Grace","streams":1}]"#;
+        assert_eq!(joined(&ada, 2), format!("{both}}}"));
+        assert_eq!(after(PresenceChange::Missed(7)), format!("{both}}}"));
+        drop(first);
+        assert_eq!(left(&grace, 0), r#"{"people":[{"name":"Ada","streams":2}],"left":"Grace"}"#);
+        let [one, other] = tabs;
+        drop(one);
+        assert_eq!(left(&ada, 1), r#"{"people":[{"name":"Ada","streams":1}]}"#);
+        drop(other);
+        assert_eq!(left(&ada, 0), r#"{"people":[],"left":"Ada"}"#);
     }
 
     #[test]

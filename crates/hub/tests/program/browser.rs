@@ -1,8 +1,12 @@
 //! The page, in a browser.
 
+use serde_json::json;
+
 use crate::chromium::{Chromium, DESKTOP, Look, Page};
+use crate::http::{own_place, say};
 use crate::node;
 use crate::program::{Program, Server, curl, serve, serve_by, ssekit};
+use crate::proxy::Proxy;
 
 #[test]
 fn two_pages_chat_and_see_who_is_here() {
@@ -105,29 +109,60 @@ fn the_page_curl_our_listener_and_the_npm_package_receive_the_same_events() {
         "{figures:?}"
     );
 
-    let same = |who: &str, program: &Program, block: &str| {
-        let first = block.lines().next().expect("an id");
-        let mut lines = vec![program.stdout.find(&format!("{first}\n"))];
-        lines.extend((1..block.lines().count()).map(|_| program.stdout.find("")));
-        assert_eq!(lines.join("\n"), block, "{who} has another event than the page");
-    };
+    let [chat, figures] = [chat, figures].map(Block::of);
     for (who, program) in [("curl /events", &everything), ("ssekit listen /events", &listener)] {
-        same(who, program, chat);
-        same(who, program, figures);
+        assert_eq!(chat.find(program), chat, "{who} has another event than the page");
+        assert_eq!(figures.find(program), figures, "{who} has another event than the page");
     }
-    same("curl /stats", &stats, figures);
+    assert_eq!(figures.find(&stats), figures, "curl /stats has another event than the page");
 
     for (path, options, program) in &npm {
-        for block in [chat, figures] {
-            if *path == "/stats" && block == chat {
+        for block in [&chat, &figures] {
+            if *path == "/stats" && *block == chat {
                 continue;
             }
-            let id = block.lines().next().and_then(|line| line.strip_prefix("id: ")).expect("an id");
-            let line = program.stdout.find(&format!("\"id\":{id:?}"));
+            let line = program.stdout.find(&format!("\"data\":{:?}", block.data));
             let report: serde_json::Value = serde_json::from_str(&line).expect("the page reports JSON");
             let text = |field: &str| report[field].as_str().unwrap_or_else(|| panic!("no {field} in {line}"));
-            let seen = format!("id: {}\nevent: {}\ndata: {}", text("id"), text("event"), text("data"));
-            assert_eq!(seen, block, "sveltekit-sse with {options} on {path} has another event than the page");
+            let seen = Block::new(text("id"), text("event"), text("data"));
+            assert_eq!(
+                seen, *block,
+                "sveltekit-sse with {options} on {path} has another event than the page"
+            );
+        }
+    }
+}
+
+/// An event, without what its id says of other channels.
+#[derive(Debug, PartialEq)]
+struct Block {
+    place: String,
+    name: String,
+    data: String,
+}
+
+impl Block {
+    fn new(id: &str, name: &str, data: &str) -> Self {
+        Self { place: own_place(name, id).to_owned(), name: name.to_owned(), data: data.to_owned() }
+    }
+
+    fn of(lines: &str) -> Self {
+        let mut lines = ["id: ", "event: ", "data: "].iter().zip(lines.lines());
+        let mut value =
+            || lines.next().and_then(|(field, line)| line.strip_prefix(field)).expect("three fields");
+        Self::new(value(), value(), value())
+    }
+
+    /// The event with this data among the program's lines.
+    fn find(&self, program: &Program) -> Self {
+        let data = format!("data: {}", self.data);
+        let mut before = [String::new(), String::new()];
+        loop {
+            let line = program.stdout.find("");
+            if line == data {
+                return Self::of(&[before[0].as_str(), &before[1], &line].join("\n"));
+            }
+            before = [std::mem::take(&mut before[1]), line];
         }
     }
 }
@@ -183,7 +218,94 @@ fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
     let _server = serve_by(ssekit().args(["--addr", &addr]));
     browser.wait_for(&page, &format!("{OPEN} && document.querySelector('#notice').hidden"));
     browser.fill(&page, "text", "after");
-    browser.wait_for(&page, &format!("{SAID}.join() === 'before,after'"));
+    browser.wait_for(&page, &format!("{SAID}.join() === 'after'"));
+}
+
+#[test]
+fn after_a_restart_the_pages_say_so_and_two_browsers_see_each_others_messages() {
+    let (mut server, mut browser) = (serve(), Chromium::start());
+    let [ada, grace] = ["Ada", "Grace"].map(|name| enter(&mut browser, &server, name));
+    browser.fill(&ada, "text", "before");
+    browser.wait_for(&grace, &format!("{SAID}.join() === 'before'"));
+    let addr = server.addr.to_string();
+    server.program.signal("KILL");
+    server.program.wait();
+
+    let _server = serve_by(ssekit().args(["--addr", &addr]));
+    for page in [&ada, &grace] {
+        let news = browser.wait_for(page, NEWS);
+        assert_eq!(news, "Reset: the server was restarted, and the room begins anew.");
+        browser.wait_for(page, &format!("{PEOPLE}.length === 2"));
+    }
+    browser.fill(&ada, "text", "Ada, after");
+    browser.wait_for(&grace, &format!("{SAID}.length === 1"));
+    browser.fill(&grace, "text", "Grace, after");
+    for page in [&ada, &grace] {
+        browser.wait_for(page, &format!("{SAID}.join('|') === 'Ada, after|Grace, after'"));
+        let why = browser.evaluate(page, "document.querySelector('#talk .note').textContent");
+        assert_eq!(why, "The server was restarted, and has forgotten what was said before.");
+    }
+}
+
+#[test]
+fn case_109_after_a_connection_was_lost_the_page_resumes_or_says_how_much_it_has_missed() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let network = Proxy::of(server.addr);
+    let grace = enter(&mut browser, &server, "Grace");
+    let ada = browser.open(&format!("http://{}/", network.addr), DESKTOP);
+    browser.wait_for(&ada, OPEN);
+    browser.fill(&ada, "name", "Ada");
+    browser.wait_for(&ada, &format!("{PEOPLE}.join() === 'Ada,Grace'"));
+    browser.fill(&ada, "text", "1");
+    browser.wait_for(&grace, &format!("{SAID}.join() === '1'"));
+    let mut said = vec!["1".to_owned()];
+
+    let lost = "document.querySelector('#state').dataset.state === 'reconnecting'";
+    network.cut();
+    browser.wait_for(&ada, lost);
+    for text in ["2", "3"] {
+        browser.fill(&grace, "text", text);
+        said.push(text.to_owned());
+        browser.wait_for(&grace, &format!("{SAID}.length === {}", said.len()));
+    }
+    network.mend();
+    assert_eq!(browser.wait_for(&ada, NEWS), "Resumed: nothing was missed.");
+    browser.fill(&ada, "text", "4");
+    said.push("4".to_owned());
+    for page in [&ada, &grace] {
+        browser.wait_for(page, &format!("{SAID}.at(-1) === '4'"));
+        assert_eq!(browser.evaluate(page, SAID), json!(said));
+    }
+
+    // More than the server holds.
+    network.cut();
+    browser.wait_for(&ada, lost);
+    for number in 5..65 {
+        say(server.addr, "Grace", &number.to_string());
+    }
+    network.mend();
+    let news = browser.wait_for(&ada, NEWS);
+    assert_eq!(news, "Resumed, but missed 10 messages: more than the server holds.");
+    said.extend((15..65).map(|number| number.to_string()));
+    browser.wait_for(&ada, &format!("{SAID}.at(-1) === '64'"));
+    assert_eq!(browser.evaluate(&ada, SAID), json!(said));
+    let note = "[...document.querySelectorAll('#talk .note')].map((note) => note.textContent)";
+    let notes = browser.evaluate(&ada, note);
+    assert!(notes.as_array().is_some_and(|notes| notes.contains(&json!("10 messages missed"))), "{notes}");
+}
+
+#[test]
+fn a_page_that_opens_its_stream_anew_goes_on_where_it_was() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let page = enter(&mut browser, &server, "Ada");
+    browser.fill(&page, "text", "once");
+    browser.wait_for(&page, &format!("{SAID}.join() === 'once'"));
+    browser.fill(&page, "name", "Grace");
+    browser.wait_for(&page, &format!("{PEOPLE}.join() === 'Grace'"));
+    browser.fill(&page, "text", "twice");
+    browser.wait_for(&page, &format!("{SAID}.at(-1) === 'twice'"));
+    assert_eq!(browser.evaluate(&page, SAID), json!(["once", "twice"]));
+    assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
 }
 
 #[test]
@@ -206,7 +328,7 @@ fn it_fits_a_phone_and_a_desktop_and_what_can_be_used_has_a_name() {
     let nameless = "[...document.querySelectorAll('button, input, canvas, [role=tab], [tabindex]')]
         .filter((part) => !(part.ariaLabel || part.textContent.trim() || part.labels?.[0]?.textContent.trim()))
         .map((part) => part.outerHTML)";
-    assert_eq!(browser.evaluate(&page, nameless), serde_json::json!([]));
+    assert_eq!(browser.evaluate(&page, nameless), json!([]));
     assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
 }
 
@@ -259,6 +381,8 @@ fn enter(browser: &mut Chromium, server: &Server, name: &str) -> Page {
 
 /// Whether the stream is open.
 const OPEN: &str = "document.querySelector('#state').dataset.state === 'open'";
+/// What the page says has happened to the stream.
+const NEWS: &str = "!document.querySelector('#news').hidden && document.querySelector('#news').textContent";
 /// The names of those who are here, oneself first.
 const PEOPLE: &str = "[...document.querySelectorAll('#people bdi')].map((name) => name.textContent)";
 /// All that is said.

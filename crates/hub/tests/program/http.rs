@@ -109,6 +109,10 @@ impl Stream {
         Self { answer, decoder: Decoder::new(), waiting: Default::default() }
     }
 
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.answer.header(name)
+    }
+
     /// The next event; none when the stream has ended as it should.
     pub(crate) fn next(&mut self) -> Option<Event> {
         while self.waiting.is_empty() {
@@ -140,9 +144,22 @@ impl Event {
             .unwrap_or_else(|error| panic!("{:?} is not JSON: {error}", self.data))
     }
 
-    /// The part of the id that counts.
+    /// The number of this event in its own channel; its id is the stream's place in all that it reads.
     pub(crate) fn sequence(&self) -> u64 {
-        let (_, sequence) = self.id.rsplit_once('-').unwrap_or_else(|| panic!("no number in {:?}", self.id));
-        sequence.parse().unwrap_or_else(|_| panic!("no number in {:?}", self.id))
+        let sequence = own_place(&self.name, &self.id).rsplit_once('-').map(|(_, sequence)| sequence.parse());
+        sequence.and_then(Result::ok).unwrap_or_else(|| panic!("no number in {:?}", self.id))
     }
+
+    /// What is the same wherever this event is received.
+    pub(crate) fn common(&self) -> (&str, &str, &str) {
+        (own_place(&self.name, &self.id), &self.name, &self.data)
+    }
+}
+
+/// Of the id of an event, the part that is the event's own: the stream may have been further or less far in the other
+/// channels.
+pub(crate) fn own_place<'a>(name: &str, id: &'a str) -> &'a str {
+    let channel = ["stats", "chat", "people"].iter().position(|channel| *channel == name);
+    let place = channel.and_then(|channel| id.split(',').nth(channel));
+    place.unwrap_or_else(|| panic!("no place of {name:?} in {id:?}"))
 }

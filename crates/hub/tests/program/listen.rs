@@ -249,8 +249,16 @@ fn case_077_it_reconnects_where_it_was_and_says_so() {
 fn a_server_that_is_killed_and_comes_back_is_found_again() {
     let mut server = serve();
     let addr = server.addr.to_string();
-    let listener =
-        Program::start(ssekit().args(["listen", &server.url("/events"), "-e", "chat", "-o", "raw"]));
+    let listener = Program::start(ssekit().args([
+        "listen",
+        &server.url("/events"),
+        "-e",
+        "chat",
+        "-e",
+        "reset",
+        "-o",
+        "raw",
+    ]));
     listener.stderr.find("connected to");
     say(server.addr, "Ada", "before");
     assert!(listener.stdout.find("before").starts_with("{\"from\":\"Ada\",\"text\":\"before\""));
@@ -259,6 +267,11 @@ fn a_server_that_is_killed_and_comes_back_is_found_again() {
     listener.stderr.find("connecting again in");
     let server = serve_by(ssekit().args(["--addr", &addr]));
     listener.stderr.find("connected to");
+    // That nothing is known of before is an event like any other.
+    for channel in ["figures", "room", "people"] {
+        let reset = format!("{{\"channel\":\"{channel}\",\"reason\":\"unknown\"}}");
+        assert_eq!(listener.stdout.find(""), reset);
+    }
     say(server.addr, "Ada", "after");
     listener.stdout.find("after");
 }

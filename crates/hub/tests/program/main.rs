@@ -8,5 +8,6 @@ mod listen;
 #[path = "../../../server/tests/sveltekit_sse/node.rs"]
 mod node;
 mod program;
+mod proxy;
 mod scripted;
 mod serve;

@@ -11,6 +11,10 @@ const MARGIN = { left: 1, right: 1, top: 16, bottom: 18 };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
+/** The server's clock, ahead of ours by as much as the event showed that took least time to come. */
+let ahead = -Infinity;
+const now = () => performance.now() + ahead;
+
 /** Draws samples `[value, …]`, one number a series, in the series' colours; the first one may be filled. */
 export class Chart {
   #canvas;
@@ -42,12 +46,17 @@ export class Chart {
     this.#paint();
   }
 
-  /** Adds the newest values, in the order of the series. */
-  push(values) {
-    const now = performance.now();
-    this.#samples.push({ at: now, values });
+  /** Adds the newest values, in the order of the series; `at` is the time in ms by the server's clock. */
+  push(at, values) {
+    if (at < this.#samples.at(-1)?.at) {
+      // That clock was set back, or is another one.
+      this.#samples.length = 0;
+      ahead = -Infinity;
+    }
+    ahead = Math.max(ahead, at - performance.now());
+    this.#samples.push({ at, values });
     // One sample beyond the left edge stays, for the line that leaves there.
-    while (this.#samples.length > 2 && this.#samples[1].at < now - SPAN - DELAY) this.#samples.shift();
+    while (this.#samples.length > 2 && this.#samples[1].at < now() - SPAN - DELAY) this.#samples.shift();
     this.#canvas.dataset.samples = this.#samples.length;
     this.#ask();
   }
@@ -94,13 +103,13 @@ export class Chart {
     const goal = this.#ceiling(highest);
     this.#top = still.matches || Math.abs(goal - this.#top) < goal / 200 ? goal : this.#top + (goal - this.#top) / 8;
 
-    const now = still.matches ? (this.#samples.at(-1)?.at ?? 0) : performance.now() - DELAY;
+    const end = still.matches || this.#samples.length === 0 ? (this.#samples.at(-1)?.at ?? 0) : now() - DELAY;
     const right = width - MARGIN.right;
     const floor = height - MARGIN.bottom;
     const view = {
       width,
       floor,
-      x: (at) => right - ((now - at) / SPAN) * (right - MARGIN.left),
+      x: (at) => right - ((end - at) / SPAN) * (right - MARGIN.left),
       y: (value) => floor - (value / this.#top) * (floor - MARGIN.top),
     };
     this.#axes(pen, view, goal);

@@ -41,19 +41,19 @@ function stats(figures) {
     const count = figures.cores.length;
     find("cpu-detail").textContent = count === 1 ? "one core" : `${count} cores together; thin lines and bars: each`;
   }
-  cpu.push([figures.cpu, ...figures.cores]);
+  cpu.push(figures.at, [figures.cpu, ...figures.cores]);
   figures.cores.forEach((use, core) => {
     find("cores").children[core]?.firstElementChild.style.setProperty("--use", use / 100);
   });
   find("cpu-now").textContent = percent(figures.cpu);
 
   total = figures.memory.total;
-  memory.push([figures.memory.used]);
+  memory.push(figures.at, [figures.memory.used]);
   find("memory-now").textContent = percent((100 * figures.memory.used) / total);
   find("memory-detail").textContent = `${gib(figures.memory.used)} of ${gib(total)} in use`;
 
   const { received, sent, loopback } = figures.network;
-  network.push([received, sent, loopback]);
+  network.push(figures.at, [received, sent, loopback]);
   find("network-now").textContent = rate(received + sent);
   find("received-now").textContent = rate(received);
   find("sent-now").textContent = rate(sent);
@@ -71,26 +71,64 @@ setInterval(() => {
 stream.addEventListener("event", ({ detail: event }) => {
   wire.show(event);
   if (event.name === "stats") stats(JSON.parse(event.data));
-  if (event.name === "chat") room.hear(event.id, JSON.parse(event.data));
+  if (event.name === "chat") room.hear(JSON.parse(event.data));
   if (event.name === "people") room.gather(JSON.parse(event.data));
 });
 
-let before;
+let before = stream.state;
 stream.addEventListener("state", () => {
   const pill = find("state");
   pill.dataset.state = stream.state;
   pill.lastElementChild.textContent = stream.state;
   const crowded = "Browsers keep six connections to a server over HTTP/1.1; if this page is open in many tabs, close one.";
-  const gone = "The server is gone, or cannot be reached. This page asks again until it is back.";
+  const gone = "The server is gone, or has no place for another stream. This page asks again until it is back.";
   const text = stream.slow ? `The stream is slow to open. ${crowded}` : gone;
   find("notice").textContent = text;
   find("notice").hidden = stream.state === "open" || (stream.state === "connecting" && !stream.slow);
   document.title = stream.state === "open" ? "ssekit: one response that never ends" : `${stream.state}: ssekit`;
-  if (stream.state !== before) {
-    wire.note(stream.state === "open" ? "200 OK, content-type: text/event-stream" : "the stream ended; asking again");
+  if (stream.state !== before && stream.state === "reconnecting") {
+    find("news").hidden = true;
+    wire.note(`the stream ended; asking again, Last-Event-ID: ${stream.lastId || "none"}`);
   }
   before = stream.state;
 });
+
+stream.addEventListener("answer", () => wire.note("200 OK, content-type: text/event-stream"));
+
+/** What the server's channels hold: one, and many. */
+const held = {
+  figures: ["figure", "figures"],
+  room: ["message", "messages"],
+  people: ["arrival or departure", "arrivals and departures"],
+};
+
+stream.addEventListener("return", ({ detail: resets }) => {
+  if (resets.length === 0) return tell("resumed", "Resumed: nothing was missed.");
+  if (resets.some(({ reason }) => reason === "unknown")) {
+    room.clear("The server was restarted, and has forgotten what was said before.");
+    return tell("reset", "Reset: the server was restarted, and the room begins anew.");
+  }
+  const missed = resets.map(({ channel, missed }) => {
+    const text = `${missed.toLocaleString("en")} ${held[channel][missed === 1 ? 0 : 1]}`;
+    if (channel === "room") room.note(`${text} missed`);
+    return text;
+  });
+  tell("reset", `Resumed, but missed ${missed.join(", ")}: more than the server holds.`);
+});
+
+/** How long what has just happened is told, in ms. */
+const NEWS = 8_000;
+let forget;
+
+function tell(kind, text) {
+  const news = find("news");
+  news.dataset.kind = kind;
+  news.textContent = text;
+  news.hidden = false;
+  clearTimeout(forget);
+  forget = setTimeout(() => (news.hidden = true), NEWS);
+  wire.note(text);
+}
 
 const enter = () => stream.open(`events?name=${encodeURIComponent(room.name)}`);
 room.addEventListener("rename", enter);

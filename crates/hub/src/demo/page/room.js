@@ -11,7 +11,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 export class Room extends EventTarget {
   #talk = find("talk");
   #follow = new Follow(this.#talk);
-  #seen = new Set();
+  #gathered = false;
   #last;
   #name = remembered() ?? invented();
 
@@ -36,12 +36,24 @@ export class Room extends EventTarget {
     return this.#name;
   }
 
-  /** Shows a message once: those from before come again when the stream is opened again. */
-  hear(id, { from, text, at }) {
-    if (this.#seen.has(id)) return;
-    this.#seen.add(id);
-    if (this.#seen.size > 2 * KEPT) this.#seen.delete(this.#seen.values().next().value);
+  /** Begins anew, and says why. */
+  clear(why) {
+    this.#talk.replaceChildren();
+    this.#gathered = false;
+    this.note(why);
+  }
 
+  /** A line of our own between the messages. */
+  note(...content) {
+    const item = document.createElement("li");
+    item.className = "note";
+    item.append(...content);
+    this.#last = undefined;
+    this.#add(item);
+  }
+
+  /** Shows a message. */
+  hear({ from, text, at }) {
     const item = document.createElement("li");
     item.className = from === this.#name ? "message mine" : "message";
     if (this.#last?.from === from && at - this.#last.at < 120_000) item.classList.add("same");
@@ -68,8 +80,10 @@ export class Room extends EventTarget {
     const you = people.findIndex(({ name }) => name === this.#name);
     if (you > 0) people.unshift(...people.splice(you, 1));
     find("people").replaceChildren(...people.map((person) => this.#person(person)));
-    if (joined !== undefined && joined !== this.#name) this.#notice(joined, "joined");
-    if (left !== undefined && left !== this.#name) this.#notice(left, "left");
+    // What comes first is how it is; who came or went last may have done so long ago.
+    const [who, what] = joined === undefined ? [left, "left"] : [joined, "joined"];
+    if (this.#gathered && who !== undefined && who !== this.#name) this.note(isolated(who), ` ${what}`);
+    this.#gathered = true;
   }
 
   #person({ name, streams }) {
@@ -79,25 +93,13 @@ export class Room extends EventTarget {
     face.ariaHidden = "true";
     face.textContent = [...name][0].toUpperCase();
     face.style.setProperty("--hue", hue(name));
-    const text = document.createElement("bdi");
-    text.textContent = name;
-    item.append(face, text);
+    item.append(face, isolated(name));
     if (name === this.#name) {
       item.className = "you";
       item.append(small("you"));
     }
     if (streams > 1) item.append(small(`${streams} tabs`));
     return item;
-  }
-
-  #notice(name, what) {
-    const item = document.createElement("li");
-    item.className = "note";
-    const who = document.createElement("bdi");
-    who.textContent = name;
-    item.append(who, ` ${what}`);
-    this.#last = undefined;
-    this.#add(item);
   }
 
   #add(item) {
@@ -149,9 +151,15 @@ export class Room extends EventTarget {
   }
 }
 
-function named(name) {
+/** A name, whatever direction it is written in. */
+function isolated(name) {
   const text = document.createElement("bdi");
   text.textContent = name;
+  return text;
+}
+
+function named(name) {
+  const text = isolated(name);
   text.style.setProperty("--hue", hue(name));
   return text;
 }

@@ -1,7 +1,7 @@
-// The page's one EventSource: opened, watched, opened again.
+// The page's one EventSource: opened, watched, opened again where it was.
 
 /** What /events sends. EventSource hands over only the names that it was asked for. */
-export const names = ["stats", "chat", "people"];
+export const names = ["stats", "chat", "people", "reset"];
 
 /** Figures come four times a second, so this long without any event (in ms) is a connection that died unnoticed. */
 const SILENCE = 10_000;
@@ -10,13 +10,19 @@ const PATIENCE = { first: 1_000, most: 10_000 };
 /** Opening takes longer than this (in ms) when the browser has no connection left for it. */
 const SLOW_OPEN = 4_000;
 
+/**
+ * Tells `state`, `answer` (a response has begun), `event`, and `return`, before the first event after a loss, with the
+ * data of the `reset` events: none when nothing was missed.
+ */
 export class Stream extends EventTarget {
-  /** `connecting`, `open` or `reconnecting`. */
+  /** `connecting`, `open` (events come) or `reconnecting`. */
   state = "connecting";
   slow = false;
+  /** Where this page is in the server's channels. */
+  lastId = "";
   #source;
   #url;
-  #lastId = "";
+  #resets = [];
   #wait = PATIENCE.first;
   #retry;
   #heard = 0;
@@ -27,21 +33,23 @@ export class Stream extends EventTarget {
     setInterval(() => this.#watch(), 1_000);
     // A page kept for the back button must not keep its stream, nor stay without one when it is shown again.
     addEventListener("pagehide", () => this.#leave());
-    addEventListener("pageshow", (event) => event.persisted && this.open(this.#url));
+    addEventListener("pageshow", (event) => event.persisted && this.#reopen());
   }
 
   /** Opens the stream, in the place of the one before it. */
   open(url) {
     this.#leave();
     this.#url = url;
-    this.#lastId = "";
     this.#began = performance.now();
-    const source = new EventSource(url);
+    // An EventSource returns with its Last-Event-ID, but a new one has none: the query tells it.
+    const address = new URL(url, document.baseURI);
+    if (this.lastId) address.searchParams.set("lastEventId", this.lastId);
+    const source = new EventSource(address);
     this.#source = source;
     source.onopen = () => {
-      this.#wait = PATIENCE.first;
       this.#heard = performance.now();
-      this.#become("open");
+      this.#resets = [];
+      this.dispatchEvent(new Event("answer"));
     };
     source.onerror = () => {
       this.#began = performance.now();
@@ -54,12 +62,28 @@ export class Stream extends EventTarget {
     for (const name of names) source.addEventListener(name, (event) => this.#hear(event));
   }
 
-  #hear(event) {
+  #hear({ type: name, data, lastEventId }) {
     this.#heard = performance.now();
+    if (name === "reset") this.#resets.push(JSON.parse(data));
+    else this.#arrive();
     // EventSource shows the latest id, not the event's own: one that did not change was not sent.
-    const id = event.lastEventId === this.#lastId ? undefined : event.lastEventId;
-    this.#lastId = event.lastEventId;
-    this.dispatchEvent(new CustomEvent("event", { detail: { id, name: event.type, data: event.data } }));
+    const id = lastEventId === this.lastId ? undefined : lastEventId;
+    this.lastId = lastEventId;
+    this.dispatchEvent(new CustomEvent("event", { detail: { id, name, data } }));
+  }
+
+  /** Events come again, and resets come before all others. */
+  #arrive() {
+    const resets = this.#resets.splice(0);
+    const returns = this.state === "reconnecting" || resets.length > 0;
+    this.#wait = PATIENCE.first;
+    if (this.state !== "open") this.#become("open");
+    if (returns) this.dispatchEvent(new CustomEvent("return", { detail: resets }));
+  }
+
+  #reopen() {
+    this.#become("reconnecting");
+    this.open(this.#url);
   }
 
   #leave() {
@@ -69,11 +93,8 @@ export class Stream extends EventTarget {
 
   #watch() {
     const now = performance.now();
-    if (this.state === "open") {
-      if (now - this.#heard > SILENCE && !document.hidden) {
-        this.#become("reconnecting");
-        this.open(this.#url);
-      }
+    if (this.#source?.readyState === EventSource.OPEN) {
+      if (now - this.#heard > SILENCE && !document.hidden) this.#reopen();
       return;
     }
     const slow = this.#source?.readyState === EventSource.CONNECTING && now - this.#began > SLOW_OPEN;
