@@ -11,6 +11,7 @@ use sync_wrapper::SyncWrapper;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::channel::reader::{Read, Reader};
+use crate::compress::{Encoder, Piece};
 use crate::emitter::{EmitError, Emitter};
 use crate::error::Error;
 use crate::outbox::{Next, Outbox};
@@ -33,6 +34,7 @@ pub struct SseBody {
     work: Work,
     /// The channels that this stream reads, until they have ended.
     reader: Option<Reader>,
+    encoder: Option<SyncWrapper<Encoder>>,
     stop: Stop,
     pace: Pace,
     ping: Ping,
@@ -79,6 +81,7 @@ impl SseBody {
     pub(crate) fn new(
         start: Start,
         reader: Option<Reader>,
+        encoder: Option<Encoder>,
         emitter: Emitter,
         stop: Stop,
         pace: Pace,
@@ -86,7 +89,8 @@ impl SseBody {
     ) -> Self {
         let outbox = emitter.outbox().clone();
         let work = Work::Waiting(SyncWrapper::new(start), emitter);
-        Self { outbox, work, reader, stop, pace, ping, timer: None, ended: false }
+        let encoder = encoder.map(SyncWrapper::new);
+        Self { outbox, work, reader, encoder, stop, pace, ping, timer: None, ended: false }
     }
 
     /// A body without a byte.
@@ -96,6 +100,7 @@ impl SseBody {
             outbox,
             work: Work::Done,
             reader: None,
+            encoder: None,
             stop: Stop::default(),
             pace,
             ping: Ping::Event,
@@ -122,11 +127,14 @@ impl SseBody {
                 self.outbox.dismiss(StopReason::Expired, retry);
             }
             let more_may_come = matches!(self.work, Work::Running(_)) || self.reader.is_some();
-            match self.outbox.next(&mut self.pace, self.ping, more_may_come, cx.waker(), now) {
+            let compress = self.encoder.is_some();
+            match self.outbox.next(&mut self.pace, self.ping, more_may_come, compress, cx.waker(), now) {
                 Next::Hand(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                Next::Compress(bytes) => self.offer(Ok(bytes)),
                 Next::End(reason) => {
+                    let last = self.encoder.take().and_then(|encoder| encoder.into_inner().finish().ok());
                     self.end(reason);
-                    return Poll::Ready(None);
+                    return Poll::Ready(last.filter(|last| !last.is_empty()).map(Ok));
                 }
                 Next::Stalled(after) => {
                     self.end(StopReason::Stalled { after });
@@ -148,7 +156,8 @@ impl SseBody {
         let Some(reader) = &mut self.reader else { return false };
         match reader.poll(cx) {
             Poll::Pending => return false,
-            Poll::Ready(Read::Bytes(bytes)) => self.outbox.offer(bytes),
+            Poll::Ready(Read::Bytes(bytes)) => self.offer(Ok(bytes)),
+            Poll::Ready(Read::Compressed(piece)) => self.offer(Err(piece)),
             Poll::Ready(Read::Closed) => self.reader = None,
             Poll::Ready(Read::Ended(reason)) => {
                 self.reader = None;
@@ -156,6 +165,21 @@ impl SseBody {
             }
         }
         true
+    }
+
+    /// Offers bytes to be handed out next, compressed if this stream is.
+    fn offer(&mut self, bytes: Result<Bytes, Piece>) {
+        let offered = match (self.encoder.as_mut().map(SyncWrapper::get_mut), bytes) {
+            (None, Ok(bytes)) => bytes,
+            (Some(encoder), Ok(bytes)) => match encoder.encode(&bytes) {
+                Ok(bytes) => bytes,
+                Err(error) => return self.outbox.end(StopReason::Failed(error.into())),
+            },
+            (Some(encoder), Err(piece)) => encoder.append(&piece),
+            // Only a stream that is compressed asks for such pieces.
+            (None, Err(_)) => return,
+        };
+        self.outbox.offer(offered);
     }
 
     /// Runs `start` up to where it returns or first waits.

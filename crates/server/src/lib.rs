@@ -241,6 +241,12 @@ mod pace;
 
 mod start;
 
+#[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
+mod compress;
+#[cfg(not(any(feature = "brotli", feature = "gzip", feature = "zstd")))]
+#[path = "compress/none.rs"]
+mod compress;
+
 #[cfg(feature = "actix-web")]
 mod actix;
 

@@ -55,6 +55,8 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) enum Next {
     Hand(Bytes),
+    /// To be compressed and offered.
+    Compress(Bytes),
     End(StopReason),
     Stalled(Duration),
     /// The server shuts down, and the transport has not written the rest in time.
@@ -195,8 +197,8 @@ impl Outbox {
         }
     }
 
-    /// Takes bytes that were not emitted here, to be handed out next. Nothing may wait before them: only after
-    /// [`Next::Wait`] with room, by the body alone.
+    /// Takes bytes that were not emitted here, or were compressed, to be handed out next. Nothing may wait before them:
+    /// only after [`Next::Wait`] with room or [`Next::Compress`], by the body alone.
     pub(crate) fn offer(&self, bytes: Bytes) {
         let mut state = self.state();
         debug_assert!(state.rest.is_empty(), "offered bytes would replace others");
@@ -209,6 +211,7 @@ impl Outbox {
         pace: &mut Pace,
         ping: Ping,
         more_may_come: bool,
+        compress: bool,
         body: &Waker,
         now: Instant,
     ) -> Next {
@@ -239,6 +242,14 @@ impl Outbox {
                 } else if matches!(state.phase, Phase::Open) && pace.ping_is_due(now) {
                     state.queue.ping(ping);
                     state.rest = state.queue.take();
+                }
+                if compress && !state.rest.is_empty() {
+                    let bytes = std::mem::take(&mut state.rest);
+                    drop(state);
+                    if taken {
+                        self.room.notify_waiters();
+                    }
+                    return Next::Compress(bytes);
                 }
             }
             if !state.rest.is_empty() {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING, UPGRADE,
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::{Response, StatusCode};
 use sync_wrapper::SyncWrapper;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::body::SseBody;
 use crate::channel::reader::Reader;
+use crate::compress::{Encoder, Encoding};
 use crate::emitter::Emitter;
 use crate::error::Error;
 use crate::outbox::Outbox;
@@ -99,6 +100,9 @@ where
 pub struct Produce {
     start: SyncWrapper<Start>,
     reader: Option<Reader>,
+    /// Whether the answer depends on what the client accepts.
+    negotiated: bool,
+    encoding: Option<Encoding>,
     status: StatusCode,
     headers: Result<HeaderMap, HeaderError>,
     ping: Option<Duration>,
@@ -118,6 +122,8 @@ impl Produce {
         Self {
             start: SyncWrapper::new(start),
             reader: None,
+            negotiated: false,
+            encoding: None,
             status: StatusCode::OK,
             headers: Ok(HeaderMap::new()),
             ping: Some(DEFAULT_PING),
@@ -138,6 +144,12 @@ impl Produce {
             Some(before) => before.extend(reader),
             none => *none = Some(reader),
         }
+    }
+
+    /// Is compressed so, if at all, since the client accepts it.
+    #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
+    pub(crate) fn negotiated(&mut self, encoding: Option<Encoding>) {
+        (self.negotiated, self.encoding) = (true, encoding);
     }
 
     /// Sends an event named `ping`, with empty data and no id, whenever nothing was sent for this long. 30 s unless set,
@@ -317,7 +329,17 @@ impl Produce {
             self.stop.leave();
             refusal.dismiss(&emitter);
         }
-        let body = SseBody::new(self.start.into_inner(), self.reader, emitter, self.stop, pace, self.ping_as);
+        let (encoder, encoding) =
+            self.encoding.and_then(|encoding| encoder(encoding, &mut self.reader)).unzip();
+        let body = SseBody::new(
+            self.start.into_inner(),
+            self.reader,
+            encoder,
+            emitter,
+            self.stop,
+            pace,
+            self.ping_as,
+        );
 
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -326,10 +348,33 @@ impl Produce {
             headers.insert(name, HeaderValue::from_static(value));
         }
         headers.extend(given);
+        if self.negotiated {
+            headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+        }
+        if let Some(encoding) = encoding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
         if let Some(refusal) = refusal {
             headers.insert(REFUSED, HeaderValue::from_static(refusal.why()));
         }
         Ok(response)
+    }
+}
+
+/// A compressor and its name; none when there is no memory for it: then the stream is as it is.
+fn encoder(encoding: Encoding, reader: &mut Option<Reader>) -> Option<(Encoder, &'static str)> {
+    let shared = reader.as_mut().filter(|reader| reader.shares());
+    match Encoder::new(encoding, shared.is_some()) {
+        Ok(encoder) => {
+            if let Some(reader) = shared {
+                reader.compress(encoding);
+            }
+            Some((encoder, encoding.name()))
+        }
+        Err(error) => {
+            tracing::error!(%error, "an event stream is not compressed");
+            None
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Overtaken;
 use super::segment::{Frame, ID};
 use super::shared::{Begins, Reading, Reset, Seat, Shared};
+use crate::compress::{Encoding, Piece};
 use crate::stop::{StopReason, catch_panic};
 
 /// What a stream reads from its channels: a cursor in each of them.
@@ -20,6 +21,8 @@ pub(crate) struct Reader {
     /// Whose turn it is.
     turn: usize,
     frames: Vec<Frame>,
+    /// How what others read too is compressed.
+    encoding: Option<Encoding>,
 }
 
 /// A subscriber's place in a channel.
@@ -34,6 +37,8 @@ pub(crate) type Filter = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 /// What reading has given.
 pub(crate) enum Read {
     Bytes(Bytes),
+    /// The same, compressed.
+    Compressed(Piece),
     /// All channels are closed and read.
     Closed,
     /// The stream is to end.
@@ -47,12 +52,22 @@ const MAX_ROUNDS: usize = 16;
 
 impl Reader {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
-        Self { cursors, begun: false, turn: 0, frames: Vec::new() }
+        Self { cursors, begun: false, turn: 0, frames: Vec::new(), encoding: None }
     }
 
     /// Reads other channels too.
     pub(crate) fn extend(&mut self, other: Self) {
         self.cursors.extend(other.cursors);
+    }
+
+    /// Whether it reads what others read too: one channel as it is.
+    pub(crate) fn shares(&self) -> bool {
+        matches!(self.cursors[..], [Cursor { filter: None, .. }])
+    }
+
+    /// What others read too is to be compressed so, once for all.
+    pub(crate) fn compress(&mut self, encoding: Encoding) {
+        self.encoding = Some(encoding);
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
@@ -66,13 +81,14 @@ impl Reader {
             for _ in 0..self.cursors.len() {
                 let index = self.turn;
                 self.turn = (index + 1) % self.cursors.len();
+                let from = self.cursors[index].seat.next;
                 match self.read(index, cx) {
                     Poll::Pending => waiting += 1,
                     Poll::Ready(Reading::Closed) => closed += 1,
                     Poll::Ready(Reading::Missed(missed)) => return Poll::Ready(self.missed(index, missed)),
                     Poll::Ready(Reading::Events(bytes, next)) => match self.select(index, bytes, next) {
                         Ok(None) => {}
-                        Ok(Some(bytes)) => return Poll::Ready(Read::Bytes(bytes)),
+                        Ok(Some(bytes)) => return Poll::Ready(self.events(index, bytes, from, next)),
                         Err(reason) => return Poll::Ready(Read::Ended(reason)),
                     },
                 }
@@ -86,6 +102,16 @@ impl Reader {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// These events, compressed if that was asked for and others read them too.
+    fn events(&self, index: usize, bytes: Bytes, from: u64, next: u64) -> Read {
+        let Some(encoding) = self.encoding else { return Read::Bytes(bytes) };
+        let events = (from, next);
+        match self.cursors[index].channel.compressed.get(encoding, events, &bytes) {
+            Ok(piece) => Read::Compressed(piece),
+            Err(error) => Read::Ended(StopReason::Failed(error.into())),
+        }
     }
 
     fn read(&mut self, index: usize, cx: &Context<'_>) -> Poll<Reading> {

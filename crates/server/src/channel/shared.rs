@@ -12,6 +12,7 @@ use super::segment::Frame;
 use super::subscribers::Subscribers;
 use super::sync::{Mutex, MutexGuard};
 use super::{ChannelStats, First, Overtaken};
+use crate::compress::Pieces;
 use crate::emitter::EmitError;
 use crate::presence::{Presence, PresenceChange, Watchers};
 use crate::queue::check_size;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     turn: tokio::sync::Mutex<()>,
     room: Notify,
     watchers: Watchers<()>,
+    pub(crate) compressed: Pieces,
     /// A channel's subscribers have no names.
     nobody: Arc<()>,
     epoch: Epoch,
@@ -99,8 +101,8 @@ impl Shared {
         let state =
             State { log, subscribers: Subscribers::default(), closed: false, floor: u64::MAX, missed: 0 };
         let (state, turn, room) = (Mutex::new(state), tokio::sync::Mutex::default(), Notify::new());
-        let (watchers, nobody) = (Watchers::new(), Arc::new(()));
-        Self { state, turn, room, watchers, nobody, epoch, name, overtaken, first, after_reset }
+        let (watchers, nobody, compressed) = (Watchers::new(), Arc::new(()), Pieces::default());
+        Self { state, turn, room, watchers, nobody, compressed, epoch, name, overtaken, first, after_reset }
     }
 
     /// Appends all of these events or none, and wakes who waits; gives the id of the last.

@@ -99,7 +99,7 @@ fn event(channel: usize, number: u64, bytes: usize) -> Event<'static> {
 fn run(channels: &[Channel], select: impl Fn() -> Selection, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let mut emitted = vec![0; CHANNELS];
+    let mut emitted = [0; CHANNELS];
     let mut page = Page::default();
     page.next.extend((0..CHANNELS).map(|channel| (channel.to_string(), 1)));
     page.stream = Some(runtime.block_on(async { Subscriber::new(select().subscribe(none())) }));
