@@ -9,7 +9,7 @@
 //!                 Full                          dropped when the client goes
 //! ```
 //!
-//! [`produce`] makes a response. An `async` block emits into it, or keeps its [`Emitter`] where events come from:
+//! [`produce`] makes a response. An `async` block emits into it:
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@
 //! async fn clock() -> impl IntoResponse {
 //!     produce(|stream| async move {
 //!         loop {
-//!             stream.emit("message", format!("the time is {:?}", SystemTime::now()))?;
+//!             stream.emit("message", format!("the time is {:?}", SystemTime::now()))?; // an error once the client is gone
 //!             sleep(Duration::from_secs(1)).await;
 //!         }
 //!     })
@@ -36,80 +36,172 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With hyper and tower, return [`produce(…).response()`](Produce::response): an `http::Response` whose body is an
-//! `http_body::Body`. Other frameworks take [`SseBody`] as that or as a stream of bytes.
+//! | Events that | go by |
+//! |---|---|
+//! | the handler makes itself | [`produce`] |
+//! | come from elsewhere, for one stream | its [`Emitter`] |
+//! | are for a user, for some users, for all who are there | [`Clients`] |
+//! | many get alike, also those who were away for a while | a [`Channel`] |
+//!
+//! All of them answer with [`Produce`], which has the options of the stream, and [`Streams`] ends and limits what is open.
+//! This page shows each with axum; [other frameworks](#frameworks) differ in a word.
 //!
 //! # What holds
 //!
 //! - Nothing is spawned. A stream is a future that its connection polls. When the client goes, that future is dropped.
 //! - `emit` never blocks and never loses silently: it answers `Ok`, [`Closed`](EmitError::Closed) or
 //!   [`Full`](EmitError::Full). [`send`](Emitter::send) waits for room.
+//! - A channel's subscriber gets each event once and in order, or is told in the stream that it has missed some.
 //! - No text can add a field or an event: names and ids with line breaks are refused, data is split into lines.
 //! - [`on_stop`](Produce::on_stop) runs exactly once, with the reason, however the stream ends; then the clean-up.
 //! - An error or a panic of one stream ends that stream alone.
 //!
-//! # Limits
+//! # Emitting from elsewhere
 //!
-//! | What | Unless set | How to set it |
-//! |---|---|---|
-//! | events that wait for the client | 64 KiB | [`buffer`](Produce::buffer) |
-//! | what is handed over at once, beside them | as much again | with it |
-//! | what the transport holds unwritten | 256 KiB, 12 chunks | – |
-//! | one encoded event | 16 MiB | – |
-//! | a client that does not read | closed after 30 s | [`stall_timeout`](Produce::stall_timeout) |
-//! | an idle stream | pings after 30 s | [`ping`](Produce::ping) |
-//! | a client whose machine has vanished | the system's, about 15 min | `watch_peer`, feature `tcp` |
-//! | how long a stream lives, and how many there are | none | yours |
-//!
-//! # Events from elsewhere
-//!
-//! An [`Emitter`] is `Clone + Send + Sync`. Keep it, and emit from a database listener, a webhook, another route. The
-//! stream stays open after `start` has returned, until it is unlocked, the last emitter is dropped, or the client goes:
+//! An [`Emitter`] is `Clone + Send + Sync`: give it to whatever has the events. The stream stays open after `start` has
+//! returned, until it is unlocked, the last emitter is dropped, or the client goes:
 //!
 //! ```
-//! use std::{collections::HashMap, sync::{Arc, Mutex}};
 //! use ssekit_server::{Emitter, Produce, produce};
+//! use tokio::sync::mpsc;
 //!
-//! type Clients = Arc<Mutex<HashMap<u64, Emitter>>>;
-//!
-//! fn events(clients: &Clients, connection: u64) -> Produce {
-//!     let (arriving, leaving) = (clients.clone(), clients.clone());
-//!     produce(move |stream| {
-//!         arriving.lock().unwrap().insert(connection, stream);
-//!     })
-//!     .on_stop(move |_| async move {
-//!         leaving.lock().unwrap().remove(&connection);
-//!     })
+//! fn progress(jobs: mpsc::UnboundedSender<Emitter>) -> Produce {
+//!     produce(move |stream| drop(jobs.send(stream)))
 //! }
 //!
-//! fn greet(clients: &Clients, connection: u64) -> bool {
-//!     let stream = clients.lock().unwrap().get(&connection).cloned();
-//!     stream.is_some_and(|stream| stream.emit("message", "hello").is_ok())
-//! }
-//! # let _ = (events, greet);
-//! ```
-//!
-//! # Cleaning up
-//!
-//! What `start` holds is dropped with it. A `start` that is not `async` may return a closure, which runs once at the end;
-//! an `async` one does so with [`produce_with_cleanup`]. [`on_stop`](Produce::on_stop) may wait for something, and is told
-//! why the stream ended:
-//!
-//! ```
-//! use ssekit_server::{StopReason, produce};
-//!
-//! let response = produce(|stream| {
-//!     let ticket = 7; // opened here
-//!     move || drop((stream, ticket))
-//! })
-//! .on_stop(|reason| async move {
-//!     match reason {
-//!         StopReason::Failed(error) => eprintln!("report this: {error}"),
-//!         reason => println!("the stream ended: {reason}"),
+//! // In a task or a thread of its own:
+//! fn work(stream: &Emitter) {
+//!     for percent in [10, 50, 100] {
+//!         if stream.emit("progress", percent.to_string()).is_err() {
+//!             return; // the client has gone, or does not read
+//!         }
 //!     }
-//! })
-//! .response();
+//! }
+//! # let _ = (progress, work);
 //! ```
+//!
+//! # To one user with three tabs
+//!
+//! [`Clients`] are the open streams by key: a session, a user. A key has as many as its user has tabs, and each leaves
+//! alone:
+//!
+//! ```
+//! use axum::extract::{Path, State};
+//! use axum::{Router, http::StatusCode, routing::get};
+//! use ssekit_server::{AudienceError, Clients, Produce};
+//!
+//! async fn events(Path(user): Path<String>, State(clients): State<Clients<String>>) -> Produce {
+//!     clients.connect(user)
+//! }
+//!
+//! // From another route, a webhook, a database listener:
+//! async fn greet(Path(user): Path<String>, State(clients): State<Clients<String>>) -> Result<String, StatusCode> {
+//!     match clients.get(&user).emit("message", "hello") {
+//!         Ok(delivery) => Ok(format!("{} tabs have it, {} read too slowly", delivery.taken, delivery.full)),
+//!         Err(AudienceError::Nobody) => Err(StatusCode::NOT_FOUND),
+//!         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
+//!     }
+//! }
+//!
+//! let router = Router::new().route("/events/{user}", get(events).post(greet));
+//! let router: Router = router.with_state(Clients::builder().max_per_key(6).build());
+//! ```
+//!
+//! [`presence`](Clients::presence) tells who comes and goes, and [`close`](Clients::close) ends the streams of a user who
+//! logs out.
+//!
+//! # To all
+//!
+//! The same registry, or a part of it. That nobody is there is no error then:
+//!
+//! ```
+//! use ssekit_server::{AudienceError, Clients};
+//!
+//! fn announce(clients: &Clients<String>, text: &str) -> Result<(), AudienceError> {
+//!     clients.all().emit("news", text)?;
+//!     let delivery = clients.matching(|user| user.starts_with("admin-")).emit("log", text)?;
+//!     println!("{} streams of admins, {} users, {} streams", delivery.taken, clients.len(), clients.streams());
+//!     Ok(())
+//! }
+//! # announce(&Clients::new(), "hello").unwrap();
+//! ```
+//!
+//! When thousands get the same, or who was away is to get it later, it is a [`Channel`]: subscribers share its bytes.
+//! `clients.connect(user).follow(&channel, last)` is both in one stream.
+//!
+//! # Resuming after a lost connection
+//!
+//! A client that returns sends the id of the last event it has seen: [`LastEventId`]. A [`Channel`] is a log of events
+//! with ids, and reads on from there:
+//!
+//! ```
+//! use axum::{Router, extract::State, routing::get};
+//! use ssekit_server::{Channel, EmitError, LastEventId, Produce};
+//!
+//! async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
+//!     news.subscribe(last)
+//! }
+//!
+//! # fn main() -> Result<(), EmitError> {
+//! let news = Channel::builder().keep_last(10_000).build();
+//! let router: Router = Router::new().route("/events", get(events)).with_state(news.clone());
+//! let id = news.emit("headline", "…")?; // from any thread or task, to every subscriber
+//! assert_eq!(id.sequence(), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! ```text
+//!  emit, any thread        the log                                newest
+//!  ┌─────────────┐  ┌ ─ ─ ─ ┬─────────┬─────────┬───────────┐
+//!  │ encode once │   dropped│ segment │ segment │   tail    │◀─ append, wake those who wait
+//!  └─────────────┘  └ ─ ─ ─ ┴───▲─────┴─────────┴──▲─────▲──┘
+//!                             cursor             cursor cursor    a place in the log each; the bytes are shared
+//!                            SseBody            SseBody SseBody
+//!                          (just back)         (slow)   (waits)
+//! ```
+//!
+//! What a client missed and what happens now are the same log, so there is no hand-over between them. When the place is
+//! gone, since the server was restarted or the log has moved on, the client is told so: the first event is named `reset`,
+//! and [its data](Channel#when-it-cannot-go-on-where-the-client-was) says how many events are missing, where that is
+//! known. Then comes everything that is held, unless [set otherwise](ChannelBuilder::after_reset).
+//!
+//! What a client without an id gets is [`First`]: new events, the latest, or all. A page that was rendered with what had
+//! happened up to some event asks for the rest by `?lastEventId=…`.
+//!
+//! A log of your own, as a table in a database, resumes with [`Event::with_id`] and what the client says:
+//!
+//! ```
+//! use ssekit_server::{Event, LastEventId, Produce, produce};
+//!
+//! async fn count(last: LastEventId) -> Produce {
+//!     let next = last.as_str().and_then(|id| id.parse::<u64>().ok()).map_or(0, |id| id + 1);
+//!     produce(move |stream| async move {
+//!         for n in next..100 {
+//!             stream.send(Event::new(n.to_string()).with_id(n.to_string())?).await?;
+//!         }
+//!         Ok(())
+//!     })
+//! }
+//! # let _ = axum::routing::get::<_, _, ()>(count);
+//! ```
+//!
+//! # Several channels in one stream, and a part of one
+//!
+//! Browsers open six connections to a server over HTTP/1.1, so a page should need one stream. [`and`](Channel::and) joins
+//! channels, [`filter`](Channel::filter) leaves events out by their name, and [`follow`](Produce::follow) adds channels to
+//! a stream that has events of its own:
+//!
+//! ```
+//! use ssekit_server::{Channel, Clients, First, LastEventId, Produce};
+//!
+//! fn page(stats: &Channel, chat: &Channel, clients: &Clients<String>, user: String, last: LastEventId) -> Produce {
+//!     let common = stats.first(First::Last(1)).and(chat.filter(|name| name != "typing"));
+//!     clients.connect(user).follow(common, last)
+//! }
+//! # let _ = page;
+//! ```
+//!
+//! The order is kept within each channel, and the ids of such a stream name the place in [all of them](Selection).
 //!
 //! # Slow clients
 //!
@@ -141,7 +233,187 @@
 //! # let _ = (export, position, trade);
 //! ```
 //!
+//! [`Clients`] leave the event out for the stream that is full and count it, or end that stream
+//! ([`end_when_full`](ClientsBuilder::end_when_full)). A channel has no buffer for each subscriber: one that is slow
+//! falls back in the log, and delays nobody. When the log drops what it has yet to read, its stream ends and the client
+//! resumes; or, by [`when_overtaken`](ChannelBuilder::when_overtaken), it is told of the gap and goes on, or publishers
+//! wait for it:
+//!
+//! ```
+//! use std::time::Duration;
+//! use ssekit_server::{Channel, Overtaken};
+//!
+//! let prices = Channel::builder().keep_for(Duration::from_secs(10)).when_overtaken(Overtaken::Gap).build();
+//! # drop(prices);
+//! ```
+//!
 //! A client that reads nothing for the [stall time](Produce::stall_timeout) is disconnected.
+//!
+//! # Shutting down
+//!
+//! A framework's graceful shutdown waits for every response, and a stream has no end. [`Streams`] end them, within
+//! 100 ms, and tell their clients to return at different times:
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use ssekit_server::{Streams, produce};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! # let ctrl_c = std::future::ready(());
+//! let streams = Streams::new();
+//! let open = streams.clone();
+//! let events = async move || produce(|stream| { /* keep it */ drop(stream) }).within(&open);
+//! let router = Router::new().route("/events", get(events));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!
+//! let ending = streams.clone();
+//! let shutdown = async move { ctrl_c.await; ending.shutdown() };
+//! axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
+//! streams.ended().await; // every `on_stop` has run
+//! # Ok(()) }
+//! ```
+//!
+//! # How many, and for how long
+//!
+//! [`Streams`] limit as well. Who is beyond a limit is answered with 200, a reconnection time and the end, since a
+//! browser gives up for good on anything else; who has lived long enough is told to return, and may then meet another
+//! server or newer credentials:
+//!
+//! ```
+//! use std::{net::SocketAddr, time::Duration};
+//! use axum::extract::{ConnectInfo, State};
+//! use axum::{Router, routing::get};
+//! use ssekit_server::{Produce, Streams, produce};
+//!
+//! async fn events(ConnectInfo(peer): ConnectInfo<SocketAddr>, State(streams): State<Streams>) -> Produce {
+//!     produce(|stream| { /* keep it */ drop(stream) }).within_as(&streams, peer.ip())
+//! }
+//!
+//! let hour = Duration::from_secs(3600);
+//! let streams = Streams::builder().max(10_000).max_per_key(6).max_lifetime(hour).build();
+//! let router: Router = Router::new().route("/events", get(events)).with_state(streams.clone());
+//! println!("{} streams are open, {} were refused", streams.len(), streams.refused());
+//! ```
+//!
+//! # Limits
+//!
+//! | What | Unless set | How to set it |
+//! |---|---|---|
+//! | events that wait for the client | 64 KiB | [`buffer`](Produce::buffer) |
+//! | what is handed over at once, beside them | as much again | with it |
+//! | what the transport holds unwritten | 256 KiB, 12 chunks | – |
+//! | one encoded event | 16 MiB | – |
+//! | a client that does not read | closed after 30 s | [`stall_timeout`](Produce::stall_timeout) |
+//! | an idle stream | pings after 30 s | [`ping`](Produce::ping) |
+//! | a client whose machine has vanished | the system's, about 15 min | `watch_peer`, feature `tcp` |
+//! | what a channel holds | 1,024 events and 16 MiB, of any age | [`keep_last`](ChannelBuilder::keep_last), [`keep_bytes`](ChannelBuilder::keep_bytes), [`keep_for`](ChannelBuilder::keep_for) |
+//! | what a subscriber reads at once | 64 KiB, or one event | – |
+//! | open streams, in all and for a key | any number | [`max`](StreamsBuilder::max), [`max_per_key`](StreamsBuilder::max_per_key); [`Clients`'](ClientsBuilder::max_per_key) |
+//! | how long a stream lives | for ever | [`max_lifetime`](StreamsBuilder::max_lifetime) |
+//! | when a client returns that was ended or refused | after 1.5 to 4.5 s | [`retry`](StreamsBuilder::retry) |
+//! | what the transport gets to write the rest at shutdown | 50 ms; all is over after 100 ms | – |
+//! | changes that a watcher of presence has yet to read | 1,024, then it is told how many are gone | – |
+//! | a last event ID | 4 KiB, then 400 | – |
+//! | the compressor of a stream that shares none | 300 KiB to 2 MiB | – |
+//!
+//! # Testing a handler
+//!
+//! No network is needed: call the handler, and read the body. Without pings and a stall time it needs no clock either.
+//! A stream that ends can be collected; from one that does not, take pieces:
+//!
+//! ```
+//! use axum::extract::State;
+//! use ssekit_server::{Channel, LastEventId, Produce};
+//!
+//! async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
+//!     news.subscribe(last)
+//! }
+//!
+//! # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+//! # mod tokio { pub use ::tokio::{*, main as test}; } // so that the tests below are compiled, and run by `main`
+//! #[tokio::test]
+//! async fn a_client_that_returns_reads_on() -> Result {
+//!     use http_body_util::BodyExt;
+//!
+//!     let news = Channel::new();
+//!     let seen = news.emit("headline", "one")?;
+//!     let next = news.emit("headline", "two")?;
+//!     news.close(); // the stream ends when it has read everything
+//!
+//!     let last = LastEventId::new(seen.to_string())?;
+//!     let body = events(State(news), last).await.no_ping().no_stall_timeout().response().into_body();
+//!     let text = body.collect().await?.to_bytes();
+//!     assert_eq!(text, format!("id: {next}\nevent: headline\ndata: two\n\n"));
+//!     Ok(())
+//! }
+//!
+//! #[tokio::test]
+//! async fn a_subscriber_gets_what_is_published() -> Result {
+//!     use futures_util::StreamExt;
+//!
+//!     let news = Channel::new();
+//!     let produce = events(State(news.clone()), LastEventId::default()).await;
+//!     let mut body = produce.no_ping().no_stall_timeout().response().into_body();
+//!     news.emit("headline", "one")?;
+//!     let piece = body.next().await.expect("it is open")?; // all that is there
+//!     assert!(piece.ends_with(b"event: headline\ndata: one\n\n"));
+//!     Ok(())
+//! }
+//! # fn main() -> Result {
+//! #     a_client_that_returns_reads_on()?;
+//! #     a_subscriber_gets_what_is_published()
+//! # }
+//! ```
+//!
+//! The crate `ssekit-wire` has a decoder for those who would rather compare events than text.
+//!
+//! # Frameworks
+//!
+//! | | Feature | A handler returns | [`LastEventId`] is |
+//! |---|---|---|---|
+//! | axum | `axum` | [`Produce`] | an argument of the handler |
+//! | actix-web | `actix-web` | [`Produce`] | an argument of the handler |
+//! | poem | `poem` | [`Produce`] | an argument of the handler |
+//! | rocket | `rocket` | [`Produce`] | a request guard; as a `Result<LastEventId, InvalidLastEventId>` it says what is wrong |
+//! | salvo | `salvo` | [`Produce`] | an argument of the handler |
+//! | warp | `warp` | [`Produce`] | a filter, `LastEventId::filter()`, that gives a `Result`: return its error |
+//! | hyper, tower | – | [`produce(…).response()`](Produce::response) | [`LastEventId::from_request`] |
+//!
+//! An id that is none is answered with 400. Whatever takes an [`http_body::Body`] or a stream of bytes takes [`SseBody`].
+//! `examples/frameworks` has one small application in each of them. One suite of tests runs through all seven, over
+//! sockets and HTTP/1.1, and this is where they differ:
+//!
+//! | | A client that goes is noticed | One that does not read is closed | A body that fails | The framework's own compression |
+//! |---|---|---|---|---|
+//! | axum, hyper | at once | after the stall time | is cut | leaves streams alone (tower-http) |
+//! | actix-web | at once | by `watch_peer` | is cut | leaves streams alone |
+//! | poem | at once by a reset, otherwise by the next ping | by `watch_peer` | is cut | compresses, and flushes each event |
+//! | rocket | by the next ping | never: it costs bounded memory until it goes | ends as if it were complete | there is none |
+//! | salvo | at once | after the stall time | is cut | leaves streams alone |
+//! | warp | at once | after the stall time | is cut | compresses, and flushes each event |
+//!
+//! # Cleaning up
+//!
+//! What `start` holds is dropped with it. A `start` that is not `async` may return a closure, which runs once at the end;
+//! an `async` one does so with [`produce_with_cleanup`]. [`on_stop`](Produce::on_stop) may wait for something, and is told
+//! why the stream ended:
+//!
+//! ```
+//! use ssekit_server::{StopReason, produce};
+//!
+//! let response = produce(|stream| {
+//!     let ticket = 7; // opened here
+//!     move || drop((stream, ticket))
+//! })
+//! .on_stop(|reason| async move {
+//!     match reason {
+//!         StopReason::Failed(error) => eprintln!("report this: {error}"),
+//!         reason => println!("the stream ended: {reason}"),
+//!     }
+//! })
+//! .response();
+//! ```
 //!
 //! # Errors
 //!
@@ -162,26 +434,6 @@
 //!     })
 //! }
 //! # let _ = lines;
-//! ```
-//!
-//! # Resuming
-//!
-//! A client that returns sends the id of the last event it has seen: [`LastEventId`]. Give events ids, by
-//! [`Event::with_id`] or [`ids_from`](Produce::ids_from), and go on from there:
-//!
-//! ```
-//! use ssekit_server::{Event, LastEventId, Produce, produce};
-//!
-//! async fn count(last: LastEventId) -> Produce {
-//!     let next = last.as_str().and_then(|id| id.parse::<u64>().ok()).map_or(0, |id| id + 1);
-//!     produce(move |stream| async move {
-//!         for n in next..100 {
-//!             stream.send(Event::new(n.to_string()).with_id(n.to_string())?).await?;
-//!         }
-//!         Ok(())
-//!     })
-//! }
-//! # let _ = axum::routing::get::<_, _, ()>(count);
 //! ```
 //!
 //! # Pings, proxies, and peers that vanish
@@ -207,6 +459,42 @@
 //! });
 //! axum::serve(listener, router).await
 //! # }
+//! ```
+//!
+//! # Compression
+//!
+//! With a feature of `gzip`, `brotli` and `zstd`, `compress` compresses a stream as its client accepts, and flushes each
+//! event at once. Streams that read one channel as it is share what was compressed once. It is off unless called: small
+//! events gain little, and secrets beside text that others choose should not be compressed.
+//!
+//! ```
+//! use axum::http::{HeaderMap, header::ACCEPT_ENCODING};
+//! use ssekit_server::{Channel, LastEventId, Produce};
+//!
+//! # #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
+//! fn events(news: &Channel, last: LastEventId, headers: &HeaderMap) -> Produce {
+//!     let accepted = headers.get(ACCEPT_ENCODING).map_or(&b""[..], |value| value.as_bytes());
+//!     news.subscribe(last).compress(accepted)
+//! }
+//! ```
+//!
+//! # Metrics
+//!
+//! [`Channel::stats`], [`Streams::len`], [`Clients::len`] and their kin are numbers for any library. With the feature
+//! `metrics`, `record_metrics` of each gives them to the recorder of the crate `metrics`, when you say so:
+//!
+//! ```
+//! use ssekit_server::{Channel, Clients, Streams};
+//!
+//! # #[cfg(feature = "metrics")]
+//! // From a timer, or before metrics are scraped.
+//! fn record(news: &Channel, clients: &Clients<String>, streams: &Streams) {
+//!     news.record_metrics();
+//!     clients.record_metrics();
+//!     streams.record_metrics();
+//! }
+//! # let stats = Channel::new().stats();
+//! assert_eq!((stats.subscribers, stats.lag, stats.missed), (0, 0, 0));
 //! ```
 //!
 //! # Pages that use the npm package `sveltekit-sse`
