@@ -20,7 +20,8 @@
 //! async fn clock() -> impl IntoResponse {
 //!     produce(|stream| async move {
 //!         loop {
-//!             stream.emit("message", format!("the time is {:?}", SystemTime::now()))?; // an error once the client is gone
+//!             // An error once the client is gone, which ends this.
+//!             stream.emit("message", format!("the time is {:?}", SystemTime::now()))?;
 //!             sleep(Duration::from_secs(1)).await;
 //!         }
 //!     })
@@ -95,9 +96,12 @@
 //! }
 //!
 //! // From another route, a webhook, a database listener:
-//! async fn greet(Path(user): Path<String>, State(clients): State<Clients<String>>) -> Result<String, StatusCode> {
+//! async fn greet(
+//!     Path(user): Path<String>,
+//!     State(clients): State<Clients<String>>,
+//! ) -> Result<String, StatusCode> {
 //!     match clients.get(&user).emit("message", "hello") {
-//!         Ok(delivery) => Ok(format!("{} tabs have it, {} read too slowly", delivery.taken, delivery.full)),
+//!         Ok(sent) => Ok(format!("{} tabs have it, {} read too slowly", sent.taken, sent.full)),
 //!         Err(AudienceError::Nobody) => Err(StatusCode::NOT_FOUND),
 //!         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
 //!     }
@@ -119,8 +123,8 @@
 //!
 //! fn announce(clients: &Clients<String>, text: &str) -> Result<(), AudienceError> {
 //!     clients.all().emit("news", text)?;
-//!     let delivery = clients.matching(|user| user.starts_with("admin-")).emit("log", text)?;
-//!     println!("{} streams of admins, {} users, {} streams", delivery.taken, clients.len(), clients.streams());
+//!     let sent = clients.matching(|user| user.starts_with("admin-")).emit("log", text)?;
+//!     println!("{} streams of admins have it; {} users are here", sent.taken, clients.len());
 //!     Ok(())
 //! }
 //! # announce(&Clients::new(), "hello").unwrap();
@@ -151,13 +155,15 @@
 //! ```
 //!
 //! ```text
-//!  emit, any thread        the log                                newest
-//!  ┌─────────────┐  ┌ ─ ─ ─ ┬─────────┬─────────┬───────────┐
-//!  │ encode once │   dropped│ segment │ segment │   tail    │◀─ append, wake those who wait
-//!  └─────────────┘  └ ─ ─ ─ ┴───▲─────┴─────────┴──▲─────▲──┘
-//!                             cursor             cursor cursor    a place in the log each; the bytes are shared
-//!                            SseBody            SseBody SseBody
-//!                          (just back)         (slow)   (waits)
+//!  emit, on any thread: encode once, append, wake those who wait
+//!                                                        │
+//!            dropped     segment    segment      tail    ▼
+//!          ┌ ─ ─ ─ ─ ┬───────────┬───────────┬────────────┐
+//!  the log │ 1 … 40  │ 41  …  52 │ 53  …  64 │ 65  66  67 │
+//!          └ ─ ─ ─ ─ ┴──▲────────┴───────────┴──▲───────▲─┘
+//!                     cursor                  cursor  cursor    a place each; the bytes are shared
+//!                     SseBody                 SseBody SseBody
+//!                     just back               slow    waits
 //! ```
 //!
 //! What a client missed and what happens now are the same log, so there is no hand-over between them. When the place is
@@ -174,7 +180,8 @@
 //! use ssekit_server::{Event, LastEventId, Produce, produce};
 //!
 //! async fn count(last: LastEventId) -> Produce {
-//!     let next = last.as_str().and_then(|id| id.parse::<u64>().ok()).map_or(0, |id| id + 1);
+//!     let seen: Option<u64> = last.as_str().and_then(|id| id.parse().ok());
+//!     let next = seen.map_or(0, |id| id + 1);
 //!     produce(move |stream| async move {
 //!         for n in next..100 {
 //!             stream.send(Event::new(n.to_string()).with_id(n.to_string())?).await?;
@@ -194,9 +201,15 @@
 //! ```
 //! use ssekit_server::{Channel, Clients, First, LastEventId, Produce};
 //!
-//! fn page(stats: &Channel, chat: &Channel, clients: &Clients<String>, user: String, last: LastEventId) -> Produce {
-//!     let common = stats.first(First::Last(1)).and(chat.filter(|name| name != "typing"));
-//!     clients.connect(user).follow(common, last)
+//! struct App {
+//!     clients: Clients<String>,
+//!     stats: Channel,
+//!     chat: Channel,
+//! }
+//!
+//! fn page(app: &App, user: String, last: LastEventId) -> Produce {
+//!     let common = app.stats.first(First::Last(1)).and(app.chat.filter(|name| name != "typing"));
+//!     app.clients.connect(user).follow(common, last)
 //! }
 //! # let _ = page;
 //! ```
@@ -226,7 +239,7 @@
 //!     }
 //! }
 //!
-//! // All of them matter and nobody can wait: end the stream, so that the client returns with its last event ID.
+//! // All of them matter and nobody can wait: end the stream, so that the client resumes.
 //! fn trade(stream: &Emitter, trade: &str) -> Result<(), EmitError> {
 //!     stream.emit("trade", trade).inspect_err(|_| stream.lock().set(false))
 //! }
@@ -243,7 +256,10 @@
 //! use std::time::Duration;
 //! use ssekit_server::{Channel, Overtaken};
 //!
-//! let prices = Channel::builder().keep_for(Duration::from_secs(10)).when_overtaken(Overtaken::Gap).build();
+//! let prices = Channel::builder()
+//!     .keep_for(Duration::from_secs(10))
+//!     .when_overtaken(Overtaken::Gap)
+//!     .build();
 //! # drop(prices);
 //! ```
 //!
@@ -286,7 +302,10 @@
 //! use axum::{Router, routing::get};
 //! use ssekit_server::{Produce, Streams, produce};
 //!
-//! async fn events(ConnectInfo(peer): ConnectInfo<SocketAddr>, State(streams): State<Streams>) -> Produce {
+//! async fn events(
+//!     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+//!     State(streams): State<Streams>,
+//! ) -> Produce {
 //!     produce(|stream| { /* keep it */ drop(stream) }).within_as(&streams, peer.ip())
 //! }
 //!
@@ -309,7 +328,7 @@
 //! | a client whose machine has vanished | the system's, about 15 min | `watch_peer`, feature `tcp` |
 //! | what a channel holds | 1,024 events and 16 MiB, of any age | [`keep_last`](ChannelBuilder::keep_last), [`keep_bytes`](ChannelBuilder::keep_bytes), [`keep_for`](ChannelBuilder::keep_for) |
 //! | what a subscriber reads at once | 64 KiB, or one event | – |
-//! | open streams, in all and for a key | any number | [`max`](StreamsBuilder::max), [`max_per_key`](StreamsBuilder::max_per_key); [`Clients`'](ClientsBuilder::max_per_key) |
+//! | open streams, in all and for a key | any number | [`max`](StreamsBuilder::max), [`max_per_key`](StreamsBuilder::max_per_key), also [of `Clients`](ClientsBuilder::max_per_key) |
 //! | how long a stream lives | for ever | [`max_lifetime`](StreamsBuilder::max_lifetime) |
 //! | when a client returns that was ended or refused | after 1.5 to 4.5 s | [`retry`](StreamsBuilder::retry) |
 //! | what the transport gets to write the rest at shutdown | 50 ms; all is over after 100 ms | – |
@@ -331,7 +350,7 @@
 //! }
 //!
 //! # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
-//! # mod tokio { pub use ::tokio::{*, main as test}; } // so that the tests below are compiled, and run by `main`
+//! # mod tokio { pub use ::tokio::{*, main as test}; } // so that `main` runs the tests below
 //! #[tokio::test]
 //! async fn a_client_that_returns_reads_on() -> Result {
 //!     use http_body_util::BodyExt;
@@ -342,7 +361,8 @@
 //!     news.close(); // the stream ends when it has read everything
 //!
 //!     let last = LastEventId::new(seen.to_string())?;
-//!     let body = events(State(news), last).await.no_ping().no_stall_timeout().response().into_body();
+//!     let produce = events(State(news), last).await;
+//!     let body = produce.no_ping().no_stall_timeout().response().into_body();
 //!     let text = body.collect().await?.to_bytes();
 //!     assert_eq!(text, format!("id: {next}\nevent: headline\ndata: two\n\n"));
 //!     Ok(())
@@ -380,7 +400,7 @@
 //! | warp | `warp` | [`Produce`] | a filter, `LastEventId::filter()`, that gives a `Result`: return its error |
 //! | hyper, tower | – | [`produce(…).response()`](Produce::response) | [`LastEventId::from_request`] |
 //!
-//! An id that is none is answered with 400. Whatever takes an [`http_body::Body`] or a stream of bytes takes [`SseBody`].
+//! An id that is none is answered with 400. Whatever takes an `http_body::Body` or a stream of bytes takes [`SseBody`].
 //! `examples/frameworks` has one small application in each of them. One suite of tests runs through all seven, over
 //! sockets and HTTP/1.1, and this is where they differ:
 //!

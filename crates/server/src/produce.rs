@@ -95,7 +95,8 @@ where
 
 /// An event stream that is about to be answered with, and its options.
 ///
-/// Return it from a handler of axum (feature `axum`), or turn it into a response by [`response`](Self::response).
+/// Return it from a handler of a [framework](crate#frameworks) whose feature is on, or turn it into a response by
+/// [`response`](Self::response).
 #[must_use = "an event stream does nothing until it is returned as a response"]
 pub struct Produce {
     start: SyncWrapper<Start>,
@@ -227,9 +228,9 @@ impl Produce {
     /// unless set.
     ///
     /// It begins when the transport cannot write: what fits into the system's socket buffer counts as read. Transports
-    /// that copy what they are handed (actix-web; a TLS library without vectored writes), and HTTP/2, which stops asking
-    /// for bytes when its peer's window is closed, hide it; there, hyper's HTTP/2 keep-alive and `watch_peer` (feature
-    /// `tcp`) find peers that have vanished.
+    /// that copy what they are handed (actix-web, poem, rocket; a TLS library without vectored writes), and HTTP/2, which
+    /// stops asking for bytes when its peer's window is closed, hide it; there, hyper's HTTP/2 keep-alive and `watch_peer`
+    /// (feature `tcp`) find peers that have vanished.
     pub fn stall_timeout(mut self, time: Duration) -> Self {
         self.stall = Some(time);
         self

@@ -1,9 +1,10 @@
 //! Server-sent events for Rust, end to end: *produce* them from any web framework, *consume* them natively.
 //!
 //! ```text
-//!  produce(start)                                                    source(url)
-//!   Emitter ─▶ bounded buffer ─▶ body ─▶ hyper, axum ═ text/event-stream ═▶ session ─▶ select ─▶ json, transform
-//!               [wire::Event]                                         [wire::Decoder]
+//!  produce: Emitter ─▶ bounded buffer ─┐                             source(url)
+//!  Clients: a user's emitters ─────────┼▶ body ═ text/event-stream ═▶ session ─▶ select ─▶ json, transform
+//!  Channel: emit ─▶ log ─▶ cursors ────┘
+//!            [wire::Event]                                           [wire::Decoder]
 //! ```
 //!
 //! A server, here with axum (feature `axum`):
@@ -40,11 +41,24 @@
 //!
 //! # Where to read on
 //!
-//! | To | read | feature |
-//! |---|---|---|
-//! | produce events: emit from elsewhere, clean up, slow clients, resume | [`server`] | `server` (default), `axum`, `tcp` |
-//! | consume them: types, latest values, reconnects, status, TLS | [`client`] | `client` (default) |
-//! | encode and decode the format itself, without I/O | [`wire`] | always |
+//! | To | read |
+//! |---|---|
+//! | produce events: from elsewhere, to a user's tabs, to all, resumed; shut down, limit, test | [`server`] |
+//! | consume them: types, latest values, reconnects, status, TLS | [`client`] |
+//! | encode and decode the format itself, without I/O | [`wire`] |
+//!
+//! # Features
+//!
+//! | Feature | Adds |
+//! |---|---|
+//! | `server` (default) | [`server`], for hyper and tower; [`produce`], [`Channel`], [`Clients`], [`Streams`] |
+//! | `axum`, `actix-web`, `poem`, `rocket`, `salvo`, `warp` | that framework's [responses and extractor](server#frameworks) |
+//! | `gzip`, `brotli`, `zstd` | `Produce::compress`, with that encoding |
+//! | `metrics` | `record_metrics` of channels, clients and streams, for the crate `metrics` |
+//! | `tcp` | `watch_peer`, which ends connections whose peer has vanished |
+//! | `client` (default) | [`client`], over HTTP/1.1 and HTTP/2, with rustls |
+//!
+//! `wire` is always there. A feature adds API and changes nothing.
 //!
 //! # Limits
 //!
@@ -54,6 +68,7 @@
 //! |---|---|
 //! | one event | 16 MiB, both ways |
 //! | events that wait for a slow client | 64 KiB, then `emit` answers `Full` and `send` waits |
+//! | what a channel holds | 1,024 events and 16 MiB; a client that falls behind is told what it missed |
 //! | a client that reads nothing | disconnected after 30 s |
 //! | an idle stream | pings after 30 s |
 
@@ -67,7 +82,8 @@ pub use ssekit_server as server;
 pub use ssekit_server::watch_peer;
 #[cfg(feature = "server")]
 pub use ssekit_server::{
-    AudienceError, Channel, Clients, EmitError, Emitter, Event, LastEventId, Lock, Produce, SseBody,
-    StopReason, Streams, produce, produce_with_cleanup,
+    AudienceError, Channel, Clients, EmitError, Emitter, Event, First, InvalidLastEventId, LastEventId, Lock,
+    Overtaken, PresenceChange, Produce, Selection, SseBody, StopReason, Streams, produce,
+    produce_with_cleanup,
 };
 pub use ssekit_wire as wire;
