@@ -3,11 +3,11 @@
 //! ```text
 //!   ssekit serve --demo                                    ssekit listen URL
 //!
-//!   this machine ─ 4 × s ─┐                                   any server
-//!                         ├─▶ streams ─▶ GET /events ─┐           │
-//!   POST /chat ─▶ room ───┘  (emitters)  GET /stats ──┴──────▶ client ─▶ text, JSON lines, raw data
-//!                                            │
-//!                                       page, curl -N
+//!   this machine ─ 4 × s ─▶ figures ─┬──▶ GET /stats ─┐        any server
+//!   POST /chat ───────────▶ room ────┼──▶ GET /events ┤            │
+//!   who comes and goes ───▶ people ──┘                ├───────▶ client ─▶ text, JSON lines, raw data
+//!                          (channels)                 │
+//!                                               page, curl -N
 //! ```
 //!
 //! # `ssekit serve --demo`
@@ -30,8 +30,13 @@
 //! | `POST` to either | the same stream, for clients that ask so, as the npm package `sveltekit-sse` does |
 //! | `POST /chat` | `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when it was said |
 //!
-//! Each event has one id, `run-number`, on every stream. A client that returns with a `Last-Event-ID` of this run is told
-//! the messages after it; any other is told all that are kept. Ctrl-C and SIGTERM end every stream cleanly and the
+//! `/events` reads three channels, and the id of each of its events is its place in all of them: `figures,room,people`. A
+//! client that returns with the last one goes on where it was. What it cannot be told any more is said first, by an event
+//! `reset` for each channel: `{"channel": "room", "reason": "expired", "missed": 3}`, or the reason `unknown` after a
+//! restart of the program, which remembers nothing of before. The page says which it was. Whoever comes for the first
+//! time is told the messages that are kept, the latest figures, and who is here.
+//!
+//! Ctrl-C and SIGTERM end every stream cleanly, with a reconnection time that spreads the returning clients, and the
 //! program within a second, with exit code 0; an address that is taken is said, with exit code 1.
 //!
 //! Whoever can reach the address can read the figures and speak under any name: it is a demo, and by default only
@@ -58,15 +63,16 @@
 //! | what | at most | beyond it |
 //! |---|---|---|
 //! | connections to the demo | 512 | wait to be accepted |
-//! | streams of the demo | 256 | 503 with `Retry-After` |
-//! | what waits for one client | 256 KiB, and what [`produce`](ssekit_server::produce) hands to the transport | the stream ends; the client returns and is told what it missed |
+//! | streams of the demo | 256 | a stream that ends at once, with the time to return: browsers give up on 503 |
+//! | what a client has yet to read | what its channels keep | the stream ends; the client returns and is told what it missed |
 //! | a client that reads nothing | 30 s | its connection is closed |
 //! | a peer that vanished | 60 s | its connection is closed |
 //! | a request's head | 16 KiB | 431 |
 //! | the time until it is there | 30 s | the connection is closed |
 //! | a request's body | 8 KiB | 413 |
 //! | a name, a message | 32, 500 characters | refused, with the reason |
-//! | messages that are kept | 50 | the oldest are forgotten |
+//! | messages that are kept; comings and goings | 50; 50 | the oldest are forgotten |
+//! | figures that are kept | 60 s, 1,024 | the oldest are forgotten |
 //! | streams that do not read, when the program ends | 0.5 s | are cut off |
 //! | one event for `ssekit listen` | 16 MiB | left out, said on stderr |
 

@@ -131,8 +131,9 @@ impl Lines {
 
     /// The next line that holds this text.
     pub(crate) fn find(&self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
         let mut seen = String::new();
-        while let Some(line) = self.next() {
+        while let Some(line) = self.next().filter(|_| Instant::now() < end) {
             if line.contains(text) {
                 return line.trim_end().to_owned();
             }

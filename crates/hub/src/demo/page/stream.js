@@ -22,6 +22,7 @@ export class Stream extends EventTarget {
   lastId = "";
   #source;
   #url;
+  /** What was reset and is not told yet, also when the connection broke in between. */
   #resets = [];
   #wait = PATIENCE.first;
   #retry;
@@ -48,7 +49,6 @@ export class Stream extends EventTarget {
     this.#source = source;
     source.onopen = () => {
       this.#heard = performance.now();
-      this.#resets = [];
       this.dispatchEvent(new Event("answer"));
     };
     source.onerror = () => {
