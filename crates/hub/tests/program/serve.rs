@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::http::{Event, Stream, get, post, request, say};
-use crate::program::{PATIENCE, run, serve, serve_by, ssekit};
+use crate::program::{PATIENCE, curl, run, serve, serve_by, ssekit};
 
 #[test]
 fn the_page_and_all_it_refers_to_are_served_and_nothing_comes_from_elsewhere() {
@@ -322,7 +322,7 @@ fn case_108_a_client_that_does_not_read_is_ended_and_the_others_hear_everything(
 }
 
 #[test]
-fn an_end_signal_ends_all_streams_cleanly_and_at_once() {
+fn case_107_an_end_signal_ends_all_streams_cleanly_and_at_once() {
     for signal in ["TERM", "INT"] {
         let mut server = serve();
         let mut page = Stream::open(server.addr, "/events?name=Ada");
@@ -330,6 +330,8 @@ fn an_end_signal_ends_all_streams_cleanly_and_at_once() {
         let idle = TcpStream::connect(server.addr).expect("the server accepts");
         page.find("stats");
         stats.find("stats");
+        let lines = curl(&server.url("/stats"));
+        lines.stdout.find("data: ");
         let told = Instant::now();
         server.program.signal(signal);
         // `next` panics unless the body ends as HTTP says.
@@ -340,6 +342,10 @@ fn an_end_signal_ends_all_streams_cleanly_and_at_once() {
         assert!(told.elapsed() < Duration::from_secs(2), "SIG{signal} took {:?}", told.elapsed());
         drop(idle);
         assert_eq!(server.program.stderr.rest(), "");
+        // The clients return at different times.
+        let lines = lines.stdout.rest();
+        let retry = lines.lines().last().and_then(|line| line.strip_prefix("retry: ")?.parse().ok());
+        assert!(retry.is_some_and(|retry| (500..=1_500).contains(&retry)), "{lines:?}");
     }
 }
 
