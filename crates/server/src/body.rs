@@ -34,11 +34,12 @@ pub struct SseBody {
     work: Work,
     /// The channels that this stream reads, until they have ended.
     reader: Option<Reader>,
-    encoder: Option<SyncWrapper<Encoder>>,
+    encoder: Option<Box<SyncWrapper<Encoder>>>,
     stop: Stop,
     pace: Pace,
     ping: Ping,
     timer: Option<Pin<Box<Sleep>>>,
+    begun: bool,
     ended: bool,
 }
 
@@ -79,18 +80,17 @@ impl From<Stalled> for std::io::Error {
 impl SseBody {
     /// A body that has not begun. It never starts when its stream ends before it is polled.
     pub(crate) fn new(
-        start: Start,
+        outbox: Arc<Outbox>,
+        start: Option<(SyncWrapper<Start>, Emitter)>,
         reader: Option<Reader>,
         encoder: Option<Encoder>,
-        emitter: Emitter,
         stop: Stop,
         pace: Pace,
         ping: Ping,
     ) -> Self {
-        let outbox = emitter.outbox().clone();
-        let work = Work::Waiting(SyncWrapper::new(start), emitter);
-        let encoder = encoder.map(SyncWrapper::new);
-        Self { outbox, work, reader, encoder, stop, pace, ping, timer: None, ended: false }
+        let work = start.map_or(Work::Done, |(start, emitter)| Work::Waiting(start, emitter));
+        let encoder = encoder.map(|encoder| Box::new(SyncWrapper::new(encoder)));
+        Self { outbox, work, reader, encoder, stop, pace, ping, timer: None, begun: false, ended: false }
     }
 
     /// A body without a byte.
@@ -105,6 +105,7 @@ impl SseBody {
             pace,
             ping: Ping::Event,
             timer: None,
+            begun: true,
             ended: true,
         }
     }
@@ -113,8 +114,9 @@ impl SseBody {
         if self.ended {
             return Poll::Ready(None);
         }
-        if matches!(self.work, Work::Waiting(..)) {
-            self.pace.begin(Instant::now());
+        let mut now = Instant::now();
+        if !std::mem::replace(&mut self.begun, true) {
+            self.pace.begin(now);
             match self.outbox.is_closed() {
                 true => self.drop_work(),
                 false => self.start(),
@@ -122,7 +124,6 @@ impl SseBody {
         }
         self.go_on(cx);
         loop {
-            let now = Instant::now();
             if let Some(retry) = self.pace.expired(now) {
                 self.outbox.dismiss(StopReason::Expired, retry);
             }
@@ -146,7 +147,14 @@ impl SseBody {
                 }
                 Next::Wait { room: true, .. } if self.read(cx) => {}
                 Next::Wait { until: None, .. } => return Poll::Pending,
-                Next::Wait { until: Some(at), .. } => ready!(self.poll_until(at, cx)),
+                // A timer that wakes whoever polls, and not too late, is left as it is.
+                Next::Wait { until: Some(at), same: true, .. } if self.is_timed(at, now) => {
+                    return Poll::Pending;
+                }
+                Next::Wait { until: Some(at), .. } => {
+                    ready!(self.poll_until(at, cx));
+                    now = Instant::now();
+                }
             }
         }
     }
@@ -169,7 +177,7 @@ impl SseBody {
 
     /// Offers bytes to be handed out next, compressed if this stream is.
     fn offer(&mut self, bytes: Result<Bytes, Piece>) {
-        let offered = match (self.encoder.as_mut().map(SyncWrapper::get_mut), bytes) {
+        let offered = match (self.encoder.as_mut().map(|encoder| encoder.get_mut()), bytes) {
             (None, Ok(bytes)) => bytes,
             (Some(encoder), Ok(bytes)) => match encoder.encode(&bytes) {
                 Ok(bytes) => bytes,
@@ -212,6 +220,10 @@ impl SseBody {
             Err(error) if matches!(error.downcast_ref(), Some(EmitError::Closed)) => {}
             Err(error) => tracing::error!(%error, "start failed after its stream was told to end"),
         }
+    }
+
+    fn is_timed(&self, at: Instant, now: Instant) -> bool {
+        self.timer.as_ref().is_some_and(|timer| timer.deadline() <= at && timer.deadline() > now)
     }
 
     /// Waits for the time to come, by one timer that is moved only when it would be late.

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -18,6 +18,13 @@ use crate::stop::StopReason;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    /// Since somebody first waited for something.
+    waits: OnceLock<Box<Waits>>,
+}
+
+/// What emitters wait for.
+#[derive(Debug, Default)]
+struct Waits {
     /// Who waits for room waits for this first, in order.
     turn: tokio::sync::Mutex<()>,
     room: Notify,
@@ -26,13 +33,14 @@ pub(crate) struct Outbox {
 
 #[derive(Debug)]
 struct State {
-    queue: Queue,
+    /// None where nobody emits.
+    queue: Option<Box<Queue>>,
     /// Taken from the queue and not handed out: the rest of what is too long for one piece.
     rest: Bytes,
     phase: Phase,
     /// No emitter and no lock is left.
     abandoned: bool,
-    pieces: usize,
+    pieces: u32,
     bytes: usize,
     /// The transport has let go of a piece since the body last looked.
     moved: bool,
@@ -66,23 +74,26 @@ pub(crate) enum Next {
         until: Option<Instant>,
         /// The transport takes more, would there be any.
         room: bool,
+        /// Whoever polls now polled before, too.
+        same: bool,
     },
 }
 
 /// What the transport may hold. hyper stops polling a body at 16 buffers or about 400 KiB, and a body that is not
 /// polled cannot see that its peer has stalled; so a stream stays below both.
-const MAX_PIECES: usize = 12;
+const MAX_PIECES: u32 = 12;
 const MAX_FLIGHT_BYTES: usize = 256 << 10;
 const MAX_PIECE_BYTES: usize = 64 << 10;
 
 impl Outbox {
-    pub(crate) fn new(queue: Queue) -> Self {
+    /// An outbox for emitters, or, without a queue, for what a stream reads elsewhere.
+    pub(crate) fn new(queue: Option<Queue>) -> Self {
         Self {
             state: Mutex::new(State {
-                queue,
+                abandoned: queue.is_none(),
+                queue: queue.map(Box::new),
                 rest: Bytes::new(),
                 phase: Phase::Open,
-                abandoned: false,
                 pieces: 0,
                 bytes: 0,
                 moved: false,
@@ -90,9 +101,7 @@ impl Outbox {
                 body_is_blocked: false,
                 shuts_down: false,
             }),
-            turn: tokio::sync::Mutex::default(),
-            room: Notify::new(),
-            closed: Notify::new(),
+            waits: OnceLock::new(),
         }
     }
 
@@ -105,7 +114,8 @@ impl Outbox {
         if !matches!(state.phase, Phase::Open) {
             return Err(EmitError::Closed);
         }
-        write(&mut state.queue)?;
+        let Some(queue) = &mut state.queue else { return Err(EmitError::Closed) };
+        write(queue)?;
         if !state.body_is_blocked {
             wake(state);
         }
@@ -118,9 +128,10 @@ impl Outbox {
             Err(EmitError::Full { .. }) => {}
             answer => return answer,
         }
-        let _turn = self.turn.lock().await;
+        let Waits { turn, room, .. } = self.waits();
+        let _turn = turn.lock().await;
         loop {
-            let room = self.room.notified();
+            let room = room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
             match self.push(|queue| queue.event(&event)) {
@@ -135,7 +146,7 @@ impl Outbox {
     }
 
     pub(crate) async fn closed(&self) {
-        let closed = self.closed.notified();
+        let closed = self.waits().closed.notified();
         tokio::pin!(closed);
         closed.as_mut().enable();
         if !self.is_closed() {
@@ -149,8 +160,7 @@ impl Outbox {
         if matches!(state.phase, Phase::Open) {
             state.phase = Phase::Ending(reason);
             wake(state);
-            self.closed.notify_waiters();
-            self.room.notify_waiters();
+            self.tell_closed();
         }
     }
 
@@ -163,13 +173,12 @@ impl Outbox {
         state.shuts_down |= matches!(reason, StopReason::Shutdown);
         let open = matches!(state.phase, Phase::Open);
         if open {
-            state.queue.farewell(retry);
+            state.queue.get_or_insert_with(|| Box::new(Queue::new(0, None, None))).farewell(retry);
             state.phase = Phase::Ending(reason);
         }
         wake(state);
         if open {
-            self.closed.notify_waiters();
-            self.room.notify_waiters();
+            self.tell_closed();
         }
     }
 
@@ -184,13 +193,12 @@ impl Outbox {
     pub(crate) fn close(&self) -> Option<StopReason> {
         let mut state = self.state();
         let phase = std::mem::replace(&mut state.phase, Phase::Ended);
-        state.queue.clear();
+        let queue = state.queue.take();
         state.rest = Bytes::new();
         let body = state.body.take();
         drop(state);
-        drop(body);
-        self.closed.notify_waiters();
-        self.room.notify_waiters();
+        drop((queue, body));
+        self.tell_closed();
         match phase {
             Phase::Ending(reason) => Some(reason),
             Phase::Open | Phase::Ended => None,
@@ -220,7 +228,7 @@ impl Outbox {
             pace.moved(now);
         }
         let flight = state.flight();
-        let left = flight != Flight::Empty || !state.rest.is_empty() || !state.queue.is_empty();
+        let left = flight != Flight::Empty || !state.rest.is_empty() || state.has_queued();
         let cut = if state.shuts_down && left { pace.cut(now) } else { Stall::No };
         let stall = if flight == Flight::Empty { Stall::No } else { pace.stall(now) };
         match (cut, stall) {
@@ -229,25 +237,24 @@ impl Outbox {
             (Stall::Suspected, _) | (_, Stall::Suspected) => {
                 drop(state);
                 body.wake_by_ref();
-                return Next::Wait { until: None, room: false };
+                return Next::Wait { until: None, room: false, same: false };
             }
             (Stall::No, Stall::No) => {}
         }
         if flight != Flight::Full {
             let mut taken = false;
             if state.rest.is_empty() {
-                if !state.queue.is_empty() {
-                    state.rest = state.queue.take();
+                if let Some(queue) = state.queue.as_mut().filter(|queue| !queue.is_empty()) {
+                    state.rest = queue.take();
                     taken = true;
                 } else if matches!(state.phase, Phase::Open) && pace.ping_is_due(now) {
-                    state.queue.ping(ping);
-                    state.rest = state.queue.take();
+                    state.rest = ping.bytes();
                 }
                 if compress && !state.rest.is_empty() {
                     let bytes = std::mem::take(&mut state.rest);
                     drop(state);
                     if taken {
-                        self.room.notify_waiters();
+                        self.tell_room();
                     }
                     return Next::Compress(bytes);
                 }
@@ -263,7 +270,7 @@ impl Outbox {
                 }
                 drop(state);
                 if taken {
-                    self.room.notify_waiters();
+                    self.tell_room();
                 }
                 return Next::Hand(match watched {
                     true => Bytes::from_owner(Piece { bytes, outbox: self.clone() }),
@@ -272,7 +279,7 @@ impl Outbox {
             }
         }
         let mut blocked = flight == Flight::Full;
-        if state.rest.is_empty() && state.queue.is_empty() {
+        if state.rest.is_empty() && !state.has_queued() {
             let nobody_can_emit = state.abandoned && !more_may_come;
             if nobody_can_emit || !matches!(state.phase, Phase::Open) {
                 if !state.shuts_down || flight == Flight::Empty {
@@ -283,12 +290,13 @@ impl Outbox {
             }
         }
         state.body_is_blocked = blocked;
-        if !state.body.as_ref().is_some_and(|waker| waker.will_wake(body)) {
+        let same = state.body.as_ref().is_some_and(|waker| waker.will_wake(body));
+        if !same {
             let other = state.body.replace(body.clone());
             drop(state);
             drop(other);
         }
-        Next::Wait { until: pace.next(flight), room: !blocked }
+        Next::Wait { until: pace.next(flight), room: !blocked, same }
     }
 
     /// The transport has written a piece, or has thrown it away.
@@ -303,12 +311,34 @@ impl Outbox {
         }
     }
 
+    fn waits(&self) -> &Waits {
+        self.waits.get_or_init(Box::default)
+    }
+
+    fn tell_room(&self) {
+        if let Some(waits) = self.waits.get() {
+            waits.room.notify_waiters();
+        }
+    }
+
+    /// After the phase has changed: who begins to wait sees that.
+    fn tell_closed(&self) {
+        if let Some(waits) = self.waits.get() {
+            waits.closed.notify_waiters();
+            waits.room.notify_waiters();
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    fn has_queued(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
+    }
+
     fn flight(&self) -> Flight {
         match self.pieces {
             0 => Flight::Empty,

@@ -14,6 +14,12 @@ pub(crate) struct Pace {
     moved: Instant,
     /// The stall time has passed, and the transport was given a last chance to write.
     suspected: bool,
+    /// What only few streams have.
+    end: Option<Box<End>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct End {
     lifetime: Option<Lifetime>,
     /// The stream has lived for its time.
     expires: Option<Instant>,
@@ -34,45 +40,39 @@ pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_millis(50);
 
 impl Pace {
     pub(crate) fn new(ping: Option<Duration>, stall: Option<Duration>, now: Instant) -> Self {
-        Self {
-            ping,
-            stall,
-            sent: now,
-            moved: now,
-            suspected: false,
-            lifetime: None,
-            expires: None,
-            cut: None,
-            cut_suspected: false,
-        }
+        Self { ping, stall, sent: now, moved: now, suspected: false, end: None }
     }
 
     /// The stream ends by itself this long after it has begun.
     pub(crate) fn lives(mut self, lifetime: Option<Lifetime>) -> Self {
-        self.lifetime = lifetime;
+        self.end = lifetime.map(|lifetime| Box::new(End { lifetime: Some(lifetime), ..End::default() }));
         self
     }
 
     /// The stream begins now.
     pub(crate) fn begin(&mut self, now: Instant) {
         (self.sent, self.moved) = (now, now);
-        self.expires = self.lifetime.and_then(|lifetime| now.checked_add(lifetime.time));
+        if let Some(end) = &mut self.end {
+            end.expires = end.lifetime.and_then(|lifetime| now.checked_add(lifetime.time));
+        }
     }
 
     /// Whether the stream has lived for its time, and when its client is to return: told once.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<Duration> {
-        self.expires.take_if(|at| *at <= now)?;
-        self.lifetime.map(|lifetime| lifetime.retry)
+        let end = self.end.as_mut()?;
+        end.expires.take_if(|at| *at <= now)?;
+        end.lifetime.map(|lifetime| lifetime.retry)
     }
 
     /// The server shuts down, and the transport has something to write yet: whether it has had its time to.
     ///
     /// A suspicion first, as in [`stall`](Self::stall).
     pub(crate) fn cut(&mut self, now: Instant) -> Stall {
-        if *self.cut.get_or_insert(now + SHUTDOWN_GRACE) > now {
+        let end = self.end.get_or_insert_default();
+        if *end.cut.get_or_insert(now + SHUTDOWN_GRACE) > now {
             return Stall::No;
         }
-        match std::mem::replace(&mut self.cut_suspected, true) {
+        match std::mem::replace(&mut end.cut_suspected, true) {
             true => Stall::Certain(SHUTDOWN_GRACE),
             false => Stall::Suspected,
         }
@@ -121,8 +121,10 @@ impl Pace {
     pub(crate) fn next(&self, flight: Flight) -> Option<Instant> {
         let ping = self.next_ping().filter(|_| flight != Flight::Full);
         let stall = self.next_stall().filter(|_| flight != Flight::Empty);
-        let cut = self.cut.filter(|_| flight != Flight::Empty);
-        [ping, stall, self.expires, cut].into_iter().flatten().min()
+        let next = [ping, stall].into_iter().flatten().min();
+        let Some(end) = &self.end else { return next };
+        let cut = end.cut.filter(|_| flight != Flight::Empty);
+        [next, end.expires, cut].into_iter().flatten().min()
     }
 
     fn next_ping(&self) -> Option<Instant> {

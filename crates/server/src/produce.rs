@@ -59,7 +59,7 @@ where
     F: FnOnce(Emitter) -> R + Send + 'static,
     R: Started<Kind>,
 {
-    Produce::new(Box::new(move |emitter| start(emitter).running()))
+    Produce::new(Some(Box::new(move |emitter| start(emitter).running())))
 }
 
 /// [`produce`] for an `async` start that returns the clean-up, which runs once, when the stream has ended.
@@ -87,10 +87,10 @@ where
     Fut: Future<Output = Result<C, Error>> + Send + 'static,
     C: FnOnce() + Send + 'static,
 {
-    Produce::new(Box::new(move |emitter| {
+    Produce::new(Some(Box::new(move |emitter| {
         let future = start(emitter);
         Running::future(async move { future.await.map(CleanUp::new) })
-    }))
+    })))
 }
 
 /// An event stream that is about to be answered with, and its options.
@@ -99,7 +99,8 @@ where
 /// [`response`](Self::response).
 #[must_use = "an event stream does nothing until it is returned as a response"]
 pub struct Produce {
-    start: SyncWrapper<Start>,
+    /// None where nobody emits.
+    start: Option<SyncWrapper<Start>>,
     reader: Option<Reader>,
     /// Whether the answer depends on what the client accepts.
     negotiated: bool,
@@ -119,9 +120,9 @@ pub struct Produce {
 }
 
 impl Produce {
-    fn new(start: Start) -> Self {
+    fn new(start: Option<Start>) -> Self {
         Self {
-            start: SyncWrapper::new(start),
+            start: start.map(SyncWrapper::new),
             reader: None,
             negotiated: false,
             encoding: None,
@@ -137,6 +138,11 @@ impl Produce {
             lifetime: None,
             stop: Stop::default(),
         }
+    }
+
+    /// A stream to which nobody emits.
+    pub(crate) fn silent() -> Self {
+        Self::new(None)
     }
 
     /// Reads these channels too.
@@ -299,7 +305,7 @@ impl Produce {
         self.try_response().unwrap_or_else(|_| {
             // `try_response` has told `on_stop` and the log.
             let now = Instant::now();
-            let body = SseBody::ended(Outbox::new(Queue::new(0, None, None)), Pace::new(None, None, now));
+            let body = SseBody::ended(Outbox::new(None), Pace::new(None, None, now));
             let mut response = Response::new(body);
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
@@ -318,8 +324,12 @@ impl Produce {
                 return Err(error);
             }
         };
-        let queue = Queue::new(self.buffer, self.ids_from, self.retry);
-        let emitter = Emitter::new(Arc::new(Outbox::new(queue)));
+        let queue = match (&self.start, self.retry) {
+            (None, None) => None,
+            (_, retry) => Some(Queue::new(self.buffer, self.ids_from, retry)),
+        };
+        let outbox = Arc::new(Outbox::new(queue));
+        let emitter = Emitter::new(outbox.clone());
         let pace = Pace::new(self.ping, self.stall, Instant::now()).lives(self.lifetime);
         let refusal = self.joins.into_iter().find_map(|join| {
             let (place, refusal) = join(&emitter);
@@ -332,15 +342,8 @@ impl Produce {
         }
         let (encoder, encoding) =
             self.encoding.and_then(|encoding| encoder(encoding, &mut self.reader)).unzip();
-        let body = SseBody::new(
-            self.start.into_inner(),
-            self.reader,
-            encoder,
-            emitter,
-            self.stop,
-            pace,
-            self.ping_as,
-        );
+        let start = self.start.map(|start| (start, emitter));
+        let body = SseBody::new(outbox, start, self.reader, encoder, self.stop, pace, self.ping_as);
 
         let mut response = Response::new(body);
         *response.status_mut() = self.status;

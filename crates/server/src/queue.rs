@@ -101,14 +101,6 @@ impl Queue {
         self.lines(0, |out| encode_retry(retry, out))
     }
 
-    /// What keeps an idle connection alive. It has no id, and it is never refused: nothing else waits.
-    pub(crate) fn ping(&mut self, ping: Ping) {
-        match ping {
-            Ping::Event => self.bytes.extend_from_slice(b"event: ping\ndata: \n\n"),
-            Ping::Comment => self.bytes.extend_from_slice(b":\n"),
-        }
-    }
-
     /// The reconnection time as the last line of the stream: no blank line follows, and there is room for it always.
     pub(crate) fn farewell(&mut self, retry: Duration) {
         encode_retry(retry, &mut self.bytes);
@@ -119,12 +111,6 @@ impl Queue {
         self.events = 0;
         self.last_taken = self.bytes.len().min(self.limit);
         Bytes::from(std::mem::take(&mut self.bytes))
-    }
-
-    /// Forgets what waits.
-    pub(crate) fn clear(&mut self) {
-        self.events = 0;
-        self.bytes = Vec::new();
     }
 
     fn lines(&mut self, least: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), EmitError> {
@@ -164,6 +150,16 @@ impl<'a> Encoded<'a> {
 pub(crate) enum Ping {
     Event,
     Comment,
+}
+
+impl Ping {
+    /// It has no id.
+    pub(crate) fn bytes(self) -> Bytes {
+        Bytes::from_static(match self {
+            Self::Event => b"event: ping\ndata: \n\n",
+            Self::Comment => b":\n",
+        })
+    }
 }
 
 /// The line alone: the blank line that ends an event is left to the next one.

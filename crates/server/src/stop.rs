@@ -67,13 +67,18 @@ impl fmt::Display for StopReason {
 /// What runs when a stream ends: `on_stop` and then the clean-up, once, and at the latest when this is dropped.
 #[derive(Default)]
 pub(crate) struct Stop {
+    what: Option<Box<What>>,
+    done: bool,
+}
+
+#[derive(Default)]
+struct What {
     on_stop: Option<SyncWrapper<OnStop>>,
     clean_up: CleanUp,
     /// What the stream has joined.
     places: Vec<Box<dyn Place>>,
     /// Where an `on_stop` goes on that has to wait for something.
     runtime: Option<Handle>,
-    done: bool,
 }
 
 pub(crate) type OnStop = Box<dyn FnOnce(StopReason) -> OnStopFuture + Send>;
@@ -81,21 +86,28 @@ pub(crate) type OnStopFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Stop {
     pub(crate) fn on_stop(&mut self, on_stop: OnStop) {
-        self.on_stop = Some(SyncWrapper::new(on_stop));
-        self.runtime = Handle::try_current().ok();
+        let what = self.what();
+        what.on_stop = Some(SyncWrapper::new(on_stop));
+        what.runtime = Handle::try_current().ok();
     }
 
     pub(crate) fn clean_up(&mut self, clean_up: CleanUp) {
-        self.clean_up = clean_up;
+        if clean_up.0.is_some() {
+            self.what().clean_up = clean_up;
+        }
     }
 
     pub(crate) fn joined(&mut self, place: Box<dyn Place>) {
-        self.places.push(place);
+        self.what().places.push(place);
     }
 
     /// Leaves what was joined.
     pub(crate) fn leave(&mut self) {
-        self.places.iter_mut().for_each(|place| place.leave());
+        self.what.iter_mut().flat_map(|what| &mut what.places).for_each(|place| place.leave());
+    }
+
+    fn what(&mut self) -> &mut What {
+        self.what.get_or_insert_default()
     }
 
     /// Runs what is to run; nothing the second time.
@@ -113,15 +125,18 @@ impl Stop {
         }
         // The places go last, when `on_stop` and the clean-up have run.
         self.leave();
-        let places = std::mem::take(&mut self.places);
-        let clean_up = std::mem::take(&mut self.clean_up);
-        let Some(on_stop) = self.on_stop.take() else { return };
+        let Some(what) = self.what.take() else { return };
+        let What { on_stop, clean_up, places, runtime } = *what;
+        let Some(on_stop) = on_stop else {
+            drop(clean_up);
+            return drop(places);
+        };
         let Some(mut stopping) = log_panic("on_stop", || on_stop.into_inner()(reason)) else { return };
         let first = log_panic("on_stop", || stopping.as_mut().poll(&mut Context::from_waker(Waker::noop())));
         if first.is_none_or(|poll| poll.is_ready()) {
             return;
         }
-        match Handle::try_current().ok().or_else(|| self.runtime.take()) {
+        match Handle::try_current().ok().or(runtime) {
             Some(runtime) => {
                 // The guard runs the clean-up afterwards, also when the runtime drops this unfinished.
                 runtime.spawn(async move {

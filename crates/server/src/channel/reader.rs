@@ -20,7 +20,6 @@ pub(crate) struct Reader {
     begun: bool,
     /// Whose turn it is.
     turn: usize,
-    frames: Vec<Frame>,
     /// How what others read too is compressed.
     encoding: Option<Encoding>,
 }
@@ -52,7 +51,7 @@ const MAX_ROUNDS: usize = 16;
 
 impl Reader {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
-        Self { cursors, begun: false, turn: 0, frames: Vec::new(), encoding: None }
+        Self { cursors, begun: false, turn: 0, encoding: None }
     }
 
     /// Reads other channels too.
@@ -82,15 +81,18 @@ impl Reader {
                 let index = self.turn;
                 self.turn = (index + 1) % self.cursors.len();
                 let from = self.cursors[index].seat.next;
-                match self.read(index, cx) {
+                let mut frames = Vec::new();
+                match self.read(index, &mut frames, cx) {
                     Poll::Pending => waiting += 1,
                     Poll::Ready(Reading::Closed) => closed += 1,
                     Poll::Ready(Reading::Missed(missed)) => return Poll::Ready(self.missed(index, missed)),
-                    Poll::Ready(Reading::Events(bytes, next)) => match self.select(index, bytes, next) {
-                        Ok(None) => {}
-                        Ok(Some(bytes)) => return Poll::Ready(self.events(index, bytes, from, next)),
-                        Err(reason) => return Poll::Ready(Read::Ended(reason)),
-                    },
+                    Poll::Ready(Reading::Events(bytes, next)) => {
+                        match self.select(index, &frames, bytes, next) {
+                            Ok(None) => {}
+                            Ok(Some(bytes)) => return Poll::Ready(self.events(index, bytes, from, next)),
+                            Err(reason) => return Poll::Ready(Read::Ended(reason)),
+                        }
+                    }
                 }
             }
             if closed == self.cursors.len() {
@@ -114,30 +116,35 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, index: usize, cx: &Context<'_>) -> Poll<Reading> {
-        self.frames.clear();
+    fn read(&mut self, index: usize, frames: &mut Vec<Frame>, cx: &Context<'_>) -> Poll<Reading> {
         let alone = self.cursors.len() == 1;
         let Cursor { channel, seat, filter } = &mut self.cursors[index];
-        let frames = (!alone || filter.is_some()).then_some(&mut self.frames);
+        let frames = (!alone || filter.is_some()).then_some(frames);
         channel.read(seat, MAX_READ, frames, cx.waker())
     }
 
     /// What of these events is to be sent, and how.
-    fn select(&self, index: usize, bytes: Bytes, next: u64) -> Result<Option<Bytes>, StopReason> {
+    fn select(
+        &self,
+        index: usize,
+        frames: &[Frame],
+        bytes: Bytes,
+        next: u64,
+    ) -> Result<Option<Bytes>, StopReason> {
         let (filter, alone) = (&self.cursors[index].filter, self.cursors.len() == 1);
         if alone && filter.is_none() {
             return Ok(Some(bytes));
         }
         let matches = |frame: &Frame| filter.as_ref().is_none_or(|filter| filter(frame.name(&bytes)));
-        let matching = catch_panic(|| self.frames.iter().map(matches).collect::<Vec<_>>());
+        let matching = catch_panic(|| frames.iter().map(matches).collect::<Vec<_>>());
         let matching = matching.map_err(StopReason::Failed)?;
         if alone && matching.iter().all(|&matches| matches) {
             return Ok(Some(bytes));
         }
         let [before, after] = [&self.cursors[..index], &self.cursors[index + 1..]].map(places);
         let mut out = Vec::new();
-        let (mut begin, mut sequence) = (0, next - self.frames.len() as u64);
-        for (frame, matches) in self.frames.iter().zip(matching) {
+        let (mut begin, mut sequence) = (0, next - frames.len() as u64);
+        for (frame, matches) in frames.iter().zip(matching) {
             let [id_at, id_end, end] = [frame.id_at, frame.id_end, frame.end].map(|at| at as usize);
             if matches && alone {
                 out.extend_from_slice(&bytes[begin..end]);

@@ -9,7 +9,7 @@ use super::reader::{Cursor, Filter, Reader};
 use super::shared::{Begins, Reset};
 use super::{Channel, First};
 use crate::last_event_id::LastEventId;
-use crate::produce::{Produce, produce};
+use crate::produce::Produce;
 
 /// What one subscriber reads: one channel or several, all of their events or those whose names pass.
 ///
@@ -76,7 +76,7 @@ impl Selection {
 
     /// Answers with these events: those after this last event ID, or what comes first.
     pub fn subscribe(self, last: LastEventId) -> Produce {
-        produce(drop).follow(self, last)
+        Produce::silent().follow(self, last)
     }
 
     /// A reader of these channels from now on, and what to say when it could not go on everywhere.
