@@ -66,8 +66,9 @@
 //! use ssekit_server::{Emitter, Produce, produce};
 //! use tokio::sync::mpsc;
 //!
-//! fn progress(jobs: mpsc::UnboundedSender<Emitter>) -> Produce {
-//!     produce(move |stream| drop(jobs.send(stream)))
+//! fn progress(jobs: mpsc::Sender<Emitter>) -> Produce {
+//!     // When there is no room for one more job, its emitter is dropped, and the stream ends.
+//!     produce(move |stream| drop(jobs.try_send(stream)))
 //! }
 //!
 //! // In a task or a thread of its own:
