@@ -43,6 +43,14 @@ pub struct SseBody {
     ended: bool,
 }
 
+/// What reading has come to.
+enum Step {
+    Hand(Bytes),
+    /// Something has changed.
+    Again,
+    Wait,
+}
+
 /// How far `start` is.
 enum Work {
     Waiting(SyncWrapper<Start>, Emitter),
@@ -145,13 +153,19 @@ impl SseBody {
                     self.end(StopReason::Shutdown);
                     return Poll::Ready(Some(Err(Stalled { after: SHUTDOWN_GRACE, shutdown: true })));
                 }
-                Next::Wait { room: true, .. } if self.read(cx) => {}
-                Next::Wait { until: None, .. } => return Poll::Pending,
-                // A timer that wakes whoever polls, and not too late, is left as it is.
-                Next::Wait { until: Some(at), same: true, .. } if self.is_timed(at, now) => {
-                    return Poll::Pending;
-                }
-                Next::Wait { until: Some(at), .. } => {
+                Next::Wait { until, room, same } => {
+                    if room {
+                        match self.read(cx, now) {
+                            Step::Hand(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                            Step::Again => continue,
+                            Step::Wait => {}
+                        }
+                    }
+                    let Some(at) = until else { return Poll::Pending };
+                    // A timer that wakes whoever polls, and not too late, is left as it is.
+                    if same && self.is_timed(at, now) {
+                        return Poll::Pending;
+                    }
                     ready!(self.poll_until(at, cx));
                     now = Instant::now();
                 }
@@ -159,11 +173,17 @@ impl SseBody {
         }
     }
 
-    /// Reads on in the channels; whether that has changed what is to be done next.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(reader) = &mut self.reader else { return false };
+    /// Reads on in the channels.
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Step {
+        let Some(reader) = &mut self.reader else { return Step::Wait };
         match reader.poll(cx) {
-            Poll::Pending => return false,
+            Poll::Pending => return Step::Wait,
+            Poll::Ready(Read::Bytes(bytes)) if self.encoder.is_none() => {
+                match self.outbox.hand(bytes, &mut self.pace, now) {
+                    Ok(bytes) => return Step::Hand(bytes),
+                    Err(bytes) => self.outbox.offer(bytes),
+                }
+            }
             Poll::Ready(Read::Bytes(bytes)) => self.offer(Ok(bytes)),
             Poll::Ready(Read::Compressed(piece)) => self.offer(Err(piece)),
             Poll::Ready(Read::Closed) => self.reader = None,
@@ -172,7 +192,7 @@ impl SseBody {
                 self.outbox.end(reason);
             }
         }
-        true
+        Step::Again
     }
 
     /// Offers bytes to be handed out next, compressed if this stream is.

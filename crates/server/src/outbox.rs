@@ -213,6 +213,28 @@ impl Outbox {
         state.rest = bytes;
     }
 
+    /// Hands out bytes that were read elsewhere and fit into one piece, after [`Next::Wait`] with room, by the body alone.
+    pub(crate) fn hand(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        pace: &mut Pace,
+        now: Instant,
+    ) -> Result<Bytes, Bytes> {
+        if bytes.len() > MAX_PIECE_BYTES {
+            return Err(bytes);
+        }
+        if !pace.watches_the_transport() {
+            pace.sent(true, now);
+            return Ok(bytes);
+        }
+        let mut state = self.state();
+        pace.sent(state.flight() == Flight::Empty, now);
+        state.pieces += 1;
+        state.bytes += bytes.len();
+        drop(state);
+        Ok(Bytes::from_owner(Piece { bytes, outbox: self.clone() }))
+    }
+
     /// What the body does next. When it is to wait, `body` will be woken. `more_may_come` from elsewhere than emitters.
     pub(crate) fn next(
         self: &Arc<Self>,

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
@@ -20,6 +20,8 @@ pub(crate) struct Reader {
     begun: bool,
     /// Whose turn it is.
     turn: usize,
+    /// Who polled last.
+    task: Option<Waker>,
     /// How what others read too is compressed.
     encoding: Option<Encoding>,
 }
@@ -51,7 +53,7 @@ const MAX_ROUNDS: usize = 16;
 
 impl Reader {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
-        Self { cursors, begun: false, turn: 0, encoding: None }
+        Self { cursors, begun: false, turn: 0, task: None, encoding: None }
     }
 
     /// Reads other channels too.
@@ -70,6 +72,11 @@ impl Reader {
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.task = Some(cx.waker().clone());
+            // Those who wait do so with another's waker.
+            self.cursors.iter_mut().for_each(|cursor| cursor.seat.waits = false);
+        }
         if !std::mem::replace(&mut self.begun, true)
             && let Some(bytes) = self.begin()
         {
@@ -119,6 +126,9 @@ impl Reader {
     fn read(&mut self, index: usize, frames: &mut Vec<Frame>, cx: &Context<'_>) -> Poll<Reading> {
         let alone = self.cursors.len() == 1;
         let Cursor { channel, seat, filter } = &mut self.cursors[index];
+        if channel.has_nothing_for(seat) {
+            return Poll::Pending;
+        }
         let frames = (!alone || filter.is_some()).then_some(frames);
         channel.read(seat, MAX_READ, frames, cx.waker())
     }

@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -10,7 +11,7 @@ use super::id::{Epoch, EventId};
 use super::log::{Found, Keep, Log, Resume};
 use super::segment::Frame;
 use super::subscribers::Subscribers;
-use super::sync::{Mutex, MutexGuard};
+use super::sync::{AtomicU64, Mutex, MutexGuard};
 use super::{ChannelStats, First, Overtaken};
 use crate::compress::Pieces;
 use crate::emitter::EmitError;
@@ -23,6 +24,9 @@ use crate::queue::check_size;
 /// is held.
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// The sequence of the next event, or none when the channel is closed: so that who waits sees without the lock that
+    /// there is nothing yet.
+    head: AtomicU64,
     /// Publishers that wait for subscribers wait for this first, in order.
     turn: tokio::sync::Mutex<()>,
     room: Notify,
@@ -63,6 +67,8 @@ pub(crate) struct Seat {
     pub(crate) next: u64,
     /// The sequence of the first event that was published since.
     taken: u64,
+    /// It waits in line since it has read what is before `next`.
+    pub(crate) waits: bool,
     pub(crate) begins: Begins,
 }
 
@@ -102,7 +108,20 @@ impl Shared {
             State { log, subscribers: Subscribers::default(), closed: false, floor: u64::MAX, missed: 0 };
         let (state, turn, room) = (Mutex::new(state), tokio::sync::Mutex::default(), Notify::new());
         let (watchers, nobody, compressed) = (Watchers::new(), Arc::new(()), Pieces::default());
-        Self { state, turn, room, watchers, nobody, compressed, epoch, name, overtaken, first, after_reset }
+        Self {
+            state,
+            head: AtomicU64::new(1),
+            turn,
+            room,
+            watchers,
+            nobody,
+            compressed,
+            epoch,
+            name,
+            overtaken,
+            first,
+            after_reset,
+        }
     }
 
     /// Appends all of these events or none, and wakes who waits; gives the id of the last.
@@ -122,6 +141,7 @@ impl Shared {
         }
         let id = self.id(state.log.next() - 1);
         state.log.sweep(floor, now);
+        self.head.store(state.log.next(), Ordering::Release);
         wake(state);
         Ok(id)
     }
@@ -160,6 +180,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
+        self.head.store(CLOSED, Ordering::Release);
         wake(state);
         self.room.notify_waiters();
     }
@@ -209,7 +230,8 @@ impl Shared {
 
     fn take_seat(&self, mut state: MutexGuard<'_, State>, next: u64, begins: Begins) -> Seat {
         state.floor = state.floor.min(next);
-        let seat = Seat { key: state.subscribers.join(next), next, taken: state.log.next(), begins };
+        let seat =
+            Seat { key: state.subscribers.join(next), next, taken: state.log.next(), waits: false, begins };
         let streams = state.subscribers.len();
         let told = self.watchers.tell(PresenceChange::Joined { key: self.nobody.clone(), streams });
         drop(state);
@@ -234,6 +256,11 @@ impl Shared {
         self.watchers.watch()
     }
 
+    /// Whether this subscriber waits already, and for what has not come yet.
+    pub(crate) fn has_nothing_for(&self, seat: &Seat) -> bool {
+        seat.waits && self.head.load(Ordering::Acquire) == seat.next
+    }
+
     /// Reads whole events from here on, with their frames if they are asked for. Who finds nothing will be woken.
     pub(crate) fn read(
         &self,
@@ -249,28 +276,33 @@ impl Shared {
             }),
             None => state.log.read(seat.next, max),
         };
+        seat.waits = false;
         let reading = match found {
             Found::Events(bytes, next) => {
                 seat.next = next;
-                Reading::Events(bytes, next)
+                // Who has read everything waits from here on, and need not take the lock again to find that out.
+                seat.waits = next == state.log.next();
+                Poll::Ready(Reading::Events(bytes, next))
             }
             Found::Missed(missed) => {
                 seat.next += missed;
                 state.missed += missed;
-                Reading::Missed(missed)
+                Poll::Ready(Reading::Missed(missed))
             }
             Found::Nothing if state.closed => return Poll::Ready(Reading::Closed),
             Found::Nothing => {
-                let before = state.subscribers.wait(seat.key, reader);
-                drop(state);
-                drop(before);
-                return Poll::Pending;
+                seat.waits = true;
+                Poll::Pending
             }
         };
+        let before = seat.waits.then(|| state.subscribers.wait(seat.key, reader));
         state.subscribers.advance(seat.key, seat.next);
         drop(state);
-        self.has_read();
-        Poll::Ready(reading)
+        drop(before);
+        if reading.is_ready() {
+            self.has_read();
+        }
+        reading
     }
 
     pub(crate) fn id(&self, sequence: u64) -> EventId {
@@ -328,6 +360,9 @@ fn wake(mut state: MutexGuard<'_, State>) {
         waker.wake();
     }
 }
+
+/// No event has this sequence.
+const CLOSED: u64 = u64::MAX;
 
 /// About as many bytes as the event takes when it is encoded.
 fn size(event: &Event<'_>) -> usize {

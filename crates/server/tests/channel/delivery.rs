@@ -1,5 +1,9 @@
 //! Who gets what, in which order, and how it looks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+
 use futures_util::{Stream as _, StreamExt as _};
 use ssekit_server::{Channel, EmitError, Event, First, PresenceChange, produce};
 
@@ -227,4 +231,34 @@ async fn joins_and_leaves_are_a_stream() {
     }
     drop(news);
     assert_eq!(within(presence.next()).await, None);
+}
+
+#[test]
+fn whoever_polls_last_is_woken() {
+    struct Bell(AtomicUsize);
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let news = [Channel::new(), Channel::new()];
+    let body = news[0].and(&news[1]).subscribe(none()).no_ping().no_stall_timeout().response().into_body();
+    let mut body = std::pin::pin!(body);
+    let bells = [(); 2].map(|()| Arc::new(Bell(AtomicUsize::new(0))));
+    let mut rung = [0, 0];
+    for (task, channel, polls) in
+        [(0, 0, 1), (0, 0, 2), (1, 0, 1), (1, 1, 2), (0, 1, 2), (1, 0, 2), (1, 1, 1), (0, 0, 1)]
+    {
+        let waker = Waker::from(Arc::clone(&bells[task]));
+        // Once to take what is there, again to find nothing more.
+        for _ in 0..polls {
+            let _ = body.as_mut().poll_next(&mut Context::from_waker(&waker));
+        }
+        while body.as_mut().poll_next(&mut Context::from_waker(&waker)).is_ready() {}
+        news[channel].emit("", "").unwrap();
+        rung[task] += 1;
+        let bells = bells.each_ref().map(|bell| bell.0.load(Ordering::Relaxed));
+        assert!(bells[task] >= rung[task], "task {task} was not woken: {bells:?}, {rung:?}");
+        rung = bells;
+    }
 }
