@@ -160,8 +160,11 @@ impl SseBody {
                             Step::Again => continue,
                             Step::Wait => {}
                         }
+                    } else if let Some(reader) = &mut self.reader {
+                        reader.keep_time(now);
                     }
-                    let Some(at) = until else { return Poll::Pending };
+                    let read_again = self.reader.as_ref().and_then(Reader::until);
+                    let Some(at) = until.into_iter().chain(read_again).min() else { return Poll::Pending };
                     // A timer that wakes whoever polls, and not too late, is left as it is.
                     if same && self.is_timed(at, now) {
                         return Poll::Pending;
@@ -176,7 +179,7 @@ impl SseBody {
     /// Reads on in the channels.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Step {
         let Some(reader) = &mut self.reader else { return Step::Wait };
-        match reader.poll(cx) {
+        match reader.poll(cx, now) {
             Poll::Pending => return Step::Wait,
             Poll::Ready(Read::Bytes(bytes)) if self.encoder.is_none() => {
                 match self.outbox.hand(bytes, &mut self.pace, now) {

@@ -284,6 +284,7 @@ pub struct ChannelStats {
 #[must_use = "a builder does nothing until it is built"]
 pub struct ChannelBuilder {
     keep: Keep,
+    gather: Option<Duration>,
     name: Option<Box<str>>,
     overtaken: Overtaken,
     first: First,
@@ -294,6 +295,7 @@ impl ChannelBuilder {
     fn new() -> Self {
         Self {
             keep: Keep { events: DEFAULT_EVENTS, bytes: DEFAULT_BYTES, time: None },
+            gather: None,
             name: None,
             overtaken: Overtaken::Close,
             first: First::New,
@@ -318,6 +320,18 @@ impl ChannelBuilder {
     /// How long an event is held at most. Unless set, for as long as there is room. See also [`Channel::sweep`].
     pub fn keep_for(mut self, time: Duration) -> Self {
         self.keep.time = Some(time);
+        self
+    }
+
+    /// Sends at most once in this time: what is published meanwhile goes out together, in one write for each subscriber.
+    /// Unless set, an event goes out at once.
+    ///
+    /// For channels on which much happens. A write costs many times what an event costs, so that 10 ms at 1,000 events a
+    /// second save most of the work and most packets. An event after a silence goes out at once all the same; another
+    /// waits for this time at most, or until 256 are gathered, or half of what is [kept](Self::keep_last). It counts in
+    /// whole milliseconds.
+    pub fn gather(mut self, time: Duration) -> Self {
+        self.gather = Some(time).filter(|time| !time.is_zero());
         self
     }
 
@@ -348,8 +362,8 @@ impl ChannelBuilder {
     /// The channel.
     #[must_use]
     pub fn build(self) -> Channel {
-        let Self { keep, name, overtaken, first, after_reset } = self;
-        Channel { shared: Arc::new(Shared::new(keep, name, overtaken, first, after_reset)) }
+        let Self { keep, gather, name, overtaken, first, after_reset } = self;
+        Channel { shared: Arc::new(Shared::new(keep, gather, name, overtaken, first, after_reset)) }
     }
 }
 

@@ -42,6 +42,18 @@ impl Encoding {
             Self::Gzip => "gzip",
         }
     }
+
+    /// What stands before the pieces that are compressed by themselves.
+    fn header(self) -> &'static [u8] {
+        match self {
+            #[cfg(feature = "zstd")]
+            Self::Zstd => &[],
+            #[cfg(feature = "brotli")]
+            Self::Brotli => &brotli::HEADER,
+            #[cfg(feature = "gzip")]
+            Self::Gzip => &gzip::HEADER,
+        }
+    }
 }
 
 /// A stream's compressor.
@@ -122,21 +134,20 @@ impl Encoder {
     pub(crate) fn append(&mut self, piece: &Piece) -> Bytes {
         #[cfg(feature = "gzip")]
         self.checksum.append(&piece.checksum);
-        let header = match self.encoding {
-            #[cfg(feature = "zstd")]
-            Encoding::Zstd => return piece.bytes.clone(),
-            _ if std::mem::replace(&mut self.begun, true) => return piece.bytes.clone(),
-            #[cfg(feature = "brotli")]
-            Encoding::Brotli => &brotli::HEADER[..],
-            #[cfg(feature = "gzip")]
-            Encoding::Gzip => &gzip::HEADER[..],
-        };
-        [header, &piece.bytes].concat().into()
+        match self.encoding.header() {
+            header if !std::mem::replace(&mut self.begun, true) && !header.is_empty() => {
+                [header, &piece.bytes].concat().into()
+            }
+            _ => piece.bytes.clone(),
+        }
     }
 
     /// What ends the stream.
     pub(crate) fn finish(self) -> io::Result<Bytes> {
         let mut out = Vec::new();
+        if !self.begun && self.own.is_none() {
+            out.extend_from_slice(self.encoding.header());
+        }
         match (self.encoding, self.own) {
             #[cfg(feature = "zstd")]
             (_, Some(Own::Zstd(compressor))) => compressor.finish(&mut out)?,
@@ -145,15 +156,10 @@ impl Encoder {
             #[cfg(feature = "brotli")]
             (_, Some(Own::Brotli(compressor))) => compressor.finish(&mut out),
             #[cfg(feature = "brotli")]
-            (Encoding::Brotli, _) => {
-                if !self.begun {
-                    out.extend_from_slice(&brotli::HEADER);
-                }
-                out.extend_from_slice(&brotli::LAST);
-            }
+            (Encoding::Brotli, _) => out.extend_from_slice(&brotli::LAST),
             #[cfg(feature = "gzip")]
-            (Encoding::Gzip, _) => {
-                if !self.begun {
+            (Encoding::Gzip, own) => {
+                if own.is_some() && !self.begun {
                     out.extend_from_slice(&gzip::HEADER);
                 }
                 self.checksum.finish(&mut out);

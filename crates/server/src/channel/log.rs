@@ -139,6 +139,11 @@ impl Log {
         sequence
     }
 
+    /// Whether as many events are half of what is held, or more.
+    pub(crate) fn is_half(&self, events: u64) -> bool {
+        events.saturating_mul(2) >= self.keep.events
+    }
+
     /// Whether as much more is above what is to be held.
     pub(crate) fn is_above(&self, events: u64, bytes: usize) -> bool {
         self.len() + events > self.keep.events || self.bytes + bytes > self.keep.bytes
@@ -171,34 +176,40 @@ impl Log {
         true
     }
 
-    /// Reads from a place: at most as many bytes, but one event at least.
-    pub(crate) fn read(&mut self, from: u64, max: usize) -> Found {
-        self.read_with(from, max, |_, _| {})
+    /// Reads from a place up to another: at most as many bytes, but one event at least.
+    pub(crate) fn read(&mut self, from: u64, end: u64, max: usize) -> Found {
+        self.read_with(from, end, max, |_, _| {})
     }
 
     /// Reads, and shows the segment's frames with where the bytes begin there.
-    pub(crate) fn read_with(&mut self, from: u64, max: usize, show: impl FnOnce(&[Frame], usize)) -> Found {
+    pub(crate) fn read_with(
+        &mut self,
+        from: u64,
+        end: u64,
+        max: usize,
+        show: impl FnOnce(&[Frame], usize),
+    ) -> Found {
         if from < self.start {
             return Found::Missed(self.start - from);
         }
+        if from >= end.min(self.next()) {
+            return Found::Nothing;
+        }
         if from >= self.tail.first {
-            return self.read_tail(from, max, show);
+            return self.read_tail(from, end, max, show);
         }
         let segment = &self.sealed[self.sealed.partition_point(|segment| segment.next() <= from)];
         let index = (from - segment.first) as usize;
-        let count = segment.fitting(index, max);
+        let count = segment.fitting(index, max).min((end - from) as usize);
         let (begin, end) = (segment.begin(index), segment.begin(index + count));
         show(&segment.frames[index..index + count], begin);
         Found::Events(segment.bytes.slice(begin..end), from + count as u64)
     }
 
-    fn read_tail(&mut self, from: u64, max: usize, show: impl FnOnce(&[Frame], usize)) -> Found {
+    fn read_tail(&mut self, from: u64, end: u64, max: usize, show: impl FnOnce(&[Frame], usize)) -> Found {
         let tail = &self.tail;
-        if from >= tail.next() {
-            return Found::Nothing;
-        }
         let index = (from - tail.first) as usize;
-        let count = tail.fitting(index, max);
+        let count = tail.fitting(index, max).min((end - from) as usize);
         let (begin, end) = (tail.begin(index), tail.begin(index + count));
         let next = from + count as u64;
         show(&tail.frames[index..index + count], begin);

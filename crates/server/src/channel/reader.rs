@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::Overtaken;
 use super::segment::{Frame, ID};
@@ -71,7 +72,19 @@ impl Reader {
         self.encoding = Some(encoding);
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+    /// Does what its time has come for, when it cannot read on.
+    pub(crate) fn keep_time(&mut self, now: Instant) {
+        for Cursor { channel, seat, .. } in &mut self.cursors {
+            channel.keep_time(seat, now);
+        }
+    }
+
+    /// When it is to be polled again even if nobody wakes it.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.cursors.iter().filter_map(|cursor| cursor.seat.until).min()
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Read> {
         if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             self.task = Some(cx.waker().clone());
             // Those who wait do so with another's waker.
@@ -89,7 +102,7 @@ impl Reader {
                 self.turn = (index + 1) % self.cursors.len();
                 let from = self.cursors[index].seat.next;
                 let mut frames = Vec::new();
-                match self.read(index, &mut frames, cx) {
+                match self.read(index, &mut frames, cx, now) {
                     Poll::Pending => waiting += 1,
                     Poll::Ready(Reading::Closed) => closed += 1,
                     Poll::Ready(Reading::Missed(missed)) => return Poll::Ready(self.missed(index, missed)),
@@ -123,14 +136,20 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, index: usize, frames: &mut Vec<Frame>, cx: &Context<'_>) -> Poll<Reading> {
+    fn read(
+        &mut self,
+        index: usize,
+        frames: &mut Vec<Frame>,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> Poll<Reading> {
         let alone = self.cursors.len() == 1;
         let Cursor { channel, seat, filter } = &mut self.cursors[index];
         if channel.has_nothing_for(seat) {
             return Poll::Pending;
         }
         let frames = (!alone || filter.is_some()).then_some(frames);
-        channel.read(seat, MAX_READ, frames, cx.waker())
+        channel.read(seat, MAX_READ, frames, cx.waker(), now)
     }
 
     /// What of these events is to be sent, and how.

@@ -1,6 +1,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ssekit_wire::Event;
@@ -24,12 +25,13 @@ use crate::queue::check_size;
 /// is held.
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// The sequence of the next event, or none when the channel is closed: so that who waits sees without the lock that
+    /// The sequence of the next event that is not released yet, or none when the channel is closed: so that who waits sees without the lock that
     /// there is nothing yet.
     head: AtomicU64,
     /// Publishers that wait for subscribers wait for this first, in order.
     turn: tokio::sync::Mutex<()>,
     room: Notify,
+    gathers: bool,
     watchers: Watchers<()>,
     pub(crate) compressed: Pieces,
     /// A channel's subscribers have no names.
@@ -46,10 +48,24 @@ struct State {
     log: Log,
     subscribers: Subscribers,
     closed: bool,
+    release: Release,
     /// No subscriber has yet to read an event before this one. What is behind it may be dropped when publishers wait
     /// for subscribers; it is looked up anew when that is not enough.
     floor: u64,
     missed: u64,
+}
+
+/// Up to where subscribers may read.
+#[derive(Debug)]
+struct Release {
+    /// Events before this sequence are released.
+    end: u64,
+    /// At least so much time lies between two releases.
+    gather: Option<Duration>,
+    /// When events are released next, if there are any.
+    due: Instant,
+    /// The subscriber whose timer releases them, or who was woken to set one.
+    keeper: Option<usize>,
 }
 
 /// What a reader finds.
@@ -69,6 +85,8 @@ pub(crate) struct Seat {
     taken: u64,
     /// It waits in line since it has read what is before `next`.
     pub(crate) waits: bool,
+    /// When it is to read again even if nobody wakes it.
+    pub(crate) until: Option<Instant>,
     pub(crate) begins: Begins,
 }
 
@@ -97,6 +115,7 @@ pub(crate) enum Reset {
 impl Shared {
     pub(crate) fn new(
         keep: Keep,
+        gather: Option<Duration>,
         name: Option<Box<str>>,
         overtaken: Overtaken,
         first: First,
@@ -104,13 +123,20 @@ impl Shared {
     ) -> Self {
         let epoch = Epoch::random();
         let log = Log::new(epoch, keep);
-        let state =
-            State { log, subscribers: Subscribers::default(), closed: false, floor: u64::MAX, missed: 0 };
+        let state = State {
+            log,
+            subscribers: Subscribers::default(),
+            closed: false,
+            release: Release { end: 1, gather, due: Instant::now(), keeper: None },
+            floor: u64::MAX,
+            missed: 0,
+        };
         let (state, turn, room) = (Mutex::new(state), tokio::sync::Mutex::default(), Notify::new());
         let (watchers, nobody, compressed) = (Watchers::new(), Arc::new(()), Pieces::default());
         Self {
             state,
             head: AtomicU64::new(1),
+            gathers: gather.is_some(),
             turn,
             room,
             watchers,
@@ -141,9 +167,25 @@ impl Shared {
         }
         let id = self.id(state.log.next() - 1);
         state.log.sweep(floor, now);
-        self.head.store(state.log.next(), Ordering::Release);
-        wake(state);
+        if state.is_due(now) {
+            self.release(state, now);
+        } else if state.release.keeper.is_none() {
+            // Somebody has to see to it that what was published is released.
+            let keeper = state.subscribers.take_one_waiting();
+            state.release.keeper = keeper.as_ref().map(|(key, _)| *key);
+            drop(state);
+            if let Some((_, waker)) = keeper {
+                waker.wake();
+            }
+        }
         Ok(id)
+    }
+
+    /// Lets subscribers read everything, and wakes who waits.
+    fn release(&self, mut state: MutexGuard<'_, State>, now: Instant) {
+        state.release(now);
+        self.head.store(state.release.end, Ordering::Release);
+        wake(state);
     }
 
     /// Publishes as soon as every subscriber has read what this would push out, first come first served.
@@ -180,6 +222,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
+        state.release.end = state.log.next();
         self.head.store(CLOSED, Ordering::Release);
         wake(state);
         self.room.notify_waiters();
@@ -230,8 +273,14 @@ impl Shared {
 
     fn take_seat(&self, mut state: MutexGuard<'_, State>, next: u64, begins: Begins) -> Seat {
         state.floor = state.floor.min(next);
-        let seat =
-            Seat { key: state.subscribers.join(next), next, taken: state.log.next(), waits: false, begins };
+        let seat = Seat {
+            key: state.subscribers.join(next),
+            next,
+            taken: state.log.next(),
+            waits: false,
+            until: None,
+            begins,
+        };
         let streams = state.subscribers.len();
         let told = self.watchers.tell(PresenceChange::Joined { key: self.nobody.clone(), streams });
         drop(state);
@@ -242,10 +291,18 @@ impl Shared {
     pub(crate) fn leave(&self, key: usize) {
         let mut state = self.state();
         let waker = state.subscribers.leave(key);
+        let keeper = state.release.keeper.take_if(|keeper| *keeper == key).and_then(|_| {
+            let keeper = state.subscribers.take_one_waiting();
+            state.release.keeper = keeper.as_ref().map(|(key, _)| *key);
+            keeper
+        });
         let streams = state.subscribers.len();
         let told = self.watchers.tell(PresenceChange::Left { key: self.nobody.clone(), streams });
         drop(state);
         drop(waker);
+        if let Some((_, waker)) = keeper {
+            waker.wake();
+        }
         told.wake();
         self.has_read();
     }
@@ -256,32 +313,50 @@ impl Shared {
         self.watchers.watch()
     }
 
-    /// Whether this subscriber waits already, and for what has not come yet.
-    pub(crate) fn has_nothing_for(&self, seat: &Seat) -> bool {
-        seat.waits && self.head.load(Ordering::Acquire) == seat.next
+    /// Releases what was gathered if this subscriber is to see to it now, though it cannot read itself.
+    pub(crate) fn keep_time(&self, seat: &mut Seat, now: Instant) {
+        if seat.until.take_if(|until| *until <= now).is_some() {
+            let state = self.state();
+            if state.release.end < state.log.next() && state.is_due(now) {
+                self.release(state, now);
+            }
+        }
     }
 
-    /// Reads whole events from here on, with their frames if they are asked for. Who finds nothing will be woken.
+    /// Whether this subscriber waits already, and for what has not come yet. Where events are gathered, it may have been
+    /// woken for something else.
+    pub(crate) fn has_nothing_for(&self, seat: &Seat) -> bool {
+        seat.waits && !self.gathers && self.head.load(Ordering::Acquire) == seat.next
+    }
+
+    /// Reads whole events from here on, with their frames if they are asked for. Who finds nothing will be woken, and
+    /// is to come back at `seat.until`.
     pub(crate) fn read(
         &self,
         seat: &mut Seat,
         max: usize,
         frames: Option<&mut Vec<Frame>>,
         reader: &Waker,
+        now: Instant,
     ) -> Poll<Reading> {
         let mut state = self.state();
+        if state.release.end < state.log.next() && state.is_due(now) {
+            self.release(state, now);
+            state = self.state();
+        }
+        let end = state.release.end;
         let found = match frames {
-            Some(frames) => state.log.read_with(seat.next, max, |found, begin| {
+            Some(frames) => state.log.read_with(seat.next, end, max, |found, begin| {
                 frames.extend(found.iter().map(|frame| frame.from(begin)));
             }),
-            None => state.log.read(seat.next, max),
+            None => state.log.read(seat.next, end, max),
         };
-        seat.waits = false;
+        (seat.waits, seat.until) = (false, None);
         let reading = match found {
             Found::Events(bytes, next) => {
                 seat.next = next;
                 // Who has read everything waits from here on, and need not take the lock again to find that out.
-                seat.waits = next == state.log.next();
+                seat.waits = next >= end && state.release.end == state.log.next();
                 Poll::Ready(Reading::Events(bytes, next))
             }
             Found::Missed(missed) => {
@@ -292,6 +367,11 @@ impl Shared {
             Found::Nothing if state.closed => return Poll::Ready(Reading::Closed),
             Found::Nothing => {
                 seat.waits = true;
+                if state.release.end < state.log.next()
+                    && *state.release.keeper.get_or_insert(seat.key) == seat.key
+                {
+                    seat.until = Some(state.release.due);
+                }
                 Poll::Pending
             }
         };
@@ -336,6 +416,20 @@ impl Shared {
 }
 
 impl State {
+    /// Whether what is published now is to be released at once: the last release was long ago, or much was gathered.
+    fn is_due(&self, now: Instant) -> bool {
+        let gathered = self.log.next() - self.release.end;
+        now >= self.release.due || gathered >= MAX_GATHERED || self.log.is_half(gathered)
+    }
+
+    fn release(&mut self, now: Instant) {
+        self.release.end = self.log.next();
+        self.release.keeper = None;
+        if let Some(time) = self.release.gather {
+            self.release.due = now + time;
+        }
+    }
+
     /// Makes room without dropping what somebody has yet to read.
     fn make_room(&mut self, events: &[Event<'_>]) -> Result<(), EmitError> {
         let count = events.len() as u64;
@@ -363,6 +457,8 @@ fn wake(mut state: MutexGuard<'_, State>) {
 
 /// No event has this sequence.
 const CLOSED: u64 = u64::MAX;
+/// As many events are released at once.
+const MAX_GATHERED: u64 = 256;
 
 /// About as many bytes as the event takes when it is encoded.
 fn size(event: &Event<'_>) -> usize {

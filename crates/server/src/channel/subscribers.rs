@@ -63,6 +63,12 @@ impl Subscribers {
         wakers.extend(waiting.filter_map(|key| Some(self.all.get_mut(key)?.waits.take()?.waker)));
     }
 
+    /// One of those who wait, to be woken when no lock is held.
+    pub(crate) fn take_one_waiting(&mut self) -> Option<(usize, Waker)> {
+        let key = *self.waiting.last()?;
+        Some((key, self.stop_waiting(key)?))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }

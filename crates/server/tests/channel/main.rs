@@ -10,6 +10,8 @@ mod resuming;
 
 mod overtaken;
 
+mod gathering;
+
 mod selections;
 
 mod properties;

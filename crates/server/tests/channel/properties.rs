@@ -103,7 +103,9 @@ fn run(channels: &[Channel], select: impl Fn() -> Selection, steps: Vec<Step>) -
     let mut page = Page::default();
     page.next.extend((0..CHANNELS).map(|channel| (channel.to_string(), 1)));
     page.stream = Some(runtime.block_on(async { Subscriber::new(select().subscribe(none())) }));
-    let all = steps.into_iter().chain([Step::Come, Step::Read { lost_after: None }]);
+    let rest =
+        [Step::Come, Step::Read { lost_after: None }, Step::Wait(5_000), Step::Read { lost_after: None }];
+    let all = steps.into_iter().chain(rest);
     for step in all {
         match step {
             Step::Emit { channel, bytes, own_id } => {
@@ -158,12 +160,13 @@ fn run(channels: &[Channel], select: impl Fn() -> Selection, steps: Vec<Step>) -
     Ok(())
 }
 
-fn channels(policy: Overtaken, keep: u64, bytes: usize) -> Vec<Channel> {
+fn channels(policy: Overtaken, gather: u64, keep: u64, bytes: usize) -> Vec<Channel> {
     let channel = |name: usize| {
         Channel::builder()
             .name(name.to_string())
             .keep_last(keep)
             .keep_bytes(bytes)
+            .gather(Duration::from_millis(gather))
             .keep_for(Duration::from_secs(10))
             .when_overtaken(policy)
             .build()
@@ -181,6 +184,7 @@ proptest! {
     #[test]
     fn case_109_one_channel(
         policy in policy(),
+        gather in prop::sample::select(&[0, 10, 2_000][..]),
         keep in 1..200_u64,
         bytes in 1_000..400_000_usize,
         mut steps in prop::collection::vec(step(), 0..200),
@@ -190,18 +194,19 @@ proptest! {
                 *channel = 0;
             }
         }
-        let channels = channels(policy, keep, bytes);
+        let channels = channels(policy, gather, keep, bytes);
         run(&channels, || Selection::from(&channels[0]), steps)?;
     }
 
     #[test]
     fn case_109_several_channels(
         policy in policy(),
+        gather in prop::sample::select(&[0, 10, 2_000][..]),
         keep in 1..200_u64,
         bytes in 1_000..400_000_usize,
         steps in prop::collection::vec(step(), 0..200),
     ) {
-        let channels = channels(policy, keep, bytes);
+        let channels = channels(policy, gather, keep, bytes);
         run(&channels, || channels[0].and(&channels[1]).and(&channels[2]), steps)?;
     }
 }

@@ -1,0 +1,130 @@
+//! Channels that gather what is published for a while.
+
+use std::time::Duration;
+
+use ssekit_server::{Channel, First};
+use tokio::time::{Instant, advance};
+
+use crate::subscriber::{Subscriber, id, none, within};
+
+const GATHER: Duration = Duration::from_millis(10);
+
+fn channel() -> Channel {
+    Channel::builder().gather(GATHER).build()
+}
+
+fn emit(channel: &Channel, numbers: std::ops::Range<u32>) {
+    for n in numbers {
+        channel.emit("", n.to_string()).unwrap();
+    }
+}
+
+fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).into()
+}
+
+async fn data(subscriber: &mut Subscriber) -> Vec<String> {
+    within(subscriber.next()).await.events.into_iter().map(|got| got.data).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_after_a_silence_goes_out_at_once_and_others_together() {
+    let ticks = channel();
+    let mut subscribers = [(); 3].map(|()| Subscriber::new(ticks.subscribe(none())));
+    for _ in 0..3 {
+        let start = Instant::now();
+        emit(&ticks, 0..1);
+        for subscriber in &mut subscribers {
+            assert_eq!(subscriber.data(), ["0"]);
+        }
+        emit(&ticks, 1..3);
+        advance(GATHER / 2).await;
+        emit(&ticks, 3..5);
+        for subscriber in &mut subscribers {
+            assert_eq!(subscriber.data(), Vec::<String>::new());
+        }
+        let all = subscribers.each_mut().map(data);
+        assert_eq!(futures_util::future::join_all(all).await, vec![["1", "2", "3", "4"]; 3]);
+        assert_eq!(start.elapsed().as_millis(), GATHER.as_millis());
+        advance(GATHER * 2).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_subscriber_keeps_the_time_and_who_leaves_gives_it_to_another() {
+    let ticks = channel();
+    let mut subscribers: Vec<_> = (0..4).map(|_| Subscriber::new(ticks.subscribe(none()))).collect();
+    emit(&ticks, 0..1);
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.data(), ["0"]);
+    }
+    emit(&ticks, 1..3);
+    // Whoever it was: three of them leave, after they have looked once.
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.data(), Vec::<String>::new());
+    }
+    while subscribers.len() > 1 {
+        subscribers.remove(0);
+        let mut last = subscribers.pop().unwrap();
+        assert_eq!(last.data(), Vec::<String>::new());
+        subscribers.push(last);
+    }
+    assert_eq!(data(&mut subscribers[0]).await, ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_needs_to_keep_the_time_while_others_publish() {
+    let ticks = channel();
+    let mut subscriber = Subscriber::new(ticks.subscribe(none()));
+    emit(&ticks, 0..2);
+    assert_eq!(subscriber.data(), ["0"]);
+    // It does not look for a while, as one whose client reads slowly.
+    advance(GATHER).await;
+    emit(&ticks, 2..3);
+    assert_eq!(subscriber.data(), ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn much_goes_out_at_once() {
+    let ticks = channel();
+    let mut subscriber = Subscriber::new(ticks.subscribe(none()));
+    emit(&ticks, 0..256);
+    assert_eq!(subscriber.data(), ["0"]);
+    emit(&ticks, 256..257);
+    assert_eq!(subscriber.data().len(), 256);
+    let small = Channel::builder().gather(GATHER).keep_last(8).build();
+    let mut subscriber = Subscriber::new(small.subscribe(none()));
+    emit(&small, 0..4);
+    assert_eq!(subscriber.data(), ["0"]);
+    emit(&small, 4..5);
+    assert_eq!(subscriber.data().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_meanwhile_and_who_comes_back_wait_with_the_others() {
+    let ticks = channel();
+    let first = ticks.emit("", "0").unwrap();
+    emit(&ticks, 1..3);
+    let mut new = Subscriber::new(ticks.subscribe(none()));
+    let mut back = Subscriber::new(ticks.subscribe(id(first)));
+    let mut all = Subscriber::new(ticks.first(First::All).subscribe(none()));
+    assert_eq!(all.data(), ["0"]);
+    assert_eq!(
+        futures_util::join!(data(&mut back), data(&mut all)),
+        (strings(["1", "2"]), strings(["1", "2"]))
+    );
+    emit(&ticks, 3..4);
+    // It may have been chosen to keep the time.
+    drop(back);
+    assert_eq!(futures_util::join!(data(&mut new), data(&mut all)), (strings(["3"]), strings(["3"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_releases_what_was_gathered() {
+    let ticks = channel();
+    let mut subscriber = Subscriber::new(ticks.subscribe(none()));
+    emit(&ticks, 0..3);
+    ticks.close();
+    let seen = subscriber.seen();
+    assert_eq!((seen.events.len(), seen.ended), (3, true));
+}
