@@ -16,7 +16,8 @@ pub struct Rounds {
 pub const FULL: Rounds = Rounds { count: 5, part: 1 };
 pub const QUICK: Rounds = Rounds { count: 1, part: 5 };
 
-pub const CONTESTANTS: &[Contestant] = &[Contestant::Floor, Contestant::Axum, Contestant::Ssekit];
+pub const CONTESTANTS: &[Contestant] =
+    &[Contestant::Floor, Contestant::Axum, Contestant::Ssekit, Contestant::Gathering];
 
 /// What a fresh server and a fresh load do together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod channel;
 mod floor;
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
@@ -17,6 +18,7 @@ pub enum Contestant {
     Floor,
     Axum,
     Ssekit,
+    Gathering,
 }
 
 impl Contestant {
@@ -26,6 +28,7 @@ impl Contestant {
             Self::Floor => "floor",
             Self::Axum => "axum",
             Self::Ssekit => "ssekit",
+            Self::Gathering => "gathering",
         }
     }
 
@@ -35,6 +38,7 @@ impl Contestant {
             Self::Floor => "floor: one thread, one `send`",
             Self::Axum => "axum `Sse`, tokio `broadcast`",
             Self::Ssekit => "ssekit `Channel`",
+            Self::Gathering => "the same, `gather(10 ms)`",
         }
     }
 }
@@ -50,9 +54,13 @@ pub fn serve(name: Contestant, port: u16) -> Result<()> {
     match name {
         Contestant::Floor => floor::serve(&listener),
         Contestant::Axum => run(listener, broadcast::router()),
-        Contestant::Ssekit => run(listener, channel::router()),
+        Contestant::Ssekit => run(listener, channel::router(Duration::ZERO)),
+        Contestant::Gathering => run(listener, channel::router(GATHER)),
     }
 }
+
+/// What is published within this time goes out together.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Connections that wait to be accepted; the standard library's 128 overflow when thousands come at once.
 const BACKLOG: i32 = 4096;

@@ -190,6 +190,13 @@ fn goals(out: &mut String, runs: &[Run]) -> Result<()> {
             unwaiting,
             unwaiting >= 2.0,
         )?;
+        let gathering = of(Contestant::Gathering, |run| run.unwaiting().per_second());
+        let gathering = gathering / of(Contestant::Axum, |run| run.unwaiting().per_second());
+        goal(
+            &format!("deliveries/s, {subscribers} subscribers, `gather(10 ms)`: at least 2 × axum"),
+            gathering,
+            gathering >= 2.0,
+        )?;
         let windowed = ratio(|run| run.windowed().per_second());
         goal(&format!("the same with a window, {subscribers} subscribers"), windowed, windowed >= 2.0)?;
         let memory = ratio(Run::memory_per_subscriber);

@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use ssekit_server::{Channel, EmitError, LastEventId, Produce};
 
-pub fn router() -> Router {
-    let channel = Channel::builder().keep_last(HISTORY).build();
+pub fn router(gather: Duration) -> Router {
+    let channel = Channel::builder().keep_last(HISTORY).gather(gather).build();
     Router::new().route("/events", get(subscribe)).route("/publish", post(publish)).with_state(channel)
 }
 
