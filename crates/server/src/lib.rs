@@ -266,6 +266,20 @@
 //!
 //! A client that reads nothing for the [stall time](Produce::stall_timeout) is disconnected.
 //!
+//! # Many events a second
+//!
+//! A write to a socket costs many times what an event costs. Events that wait go out in one write anyhow; a channel on
+//! which much happens does better still when it [gathers](ChannelBuilder::gather) what is published within a few
+//! milliseconds. An event after a silence goes out at once all the same:
+//!
+//! ```
+//! use std::time::Duration;
+//! use ssekit_server::Channel;
+//!
+//! let ticks = Channel::builder().gather(Duration::from_millis(10)).build();
+//! # drop(ticks);
+//! ```
+//!
 //! # Shutting down
 //!
 //! A framework's graceful shutdown waits for every response, and a stream has no end. [`Streams`] end them, within
@@ -327,6 +341,7 @@
 //! | a client that does not read | closed after 30 s | [`stall_timeout`](Produce::stall_timeout) |
 //! | an idle stream | pings after 30 s | [`ping`](Produce::ping) |
 //! | a client whose machine has vanished | the system's, about 15 min | `watch_peer`, feature `tcp` |
+//! | what a channel gathers, if it is to | 256 events, or half of what it holds | [`gather`](ChannelBuilder::gather) |
 //! | what a channel holds | 1,024 events and 16 MiB, of any age | [`keep_last`](ChannelBuilder::keep_last), [`keep_bytes`](ChannelBuilder::keep_bytes), [`keep_for`](ChannelBuilder::keep_for) |
 //! | what a subscriber reads at once | 64 KiB, or one event | – |
 //! | open streams, in all and for a key | any number | [`max`](StreamsBuilder::max), [`max_per_key`](StreamsBuilder::max_per_key), also [of `Clients`](ClientsBuilder::max_per_key) |

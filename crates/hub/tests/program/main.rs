@@ -2,6 +2,7 @@
 
 mod browser;
 mod chromium;
+mod compressed;
 mod examples;
 mod http;
 mod listen;
