@@ -18,7 +18,10 @@ fn a_browser_reads_each_event_of_a_compressed_stream_at_once() {
     let (shared, own) = (channel.clone(), channel.clone());
     let (these, those) = (streams.clone(), streams.clone());
     let router = Router::new()
-        .route("/", get(|| async { Html("<!doctype html><title>compressed</title><link rel=icon href=data:,>") }))
+        .route(
+            "/",
+            get(|| async { Html("<!doctype html><title>compressed</title><link rel=icon href=data:,>") }),
+        )
         .route(
             "/shared/{encoding}",
             get(async move |Path(encoding): Path<String>, last: LastEventId| {
@@ -59,7 +62,9 @@ fn a_browser_reads_each_event_of_a_compressed_stream_at_once() {
         let expected = serde_json::to_string(&expected).unwrap();
         for (encoding, page) in &pages {
             for way in ["shared", "own"] {
-                let all = format!("JSON.stringify(window.seen.{way}) === JSON.stringify({expected}) && '{encoding}'");
+                let all = format!(
+                    "JSON.stringify(window.seen.{way}) === JSON.stringify({expected}) && '{encoding}'"
+                );
                 browser.wait_for(page, &all);
             }
         }
