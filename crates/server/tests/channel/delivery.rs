@@ -262,3 +262,29 @@ fn whoever_polls_last_is_woken() {
         rung = bells;
     }
 }
+
+#[test]
+fn subscribers_share_the_bytes_of_what_they_read() {
+    let news = Channel::builder().keep_bytes(usize::MAX).build();
+    let mut bodies = [(); 2]
+        .map(|()| Box::pin(news.subscribe(none()).no_ping().no_stall_timeout().response().into_body()));
+    let mut shared = 0;
+    // What is new, what is history already, events that are larger than a piece.
+    for size in [1, 100, 10_000, 100_000] {
+        for _ in 0..10 {
+            news.emit("n", "x".repeat(size)).unwrap();
+        }
+        loop {
+            let pieces = bodies.each_mut().map(|body| {
+                match body.as_mut().poll_next(&mut Context::from_waker(Waker::noop())) {
+                    std::task::Poll::Ready(piece) => piece.map(Result::unwrap),
+                    std::task::Poll::Pending => None,
+                }
+            });
+            let [Some(a), Some(b)] = pieces else { break };
+            assert_eq!((a.as_ptr(), a.len()), (b.as_ptr(), b.len()), "{size}");
+            shared += a.len();
+        }
+    }
+    assert_eq!(shared, news.stats().bytes);
+}
