@@ -1,21 +1,23 @@
 mod audience;
+mod registry;
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use self::audience::{Audience, AudienceError, Delivery};
 use self::audience::{Losses, WhenFull};
+use self::registry::{Nowhere, Registry, Seat, Shared};
 use crate::emitter::Emitter;
-use crate::presence::{Presence, PresenceChange, Told, Watchers};
+use crate::presence::{Presence, PresenceChange, Watchers};
 use crate::produce::{Produce, produce};
 use crate::start::Started;
-use crate::stop::{Place, StopReason};
-use crate::streams::{DEFAULT_RETRY, Join, Refusal, Why, jittered_retry};
+use crate::stop::StopReason;
+use crate::streams::{DEFAULT_RETRY, Join};
 
 /// The open streams of a server by key: a session, a user, a room. A key has as many streams as its tabs.
 ///
@@ -48,34 +50,6 @@ use crate::streams::{DEFAULT_RETRY, Join, Refusal, Why, jittered_retry};
 /// emits takes a snapshot of the emitters, since emitting wakes tasks, and with many streams takes a while.
 pub struct Clients<K> {
     shared: Arc<Shared<K>>,
-}
-
-struct Shared<K> {
-    max_per_key: Option<usize>,
-    replace_oldest: bool,
-    retry: Duration,
-    losses: Arc<Losses>,
-    registry: Mutex<Registry<K>>,
-    watchers: Watchers<K>,
-}
-
-struct Registry<K> {
-    keys: HashMap<K, Group<K>>,
-    streams: usize,
-    next: u64,
-    refused: u64,
-}
-
-/// The streams of one key.
-struct Group<K> {
-    key: Arc<K>,
-    /// In the order in which they came, which is that of their numbers.
-    tabs: Vec<Tab>,
-}
-
-struct Tab {
-    number: u64,
-    emitter: Emitter,
 }
 
 impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
@@ -383,102 +357,4 @@ impl<K> fmt::Debug for ClientsBuilder<K> {
             .field("retry", &self.retry)
             .finish()
     }
-}
-
-impl<K> Shared<K> {
-    /// Nobody is woken, no emitter dropped and of keys' code only `eq` and `hash` run under this lock.
-    fn registry(&self) -> MutexGuard<'_, Registry<K>> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: Eq + Hash> Shared<K> {
-    /// Adds a stream to its key, or refuses it.
-    fn join(&self, mut key: Arc<K>, own: K, emitter: Emitter) -> Result<(Arc<K>, u64), Refusal> {
-        let mut told = Vec::new();
-        let mut registry = self.registry();
-        let Registry { keys, streams, next, refused } = &mut *registry;
-        let number = *next;
-        let mut replaced = Vec::new();
-        let of_key = match keys.get_mut(&own) {
-            Some(group) => {
-                if let Some(max) = self.max_per_key.filter(|max| group.tabs.len() >= *max) {
-                    if !self.replace_oldest || max == 0 {
-                        *refused += 1;
-                        return Err(self.refusal());
-                    }
-                    replaced.extend(group.tabs.drain(..=group.tabs.len() - max));
-                    for left in (0..replaced.len()).rev() {
-                        let (key, streams) = (group.key.clone(), group.tabs.len() + left);
-                        told.push(self.watchers.tell(PresenceChange::Left { key, streams }));
-                    }
-                }
-                key = group.key.clone();
-                group.tabs.push(Tab { number, emitter });
-                group.tabs.len()
-            }
-            None if self.max_per_key == Some(0) => {
-                *refused += 1;
-                return Err(self.refusal());
-            }
-            None => {
-                keys.insert(own, Group { key: key.clone(), tabs: vec![Tab { number, emitter }] });
-                1
-            }
-        };
-        *next += 1;
-        *streams = *streams + 1 - replaced.len();
-        told.push(self.watchers.tell(PresenceChange::Joined { key: key.clone(), streams: of_key }));
-        drop(registry);
-        told.into_iter().for_each(Told::wake);
-        for tab in replaced {
-            tab.emitter.outbox().dismiss(StopReason::Replaced, jittered_retry(self.retry));
-        }
-        Ok((key, number))
-    }
-
-    fn refusal(&self) -> Refusal {
-        Refusal::new(Why::KeyFull, jittered_retry(self.retry))
-    }
-
-    /// Removes this stream alone, if it is still there.
-    fn leave(&self, key: &Arc<K>, number: u64) {
-        let mut registry = self.registry();
-        let Some(group) = registry.keys.get_mut(&**key) else { return };
-        let Ok(index) = group.tabs.binary_search_by_key(&number, |tab| tab.number) else { return };
-        let tab = group.tabs.remove(index);
-        let streams = group.tabs.len();
-        let group = if streams == 0 { registry.keys.remove_entry(&**key) } else { None };
-        registry.streams -= 1;
-        let told = self.watchers.tell(PresenceChange::Left { key: key.clone(), streams });
-        drop(registry);
-        told.wake();
-        drop((tab, group));
-    }
-}
-
-/// A stream's place among those of its key.
-struct Seat<K: Eq + Hash + Send + Sync> {
-    shared: Arc<Shared<K>>,
-    key: Arc<K>,
-    number: u64,
-}
-
-impl<K: Eq + Hash + Send + Sync> Place for Seat<K> {
-    fn leave(&mut self) {
-        self.shared.leave(&self.key, self.number);
-    }
-}
-
-impl<K: Eq + Hash + Send + Sync> Drop for Seat<K> {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-/// The place of a stream that was refused.
-struct Nowhere;
-
-impl Place for Nowhere {
-    fn leave(&mut self) {}
 }

@@ -539,6 +539,8 @@
 
 mod produce;
 
+mod headers;
+
 mod emitter;
 
 mod channel;
@@ -600,9 +602,10 @@ pub use channel::{Channel, ChannelBuilder, ChannelStats, EventId, First, Overtak
 pub use clients::{Audience, AudienceError, Clients, ClientsBuilder, Delivery};
 pub use emitter::{EmitError, Emitter, Lock};
 pub use error::Error;
+pub use headers::HeaderError;
 pub use last_event_id::{InvalidLastEventId, LastEventId};
 pub use presence::{Presence, PresenceChange};
-pub use produce::{HeaderError, Produce, produce, produce_with_cleanup};
+pub use produce::{Produce, produce, produce_with_cleanup};
 pub use ssekit_wire::{Event, Field, FieldError};
 pub use start::Started;
 pub use stop::StopReason;

@@ -5,10 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, TRANSFER_ENCODING, UPGRADE, VARY,
-};
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, VARY};
 use http::{Response, StatusCode};
 use sync_wrapper::SyncWrapper;
 use tokio::time::Instant;
@@ -18,6 +15,7 @@ use crate::channel::reader::Reader;
 use crate::compress::{Encoder, Encoding};
 use crate::emitter::Emitter;
 use crate::error::Error;
+use crate::headers::{HEADERS, HeaderError, REFUSED, header};
 use crate::outbox::Outbox;
 use crate::pace::{Lifetime, Pace};
 use crate::queue::{Ping, Queue};
@@ -402,62 +400,3 @@ const LEAST_PING: Duration = Duration::from_millis(1);
 const DEFAULT_PING: Duration = Duration::from_secs(30);
 const DEFAULT_STALL: Duration = Duration::from_secs(30);
 const DEFAULT_BUFFER: usize = 64 << 10;
-
-/// What every event stream is answered with: no cache may keep it, no proxy may compress it (a compressor holds events
-/// back), and nginx and its kin may not buffer it.
-const HEADERS: [(HeaderName, &str); 3] = [
-    (CONTENT_TYPE, "text/event-stream"),
-    (CACHE_CONTROL, "no-store, no-transform"),
-    (HeaderName::from_static("x-accel-buffering"), "no"),
-];
-
-/// Why a stream was refused, for people with curl: a browser shows it to nobody.
-const REFUSED: HeaderName = HeaderName::from_static("x-stream-refused");
-
-/// Headers that belong to the connection: a stream has no length, and HTTP/2 forbids the others.
-const OF_THE_CONNECTION: [HeaderName; 6] = [
-    CONNECTION,
-    CONTENT_LENGTH,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-
-fn header<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue), HeaderError>
-where
-    N: TryInto<HeaderName>,
-    V: TryInto<HeaderValue>,
-{
-    let name = name.try_into().map_err(|_| HeaderError::Name)?;
-    if OF_THE_CONNECTION.contains(&name) {
-        return Err(HeaderError::OfTheConnection { name });
-    }
-    match value.try_into() {
-        Ok(value) => Ok((name, value)),
-        Err(_) => Err(HeaderError::Value { name }),
-    }
-}
-
-/// A header of the response was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HeaderError {
-    /// The name is none.
-    #[error("a header of the event stream has no valid name: use letters, digits and `-`")]
-    Name,
-    /// The value holds a character that a header cannot carry, as a line feed.
-    #[error(
-        "the value of the header `{name}` holds a character that no header can carry, as a line feed: remove it"
-    )]
-    Value {
-        /// The header.
-        name: HeaderName,
-    },
-    /// The header is the connection's to set.
-    #[error("the header `{name}` is not an event stream's to set: leave it out")]
-    OfTheConnection {
-        /// The header.
-        name: HeaderName,
-    },
-}

@@ -1,0 +1,64 @@
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    UPGRADE,
+};
+
+/// What every event stream is answered with: no cache may keep it, no proxy may compress it (a compressor holds events
+/// back), and nginx and its kin may not buffer it.
+pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
+    (CONTENT_TYPE, "text/event-stream"),
+    (CACHE_CONTROL, "no-store, no-transform"),
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
+
+/// Why a stream was refused, for people with curl: a browser shows it to nobody.
+pub(crate) const REFUSED: HeaderName = HeaderName::from_static("x-stream-refused");
+
+/// Headers that belong to the connection: a stream has no length, and HTTP/2 forbids the others.
+const OF_THE_CONNECTION: [HeaderName; 6] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Checks a header that is to be set.
+pub(crate) fn header<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue), HeaderError>
+where
+    N: TryInto<HeaderName>,
+    V: TryInto<HeaderValue>,
+{
+    let name = name.try_into().map_err(|_| HeaderError::Name)?;
+    if OF_THE_CONNECTION.contains(&name) {
+        return Err(HeaderError::OfTheConnection { name });
+    }
+    match value.try_into() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(HeaderError::Value { name }),
+    }
+}
+
+/// A header of the response was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The name is none.
+    #[error("a header of the event stream has no valid name: use letters, digits and `-`")]
+    Name,
+    /// The value holds a character that a header cannot carry, as a line feed.
+    #[error(
+        "the value of the header `{name}` holds a character that no header can carry, as a line feed: remove it"
+    )]
+    Value {
+        /// The header.
+        name: HeaderName,
+    },
+    /// The header is the connection's to set.
+    #[error("the header `{name}` is not an event stream's to set: leave it out")]
+    OfTheConnection {
+        /// The header.
+        name: HeaderName,
+    },
+}
