@@ -3,6 +3,7 @@
 mod id;
 mod log;
 pub(crate) mod reader;
+mod seat;
 mod segment;
 mod selection;
 mod shared;

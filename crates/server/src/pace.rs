@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -6,8 +7,8 @@ use tokio::time::Instant;
 /// from what happened and `now`.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
-    ping: Option<Duration>,
-    stall: Option<Duration>,
+    ping: Option<Millis>,
+    stall: Option<Millis>,
     /// Bytes were last handed to the transport, or the stream began.
     sent: Instant,
     /// The transport last let go of bytes, or got the first that it did not let go of.
@@ -16,6 +17,21 @@ pub(crate) struct Pace {
     suspected: bool,
     /// What only few streams have.
     end: Option<Box<End>>,
+}
+
+/// A time in whole milliseconds, one at least: a stream has two of them, and there are many streams.
+#[derive(Clone, Copy, Debug)]
+struct Millis(NonZeroU32);
+
+impl Millis {
+    fn of(time: Duration) -> Self {
+        let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        Self(NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN))
+    }
+
+    fn time(self) -> Duration {
+        Duration::from_millis(self.0.get().into())
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,6 +56,7 @@ pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_millis(50);
 
 impl Pace {
     pub(crate) fn new(ping: Option<Duration>, stall: Option<Duration>, now: Instant) -> Self {
+        let (ping, stall) = (ping.map(Millis::of), stall.map(Millis::of));
         Self { ping, stall, sent: now, moved: now, suspected: false, end: None }
     }
 
@@ -108,7 +125,7 @@ impl Pace {
     /// could find out that it may write.
     pub(crate) fn stall(&mut self, now: Instant) -> Stall {
         let held = now.saturating_duration_since(self.moved);
-        match self.stall {
+        match self.stall.map(Millis::time) {
             Some(stall) if held >= stall => match std::mem::replace(&mut self.suspected, true) {
                 true => Stall::Certain(held),
                 false => Stall::Suspected,
@@ -128,11 +145,11 @@ impl Pace {
     }
 
     fn next_ping(&self) -> Option<Instant> {
-        self.sent.checked_add(self.ping?)
+        self.sent.checked_add(self.ping?.time())
     }
 
     fn next_stall(&self) -> Option<Instant> {
-        self.moved.checked_add(self.stall?)
+        self.moved.checked_add(self.stall?.time())
     }
 }
 

@@ -3,11 +3,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::Overtaken;
+use super::seat::{Begins, Reset, Seat};
 use super::segment::{Frame, ID};
-use super::shared::{Begins, Reading, Reset, Seat, Shared};
+use super::shared::{Reading, Shared};
 use crate::compress::{Encoding, Piece};
 use crate::stop::{StopReason, catch_panic};
 
@@ -17,10 +19,11 @@ use crate::stop::{StopReason, catch_panic};
 /// with an id that names the stream's place in all its channels.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    cursors: Vec<Cursor>,
+    /// Nearly always one.
+    cursors: SmallVec<[Cursor; 1]>,
     begun: bool,
     /// Whose turn it is.
-    turn: usize,
+    turn: u32,
     /// Who polled last.
     task: Option<Waker>,
     /// How what others read too is compressed.
@@ -53,13 +56,18 @@ const MAX_READ: usize = 64 << 10;
 const MAX_ROUNDS: usize = 16;
 
 impl Reader {
-    pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
-        Self { cursors, begun: false, turn: 0, task: None, encoding: None }
+    pub(crate) fn new(cursors: impl Iterator<Item = Cursor>) -> Self {
+        Self { cursors: cursors.collect(), begun: false, turn: 0, task: None, encoding: None }
     }
 
     /// Reads other channels too.
     pub(crate) fn extend(&mut self, other: Self) {
         self.cursors.extend(other.cursors);
+    }
+
+    /// Why it cannot go on where its client was, before it has begun.
+    pub(crate) fn reset(&self) -> Option<Reset> {
+        self.cursors.iter().find_map(Cursor::reset)
     }
 
     /// Whether it reads what others read too: one channel as it is.
@@ -81,7 +89,7 @@ impl Reader {
 
     /// When it is to be polled again even if nobody wakes it.
     pub(crate) fn until(&self) -> Option<Instant> {
-        self.cursors.iter().filter_map(|cursor| cursor.seat.until).min()
+        self.cursors.iter().filter_map(|cursor| cursor.seat.until()).min()
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Read> {
@@ -98,8 +106,8 @@ impl Reader {
         for _ in 0..MAX_ROUNDS {
             let (mut closed, mut waiting) = (0, 0);
             for _ in 0..self.cursors.len() {
-                let index = self.turn;
-                self.turn = (index + 1) % self.cursors.len();
+                let index = self.turn as usize % self.cursors.len();
+                self.turn = self.turn.wrapping_add(1);
                 let from = self.cursors[index].seat.next;
                 let mut frames = Vec::new();
                 match self.read(index, &mut frames, cx, now) {
@@ -194,7 +202,9 @@ impl Reader {
         }
         let mut out = Vec::new();
         for index in 0..self.cursors.len() {
-            let fields = match std::mem::replace(&mut self.cursors[index].seat.begins, Begins::There) {
+            let (begins, _) = self.cursors[index].seat.begins();
+            self.cursors[index].seat.set_begins(Begins::There);
+            let fields = match begins {
                 Begins::There | Begins::New => continue,
                 Begins::Reset(Reset::Expired { missed, .. }) => {
                     format!(r#""reason":"expired","missed":{missed}"#)
@@ -238,7 +248,7 @@ impl Reader {
 fn places(cursors: &[Cursor]) -> Vec<u8> {
     let mut out = Vec::new();
     for Cursor { channel, seat, .. } in cursors {
-        match seat.begins {
+        match seat.begins().0 {
             Begins::There | Begins::New => channel.id(seat.next - 1).write(&mut out),
             Begins::Reset(Reset::Expired { seen, .. }) => channel.id(seen).write(&mut out),
             Begins::Reset(Reset::Unknown) => out.push(b'?'),
@@ -279,8 +289,8 @@ impl Cursor {
         Self { channel, seat, filter }
     }
 
-    pub(crate) fn reset(&self) -> Option<Reset> {
-        match self.seat.begins {
+    fn reset(&self) -> Option<Reset> {
+        match self.seat.begins().0 {
             Begins::There | Begins::New => None,
             Begins::Reset(reset) => Some(reset),
         }
@@ -289,7 +299,7 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        self.channel.leave(self.seat.key);
+        self.channel.leave(self.seat.key());
     }
 }
 

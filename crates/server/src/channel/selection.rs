@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::id::places;
 use super::reader::{Cursor, Filter, Reader};
-use super::shared::{Begins, Reset};
+use super::seat::{Begins, Reset};
 use super::{Channel, First};
 use crate::last_event_id::LastEventId;
 use crate::produce::Produce;
@@ -88,11 +88,8 @@ impl Selection {
         // A channel that the id does not speak of is new to the client, if every part of the id is of another.
         let known = seats.iter().flatten().count();
         let is_unknown = id.is_some_and(|id| known < places(id).count());
-        let cursors: Vec<_> = self
-            .sources
-            .into_iter()
-            .zip(seats)
-            .map(|(Source { channel: Channel { shared }, filter, first }, seat)| {
+        let cursors = self.sources.into_iter().zip(seats).map(
+            |(Source { channel: Channel { shared }, filter, first }, seat)| {
                 let seat = seat.unwrap_or_else(|| {
                     let (first, begins) = match is_unknown {
                         true => (shared.after_reset, Begins::Reset(Reset::Unknown)),
@@ -101,14 +98,15 @@ impl Selection {
                     shared.join(first, begins, now)
                 });
                 Cursor::new(shared, seat, filter)
-            })
-            .collect();
-        let reset = cursors.iter().filter_map(Cursor::reset).next();
+            },
+        );
+        let reader = Reader::new(cursors);
+        let reset = reader.reset();
         let reset = reset.map(|reset| match reset {
             Reset::Expired { .. } => HeaderValue::from_static("expired"),
             Reset::Unknown => HeaderValue::from_static("unknown"),
         });
-        (Reader::new(cursors), reset)
+        (reader, reset)
     }
 }
 

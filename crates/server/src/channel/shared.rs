@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::id::{Epoch, EventId};
 use super::log::{Found, Keep, Log, Resume};
+use super::seat::{Begins, Reset, Seat};
 use super::segment::Frame;
 use super::subscribers::Subscribers;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
@@ -74,42 +75,6 @@ pub(crate) enum Reading {
     Events(Bytes, u64),
     Missed(u64),
     Closed,
-}
-
-/// A subscriber's seat, and what it reads next.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    pub(crate) key: usize,
-    pub(crate) next: u64,
-    /// The sequence of the first event that was published since.
-    taken: u64,
-    /// It waits in line since it has read what is before `next`.
-    pub(crate) waits: bool,
-    /// When it is to read again even if nobody wakes it.
-    pub(crate) until: Option<Instant>,
-    pub(crate) begins: Begins,
-}
-
-/// Where a subscriber begins, until it has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begins {
-    /// Where its last event ID says, or it has begun.
-    There,
-    /// Where new subscribers do.
-    New,
-    /// Elsewhere than its last event ID says, which it is to be told.
-    Reset(Reset),
-}
-
-/// Why a client that has a last event ID cannot read on after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reset {
-    /// As many events after this sequence are gone.
-    Expired {
-        seen: u64,
-        missed: u64,
-    },
-    Unknown,
 }
 
 impl Shared {
@@ -259,28 +224,23 @@ impl Shared {
     /// nobody had promised that it would be held.
     pub(crate) fn begin(&self, seat: &mut Seat) {
         let mut state = self.state();
-        let start = match &mut seat.begins {
-            Begins::There => return,
-            Begins::New | Begins::Reset(Reset::Unknown) => state.log.start().min(seat.taken),
-            Begins::Reset(Reset::Expired { missed, .. }) => {
-                *missed += state.log.start().saturating_sub(seat.next);
+        let start = match seat.begins() {
+            (Begins::There, _) => return,
+            (Begins::New | Begins::Reset(Reset::Unknown), taken) => state.log.start().min(taken),
+            (Begins::Reset(Reset::Expired { seen, missed }), _) => {
+                let missed = missed + state.log.start().saturating_sub(seat.next);
+                seat.set_begins(Begins::Reset(Reset::Expired { seen, missed }));
                 state.log.start()
             }
         };
         seat.next = seat.next.max(start);
-        state.subscribers.advance(seat.key, seat.next);
+        state.subscribers.advance(seat.key(), seat.next);
     }
 
     fn take_seat(&self, mut state: MutexGuard<'_, State>, next: u64, begins: Begins) -> Seat {
         state.floor = state.floor.min(next);
-        let seat = Seat {
-            key: state.subscribers.join(next),
-            next,
-            taken: state.log.next(),
-            waits: false,
-            until: None,
-            begins,
-        };
+        let key = state.subscribers.join(next);
+        let seat = Seat::new(key, next, state.log.next(), begins);
         let streams = state.subscribers.len();
         let told = self.watchers.tell(PresenceChange::Joined { key: self.nobody.clone(), streams });
         drop(state);
@@ -315,7 +275,8 @@ impl Shared {
 
     /// Releases what was gathered if this subscriber is to see to it now, though it cannot read itself.
     pub(crate) fn keep_time(&self, seat: &mut Seat, now: Instant) {
-        if seat.until.take_if(|until| *until <= now).is_some() {
+        if seat.until().is_some_and(|until| until <= now) {
+            seat.set_until(None);
             let state = self.state();
             if state.release.end < state.log.next() && state.is_due(now) {
                 self.release(state, now);
@@ -330,7 +291,7 @@ impl Shared {
     }
 
     /// Reads whole events from here on, with their frames if they are asked for. Who finds nothing will be woken, and
-    /// is to come back at `seat.until`.
+    /// is to come back at [`Seat::until`].
     pub(crate) fn read(
         &self,
         seat: &mut Seat,
@@ -351,7 +312,8 @@ impl Shared {
             }),
             None => state.log.read(seat.next, end, max),
         };
-        (seat.waits, seat.until) = (false, None);
+        seat.waits = false;
+        seat.set_until(None);
         let reading = match found {
             Found::Events(bytes, next) => {
                 seat.next = next;
@@ -368,15 +330,15 @@ impl Shared {
             Found::Nothing => {
                 seat.waits = true;
                 if state.release.end < state.log.next()
-                    && *state.release.keeper.get_or_insert(seat.key) == seat.key
+                    && *state.release.keeper.get_or_insert_with(|| seat.key()) == seat.key()
                 {
-                    seat.until = Some(state.release.due);
+                    seat.set_until(Some(state.release.due));
                 }
                 Poll::Pending
             }
         };
-        let before = seat.waits.then(|| state.subscribers.wait(seat.key, reader));
-        state.subscribers.advance(seat.key, seat.next);
+        let before = seat.waits.then(|| state.subscribers.wait(seat.key(), reader));
+        state.subscribers.advance(seat.key(), seat.next);
         drop(state);
         drop(before);
         if reading.is_ready() {
