@@ -40,7 +40,7 @@ where
     }
 }
 
-/// A header of the response was not accepted.
+/// The response cannot be built: a header was not accepted, or the ids that clients send back in one would be too long.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
@@ -60,5 +60,15 @@ pub enum HeaderError {
     OfTheConnection {
         /// The header.
         name: HeaderName,
+    },
+    /// The stream reads more channels than its ids could name.
+    #[error(
+        "the stream reads {channels} channels, and its ids can name a place in {limit}: open several streams"
+    )]
+    TooManyChannels {
+        /// Channels that it is to read.
+        channels: usize,
+        /// Channels that one stream can read.
+        limit: usize,
     },
 }

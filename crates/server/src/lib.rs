@@ -341,6 +341,7 @@
 //! | a client that does not read | closed after 30 s | [`stall_timeout`](Produce::stall_timeout) |
 //! | an idle stream | pings after 30 s | [`ping`](Produce::ping) |
 //! | a client whose machine has vanished | the system's, about 15 min | `watch_peer`, feature `tcp` |
+//! | channels that one stream reads | 100 | – |
 //! | what a channel gathers, if it is to | 256 events, or half of what it holds | [`gather`](ChannelBuilder::gather) |
 //! | what a channel holds | 1,024 events and 16 MiB, of any age | [`keep_last`](ChannelBuilder::keep_last), [`keep_bytes`](ChannelBuilder::keep_bytes), [`keep_for`](ChannelBuilder::keep_for) |
 //! | what a subscriber reads at once | 64 KiB, or one event | – |

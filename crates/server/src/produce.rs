@@ -145,9 +145,16 @@ impl Produce {
 
     /// Reads these channels too.
     pub(crate) fn read(&mut self, reader: Reader) {
-        match &mut self.reader {
-            Some(before) => before.extend(reader),
-            none => *none = Some(reader),
+        let all = match &mut self.reader {
+            Some(before) => {
+                before.extend(reader);
+                before
+            }
+            none => none.insert(reader),
+        };
+        let (channels, limit) = (all.len(), Reader::MAX_CHANNELS);
+        if channels > limit {
+            self.headers = Err(HeaderError::TooManyChannels { channels, limit });
         }
     }
 

@@ -56,6 +56,9 @@ const MAX_READ: usize = 64 << 10;
 const MAX_ROUNDS: usize = 16;
 
 impl Reader {
+    /// With more, the ids of a stream would be longer than a [`LastEventId`](crate::LastEventId) may be.
+    pub(crate) const MAX_CHANNELS: usize = 100;
+
     pub(crate) fn new(cursors: impl Iterator<Item = Cursor>) -> Self {
         Self { cursors: cursors.collect(), begun: false, turn: 0, task: None, encoding: None }
     }
@@ -63,6 +66,11 @@ impl Reader {
     /// Reads other channels too.
     pub(crate) fn extend(&mut self, other: Self) {
         self.cursors.extend(other.cursors);
+    }
+
+    /// Channels that it reads.
+    pub(crate) fn len(&self) -> usize {
+        self.cursors.len()
     }
 
     /// Why it cannot go on where its client was, before it has begun.

@@ -15,7 +15,8 @@ use crate::produce::Produce;
 ///
 /// A stream of several channels has each channel's events in their order. Its ids name its place in all of them, as in
 /// `5h0b2j7c1k-7,9d4m8n3p0q-12`, so that a client that comes back with one goes on in every channel; ids that publishers
-/// gave are not seen there, but still understood.
+/// gave are not seen there, but still understood. One stream can read 100 channels; with more, the
+/// [response](Produce::try_response) is an error.
 ///
 /// ```
 /// use ssekit_server::{Channel, First, LastEventId, Produce};

@@ -4,6 +4,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use ssekit_wire::Event;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -26,8 +27,8 @@ use crate::queue::check_size;
 /// is held.
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// The sequence of the next event that is not released yet, or none when the channel is closed: so that who waits sees without the lock that
-    /// there is nothing yet.
+    /// The sequence of the next event that is not released yet, or none when the channel is closed: so that who waits
+    /// sees without the lock that there is nothing yet.
     head: AtomicU64,
     /// Publishers that wait for subscribers wait for this first, in order.
     turn: tokio::sync::Mutex<()>,
@@ -65,8 +66,10 @@ struct Release {
     gather: Option<Duration>,
     /// When events are released next, if there are any.
     due: Instant,
-    /// The subscriber whose timer releases them, or who was woken to set one.
+    /// The subscriber whose timer releases them.
     keeper: Option<usize>,
+    /// Some were woken, of whom the first is to become the keeper.
+    asked: bool,
 }
 
 /// What a reader finds.
@@ -92,7 +95,7 @@ impl Shared {
             log,
             subscribers: Subscribers::default(),
             closed: false,
-            release: Release { end: 1, gather, due: Instant::now(), keeper: None },
+            release: Release { end: 1, gather, due: Instant::now(), keeper: None, asked: false },
             floor: u64::MAX,
             missed: 0,
         };
@@ -135,13 +138,9 @@ impl Shared {
         if state.is_due(now) {
             self.release(state, now);
         } else if state.release.keeper.is_none() {
-            // Somebody has to see to it that what was published is released.
-            let keeper = state.subscribers.take_one_waiting();
-            state.release.keeper = keeper.as_ref().map(|(key, _)| *key);
+            let asked = state.ask_for_a_keeper();
             drop(state);
-            if let Some((_, waker)) = keeper {
-                waker.wake();
-            }
+            asked.into_iter().for_each(Waker::wake);
         }
         Ok(id)
     }
@@ -251,18 +250,16 @@ impl Shared {
     pub(crate) fn leave(&self, key: usize) {
         let mut state = self.state();
         let waker = state.subscribers.leave(key);
-        let keeper = state.release.keeper.take_if(|keeper| *keeper == key).and_then(|_| {
-            let keeper = state.subscribers.take_one_waiting();
-            state.release.keeper = keeper.as_ref().map(|(key, _)| *key);
-            keeper
-        });
+        let mut asked = Asked::new();
+        if state.release.keeper.take_if(|keeper| *keeper == key).is_some() {
+            state.release.asked = false;
+            asked = state.ask_for_a_keeper();
+        }
         let streams = state.subscribers.len();
         let told = self.watchers.tell(PresenceChange::Left { key: self.nobody.clone(), streams });
         drop(state);
         drop(waker);
-        if let Some((_, waker)) = keeper {
-            waker.wake();
-        }
+        asked.into_iter().for_each(Waker::wake);
         told.wake();
         self.has_read();
     }
@@ -273,13 +270,17 @@ impl Shared {
         self.watchers.watch()
     }
 
-    /// Releases what was gathered if this subscriber is to see to it now, though it cannot read itself.
+    /// Sees to it that what was gathered is released, if that is up to this subscriber, though it cannot read itself.
     pub(crate) fn keep_time(&self, seat: &mut Seat, now: Instant) {
-        if seat.until().is_some_and(|until| until <= now) {
-            seat.set_until(None);
-            let state = self.state();
-            if state.release.end < state.log.next() && state.is_due(now) {
-                self.release(state, now);
+        if !self.gathers {
+            return;
+        }
+        seat.set_until(None);
+        let mut state = self.state();
+        if state.release.end < state.log.next() {
+            match state.is_due(now) {
+                true => self.release(state, now),
+                false => seat.set_until(state.keep(seat.key())),
             }
         }
     }
@@ -329,10 +330,8 @@ impl Shared {
             Found::Nothing if state.closed => return Poll::Ready(Reading::Closed),
             Found::Nothing => {
                 seat.waits = true;
-                if state.release.end < state.log.next()
-                    && *state.release.keeper.get_or_insert_with(|| seat.key()) == seat.key()
-                {
-                    seat.set_until(Some(state.release.due));
+                if state.release.end < state.log.next() {
+                    seat.set_until(state.keep(seat.key()));
                 }
                 Poll::Pending
             }
@@ -378,6 +377,19 @@ impl Shared {
 }
 
 impl State {
+    /// Somebody has to see to it that what was gathered is released. A few are asked, since one may not be polled: where
+    /// a transport stands still.
+    fn ask_for_a_keeper(&mut self) -> Asked {
+        let several = if std::mem::replace(&mut self.release.asked, true) { 1 } else { ASKED };
+        std::iter::from_fn(|| self.subscribers.take_one_waiting()).take(several).collect()
+    }
+
+    /// The time at which this subscriber is to release what was gathered, unless another sees to it.
+    fn keep(&mut self, key: usize) -> Option<Instant> {
+        let keeper = *self.release.keeper.get_or_insert(key);
+        (keeper == key).then_some(self.release.due)
+    }
+
     /// Whether what is published now is to be released at once: the last release was long ago, or much was gathered.
     fn is_due(&self, now: Instant) -> bool {
         let gathered = self.log.next() - self.release.end;
@@ -386,7 +398,7 @@ impl State {
 
     fn release(&mut self, now: Instant) {
         self.release.end = self.log.next();
-        self.release.keeper = None;
+        (self.release.keeper, self.release.asked) = (None, false);
         if let Some(time) = self.release.gather {
             self.release.due = now + time;
         }
@@ -421,6 +433,8 @@ fn wake(mut state: MutexGuard<'_, State>) {
 const CLOSED: u64 = u64::MAX;
 /// As many events are released at once.
 const MAX_GATHERED: u64 = 256;
+const ASKED: usize = 4;
+type Asked = SmallVec<[Waker; ASKED]>;
 
 /// About as many bytes as the event takes when it is encoded.
 fn size(event: &Event<'_>) -> usize {

@@ -64,9 +64,9 @@ impl Subscribers {
     }
 
     /// One of those who wait, to be woken when no lock is held.
-    pub(crate) fn take_one_waiting(&mut self) -> Option<(usize, Waker)> {
+    pub(crate) fn take_one_waiting(&mut self) -> Option<Waker> {
         let key = *self.waiting.last()?;
-        Some((key, self.stop_waiting(key)?))
+        self.stop_waiting(key)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use ssekit_server::{Channel, First};
 use tokio::time::{Instant, advance};
 
@@ -127,4 +128,48 @@ async fn closing_releases_what_was_gathered() {
     ticks.close();
     let seen = subscriber.seen();
     assert_eq!((seen.events.len(), seen.ended), (3, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_keeps_the_time_all_the_same() {
+    let ticks = channel();
+    let mut other = Subscriber::new(ticks.subscribe(none()));
+    assert!(other.piece().is_none());
+    let stalls = Duration::from_secs(3_600);
+    let mut slow = Box::pin(ticks.subscribe(none()).no_ping().stall_timeout(stalls).response().into_body());
+    // The transport holds as many pieces as it may, and the last it was given is the last that there is.
+    let mut held = Vec::new();
+    for n in 0..12 {
+        emit(&ticks, n..n + 1);
+        held.push(slow.next().await.unwrap().unwrap());
+        assert_eq!(other.data().len(), 1);
+        advance(GATHER).await;
+    }
+    assert!(futures_util::poll!(slow.next()).is_pending());
+    emit(&ticks, 12..13);
+    assert_eq!(other.data(), ["12"]);
+    emit(&ticks, 13..14);
+    let slow = async { slow.next().await.map(|_| ()) };
+    let other = async { data(&mut other).await };
+    let (slow, other) = (std::pin::pin!(slow), std::pin::pin!(other));
+    match within(futures_util::future::select(slow, other)).await {
+        futures_util::future::Either::Right((seen, _)) => assert_eq!(seen, ["13"]),
+        futures_util::future::Either::Left(_) => panic!("its transport holds all that it may"),
+    }
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_not_polled_holds_nobody_up() {
+    let ticks = channel();
+    let mut subscribers: Vec<_> = (0..5).map(|_| Subscriber::new(ticks.subscribe(none()))).collect();
+    emit(&ticks, 0..1);
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.data(), ["0"]);
+    }
+    emit(&ticks, 1..2);
+    // Whoever else was asked to keep the time, only these are ever polled again.
+    let (polled, _others) = subscribers.split_at_mut(2);
+    let all = futures_util::future::join_all(polled.iter_mut().map(data));
+    assert_eq!(all.await, vec![strings(["1"]); 2]);
 }

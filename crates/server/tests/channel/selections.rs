@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ssekit_server::{Channel, Event, First, StopReason};
+use ssekit_server::{Channel, Event, First, HeaderError, LastEventId, Selection, StopReason};
 use tokio::sync::mpsc;
 
 use crate::subscriber::{Got, Subscriber, id, none};
@@ -189,4 +189,21 @@ fn a_connection_that_breaks_between_two_resets_is_told_the_second_again() {
         assert!(second.event == "reset" && second.data.contains(r#""channel":"b""#), "{second:?}");
         assert_eq!(Subscriber::new(a.and(b).subscribe(id(&second.id))).reset, None);
     }
+}
+
+#[test]
+fn a_stream_reads_as_many_channels_as_its_ids_can_name() {
+    let channels: Vec<_> = (0..101).map(|_| Channel::new()).collect();
+    let select = |count: usize| {
+        channels[1..count].iter().fold(Selection::from(&channels[0]), |all, channel| all.and(channel))
+    };
+    let mut reader = Subscriber::new(select(100).subscribe(none()));
+    channels[99].emit("", "x").unwrap();
+    let got = reader.seen().events.remove(0);
+    assert_eq!(got.id.split(',').count(), 100);
+    assert!(LastEventId::new(got.id.replace("-0", "-18446744073709551615")).is_ok());
+
+    let refused = select(101).subscribe(none()).try_response().unwrap_err();
+    assert_eq!(refused, HeaderError::TooManyChannels { channels: 101, limit: 100 });
+    assert_eq!(select(101).subscribe(none()).response().status(), 500);
 }
