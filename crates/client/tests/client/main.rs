@@ -15,18 +15,11 @@ mod threads;
 mod timing;
 mod tls;
 
-use std::future::Future;
 use std::time::Duration;
 
 use ssekit_client::{Message, Reconnect, Select, SelectError};
 
-/// Waits for what must happen, and fails the test when it does not.
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(20), future).await {
-        Ok(output) => output,
-        Err(_) => panic!("{what} has not happened within 20 s"),
-    }
-}
+use crate::peer::soon;
 
 /// The next message, where nothing else may come.
 async fn message(messages: &mut Select) -> Message {

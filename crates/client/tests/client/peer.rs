@@ -1,6 +1,8 @@
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -8,7 +10,6 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::{Answer, Ending};
-use crate::soon;
 
 /// A server on a socket of this machine that answers what it is told to, request after request, and is silent after
 /// that.
@@ -159,4 +160,12 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
     }
     request.body = String::from_utf8(body).expect("a body of UTF-8");
     Some(request)
+}
+
+/// Waits for what must happen, and fails the test when it does not.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(20), future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what} has not happened within 20 s"),
+    }
 }

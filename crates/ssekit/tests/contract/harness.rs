@@ -76,7 +76,7 @@ impl Harness {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, reports) = mpsc::unbounded_channel();
         self.streams.lock().unwrap().insert(number, sender);
-        parameters["streamUrl"] = json!(peer.url());
+        parameters["streamUrl"] = json!(peer.url("/stream"));
         parameters["callbackUrl"] = json!(format!("http://{}/{number}", self.callbacks));
         let (status, location, body) = self.request("POST", "/", &parameters.to_string()).await;
         assert!((200..300).contains(&status), "{status} {body}");

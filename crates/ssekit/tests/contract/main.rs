@@ -1,13 +1,19 @@
 //! Plays the part of the public contract harness against the example `contract_service`: every area that it covers,
 //! over real sockets.
 
+#[path = "../../../client/tests/client/answer.rs"]
+#[allow(dead_code, reason = "the client's own tests use all of it")]
+mod answer;
 mod harness;
+#[path = "../../../client/tests/client/peer.rs"]
+#[allow(dead_code, reason = "the client's own tests use all of it")]
 mod peer;
 
 use serde_json::{Value, json};
 
+use crate::answer::Answer;
 use crate::harness::{Harness, Stream};
-use crate::peer::{Answer, Peer};
+use crate::peer::Peer;
 
 /// What one stream is answered and what must be reported of it, in this order.
 struct Case {
@@ -107,7 +113,7 @@ async fn what_arrives_is_reported_as_it_is_and_in_order() {
         case("CRLF cut", &["data: a\r", "\ndata: b\r", "\n\r", "\n"], [message("a\nb")]),
     ];
     for Case { name, pieces, reports } in cases {
-        let mut answer = Answer::events().then_stay();
+        let mut answer = Answer::events("").then_stay();
         answer.pieces = pieces;
         let peer = Peer::start([answer]).await;
         let mut stream = harness.open(&peer, json!({})).await;
@@ -140,7 +146,7 @@ async fn requests_are_as_they_were_asked_for() {
             "",
         ),
     ] {
-        let peer = Peer::start([Answer::events().body("data: a\n\n").then_stay()]).await;
+        let peer = Peer::start([Answer::events("data: a\n\n").then_stay()]).await;
         let mut stream = harness.open(&peer, parameters.clone()).await;
         assert_eq!(stream.report("an event").await["kind"], "event");
         let request = peer.request(0).await;
@@ -161,7 +167,7 @@ async fn redirects_are_followed_and_those_to_nowhere_are_errors() {
     for status in [301, 302, 303, 307, 308] {
         let peer = Peer::start([
             Answer::status(status).header("location", "/there"),
-            Answer::events().body("data: a\n\n").then_stay(),
+            Answer::events("data: a\n\n").then_stay(),
         ])
         .await;
         let mut stream = harness.open(&peer, json!({})).await;
@@ -182,7 +188,7 @@ async fn redirects_are_followed_and_those_to_nowhere_are_errors() {
 async fn refusals_are_reported_and_those_that_may_pass_are_tried_again() {
     let harness = Harness::start().await;
     for (status, text) in [(400, "400"), (401, "401"), (403, "403"), (404, "404"), (405, "405")] {
-        let peer = Peer::start([Answer::status(status), Answer::events().body("data: no\n\n")]).await;
+        let peer = Peer::start([Answer::status(status), Answer::events("data: no\n\n")]).await;
         let mut stream = harness.open(&peer, json!({ "initialDelayMs": 0 })).await;
         stream.expect_error(text).await;
         stream.stays_silent().await;
@@ -190,8 +196,7 @@ async fn refusals_are_reported_and_those_that_may_pass_are_tried_again() {
         stream.close().await;
     }
     for status in [500, 502, 503] {
-        let peer =
-            Peer::start([Answer::status(status), Answer::events().body("data: a\n\n").then_stay()]).await;
+        let peer = Peer::start([Answer::status(status), Answer::events("data: a\n\n").then_stay()]).await;
         let mut stream = harness.open(&peer, json!({ "initialDelayMs": 0 })).await;
         stream.expect_error(&status.to_string()).await;
         assert_eq!(stream.report("an event").await, message("a"), "{status}");
@@ -207,7 +212,7 @@ async fn refusals_are_reported_and_those_that_may_pass_are_tried_again() {
 #[tokio::test]
 async fn no_content_shuts_the_client_down() {
     let harness = Harness::start().await;
-    let peer = Peer::start([Answer::events().body("data: a\n\n"), Answer::status(204)]).await;
+    let peer = Peer::start([Answer::events("data: a\n\n"), Answer::status(204)]).await;
     let mut stream = harness.open(&peer, json!({ "initialDelayMs": 0 })).await;
     assert_eq!(stream.report("an event").await, message("a"));
     stream.expect_error("ended").await;
@@ -221,9 +226,9 @@ async fn no_content_shuts_the_client_down() {
 async fn reconnects_keep_the_last_event_id_and_the_reconnection_time() {
     let harness = Harness::start().await;
     let peer = Peer::start([
-        Answer::events().body("retry: 400\nid: …1\ndata: a\n\nid: 2\ndata: cut"),
-        Answer::events().body("data: b\n\nid\n\n").then_break(),
-        Answer::events().body("data: c\n\n").then_stay(),
+        Answer::events("retry: 400\nid: …1\ndata: a\n\nid: 2\ndata: cut"),
+        Answer::events("data: b\n\nid\n\n").then_break(),
+        Answer::events("data: c\n\n").then_stay(),
     ])
     .await;
     let mut stream = harness.open(&peer, json!({ "initialDelayMs": 0 })).await;
@@ -245,8 +250,8 @@ async fn reconnects_keep_the_last_event_id_and_the_reconnection_time() {
 async fn a_restart_reconnects_and_reports_no_error() {
     let harness = Harness::start().await;
     let peer = Peer::start([
-        Answer::events().body("id: 1\ndata: a\n\n").then_stay(),
-        Answer::events().body("data: b\n\n").then_stay(),
+        Answer::events("id: 1\ndata: a\n\n").then_stay(),
+        Answer::events("data: b\n\n").then_stay(),
     ])
     .await;
     let mut stream = harness.open(&peer, json!({})).await;
@@ -260,7 +265,7 @@ async fn a_restart_reconnects_and_reports_no_error() {
 #[tokio::test]
 async fn a_read_timeout_is_reported_and_reconnects() {
     let harness = Harness::start().await;
-    let open = |data: &str| Answer::events().body(format!("data: {data}\n\n")).then_stay();
+    let open = |data: &str| Answer::events(format!("data: {data}\n\n")).then_stay();
     let peer = Peer::start([open("a"), open("b")]).await;
     let mut stream = harness.open(&peer, json!({ "readTimeoutMs": 500, "initialDelayMs": 0 })).await;
     assert_eq!(stream.report("a").await, message("a"));
@@ -273,7 +278,7 @@ async fn a_read_timeout_is_reported_and_reconnects() {
 async fn an_event_of_10_mib_of_base64_arrives_whole() {
     let harness = Harness::start().await;
     let data: String = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo=".chars().cycle().take(10 << 20).collect();
-    let peer = Peer::start([Answer::events().body(format!("data: {data}\n\n")).then_stay()]).await;
+    let peer = Peer::start([Answer::events(format!("data: {data}\n\n")).then_stay()]).await;
     let mut stream = harness.open(&peer, json!({})).await;
     assert!(stream.report("a large event").await == message(&data));
     stream.close().await;
@@ -282,8 +287,7 @@ async fn an_event_of_10_mib_of_base64_arrives_whole() {
 #[tokio::test]
 async fn listening_for_types_makes_the_client_ready_for_them() {
     let harness = Harness::start().await;
-    let peer =
-        Peer::start([Answer::events().body("event: a\ndata: 1\n\nevent: b\ndata: 2\n\n").then_stay()]).await;
+    let peer = Peer::start([Answer::events("event: a\ndata: 1\n\nevent: b\ndata: 2\n\n").then_stay()]).await;
     let mut stream = harness.open(&peer, json!({})).await;
     for name in ["a", "b"] {
         assert_eq!(stream.command(json!({ "command": "listen", "listen": { "type": name } })).await, 200);
@@ -306,7 +310,7 @@ async fn the_service_says_what_it_can_and_refuses_what_it_cannot() {
     assert_eq!(harness.request("DELETE", "/streams/999", "").await.0, 404);
     assert_eq!(harness.request("POST", "/streams/999", r#"{"command":"restart"}"#).await.0, 404);
 
-    let peer = Peer::start([Answer::events().body("data: a\n\n").then_stay()]).await;
+    let peer = Peer::start([Answer::events("data: a\n\n").then_stay()]).await;
     let mut stream: Stream = harness.open(&peer, json!({})).await;
     assert_eq!(stream.report("a").await, message("a"));
     assert_eq!(stream.command(json!({ "command": "dance" })).await, 400);
