@@ -263,7 +263,7 @@ fn a_stream_beyond_the_limit_is_answered_as_browsers_survive_and_a_place_is_free
         assert_eq!((refused.status, refused.header("x-stream-refused")), (200, Some("too many streams")));
         // Of several times the last one counts.
         let lines = String::from_utf8(refused.chunk()).expect("text");
-        let retry = lines.lines().last().and_then(|line| line.strip_prefix("retry: ")?.parse().ok());
+        let retry = lines.lines().last().and_then(|line| line.strip_prefix("retry: ")?.parse::<u64>().ok());
         assert!(retry.is_some_and(|retry| (500..=1_500).contains(&retry)), "{lines:?}");
         assert_eq!(refused.chunk(), b"", "it ends");
     }
@@ -344,7 +344,7 @@ fn case_107_an_end_signal_ends_all_streams_cleanly_and_at_once() {
         assert_eq!(server.program.stderr.rest(), "");
         // The clients return at different times.
         let lines = lines.stdout.rest();
-        let retry = lines.lines().last().and_then(|line| line.strip_prefix("retry: ")?.parse().ok());
+        let retry = lines.lines().last().and_then(|line| line.strip_prefix("retry: ")?.parse::<u64>().ok());
         assert!(retry.is_some_and(|retry| (500..=1_500).contains(&retry)), "{lines:?}");
     }
 }
