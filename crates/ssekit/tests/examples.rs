@@ -92,22 +92,6 @@ async fn what_one_program_produces_the_other_consumes() {
 }
 
 #[tokio::test]
-async fn an_event_from_elsewhere_reaches_every_tab_of_its_user() {
-    let (_server, url) = Example::serve("elsewhere").await;
-    let mut tabs = [request(&url, "GET", "", "").await, request(&url, "GET", "", "").await];
-    for tab in &mut tabs {
-        read_until(tab, "\r\n\r\n").await;
-    }
-    let mut posted = request(&url, "POST", "", "hello").await;
-    assert!(read_until(&mut posted, "\r\n\r\n").await.starts_with("HTTP/1.1 204"));
-    for tab in &mut tabs {
-        read_until(tab, "data: hello\n\n").await;
-    }
-    let mut nobody = request(&url.replace("/ada", "/bob"), "POST", "", "hello").await;
-    assert!(read_until(&mut nobody, "\r\n\r\n").await.starts_with("HTTP/1.1 404"));
-}
-
-#[tokio::test]
 async fn clients_are_reached_by_session_and_end_with_the_program() {
     let (mut server, url) = Example::serve("clients").await;
     let sessions = url.replace("/events", "/sessions");
