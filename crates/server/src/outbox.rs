@@ -35,7 +35,7 @@ struct Waits {
 struct State {
     /// None where nobody emits.
     queue: Option<Box<Queue>>,
-    /// Taken from the queue and not handed out: the rest of what is too long for one piece.
+    /// Taken from the queue, or offered, and not handed out: the rest of what is too long for one piece.
     rest: Bytes,
     phase: Phase,
     /// No emitter and no lock is left.
@@ -223,16 +223,25 @@ impl Outbox {
         if bytes.len() > MAX_PIECE_BYTES {
             return Err(bytes);
         }
-        if !pace.watches_the_transport() {
-            pace.sent(true, now);
-            return Ok(bytes);
-        }
-        let mut state = self.state();
+        Ok(self.piece(self.state(), bytes, pace, now))
+    }
+
+    /// Bytes as they are handed out: counted, where it matters, until the transport lets go of them.
+    fn piece(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        bytes: Bytes,
+        pace: &mut Pace,
+        now: Instant,
+    ) -> Bytes {
         pace.sent(state.flight() == Flight::Empty, now);
+        if !pace.watches_the_transport() {
+            return bytes;
+        }
         state.pieces += 1;
         state.bytes += bytes.len();
         drop(state);
-        Ok(Bytes::from_owner(Piece { bytes, outbox: self.clone() }))
+        Bytes::from_owner(Piece { bytes, outbox: self.clone() })
     }
 
     /// What the body does next. When it is to wait, `body` will be woken. `more_may_come` from elsewhere than emitters.
@@ -284,20 +293,11 @@ impl Outbox {
             if !state.rest.is_empty() {
                 let len = state.rest.len().min(MAX_PIECE_BYTES);
                 let bytes = state.rest.split_to(len);
-                pace.sent(flight == Flight::Empty, now);
-                let watched = pace.watches_the_transport();
-                if watched {
-                    state.pieces += 1;
-                    state.bytes += len;
-                }
-                drop(state);
+                let bytes = self.piece(state, bytes, pace, now);
                 if taken {
                     self.tell_room();
                 }
-                return Next::Hand(match watched {
-                    true => Bytes::from_owner(Piece { bytes, outbox: self.clone() }),
-                    false => bytes,
-                });
+                return Next::Hand(bytes);
             }
         }
         let mut blocked = flight == Flight::Full;

@@ -102,7 +102,7 @@ impl Log {
     }
 
     /// Appends an event under the next sequence.
-    pub(crate) fn append(&mut self, event: &Event<'_>, now: Instant) -> u64 {
+    pub(crate) fn append(&mut self, event: &Event<'_>, now: Instant) {
         let sequence = self.next();
         let bytes = &mut self.tail.bytes;
         let begin = bytes.len();
@@ -136,7 +136,6 @@ impl Log {
         if self.tail.bytes.len() >= SEGMENT_BYTES {
             self.seal();
         }
-        sequence
     }
 
     /// Whether as many events are half of what is held, or more.
@@ -176,47 +175,25 @@ impl Log {
         true
     }
 
-    /// Reads from a place up to another: at most as many bytes, but one event at least.
-    pub(crate) fn read(&mut self, from: u64, end: u64, max: usize) -> Found {
-        self.read_with(from, end, max, |_, _| {})
-    }
-
-    /// Reads, and shows the segment's frames with where the bytes begin there.
-    pub(crate) fn read_with(
-        &mut self,
-        from: u64,
-        end: u64,
-        max: usize,
-        show: impl FnOnce(&[Frame], usize),
-    ) -> Found {
+    /// Reads from a place up to another: at most as many bytes, but one event at least. Where each event lies among them
+    /// is added to `frames`, if that is asked for.
+    pub(crate) fn read(&mut self, from: u64, end: u64, max: usize, frames: Option<&mut Vec<Frame>>) -> Found {
         if from < self.start {
             return Found::Missed(self.start - from);
         }
         if from >= end.min(self.next()) {
             return Found::Nothing;
         }
-        if from >= self.tail.first {
-            return self.read_tail(from, end, max, show);
+        if from < self.tail.first {
+            let segment = &self.sealed[self.sealed.partition_point(|segment| segment.next() <= from)];
+            let (bytes, next) = segment.range(from, end, max, frames);
+            return Found::Events(segment.bytes.slice(bytes), next);
         }
-        let segment = &self.sealed[self.sealed.partition_point(|segment| segment.next() <= from)];
-        let index = (from - segment.first) as usize;
-        let count = segment.fitting(index, max).min((end - from) as usize);
-        let (begin, end) = (segment.begin(index), segment.begin(index + count));
-        show(&segment.frames[index..index + count], begin);
-        Found::Events(segment.bytes.slice(begin..end), from + count as u64)
-    }
-
-    fn read_tail(&mut self, from: u64, end: u64, max: usize, show: impl FnOnce(&[Frame], usize)) -> Found {
-        let tail = &self.tail;
-        let index = (from - tail.first) as usize;
-        let count = tail.fitting(index, max).min((end - from) as usize);
-        let (begin, end) = (tail.begin(index), tail.begin(index + count));
-        let next = from + count as u64;
-        show(&tail.frames[index..index + count], begin);
+        let (range, next) = self.tail.range(from, end, max, frames);
         let bytes = match &self.shared {
             Some(shared) if (shared.from, shared.next) == (from, next) => shared.bytes.clone(),
             _ => {
-                let bytes = Bytes::copy_from_slice(&tail.bytes[begin..end]);
+                let bytes = Bytes::copy_from_slice(&self.tail.bytes[range]);
                 self.shared = Some(Shared { from, next, bytes: bytes.clone() });
                 bytes
             }

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use tokio::time::Instant;
 
 /// A run of encoded events that lie in memory one after the other, and where each of them ends.
@@ -45,10 +47,23 @@ impl<B> Segment<B> {
         }
     }
 
-    /// How many events from this index on have together no more bytes than this; one at least.
-    pub(crate) fn fitting(&self, index: usize, bytes: usize) -> usize {
+    /// Where the events from one sequence up to another lie, no more bytes than this but one event at least, and the
+    /// sequence after them. Their frames, as they lie in those bytes, are added to `frames`.
+    pub(crate) fn range(
+        &self,
+        from: u64,
+        end: u64,
+        max: usize,
+        frames: Option<&mut Vec<Frame>>,
+    ) -> (Range<usize>, u64) {
+        let index = (from - self.first) as usize;
         let begin = self.begin(index);
-        self.frames[index..].partition_point(|frame| frame.end as usize - begin <= bytes).max(1)
+        let fitting = self.frames[index..].partition_point(|frame| frame.end as usize - begin <= max).max(1);
+        let count = fitting.min((end - from) as usize);
+        if let Some(frames) = frames {
+            frames.extend(self.frames[index..index + count].iter().map(|frame| frame.from(begin)));
+        }
+        (begin..self.begin(index + count), from + count as u64)
     }
 }
 

@@ -125,16 +125,14 @@ impl Shared {
         if state.closed {
             return Err(EmitError::Closed);
         }
-        let mut floor = u64::MAX;
         if self.overtaken == Overtaken::Wait {
             state.make_room(events)?;
-            floor = state.floor;
         }
         for event in events {
             state.log.append(event, now);
         }
         let id = self.id(state.log.next() - 1);
-        state.log.sweep(floor, now);
+        self.sweep_state(&mut state, now);
         if state.is_due(now) {
             self.release(state, now);
         } else if state.release.keeper.is_none() {
@@ -307,12 +305,7 @@ impl Shared {
             state = self.state();
         }
         let end = state.release.end;
-        let found = match frames {
-            Some(frames) => state.log.read_with(seat.next, end, max, |found, begin| {
-                frames.extend(found.iter().map(|frame| frame.from(begin)));
-            }),
-            None => state.log.read(seat.next, end, max),
-        };
+        let found = state.log.read(seat.next, end, max, frames);
         seat.waits = false;
         seat.set_until(None);
         let reading = match found {

@@ -2,6 +2,9 @@
 
 mod subscriber;
 
+#[path = "../server/within.rs"]
+mod within;
+
 mod delivery;
 
 mod retention;

@@ -1,6 +1,6 @@
 //! A subscriber without a network: it is polled when the test wants it to be.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use ssekit_server::{LastEventId, Produce, SseBody, Stalled};
 use ssekit_wire::{Decoder, Item};
+
+pub(crate) use crate::within::within;
 
 /// A client that reads one stream.
 #[derive(Debug)]
@@ -120,16 +122,4 @@ pub(crate) fn id(id: impl ToString) -> LastEventId {
 /// No id: a client that is here for the first time.
 pub(crate) fn none() -> LastEventId {
     LastEventId::default()
-}
-
-/// Waits for what must happen, and fails when it does not.
-#[track_caller]
-pub(crate) fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
-    let caller = std::panic::Location::caller();
-    async move {
-        match tokio::time::timeout(Duration::from_secs(20), what).await {
-            Ok(output) => output,
-            Err(_) => panic!("what is awaited at {caller} did not happen within 20 s"),
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 mod support;
 
+mod within;
+
 mod shapes;
 
 mod headers;

@@ -1,7 +1,6 @@
 //! Servers that answer every request with one stream, and a client that reads what is on the wire.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,17 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
-/// Waits for what must happen, and fails when it does not.
-#[track_caller]
-pub(crate) fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
-    let caller = std::panic::Location::caller();
-    async move {
-        match tokio::time::timeout(Duration::from_secs(20), what).await {
-            Ok(output) => output,
-            Err(_) => panic!("what is awaited at {caller} did not happen within 20 s"),
-        }
-    }
-}
+pub(crate) use crate::within::within;
 
 /// A listener whose connections hold little in the system's buffers.
 pub(crate) fn listen() -> TcpListener {
