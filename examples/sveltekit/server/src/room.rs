@@ -1,0 +1,163 @@
+//! The chat room with its lobby: what is emitted to whom.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use ssekit::server::Presence;
+use ssekit::{Clients, PresenceChange, Produce};
+
+use crate::door::Door;
+
+const SEATS: usize = 3;
+/// How many messages are kept for who enters.
+const HISTORY: usize = 50;
+
+/// A page: its secret, which it makes, and the name that it shows. The same as who asked for the stream.
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct Visitor {
+    session: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Saying {
+    session: String,
+    text: String,
+}
+
+/// The data of a `said` event; `history` has many.
+#[derive(Clone, Serialize)]
+struct Said {
+    from: String,
+    text: String,
+    /// In milliseconds since 1970.
+    at: u64,
+}
+
+/// The data of a `people` event.
+#[derive(Serialize)]
+struct People<'a> {
+    seats: usize,
+    inside: Vec<&'a str>,
+    waiting: Vec<&'a str>,
+}
+
+pub(crate) type Refusal = (StatusCode, &'static str);
+
+#[derive(Clone)]
+pub(crate) struct Room {
+    clients: Clients<Visitor>,
+    state: Arc<Mutex<State>>,
+}
+
+/// What is emitted is emitted under its lock, so that all hear the same in the same order.
+struct State {
+    door: Door<Visitor>,
+    history: VecDeque<Said>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        let state = State { door: Door::new(SEATS), history: VecDeque::new() };
+        Self { clients: Clients::new(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The stream of a visitor, who is here for as long as it is open.
+    pub(crate) fn enter(&self, visitor: Visitor) -> Result<Produce, Refusal> {
+        let shown = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
+        if visitor.session.is_empty() || visitor.session.len() > 64 {
+            return Err((StatusCode::BAD_REQUEST, "a session has 1 to 64 bytes"));
+        }
+        if !shown(&visitor.name) || visitor.name.chars().count() > 24 {
+            return Err((StatusCode::BAD_REQUEST, "a name has 1 to 24 characters on one line"));
+        }
+        Ok(self.clients.connect(visitor))
+    }
+
+    /// Seats who comes, and lets the next one in when somebody leaves, for as long as it is polled.
+    pub(crate) fn run(&self) -> impl Future<Output = ()> + use<> {
+        let (room, presence) = (self.clone(), self.clients.presence());
+        async move { room.attend(presence).await }
+    }
+
+    async fn attend(&self, mut presence: Presence<Visitor>) {
+        while let Some(change) = presence.next().await {
+            let mut state = self.state();
+            match change {
+                PresenceChange::Joined { key, .. } => {
+                    state.door.arrive(key.clone());
+                    self.welcome(&state, &key);
+                }
+                PresenceChange::Left { key, streams: 0 } => {
+                    if let Some(next) = state.door.leave(&key) {
+                        self.welcome(&state, &next);
+                    }
+                }
+                PresenceChange::Missed(_) => self.count_anew(&mut state),
+                _ => continue,
+            }
+            self.tell_all(&state);
+        }
+    }
+
+    /// More have come and gone at once than can be told one by one.
+    fn count_anew(&self, state: &mut State) {
+        let gone: Vec<_> = state.door.inside().iter().chain(state.door.line()).cloned().collect();
+        for visitor in gone.iter().filter(|visitor| !self.clients.contains(*visitor)) {
+            state.door.leave(visitor);
+        }
+        self.clients.keys().into_iter().for_each(|visitor| state.door.arrive(visitor));
+        state.door.inside().iter().for_each(|visitor| self.welcome(state, visitor));
+    }
+
+    /// Says something to those inside.
+    pub(crate) fn say(&self, saying: Saying, at: u64) -> Result<(), Refusal> {
+        let text = saying.text.trim();
+        if text.is_empty() || text.chars().count() > 300 {
+            return Err((StatusCode::BAD_REQUEST, "a message has 1 to 300 characters"));
+        }
+        let mut state = self.state();
+        let from = state.door.inside().iter().find(|visitor| visitor.session == saying.session);
+        let from = from.ok_or((StatusCode::FORBIDDEN, "only who is in the room can speak"))?.name.clone();
+        let said = Said { from, text: text.to_owned(), at };
+        for visitor in state.door.inside() {
+            // Who has just gone hears nothing, and nobody else is kept from it.
+            let _ = self.clients.get(visitor).emit_json("said", &said);
+        }
+        state.history.push_back(said);
+        if state.history.len() > HISTORY {
+            state.history.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Tells one who has entered, or comes back, what was said.
+    fn welcome(&self, state: &State, visitor: &Visitor) {
+        if state.door.place(visitor) == Some(0) {
+            let _ = self.clients.get(visitor).emit_json("history", &state.history);
+        }
+    }
+
+    /// Tells everyone who is here, and those who wait their place in the line.
+    fn tell_all(&self, state: &State) {
+        let people = People {
+            seats: state.door.seats(),
+            inside: state.door.inside().iter().map(|visitor| visitor.name.as_str()).collect(),
+            waiting: state.door.line().map(|visitor| visitor.name.as_str()).collect(),
+        };
+        let _ = self.clients.all().emit_json("people", &people);
+        let places = state.door.inside().iter().map(|visitor| (0, visitor));
+        for (place, visitor) in
+            places.chain(state.door.line().enumerate().map(|(index, who)| (index + 1, who)))
+        {
+            let _ = self.clients.get(visitor).emit("place", place.to_string());
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
