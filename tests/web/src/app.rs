@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -71,12 +72,19 @@ pub(crate) fn routes(app: App) -> Router {
 struct Beginning {
     #[serde(default)]
     all: bool,
+    /// Milliseconds after which clients are told to return.
+    retry: Option<u64>,
 }
 
 /// What is published, with the ids 1, 2, …: from now on, or `?all=true`, or what follows the last event ID.
-async fn channel(State(app): State<App>, Query(from): Query<Beginning>, last: LastEventId) -> Produce {
-    let first = if from.all { First::All } else { First::New };
-    app.count(app.news.channel.first(first).subscribe(last))
+async fn channel(State(app): State<App>, Query(beginning): Query<Beginning>, last: LastEventId) -> Produce {
+    let first = if beginning.all { First::All } else { First::New };
+    let stream = app.news.channel.first(first).subscribe(last);
+    let retry = beginning.retry.map(Duration::from_millis);
+    app.count(match retry {
+        Some(time) => stream.retry(time),
+        None => stream,
+    })
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,1 @@
+export { produce } from 'sveltekit-sse'
