@@ -1,0 +1,60 @@
+// What every measurement runs in the page: `bench.run` connects one client and takes every event of a row.
+
+/** What has been taken. Reading one character of the data makes a string that was put together lazily pay for it. */
+class Tally {
+  events = 0
+  units = 0
+  sum = 0
+  pieces = 0
+
+  constructor(wanted) {
+    this.wanted = wanted
+  }
+
+  /** Takes one event's data; true when it was the last one. */
+  take(data) {
+    this.units += data.length
+    this.sum += data.charCodeAt(data.length >> 1)
+    return ++this.events === this.wanted
+  }
+}
+
+const fetchOfThePage = globalThis.fetch
+let pieces = []
+
+/** A response whose body is in memory, in the pieces in which it would have come. */
+function fetchFromMemory() {
+  let next = 0
+  const body = new ReadableStream({
+    type: 'bytes',
+    pull(controller) {
+      if (next < pieces.length) return controller.enqueue(pieces[next++].slice())
+      controller.close()
+      controller.byobRequest?.respond(0)
+    },
+  })
+  return Promise.resolve(new Response(body, { headers: { 'content-type': 'text/event-stream' } }))
+}
+
+globalThis.bench = {
+  async load(name) {
+    this.client = await import(`/clients/${name}.js`)
+  },
+
+  /** Fetches a row's pieces, and lets every client that follows read them from memory. */
+  async hold(query) {
+    globalThis.fetch = fetchOfThePage
+    const bytes = await (await fetch(`/pieces${query}`)).arrayBuffer()
+    const lengths = new Uint32Array(bytes, 4, new Uint32Array(bytes, 0, 1)[0])
+    let at = lengths.byteOffset + lengths.byteLength
+    pieces = Array.from(lengths, (length) => new Uint8Array(bytes, (at += length) - length, length))
+    globalThis.fetch = fetchFromMemory
+  },
+
+  async run(query, wanted, types) {
+    const tally = new Tally(wanted)
+    await this.client.run(new URL(`/stream${query}`, location.href).href, types, tally)
+    const { events, units, sum, pieces } = tally
+    return { events, units, sum, pieces }
+  },
+}

@@ -1,0 +1,8 @@
+// ssekit through its iterator: every event, in order.
+import { source } from 'ssekit'
+
+export async function run(url, _types, tally) {
+  for await (const event of source(url, { cache: false, method: 'GET' })) {
+    if (tally.take(event.data)) break
+  }
+}
