@@ -1,0 +1,173 @@
+//! The boundary: what JavaScript calls, in numbers.
+//!
+//! A handle or a length that is none has no effect. Texts are handed in through the input: JavaScript asks for its
+//! address with the length that it needs, and writes there before the call.
+
+#![allow(unsafe_code, reason = "the attribute that gives an export its name counts as unsafe; there is no unsafe block")]
+
+use spin::{Mutex, MutexGuard};
+
+use crate::table::address;
+use crate::{Input, Page, Settings};
+
+static PAGE: Mutex<Page> = Mutex::new(Page::new());
+
+/// One thread runs this, and nothing is called back: the page is free, or a call has trapped and left it as it was.
+fn page() -> MutexGuard<'static, Page> {
+    PAGE.try_lock().expect("a call has trapped: the module is to be given up")
+}
+
+/// Makes the input this many bytes long; gives its address.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn input(length: u32) -> u32 {
+    address(page().input(length as usize))
+}
+
+/// A connection whose last event ID is the input's first bytes; gives its handle, or -1 if that is no last event ID.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+#[allow(clippy::too_many_arguments, reason = "numbers are all that can cross")]
+pub extern "C" fn session_open(
+    preset: u32,
+    delay: f64,
+    min_delay: f64,
+    max_delay: f64,
+    max_server_delay: f64,
+    max_retries: f64,
+    jitter: f64,
+    after_end: f64,
+    connect_timeout: f64,
+    read_timeout: f64,
+    max_event_bytes: f64,
+    pauses_hidden: u32,
+    last_event_id: u32,
+    seed: f64,
+) -> i32 {
+    let settings = Settings {
+        preset,
+        delay,
+        min_delay,
+        max_delay,
+        max_server_delay,
+        max_retries,
+        jitter,
+        after_end,
+        connect_timeout,
+        read_timeout,
+        max_event_bytes,
+        pauses_hidden,
+    };
+    page().open(&settings, last_event_id as usize, seed.to_bits()).map_or(-1, |handle| handle as i32)
+}
+
+/// Forgets a connection.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn session_free(handle: u32) {
+    page().free(handle as usize);
+}
+
+/// Tells a session what has happened; `retry_after` in milliseconds or negative, `now` in milliseconds.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn session_tell(handle: u32, input: u32, retry_after: f64, now: f64) {
+    const INPUTS: [Input; 15] = [
+        Input::Start,
+        Input::StartLater,
+        Input::Restart,
+        Input::Close,
+        Input::Unsubscribed,
+        Input::Ended,
+        Input::Failed,
+        Input::Unsendable,
+        Input::Tick,
+        Input::Reading,
+        Input::Hidden,
+        Input::Shown,
+        Input::Offline,
+        Input::Online,
+        Input::Thawed,
+    ];
+    if let Some(&input) = INPUTS.get(input as usize) {
+        page().tell(handle as usize, input, retry_after, now);
+    }
+}
+
+/// The head of the answer: the lengths of the content type and of the encoding in the input, or -1.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn session_answered(
+    handle: u32,
+    status: u32,
+    content_type: i32,
+    content_encoding: i32,
+    retry_after: f64,
+    now: f64,
+) {
+    let length = |length: i32| usize::try_from(length).ok();
+    let status = u16::try_from(status).unwrap_or_default();
+    page().answered(handle as usize, status, length(content_type), length(content_encoding), retry_after, now);
+}
+
+/// A piece of the answer's body, this many bytes of the input; gives the address of the table of its events.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn session_feed(handle: u32, length: u32, now: f64) -> u32 {
+    address(page().feed(handle as usize, length as usize, now))
+}
+
+/// What is to be done next: its number, or 0 for nothing.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn session_output(handle: u32) -> u32 {
+    page().next_output(handle as usize)
+}
+
+/// What went wrong, said by the last output: its number, or 0.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn output_trouble() -> u32 {
+    page().detail().trouble
+}
+
+/// The moment of the next attempt, said by the last output.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn output_until() -> f64 {
+    page().detail().until
+}
+
+/// How many retries there were, said by the last output.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn output_retries() -> u32 {
+    page().detail().retries
+}
+
+/// When a tick is due in milliseconds; negative for never.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn session_deadline(handle: u32) -> f64 {
+    page().deadline(handle as usize)
+}
+
+/// Makes the last event ID the text.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn session_id(handle: u32) {
+    page().last_event_id(handle as usize);
+}
+
+/// Makes an encoded event the text, from the lengths of its name and data in the input; an id if not negative. Gives 0
+/// if it is none.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn encode_event(name: u32, data: u32, id: f64) -> u32 {
+    page().encode(name as usize, data as usize, id).map_or(0, |_| 1)
+}
+
+/// Makes an encoded empty comment the text.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn encode_comment() {
+    page().encode_comment();
+}
+
+/// The address of the text.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn text_address() -> u32 {
+    page().text().0
+}
+
+/// The length of the text in bytes.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn text_length() -> u32 {
+    page().text().1
+}

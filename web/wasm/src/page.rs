@@ -1,0 +1,331 @@
+//! What stands behind the boundary: the sessions of a page, and the buffers that it shares with JavaScript.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use ssekit_session::{Answer, CloseReason, Output, Session, Trouble};
+use ssekit_wire::{Event, encode_comment};
+
+use crate::settings::duration;
+use crate::table::{Known, Table, address};
+use crate::Settings;
+
+/// All that one instance of the module holds.
+#[derive(Debug)]
+pub struct Page {
+    /// By handle; what is closed leaves its place to the next.
+    connections: Vec<Option<Connection>>,
+    /// What JavaScript hands in: always as long as was asked for.
+    input: Vec<u8>,
+    table: Table,
+    /// What the last output says besides its kind.
+    detail: Detail,
+}
+
+#[derive(Debug)]
+struct Connection {
+    session: Session<()>,
+    known: Known,
+}
+
+/// What a session is told besides bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Open.
+    Start,
+    /// Open after the policy's delay.
+    StartLater,
+    /// Drop the connection and open it anew.
+    Restart,
+    /// Close, because it was asked for.
+    Close,
+    /// Close, because nobody listens.
+    Unsubscribed,
+    /// The stream ended.
+    Ended,
+    /// The attempt or the stream failed.
+    Failed,
+    /// The request can never be made.
+    Unsendable,
+    /// Time has passed.
+    Tick,
+    /// What came has been delivered.
+    Reading,
+    /// The page is hidden.
+    Hidden,
+    /// The page is shown.
+    Shown,
+    /// There is no network.
+    Offline,
+    /// There is a network.
+    Online,
+    /// Everything stood still until now.
+    Thawed,
+}
+
+/// Numbers that an output has, as far as they apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Detail {
+    /// [`Trouble`]'s number, 0 for none.
+    pub(crate) trouble: u32,
+    /// The moment of the next attempt in milliseconds.
+    pub(crate) until: f64,
+    /// How many retries there were, when it gave up.
+    pub(crate) retries: u32,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Page {
+    /// Without connections.
+    pub const fn new() -> Self {
+        Self {
+            connections: Vec::new(),
+            input: Vec::new(),
+            table: Table::new(),
+            detail: Detail { trouble: 0, until: 0.0, retries: 0 },
+        }
+    }
+
+    /// Makes the input this long.
+    pub fn input(&mut self, length: usize) -> &mut [u8] {
+        if length < self.input.len() && self.input.len() > MAX_KEPT {
+            self.input = Vec::new();
+        }
+        if self.input.len() < length {
+            self.input.resize(length, 0);
+        }
+        &mut self.input[..length]
+    }
+
+    /// A connection whose last event ID is the input's beginning; `None` if that is none.
+    pub fn open(&mut self, settings: &Settings, last_event_id: usize, seed: u64) -> Option<usize> {
+        let id = text(self.input.get(..last_event_id)?);
+        let session = Session::new(settings.behaviour(), seed).with_last_event_id(&id).ok()?;
+        let connection = Some(Connection { session, known: Known::new(&id) });
+        match self.connections.iter().position(Option::is_none) {
+            Some(handle) => {
+                self.connections[handle] = connection;
+                Some(handle)
+            }
+            None => {
+                self.connections.push(connection);
+                Some(self.connections.len() - 1)
+            }
+        }
+    }
+
+    /// Forgets a connection.
+    pub fn free(&mut self, handle: usize) {
+        if let Some(connection) = self.connections.get_mut(handle) {
+            *connection = None;
+        }
+    }
+
+    /// Tells a session what has happened.
+    pub fn tell(&mut self, handle: usize, input: Input, retry_after: f64, now: f64) {
+        let now = moment(now);
+        let Some(session) = self.session(handle) else { return };
+        match input {
+            Input::Start => session.start(now),
+            Input::StartLater => session.start_later(duration(retry_after), now),
+            Input::Restart => session.restart(now),
+            Input::Close => session.close(CloseReason::Local),
+            Input::Unsubscribed => session.close(CloseReason::Unsubscribed),
+            Input::Ended => session.ended(now),
+            Input::Failed => session.failed((), now),
+            Input::Unsendable => session.unsendable(()),
+            Input::Tick => session.tick(now),
+            Input::Reading => session.reading(now),
+            Input::Hidden => session.hidden(true, now),
+            Input::Shown => session.hidden(false, now),
+            Input::Offline => session.offline(true, now),
+            Input::Online => session.offline(false, now),
+            Input::Thawed => session.thawed(now),
+        }
+    }
+
+    /// The head of the answer: the input begins with the content type, and the encoding follows it.
+    pub fn answered(
+        &mut self,
+        handle: usize,
+        status: u16,
+        content_type: Option<usize>,
+        content_encoding: Option<usize>,
+        retry_after: f64,
+        now: f64,
+    ) {
+        let end = content_type.unwrap_or_default();
+        let type_text = content_type.and_then(|length| self.input.get(..length)).map(text);
+        let encoding_text =
+            content_encoding.and_then(|length| self.input.get(end..end.checked_add(length)?)).map(text);
+        let answer = Answer {
+            status,
+            content_type: type_text.as_deref(),
+            content_encoding: encoding_text.as_deref(),
+            retry_after: duration(retry_after),
+        };
+        if let Some(session) = self.session(handle) {
+            session.answered(&answer, moment(now));
+        }
+    }
+
+    /// A piece of the answer's body, the input's beginning; gives its events.
+    pub fn feed(&mut self, handle: usize, length: usize, now: f64) -> &[i32] {
+        self.table.clear();
+        let Self { connections, input, table, .. } = self;
+        if let Some(Some(Connection { session, known })) = connections.get_mut(handle)
+            && let Some(piece) = input.get(..length)
+        {
+            session.bytes(piece, moment(now), |item| table.push(item, known));
+        }
+        self.table.finish()
+    }
+
+    /// What is to be done next: its number, 0 for nothing. A refusal's body is then the text.
+    pub fn next_output(&mut self, handle: usize) -> u32 {
+        let Some(output) = self.session(handle).and_then(Session::next_output) else { return 0 };
+        self.table.clear();
+        self.detail = Detail::default();
+        match output {
+            Output::Connect { first: true } => 1,
+            Output::Connect { first: false } => 2,
+            Output::Disconnect => 3,
+            Output::Opened => 4,
+            Output::Waiting { until, trouble } => {
+                self.detail.until = millis(until);
+                self.note(trouble);
+                5
+            }
+            Output::Paused { trouble } => {
+                self.note(trouble);
+                6
+            }
+            Output::Closed(reason) => self.closed(reason),
+            // An output that this module does not know cannot be obeyed.
+            _ => self.next_output(handle),
+        }
+    }
+
+    fn closed(&mut self, reason: CloseReason<()>) -> u32 {
+        match reason {
+            CloseReason::Local => 7,
+            CloseReason::Unsubscribed => 8,
+            CloseReason::Ended => 9,
+            CloseReason::NoContent => 10,
+            CloseReason::Failed(trouble) => {
+                self.note(Some(trouble));
+                11
+            }
+            CloseReason::GaveUp { retries, trouble } => {
+                self.detail.retries = retries;
+                self.note(Some(trouble));
+                12
+            }
+            _ => 11,
+        }
+    }
+
+    /// Keeps what went wrong for JavaScript to read.
+    fn note(&mut self, trouble: Option<Trouble<()>>) {
+        let Some(trouble) = trouble else { return };
+        self.detail.trouble = match trouble {
+            Trouble::Request(()) => 1,
+            Trouble::Connect(()) => 2,
+            Trouble::ConnectTimeout => 3,
+            Trouble::Read(()) => 4,
+            Trouble::ReadTimeout => 5,
+            Trouble::Ended => 6,
+            Trouble::NoContent => 7,
+            Trouble::Status { body, .. } => {
+                *self.table.text_mut() = body;
+                8
+            }
+            Trouble::ContentType { body } => {
+                *self.table.text_mut() = body;
+                9
+            }
+            Trouble::ContentEncoding => 10,
+            _ => 2,
+        };
+    }
+
+    pub(crate) fn detail(&self) -> Detail {
+        self.detail
+    }
+
+    /// When [`Input::Tick`] is due, in milliseconds; negative for never.
+    pub fn deadline(&self, handle: usize) -> f64 {
+        let connection = self.connections.get(handle).and_then(Option::as_ref);
+        connection.and_then(|connection| connection.session.deadline()).map_or(-1.0, millis)
+    }
+
+    /// Makes the last event ID the text.
+    pub fn last_event_id(&mut self, handle: usize) -> &[u8] {
+        self.table.clear();
+        let Self { connections, table, .. } = self;
+        if let Some(Some(connection)) = connections.get(handle) {
+            table.text_mut().extend_from_slice(connection.session.last_event_id().as_bytes());
+        }
+        self.table.text()
+    }
+
+    /// Encodes an event as text: the input is its name and its data. It gets an id if that is no negative number.
+    pub fn encode(&mut self, name: usize, data: usize, id: f64) -> Option<&[u8]> {
+        self.table.clear();
+        let (name, rest) = self.input.split_at_checked(name)?;
+        let (name, data) = (text(name), text(rest.get(..data)?));
+        let mut event = Event::new(data).with_event(name).ok()?;
+        if id >= 0.0 {
+            let mut digits = String::new();
+            push_number(&mut digits, id as u64);
+            event = event.with_id(digits).ok()?;
+        }
+        event.encode(self.table.text_mut());
+        Some(self.table.text())
+    }
+
+    /// Encodes a comment without text, which keeps a connection alive, as text.
+    pub fn encode_comment(&mut self) -> &[u8] {
+        self.table.clear();
+        encode_comment("", self.table.text_mut());
+        self.table.text()
+    }
+
+    /// Where the text is, and how long.
+    pub(crate) fn text(&self) -> (u32, u32) {
+        (address(self.table.text()), self.table.text().len() as u32)
+    }
+
+    fn session(&mut self, handle: usize) -> Option<&mut Session<()>> {
+        self.connections.get_mut(handle)?.as_mut().map(|connection| &mut connection.session)
+    }
+}
+
+/// What the input may keep.
+const MAX_KEPT: usize = 256 << 10;
+
+fn moment(millis: f64) -> Duration {
+    duration(millis).unwrap_or_default()
+}
+
+fn millis(moment: Duration) -> f64 {
+    moment.as_micros() as f64 / 1000.0
+}
+
+/// JavaScript writes what `TextEncoder` gives, which is UTF-8; what is not becomes U+FFFD.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn push_number(text: &mut String, number: u64) {
+    if number >= 10 {
+        push_number(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
+}

@@ -1,0 +1,155 @@
+//! How numbers become a behaviour.
+
+use core::time::Duration;
+
+use ssekit_session::{AfterEnd, Behaviour, Reconnect};
+
+/// A connection's options as they cross: in milliseconds, and what is negative or no number is not set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// 0 resilient, 1 standard, 2 never.
+    pub preset: u32,
+    /// Of the policy: its `delay`.
+    pub delay: f64,
+    /// Its `min_delay`.
+    pub min_delay: f64,
+    /// Its `max_delay`.
+    pub max_delay: f64,
+    /// Its `max_server_delay`.
+    pub max_server_delay: f64,
+    /// Its `max_retries`.
+    pub max_retries: f64,
+    /// 0 for none.
+    pub jitter: f64,
+    /// 0 always, 1 when the server has asked for it, 2 never.
+    pub after_end: f64,
+    /// How long an attempt may take.
+    pub connect_timeout: f64,
+    /// How long a stream may be silent.
+    pub read_timeout: f64,
+    /// How large an event may be.
+    pub max_event_bytes: f64,
+    /// Not 0: a hidden page has no connection.
+    pub pauses_hidden: u32,
+}
+
+impl Settings {
+    /// What they mean to a session.
+    pub fn behaviour(&self) -> Behaviour {
+        let unset = Behaviour::default();
+        Behaviour {
+            reconnect: self.reconnect(),
+            connect_timeout: duration(self.connect_timeout).unwrap_or(unset.connect_timeout),
+            read_timeout: duration(self.read_timeout),
+            max_event_bytes: number(self.max_event_bytes)
+                .map_or(unset.max_event_bytes, |bytes| (bytes as usize).min(MAX_EVENT_BYTES)),
+            comments: false,
+            pauses_hidden: self.pauses_hidden != 0,
+        }
+    }
+
+    fn reconnect(&self) -> Reconnect {
+        let mut policy = match self.preset {
+            0 => Reconnect::resilient(),
+            1 => Reconnect::standard(),
+            _ => Reconnect::never(),
+        };
+        // In this order: each keeps within the one before it.
+        if let Some(delay) = duration(self.delay) {
+            policy = policy.delay(delay);
+        }
+        if let Some(delay) = duration(self.max_delay) {
+            policy = policy.max_delay(delay);
+        }
+        if let Some(delay) = duration(self.min_delay) {
+            policy = policy.min_delay(delay);
+        }
+        if let Some(delay) = duration(self.max_server_delay) {
+            policy = policy.max_server_delay(delay);
+        }
+        if let Some(retries) = number(self.max_retries) {
+            policy = policy.max_retries(retries as u32);
+        }
+        if self.jitter == 0.0 {
+            policy = policy.without_jitter();
+        }
+        match number(self.after_end) {
+            Some(0.0) => policy.after_end(AfterEnd::Always),
+            Some(1.0) => policy.after_end(AfterEnd::Asked),
+            Some(_) => policy.after_end(AfterEnd::Never),
+            None => policy,
+        }
+    }
+}
+
+/// The whole memory of a module is 4 GiB: an event crosses as text and as data.
+const MAX_EVENT_BYTES: usize = 512 << 20;
+
+/// A moment or a time, at most a hundred years.
+pub(crate) fn duration(millis: f64) -> Option<Duration> {
+    const LONGEST: f64 = 100.0 * 365.0 * 24.0 * 60.0 * 60.0 * 1000.0;
+    number(millis).map(|millis| Duration::from_micros((millis.min(LONGEST) * 1000.0) as u64))
+}
+
+fn number(number: f64) -> Option<f64> {
+    (number >= 0.0).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNSET: Settings = Settings {
+        preset: 0,
+        delay: -1.0,
+        min_delay: -1.0,
+        max_delay: -1.0,
+        max_server_delay: -1.0,
+        max_retries: -1.0,
+        jitter: -1.0,
+        after_end: -1.0,
+        connect_timeout: -1.0,
+        read_timeout: -1.0,
+        max_event_bytes: -1.0,
+        pauses_hidden: 0,
+    };
+
+    #[test]
+    fn what_is_not_set_is_as_in_rust() {
+        assert_eq!(UNSET.behaviour(), Behaviour::default());
+        assert_eq!(Settings { delay: f64::NAN, ..UNSET }.behaviour(), Behaviour::default());
+    }
+
+    #[test]
+    fn all_is_set() {
+        let settings = Settings {
+            preset: 1,
+            delay: 10.0,
+            min_delay: 5.0,
+            max_delay: 100.0,
+            max_server_delay: 1e9,
+            max_retries: 3.0,
+            jitter: 0.0,
+            after_end: 1.0,
+            connect_timeout: 0.5,
+            read_timeout: f64::INFINITY,
+            max_event_bytes: 1000.0,
+            pauses_hidden: 1,
+        };
+        let behaviour = settings.behaviour();
+        let millis = Duration::from_millis;
+        let policy = Reconnect::standard()
+            .delay(millis(10))
+            .max_delay(millis(100))
+            .min_delay(millis(5))
+            .max_server_delay(millis(1_000_000_000))
+            .max_retries(3)
+            .without_jitter()
+            .after_end(AfterEnd::Asked);
+        assert_eq!(behaviour.reconnect, policy);
+        assert_eq!(behaviour.connect_timeout, Duration::from_micros(500));
+        assert!(behaviour.read_timeout > Some(millis(1_000_000_000_000)));
+        assert_eq!(behaviour.max_event_bytes, 1000);
+        assert!(behaviour.pauses_hidden);
+    }
+}

@@ -1,0 +1,212 @@
+//! How the events of one piece cross: their texts one after another in UTF-8, and a table of numbers that cuts them.
+//!
+//! ```text
+//! numbers   0 how many events   1 address of the text   2 its length in bytes   3 whether it is ASCII
+//!           then for each event, four:
+//!           name     its number; a new one is the next number, UNNAMED_AGAIN is not kept, TOO_LARGE is no event
+//!           name's length, if its text precedes, else ABSENT
+//!           id's length, if it is another one than before, else ABSENT
+//!           data's length
+//! text      for each event: name, id, data, as far as they are there
+//! ```
+//!
+//! Lengths are in UTF-16 code units, because JavaScript decodes the text at once and slices it.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use ssekit_session::{DecodeError, Item, Message};
+
+/// Numbers before the first event's.
+pub const HEAD: usize = 4;
+/// A text that is not there.
+pub const ABSENT: i32 = -1;
+/// A name beyond the first [`MAX_NAMES`]: its text comes with every event.
+pub const UNNAMED_AGAIN: i32 = -1;
+/// In the place of an event that was larger than the limit.
+pub const TOO_LARGE: i32 = -2;
+/// How many names of a connection get numbers.
+pub const MAX_NAMES: usize = 256;
+
+/// What both sides know of a connection, so that it need not cross again.
+#[derive(Debug)]
+pub struct Known {
+    /// Number 0 is `message`.
+    names: Vec<String>,
+    /// The number of the last event's name.
+    last_name: usize,
+    id: String,
+}
+
+impl Known {
+    /// Of a connection that begins after this event.
+    pub fn new(last_event_id: &str) -> Self {
+        Self { names: [String::from("message")].into(), last_name: 0, id: last_event_id.to_owned() }
+    }
+
+    /// The name's number if it has one, or gives it the next one; and whether it is new.
+    #[inline]
+    fn number(&mut self, name: &str) -> (i32, bool) {
+        if self.names[self.last_name] == name {
+            return (self.last_name as i32, false);
+        }
+        self.other_number(name)
+    }
+
+    fn other_number(&mut self, name: &str) -> (i32, bool) {
+        if let Some(number) = self.names.iter().position(|known| known == name) {
+            self.last_name = number;
+            return (number as i32, false);
+        }
+        if self.names.len() == MAX_NAMES {
+            return (UNNAMED_AGAIN, true);
+        }
+        self.last_name = self.names.len();
+        self.names.push(name.to_owned());
+        (self.last_name as i32, true)
+    }
+}
+
+/// The events of one piece.
+#[derive(Debug, Default)]
+pub struct Table {
+    numbers: Vec<i32>,
+    text: Vec<u8>,
+    is_ascii: bool,
+}
+
+impl Table {
+    /// A table with room for what most pieces bring.
+    pub const fn new() -> Self {
+        Self { numbers: Vec::new(), text: Vec::new(), is_ascii: true }
+    }
+
+    /// Forgets the events of the last piece.
+    pub fn clear(&mut self) {
+        self.numbers.clear();
+        self.numbers.resize(HEAD, 0);
+        self.text.clear();
+        self.is_ascii = true;
+        if self.text.capacity() > MAX_KEPT {
+            self.text = Vec::new();
+        }
+    }
+
+    /// Adds what the session has read.
+    #[inline]
+    pub fn push(&mut self, item: Result<Item<'_>, DecodeError>, known: &mut Known) {
+        match item {
+            Ok(Item::Message(message)) => self.push_message(message, known),
+            Ok(Item::Comment(_)) => {}
+            Err(_) => self.numbers.extend_from_slice(&[TOO_LARGE, ABSENT, ABSENT, 0]),
+        }
+    }
+
+    #[inline]
+    fn push_message(&mut self, message: Message<'_>, known: &mut Known) {
+        let (name, is_new) = known.number(message.event);
+        let name_length = if is_new { self.push_text(message.event) } else { ABSENT };
+        let id_length = if known.id == message.last_event_id {
+            ABSENT
+        } else {
+            message.last_event_id.clone_into(&mut known.id);
+            self.push_text(message.last_event_id)
+        };
+        let data_length = self.push_text(message.data);
+        self.numbers.extend_from_slice(&[name, name_length, id_length, data_length]);
+    }
+
+    /// Appends a text; gives its length.
+    #[inline]
+    fn push_text(&mut self, text: &str) -> i32 {
+        self.text.extend_from_slice(text.as_bytes());
+        if text.is_ascii() {
+            return text.len() as i32;
+        }
+        self.is_ascii = false;
+        utf16_length(text.as_bytes()) as i32
+    }
+
+    /// The numbers, complete.
+    pub fn finish(&mut self) -> &[i32] {
+        let count = (self.numbers.len() - HEAD) / 4;
+        let head = [count as i32, address(&self.text) as i32, self.text.len() as i32, i32::from(self.is_ascii)];
+        self.numbers[..HEAD].copy_from_slice(&head);
+        &self.numbers
+    }
+
+    /// A text of another kind than events, such as a refusal's body, or an encoded event.
+    pub fn text_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
+    /// All texts, one after another.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// What a text buffer may keep between pieces.
+const MAX_KEPT: usize = 1 << 20;
+
+/// Where JavaScript finds it.
+pub(crate) fn address<T>(slice: &[T]) -> u32 {
+    slice.as_ptr() as usize as u32
+}
+
+/// How many UTF-16 code units a text in UTF-8 has: one for each character, two for those of four bytes.
+fn utf16_length(text: &[u8]) -> usize {
+    text.iter().map(|&byte| usize::from((byte as i8) >= -0x40) + usize::from(byte >= 0xF0)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<'a>(event: &'a str, id: &'a str, data: &'a str) -> Result<Item<'a>, DecodeError> {
+        Ok(Item::Message(Message { event, data, last_event_id: id }))
+    }
+
+    #[test]
+    fn what_is_known_does_not_cross_again() {
+        let mut known = Known::new("");
+        let mut table = Table::new();
+        table.clear();
+        table.push(message("message", "", "a"), &mut known);
+        table.push(message("chat", "7", "b"), &mut known);
+        table.push(message("chat", "7", "c"), &mut known);
+        let numbers = table.finish();
+        assert_eq!(numbers[0], 3);
+        assert_eq!(numbers[HEAD..], [0, -1, -1, 1, 1, 4, 1, 1, 1, -1, -1, 1]);
+        assert_eq!(table.text(), b"achat7bc");
+    }
+
+    #[test]
+    fn lengths_are_those_of_javascript() {
+        let mut known = Known::new("");
+        let mut table = Table::new();
+        for text in ["", "plain", "ü", "漢字", "🦀 and é", "\u{10FFFF}\u{FFFF}\u{80}"] {
+            table.clear();
+            table.push(message("message", "", text), &mut known);
+            assert_eq!(table.finish()[HEAD + 3] as usize, text.encode_utf16().count(), "{text}");
+            assert_eq!(table.finish()[3] == 1, text.is_ascii());
+        }
+    }
+
+    #[test]
+    fn only_so_many_names_get_numbers() {
+        let mut known = Known::new("");
+        let mut table = Table::new();
+        table.clear();
+        for name in 0..MAX_NAMES + 2 {
+            table.push(message(&name.to_string(), "", ""), &mut known);
+        }
+        table.push(message("3", "", ""), &mut known);
+        let numbers = table.finish();
+        let names: Vec<_> = numbers[HEAD..].chunks(4).map(|event| (event[0], event[1])).collect();
+        assert_eq!(names[0], (1, 1));
+        assert_eq!(names[MAX_NAMES - 2], (MAX_NAMES as i32 - 1, 3));
+        assert_eq!(names[MAX_NAMES - 1..], [(-1, 3), (-1, 3), (-1, 3), (4, -1)]);
+    }
+}
