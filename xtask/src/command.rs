@@ -2,6 +2,8 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -41,7 +43,7 @@ impl Command {
         arguments.into_iter().fold(self, Self::arg)
     }
 
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.inner.env(name, value);
         self
     }
@@ -51,8 +53,8 @@ impl Command {
         self
     }
 
-    /// Runs it in a folder of the repository.
-    pub(crate) fn within(mut self, folder: &str) -> Self {
+    /// Runs it in a folder: of the repository, unless it is absolute.
+    pub(crate) fn within(mut self, folder: impl AsRef<Path>) -> Self {
         self.inner.current_dir(root().join(folder));
         self
     }
@@ -82,12 +84,40 @@ impl Command {
 
     /// Whether it runs and succeeds; its output is dropped.
     pub(crate) fn succeeds(mut self) -> bool {
-        let quiet = self.inner.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        quiet.status().is_ok_and(|status| status.success())
+        self.quiet().status().is_ok_and(|status| status.success())
+    }
+
+    /// Whether it succeeds in time; it is ended when the time is over.
+    pub(crate) fn succeeds_within(mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        let Ok(mut child) = self.quiet().spawn() else { return false };
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) => return status.success(),
+                Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
+                _ => {
+                    // It may have ended by itself meanwhile.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn quiet(&mut self) -> &mut process::Command {
+        self.inner.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
     }
 }
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Where cargo builds to.
+pub(crate) fn target() -> PathBuf {
+    // Commands run in several folders, so that a relative one would be several.
+    let folder = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    std::path::absolute(&folder).unwrap_or(folder)
 }

@@ -10,7 +10,10 @@ mod command;
 mod dependencies;
 mod fuzz;
 mod msrv;
+mod node;
 mod tools;
+mod wasm;
+mod web;
 
 use command::Command;
 
@@ -19,6 +22,7 @@ cargo xtask COMMAND
 
   test    every test and check, as CI runs them; installs what is missing, or says what to install
   check   formatting, lints, documentation, dependencies: what needs no test run
+  web     the npm package in web/, and the program's copy of it
   model   every interleaving of a channel's publishers and readers
   fuzz    each fuzz target [SECONDS] long, 30 unless told
   bench   the tables of bench/*.md, with peers in the same run (a quiet machine, please)
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["test"] => test(),
         ["check"] => check(),
+        ["web"] => web::build(),
         ["model"] => model(),
         ["fuzz"] => fuzz::run(Duration::from_secs(30)),
         ["fuzz", seconds] => seconds.parse().map_err(Into::into).map(Duration::from_secs).and_then(fuzz::run),
@@ -54,6 +59,9 @@ fn test() -> Result<()> {
     tools::install()?;
     check()?;
     step("tests and doctests", || Command::cargo("test --workspace --all-features --no-fail-fast").run())?;
+    step("lints of what browsers run", wasm::lint)?;
+    step("the npm package", web::test)?;
+    step("pages in Chromium", web::test_in_browser)?;
     step("every interleaving of a channel's publishers and readers", model)?;
     step("fuzzing, a minute", || fuzz::run(Duration::from_secs(30)))?;
     say(&format!("all passed in {} s", start.elapsed().as_secs()));

@@ -4,17 +4,20 @@ use anyhow::{Result, bail};
 
 use crate::command::Command;
 
-/// What the tests run besides Rust, and the Debian package that has it.
-const TOOLS: &[(&str, &str, &str)] = &[
+/// A program that is needed: its name in PATH, or the path of a file of it; the Debian package that has it; what for.
+pub(crate) type Tool = (&'static str, &'static str, &'static str);
+
+/// What the tests run besides Rust. What WebAssembly needs is in `wasm.rs`.
+const TOOLS: &[Tool] = &[
     ("c++", "g++", "links the fuzz targets"),
-    ("chromium", "chromium", "opens the demo's page"),
+    ("chromium", "chromium", "opens pages"),
     ("curl", "curl", "reads the demo's streams"),
     ("initdb", "postgresql", "makes the database that an example listens to"),
-    ("node", "nodejs", "runs the npm client against our server"),
-    ("npm", "npm", "installs that client"),
+    ("node", "nodejs", "builds the npm package, and runs it"),
+    ("npm", "npm", "installs what that needs"),
 ];
 
-/// Installs what is missing, or says exactly what to install.
+/// Installs what the tests need and is missing, or says exactly what to install.
 pub(crate) fn install() -> Result<()> {
     for component in ["rustfmt", "clippy"] {
         if !Command::new(&format!(
@@ -26,7 +29,12 @@ pub(crate) fn install() -> Result<()> {
             Command::new("rustup component add").arg(component).run()?;
         }
     }
-    let missing: Vec<_> = TOOLS.iter().filter(|(program, ..)| !is_installed(program)).collect();
+    provide(TOOLS)
+}
+
+/// Installs those that are missing, or says exactly what to install.
+pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<_> = tools.iter().filter(|(program, ..)| !is_installed(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -35,7 +43,7 @@ pub(crate) fn install() -> Result<()> {
     let is_root = Command::new("id -u").output().is_ok_and(|id| id.trim() == "0");
     if !is_root || !is_installed("apt-get") {
         let why: Vec<_> = missing.iter().map(|(program, _, why)| format!("{program} ({why})")).collect();
-        bail!("the tests need {}. On Debian: sudo sh -c '{by_hand}'", why.join(", "));
+        bail!("what is missing: {}. On Debian: sudo sh -c '{by_hand}'", why.join(", "));
     }
     crate::say(&by_hand);
     Command::new("apt-get update -qq").run()?;
@@ -45,11 +53,11 @@ pub(crate) fn install() -> Result<()> {
         .run()
 }
 
-/// Whether a program is in PATH, or where Debian has the programs of PostgreSQL's server.
+/// Whether a program is in PATH, or where Debian has the programs of PostgreSQL's server, or a path is there.
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     std::env::split_paths(&path)
         .chain(versions.map(|version| version.path().join("bin")))
-        .any(|folder| Path::new(&folder).join(program).is_file())
+        .any(|folder| Path::new(&folder).join(program).exists())
 }

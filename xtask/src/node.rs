@@ -1,0 +1,92 @@
+//! Node.js and npm: the machine's, or Node.js from the npm registry where the machine's is too old.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::command::{Command, target};
+
+/// The oldest Node.js that the packages which build and test ours run on.
+const OLDEST: (u32, u32) = (20, 19);
+/// What is installed where the machine has none or an older one.
+const INSTALLED: u32 = 22;
+
+/// Runs an npm script of a folder.
+pub(crate) fn npm(folder: &Path, line: &str) -> Result<Command> {
+    Ok(Command::new(&format!("npm {line}")).within(folder).env("PATH", path()?))
+}
+
+/// Installs what the lock file of a folder names, unless that is there.
+pub(crate) fn install(folder: &Path) -> Result<()> {
+    let wanted = packages(&folder.join("package-lock.json"))?;
+    // npm keeps a lock file of what it has installed.
+    let installed = packages(&folder.join("node_modules/.package-lock.json")).unwrap_or_default();
+    let is_there = |(name, package): (&String, &Value)| {
+        // One that is optional may be for other machines, and the one without a name is the folder itself.
+        name.is_empty() || package["optional"] == true || installed[name]["version"] == package["version"]
+    };
+    if wanted.as_object().is_some_and(|packages| packages.iter().all(is_there)) {
+        return Ok(());
+    }
+    npm(folder, "ci --no-audit --no-fund --ignore-scripts")?.run()
+}
+
+/// The packages of a lock file, by the paths that they are installed at.
+fn packages(lock: &Path) -> Result<Value> {
+    let text = fs::read_to_string(lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    let mut lock: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", lock.display()))?;
+    Ok(lock["packages"].take())
+}
+
+/// PATH, the folder of a Node.js that is recent enough in front.
+fn path() -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    if is_recent(Path::new("node")) {
+        return Ok(path);
+    }
+    let folder = target().join("tools/node");
+    let bin = folder.join("node_modules").join(package()?).join("bin");
+    if !is_recent(&bin.join("node")) {
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Command::new("npm install --no-save --no-audit --no-fund --ignore-scripts")
+            .arg(format!("{}@{INSTALLED}", package()?))
+            .within(&folder)
+            .run()?;
+    }
+    if !is_recent(&bin.join("node")) {
+        bail!("Node.js {}.{} or newer is needed: https://nodejs.org", OLDEST.0, OLDEST.1);
+    }
+    let folders = std::iter::once(bin).chain(env::split_paths(&path));
+    env::join_paths(folders).context("PATH cannot be extended")
+}
+
+fn is_recent(node: &Path) -> bool {
+    let output = Command::new(&node.display().to_string()).arg("--version").output();
+    output.is_ok_and(|version| parse(&version).is_some_and(|version| version >= OLDEST))
+}
+
+/// Major and minor of a version such as v20.19.0.
+fn parse(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.trim().strip_prefix('v')?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// The npm package that is Node.js itself for this machine.
+fn package() -> Result<String> {
+    let system = match env::consts::OS {
+        "macos" => "darwin",
+        "windows" => "win",
+        other => other,
+    };
+    let processor = match env::consts::ARCH {
+        "aarch64" => "arm64",
+        "x86_64" => "x64",
+        other => bail!("npm has no Node.js for {other}: install Node.js {}.{} or newer", OLDEST.0, OLDEST.1),
+    };
+    Ok(format!("node-{system}-{processor}"))
+}
