@@ -57,7 +57,7 @@ async fn room(State(app): State<App>, Json(visitor): Json<Visitor>) -> Result<Pr
 }
 
 async fn say(State(app): State<App>, Json(saying): Json<Saying>) -> Result<StatusCode, Refusal> {
-    app.room.say(saying, now())?;
+    app.room.say(&saying, now())?;
     Ok(StatusCode::NO_CONTENT)
 }
 

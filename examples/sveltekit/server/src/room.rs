@@ -114,7 +114,7 @@ impl Room {
     }
 
     /// Says something to those inside.
-    pub(crate) fn say(&self, saying: Saying, at: u64) -> Result<(), Refusal> {
+    pub(crate) fn say(&self, saying: &Saying, at: u64) -> Result<(), Refusal> {
         let text = saying.text.trim();
         if text.is_empty() || text.chars().count() > 300 {
             return Err((StatusCode::BAD_REQUEST, "a message has 1 to 300 characters"));
