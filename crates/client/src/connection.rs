@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::HeaderMap;
+use ssekit_session::{Behaviour, Session};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -14,7 +15,6 @@ use crate::callbacks::{Callback, Callbacks};
 use crate::driver;
 use crate::latest::{Store, lock};
 use crate::request::Request;
-use crate::session::{Behaviour, Session};
 use crate::subscribers::{self, Buffer, Delivery, Offer, Received, Subscribers};
 use crate::{BoxError, CloseReason, Error, Message, Notice, Response, Status, Transport};
 
@@ -24,6 +24,8 @@ use crate::{BoxError, CloseReason, Error, Message, Notice, Response, Status, Tra
 pub(crate) struct Connection {
     /// For messages.
     pub(crate) url: String,
+    /// Or what is wrong with it.
+    pub(crate) request: Result<Request, Error>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) headers_from: Option<HeadersFrom>,
     state: Mutex<State>,
@@ -47,7 +49,7 @@ struct State {
     left: bool,
     subscribers: Subscribers,
     /// Here while no driver has it.
-    session: Option<Box<Session>>,
+    session: Option<Box<Session<Error>>>,
     orders: Orders,
     /// The driver waits for room in a buffer.
     waits_for_room: bool,
@@ -60,6 +62,7 @@ struct State {
 /// What the driver is to do next, given by handles and subscribers.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
+    /// Local or unsubscribed.
     pub(crate) close: Option<CloseReason>,
     pub(crate) connect: Option<Connect>,
     pub(crate) restart: bool,
@@ -68,8 +71,8 @@ pub(crate) struct Orders {
 #[derive(Debug)]
 pub(crate) enum Connect {
     Now,
-    /// After the delay that follows this error.
-    Later(Error),
+    /// After the delay of another retry.
+    Later,
 }
 
 /// What the stream has set for the next attempt.
@@ -94,13 +97,16 @@ impl Connection {
         transport: Arc<dyn Transport>,
         headers_from: Option<HeadersFrom>,
     ) -> Self {
-        let session = Session::new(request, behaviour, fastrand::Rng::new());
-        let resumption =
-            Resumption { last_event_id: session.last_event_id().to_owned(), reconnection_time: None };
+        let last_event_id = request.as_ref().map(|request| request.last_event_id.clone()).unwrap_or_default();
+        let session = Session::new(behaviour, fastrand::u64(..))
+            .with_last_event_id(&last_event_id)
+            .expect("a request with an invalid last event ID is not built");
+        let resumption = Resumption { last_event_id, reconnection_time: None };
         let status = Store::empty();
         status.put(Status::Idle);
         Self {
             url,
+            request,
             transport,
             headers_from,
             state: Mutex::new(State {
@@ -205,10 +211,10 @@ impl Connection {
     }
 
     /// Opens the connection that is being closed after a while.
-    pub(crate) fn connect_later(&self, error: Error) {
+    pub(crate) fn connect_later(&self) {
         let mut state = lock(&self.state);
         if state.end.is_none() && state.session.is_none() {
-            state.orders.connect = Some(Connect::Later(error));
+            state.orders.connect = Some(Connect::Later);
         }
     }
 
@@ -318,7 +324,7 @@ impl Connection {
         self.wake.notify_one();
     }
 
-    fn run(self: &Arc<Self>, session: Box<Session>) {
+    fn run(self: &Arc<Self>, session: Box<Session<Error>>) {
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(driver::drive(Arc::clone(self), session))),
             Err(_) => self.fail(session, Error::NoRuntime),
@@ -370,7 +376,7 @@ impl Connection {
     }
 
     /// Notes what the session would resume with.
-    pub(crate) fn note(&self, session: &Session) {
+    pub(crate) fn note(&self, session: &Session<Error>) {
         let mut state = lock(&self.state);
         if state.resumption.last_event_id != session.last_event_id() {
             session.last_event_id().clone_into(&mut state.resumption.last_event_id);
@@ -421,9 +427,9 @@ impl Connection {
     /// The driver has closed the session and told everyone. Either it goes on, or this is the end.
     pub(crate) fn end(
         self: &Arc<Self>,
-        session: Box<Session>,
+        session: Box<Session<Error>>,
         reason: CloseReason,
-    ) -> Option<(Box<Session>, Connect)> {
+    ) -> Option<(Box<Session<Error>>, Connect)> {
         let mut state = lock(&self.state);
         let orders = std::mem::take(&mut state.orders);
         if let Some(connect) = orders.connect {
@@ -447,7 +453,7 @@ impl Connection {
     }
 
     /// There is no driver, or it has panicked: the end, whatever was ordered.
-    pub(crate) fn fail(self: &Arc<Self>, mut session: Box<Session>, error: Error) {
+    pub(crate) fn fail(self: &Arc<Self>, mut session: Box<Session<Error>>, error: Error) {
         session.abandon();
         let reason = CloseReason::Failed(error.clone());
         self.set_status(Status::Closed { reason: reason.clone() });
@@ -458,7 +464,7 @@ impl Connection {
     }
 
     /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection again.
-    pub(crate) fn abandon(&self, mut session: Box<Session>) {
+    pub(crate) fn abandon(&self, mut session: Box<Session<Error>>) {
         session.abandon();
         let mut state = lock(&self.state);
         state.session = Some(session);

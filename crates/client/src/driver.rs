@@ -1,39 +1,61 @@
 //! What obeys: carries a session's outputs out, and tells it what happened.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+use ssekit_session::{DecodeError, Item, Output, Session, Trouble};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{Asking, Connect, Connection, HeadersFrom};
 use crate::latest::panic_text;
-use crate::session::{Output, Session};
+use crate::request::Attempt;
 use crate::subscribers::{Delivery, Offer};
 use crate::transport::{Body, Sending};
-use crate::{BoxError, CloseReason, Error, TransportError};
+use crate::{BoxError, CloseReason, Error, Message, Response, Status, TransportError};
 
 /// At most this many bytes are decoded before what they hold is delivered, which bounds what waits in between.
 const PIECE: usize = 16 << 10;
 
 /// Opens the connection and runs it until it is closed for good.
-pub(crate) async fn drive(connection: Arc<Connection>, mut session: Box<Session>) {
-    session.start(now());
-    let mut driver = Driver { connection, session: Some(session), wire: Wire::Nothing, has_waited: false };
+pub(crate) async fn drive(connection: Arc<Connection>, mut session: Box<Session<Error>>) {
+    let clock = Clock { start: now() };
+    session.start(clock.now());
+    let mut driver = Driver {
+        connection,
+        session: Some(session),
+        clock,
+        wire: Wire::Nothing,
+        attempt: None,
+        first: false,
+        error: Error::Ended,
+        received: Received::default(),
+        has_waited: false,
+    };
     driver.run().await;
 }
 
 struct Driver {
     connection: Arc<Connection>,
     /// Given back when the connection is closed.
-    session: Option<Box<Session>>,
+    session: Option<Box<Session<Error>>>,
+    clock: Clock,
     wire: Wire,
+    /// What was sent last in this attempt; `None` until its headers are there.
+    attempt: Option<Attempt>,
+    /// It is the first attempt of all.
+    first: bool,
+    /// What went wrong last.
+    error: Error,
+    received: Received,
     /// Delivering has taken a while.
     has_waited: bool,
 }
@@ -63,9 +85,13 @@ impl Driver {
     async fn run(&mut self) {
         loop {
             self.take_orders();
+            if let Some(incoming) = self.received.items.pop_front() {
+                self.hand_out(incoming).await;
+                continue;
+            }
             let Some(session) = &mut self.session else { return };
             if let Some(output) = session.next_output() {
-                self.obey(output).await;
+                self.obey(output);
                 continue;
             }
             self.connection.wake_readers();
@@ -73,14 +99,14 @@ impl Driver {
                 && !rest.is_empty()
             {
                 let piece = rest.split_to(rest.len().min(PIECE));
-                session.bytes(&piece, now());
+                session.bytes(&piece, self.clock.now(), |item| self.received.take(item));
                 self.connection.note(session);
                 continue;
             }
             if std::mem::take(&mut self.has_waited) {
-                session.reading(now());
+                session.reading(self.clock.now());
             }
-            let deadline = session.deadline();
+            let deadline = session.deadline().and_then(|deadline| self.clock.at(deadline));
             let happened = tokio::select! {
                 biased;
                 () = self.connection.woken() => Happened::Woken,
@@ -96,52 +122,179 @@ impl Driver {
         let Some(session) = self.session.as_mut().filter(|session| !session.is_closed()) else { return };
         let orders = self.connection.take_orders();
         if let Some(reason) = orders.close {
-            session.close(reason);
+            session.close(match reason {
+                CloseReason::Unsubscribed => ssekit_session::CloseReason::Unsubscribed,
+                _ => ssekit_session::CloseReason::Local,
+            });
+            self.received.items.clear();
         }
         match orders.connect {
-            Some(Connect::Now) => session.start(now()),
-            Some(Connect::Later(error)) => session.start_later(error, now()),
+            Some(Connect::Now) => session.start(self.clock.now()),
+            Some(Connect::Later) => session.start_later(self.error.retry_after(), self.clock.now()),
             None => {}
         }
         if orders.restart {
-            session.restart(now());
+            session.restart(self.clock.now());
         }
     }
 
     fn happened(&mut self, happened: Happened) {
+        let now = self.clock.now();
         let Some(session) = &mut self.session else { return };
-        let now = now();
         match happened {
-            Happened::Headers(headers) => session.headers(headers, now),
-            Happened::Answered(status, headers) => session.opened(status, headers, now, SystemTime::now()),
+            Happened::Headers(Ok(headers)) => self.request(&headers),
+            Happened::Headers(Err(error)) => session.failed(Error::HeadersFrom(Arc::from(error)), now),
+            Happened::Answered(status, headers) => self.answered(status, headers),
             Happened::Read | Happened::Woken => {}
             Happened::Ended => session.ended(now),
-            Happened::Failed(error) => session.failed(error, now),
+            Happened::Failed(error) => {
+                let error = match &self.wire {
+                    Wire::Sending(_) => {
+                        Error::Connect { url: asked_url(&self.connection, &self.attempt), source: error }
+                    }
+                    _ => Error::Read(error),
+                };
+                self.wire = Wire::Nothing;
+                session.failed(error, now);
+            }
             Happened::Tick => session.tick(now),
         }
     }
 
-    async fn obey(&mut self, output: Output) {
-        let connection = &self.connection;
-        match output {
-            Output::AskHeaders => {
-                if let Some(headers_from) = &connection.headers_from {
-                    self.wire = Wire::Asking(ask(headers_from));
+    fn answered(&mut self, status: StatusCode, headers: HeaderMap) {
+        let (Some(session), Some(attempt)) = (&mut self.session, &self.attempt) else { return };
+        let response = Response::new(status, headers, attempt.display_url());
+        if response.is_redirect() {
+            return match attempt.redirect(&response) {
+                Ok(attempt) => self.send(attempt),
+                Err(error) => session.unsendable(error),
+            };
+        }
+        session.answered(&response.answer(SystemTime::now()), self.clock.now());
+        self.connection.set_response(response);
+    }
+
+    /// Makes the attempt's request; `fresh` are headers that were asked for.
+    fn request(&mut self, fresh: &HeaderMap) {
+        let Some(session) = &mut self.session else { return };
+        match &self.connection.request {
+            Ok(request) => {
+                let (attempt, error) = request.attempt(fresh, session.last_event_id(), self.first);
+                if let Some(error) = error {
+                    self.connection.report(error);
+                }
+                self.send(attempt);
+            }
+            Err(error) => session.unsendable(error.clone()),
+        }
+    }
+
+    fn send(&mut self, attempt: Attempt) {
+        match attempt.to_http() {
+            Ok(request) => self.wire = Wire::Sending(self.connection.transport.send(request)),
+            Err(error) => {
+                if let Some(session) = &mut self.session {
+                    session.unsendable(error);
                 }
             }
-            Output::Connect(request) => self.wire = Wire::Sending(connection.transport.send(request)),
+        }
+        self.attempt = Some(attempt);
+    }
+
+    fn obey(&mut self, output: Output<Error>) {
+        match output {
+            Output::Connect { first } => {
+                self.wire = Wire::Nothing;
+                self.attempt = None;
+                self.first = first;
+                self.connection.set_status(Status::Connecting);
+                match &self.connection.headers_from {
+                    Some(headers_from) if self.connection.request.is_ok() => {
+                        self.wire = Wire::Asking(ask(headers_from));
+                    }
+                    _ => self.request(&HeaderMap::new()),
+                }
+            }
             Output::Disconnect => self.wire = Wire::Nothing,
-            Output::Status(status) => connection.set_status(status),
-            Output::Response(response) => connection.set_response(response),
-            Output::Opened => connection.tell_opened(),
-            Output::Message(message) => self.deliver(&Delivery::Message(message)).await,
-            Output::Comment(text) => connection.tell_comment(&text),
-            Output::TooLarge { limit } => {
-                connection.report(Error::EventTooLarge { limit });
+            Output::Opened => {
+                self.connection.set_status(Status::Open);
+                self.connection.tell_opened();
+            }
+            Output::Waiting { until, trouble } => {
+                let told = self.note_trouble(trouble);
+                let until = self.clock.at(until).unwrap_or(self.clock.start);
+                self.connection.set_status(Status::Waiting { until, error: self.error.clone() });
+                self.report(told);
+            }
+            Output::Paused { trouble } => {
+                let told = self.note_trouble(trouble);
+                self.connection.set_status(Status::Paused);
+                self.report(told);
+            }
+            Output::Closed(reason) => self.closed(reason),
+            _ => {}
+        }
+    }
+
+    /// Keeps the error, and says whether there is one.
+    fn note_trouble(&mut self, trouble: Option<Trouble<Error>>) -> bool {
+        let error = trouble.map(|trouble| self.error_of(trouble));
+        let is_one = error.is_some();
+        if let Some(error) = error {
+            self.error = error;
+        }
+        is_one
+    }
+
+    fn report(&self, told: bool) {
+        if told {
+            self.connection.report(self.error.clone());
+        }
+    }
+
+    fn error_of(&self, trouble: Trouble<Error>) -> Error {
+        let behaviour = self.session.as_ref().map(|session| session.behaviour());
+        let response = self.connection.response();
+        let text = |body: Vec<u8>| String::from_utf8_lossy(&body).into_owned();
+        match trouble {
+            Trouble::Request(error) | Trouble::Connect(error) | Trouble::Read(error) => error,
+            Trouble::ConnectTimeout if self.attempt.is_none() => {
+                Error::HeadersFrom(Arc::from(BoxError::from("it took longer than the connect timeout")))
+            }
+            Trouble::ConnectTimeout => Error::ConnectTimeout {
+                url: asked_url(&self.connection, &self.attempt),
+                after: behaviour.map(|it| it.connect_timeout).unwrap_or_default(),
+            },
+            Trouble::ReadTimeout => {
+                Error::ReadTimeout { after: behaviour.and_then(|it| it.read_timeout).unwrap_or_default() }
+            }
+            Trouble::NoContent => Error::NoContent,
+            Trouble::Status { status, body, retry_after } => Error::Status {
+                status: StatusCode::from_u16(status).unwrap_or_default(),
+                body: text(body),
+                retry_after,
+            },
+            Trouble::ContentType { body } => Error::ContentType {
+                found: response.and_then(|response| response.text_of(&CONTENT_TYPE)),
+                body: text(body),
+            },
+            Trouble::ContentEncoding => Error::ContentEncoding {
+                encoding: response
+                    .and_then(|response| response.text_of(&CONTENT_ENCODING))
+                    .unwrap_or_default(),
+            },
+            _ => Error::Ended,
+        }
+    }
+
+    async fn hand_out(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Message(message) => self.deliver(&Delivery::Message(message)).await,
+            Incoming::Comment(text) => self.connection.tell_comment(&text),
+            Incoming::TooLarge { limit } => {
+                self.connection.report(Error::EventTooLarge { limit });
                 self.deliver(&Delivery::TooLarge { limit }).await;
             }
-            Output::Error(error) => connection.report(error),
-            Output::Closed(reason) => self.closed(reason),
         }
     }
 
@@ -167,16 +320,99 @@ impl Driver {
         }
     }
 
-    fn closed(&mut self, reason: CloseReason) {
+    fn closed(&mut self, reason: ssekit_session::CloseReason<Error>) {
+        let reason = match reason {
+            ssekit_session::CloseReason::Local => CloseReason::Local,
+            ssekit_session::CloseReason::Unsubscribed => CloseReason::Unsubscribed,
+            ssekit_session::CloseReason::NoContent => CloseReason::NoContent,
+            ssekit_session::CloseReason::Failed(trouble) => CloseReason::Failed(self.error_of(trouble)),
+            ssekit_session::CloseReason::GaveUp { retries, trouble } => {
+                CloseReason::GaveUp { retries, error: self.error_of(trouble) }
+            }
+            _ => CloseReason::Ended,
+        };
+        let told = match &reason {
+            CloseReason::NoContent => Some(Error::NoContent),
+            reason => reason.error().cloned(),
+        };
+        self.connection.set_status(Status::Closed { reason: reason.clone() });
+        self.error = told.clone().unwrap_or(Error::Ended);
+        self.report(told.is_some());
         self.connection.tell_closed(&reason);
         let Some(session) = self.session.take() else { return };
         if let Some((mut session, connect)) = self.connection.end(session, reason) {
             match connect {
-                Connect::Now => session.start(now()),
-                Connect::Later(error) => session.start_later(error, now()),
+                Connect::Now => session.start(self.clock.now()),
+                Connect::Later => session.start_later(self.error.retry_after(), self.clock.now()),
             }
             self.session = Some(session);
         }
+    }
+}
+
+/// The URL that was asked last, for messages.
+fn asked_url(connection: &Connection, attempt: &Option<Attempt>) -> String {
+    attempt.as_ref().map_or_else(|| connection.url.clone(), Attempt::display_url)
+}
+
+/// What was received and not handed out yet.
+struct Received {
+    items: VecDeque<Incoming>,
+    /// The last name and id, shared by the messages that repeat them.
+    event: Arc<str>,
+    last_event_id: Arc<str>,
+}
+
+enum Incoming {
+    Message(Message),
+    Comment(Arc<str>),
+    TooLarge { limit: usize },
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self { items: VecDeque::new(), event: Arc::from("message"), last_event_id: Arc::default() }
+    }
+}
+
+impl Received {
+    fn take(&mut self, item: Result<Item<'_>, DecodeError>) {
+        self.items.push_back(match item {
+            Ok(Item::Message(message)) => {
+                if *self.event != *message.event {
+                    self.event = Arc::from(message.event);
+                }
+                if *self.last_event_id != *message.last_event_id {
+                    self.last_event_id = Arc::from(message.last_event_id);
+                }
+                Incoming::Message(Message::new(
+                    Arc::clone(&self.event),
+                    Arc::from(message.data),
+                    Arc::clone(&self.last_event_id),
+                ))
+            }
+            Ok(Item::Comment(text)) => Incoming::Comment(Arc::from(text)),
+            Err(DecodeError::EventTooLarge { limit } | DecodeError::CommentTooLarge { limit }) => {
+                Incoming::TooLarge { limit }
+            }
+            Err(_) => return,
+        });
+    }
+}
+
+/// A session's time: since the driver has begun.
+#[derive(Clone, Copy)]
+struct Clock {
+    start: std::time::Instant,
+}
+
+impl Clock {
+    fn now(self) -> Duration {
+        now().saturating_duration_since(self.start)
+    }
+
+    fn at(self, time: Duration) -> Option<std::time::Instant> {
+        self.start.checked_add(time.min(FAR))
     }
 }
 
@@ -209,20 +445,14 @@ impl Wire {
                     *self = Self::Reading { body, rest: Bytes::new() };
                     Happened::Answered(head.status, head.headers)
                 }
-                Err(error) => {
-                    *self = Self::Nothing;
-                    Happened::Failed(error)
-                }
+                Err(error) => Happened::Failed(error),
             },
             Self::Reading { body, rest } => match next(body).await {
                 Some(Ok(bytes)) => {
                     *rest = bytes;
                     Happened::Read
                 }
-                Some(Err(error)) => {
-                    *self = Self::Nothing;
-                    Happened::Failed(error)
-                }
+                Some(Err(error)) => Happened::Failed(error),
                 None => {
                     *self = Self::Nothing;
                     Happened::Ended
@@ -255,6 +485,9 @@ async fn at(deadline: Option<std::time::Instant>) {
         None => pending().await,
     }
 }
+
+/// Nobody waits for longer.
+const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The runtime's clock, which tests may stop.
 fn now() -> std::time::Instant {

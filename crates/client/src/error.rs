@@ -150,6 +150,13 @@ impl Error {
             _ => None,
         }
     }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 /// What a [`Transport`](crate::Transport) says of a failed request, in one line.

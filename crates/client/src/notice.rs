@@ -3,7 +3,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::connection::Connection;
-use crate::{CloseReason, Error, Response, Status};
+use crate::{CloseReason, Response, Status};
 
 /// What a callback is told: what happened, and the connection it happened to.
 ///
@@ -45,12 +45,7 @@ impl Notice<CloseReason> {
     /// [`Source::connect`](crate::Source::connect).
     pub fn connect(&self) {
         if !self.what.is_local() {
-            let error = match &self.what {
-                CloseReason::Failed(error) | CloseReason::GaveUp { error, .. } => error.clone(),
-                CloseReason::NoContent => Error::NoContent,
-                CloseReason::Ended | CloseReason::Local | CloseReason::Unsubscribed => Error::Ended,
-            };
-            self.connection.connect_later(error);
+            self.connection.connect_later();
         }
     }
 }

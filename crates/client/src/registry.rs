@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
+use ssekit_session::Behaviour;
+
 use crate::callbacks::Callbacks;
 use crate::connection::Connection;
 use crate::latest::lock;
 use crate::request::Request;
-use crate::session::Behaviour;
 use crate::subscribers::Buffer;
 
 /// What two sources must have in common to share a connection: what is asked, and how it behaves.

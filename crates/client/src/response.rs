@@ -1,9 +1,8 @@
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-
-use crate::Error;
+use ssekit_session::Answer;
 
 /// The head of a server's answer.
 #[derive(Clone, Debug)]
@@ -11,16 +10,6 @@ pub struct Response {
     status: StatusCode,
     headers: HeaderMap,
     url: String,
-}
-
-/// What an answer means for the connection.
-pub(crate) enum Verdict {
-    /// An event stream follows (HTML standard 9.2.2, "announce the connection").
-    EventStream,
-    Redirect,
-    NoContent,
-    /// Nothing to listen to; its body may say why.
-    Refusal(Error),
 }
 
 impl Response {
@@ -43,39 +32,30 @@ impl Response {
         &self.url
     }
 
-    pub(crate) fn verdict(&self, wall: SystemTime) -> Verdict {
-        match self.status.as_u16() {
-            200 => {}
-            204 => return Verdict::NoContent,
-            301 | 302 | 303 | 307 | 308 => return Verdict::Redirect,
-            _ => {
-                let retry_after = self.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, wall));
-                return Verdict::Refusal(Error::Status {
-                    status: self.status,
-                    body: String::new(),
-                    retry_after,
-                });
-            }
-        }
-        let content_type = self.headers.get(CONTENT_TYPE);
-        if !content_type.is_some_and(is_event_stream) {
-            let found = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-            return Verdict::Refusal(Error::ContentType { found, body: String::new() });
-        }
-        match self.headers.get(CONTENT_ENCODING) {
-            Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-                let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
-                Verdict::Refusal(Error::ContentEncoding { encoding })
-            }
-            _ => Verdict::EventStream,
+    pub(crate) fn is_redirect(&self) -> bool {
+        matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308)
+    }
+
+    /// What counts of it for the connection.
+    pub(crate) fn answer(&self, wall: SystemTime) -> Answer<'_> {
+        // What is no text is none of those that are looked for.
+        let text = |name: &HeaderName| {
+            let value = self.headers.get(name)?.as_bytes();
+            // A parameter may hold anything.
+            let value = value.split(|&byte| byte == b';').next().unwrap_or_default();
+            Some(std::str::from_utf8(value).unwrap_or("?"))
+        };
+        Answer {
+            status: self.status.as_u16(),
+            content_type: text(&CONTENT_TYPE),
+            content_encoding: text(&CONTENT_ENCODING),
+            retry_after: self.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, wall)),
         }
     }
-}
 
-/// Whether the essence of a `Content-Type` is `text/event-stream`: in any case, with any parameters.
-fn is_event_stream(value: &HeaderValue) -> bool {
-    let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    pub(crate) fn text_of(&self, name: &HeaderName) -> Option<String> {
+        self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
 }
 
 /// `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3).

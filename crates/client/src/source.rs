@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method};
-use ssekit_wire::{DEFAULT_MAX_EVENT_BYTES, Decoder};
+use ssekit_session::Behaviour;
+use ssekit_wire::Decoder;
 use url::Url;
 
 use crate::callbacks::Callbacks;
 use crate::connection::{Connection, HeadersFrom};
 use crate::registry::{self, Key};
 use crate::request::{Request, is_http};
-use crate::session::Behaviour;
 use crate::subscribers::{Buffer, WhenFull};
 use crate::transport::{self, Transport};
 use crate::{BoxError, CloseReason, Error, Latest, Message, Notice, Reconnect, Response, Select, Status};
@@ -85,18 +85,10 @@ impl Source {
             Ok(url) => Err(refuse(format!("its scheme is {:?}, not http or https", url.scheme()))),
             Err(error) => Err(refuse(error.to_string())),
         };
-        let behaviour = Behaviour {
-            reconnect: Reconnect::default(),
-            connect_timeout: Duration::from_secs(60),
-            read_timeout: None,
-            max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
-            comments: false,
-            asks_headers: false,
-        };
         Self::from(Options {
             url: text.to_owned(),
             request,
-            behaviour,
+            behaviour: Behaviour::default(),
             buffer: Buffer { events: 1024, bytes: 16 << 20, when_full: WhenFull::default() },
             headers_from: None,
             transport: transport::shared(),
@@ -139,7 +131,6 @@ impl Source {
     {
         self.set(|options| {
             options.headers_from = Some(Arc::new(move || Box::pin(ask())));
-            options.behaviour.asks_headers = true;
         })
     }
 

@@ -19,6 +19,8 @@ pub enum Status {
         /// What happened.
         error: Error,
     },
+    /// The next attempt follows when the page is shown, or when there is a network: in a browser only.
+    Paused,
     /// It is closed, and stays so until it is asked to connect.
     Closed {
         /// Why.

@@ -1,9 +1,8 @@
-use std::time::Duration;
+use core::time::Duration;
 
 use fastrand::Rng;
-use http::StatusCode;
 
-use crate::Error;
+use crate::Trouble;
 
 /// Whether and when a connection is made again after it failed or ended.
 ///
@@ -21,11 +20,10 @@ use crate::Error;
 /// counted anew.
 ///
 /// ```
-/// use std::time::Duration;
-/// use ssekit_client::{Reconnect, source};
+/// use core::time::Duration;
+/// use ssekit_session::Reconnect;
 ///
-/// let connection = source("http://localhost:3000/events")
-///     .reconnect(Reconnect::resilient().delay(Duration::from_millis(500)).max_retries(10));
+/// let policy = Reconnect::resilient().delay(Duration::from_millis(500)).max_retries(10);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reconnect {
@@ -37,6 +35,21 @@ pub struct Reconnect {
     grows: bool,
     jitter: bool,
     retries_refusals: bool,
+    after_end: AfterEnd,
+}
+
+/// Whether a connection is made again after the server has ended the stream, rather than that it broke.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AfterEnd {
+    /// Always, as a browser's `EventSource` does.
+    #[default]
+    Always,
+    /// If the server has set a reconnection time by `retry:`, and so has said that it expects clients to return. For
+    /// requests that must not be repeated unasked.
+    Asked,
+    /// The end of the stream is the end.
+    Never,
 }
 
 impl Default for Reconnect {
@@ -57,6 +70,7 @@ impl Reconnect {
             grows: true,
             jitter: true,
             retries_refusals: true,
+            after_end: AfterEnd::Always,
         }
     }
 
@@ -124,26 +138,29 @@ impl Reconnect {
         self
     }
 
-    /// Whether another attempt may help after this error.
-    pub(crate) fn retries(&self, error: &Error) -> bool {
-        match error {
-            Error::Connect { .. }
-            | Error::ConnectTimeout { .. }
-            | Error::Read(_)
-            | Error::ReadTimeout { .. }
-            | Error::HeadersFrom(_)
-            | Error::Ended => true,
-            Error::Status { status, .. } => {
-                self.retries_refusals
-                    && (status.is_server_error()
-                        || matches!(
-                            *status,
-                            StatusCode::REQUEST_TIMEOUT
-                                | StatusCode::TOO_EARLY
-                                | StatusCode::TOO_MANY_REQUESTS
-                        ))
+    /// Whether a stream that the server has ended is asked for again. It is by default.
+    #[must_use]
+    pub fn after_end(mut self, after_end: AfterEnd) -> Self {
+        self.after_end = after_end;
+        self
+    }
+
+    /// Whether another attempt may help after this trouble; `asked_to_return`: the stream has set a reconnection time.
+    pub(crate) fn retries<E>(&self, trouble: &Trouble<E>, asked_to_return: bool) -> bool {
+        match trouble {
+            Trouble::Connect(_) | Trouble::ConnectTimeout | Trouble::Read(_) | Trouble::ReadTimeout => true,
+            Trouble::Ended => match self.after_end {
+                AfterEnd::Always => true,
+                AfterEnd::Asked => asked_to_return,
+                AfterEnd::Never => false,
+            },
+            Trouble::Status { status, .. } => {
+                self.retries_refusals && matches!(status, 408 | 425 | 429 | 500..=599)
             }
-            _ => false,
+            Trouble::Request(_)
+            | Trouble::NoContent
+            | Trouble::ContentType { .. }
+            | Trouble::ContentEncoding => false,
         }
     }
 

@@ -1,0 +1,48 @@
+use core::time::Duration;
+
+/// What counts of the head of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// Its status. Redirects are for the shell to follow: one that it has not followed is a refusal.
+    pub status: u16,
+    /// Its `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// Its `Content-Encoding`, where the shell does not undo it.
+    pub content_encoding: Option<&'a str>,
+    /// The delay of its `Retry-After`.
+    pub retry_after: Option<Duration>,
+}
+
+/// What an answer means for the connection.
+pub(crate) enum Verdict {
+    /// An event stream follows (HTML standard 9.2.2, "announce the connection").
+    EventStream,
+    NoContent,
+    /// Nothing to listen to; its body may say why.
+    Status,
+    ContentType,
+    ContentEncoding,
+}
+
+impl Answer<'_> {
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self.status {
+            200 => {}
+            204 => return Verdict::NoContent,
+            _ => return Verdict::Status,
+        }
+        if !self.content_type.is_some_and(is_event_stream) {
+            return Verdict::ContentType;
+        }
+        match self.content_encoding {
+            Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => Verdict::ContentEncoding,
+            _ => Verdict::EventStream,
+        }
+    }
+}
+
+/// Whether the essence of a `Content-Type` is `text/event-stream`: in any case, with any parameters.
+fn is_event_stream(value: &str) -> bool {
+    let essence = value.split(';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case("text/event-stream")
+}

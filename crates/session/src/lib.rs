@@ -1,0 +1,37 @@
+//! What a client of server-sent events decides, and nothing else: no socket, no clock, no task, no request.
+//!
+//! [`Session`] is the state machine of one connection. It is told what happens and when, and says what is to be done.
+//! What makes requests, sets timers and hands events to their readers, the *shell*, obeys it: the client crate natively
+//! and in WebAssembly, and the npm package.
+//!
+//! ```
+//! use core::time::Duration;
+//! use ssekit_session::{Answer, Behaviour, Output, Session};
+//!
+//! let seconds = Duration::from_secs;
+//! let mut session = Session::<()>::new(Behaviour::default(), 0);
+//!
+//! session.start(seconds(0));
+//! assert_eq!(session.next_output(), Some(Output::Connect { first: true }));
+//!
+//! session.answered(&Answer { status: 200, content_type: Some("text/event-stream"), ..Answer::default() }, seconds(1));
+//! assert_eq!(session.next_output(), Some(Output::Opened));
+//!
+//! session.bytes(b"id: 7\ndata: hello\n\n", seconds(2), |item| println!("{item:?}"));
+//! assert_eq!(session.last_event_id(), "7"); // what the next attempt sends as Last-Event-ID
+//! ```
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod answer;
+mod reconnect;
+mod session;
+mod trouble;
+
+pub use answer::Answer;
+pub use reconnect::{AfterEnd, Reconnect};
+pub use session::{Behaviour, Output, Session};
+pub use ssekit_wire::{DecodeError, Item, Message};
+pub use trouble::{CloseReason, Trouble};

@@ -1,0 +1,81 @@
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// What went wrong with an attempt or a stream. `E` is what the shell says of a failure that it has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble<E> {
+    /// The request cannot be made, and never will be. Final.
+    Request(E),
+    /// The attempt brought no answer. Retried.
+    Connect(E),
+    /// No answer came within the connect timeout. Retried.
+    ConnectTimeout,
+    /// The stream broke off. Retried.
+    Read(E),
+    /// Not a byte came within the read timeout. Retried.
+    ReadTimeout,
+    /// The server ended the stream. Retried as the policy says.
+    Ended,
+    /// The server answered 204: there is nothing to listen to (HTML standard 9.2.3). Final.
+    NoContent,
+    /// The server refused. 408, 425, 429 and 5xx are retried by the default policy, all else is final.
+    Status {
+        /// The answer's status.
+        status: u16,
+        /// The beginning of the answer's body.
+        body: Vec<u8>,
+        /// The delay that its `Retry-After` asks for.
+        retry_after: Option<Duration>,
+    },
+    /// The answer is no event stream. Final.
+    ContentType {
+        /// The beginning of the answer's body.
+        body: Vec<u8>,
+    },
+    /// The answer is compressed, although compression was not asked for. Final.
+    ContentEncoding,
+}
+
+impl<E> Trouble<E> {
+    /// The delay that the server's `Retry-After` asks for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// Why a connection closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason<E> {
+    /// It was asked to.
+    Local,
+    /// The last subscriber left.
+    Unsubscribed,
+    /// The server ended the stream, and the policy is not to reconnect.
+    Ended,
+    /// The server answered 204, which asks clients not to come back.
+    NoContent,
+    /// A trouble that is not retried.
+    Failed(Trouble<E>),
+    /// As many attempts as the policy allows have failed in a row.
+    GaveUp {
+        /// How often was retried since the last good connection.
+        retries: u32,
+        /// What happened to the last attempt.
+        trouble: Trouble<E>,
+    },
+}
+
+impl<E> CloseReason<E> {
+    /// What went wrong, if something did.
+    pub fn trouble(&self) -> Option<&Trouble<E>> {
+        match self {
+            Self::Failed(trouble) | Self::GaveUp { trouble, .. } => Some(trouble),
+            Self::Local | Self::Unsubscribed | Self::Ended | Self::NoContent => None,
+        }
+    }
+}

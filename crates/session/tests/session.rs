@@ -1,0 +1,460 @@
+//! The machine by itself: inputs and times go in, and what is to be done comes out.
+
+use std::time::Duration;
+
+use ssekit_session::{AfterEnd, Answer, Behaviour, CloseReason, Item, Output, Reconnect, Session, Trouble};
+
+/// What happens to a session.
+#[derive(Clone, Copy)]
+enum Input {
+    Start,
+    /// After a close, with the server's `Retry-After` in seconds.
+    StartLater(Option<u64>),
+    Restart,
+    Close,
+    /// This many milliseconds pass.
+    Pass(u64),
+    /// This many milliseconds pass while everything stands still.
+    Freeze(u64),
+    Answered(u16, &'static str),
+    /// 503, with its `Retry-After` in seconds.
+    Busy(u64),
+    Compressed,
+    Bytes(&'static str),
+    Ended,
+    Failed,
+    Unsendable,
+    Hidden(bool),
+    Offline(bool),
+}
+
+use Input::{
+    Answered, Busy, Bytes, Close, Compressed, Ended, Failed, Freeze, Hidden, Offline, Pass, Restart, Start,
+    StartLater, Unsendable,
+};
+
+const STREAM: Input = Answered(200, "text/event-stream");
+
+type Step = (Input, &'static [&'static str]);
+
+/// Each step, and all that the session gives and wants done after it.
+fn check(name: &str, behaviour: Behaviour, steps: &[Step]) {
+    let behaviour = Behaviour {
+        reconnect: behaviour.reconnect.without_jitter(),
+        read_timeout: Some(Duration::from_secs(10)),
+        comments: true,
+        max_event_bytes: 1000,
+        ..behaviour
+    };
+    let mut session = Session::<&str>::new(behaviour, 0);
+    let mut now = Duration::from_secs(1_000);
+    for (number, &(input, expected)) in steps.iter().enumerate() {
+        let mut seen = Vec::new();
+        match input {
+            Start => session.start(now),
+            StartLater(retry_after) => session.start_later(retry_after.map(Duration::from_secs), now),
+            Restart => session.restart(now),
+            Close => session.close(CloseReason::Local),
+            Pass(millis) => {
+                now += Duration::from_millis(millis);
+                session.tick(now);
+            }
+            Freeze(millis) => {
+                now += Duration::from_millis(millis);
+                session.thawed(now);
+                session.tick(now);
+            }
+            Answered(status, content_type) => {
+                let answer = Answer { status, content_type: Some(content_type), ..Answer::default() };
+                session.answered(&answer, now);
+            }
+            Busy(seconds) => {
+                let retry_after = Some(Duration::from_secs(seconds));
+                session.answered(&Answer { status: 503, retry_after, ..Answer::default() }, now);
+            }
+            Compressed => {
+                let content_type = Some("text/event-stream");
+                let content_encoding = Some("br");
+                session.answered(
+                    &Answer { status: 200, content_type, content_encoding, ..Answer::default() },
+                    now,
+                );
+            }
+            Bytes(bytes) => session.bytes(bytes.as_bytes(), now, |item| {
+                seen.push(match item {
+                    Ok(Item::Message(it)) => format!("{}: {} ({})", it.event, it.data, it.last_event_id),
+                    Ok(Item::Comment(text)) => format!("comment {text}"),
+                    Err(error) => format!("{error:?}"),
+                });
+            }),
+            Ended => session.ended(now),
+            Failed => session.failed("reset", now),
+            Unsendable => session.unsendable("no such header"),
+            Hidden(hidden) => session.hidden(hidden, now),
+            Offline(offline) => session.offline(offline, now),
+        }
+        while let Some(output) = session.next_output() {
+            seen.push(describe(&output, session.last_event_id(), now));
+        }
+        assert_eq!(seen, expected, "{name}, step {number}");
+    }
+}
+
+fn describe(output: &Output<&str>, last_event_id: &str, now: Duration) -> String {
+    match output {
+        Output::Connect { first } => {
+            let first = if *first { " first" } else { "" };
+            let after =
+                if last_event_id.is_empty() { String::new() } else { format!(" after {last_event_id}") };
+            format!("connect{first}{after}")
+        }
+        Output::Disconnect => "disconnect".to_owned(),
+        Output::Opened => "opened".to_owned(),
+        Output::Waiting { until, trouble: None } => format!("wait {} ms", (*until - now).as_millis()),
+        Output::Waiting { until, trouble: Some(trouble) } => {
+            format!("wait {} ms: {}", (*until - now).as_millis(), describe_trouble(trouble))
+        }
+        Output::Paused { trouble: None } => "paused".to_owned(),
+        Output::Paused { trouble: Some(trouble) } => format!("paused: {}", describe_trouble(trouble)),
+        Output::Closed(CloseReason::Failed(trouble)) => format!("failed: {}", describe_trouble(trouble)),
+        Output::Closed(CloseReason::GaveUp { retries, trouble }) => {
+            format!("gave up after {retries}: {}", describe_trouble(trouble))
+        }
+        Output::Closed(reason) => format!("closed: {reason:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn describe_trouble(trouble: &Trouble<&str>) -> String {
+    match trouble {
+        Trouble::Status { status, body, .. } => format!("{status} {}", String::from_utf8_lossy(body)),
+        Trouble::ContentType { body } => format!("type {}", String::from_utf8_lossy(body)),
+        other => format!("{other:?}"),
+    }
+}
+
+fn by(reconnect: Reconnect) -> Behaviour {
+    Behaviour { reconnect, ..Behaviour::default() }
+}
+
+const START: Step = (Start, &["connect first"]);
+const OPEN: Step = (STREAM, &["opened"]);
+
+#[test]
+fn a_session_does_what_the_standard_says() {
+    check(
+        "an event and an end (74, 76, 77, 89)",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            OPEN,
+            (Bytes("id: 1\ndata: x\n"), &[]),
+            (Bytes("\n:c\n"), &["message: x (1)", "comment c"]),
+            (Ended, &["disconnect", "wait 1000 ms: Ended"]),
+            (Pass(999), &[]),
+            (Pass(1), &["connect after 1"]),
+            OPEN,
+            (Close, &["disconnect", "closed: Local"]),
+            (Bytes("data: y\n\n"), &[]),
+            (Pass(1_000_000), &[]),
+        ],
+    );
+    check(
+        "refused connections (75, 85)",
+        by(Reconnect::resilient().max_retries(2)),
+        &[
+            START,
+            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+            (Pass(1000), &["connect"]),
+            (Failed, &["disconnect", "wait 2000 ms: Connect(\"reset\")"]),
+            (Pass(2000), &["connect"]),
+            (Failed, &["disconnect", "gave up after 2: Connect(\"reset\")"]),
+        ],
+    );
+    check(
+        "no content (71)",
+        by(Reconnect::resilient()),
+        &[START, (Answered(204, ""), &["disconnect", "closed: NoContent"])],
+    );
+    check(
+        "a refusal and its text (72)",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            (Busy(5), &[]),
+            (Bytes("bu"), &[]),
+            (Bytes("sy"), &[]),
+            (Ended, &["disconnect", "wait 5000 ms: 503 busy"]),
+            (Pass(5000), &["connect"]),
+            (Answered(404, "text/html"), &[]),
+            (Pass(5000), &["disconnect", "failed: 404 "]),
+        ],
+    );
+    check(
+        "another type (69, 70)",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            (Answered(200, "Text/Event-Stream ; charset=utf-8"), &["opened"]),
+            (Restart, &["disconnect", "connect"]),
+            (Answered(200, "text/event-streams"), &[]),
+            (Failed, &["disconnect", "failed: type "]),
+        ],
+    );
+    check(
+        "compressed unasked",
+        by(Reconnect::resilient()),
+        &[START, (Compressed, &["disconnect", "failed: ContentEncoding"])],
+    );
+    check(
+        "a redirect that was not followed",
+        by(Reconnect::resilient()),
+        &[START, (Answered(302, ""), &[]), (Ended, &["disconnect", "failed: 302 "])],
+    );
+    check(
+        "what can never be sent",
+        by(Reconnect::resilient()),
+        &[START, (Unsendable, &["disconnect", "failed: Request(\"no such header\")"])],
+    );
+    check(
+        "the server's delay (84)",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            OPEN,
+            (Bytes("retry: 7000\ndata: x\n\n"), &["message: x ()"]),
+            (Failed, &["disconnect", "wait 7000 ms: Read(\"reset\")"]),
+            (Pass(7000), &["connect"]),
+        ],
+    );
+    check(
+        "silence (86)",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            OPEN,
+            (Pass(9_999), &[]),
+            (Bytes(":"), &[]),
+            (Pass(9_999), &[]),
+            (Pass(1), &["disconnect", "wait 1000 ms: ReadTimeout"]),
+        ],
+    );
+    check(
+        "no answer",
+        by(Reconnect::never()),
+        &[START, (Pass(59_999), &[]), (Pass(1), &["disconnect", "failed: ConnectTimeout"])],
+    );
+    check(
+        "an event that is too large",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            OPEN,
+            (
+                Bytes(concat!("data: ", include_str!("1001.txt"), "\n\ndata: next\n\n")),
+                &["EventTooLarge { limit: 1000 }", "message: next ()"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_session_restarts_and_closes_whenever_it_is_told_to() {
+    check(
+        "a restart (87)",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            OPEN,
+            (Bytes("id: 1\ndata: x\n\ndata: cut"), &["message: x (1)"]),
+            (Restart, &["disconnect", "connect after 1"]),
+            OPEN,
+            (Bytes("\n\n"), &[]),
+        ],
+    );
+    check(
+        "a restart after a good connection counts retries anew (85, 87)",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+            (Pass(1000), &["connect"]),
+            OPEN,
+            (Bytes("data: x\n\n"), &["message: x ()"]),
+            (Restart, &["disconnect", "connect"]),
+            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+        ],
+    );
+    check(
+        "a close while it waits (88)",
+        by(Reconnect::resilient()),
+        &[
+            START,
+            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+            (Close, &["disconnect", "closed: Local"]),
+            (Close, &[]),
+            (Restart, &[]),
+            (Pass(1000), &[]),
+            (Start, &["connect"]),
+        ],
+    );
+    check(
+        "later, and not before the server wants it",
+        by(Reconnect::never()),
+        &[
+            START,
+            (Failed, &["disconnect", "failed: Connect(\"reset\")"]),
+            (StartLater(None), &["wait 1000 ms"]),
+            (StartLater(None), &[]),
+            (Pass(1000), &["connect"]),
+            (Close, &["disconnect", "closed: Local"]),
+            (StartLater(Some(60)), &["wait 60000 ms"]),
+        ],
+    );
+}
+
+#[test]
+fn the_end_of_a_stream_is_what_the_policy_says() {
+    const CLOSED: Step = (Ended, &["disconnect", "closed: Ended"]);
+    const WAITS: Step = (Ended, &["disconnect", "wait 1000 ms: Ended"]);
+    let after_end = |after_end| by(Reconnect::resilient().after_end(after_end));
+    check("one stream and no more", by(Reconnect::never()), &[START, OPEN, CLOSED]);
+    check("always", after_end(AfterEnd::Always), &[START, OPEN, WAITS]);
+    check("never", after_end(AfterEnd::Never), &[START, OPEN, (Bytes("retry: 1000\n"), &[]), CLOSED]);
+    check(
+        "not asked",
+        after_end(AfterEnd::Asked),
+        &[START, OPEN, (Bytes("data: x\n\n"), &["message: x ()"]), CLOSED],
+    );
+    check("asked", after_end(AfterEnd::Asked), &[START, OPEN, (Bytes("retry: 1000\n"), &[]), WAITS]);
+    check(
+        "a broken stream is not an end",
+        after_end(AfterEnd::Never),
+        &[START, OPEN, (Failed, &["disconnect", "wait 1000 ms: Read(\"reset\")"])],
+    );
+}
+
+#[test]
+fn a_hidden_page_has_no_connection_if_it_is_to() {
+    let pauses = || Behaviour { pauses_hidden: true, ..Behaviour::default() };
+    check(
+        "while it is open",
+        pauses(),
+        &[
+            START,
+            OPEN,
+            (Bytes("id: 1\ndata: x\n\n"), &["message: x (1)"]),
+            (Hidden(true), &["disconnect", "paused"]),
+            (Hidden(true), &[]),
+            (Pass(1_000_000), &[]),
+            (Restart, &["disconnect", "paused"]),
+            (Hidden(false), &["connect after 1"]),
+            (Hidden(false), &[]),
+        ],
+    );
+    check(
+        "while it waits, and it goes on at once",
+        pauses(),
+        &[
+            START,
+            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+            (Hidden(true), &["disconnect", "paused"]),
+            (Pass(1_000_000), &[]),
+            (Hidden(false), &["connect"]),
+        ],
+    );
+    check(
+        "from the start",
+        pauses(),
+        &[(Hidden(true), &[]), (Start, &["paused"]), (Hidden(false), &["connect first"])],
+    );
+    check(
+        "closed",
+        pauses(),
+        &[
+            START,
+            (Hidden(true), &["disconnect", "paused"]),
+            (Close, &["disconnect", "closed: Local"]),
+            (Hidden(false), &[]),
+        ],
+    );
+    check("not asked to", Behaviour::default(), &[START, (Hidden(true), &[]), OPEN, (Hidden(false), &[])]);
+}
+
+#[test]
+fn nothing_is_retried_without_a_network() {
+    check(
+        "the first attempt is made, the next when there is one",
+        Behaviour::default(),
+        &[
+            (Offline(true), &[]),
+            START,
+            (Failed, &["disconnect", "paused: Connect(\"reset\")"]),
+            (Pass(1_000_000), &[]),
+            (Offline(false), &["connect"]),
+            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+        ],
+    );
+    check(
+        "what waits goes on at once",
+        Behaviour::default(),
+        &[
+            START,
+            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+            (Offline(true), &["paused"]),
+            (Pass(1_000), &[]),
+            (Offline(false), &["connect"]),
+        ],
+    );
+    check(
+        "what stands is left alone",
+        Behaviour::default(),
+        &[
+            START,
+            OPEN,
+            (Offline(true), &[]),
+            (Offline(false), &[]),
+            (Bytes("data: x\n\n"), &["message: x ()"]),
+        ],
+    );
+    check(
+        "hidden and offline",
+        Behaviour { pauses_hidden: true, ..Behaviour::default() },
+        &[
+            START,
+            (Offline(true), &[]),
+            (Hidden(true), &["disconnect", "paused"]),
+            (Offline(false), &["paused"]),
+            (Hidden(false), &["connect"]),
+        ],
+    );
+}
+
+#[test]
+fn a_page_that_was_frozen_gets_its_time_again() {
+    check(
+        "silence is counted from now",
+        Behaviour::default(),
+        &[
+            START,
+            OPEN,
+            (Freeze(3_600_000), &[]),
+            (Pass(9_999), &[]),
+            (Pass(1), &["disconnect", "wait 1000 ms: ReadTimeout"]),
+        ],
+    );
+    check(
+        "an attempt has its time",
+        Behaviour::default(),
+        &[START, (Freeze(3_600_000), &[]), (Pass(59_999), &[]), OPEN],
+    );
+    check(
+        "a delay has passed",
+        Behaviour::default(),
+        &[
+            START,
+            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+            (Freeze(3_600_000), &["connect"]),
+        ],
+    );
+}
