@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { inChromium, loadNotes, notesOf } from '../support/browser.mjs'
+import { blankPageOf, inChromium, loadNotes, notesOf } from '../support/browser.mjs'
 import { startFixture } from '../support/fixture.mjs'
 import { BLANK } from '../support/site.mjs'
 import { until } from '../support/until.mjs'
@@ -48,7 +48,7 @@ test('a server that is killed and started again loses nothing and repeats nothin
   const folder = await mkdtemp(join(tmpdir(), 'ssekit-'))
   const server = await startFixture({ log: join(folder, 'log') })
   try {
-    const page = await it.newPage(`${server.url}/test/support/blank.html`)
+    const page = await it.newPage(blankPageOf(server))
     await listen('/channel?retry=50', ['news'], page)
     await server.untilOpen(1)
     const expected = []

@@ -7,7 +7,8 @@ import { until } from './until.mjs'
 
 /**
  * What the tests of a file share: one Chromium, one scripted site, and the Rust server if it is asked for. Each test
- * has a context (a profile) and a page of its own, and fails when the page has reported an error that nobody expected.
+ * has a context (a profile) and a page of its own, and fails when a page has reported an error that it did not expect:
+ * `it.errors` holds their texts.
  *
  * @param {{ fixture?: boolean, flags?: string[] }} [options]
  */
@@ -33,45 +34,53 @@ export function inChromium({ fixture = false, flags = [] } = {}) {
     await it.context.close()
     assert.deepEqual(it.errors, [], 'the page reported errors')
   })
-  /** A page of this test's profile, at this address. */
-  it.newPage = async (url = `${it.site.url}/blank`, context = it.context) => {
-    const page = await context.newPage()
-    page.on('pageerror', (error) => it.errors.push(String(error)))
+  /** A page of this test's profile, at this address, with the package as `ssekit` and `note`, `watch` of `page.js`. */
+  it.newPage = async (url = `${it.site.url}/blank`) => {
+    const page = await it.context.newPage()
+    page.on('pageerror', (error) => it.errors.push(error.message ?? String(error)))
     await page.goto(url)
     return page
   }
   /** A page of the Rust server's own origin. */
-  it.fixturePage = (context) => it.newPage(`${it.fixture.url}/test/support/blank.html`, context)
+  it.fixturePage = () => it.newPage(blankPageOf(it.fixture))
   /** Waits until the page has noted at least so many of a kind, and gives all of that kind. */
-  it.noted = (kind, count = 1, page = it.page) =>
-    until(async () => {
-      const notes = await notesOf(page, kind)
-      return notes.length >= count && notes
-    }, `${count} × ${kind} noted by the page`)
+  it.noted = (kind, count = 1, page = it.page) => noted(page, kind, count)
   return it
 }
 
-/** What the page has noted so far of a kind by `note(kind, value)`, or as `[kind, value]` of all kinds. */
-export function notesOf(page, kind) {
-  return page.evaluate((kind) => {
-    const notes = globalThis.notes ?? []
-    return kind === undefined ? notes : notes.filter(([each]) => each === kind).map(([, value]) => value)
-  }, kind)
+/** The address of the Rust server's page without anything. */
+export function blankPageOf(fixture) {
+  return `${fixture.url}/test/support/blank.html`
 }
 
-/** Gives the page `note(kind, value)`, and the package under test as `ssekit`. */
-export async function loadPackage(page) {
-  await page.evaluate(async () => {
-    globalThis.notes = []
-    globalThis.note = (kind, value) => void globalThis.notes.push([kind, value])
-    globalThis.ssekit = await import('/dist/index.js')
-  })
-}
-
-/** Gives the page `note(kind, value)` alone. */
+/** Gives the page `note` and `notes` of `page.js`. */
 export async function loadNotes(page) {
-  await page.evaluate(() => {
-    globalThis.notes = []
-    globalThis.note = (kind, value) => void globalThis.notes.push([kind, value])
-  })
+  await page.evaluate(async () => void Object.assign(globalThis, await import('/test/support/page.js')))
+}
+
+/** Gives the page the package as `ssekit`, and `watch(from, options)`, which leaves the source it opens as `source`. */
+export async function loadPackage(page, module = '/dist/index.js') {
+  await loadNotes(page)
+  await page.evaluate(async (module) => {
+    const { watch } = globalThis
+    const ssekit = await import(module)
+    const open = (from, options) => Object.assign(globalThis, watch(ssekit, from, options)).source
+    Object.assign(globalThis, { ssekit, watch: open })
+  }, module)
+}
+
+/** Waits until the page has noted at least so many of a kind, and gives all of that kind. */
+export function noted(page, kind, count = 1) {
+  return until(async () => {
+    const notes = await notesOf(page, kind)
+    return notes.length >= count && notes
+  }, `${count} × ${kind} noted by the page`)
+}
+
+/** What the page has noted so far of a kind; of all kinds as `[kind, value]`. */
+export function notesOf(page, kind) {
+  return page.evaluate(
+    (kind) => (kind === undefined ? notes : notes.filter(([each]) => each === kind).map(([, value]) => value)),
+    kind,
+  )
 }

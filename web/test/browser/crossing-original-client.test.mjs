@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 import { inChromium, loadNotes, notesOf } from '../support/browser.mjs'
-import { bundleSeedClient } from '../support/seed.mjs'
+import { bundleOriginalClient } from '../support/original.mjs'
 import { until } from '../support/until.mjs'
 
 const it = inChromium({ fixture: true })
 let client
-before(async () => (client = await bundleSeedClient()))
+before(async () => (client = await bundleOriginalClient()))
 
-/** Listens to `path` with the seed's client, and notes what it tells. */
+/** Listens to `path` with the original's client, and notes what it tells. */
 async function listen(path, selected = ['message']) {
   const page = await it.fixturePage()
   await loadNotes(page)
@@ -60,7 +60,7 @@ test('the last unsubscription ends the stream at the server', async () => {
   await page.evaluate(() => globalThis.leave.forEach((leave) => leave()))
   await it.fixture.untilOpen(0)
   assert.deepEqual(await notesOf(page, 'close'), [{ status: 200, isLocal: true }])
-  // The seed's client tells of an AbortError a second after it has closed; ours does not (Q3).
+  // The original's client tells of an AbortError a second after it has closed; ours does not (Q3).
 })
 
 test('pings are events without an id', async () => {

@@ -1,0 +1,1 @@
+export { derived, fromStore, get } from 'svelte/store'
