@@ -163,7 +163,7 @@ test('3.5 a name with a line break is refused', async () => {
         return error.message
       }
     }, name)
-    assert.equal(message, `The name of the event must not contain new line characters, received "${name}".`.replace(/\.$/, ''))
+    assert.equal(message, `The name of the event must not contain new line characters, received "${name}"`)
   }
 })
 
