@@ -77,20 +77,23 @@ pub(crate) fn cargo(line: &str, library: Library) -> Result<Command> {
 
 /// Compiles a package with the profile `wasm`. Answers where its file is.
 pub(crate) fn build(package: &str, library: Library, options: &str) -> Result<PathBuf> {
-    cargo(&format!("build --profile wasm --package {package} {options}"), library)?.run()?;
+    // Of a package that is an ordinary library too, cargo would leave link-time optimization out.
+    let line = format!("rustc --lib --crate-type cdylib --profile wasm --package {package} {options}");
+    cargo(&line, library)?.run()?;
     let file = format!("{TARGET}/wasm/{}.wasm", package.replace('-', "_"));
     Ok(folder(toolchain()?).join(file))
 }
 
-/// Makes a file smaller (and faster), as `level` says: -O3, -Oz. The result is another file.
-pub(crate) fn optimize(file: &Path, level: &str) -> Result<PathBuf> {
+/// Makes a file smaller and faster. The result is another file.
+pub(crate) fn optimize(file: &Path) -> Result<PathBuf> {
     tools::provide(OPTIMIZER)?;
     let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
     let folder = target().join("wasm-opt");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let smaller = folder.join(name);
     Command::new("wasm-opt")
-        .args([level, "--strip-producers", "--strip-debug", "--strip-target-features"])
+        // -Oz is not smaller: the compiler has left nothing to trade.
+        .args(["-O3", "--strip-producers", "--strip-debug", "--strip-target-features"])
         .args(["--enable-simd", "--enable-bulk-memory", "--enable-sign-ext", "--enable-mutable-globals"])
         .args(["--enable-nontrapping-float-to-int", "--enable-multivalue", "--enable-reference-types"])
         .arg(file)

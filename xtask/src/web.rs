@@ -19,7 +19,7 @@ const COPY: &str = "crates/hub/src/demo/page/ssekit.js";
 /// Builds the package, and the program's copy of it where sources have changed.
 pub(crate) fn build() -> Result<()> {
     let wasm = wasm::build("ssekit-web", Library::Alloc, "")?;
-    let wasm = wasm::optimize(&wasm, "-Oz")?;
+    let wasm = wasm::optimize(&wasm)?;
     let folder = root().join("web");
     node::install(&folder)?;
     node::npm(&folder, "run build")?.env("SSEKIT_WASM", &wasm).run()?;
