@@ -29,6 +29,7 @@ let packed
 /** `npm pack`, once for each test file: gives the archive that would be published, with its content's hash in its name. */
 export function pack() {
   packed ??= (async () => {
+    if (process.env.SSEKIT_PACKAGE) return process.env.SSEKIT_PACKAGE
     if (!existsSync(join(web, 'dist/index.js'))) throw new Error('the package is not built: run `cargo xtask web`')
     mkdirSync(apps, { recursive: true })
     const command = ['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', apps]
@@ -75,7 +76,7 @@ class App {
     }
     if (from) cpSync(from, this.folder, { recursive: true, filter: (path) => !UNWANTED.has(relative(from, path)) })
     const all = { ...files }
-    if (!existsSync(join(from ?? '', 'package.json'))) {
+    if (!from || !existsSync(join(from, 'package.json'))) {
       all['package.json'] = JSON.stringify({ private: true, type: 'module', devDependencies: packages }, null, 2)
     }
     for (const [path, text] of Object.entries(all)) {

@@ -8,10 +8,10 @@ import { until } from './until.mjs'
  * Starts a program and waits until it prints a line that matches. It ends with the test's process at the latest.
  *
  * @param {string[]} command
- * @param {{ cwd?: string, env?: Record<string, string>, ready?: RegExp }} [options]
+ * @param {{ cwd?: string, env?: Record<string, string>, user?: { uid: number, gid: number }, ready?: RegExp }} [options]
  */
-export async function startProgram(command, { cwd, env, ready } = {}) {
-  const program = new Program(command, cwd, env)
+export async function startProgram(command, { ready, ...options } = {}) {
+  const program = new Program(command, options)
   if (!ready) return program
   try {
     program.ready = await program.line(ready, 60_000)
@@ -23,9 +23,9 @@ export async function startProgram(command, { cwd, env, ready } = {}) {
 }
 
 /** Runs a program to its end and gives what it wrote to stdout; throws with all that it printed when it fails. */
-export async function run(command, options = {}) {
-  const program = new Program(command, options.cwd, options.env)
-  const code = await program.end(options.within ?? 120_000)
+export async function run(command, { within = 120_000, ...options } = {}) {
+  const program = new Program(command, options)
+  const code = await program.end(within)
   if (code === 0) return program.output.join('\n')
   throw new Error(`${command.join(' ')} in ${options.cwd ?? '.'} has ended with ${code}:\n${program.text}`)
 }
@@ -41,12 +41,13 @@ class Program {
   /** The match of the line for which its start waited. */
   ready = undefined
 
-  constructor(command, cwd, env) {
+  constructor(command, { cwd, env, user }) {
     this.#command = command
     const [program, ...options] = command
     this.#child = spawn(program, options, {
       cwd,
       env: { ...process.env, ...env },
+      ...user,
       stdio: ['ignore', 'pipe', 'pipe'],
       // A group of its own, so that what it starts ends with it.
       detached: true,
@@ -90,8 +91,8 @@ class Program {
   }
 
   /** Ends it as an operator does. */
-  stop() {
-    this.#signal('SIGTERM')
+  stop(signal = 'SIGTERM') {
+    this.#signal(signal)
     return this.end(5_000)
   }
 

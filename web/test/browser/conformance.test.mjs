@@ -1,0 +1,83 @@
+// The wire format's fixtures, through the package in Chromium, over real HTTP: the same whatever the pieces are.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { inChromium, loadPackage } from '../support/browser.mjs'
+import { repository } from '../support/paths.mjs'
+import { begin, inPieces } from '../support/site.mjs'
+
+const it = inChromium()
+const fixtures = JSON.parse(await readFile(join(repository, 'crates/wire/tests/conformance/decode.json'), 'utf8'))
+
+/** A text of the fixtures, of which long ones are given as a repetition. */
+const expand = (text) => (typeof text === 'object' ? text.repeat.repeat(text.times) : text)
+
+/** The bytes of each connection of a fixture, as the pieces that it names. */
+function connectionsOf({ chunks }) {
+  const connections = [[]]
+  for (const chunk of chunks) {
+    if (chunk.reconnect) connections.push([])
+    else connections.at(-1).push(Buffer.from(expand(chunk), 'latin1'))
+  }
+  return connections
+}
+
+/** What a page sees of a fixture. Comments are not told to pages. */
+function expectedOf({ gives: { items = [], lastEventId = '' } }) {
+  const seen = items.filter((item) => !item.comment && item.comment !== '' && item.error !== 'comment too large')
+  return {
+    items: seen.map((item) => (Array.isArray(item) ? item.map(expand) : [item.error])),
+    lastEventId: expand(lastEventId),
+  }
+}
+
+/** Serves a fixture: a connection of it for each request, and 204 when it has no more. */
+function serve(path, fixture, size) {
+  const connections = connectionsOf(fixture)
+  const handlers = connections.map((pieces) => async (_request, response) => {
+    begin(response)
+    for (const piece of size ? [Buffer.concat(pieces)] : pieces) await inPieces(response, piece, size ?? (piece.length || 1))
+    response.end()
+  })
+  it.site.on(path, ...handlers, (_request, response) => response.writeHead(204).end())
+}
+
+/** Reads a fixture in the page to its end. */
+const read = ({ path, startId, limit }) =>
+  new Promise((done) => {
+    const items = []
+    const reconnect = { preset: 'standard', delay: 1, minDelay: 1, maxDelay: 1, maxServerDelay: 1, jitter: false }
+    const options = { cache: false, reconnect, buffer: 10_000 }
+    if (startId !== undefined) options.lastEventId = startId
+    if (limit !== undefined) options.maxEventBytes = limit
+    const source = ssekit.source(path, {
+      ...options,
+      onmessage: ({ id, event, data }) => items.push([event, data, id]),
+      onerror: ({ error }) => error.code === 'too-large' && items.push(['event too large']),
+      onclose: () => done({ items, lastEventId: source.lastEventId }),
+    })
+    source.connect()
+  })
+
+async function check(size) {
+  await loadPackage(it.page)
+  const failures = []
+  for (const [index, fixture] of fixtures.entries()) {
+    const path = `/fixture-${size ?? 'as-it-is'}-${index}`
+    serve(path, fixture, size)
+    const startId = fixture.startId && expand(fixture.startId)
+    const seen = await it.page.evaluate(read, { path, startId, limit: fixture.limit })
+    try {
+      assert.deepEqual(seen, expectedOf(fixture))
+    } catch (error) {
+      failures.push(`${fixture.name}: ${error.message.slice(0, 600)}`)
+    }
+  }
+  assert.ok(fixtures.length > 100, 'the fixtures are there')
+  assert.equal(failures.length, 0, `${failures.length} of ${fixtures.length}:\n${failures.join('\n')}`)
+}
+
+test('the fixtures, in the pieces that they name', () => check())
+test('the fixtures, each connection in one piece', () => check(Infinity))
+for (const size of [1, 3, 7]) test(`the fixtures, in pieces of ${size}`, () => check(size))
