@@ -105,12 +105,13 @@ fn bench() -> Result<()> {
     for run in ["ssekit-bench-codec", "ssekit-bench-stream -- --write", "ssekit-bench-fanout -- --write"] {
         Command::cargo(&format!("run --release --manifest-path bench/Cargo.toml --package {run}")).run()?;
     }
-    Ok(())
+    web::bench()
 }
 
 /// The sets of features that somebody may choose, beside all and the default.
 const FEATURES: &[(&str, &str)] = &[
     ("ssekit-wire", ""),
+    ("ssekit-session", ""),
     ("ssekit-server", ""),
     ("ssekit-server", "actix-web"),
     ("ssekit-server", "axum"),

@@ -43,14 +43,22 @@ pub(crate) fn test() -> Result<()> {
     node::npm(&folder, "run test:unit")?.run()
 }
 
-/// Pages in Chromium, against our own server.
+/// Pages in Chromium, against our own servers.
 pub(crate) fn test_in_browser() -> Result<()> {
-    Command::cargo("build --package ssekit-web-fixture").run()?;
-    let fixture = target().join("debug/ssekit-web-fixture");
+    Command::cargo("build --package ssekit-web-fixture --package ssekit-example-sveltekit").run()?;
     for script in ["test:browser", "test:samples", "test:package"] {
-        node::npm(&root().join("web"), &format!("run {script}"))?.env("SSEKIT_FIXTURE", &fixture).run()?;
+        let script = node::npm(&root().join("web"), &format!("run {script}"))?;
+        script.env("CARGO_TARGET_DIR", target()).run()?;
     }
     Ok(())
+}
+
+/// Measures in Chromium, with peers in the same run.
+pub(crate) fn bench() -> Result<()> {
+    build()?;
+    let folder = root().join("bench/web");
+    node::install(&folder)?;
+    node::npm(&folder, "run bench -- --write")?.run()
 }
 
 fn is_current(head: &str) -> bool {
