@@ -46,8 +46,8 @@ export function pack() {
 }
 
 /**
- * An application in a folder of its own, its sources written anew and its packages installed from npm's registry, `ssekit`
- * from the archive of `npm pack`.
+ * An application in a folder of its own: its sources are written anew, its packages are installed from npm's registry, and
+ * `ssekit` from the archive of `npm pack`, as a dependency unless it is named otherwise.
  *
  * @param {string} name Of its folder.
  * @param {object} app
@@ -88,7 +88,8 @@ class App {
   async install(archive) {
     const file = join(this.folder, 'package.json')
     const wanted = JSON.parse(readFileSync(file, 'utf8'))
-    wanted.dependencies = { ...wanted.dependencies, ssekit: `file:${archive}` }
+    const kind = wanted.devDependencies?.ssekit ? 'devDependencies' : 'dependencies'
+    wanted[kind] = { ...wanted[kind], ssekit: `file:${archive}` }
     const text = JSON.stringify(wanted, null, 2)
     writeFileSync(file, text)
     const stamp = join(this.folder, 'node_modules', 'installed')

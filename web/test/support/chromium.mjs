@@ -5,8 +5,9 @@ import { chromium } from 'playwright-core'
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'chrome']
 
 /** Starts the machine's Chromium. The caller closes it. */
-export function startChromium(flags = []) {
+export function startChromium(flags = [], options = {}) {
   return chromium.launch({
+    ...options,
     executablePath: findChromium(),
     args: [
       '--no-sandbox',

@@ -1,0 +1,44 @@
+// What is opened a thousand times and closed again leaves nothing: no stream at the server, no growing heap in the page.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { inChromium, loadPackage } from '../support/browser.mjs'
+
+const it = inChromium({ fixture: true })
+
+/** Opens and closes so many sources one after the other, each once its first event has come. */
+const cycle = async ({ count, options }) => {
+  for (let n = 0; n < count; n++) {
+    await new Promise((heard) => {
+      const source = ssekit.source('/clock', options)
+      const leave = source.select('message').subscribe((value) => {
+        if (!value) return
+        if (n % 2) source.close()
+        queueMicrotask(() => (leave(), heard()))
+      })
+    })
+  }
+}
+
+async function heapOf(page) {
+  const session = await it.context.newCDPSession(page)
+  await session.send('HeapProfiler.collectGarbage')
+  const { usedSize } = await session.send('Runtime.getHeapUsage')
+  await session.detach()
+  return usedSize
+}
+
+for (const options of [{}, { cache: false }, { tabs: true }]) {
+  test(`1,000 sources that were closed: ${JSON.stringify(options)}`, { timeout: 60_000 }, async (t) => {
+    const page = await it.fixturePage()
+    await loadPackage(page)
+    const { opened: before } = await it.fixture.streams()
+    await page.evaluate(cycle, { count: 200, options })
+    const warm = await heapOf(page)
+    await page.evaluate(cycle, { count: 800, options })
+    await it.fixture.untilOpen(0)
+    const grown = (await heapOf(page)) - warm
+    t.diagnostic(`the heap has grown by ${grown} bytes in 800 cycles, from ${warm}`)
+    assert.equal((await it.fixture.streams()).opened - before, 1000)
+    assert.ok(grown < 800 * 512, `the heap has grown by ${grown} bytes in 800 cycles`)
+  })
+}

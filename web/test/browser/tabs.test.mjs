@@ -1,0 +1,196 @@
+// One connection for all tabs of an origin (`tabs: true`): each tab gets every event once, whichever of them leads.
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, test } from 'node:test'
+import { blankPageOf, inChromium, loadPackage, noted, notesOf } from '../support/browser.mjs'
+import { startFixture } from '../support/fixture.mjs'
+import { until } from '../support/until.mjs'
+
+const it = inChromium()
+let server
+let folder
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ssekit-'))
+  server = await startFixture({ log: join(folder, 'log') })
+})
+afterEach(async () => {
+  await server.stop()
+  await rm(folder, { recursive: true })
+})
+
+/** A tab that listens to the channel by the connection of all tabs. */
+async function tab() {
+  const page = await it.newPage(blankPageOf(server))
+  await listen(page)
+  return page
+}
+
+async function listen(page) {
+  await loadPackage(page)
+  await page.evaluate(() => {
+    const reconnect = { delay: 50, minDelay: 10, jitter: false }
+    void watch('/channel', { select: ['news'], tabs: true, method: 'GET', reconnect })
+  })
+  await noted(page, 'open')
+}
+
+/** As many tabs, of which the first leads: it was there alone. */
+async function tabs(count) {
+  const pages = []
+  while (pages.length < count) pages.push(await tab())
+  return pages
+}
+
+/** Publishes numbers, one after the other, until it is stopped; gives the last one then. */
+function publishing() {
+  let last = 0
+  let going = true
+  const done = (async () => {
+    while (going) await server.publish('news', ++last)
+    return last
+  })()
+  return {
+    /** Waits until so many more were published. */
+    more: (count, from = last) => until(() => last >= from + count, `${count} more events`),
+    stop: () => {
+      going = false
+      return done
+    },
+  }
+}
+
+const numbers = async (page) => (await notesOf(page, 'message')).map(([, , data]) => Number(data))
+
+/** Waits for the last number in a tab; it must have seen every one before it once, from its first on. */
+async function sawAll(page, last, first) {
+  await until(async () => (await numbers(page)).at(-1) === last, `event ${last} in each tab`)
+  const seen = await numbers(page)
+  const from = first ?? seen[0]
+  assert.deepEqual(seen, Array.from({ length: last - from + 1 }, (_, index) => from + index))
+  const values = (await notesOf(page, 'value')).map(([, value]) => value).filter(Boolean)
+  assert.deepEqual(values.map(Number), seen, 'stores get what callbacks get')
+}
+
+test('three tabs, one connection: each gets every event, and is told that it is open', async () => {
+  const pages = await tabs(3)
+  assert.deepEqual(await server.streams(), { open: 1, opened: 1 })
+  for (let number = 1; number <= 20; number++) await server.publish('news', number)
+  for (const page of pages) {
+    await sawAll(page, 20, 1)
+    assert.deepEqual(await notesOf(page, 'open'), [{ isLocal: false, status: 200, statusText: 'OK' }])
+  }
+})
+
+test('eight tabs leave connections for other requests, which HTTP/1.1 limits to six', async () => {
+  const pages = await tabs(8)
+  assert.equal((await server.streams()).open, 1)
+  await server.publish('news', 1)
+  for (const page of pages) {
+    await sawAll(page, 1, 1)
+    assert.equal(await page.evaluate(() => fetch('/test/support/blank.html').then(({ status }) => status)), 200)
+  }
+})
+
+test('the leading tab is closed while events come: the others miss none and get none twice', async () => {
+  const [leader, ...rest] = await tabs(3)
+  const publisher = publishing()
+  await publisher.more(30)
+  await leader.close()
+  await publisher.more(30)
+  const last = await publisher.stop()
+  for (const page of rest) await sawAll(page, last, 1)
+  await server.untilOpen(1)
+})
+
+test('tab after tab is closed while events come, and the last one has seen everything', async () => {
+  const pages = await tabs(4)
+  const publisher = publishing()
+  while (pages.length > 1) {
+    await publisher.more(20)
+    await pages.shift().close()
+  }
+  await publisher.more(20)
+  const last = await publisher.stop()
+  await sawAll(pages[0], last, 1)
+})
+
+test('the leading tab is reloaded while events come: the others miss none, and it is back', async () => {
+  const [leader, ...rest] = await tabs(3)
+  const publisher = publishing()
+  await publisher.more(30)
+  await leader.reload()
+  await listen(leader)
+  await publisher.more(30)
+  const last = await publisher.stop()
+  for (const page of rest) await sawAll(page, last, 1)
+  await sawAll(leader, last)
+  await server.untilOpen(1)
+})
+
+test('the leading tab is frozen while events come: the others miss none, and thawed it misses none either', async () => {
+  const [leader, ...rest] = await tabs(3)
+  const publisher = publishing()
+  await publisher.more(30)
+  const session = await it.context.newCDPSession(leader)
+  await session.send('Page.setWebLifecycleState', { state: 'frozen' })
+  await publisher.more(30)
+  const before = await publisher.stop()
+  for (const page of rest) await sawAll(page, before, 1)
+  await session.send('Page.setWebLifecycleState', { state: 'active' })
+  for (let number = before + 1; number <= before + 10; number++) await server.publish('news', number)
+  for (const page of [leader, ...rest]) await sawAll(page, before + 10, 1)
+})
+
+test('the server is killed and started again: no tab misses an event or gets one twice', async () => {
+  const pages = await tabs(3)
+  for (let number = 1; number <= 10; number++) await server.publish('news', number)
+  for (const page of pages) await sawAll(page, 10, 1)
+  await server.kill()
+  for (const page of pages) await noted(page, 'error')
+  await server.start()
+  for (let number = 11; number <= 20; number++) await server.publish('news', number)
+  for (const page of pages) {
+    await sawAll(page, 20, 1)
+    assert.equal((await notesOf(page, 'close')).length, 0)
+  }
+})
+
+test('a tab that closes its source leaves alone; when the last one has left, the connection is closed', async () => {
+  const pages = await tabs(3)
+  await pages[0].evaluate(() => globalThis.source.close())
+  const [close] = await noted(pages[0], 'close')
+  assert.deepEqual([close.isLocal, close.reason], [true, 'local'])
+  await server.publish('news', 1)
+  for (const page of pages.slice(1)) {
+    await sawAll(page, 1, 1)
+    assert.equal((await notesOf(page, 'close')).length, 0)
+  }
+  await pages[1].evaluate(() => globalThis.leave())
+  await pages[2].evaluate(() => globalThis.leave())
+  await server.untilOpen(0)
+  assert.deepEqual(await numbers(pages[0]), [])
+})
+
+test('the end of the stream is told in every tab, once', async () => {
+  const pages = []
+  for (let count = 0; count < 3; count++) {
+    const page = await it.newPage(blankPageOf(server))
+    await loadPackage(page)
+    pages.push(page)
+  }
+  // The server answers after a while, so that all are there.
+  for (const page of pages) await page.evaluate(() => void watch('/lock', { tabs: true }))
+  for (const page of pages) {
+    const closes = await noted(page, 'close')
+    assert.deepEqual(closes.map(({ reason, isLocal }) => [reason, isLocal]), [['ended', false]])
+  }
+})
+
+test('sources of other requests, and sources that are not for all tabs, have their own connection', async () => {
+  const pages = await tabs(2)
+  await pages[0].evaluate(() => void watch('/channel', { select: ['news'], method: 'GET' }))
+  await pages[1].evaluate(() => void watch('/channel?all=true', { select: ['news'], method: 'GET', tabs: true }))
+  await server.untilOpen(3)
+})
