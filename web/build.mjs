@@ -1,0 +1,55 @@
+// Builds dist/ from src/ and the module of wasm/: `node build.mjs [path of the .wasm]`.
+import { execFileSync } from 'node:child_process'
+import { readFile, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const wasm = process.argv[2] ?? process.env.SSEKIT_WASM ?? join(here, '../target/wasm32-unknown-unknown/wasm/ssekit_web.wasm')
+
+/** Gives `ssekit:wasm`, the module's bytes as text: a character for each byte, one higher, so that there is no NUL. */
+const inlineWasm = {
+  name: 'inline-wasm',
+  setup({ onLoad, onResolve }) {
+    onResolve({ filter: /^ssekit:wasm$/ }, () => ({ path: wasm, namespace: 'wasm' }))
+    onLoad({ filter: /.*/, namespace: 'wasm' }, async ({ path }) => {
+      const bytes = await readFile(path)
+      const text = String.fromCharCode(...[...bytes].map((byte) => byte + 1))
+      return { contents: `export default ${JSON.stringify(text)}`, loader: 'js' }
+    })
+  },
+}
+
+const common = {
+  absWorkingDir: here,
+  bundle: true,
+  charset: 'utf8',
+  external: ['react'],
+  format: 'esm',
+  legalComments: 'none',
+  logLevel: 'warning',
+  minify: true,
+  outdir: 'dist',
+  plugins: [inlineWasm],
+  target: 'es2022',
+}
+
+await rm(join(here, 'dist'), { recursive: true, force: true })
+await build({
+  ...common,
+  // A page loads `index` at once, `engine` with its first connection; servers load `producing` with the first answer.
+  entryPoints: {
+    index: 'src/index.ts',
+    engine: 'src/engine/engine.ts',
+    producing: 'src/producing.ts',
+    react: 'src/react.ts',
+  },
+  splitting: true,
+  chunkNames: 'shared-[hash]',
+})
+// All in one file, for pages without a build step.
+await build({ ...common, entryPoints: { ssekit: 'src/index.ts' } })
+const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'))
+execFileSync(process.execPath, [join(typescript, 'bin/tsc'), '--emitDeclarationOnly'], { cwd: here, stdio: 'inherit' })

@@ -1,0 +1,124 @@
+import wasm from 'ssekit:wasm'
+import { SourceError } from '../errors.js'
+
+/** What web/wasm exports; see its exports.rs. */
+interface Exports {
+  memory: WebAssembly.Memory
+  input(length: number): number
+  session_open(...settings: number[]): number
+  session_free(handle: number): void
+  session_tell(handle: number, input: number, retryAfter: number, now: number): void
+  session_answered(handle: number, status: number, type: number, encoding: number, retryAfter: number, now: number): void
+  session_feed(handle: number, length: number, now: number): number
+  session_output(handle: number): number
+  session_deadline(handle: number): number
+  session_id(handle: number): void
+  output_trouble(): number
+  output_until(): number
+  output_retries(): number
+  encode_event(name: number, data: number, id: number): number
+  encode_comment(): void
+  text_address(): number
+  text_length(): number
+}
+
+/** How much of a stream crosses at once, in bytes. */
+export const PIECE = 65536
+
+// What is text in the module is UTF-8: a mark at its beginning belongs to it.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+const encoder = new TextEncoder()
+
+/** One instance of the WebAssembly module: its buffers and texts. */
+export class Core {
+  bytes!: Uint8Array
+  numbers!: Int32Array
+  /** Where a piece is written. */
+  #input = 0
+  /** How much has room there. */
+  #room = 0
+
+  constructor(readonly exports: Exports) {
+    this.look()
+  }
+
+  /** Memory that has grown is another buffer. */
+  look(): void {
+    if (this.bytes?.length) return
+    this.bytes = new Uint8Array(this.exports.memory.buffer)
+    this.numbers = new Int32Array(this.exports.memory.buffer)
+  }
+
+  /** Writes bytes where the module finds them. */
+  write(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    this.bytes.set(bytes, this.#input)
+  }
+
+  /** Writes texts one after another where the module finds them; gives their lengths in bytes. */
+  writeTexts(...texts: string[]): number[] {
+    // No UTF-16 unit takes more than three bytes.
+    this.#reserve(texts.reduce((sum, text) => sum + 3 * text.length, 0))
+    let at = this.#input
+    return texts.map((text) => {
+      const { written } = encoder.encodeInto(text, this.bytes.subarray(at))
+      at += written
+      return written
+    })
+  }
+
+  #reserve(length: number): void {
+    if (length > this.#room) {
+      this.#room = Math.max(length, PIECE)
+      this.#input = this.exports.input(this.#room)
+      // What is unusually large is given back by the next request.
+      if (length > PIECE) this.#room = 0
+    }
+    this.look()
+  }
+
+  /** The module's text as it is. */
+  textBytes(): Uint8Array {
+    const { exports } = this
+    const [address, length] = [exports.text_address(), exports.text_length()]
+    this.look()
+    return this.bytes.subarray(address, address + length)
+  }
+
+  text(): string {
+    return decoder.decode(this.textBytes())
+  }
+
+  /** A part of memory as text. */
+  textAt(address: number, length: number): string {
+    return decoder.decode(this.bytes.subarray(address, address + length))
+  }
+}
+
+let loading: Promise<Core> | undefined
+
+/**
+ * The module's instance, made when it is first asked for.
+ *
+ * @throws SourceError `wasm` where WebAssembly is not allowed
+ */
+export const loadCore = (): Promise<Core> => (loading ??= instantiate())
+
+/** After a trap an instance is of no use; the next connection gets another. */
+export const dropCore = (): void => {
+  loading = undefined
+}
+
+async function instantiate(): Promise<Core> {
+  try {
+    const { instance } = await WebAssembly.instantiate(Uint8Array.from(wasm, (c) => c.charCodeAt(0) - 1))
+    return new Core(instance.exports as unknown as Exports)
+  } catch (cause) {
+    loading = undefined
+    throw new SourceError(
+      'wasm',
+      "WebAssembly cannot run here: a page with a Content-Security-Policy allows it by `script-src 'wasm-unsafe-eval'`",
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,59 @@
+/** What loads with the first connection. */
+import { SourceError } from '../errors.js'
+import type { Engine, Member } from '../member.js'
+import { tell } from '../notice.js'
+import type { SourceErrorCode } from '../types.js'
+import { Connection } from './connection.js'
+import { loadCore, type Core } from './core.js'
+import { asked, keyOf, settings, type Asked, type Settings } from './settings.js'
+
+/** The open connections that sources share. */
+const connections = new Map<string, Connection>()
+
+/** @throws SourceError `wasm` where WebAssembly is not allowed */
+export async function load(): Promise<Engine> {
+  const core = await loadCore()
+  return { join: (member) => join(core, member) }
+}
+
+function join(core: Core, member: Member): void {
+  const { options } = member
+  const request = guard('url', () => asked(member.from, options))
+  const numbers = guard('url', () => settings(options))
+  if (request.signal?.aborted) {
+    member.setStatus({ state: 'closed', reason: 'local' })
+    tell(member, 'close', { reason: 'local' })
+    return member.left()
+  }
+  const key = guard('headers', () => keyOf(options, request, numbers))
+  let connection = key === undefined ? undefined : connections.get(key)
+  if (!connection) {
+    connection = guard('last-event-id', () => connect(core, member, request, numbers, key))
+    if (key !== undefined) connections.set(key, connection)
+  }
+  connection.join(member)
+}
+
+function connect(
+  core: Core,
+  member: Member,
+  request: Asked,
+  numbers: Settings,
+  key: string | undefined,
+): Connection {
+  return new Connection(core, {
+    asked: request,
+    settings: numbers,
+    lastEventId: member.lastEventId,
+    fetch: member.options.fetch ?? ((...request) => fetch(...request)),
+    onGone: () => key !== undefined && connections.delete(key),
+  })
+}
+
+function guard<T>(code: SourceErrorCode, run: () => T): T {
+  try {
+    return run()
+  } catch (cause) {
+    throw new SourceError(code, `the source cannot be opened: ${(cause as Error).message}`, { cause })
+  }
+}

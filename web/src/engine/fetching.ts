@@ -1,0 +1,43 @@
+import type { Asked } from './settings.js'
+
+/** Encodings that `fetch` undoes, though the answer still names them. */
+const undone = /^(identity|(x-)?gzip|deflate|br|zstd|dcb|dcz)$/i
+
+/** The `Content-Encoding` of an answer, if it is one that was not undone. */
+export function encodingOf(headers: Headers): string | null {
+  const encoding = headers.get('content-encoding')
+  return encoding && encoding.split(',').every((one) => undone.test(one.trim())) ? null : encoding
+}
+
+/** `Retry-After` in milliseconds: seconds or an HTTP date (RFC 9110, 10.2.3); -1 for none. */
+export function retryAfterOf(headers: Headers): number {
+  const value = headers.get('retry-after')?.trim() ?? ''
+  if (/^\d+$/.test(value)) return Number(value) * 1000
+  const date = Date.parse(value)
+  return Number.isNaN(date) ? -1 : Math.max(0, date - Date.now())
+}
+
+/** Whether the request goes to this machine, which no network is needed for. */
+export function isLoopback(url: string): boolean {
+  return /^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/.test(new URL(url).hostname)
+}
+
+/**
+ * The headers of an attempt.
+ *
+ * @returns them, and whether the last event ID could be put there
+ */
+export async function headersOf(asked: Asked, lastEventId: string): Promise<[Headers, boolean]> {
+  const given = typeof asked.headers === 'function' ? await asked.headers() : asked.headers
+  const headers = new Headers(given)
+  if (!headers.has('accept')) headers.set('accept', 'text/event-stream')
+  if (!lastEventId) return [headers, true]
+  // A header's value is bytes: those of the id in UTF-8 (HTML standard 9.2.4).
+  const value = String.fromCharCode(...new TextEncoder().encode(lastEventId))
+  try {
+    headers.set('last-event-id', value)
+  } catch {
+    return [headers, false]
+  }
+  return [headers, headers.get('last-event-id') === value]
+}

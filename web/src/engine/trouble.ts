@@ -1,0 +1,57 @@
+import { SourceError } from '../errors.js'
+import type { SourceErrorCode } from '../types.js'
+
+/** What the shell knows of an attempt, for the texts of its errors. */
+export interface Attempt {
+  url: string
+  response?: Response | undefined
+  retryAfter?: number | undefined
+  /** What was thrown. */
+  cause?: unknown
+  /** Where it was thrown, if not by the network. */
+  code?: SourceErrorCode | undefined
+}
+
+/**
+ * The error of a trouble.
+ *
+ * @param number of `Page::note` in web/wasm
+ * @param body the beginning of a refusal's body
+ */
+export function errorOf(number: number, attempt: Attempt, body: string): SourceError {
+  const { url, response, cause } = attempt
+  const make = (code: SourceErrorCode, message: string, detail: object = {}): SourceError =>
+    new SourceError(code, message, cause === undefined ? detail : { cause, ...detail })
+  switch (number) {
+    case 1:
+    case 2:
+      if (attempt.code === 'headers') return make('headers', `the headers for ${url} cannot be had: ${text(cause)}`)
+      if (number === 1) return make(attempt.code ?? 'connect', `${url} cannot be requested: ${text(cause)}`)
+      return make('connect', `no answer from ${url}: ${text(cause)}`)
+    case 3:
+      return make('connect-timeout', `no answer from ${url} within the connect timeout`)
+    case 4:
+      return make('read', `the stream of ${url} broke off: ${text(cause)}`)
+    case 5:
+      return make('read-timeout', `not a byte from ${url} within the read timeout`)
+    case 6:
+      return make('ended', `${url} ended the stream`)
+    case 8: {
+      const status = response?.status ?? 0
+      const detail = { status, body, ...(attempt.retryAfter! >= 0 && { retryAfter: attempt.retryAfter }) }
+      return make('status', `${url} answered ${status} ${response?.statusText ?? ''}`.trimEnd(), detail)
+    }
+    case 9: {
+      const type = response?.headers.get('content-type') ?? 'no content type'
+      return make('content-type', `${url} answered with ${type}, not text/event-stream`, { status: response?.status, body })
+    }
+    case 10:
+      return make('content-encoding', `${url} answered in an encoding that cannot be read`)
+    default:
+      return make('no-content', `${url} answered 204: there is nothing to listen to`)
+  }
+}
+
+function text(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}

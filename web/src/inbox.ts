@@ -1,0 +1,148 @@
+import { LaggedError } from './errors.js'
+import type { Message } from './types.js'
+
+/** Who listens to a source. */
+export interface Sink {
+  /** The events of this name; all without. */
+  event?: string | undefined
+  /** Gives it an event; true when it cannot take another one. */
+  take(message: Message): boolean | void
+  /** The connection is gone, by this error if it failed. */
+  end?(error?: unknown): void
+  /** Whether it is full, and has been read since this was last asked. */
+  isReading?(): boolean
+}
+
+/** Calls what an iterator that was forgotten leaves behind, such as one whose loop ended by an error. */
+let forgotten: FinalizationRegistry<() => void> | undefined
+
+/**
+ * An async iterator over events, with a bounded buffer.
+ *
+ * @param listen adds the sink to the source; gives what removes it
+ * @param limit how many events may wait
+ * @param map makes the value of each
+ */
+export function iterate<T>(
+  listen: (sink: Sink) => () => void,
+  event: string | undefined,
+  limit: number,
+  map: (message: Message) => T,
+): AsyncIterableIterator<T> {
+  const inbox = new Inbox(limit, map)
+  inbox.event = event
+  const leave = listen(inbox)
+  const iterator: AsyncIterableIterator<T> = {
+    next: () => inbox.next(),
+    return: async () => {
+      leave()
+      forgotten?.unregister(iterator)
+      inbox.drop()
+      return { value: undefined, done: true }
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  }
+  forgotten ??= new FinalizationRegistry((leave) => leave())
+  // Neither `leave` nor the inbox leads back to the iterator.
+  forgotten.register(iterator, leave, iterator)
+  return iterator
+}
+
+type Waiter<T> = [resolve: (result: IteratorResult<T>) => void, reject: (error: unknown) => void]
+
+class Inbox<T> implements Sink {
+  event: string | undefined
+  #messages: Message[] = []
+  /** Where the first unread one is. */
+  #at = 0
+  #lost = 0
+  #waiters: Waiter<T>[] = []
+  #ended = false
+  #error: unknown
+  #read = false
+
+  constructor(
+    readonly limit: number,
+    readonly map: (message: Message) => T,
+  ) {}
+
+  take(message: Message): boolean {
+    const waiter = this.#waiters.shift()
+    if (waiter) {
+      this.#give(message, waiter)
+      return false
+    }
+    this.#messages.push(message)
+    if (this.#unread() > this.limit) {
+      this.#shift()
+      this.#lost++
+    }
+    return this.#unread() === this.limit
+  }
+
+  isReading(): boolean {
+    const read = this.#read
+    this.#read = false
+    return read && this.#unread() >= this.limit
+  }
+
+  end(error?: unknown): void {
+    this.#ended = true
+    this.#error = error
+    for (const [resolve, reject] of this.#waiters.splice(0)) {
+      if (this.#error) reject(this.#takeError())
+      else resolve({ value: undefined, done: true })
+    }
+  }
+
+  drop(): void {
+    this.#messages = []
+    this.#at = this.#lost = 0
+    this.end()
+  }
+
+  next(): Promise<IteratorResult<T>> {
+    this.#read = true
+    return new Promise((resolve, reject) => {
+      if (this.#lost) {
+        const lost = this.#lost
+        this.#lost = 0
+        reject(new LaggedError(lost))
+      } else if (this.#unread()) this.#give(this.#shift(), [resolve, reject])
+      else if (!this.#ended) this.#waiters.push([resolve, reject])
+      else if (this.#error) reject(this.#takeError())
+      else resolve({ value: undefined, done: true })
+    })
+  }
+
+  #give(message: Message, [resolve, reject]: Waiter<T>): void {
+    try {
+      resolve({ value: this.map(message), done: false })
+    } catch (error) {
+      reject(error)
+    }
+  }
+
+  #unread(): number {
+    return this.#messages.length - this.#at
+  }
+
+  #shift(): Message {
+    const message = this.#messages[this.#at++] as Message
+    if (this.#at === this.#messages.length) {
+      this.#messages = []
+      this.#at = 0
+    } else if (this.#at > this.limit) {
+      this.#messages = this.#messages.slice(this.#at)
+      this.#at = 0
+    }
+    return message
+  }
+
+  /** It is thrown once. */
+  #takeError(): unknown {
+    const error = this.#error
+    this.#error = undefined
+    return error
+  }
+}

@@ -1,0 +1,41 @@
+import type { Message, SourceErrorLike, SourceOptions, Status } from './types.js'
+
+/** A source, as the engine sees it. */
+export interface Member {
+  readonly from: string | URL
+  readonly options: SourceOptions
+  /** Of the last event that it was given. */
+  lastEventId: string
+  /** Whether somebody listens, or it was told to connect. */
+  isWanted(): boolean
+  /** Gives an event to its stores and iterators; true when an iterator cannot take another one. */
+  take(message: Message): boolean
+  /** Whether a full iterator has been read since this was last asked. */
+  isReading(): boolean
+  setStatus(status: Status): void
+  /** It has a connection. */
+  joined(link: Link): void
+  /** The connection is gone, and has been told of: iterators end. */
+  left(error?: SourceErrorLike): void
+  connect(): void
+  close(): void
+}
+
+/** A connection, as one of its sources sees it. */
+export interface Link {
+  /** Nobody listens to this source any more. */
+  leave(member: Member): void
+  connect(): void
+  restart(): void
+  close(): void
+}
+
+/** What is loaded before the first connection. */
+export interface Engine {
+  /**
+   * Opens the source's connection, or joins one of the same request.
+   *
+   * @throws SourceError when there can be none
+   */
+  join(member: Member): void
+}

@@ -1,0 +1,76 @@
+import { SourceError } from './errors.js'
+import type { Member } from './member.js'
+import type { CloseReason, Message, Notice, SourceErrorLike } from './types.js'
+
+/** What a notice tells besides its name. */
+export interface Told {
+  message?: Message
+  response?: Response | undefined
+  error?: SourceErrorLike | undefined
+  reason?: CloseReason
+  connect?: () => void
+}
+
+type Kind = 'open' | 'close' | 'error' | 'message'
+
+/**
+ * Calls a source's callbacks: those of the nested form first, as sveltekit-sse does.
+ *
+ * What one throws is reported, and told to `onerror` unless that has thrown.
+ */
+export function tell(member: Member, kind: Kind, told: Told): void {
+  const { options } = member
+  const nested = options.options
+  const notice = () => noticeOf(member, kind, told)
+  const calls: [((it: any) => void) | undefined, () => unknown][] = [
+    [nested?.[`on${kind}`], () => raw(kind, told)],
+    [kind === 'message' ? undefined : options[kind], notice],
+    [options[`on${kind}`], notice],
+  ]
+  for (const [callback, argument] of calls) {
+    if (typeof callback !== 'function') continue
+    try {
+      callback(argument())
+    } catch (error) {
+      thrown(member, error, kind === 'error')
+    }
+  }
+}
+
+/** Whether a source wants to be told of every event. */
+export function hearsMessages({ options }: Member): boolean {
+  return !!(options.onmessage || options.options?.onmessage)
+}
+
+/** Reports what something of the user's has thrown, and tells the source. */
+export function thrown(member: Member, cause: unknown, quiet = false): void {
+  if (typeof reportError === 'function') reportError(cause)
+  else console.error(cause)
+  if (!quiet) tell(member, 'error', { error: new SourceError('callback', 'a callback or subscriber has thrown', { cause }) })
+}
+
+/** What the nested callbacks of 0.14 get. */
+function raw(kind: Kind, { message, response, error }: Told): unknown {
+  return kind === 'message' ? message : kind === 'open' ? response : error
+}
+
+function noticeOf(member: Member, kind: Kind, told: Told): Notice {
+  const { message, response, error, reason } = told
+  const event = message?.event ?? kind
+  return {
+    id: message?.id ?? '',
+    event,
+    name: event,
+    data: message?.data ?? '',
+    isLocal: reason === 'local' || reason === 'unsubscribed',
+    // The worst is assumed until there is an answer.
+    status: response?.status ?? 500,
+    statusText: response ? response.statusText : 'Internal Server Error',
+    headers: response?.headers ?? new Headers(),
+    ...(response && { response }),
+    ...(error && { error }),
+    ...(reason && { reason }),
+    connect: told.connect ?? (() => member.connect()),
+    close: () => member.close(),
+  }
+}

@@ -1,0 +1,179 @@
+import { SourceError } from './errors.js'
+import { iterate, type Sink } from './inbox.js'
+import { tell, thrown } from './notice.js'
+import { Selected } from './select.js'
+import { Store } from './store.js'
+import type { Engine, Link, Member } from './member.js'
+import type { CloseReason, Message, Readable, Select, Source, SourceErrorLike, SourceOptions, Status } from './types.js'
+
+/** Loads the engine once; a load that failed is tried again by the next connection. */
+let loading: Promise<Engine> | undefined
+const engine = (): Promise<Engine> =>
+  (loading ??= import('./engine/engine.js')
+    .then(({ load }) => load())
+    .catch((cause: unknown) => {
+      loading = undefined
+      throw cause instanceof SourceError ? cause : new SourceError('wasm', `the client cannot be loaded: ${cause}`, { cause })
+    }))
+
+/** Pages and workers connect for a store; where pages are rendered, a store keeps its first value. */
+const isClient = (): boolean => typeof document !== 'undefined' || typeof importScripts === 'function'
+declare const importScripts: unknown
+
+type ClosedStatus = Status & { reason: CloseReason }
+
+/** A source: who listens to it, and what it has asked of the engine. */
+export class Events implements Source, Member {
+  readonly from: string | URL
+  readonly options: SourceOptions
+  lastEventId: string
+  readonly #status = new Store<Status>({ state: 'idle' })
+  readonly #sinks = new Set<Sink>()
+  readonly #selects = new Map<string, Select>()
+  /** How many of the sinks open the connection. */
+  #listeners = 0
+  #link: Link | undefined
+  /** To be open: somebody came or asked since the last close. */
+  #active = false
+  /** To be open though nobody listens, because `connect` said so. */
+  #held = false
+  #joining = false
+
+  constructor(from: string | URL, options: SourceOptions) {
+    this.from = from
+    this.options = options
+    this.lastEventId = options.lastEventId ?? ''
+  }
+
+  // For those who use it.
+
+  get status(): Readable<Status> {
+    return this.#status
+  }
+
+  select(event = 'message'): Select {
+    if (/[\r\n]/.test(event)) {
+      throw new Error(`The name of the event must not contain new line characters, received "${event}"`)
+    }
+    let select = this.#selects.get(event)
+    if (!select) this.#selects.set(event, (select = new Selected(this, event)))
+    return select
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Message> {
+    return this.iterate(undefined, (message) => message)
+  }
+
+  connect(): void {
+    this.#held = true
+    this.#open()
+    this.#link?.connect()
+  }
+
+  restart(): void {
+    this.#link?.restart()
+  }
+
+  close(): void {
+    if (this.#link) this.#link.close()
+    else if (this.#active) this.#closedEarly({ state: 'closed', reason: 'local' })
+  }
+
+  // For its stores and iterators.
+
+  iterate<T>(event: string | undefined, map: (message: Message) => T): AsyncIterableIterator<T> {
+    return iterate((sink) => this.listen(sink, true), event, Math.max(1, this.options.buffer ?? 1024), map)
+  }
+
+  /**
+   * Gives events to the sink from now on.
+   *
+   * @param connects it opens the connection wherever this runs
+   * @returns what ends this
+   */
+  listen(sink: Sink, connects = isClient()): () => void {
+    this.#sinks.add(sink)
+    if (connects && (!this.#listeners++ || sink.end)) this.#open()
+    return () => {
+      if (!this.#sinks.delete(sink) || !connects || --this.#listeners) return
+      this.#held = false
+      // Who leaves for another subscriber of the same moment does not close the connection.
+      queueMicrotask(() => this.#link && !this.isWanted() && this.#link.leave(this))
+    }
+  }
+
+  readonly thrown = (error: unknown): void => thrown(this, error)
+
+  // For the engine.
+
+  isWanted(): boolean {
+    return this.#active && (this.#held || this.#listeners > 0)
+  }
+
+  take(message: Message): boolean {
+    this.lastEventId = message.id
+    let isFull = false
+    for (const sink of this.#sinks) {
+      if (sink.event !== undefined && sink.event !== message.event) continue
+      try {
+        if (sink.take(message)) isFull = true
+      } catch (error) {
+        this.thrown(error)
+      }
+    }
+    return isFull
+  }
+
+  isReading(): boolean {
+    let isReading = false
+    for (const sink of this.#sinks) if (sink.isReading?.()) isReading = true
+    return isReading
+  }
+
+  setStatus(status: Status): void {
+    const isSame = status.state === 'connecting' && this.#status.get().state === 'connecting'
+    if (!isSame) this.#status.set(status, this.thrown)
+  }
+
+  joined(link: Link): void {
+    this.#link = link
+  }
+
+  left(error?: SourceErrorLike): void {
+    this.#link = undefined
+    this.#active = this.#held = false
+    for (const sink of this.#sinks) {
+      if (!sink.end) continue
+      this.#sinks.delete(sink)
+      this.#listeners--
+      sink.end(error)
+    }
+  }
+
+  #open(): void {
+    this.#active = true
+    if (this.#link || this.#joining) return
+    this.#joining = true
+    this.setStatus({ state: 'connecting' })
+    // Also when the engine has been loaded: what happens first must not depend on that.
+    engine()
+      .then((engine) => {
+        this.#joining = false
+        if (this.isWanted()) engine.join(this)
+        else if (this.#active) this.#closedEarly({ state: 'closed', reason: 'unsubscribed' })
+      })
+      .catch((error: SourceErrorLike) => {
+        this.#joining = false
+        this.#closedEarly({ state: 'closed', reason: 'failed', error })
+      })
+  }
+
+  /** Closed before there was a connection. */
+  #closedEarly(status: ClosedStatus): void {
+    const { reason, error } = status
+    this.setStatus(status)
+    if (error) tell(this, 'error', { error })
+    tell(this, 'close', { reason, error })
+    this.left(error)
+  }
+}
