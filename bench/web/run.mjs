@@ -18,7 +18,6 @@ const help = `Usage: node run.mjs [options]
   --profile               instead of a table, which functions take the time of each (READABLE=1: with their names)
 Environment: CHROMIUM=/usr/bin/chromium`
 
-const WARM_UP = 5_000 // events before what is measured, as fast as they go
 const COUNT_IN_MEMORY = 20_000 // events of a row with a pace, when they are read from memory: one a piece
 
 const { values: options } = parseArgs({
@@ -40,11 +39,12 @@ if (options.help) {
 /** What one run in the page took: `seconds` of the main thread for `events`. */
 async function measure(browser, origin, { row, client, way }, profiled) {
   const page = await browser.open(`${origin}/`)
+  const count = way === 'memory' && row.perSecond ? COUNT_IN_MEMORY : row.count
+  const [from, to] = [row.warmUp, row.warmUp + count]
   try {
     await page.evaluate(`bench.load('${client}')`)
-    await stream(page, row, client, way, 0, WARM_UP, '&fast')
-    const count = way === 'memory' && row.perSecond ? COUNT_IN_MEMORY : row.count
-    if (way === 'memory') await page.evaluate(`bench.hold('${query(row, WARM_UP, WARM_UP + count, '')}')`)
+    await stream(page, row, client, way, 0, from, '&fast')
+    if (way === 'memory') await page.evaluate(`bench.hold('${query(row, from, to, '')}')`)
     await page.send('HeapProfiler.collectGarbage')
     if (profiled) {
       await page.send('Profiler.enable')
@@ -52,7 +52,7 @@ async function measure(browser, origin, { row, client, way }, profiled) {
       await page.send('Profiler.start')
     }
     const before = await page.mainThread()
-    const took = await stream(page, row, client, way, WARM_UP, WARM_UP + count, '')
+    const took = await stream(page, row, client, way, from, to, '')
     const seconds = (await page.mainThread()) - before
     const profile = profiled && (await page.send('Profiler.stop')).profile
     return { seconds, count, pieces: took.pieces, profile }
@@ -117,7 +117,7 @@ try {
     }
   }
   if (!options.profile) {
-    const bytes = (row) => encode(row, WARM_UP, WARM_UP + 1_000).reduce((sum, event) => sum + event.length, 0) / 1_000
+    const bytes = (row) => encode(row, 0, 1_000).reduce((sum, event) => sum + event.length, 0) / 1_000
     const text = markdown(all.map((contest) => ({ ...contest, bytes: bytes(contest.row) })), rounds, await browser.version())
     if (options.write) writeFileSync(new URL('../web.md', import.meta.url), text)
     console.log(text)

@@ -4,17 +4,19 @@ import { once } from 'node:events'
 import { cut, encode, rowNamed } from './rows.mjs'
 
 const bundles = new Map() // path to text, sent by the parent
-const prepared = new Map() // URL to what is written
+let prepared = { row: '', streams: new Map() } // of one row: URL to what is written
 
-/** What is written for a URL: `?row=chat&from=0&to=100`, with `&fast` in pieces even where the row has a pace. */
+/** What is written for a URL: `?row=chat&from=0&to=100`, with `&fast` at no pace. */
 function prepare(url) {
-  if (!prepared.has(url.search)) {
-    const row = rowNamed(url.searchParams.get('row'))
+  const row = rowNamed(url.searchParams.get('row'))
+  if (prepared.row !== row.name) prepared = { row: row.name, streams: new Map() }
+  const { streams } = prepared
+  if (!streams.has(url.search)) {
     const events = encode(row, Number(url.searchParams.get('from')), Number(url.searchParams.get('to')))
     const perSecond = url.searchParams.has('fast') ? undefined : row.perSecond
-    prepared.set(url.search, { perSecond, pieces: perSecond ? events : cut(events) })
+    streams.set(url.search, { perSecond, pieces: row.perSecond ? events : cut(events) })
   }
-  return prepared.get(url.search)
+  return streams.get(url.search)
 }
 
 async function stream(response, { perSecond, pieces }) {

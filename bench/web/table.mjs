@@ -103,7 +103,7 @@ export function markdown(contests, rounds, browser) {
 
 Processor time of the page's main thread (\`ThreadTime\` of the DevTools protocol, in thread ticks): not the time that passes, so
 that what else runs on the machine does not count; what Chromium does in other threads and processes does not either. Each figure
-is a page of its own in a process of its own, warmed by 5,000 events, garbage collected before; ${rounds} rounds in turns, medians, in
+is a page of its own in a process of its own, warmed by up to 20,000 events, garbage collected before; ${rounds} rounds in turns, medians, in
 parentheses the least and the most. Every client takes every event, and is an error otherwise. The shares are taken round by round.
 
 ${met(contests)}

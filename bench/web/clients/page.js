@@ -25,12 +25,25 @@ let pieces = []
 /** A response whose body is in memory, in the pieces in which it would have come. */
 function fetchFromMemory() {
   let next = 0
+  let rest = new Uint8Array(0)
   const body = new ReadableStream({
     type: 'bytes',
     pull(controller) {
-      if (next < pieces.length) return controller.enqueue(pieces[next++].slice())
-      controller.close()
-      controller.byobRequest?.respond(0)
+      if (rest.length === 0) rest = pieces[next++] ?? rest
+      const request = controller.byobRequest
+      if (rest.length === 0) {
+        controller.close()
+        request?.respond(0)
+      } else if (request) {
+        // A reader with a buffer of its own gets as much as that holds, as it does of a network's body.
+        const part = rest.subarray(0, request.view.length)
+        request.view.set(part)
+        rest = rest.subarray(part.length)
+        request.respond(part.length)
+      } else {
+        controller.enqueue(rest.slice())
+        rest = rest.subarray(rest.length)
+      }
     },
   })
   return Promise.resolve(new Response(body, { headers: { 'content-type': 'text/event-stream' } }))
