@@ -136,7 +136,13 @@ test('a server that does not answer is given up after the connect timeout, and a
 })
 
 test('offline and back: it waits while there is no network, and returns at once', async () => {
-  it.site.on('/network', streaming({ id: 1, data: 'one' }), streaming({ id: 2, data: 'two' }))
+  let stream
+  const first = (_request, response) => {
+    begin(response)
+    response.write(event({ id: 1, data: 'one' }))
+    stream = response
+  }
+  it.site.on('/network', first, streaming({ id: 2, data: 'two' }))
   it.site.page('/page', BLANK)
   // Loopback needs no network; this host is none.
   const page = await it.newPage(`http://ssekit.test:${it.site.port}/page`)
@@ -144,12 +150,31 @@ test('offline and back: it waits while there is no network, and returns at once'
   await watch('/network', { reconnect: { delay: 600_000, minDelay: 600_000, maxDelay: 600_000 } }, page)
   await noted(page, 'message')
   await it.context.setOffline(true)
-  await until(async () => (await notesOf(page, 'state')).at(-1) !== 'open', 'the loss is noticed')
+  // The browser's emulation leaves open connections as they are, a real network does not.
+  stream.socket.resetAndDestroy()
+  await until(async () => (await notesOf(page, 'state')).at(-1) === 'paused', 'it waits for the network')
   assert.equal(it.site.asked('/network').length, 1)
   await it.context.setOffline(false)
   assert.deepEqual(await noted(page, 'message', 2), [['1', 'message', 'one'], ['2', 'message', 'two']])
   assert.equal(it.site.asked('/network')[1].headers['last-event-id'], '1')
   assert.equal((await notesOf(page, 'close')).length, 0)
+})
+
+test('a page that is opened offline connects when there is a network', async () => {
+  it.site.on('/later', streaming({ id: 1, data: 'one' }))
+  it.site.page('/page', BLANK)
+  const page = await it.newPage(`http://ssekit.test:${it.site.port}/page`)
+  await loadPackage(page)
+  await run(() => void watch('/later', { cache: false }), undefined, page)
+  await noted(page, 'message')
+  await run(() => globalThis.source.close(), undefined, page)
+  await it.context.setOffline(true)
+  await until(() => run(() => !navigator.onLine, undefined, page), 'the page is offline')
+  await run(() => void watch('/later', { reconnect: { delay: 600_000, minDelay: 600_000, maxDelay: 600_000 } }), undefined, page)
+  await until(async () => (await notesOf(page, 'state')).at(-1) === 'paused', 'it waits for the network')
+  await it.context.setOffline(false)
+  await noted(page, 'message', 2)
+  assert.equal(it.site.asked('/later').length, 2)
 })
 
 test('500 and 503, then 200: errors are told with their status, and the stream opens', async () => {

@@ -53,9 +53,12 @@ export function blankPageOf(fixture) {
   return `${fixture.url}/test/support/blank.html`
 }
 
-/** Gives the page `note` and `notes` of `page.js`. */
+/** Gives the page `note` and `notes` of `page.js`; nothing is noted yet. */
 export async function loadNotes(page) {
-  await page.evaluate(async () => void Object.assign(globalThis, await import('/test/support/page.js')))
+  await page.evaluate(async () => {
+    Object.assign(globalThis, await import('/test/support/page.js'))
+    notes.length = 0
+  })
 }
 
 /** Gives the page the package as `ssekit`, and `watch(from, options)`, which leaves the source it opens as `source`. */
