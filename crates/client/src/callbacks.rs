@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::connection::Connection;
 use crate::latest::{lock, panic_text};
+use crate::runtime::{MaybeSend, MaybeSync, Resident};
 use crate::subscribers::Delivery;
 use crate::{CloseReason, Error, Message, Notice, Response};
 
@@ -20,6 +21,11 @@ pub(crate) struct Callbacks {
 }
 
 pub(crate) type Callback<T> = Arc<dyn Fn(&T) + Send + Sync>;
+
+pub(crate) fn callback<T: ?Sized>(closure: impl Fn(&T) + MaybeSend + MaybeSync + 'static) -> Callback<T> {
+    let closure = Resident::new(closure);
+    Arc::new(move |told: &T| (*closure)(told))
+}
 
 impl fmt::Debug for Callbacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

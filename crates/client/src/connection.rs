@@ -1,6 +1,4 @@
 use std::fmt;
-use std::future::Future;
-use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -8,14 +6,14 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use ssekit_session::{Behaviour, Session};
-use tokio::runtime::Handle;
-use tokio::sync::Notify;
 
 use crate::callbacks::{Callback, Callbacks};
 use crate::driver;
 use crate::latest::{Store, lock};
 use crate::request::Request;
+use crate::runtime::{self, BoxFuture};
 use crate::subscribers::{self, Buffer, Delivery, Offer, Received, Subscribers};
+use crate::wake::{Bell, Changes};
 use crate::{BoxError, CloseReason, Error, Message, Notice, Response, Status, Transport};
 
 /// One connection and all who listen to it: what its driver, its subscribers and its handles share.
@@ -33,14 +31,14 @@ pub(crate) struct Connection {
     /// Spares the driver a look at the orders before each event.
     has_orders: AtomicBool,
     /// Wakes the driver: there are orders, or room in a buffer that it waits for.
-    wake: Notify,
+    wake: Bell,
     /// Wakes those who wait for the end.
-    ended: Notify,
+    ended: Changes,
 }
 
 /// Asks the caller for headers.
 pub(crate) type HeadersFrom = Arc<dyn Fn() -> Asking + Send + Sync>;
-pub(crate) type Asking = Pin<Box<dyn Future<Output = Result<HeaderMap, BoxError>> + Send>>;
+pub(crate) type Asking = BoxFuture<'static, Result<HeaderMap, BoxError>>;
 
 struct State {
     /// The callbacks of each source that shares the connection. The last one's stay, to be told of the close.
@@ -98,7 +96,7 @@ impl Connection {
         headers_from: Option<HeadersFrom>,
     ) -> Self {
         let last_event_id = request.as_ref().map(|request| request.last_event_id.clone()).unwrap_or_default();
-        let session = Session::new(behaviour, fastrand::u64(..))
+        let session = Session::new(behaviour, runtime::seed())
             .with_last_event_id(&last_event_id)
             .expect("a request with an invalid last event ID is not built");
         let resumption = Resumption { last_event_id, reconnection_time: None };
@@ -122,8 +120,8 @@ impl Connection {
             }),
             status: Arc::new(status),
             has_orders: AtomicBool::new(false),
-            wake: Notify::new(),
-            ended: Notify::new(),
+            wake: Bell::default(),
+            ended: Changes::default(),
         }
     }
 
@@ -244,15 +242,14 @@ impl Connection {
         self.status.put(Status::Closed { reason });
         drop(state);
         self.status.tell();
-        self.ended.notify_waiters();
+        self.ended.tell();
         woken.into_iter().for_each(Waker::wake);
     }
 
     /// Resolves once the connection is closed for good.
     pub(crate) async fn closed(&self) {
         loop {
-            let mut ended = pin!(self.ended.notified());
-            ended.as_mut().enable();
+            let ended = self.ended.next();
             if self.is_ended() {
                 return;
             }
@@ -315,27 +312,35 @@ impl Connection {
     fn wake_for_room(&self, state: &mut State) {
         if state.waits_for_room {
             state.waits_for_room = false;
-            self.wake.notify_one();
+            self.wake.ring();
         }
     }
 
     fn wake_for_orders(&self) {
         self.has_orders.store(true, Ordering::Release);
-        self.wake.notify_one();
+        self.wake.ring();
     }
 
     fn run(self: &Arc<Self>, session: Box<Session<Error>>) {
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(driver::drive(Arc::clone(self), session))),
-            Err(_) => self.fail(session, Error::NoRuntime),
+        match runtime::current() {
+            Some(runtime) => {
+                runtime.spawn(driver::drive(Arc::clone(self), session));
+            }
+            None => self.fail(session, Error::NoRuntime),
         }
     }
 
     // For the driver.
 
+    /// Wakes the driver.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn wake(&self) {
+        self.wake.ring();
+    }
+
     /// Resolves when there may be orders or room.
     pub(crate) async fn woken(&self) {
-        self.wake.notified().await;
+        self.wake.rung().await;
     }
 
     pub(crate) fn take_orders(&self) -> Orders {
@@ -447,7 +452,7 @@ impl Connection {
         state.subscribers.wake_all();
         let woken = state.subscribers.take_woken();
         drop(state);
-        self.ended.notify_waiters();
+        self.ended.tell();
         woken.into_iter().for_each(Waker::wake);
         None
     }

@@ -2,24 +2,26 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::future::{pending, ready};
+use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use ssekit_session::{DecodeError, Item, Output, Session, Trouble};
-use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{Asking, Connect, Connection, HeadersFrom};
 use crate::latest::panic_text;
 use crate::request::Attempt;
+use crate::runtime::{Instant, Page, now, sleep_until, take_turns, wall_clock, yield_now};
 use crate::subscribers::{Delivery, Offer};
-use crate::transport::{Body, Sending};
+use crate::transport::{Arrived, Body, Sending};
 use crate::{BoxError, CloseReason, Error, Message, Response, Status, TransportError};
 
 /// At most this many bytes are decoded before what they hold is delivered, which bounds what waits in between.
@@ -28,11 +30,14 @@ const PIECE: usize = 16 << 10;
 /// Opens the connection and runs it until it is closed for good.
 pub(crate) async fn drive(connection: Arc<Connection>, mut session: Box<Session<Error>>) {
     let clock = Clock { start: now() };
+    let mut page = Page::watch(&connection);
+    page.tell(&mut session, clock.now());
     session.start(clock.now());
     let mut driver = Driver {
         connection,
         session: Some(session),
         clock,
+        page,
         wire: Wire::Nothing,
         attempt: None,
         first: false,
@@ -48,6 +53,7 @@ struct Driver {
     /// Given back when the connection is closed.
     session: Option<Box<Session<Error>>>,
     clock: Clock,
+    page: Page,
     wire: Wire,
     /// What was sent last in this attempt; `None` until its headers are there.
     attempt: Option<Attempt>,
@@ -71,7 +77,7 @@ enum Wire {
 /// What has happened on the wire.
 enum Happened {
     Headers(Result<HeaderMap, BoxError>),
-    Answered(StatusCode, HeaderMap),
+    Answered(Parts),
     Read,
     Ended,
     Failed(TransportError),
@@ -90,6 +96,7 @@ impl Driver {
                 continue;
             }
             let Some(session) = &mut self.session else { return };
+            self.page.tell(session, self.clock.now());
             if let Some(output) = session.next_output() {
                 self.obey(output);
                 continue;
@@ -107,11 +114,21 @@ impl Driver {
                 session.reading(self.clock.now());
             }
             let deadline = session.deadline().and_then(|deadline| self.clock.at(deadline));
-            let happened = tokio::select! {
-                biased;
-                () = self.connection.woken() => Happened::Woken,
-                happened = self.wire.next() => happened,
-                () = at(deadline) => Happened::Tick,
+            take_turns().await;
+            let happened = {
+                let mut woken = pin!(self.connection.woken());
+                let mut wire = pin!(self.wire.next());
+                let mut time = pin!(at(deadline));
+                poll_fn(|context| {
+                    if woken.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(Happened::Woken);
+                    }
+                    if let Poll::Ready(happened) = wire.as_mut().poll(context) {
+                        return Poll::Ready(happened);
+                    }
+                    time.as_mut().poll(context).map(|()| Happened::Tick)
+                })
+                .await
             };
             self.happened(happened);
         }
@@ -144,7 +161,7 @@ impl Driver {
         match happened {
             Happened::Headers(Ok(headers)) => self.request(&headers),
             Happened::Headers(Err(error)) => session.failed(Error::HeadersFrom(Arc::from(error)), now),
-            Happened::Answered(status, headers) => self.answered(status, headers),
+            Happened::Answered(head) => self.answered(head),
             Happened::Read | Happened::Woken => {}
             Happened::Ended => session.ended(now),
             Happened::Failed(error) => {
@@ -161,16 +178,18 @@ impl Driver {
         }
     }
 
-    fn answered(&mut self, status: StatusCode, headers: HeaderMap) {
+    fn answered(&mut self, mut head: Parts) {
         let (Some(session), Some(attempt)) = (&mut self.session, &self.attempt) else { return };
-        let response = Response::new(status, headers, attempt.display_url());
+        let url =
+            head.extensions.remove::<Arrived>().map_or_else(|| attempt.display_url(), |Arrived(url)| url);
+        let response = Response::new(head.status, head.headers, url);
         if response.is_redirect() {
             return match attempt.redirect(&response) {
                 Ok(attempt) => self.send(attempt),
                 Err(error) => session.unsendable(error),
             };
         }
-        session.answered(&response.answer(SystemTime::now()), self.clock.now());
+        session.answered(&response.answer(wall_clock()), self.clock.now());
         self.connection.set_response(response);
     }
 
@@ -403,7 +422,7 @@ impl Received {
 /// A session's time: since the driver has begun.
 #[derive(Clone, Copy)]
 struct Clock {
-    start: std::time::Instant,
+    start: Instant,
 }
 
 impl Clock {
@@ -411,7 +430,7 @@ impl Clock {
         now().saturating_duration_since(self.start)
     }
 
-    fn at(self, time: Duration) -> Option<std::time::Instant> {
+    fn at(self, time: Duration) -> Option<Instant> {
         self.start.checked_add(time.min(FAR))
     }
 }
@@ -443,7 +462,7 @@ impl Wire {
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
                     *self = Self::Reading { body, rest: Bytes::new() };
-                    Happened::Answered(head.status, head.headers)
+                    Happened::Answered(head)
                 }
                 Err(error) => Happened::Failed(error),
             },
@@ -476,20 +495,15 @@ fn ask(headers_from: &HeadersFrom) -> Asking {
 }
 
 async fn next(body: &mut Body) -> Option<Result<Bytes, TransportError>> {
-    std::future::poll_fn(|context| body.as_mut().poll_next(context)).await
+    poll_fn(|context| body.as_mut().poll_next(context)).await
 }
 
-async fn at(deadline: Option<std::time::Instant>) {
+async fn at(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => sleep_until(Instant::from_std(deadline)).await,
+        Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
 }
 
 /// Nobody waits for longer.
 const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-
-/// The runtime's clock, which tests may stop.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
-}

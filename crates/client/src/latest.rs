@@ -4,9 +4,11 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use tokio::sync::Notify;
+use futures_util::future::{Either, select};
 
+use crate::runtime::{MaybeSend, MaybeSync, Resident};
 use crate::seat::Seat;
+use crate::wake::Changes;
 
 /// The latest value of something that changes, as a readable store: [`get`](Self::get) it, wait until it has
 /// [`changed`](Self::changed), or [`subscribe`](Self::subscribe) to it.
@@ -59,8 +61,7 @@ impl<T> Latest<T> {
         let mut is_closed = false;
         loop {
             self.open();
-            let mut changed = pin!(self.store.changed.notified());
-            changed.as_mut().enable();
+            let changed = self.store.changed.next();
             let (value, version) = self.store.read();
             if version != self.seen {
                 self.seen = version;
@@ -75,10 +76,7 @@ impl<T> Latest<T> {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
-                () = changed => {}
-                () = closed => is_closed = true,
-            }
+            is_closed = matches!(select(changed, pin!(closed)).await, Either::Right(_));
         }
     }
 
@@ -86,11 +84,12 @@ impl<T> Latest<T> {
     ///
     /// It is called where the connection runs: it should be quick, and must not block. If it panics, that is logged
     /// and it is called for the next value all the same.
-    pub fn subscribe(&self, listener: impl FnMut(&T) + Send + 'static) -> Subscription
+    pub fn subscribe(&self, listener: impl FnMut(&T) + MaybeSend + 'static) -> Subscription
     where
-        T: Send + Sync + 'static,
+        T: MaybeSend + MaybeSync + 'static,
     {
-        let id = self.store.listen(Box::new(listener));
+        let mut listener = Resident::new(listener);
+        let id = self.store.listen(Box::new(move |value| (*listener)(value)));
         self.open();
         let store = Arc::clone(&self.store);
         let seat = self.seat.clone();
@@ -98,7 +97,7 @@ impl<T> Latest<T> {
             store.leave(id);
             drop(seat);
         }));
-        Subscription { _leave: Box::new(leave) }
+        Subscription { _leave: Box::new(Resident::new(leave)) }
     }
 
     fn open(&self) {
@@ -143,7 +142,7 @@ pub(crate) struct Store<T> {
     value: Mutex<(Option<Arc<T>>, u64)>,
     listeners: Mutex<Vec<Arc<Listener<T>>>>,
     next: AtomicU64,
-    changed: Notify,
+    changed: Changes,
 }
 
 struct Listener<T> {
@@ -163,7 +162,7 @@ impl<T> Store<T> {
             value: Mutex::new((None, 0)),
             listeners: Mutex::new(Vec::new()),
             next: AtomicU64::new(0),
-            changed: Notify::new(),
+            changed: Changes::default(),
         }
     }
 
@@ -182,7 +181,7 @@ impl<T> Store<T> {
 
     /// Tells everyone who waits or listens that the value has changed.
     pub(crate) fn tell(&self) {
-        self.changed.notify_waiters();
+        self.changed.tell();
         let listeners = lock(&self.listeners).clone();
         for listener in listeners {
             self.call(&listener);

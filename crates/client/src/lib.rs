@@ -194,12 +194,14 @@ mod notice;
 mod registry;
 mod request;
 mod response;
+mod runtime;
 mod seat;
 mod select;
 mod source;
 mod status;
 mod subscribers;
 mod transport;
+mod wake;
 
 pub use error::{BoxError, Error, SelectError, TransportError};
 pub use http::{HeaderMap, HeaderValue, StatusCode};
@@ -207,9 +209,14 @@ pub use latest::{Latest, Subscription};
 pub use message::Message;
 pub use notice::Notice;
 pub use response::Response;
+pub use runtime::Instant;
+#[cfg(target_arch = "wasm32")]
+pub use runtime::{MaybeSend, MaybeSync};
 pub use select::{JsonFailure, Select};
 pub use source::{Source, source};
 pub use ssekit_session::{AfterEnd, Reconnect};
 pub use status::{CloseReason, Status};
 pub use subscribers::WhenFull;
 pub use transport::{Body, Http, Sending, Transport};
+#[cfg(target_arch = "wasm32")]
+pub use transport::{Credentials, Mode};

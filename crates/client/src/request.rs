@@ -2,15 +2,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE,
-    CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION,
-    TRANSFER_ENCODING,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE,
+    COOKIE, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::{Error, Response};
+use crate::{Error, Response, transport};
 
 /// What is asked of the server, the same for every attempt. Two sources with the same request may share a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,10 +76,7 @@ impl Request {
         last_event_id: &str,
         first: bool,
     ) -> (Attempt, Option<Error>) {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let mut headers = HeaderMap::from_iter(transport::defaults());
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
@@ -128,6 +124,12 @@ impl Attempt {
         *request.headers_mut() = self.headers.clone();
         if let Some(login) = login(&self.url) {
             request.headers_mut().entry(AUTHORIZATION).or_insert(login);
+        }
+        if let Some(reason) = transport::refusal(&request) {
+            return Err(Error::Header {
+                what: format!("the method {}", self.method),
+                reason: reason.to_owned(),
+            });
         }
         Ok(request)
     }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::connection::Found;
 use crate::latest::Store;
+use crate::runtime::{MaybeSend, MaybeSync, Resident};
 use crate::seat::Seat;
 use crate::source::Shared as Source;
 use crate::subscribers::{self, Delivery, Received};
@@ -96,9 +97,9 @@ impl Select {
     ///     failure.previous.copied().or(Some(0))
     /// });
     /// ```
-    pub fn json_or<T: DeserializeOwned + Clone + Send + 'static>(
+    pub fn json_or<T: DeserializeOwned + Clone + MaybeSend + 'static>(
         self,
-        mut or: impl FnMut(JsonFailure<'_, T>) -> Option<T> + Send + 'static,
+        mut or: impl FnMut(JsonFailure<'_, T>) -> Option<T> + MaybeSend + 'static,
     ) -> Select<T> {
         let mut previous = None;
         self.map(move |message| match serde_json::from_str::<T>(message.data()) {
@@ -116,16 +117,20 @@ impl Select {
     /// # use ssekit_client::source;
     /// let lengths = source("http://localhost:3000/words").select("word").transform(str::len);
     /// ```
-    pub fn transform<T: 'static>(self, mut transform: impl FnMut(&str) -> T + Send + 'static) -> Select<T> {
+    pub fn transform<T: 'static>(
+        self,
+        mut transform: impl FnMut(&str) -> T + MaybeSend + 'static,
+    ) -> Select<T> {
         self.map(move |message| Some(Ok(transform(message.data()))))
     }
 
     fn map<T>(
         self,
-        map: impl FnMut(Message) -> Option<Result<T, SelectError>> + Send + 'static,
+        map: impl FnMut(Message) -> Option<Result<T, SelectError>> + MaybeSend + 'static,
     ) -> Select<T> {
+        let mut map = Resident::new(map);
         let Self { seat, invalid_name, is_ended, .. } = self;
-        Select { seat, map: Box::new(map), invalid_name, is_ended }
+        Select { seat, map: Box::new(move |message| (*map)(message)), invalid_name, is_ended }
     }
 }
 
@@ -141,11 +146,11 @@ impl<T: 'static> Select<T> {
     /// are not right, which [`on_error`](crate::Source::on_error) is told of.
     pub fn latest(self) -> Latest<T>
     where
-        T: Send + Sync,
+        T: MaybeSend + MaybeSync,
     {
         let Self { seat, mut map, .. } = self;
         let store = Arc::new(Store::empty());
-        let fed = Arc::clone(&store);
+        let fed = Resident::new(Arc::clone(&store));
         let connection = Arc::downgrade(seat.source().connection());
         let callback: subscribers::Callback = Arc::new(Mutex::new(move |delivery: &Delivery| {
             // Too large an event is reported by the connection itself.

@@ -10,10 +10,11 @@ use ssekit_session::Behaviour;
 use ssekit_wire::Decoder;
 use url::Url;
 
-use crate::callbacks::Callbacks;
+use crate::callbacks::{self, Callbacks};
 use crate::connection::{Connection, HeadersFrom};
 use crate::registry::{self, Key};
 use crate::request::{Request, is_http};
+use crate::runtime::{self, MaybeSend, MaybeSync, Resident};
 use crate::subscribers::{Buffer, WhenFull};
 use crate::transport::{self, Transport};
 use crate::{BoxError, CloseReason, Error, Latest, Message, Notice, Reconnect, Response, Select, Status};
@@ -80,7 +81,8 @@ struct Options {
 impl Source {
     fn new(text: &str) -> Self {
         let refuse = |reason: String| Error::Url { url: text.to_owned(), reason };
-        let request = match Url::parse(text) {
+        let base = runtime::base_url();
+        let request = match Url::options().base_url(base.as_ref()).parse(text) {
             Ok(url) if is_http(&url) => Ok(Request::new(url)),
             Ok(url) => Err(refuse(format!("its scheme is {:?}, not http or https", url.scheme()))),
             Err(error) => Err(refuse(error.to_string())),
@@ -126,11 +128,12 @@ impl Source {
     /// ```
     pub fn headers_from<F, A>(self, ask: F) -> Self
     where
-        F: Fn() -> A + Send + Sync + 'static,
-        A: Future<Output = Result<HeaderMap, BoxError>> + Send + 'static,
+        F: Fn() -> A + MaybeSend + MaybeSync + 'static,
+        A: Future<Output = Result<HeaderMap, BoxError>> + MaybeSend + 'static,
     {
+        let ask = Resident::new(ask);
         self.set(|options| {
-            options.headers_from = Some(Arc::new(move || Box::pin(ask())));
+            options.headers_from = Some(Arc::new(move || Box::pin((*ask)())));
         })
     }
 
@@ -197,6 +200,12 @@ impl Source {
         self.set(|options| options.behaviour.read_timeout = Some(timeout))
     }
 
+    /// Has no connection while the page is hidden, and resumes after the last event when it is shown again. Not so by
+    /// default. In a browser's pages only: elsewhere it has no effect.
+    pub fn pause_when_hidden(self, pause: bool) -> Self {
+        self.set(|options| options.behaviour.pauses_hidden = pause)
+    }
+
     /// Leaves out events with more than this many bytes in their fields: an error tells of each, and the stream goes
     /// on behind it. 16 MiB by default.
     pub fn max_event_bytes(self, limit: usize) -> Self {
@@ -230,8 +239,8 @@ impl Source {
 
     /// Calls this when a server has answered with an event stream, before any event, with the answer's status and
     /// headers.
-    pub fn on_open(self, callback: impl Fn(&Notice<Response>) + Send + Sync + 'static) -> Self {
-        self.set(|options| options.callbacks_mut().open.push(Arc::new(callback)))
+    pub fn on_open(self, callback: impl Fn(&Notice<Response>) + MaybeSend + MaybeSync + 'static) -> Self {
+        self.set(|options| options.callbacks_mut().open.push(callbacks::callback(callback)))
     }
 
     /// Calls this once when the connection is closed for good, with the reason.
@@ -244,26 +253,26 @@ impl Source {
     ///     closed.connect(); // after the policy's delay, and not if it was closed here
     /// });
     /// ```
-    pub fn on_close(self, callback: impl Fn(&Notice<CloseReason>) + Send + Sync + 'static) -> Self {
-        self.set(|options| options.callbacks_mut().close.push(Arc::new(callback)))
+    pub fn on_close(self, callback: impl Fn(&Notice<CloseReason>) + MaybeSend + MaybeSync + 'static) -> Self {
+        self.set(|options| options.callbacks_mut().close.push(callbacks::callback(callback)))
     }
 
     /// Calls this for everything that goes wrong, retried or not: [`Notice::connection_status`] says which.
-    pub fn on_error(self, callback: impl Fn(&Notice<Error>) + Send + Sync + 'static) -> Self {
-        self.set(|options| options.callbacks_mut().error.push(Arc::new(callback)))
+    pub fn on_error(self, callback: impl Fn(&Notice<Error>) + MaybeSend + MaybeSync + 'static) -> Self {
+        self.set(|options| options.callbacks_mut().error.push(callbacks::callback(callback)))
     }
 
     /// Calls this for every event, whatever its name, before its subscribers get it. It is no subscriber: by itself it
     /// does not open the connection, and does not keep it open.
-    pub fn on_message(self, callback: impl Fn(&Notice<Message>) + Send + Sync + 'static) -> Self {
-        self.set(|options| options.callbacks_mut().message.push(Arc::new(callback)))
+    pub fn on_message(self, callback: impl Fn(&Notice<Message>) + MaybeSend + MaybeSync + 'static) -> Self {
+        self.set(|options| options.callbacks_mut().message.push(callbacks::callback(callback)))
     }
 
     /// Calls this for every comment, without its colon and one leading space, in order with the events.
-    pub fn on_comment(self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn on_comment(self, callback: impl Fn(&str) + MaybeSend + MaybeSync + 'static) -> Self {
         self.set(|options| {
             options.behaviour.comments = true;
-            options.callbacks_mut().comment.push(Arc::new(callback));
+            options.callbacks_mut().comment.push(callbacks::callback(callback));
         })
     }
 

@@ -1,6 +1,5 @@
-use std::time::Instant;
-
 use crate::Error;
+use crate::runtime::Instant;
 
 /// Where a connection stands. A [store](crate::Source::statuses) of it can be read at any time.
 #[derive(Clone, Debug)]

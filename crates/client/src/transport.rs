@@ -1,19 +1,27 @@
-//! What carries a request out: natively [`Http`].
+//! What carries a request out: [`Http`], which is hyper natively and `fetch` in a browser.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_core::Stream;
 
 use crate::TransportError;
+use crate::runtime::{BoxFuture, BoxStream};
 
+#[cfg(target_arch = "wasm32")]
+mod browser;
+#[cfg(target_arch = "wasm32")]
+pub use browser::{Credentials, Http, Mode};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use browser::{defaults, refusal, shared};
+
+#[cfg(not(target_arch = "wasm32"))]
 mod native;
+#[cfg(not(target_arch = "wasm32"))]
 mod proxy;
-
+#[cfg(not(target_arch = "wasm32"))]
 pub use native::Http;
-pub(crate) use native::shared;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::{defaults, refusal, shared};
 
 /// Sends the requests of a connection, one at a time.
 ///
@@ -24,7 +32,8 @@ pub(crate) use native::shared;
 /// - gives the body as it arrives, without holding pieces back, decompressed by nobody;
 /// - stops and closes what it has when the future or the body is dropped.
 ///
-/// Its futures run on the runtime that the connection runs on. What it answers is not trusted.
+/// Its futures run on the runtime that the connection runs on; in a browser they need not be `Send`. What it answers is
+/// not trusted.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Sends the request and answers with the head of the answer, and its body to come.
     fn send(&self, request: http::Request<Bytes>) -> Sending;
@@ -37,7 +46,11 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A request on its way.
-pub type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Body>, TransportError>> + Send>>;
+pub type Sending = BoxFuture<'static, Result<http::Response<Body>, TransportError>>;
 
 /// The body of an answer, in pieces as they arrive.
-pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
+pub type Body = BoxStream<'static, Result<Bytes, TransportError>>;
+
+/// The URL that answered, in the extensions of an answer whose transport has followed redirects.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived(pub(crate) String);

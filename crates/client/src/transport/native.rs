@@ -2,8 +2,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use http::HeaderValue;
-use http::header::{PROXY_AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -63,6 +63,20 @@ const MAX_CLIENTS: usize = 8;
 pub(crate) fn shared() -> Arc<dyn Transport> {
     static SHARED: LazyLock<Arc<Http>> = LazyLock::new(Arc::default);
     SHARED.clone()
+}
+
+/// What every attempt sends unless it is set.
+pub(crate) fn defaults() -> impl IntoIterator<Item = (HeaderName, HeaderValue)> {
+    [
+        (ACCEPT, HeaderValue::from_static("text/event-stream")),
+        (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ]
+}
+
+/// Why such a request can never be sent.
+pub(crate) fn refusal(_: &http::Request<Bytes>) -> Option<&'static str> {
+    None
 }
 
 impl Http {

@@ -1,0 +1,132 @@
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use js_sys::global;
+use ssekit_session::Session;
+use url::Host;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Event, EventTarget};
+
+use super::property;
+use crate::connection::Connection;
+
+/// What happens to the page around a connection; in a worker, as much of it as workers are told.
+pub(crate) struct Page {
+    news: Rc<News>,
+    /// As it was told last.
+    hidden: bool,
+    offline: bool,
+    needs_network: bool,
+    _listeners: Vec<Listener>,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    /// There may be some.
+    any: Cell<bool>,
+    /// The page stood still, and does no more.
+    thawed: Cell<bool>,
+}
+
+impl Page {
+    /// Listens until it is dropped.
+    pub(crate) fn watch(connection: &Arc<Connection>) -> Self {
+        let news = Rc::new(News::default());
+        news.any.set(true);
+        let listen = |target: &JsValue, event: &'static str, thaws: fn(&Event) -> bool| {
+            let (news, connection) = (Rc::clone(&news), Arc::clone(connection));
+            Listener::add(target, event, move |event| {
+                news.any.set(true);
+                news.thawed.set(news.thawed.get() || thaws(&event));
+                connection.wake();
+            })
+        };
+        let mut listeners = Vec::new();
+        let global = global();
+        let needs_network = connection.request.as_ref().is_ok_and(|request| !is_loopback(&request.url));
+        if needs_network {
+            listeners.extend(listen(&global, "online", |_| false));
+            listeners.extend(listen(&global, "offline", |_| false));
+        }
+        if let Some(document) = property(&global, "document") {
+            listeners.extend(listen(&document, "visibilitychange", |_| false));
+            listeners.extend(listen(&document, "resume", |_| true));
+            listeners.extend(listen(&global, "pageshow", |event| {
+                property(event, "persisted").is_some_and(|persisted| persisted.is_truthy())
+            }));
+        }
+        Self { news, hidden: false, offline: false, needs_network, _listeners: listeners }
+    }
+
+    /// Tells the session what has happened to the page.
+    pub(crate) fn tell<E: Clone + std::fmt::Debug>(&mut self, session: &mut Session<E>, now: Duration) {
+        if !self.news.any.take() {
+            return;
+        }
+        if self.news.thawed.take() {
+            session.thawed(now);
+        }
+        let offline = self.needs_network && is_offline();
+        if offline != self.offline {
+            self.offline = offline;
+            session.offline(offline, now);
+        }
+        let hidden = is_hidden();
+        if hidden != self.hidden {
+            self.hidden = hidden;
+            session.hidden(hidden, now);
+        }
+    }
+}
+
+fn is_hidden() -> bool {
+    property(&global(), "document")
+        .and_then(|document| property(&document, "visibilityState"))
+        .is_some_and(|state| state == "hidden")
+}
+
+/// A browser that says that it is online may be mistaken; one that says that it is not is right.
+fn is_offline() -> bool {
+    property(&global(), "navigator")
+        .and_then(|navigator| property(&navigator, "onLine"))
+        .is_some_and(|online| online.is_falsy())
+}
+
+/// Whether the URL leads to this very machine, which needs no network.
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Listens to an event until it is dropped.
+struct Listener {
+    target: EventTarget,
+    event: &'static str,
+    closure: Closure<dyn FnMut(Event)>,
+}
+
+impl Listener {
+    fn add(target: &JsValue, event: &'static str, listener: impl FnMut(Event) + 'static) -> Option<Self> {
+        // Node has no events of this kind, for example.
+        property(target, "addEventListener")?;
+        let target: EventTarget = target.clone().unchecked_into();
+        let closure = Closure::new(listener);
+        target.add_event_listener_with_callback(event, closure.as_ref().unchecked_ref()).ok()?;
+        Some(Self { target, event, closure })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self
+            .target
+            .remove_event_listener_with_callback(self.event, self.closure.as_ref().unchecked_ref());
+    }
+}

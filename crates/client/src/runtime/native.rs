@@ -1,0 +1,81 @@
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub(crate) use std::marker::{Send as MaybeSend, Sync as MaybeSync};
+pub use std::time::Instant;
+
+pub(crate) use futures_core::future::BoxFuture;
+pub(crate) use futures_core::stream::BoxStream;
+use ssekit_session::Session;
+use tokio::runtime::Handle;
+pub(crate) use tokio::task::coop::consume_budget as take_turns;
+pub(crate) use tokio::task::yield_now;
+use url::Url;
+
+use crate::connection::Connection;
+
+/// What the caller is running on, to spawn tasks.
+pub(crate) fn current() -> Option<Handle> {
+    Handle::try_current().ok()
+}
+
+/// The runtime's clock, which tests may stop.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+pub(crate) async fn sleep_until(moment: Instant) {
+    tokio::time::sleep_until(moment.into()).await;
+}
+
+pub(crate) fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Something random.
+pub(crate) fn seed() -> u64 {
+    fastrand::u64(..)
+}
+
+/// What URLs are relative to.
+pub(crate) fn base_url() -> Option<Url> {
+    None
+}
+
+/// Something of the caller, which may go to any thread.
+#[derive(Debug)]
+pub(crate) struct Resident<T>(T);
+
+impl<T> Resident<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl<T> Deref for Resident<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Resident<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+/// The page around the connection: here there is none.
+#[derive(Debug)]
+pub(crate) struct Page;
+
+impl Page {
+    pub(crate) fn watch(_: &Arc<Connection>) -> Self {
+        Self
+    }
+
+    /// Tells the session what has happened to the page.
+    pub(crate) fn tell<E>(&mut self, _: &mut Session<E>, _: Duration) {}
+}
