@@ -25,20 +25,16 @@ struct App {
     streams: Streams,
 }
 
-/// Each page has a clock of its own.
-async fn clock(State(app): State<App>) -> Produce {
-    let ticking = produce(|stream| async move {
+/// Each page has a clock of its own, and follows the figures, which are read and encoded once for all. Who returns goes on
+/// with them where it was.
+async fn machine(State(app): State<App>, last: LastEventId) -> Produce {
+    let clock = produce(|stream| async move {
         loop {
             stream.emit("time", now().to_string())?; // an error once the page is gone
             sleep(Duration::from_secs(1)).await;
         }
     });
-    ticking.within(&app.streams)
-}
-
-/// All pages share the figures: each is read and encoded once. Who returns goes on where it was.
-async fn stats(State(app): State<App>, last: LastEventId) -> Produce {
-    app.stats.subscribe(last).within(&app.streams)
+    clock.follow(&app.stats, last).within(&app.streams)
 }
 
 async fn measure(stats: Channel) {
@@ -79,8 +75,7 @@ async fn main() -> std::io::Result<()> {
     tokio::spawn(measure(app.stats.clone()));
     tokio::spawn(app.room.run());
     let routes = Router::new()
-        .route("/api/clock", post(clock))
-        .route("/api/stats", post(stats))
+        .route("/api/machine", post(machine))
         .route("/api/room", post(room))
         .route("/api/say", post(say))
         .layer(DefaultBodyLimit::max(8 << 10))

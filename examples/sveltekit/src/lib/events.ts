@@ -1,4 +1,12 @@
-// What the events carry, whichever server sends them.
+// What there is to hear, whichever server sends it.
+
+import { source } from 'ssekit'
+
+/**
+ * `time`, in milliseconds since 1970, and `stats`. Sources of the same request share a connection; by `tabs`, those of all
+ * tabs do: browsers open six of them to a server at once, unless it speaks HTTP/2.
+ */
+export const machine = () => source('/api/machine', { tabs: true })
 
 /** The data of a `stats` event. */
 export interface Stats {

@@ -1,6 +1,0 @@
-import { produce } from 'ssekit'
-import { listen } from '$lib/server/machine'
-
-export function POST() {
-  return produce(({ emit }) => listen(emit))
-}
