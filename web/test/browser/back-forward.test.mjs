@@ -34,7 +34,8 @@ for (const tabs of [false, true]) {
     await noted(page, 'message')
     await page.goto(`${site.url}/elsewhere`)
     await until(() => site.asked('/events')[0].gone, 'the stream of a page that was left is closed')
-    await page.goBack()
+    // The page's load event does not come again.
+    await page.goBack({ waitUntil: 'commit' })
     assert.deepEqual(await noted(page, 'shown'), [true], 'the page was kept')
     assert.deepEqual(await noted(page, 'message', 2), [['1', 'message', 'one'], ['2', 'message', 'two']])
     assert.deepEqual(site.asked('/events').map(({ headers }) => headers['last-event-id']), [undefined, '1'])

@@ -1,76 +1,27 @@
 // One connection for all tabs of an origin (`tabs: true`): each tab gets every event once, whichever of them leads.
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { blankPageOf, inChromium, loadPackage, noted, notesOf } from '../support/browser.mjs'
-import { startFixture } from '../support/fixture.mjs'
-import { until } from '../support/until.mjs'
+import { listen, numbersOf, publishing, sawAll, startChannel } from '../support/channel.mjs'
 
 const it = inChromium()
+let channel
 let server
-let folder
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'ssekit-'))
-  server = await startFixture({ log: join(folder, 'log') })
+  channel = await startChannel()
+  server = channel.server
 })
-afterEach(async () => {
-  await server.stop()
-  await rm(folder, { recursive: true })
-})
+afterEach(() => channel.stop())
 
-/** A tab that listens to the channel by the connection of all tabs. */
-async function tab() {
-  const page = await it.newPage(blankPageOf(server))
-  await listen(page)
-  return page
-}
-
-async function listen(page) {
-  await loadPackage(page)
-  await page.evaluate(() => {
-    const reconnect = { delay: 50, minDelay: 10, jitter: false }
-    void watch('/channel', { select: ['news'], tabs: true, method: 'GET', reconnect })
-  })
-  await noted(page, 'open')
-}
-
-/** As many tabs, of which the first leads: it was there alone. */
+/** As many tabs that listen to the channel, of which the first leads: it was there alone. */
 async function tabs(count) {
   const pages = []
-  while (pages.length < count) pages.push(await tab())
-  return pages
-}
-
-/** Publishes numbers, one after the other, until it is stopped; gives the last one then. */
-function publishing() {
-  let last = 0
-  let going = true
-  const done = (async () => {
-    while (going) await server.publish('news', ++last)
-    return last
-  })()
-  return {
-    /** Waits until so many more were published. */
-    more: (count, from = last) => until(() => last >= from + count, `${count} more events`),
-    stop: () => {
-      going = false
-      return done
-    },
+  while (pages.length < count) {
+    const page = await it.newPage(blankPageOf(server))
+    await listen(page, { tabs: true })
+    pages.push(page)
   }
-}
-
-const numbers = async (page) => (await notesOf(page, 'message')).map(([, , data]) => Number(data))
-
-/** Waits for the last number in a tab; it must have seen every one before it once, from its first on. */
-async function sawAll(page, last, first) {
-  await until(async () => (await numbers(page)).at(-1) === last, `event ${last} in each tab`)
-  const seen = await numbers(page)
-  const from = first ?? seen[0]
-  assert.deepEqual(seen, Array.from({ length: last - from + 1 }, (_, index) => from + index))
-  const values = (await notesOf(page, 'value')).map(([, value]) => value).filter(Boolean)
-  assert.deepEqual(values.map(Number), seen, 'stores get what callbacks get')
+  return pages
 }
 
 test('three tabs, one connection: each gets every event, and is told that it is open', async () => {
@@ -95,7 +46,7 @@ test('eight tabs leave connections for other requests, which HTTP/1.1 limits to 
 
 test('the leading tab is closed while events come: the others miss none and get none twice', async () => {
   const [leader, ...rest] = await tabs(3)
-  const publisher = publishing()
+  const publisher = publishing(server)
   await publisher.more(30)
   await leader.close()
   await publisher.more(30)
@@ -106,7 +57,7 @@ test('the leading tab is closed while events come: the others miss none and get 
 
 test('tab after tab is closed while events come, and the last one has seen everything', async () => {
   const pages = await tabs(4)
-  const publisher = publishing()
+  const publisher = publishing(server)
   while (pages.length > 1) {
     await publisher.more(20)
     await pages.shift().close()
@@ -118,29 +69,15 @@ test('tab after tab is closed while events come, and the last one has seen every
 
 test('the leading tab is reloaded while events come: the others miss none, and it is back', async () => {
   const [leader, ...rest] = await tabs(3)
-  const publisher = publishing()
+  const publisher = publishing(server)
   await publisher.more(30)
   await leader.reload()
-  await listen(leader)
+  await listen(leader, { tabs: true })
   await publisher.more(30)
   const last = await publisher.stop()
   for (const page of rest) await sawAll(page, last, 1)
   await sawAll(leader, last)
   await server.untilOpen(1)
-})
-
-test('the leading tab is frozen while events come: the others miss none, and thawed it misses none either', async () => {
-  const [leader, ...rest] = await tabs(3)
-  const publisher = publishing()
-  await publisher.more(30)
-  const session = await it.context.newCDPSession(leader)
-  await session.send('Page.setWebLifecycleState', { state: 'frozen' })
-  await publisher.more(30)
-  const before = await publisher.stop()
-  for (const page of rest) await sawAll(page, before, 1)
-  await session.send('Page.setWebLifecycleState', { state: 'active' })
-  for (let number = before + 1; number <= before + 10; number++) await server.publish('news', number)
-  for (const page of [leader, ...rest]) await sawAll(page, before + 10, 1)
 })
 
 test('the server is killed and started again: no tab misses an event or gets one twice', async () => {
@@ -170,7 +107,7 @@ test('a tab that closes its source leaves alone; when the last one has left, the
   await pages[1].evaluate(() => globalThis.leave())
   await pages[2].evaluate(() => globalThis.leave())
   await server.untilOpen(0)
-  assert.deepEqual(await numbers(pages[0]), [])
+  assert.deepEqual(await numbersOf(pages[0]), [])
 })
 
 test('the end of the stream is told in every tab, once', async () => {

@@ -28,6 +28,7 @@ export function inChromium({ fixture = false, flags = [] } = {}) {
   beforeEach(async () => {
     it.errors.length = 0
     it.context = await it.browser.newContext()
+    it.context.setDefaultTimeout(15_000)
     it.page = await it.newPage()
   })
   afterEach(async () => {

@@ -25,7 +25,8 @@ export function startChromium(flags = [], options = {}) {
   })
 }
 
-function findChromium() {
+/** The Chromium of this machine. */
+export function findChromium() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM
   const folders = (process.env.PATH ?? '').split(delimiter)
   const found = folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find((path) => existsSync(path))

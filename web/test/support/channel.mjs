@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadPackage, noted, notesOf } from './browser.mjs'
+import { startFixture } from './fixture.mjs'
+import { until } from './until.mjs'
+
+/** Starts the Rust server with a channel that outlives it. */
+export async function startChannel() {
+  const folder = await mkdtemp(join(tmpdir(), 'ssekit-'))
+  const server = await startFixture({ log: join(folder, 'log') })
+  return {
+    server,
+    async stop() {
+      await server.stop()
+      await rm(folder, { recursive: true })
+    },
+  }
+}
+
+/** Lets a page listen to the channel, and waits until it is open. */
+export async function listen(page, options = {}) {
+  await loadPackage(page)
+  await page.evaluate((options) => {
+    const reconnect = { delay: 50, minDelay: 10, jitter: false }
+    void watch('/channel', { select: ['news'], method: 'GET', reconnect, ...options })
+  }, options)
+  await noted(page, 'open')
+}
+
+/** Publishes numbers, one after the other, until it is stopped; gives the last one then. */
+export function publishing(server) {
+  let last = 0
+  let going = true
+  const done = (async () => {
+    while (going) await server.publish('news', ++last)
+    return last
+  })()
+  return {
+    /** Waits until so many more were published. */
+    more: (count, from = last) => until(() => last >= from + count, `${count} more events`),
+    stop: () => {
+      going = false
+      return done
+    },
+  }
+}
+
+/** The numbers that a page has been told of. */
+export async function numbersOf(page) {
+  return (await notesOf(page, 'message')).map(([, , data]) => Number(data))
+}
+
+/** Waits for the last number in a page; it must have seen every one before it once, from the first on. */
+export async function sawAll(page, last, first) {
+  await until(async () => (await numbersOf(page)).at(-1) === last, `event ${last} in the page`)
+  const seen = await numbersOf(page)
+  const from = first ?? seen[0]
+  assert.deepEqual(seen, Array.from({ length: last - from + 1 }, (_, index) => from + index))
+  const values = (await notesOf(page, 'value')).map(([, value]) => value).filter(Boolean)
+  assert.deepEqual(values.map(Number), seen, 'stores get what callbacks get')
+}
