@@ -49,7 +49,7 @@ async fn measure(stats: Channel) {
 }
 
 async fn room(State(app): State<App>, Json(visitor): Json<Visitor>) -> Result<Produce, Refusal> {
-    Ok(app.room.enter(visitor)?.within(&app.streams))
+    Ok(app.room.enter(visitor)?.ping(Duration::from_secs(3)).within(&app.streams))
 }
 
 async fn say(State(app): State<App>, Json(saying): Json<Saying>) -> Result<StatusCode, Refusal> {

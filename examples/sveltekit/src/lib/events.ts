@@ -4,9 +4,10 @@ import { source } from 'ssekit'
 
 /**
  * `time`, in milliseconds since 1970, and `stats`. Sources of the same request share a connection; by `tabs`, those of all
- * tabs do: browsers open six of them to a server at once, unless it speaks HTTP/2.
+ * tabs do: browsers open six of them to a server at once, unless it speaks HTTP/2. Five seconds of silence mean that the
+ * connection is dead, whatever the proxies between say.
  */
-export const machine = () => source('/api/machine', { tabs: true })
+export const machine = () => source('/api/machine', { tabs: true, readTimeout: 5_000 })
 
 /** The data of a `stats` event. */
 export interface Stats {

@@ -7,5 +7,5 @@ export async function POST({ request }) {
   if (typeof session !== 'string' || !/^.{1,64}$/.test(session)) error(400, 'a session has 1 to 64 characters')
   if (typeof name !== 'string' || !/^.{1,24}$/.test(name.trim())) error(400, 'a name has 1 to 24 characters on one line')
   // The visitor leaves, and the next one enters, when the page is gone.
-  return produce(({ emit }) => enter(session, name, emit))
+  return produce(({ emit }) => enter(session, name.trim(), emit), { ping: 3_000 })
 }
