@@ -4,7 +4,7 @@ import type { Message, SourceErrorLike, SourceOptions, Status } from './types.js
 export interface Member {
   readonly from: string | URL
   readonly options: SourceOptions
-  /** Of the last event that it was given. */
+  /** Of the last event that it was given, or of a block without data after that. */
   lastEventId: string
   /** Whether somebody listens, or it was told to connect. */
   isWanted(): boolean

@@ -6,15 +6,14 @@ import { Store } from './store.js'
 import type { Engine, Link, Member } from './member.js'
 import type { CloseReason, Message, Readable, Select, Source, SourceErrorLike, SourceOptions, Status } from './types.js'
 
-/** Loads the engine once; a load that failed is tried again by the next connection. */
-let loading: Promise<Engine> | undefined
-const engine = (): Promise<Engine> =>
-  (loading ??= import('./engine/engine.js')
-    .then(({ load }) => load())
-    .catch((cause: unknown) => {
-      loading = undefined
-      throw cause instanceof SourceError ? cause : new SourceError('wasm', `the client cannot be loaded: ${cause}`, { cause })
-    }))
+/** The engine, loaded when it is first asked for. */
+async function engine(): Promise<Engine> {
+  try {
+    return await (await import('./engine/engine.js')).load()
+  } catch (cause) {
+    throw cause instanceof SourceError ? cause : new SourceError('wasm', `the client cannot be loaded: ${cause}`, { cause })
+  }
+}
 
 /** Pages and workers connect for a store; where pages are rendered, a store keeps its first value. */
 const isClient = (): boolean => typeof document !== 'undefined' || typeof importScripts === 'function'
@@ -30,8 +29,6 @@ export class Events implements Source, Member {
   readonly #status = new Store<Status>({ state: 'idle' })
   readonly #sinks = new Set<Sink>()
   readonly #selects = new Map<string, Select>()
-  /** How many of the sinks open the connection. */
-  #listeners = 0
   #link: Link | undefined
   /** To be open: somebody came or asked since the last close. */
   #active = false
@@ -82,20 +79,21 @@ export class Events implements Source, Member {
   // For its stores and iterators.
 
   iterate<T>(event: string | undefined, map: (message: Message) => T): AsyncIterableIterator<T> {
-    return iterate((sink) => this.listen(sink, true), event, Math.max(1, this.options.buffer ?? 1024), map)
+    return iterate((sink) => this.listen(sink), event, Math.max(1, this.options.buffer ?? 1024), map)
   }
 
   /**
    * Gives events to the sink from now on.
    *
-   * @param connects it opens the connection wherever this runs
+   * @param connects the first one opens the connection
    * @returns what ends this
    */
   listen(sink: Sink, connects = isClient()): () => void {
     this.#sinks.add(sink)
-    if (connects && (!this.#listeners++ || sink.end)) this.#open()
+    // An iterator that waits for a closed connection would wait for ever.
+    if (sink.end || (connects && this.#sinks.size === 1)) this.#open()
     return () => {
-      if (!this.#sinks.delete(sink) || !connects || --this.#listeners) return
+      if (!this.#sinks.delete(sink) || this.#sinks.size) return
       this.#held = false
       // Who leaves for another subscriber of the same moment does not close the connection.
       queueMicrotask(() => this.#link && !this.isWanted() && this.#link.leave(this))
@@ -107,11 +105,10 @@ export class Events implements Source, Member {
   // For the engine.
 
   isWanted(): boolean {
-    return this.#active && (this.#held || this.#listeners > 0)
+    return this.#active && (this.#held || this.#sinks.size > 0)
   }
 
   take(message: Message): boolean {
-    this.lastEventId = message.id
     let isFull = false
     for (const sink of this.#sinks) {
       if (sink.event !== undefined && sink.event !== message.event) continue
@@ -145,7 +142,6 @@ export class Events implements Source, Member {
     for (const sink of this.#sinks) {
       if (!sink.end) continue
       this.#sinks.delete(sink)
-      this.#listeners--
       sink.end(error)
     }
   }

@@ -1,11 +1,11 @@
 import { SourceError } from '../errors.js'
 import type { Link, Member } from '../member.js'
-import type { CloseReason, Message, SourceErrorLike, Status } from '../types.js'
-import { PIECE, type Core } from './core.js'
+import type { CloseReason, SourceErrorLike, Status } from '../types.js'
+import { dropCore, PIECE, type Core } from './core.js'
 import { encodingOf, headersOf, isLoopback, retryAfterOf } from './fetching.js'
 import { hearsMessages, tell } from '../notice.js'
 import { isHidden, isOffline, watchPage, type PageListener } from './page.js'
-import { Input, Output, Session, tooLarge } from './session.js'
+import { Input, Output, Session, type Item } from './session.js'
 import type { Asked, Settings } from './settings.js'
 import { errorOf, type Attempt } from './trouble.js'
 import { turn } from './turn.js'
@@ -35,7 +35,7 @@ export class Connection implements Link, PageListener {
   #state: 'open' | 'closing' | 'gone' = 'open'
   /** Events that came, while an iterator is full. */
   #delivering: Promise<void> | undefined
-  #frozen = false
+  #cached = false
   readonly #unwatch: () => void
 
   /** @throws RangeError when the last event ID is none */
@@ -95,16 +95,20 @@ export class Connection implements Link, PageListener {
     if (!isLoopback(this.plan.asked.url)) this.#input(offline ? Input.offline : Input.online)
   }
 
+  // Chromium never gives a fetch another byte if some came while its page was frozen: it has to be asked for again.
   frozen(): void {
-    // A page with a request under way cannot be kept.
-    this.#frozen = true
+    this.cached()
+  }
+
+  cached(): void {
+    this.#cached = true
     this.#disconnect()
   }
 
   thawed(): void {
-    if (!this.#frozen) return
-    this.#frozen = false
     this.#input(Input.thawed)
+    if (!this.#cached) return
+    this.#cached = false
     this.#input(Input.restart)
   }
 
@@ -114,8 +118,12 @@ export class Connection implements Link, PageListener {
 
   #input(input: number, retryAfter?: number): void {
     if (this.#state !== 'open') return
-    this.#session.tell(input, retryAfter)
-    this.#obey()
+    try {
+      this.#session.tell(input, retryAfter)
+      this.#obey()
+    } catch (trap) {
+      this.#broken(trap)
+    }
   }
 
   #obey(): void {
@@ -132,7 +140,7 @@ export class Connection implements Link, PageListener {
       case Output.connectFirst:
       case Output.connect:
         this.#disconnect()
-        if (!this.#frozen) void this.#request()
+        if (!this.#cached) void this.#request()
         return this.#setStatus({ state: 'connecting' })
       case Output.disconnect:
         return this.#disconnect()
@@ -180,14 +188,26 @@ export class Connection implements Link, PageListener {
     this.#session.tell(again === 'now' ? Input.start : Input.startLater, this.#attempt.retryAfter)
   }
 
+  /** The module has trapped: it is of no use any more. */
+  #broken(cause: unknown): void {
+    if (this.#state === 'gone') return
+    dropCore()
+    this.#state = 'closing'
+    const error = new SourceError('wasm', `the WebAssembly module has failed: ${cause}`, { cause })
+    this.#setStatus({ state: 'closed', reason: 'failed', error })
+    this.#tell('error', { error })
+    this.#tell('close', { error, reason: 'failed' })
+    this.#gone(error)
+  }
+
   #gone(error: SourceErrorLike | undefined): void {
     this.#state = 'gone'
     this.#disconnect()
     clearTimeout(this.#timer)
     this.#unwatch()
     this.plan.asked.signal?.removeEventListener('abort', this.#aborted)
-    this.#session.free()
     this.plan.onGone()
+    this.#session.free()
     for (const member of this.#members) member.left(error)
     this.#members.clear()
   }
@@ -197,7 +217,7 @@ export class Connection implements Link, PageListener {
     for (const member of [...this.#members]) member.setStatus(status)
   }
 
-  #tell(kind: 'open' | 'error', told: { error?: SourceErrorLike }): void {
+  #tell(kind: 'open' | 'error' | 'close', told: { error?: SourceErrorLike; reason?: CloseReason }): void {
     for (const member of [...this.#members]) tell(member, kind, { response: this.#attempt.response, ...told })
   }
 
@@ -253,6 +273,7 @@ export class Connection implements Link, PageListener {
       if (!signal.aborted) this.#input(Input.ended)
     } catch (cause) {
       if (signal.aborted) return
+      if (cause instanceof WebAssembly.RuntimeError) return this.#broken(cause)
       attempt.cause = cause
       this.#input(Input.failed)
     } finally {
@@ -272,17 +293,17 @@ export class Connection implements Link, PageListener {
     }
   }
 
-  #deliver(messages: readonly Message[], from: number): Promise<void> | undefined {
+  #deliver(messages: readonly Item[], from: number): Promise<void> | undefined {
     for (let i = from; i < messages.length; i++) {
       if (this.#state !== 'open') return
-      if (this.#give(messages[i] as Message)) {
+      if (this.#give(messages[i] as Item)) {
         return (this.#delivering = this.#deliverSlowly(messages, i + 1))
       }
     }
     return
   }
 
-  async #deliverSlowly(messages: readonly Message[], from: number): Promise<void> {
+  async #deliverSlowly(messages: readonly Item[], from: number): Promise<void> {
     // As long as who is full reads on, the others wait.
     do await turn()
     while ([...this.#members].some((member) => member.isReading()))
@@ -292,13 +313,12 @@ export class Connection implements Link, PageListener {
   }
 
   /** Gives an event to all; true when an iterator is full. */
-  #give(message: Message): boolean {
-    if (message === tooLarge) {
-      this.#tell('error', { error: new SourceError('too-large', leftOut) })
-      return false
-    }
+  #give(message: Item): boolean {
+    if (message.kind === 'too-large') this.#tell('error', { error: new SourceError('too-large', leftOut) })
     let isFull = false
     for (const member of this.#members) {
+      member.lastEventId = message.id
+      if (message.kind) continue
       if (hearsMessages(member)) tell(member, 'message', { message, response: this.#attempt.response })
       if (this.#state === 'open' && member.take(message)) isFull = true
     }

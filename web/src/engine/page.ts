@@ -2,8 +2,11 @@
 export interface PageListener {
   hidden(hidden: boolean): void
   offline(offline: boolean): void
-  /** It will stand still, or has gone into the cache of the way back: connections go with it. */
+  /** It will stand still. */
   frozen(): void
+  /** It is kept for the way back, which it can only be without connections. */
+  cached(): void
+  /** It moves again. */
   thawed(): void
 }
 
@@ -42,7 +45,7 @@ function watch(): () => void {
   on(globalThis.document, 'resume', (listener) => listener.thawed())
   on(here, 'offline', (listener) => listener.offline(true))
   on(here, 'online', (listener) => listener.offline(false))
-  on(here, 'pagehide', (listener, event) => (event as PageTransitionEvent).persisted && listener.frozen())
+  on(here, 'pagehide', (listener, event) => (event as PageTransitionEvent).persisted && listener.cached())
   on(here, 'pageshow', (listener, event) => (event as PageTransitionEvent).persisted && listener.thawed())
   return () => stops.forEach((stop) => stop())
 }

@@ -14,15 +14,16 @@ export const Output = {
   noContent: 10, failed: 11, gaveUp: 12,
 } as const
 
-/** Of a row that is no event; see table.rs. */
+/** Of rows that are no events; see table.rs. */
 const TOO_LARGE = -2
+const ID_ALONE = -3
 const HEAD = 4
 const ROW = 4
 
-/** An event that was left out. */
-export const tooLarge: Message = { id: '', event: '', data: '' }
+/** What came: an event, a block that has set the last event ID, or an event that was too large. */
+export type Item = Message & { readonly kind?: 'id' | 'too-large' }
 
-const empty: readonly Message[] = []
+const nothing: readonly Item[] = []
 
 /** The state machine and decoder of one connection, in WebAssembly. */
 export class Session {
@@ -43,7 +44,11 @@ export class Session {
   }
 
   free(): void {
-    this.core.exports.session_free(this.#handle)
+    try {
+      this.core.exports.session_free(this.#handle)
+    } catch {
+      // The module has trapped: it goes as a whole.
+    }
   }
 
   tell(input: number, retryAfter = -1): void {
@@ -58,8 +63,8 @@ export class Session {
     )
   }
 
-  /** The events of a piece of at most {@link PIECE} bytes. */
-  feed(piece: Uint8Array): readonly Message[] {
+  /** What a piece brings, of at most {@link PIECE} bytes. */
+  feed(piece: Uint8Array): readonly Item[] {
     const { core } = this
     core.write(piece)
     const address = core.exports.session_feed(this.#handle, piece.length, performance.now())
@@ -67,9 +72,9 @@ export class Session {
     const { numbers } = core
     let row = address >> 2
     const count = numbers[row] as number
-    if (!count) return empty
+    if (!count) return nothing
     const text = core.textAt(numbers[row + 1] as number, numbers[row + 2] as number)
-    const messages = new Array<Message>(count)
+    const messages = new Array<Item>(count)
     row += HEAD
     let at = 0
     for (let i = 0; i < count; i++, row += ROW) {
@@ -79,8 +84,8 @@ export class Session {
       const idEnd = nameEnd + Math.max(0, idLength)
       const dataEnd = idEnd + (numbers[row + 3] as number)
       if (idLength >= 0) this.#id = text.slice(nameEnd, idEnd)
-      messages[i] =
-        name === TOO_LARGE ? tooLarge : { id: this.#id, event: this.#name(name, text, at, nameEnd), data: text.slice(idEnd, dataEnd) }
+      const message = { id: this.#id, event: this.#name(name, text, at, nameEnd), data: text.slice(idEnd, dataEnd) }
+      messages[i] = name > TOO_LARGE ? message : { ...message, kind: name === ID_ALONE ? 'id' : 'too-large' }
       at = dataEnd
     }
     return messages

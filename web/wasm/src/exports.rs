@@ -3,7 +3,10 @@
 //! A handle or a length that is none has no effect. Texts are handed in through the input: JavaScript asks for its
 //! address with the length that it needs, and writes there before the call.
 
-#![allow(unsafe_code, reason = "the attribute that gives an export its name counts as unsafe; there is no unsafe block")]
+#![allow(
+    unsafe_code,
+    reason = "the attribute that gives an export its name counts as unsafe; there is no unsafe block"
+)]
 
 use spin::{Mutex, MutexGuard};
 
@@ -102,7 +105,14 @@ pub extern "C" fn session_answered(
 ) {
     let length = |length: i32| usize::try_from(length).ok();
     let status = u16::try_from(status).unwrap_or_default();
-    page().answered(handle as usize, status, length(content_type), length(content_encoding), retry_after, now);
+    page().answered(
+        handle as usize,
+        status,
+        length(content_type),
+        length(content_encoding),
+        retry_after,
+        now,
+    );
 }
 
 /// A piece of the answer's body, this many bytes of the input; gives the address of the table of its events.

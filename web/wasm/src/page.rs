@@ -7,9 +7,9 @@ use core::time::Duration;
 use ssekit_session::{Answer, CloseReason, Output, Session, Trouble};
 use ssekit_wire::{Event, encode_comment};
 
+use crate::Settings;
 use crate::settings::duration;
 use crate::table::{Known, Table, address};
-use crate::Settings;
 
 /// All that one instance of the module holds.
 #[derive(Debug)]
@@ -183,6 +183,7 @@ impl Page {
             && let Some(piece) = input.get(..length)
         {
             session.bytes(piece, moment(now), |item| table.push(item, known));
+            table.push_id(session.last_event_id(), known);
         }
         self.table.finish()
     }

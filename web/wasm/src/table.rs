@@ -3,7 +3,8 @@
 //! ```text
 //! numbers   0 how many events   1 address of the text   2 its length in bytes   3 whether it is ASCII
 //!           then for each event, four:
-//!           name     its number; a new one is the next number, UNNAMED_AGAIN is not kept, TOO_LARGE is no event
+//!           name     its number; a new one is the next number, UNNAMED_AGAIN is not kept, TOO_LARGE and ID_ALONE are
+//!                    no events
 //!           name's length, if its text precedes, else ABSENT
 //!           id's length, if it is another one than before, else ABSENT
 //!           data's length
@@ -26,6 +27,8 @@ pub const ABSENT: i32 = -1;
 pub const UNNAMED_AGAIN: i32 = -1;
 /// In the place of an event that was larger than the limit.
 pub const TOO_LARGE: i32 = -2;
+/// In the place of a block that had an id and no data.
+pub const ID_ALONE: i32 = -3;
 /// How many names of a connection get numbers.
 pub const MAX_NAMES: usize = 256;
 
@@ -103,6 +106,15 @@ impl Table {
         }
     }
 
+    /// Adds the last event ID after the piece, if no event of it has told it.
+    pub fn push_id(&mut self, last_event_id: &str, known: &mut Known) {
+        if known.id != last_event_id {
+            last_event_id.clone_into(&mut known.id);
+            let length = self.push_text(last_event_id);
+            self.numbers.extend_from_slice(&[ID_ALONE, ABSENT, length, 0]);
+        }
+    }
+
     #[inline]
     fn push_message(&mut self, message: Message<'_>, known: &mut Known) {
         let (name, is_new) = known.number(message.event);
@@ -131,7 +143,8 @@ impl Table {
     /// The numbers, complete.
     pub fn finish(&mut self) -> &[i32] {
         let count = (self.numbers.len() - HEAD) / 4;
-        let head = [count as i32, address(&self.text) as i32, self.text.len() as i32, i32::from(self.is_ascii)];
+        let head =
+            [count as i32, address(&self.text) as i32, self.text.len() as i32, i32::from(self.is_ascii)];
         self.numbers[..HEAD].copy_from_slice(&head);
         &self.numbers
     }
