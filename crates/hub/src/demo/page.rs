@@ -43,10 +43,12 @@ fn escape(program: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 9] = [
     ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
     ("/page.js", JAVASCRIPT, include_str!("page/page.js")),
     ("/stream.js", JAVASCRIPT, include_str!("page/stream.js")),
+    // The npm package, as `cargo xtask web` has built it.
+    ("/ssekit.js", JAVASCRIPT, include_str!("page/ssekit.js")),
     ("/charts.js", JAVASCRIPT, include_str!("page/charts.js")),
     ("/follow.js", JAVASCRIPT, include_str!("page/follow.js")),
     ("/room.js", JAVASCRIPT, include_str!("page/room.js")),
@@ -56,6 +58,6 @@ const FILES: [(&str, &str, &str); 8] = [
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Nothing from elsewhere, nothing inline.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+/// Nothing from elsewhere, nothing inline. WebAssembly is the package's.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -128,6 +128,23 @@ fn the_page_curl_our_listener_and_the_npm_package_receive_the_same_events() {
     }
 }
 
+#[test]
+fn the_program_for_browsers_on_the_page_runs_in_it() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let page = enter(&mut browser, &server, "Ada");
+    browser.evaluate(
+        &page,
+        "window.logged = []; console.log = (...figures) => logged.push(figures);
+         const program = document.querySelector('#panel-browser').textContent;
+         new (async () => {}).constructor(program)(); 0",
+    );
+    browser.wait_for(
+        &page,
+        "logged.length >= 3 && logged.every(([id, ...figures]) => id && figures.every(Number.isFinite))",
+    );
+    assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
+}
+
 /// Reads on until all of these were received, in any order: each stream has its own between two channels.
 fn all_among(blocks: &[&Block], who: &str, mut next: impl FnMut() -> Block) {
     let end = Instant::now() + PATIENCE;

@@ -1,12 +1,18 @@
-// The page's one EventSource: opened, watched, opened again where it was.
+// The page's one connection. The package opens it, watches it, and opens it again where it was.
 
-/** What /events sends. EventSource hands over only the names that it was asked for. */
+import { source } from "./ssekit.js";
+
+/** What /events sends. */
 export const names = ["stats", "chat", "people", "reset"];
 
-/** Figures come four times a second, so this long without any event (in ms) is a connection that died unnoticed. */
-const SILENCE = 10_000;
-/** How long to wait (in ms) before asking again when the browser itself has given up, as it does after an HTTP error. */
-const PATIENCE = { first: 1_000, most: 10_000 };
+const OPTIONS = {
+  method: "GET",
+  // The page has one stream, and its own view of it.
+  cache: false,
+  // Figures come four times a second, so this long without any byte (in ms) is a connection that died unnoticed.
+  readTimeout: 10_000,
+  reconnect: { maxDelay: 10_000, afterEnd: "always" },
+};
 /** Opening takes longer than this (in ms) when the browser has no connection left for it. */
 const SLOW_OPEN = 4_000;
 
@@ -21,54 +27,41 @@ export class Stream extends EventTarget {
   /** Where this page is in the server's channels. */
   lastId = "";
   #source;
-  #url;
   /** What was reset and is not told yet, also when the connection broke in between. */
   #resets = [];
-  #wait = PATIENCE.first;
-  #retry;
-  #heard = 0;
-  #began = performance.now();
+  #crowded;
 
   constructor() {
     super();
-    setInterval(() => this.#watch(), 1_000);
     // A page kept for the back button must not keep its stream, nor stay without one when it is shown again.
-    addEventListener("pagehide", () => this.#leave());
-    addEventListener("pageshow", (event) => event.persisted && this.#reopen());
+    addEventListener("pagehide", () => this.#source?.close());
+    addEventListener("pageshow", ({ persisted }) => {
+      if (!persisted) return;
+      this.#become("reconnecting");
+      this.#source?.connect();
+    });
   }
 
   /** Opens the stream, in the place of the one before it. */
   open(url) {
-    this.#leave();
-    this.#url = url;
-    this.#began = performance.now();
-    // An EventSource returns with its Last-Event-ID, but a new one has none: the query tells it.
-    const address = new URL(url, document.baseURI);
-    if (this.lastId) address.searchParams.set("lastEventId", this.lastId);
-    const source = new EventSource(address);
-    this.#source = source;
-    source.onopen = () => {
-      this.#heard = performance.now();
-      this.dispatchEvent(new Event("answer"));
-    };
-    source.onerror = () => {
-      this.#began = performance.now();
-      this.#become("reconnecting");
-      if (source.readyState === EventSource.CLOSED) {
-        this.#retry = setTimeout(() => this.open(url), this.#wait);
-        this.#wait = Math.min(this.#wait * 2, PATIENCE.most);
-      }
-    };
-    for (const name of names) source.addEventListener(name, (event) => this.#hear(event));
+    this.#source?.close();
+    const own = source(url, {
+      ...OPTIONS,
+      lastEventId: this.lastId,
+      onopen: () => this.dispatchEvent(new Event("answer")),
+      onmessage: ({ id, event, data }) => own === this.#source && this.#hear(id, event, data),
+    });
+    this.#source = own;
+    own.status.subscribe(({ state }) => own === this.#source && this.#watch(state));
+    own.connect();
   }
 
-  #hear({ type: name, data, lastEventId }) {
-    this.#heard = performance.now();
+  #hear(lastId, name, data) {
     if (name === "reset") this.#resets.push(JSON.parse(data));
     else this.#arrive();
-    // EventSource shows the latest id, not the event's own: one that did not change was not sent.
-    const id = lastEventId === this.lastId ? undefined : lastEventId;
-    this.lastId = lastEventId;
+    // The latest id is not the event's own: one that did not change was not sent.
+    const id = lastId === this.lastId ? undefined : lastId;
+    this.lastId = lastId;
     this.dispatchEvent(new CustomEvent("event", { detail: { id, name, data } }));
   }
 
@@ -76,32 +69,18 @@ export class Stream extends EventTarget {
   #arrive() {
     const resets = this.#resets.splice(0);
     const returns = this.state === "reconnecting" || resets.length > 0;
-    this.#wait = PATIENCE.first;
     if (this.state !== "open") this.#become("open");
     if (returns) this.dispatchEvent(new CustomEvent("return", { detail: resets }));
   }
 
-  #reopen() {
-    this.#become("reconnecting");
-    this.open(this.#url);
-  }
-
-  #leave() {
-    clearTimeout(this.#retry);
-    this.#source?.close();
-  }
-
-  #watch() {
-    const now = performance.now();
-    if (this.#source?.readyState === EventSource.OPEN) {
-      if (now - this.#heard > SILENCE && !document.hidden) this.#reopen();
-      return;
-    }
-    const slow = this.#source?.readyState === EventSource.CONNECTING && now - this.#began > SLOW_OPEN;
-    if (slow !== this.slow) {
-      this.slow = slow;
+  #watch(state) {
+    clearTimeout(this.#crowded);
+    if (state === "waiting" || state === "paused") this.#become("reconnecting");
+    if (state !== "connecting") return;
+    this.#crowded = setTimeout(() => {
+      this.slow = true;
       this.dispatchEvent(new Event("state"));
-    }
+    }, SLOW_OPEN);
   }
 
   #become(state) {
