@@ -131,3 +131,27 @@ test('sources of other requests, and sources that are not for all tabs, have the
   await pages[1].evaluate(() => void watch('/channel?all=true', { select: ['news'], method: 'GET', tabs: true }))
   await server.untilOpen(3)
 })
+
+test('the leading tab crashes while events come: the others miss none and get none twice', async () => {
+  const [leader, ...rest] = await tabs(3)
+  const publisher = publishing(server)
+  await publisher.more(20)
+  const crashed = new Promise((done) => leader.once('crash', done))
+  await Promise.all([crashed, leader.goto('chrome://crash').catch(() => {})])
+  await publisher.more(20)
+  const last = await publisher.stop()
+  for (const page of rest) await sawAll(page, last, 1)
+})
+
+test('where a page may have no locks, which needs a secure origin, each tab has its own connection', async () => {
+  const pages = []
+  while (pages.length < 2) {
+    const page = await it.newPage(blankPageOf({ url: `http://ssekit.test:${server.port}` }))
+    assert.equal(await page.evaluate(() => isSecureContext), false)
+    await listen(page, { tabs: true })
+    pages.push(page)
+  }
+  await server.untilOpen(2)
+  await server.publish('news', 1)
+  for (const page of pages) await sawAll(page, 1, 1)
+})
