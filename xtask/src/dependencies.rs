@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::command::Command;
+use crate::wasm;
 
 /// What we may be linked with. Each is permissive, or applies to its own files alone.
 const LICENCES: &[&str] = &[
@@ -33,7 +34,11 @@ const FRAMEWORKS: &[&str] = &["actix-web", "poem", "rocket", "salvo", "warp"];
 /// The package that has all of them.
 const FRAMEWORKS_SUITE: &str = "ssekit-frameworks";
 
-/// Every dependency has a licence that fits ours, and no crate that users compile comes in two versions.
+/// Crates that have no business in a page: the native transport's.
+const NATIVE: &[&str] = &["hyper", "mio", "rustls", "socket2", "tokio"];
+
+/// Every dependency has a licence that fits ours, no crate that users compile comes in two versions, and a page written
+/// in Rust has nothing of the native transport.
 pub(crate) fn check() -> Result<()> {
     let mut faults = Vec::new();
     for package in packages()? {
@@ -47,14 +52,25 @@ pub(crate) fn check() -> Result<()> {
             ));
         }
     }
-    for (name, versions) in linked_versions()? {
-        if versions.len() > 1 && !DUPLICATES.iter().any(|(allowed, _)| *allowed == name) {
-            let versions: Vec<_> = versions.into_iter().collect();
+    // Build-time helpers are left out.
+    let machine = versions(linked("normal,no-proc-macro", &without_frameworks(&packages()?))?);
+    let browser = format!("{} --target {}", wasm::BROWSER, wasm::TARGET);
+    let browser = versions(linked("normal,no-proc-macro", &browser)?);
+    for (name, versions) in machine.iter().chain(&browser) {
+        if versions.len() > 1 && !DUPLICATES.iter().any(|(allowed, _)| allowed == name) {
+            let versions: Vec<_> = versions.iter().map(String::as_str).collect();
             faults.push(format!(
                 "{name} comes in versions {}: `cargo tree -d` says why",
                 versions.join(" and ")
             ));
         }
+    }
+    for name in NATIVE.iter().filter(|name| browser.contains_key(**name)) {
+        faults.push(format!(
+            "{name} is linked for browsers: `cargo tree -i {name} {} --target {}` says why",
+            wasm::BROWSER,
+            wasm::TARGET
+        ));
     }
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
@@ -73,16 +89,15 @@ pub(crate) fn text<'a>(package: &'a Value, key: &str) -> &'a str {
     package[key].as_str().unwrap_or_default()
 }
 
-/// The versions of each crate that is compiled for users of ours on this machine, build-time helpers and frameworks left
-/// out.
-fn linked_versions() -> Result<BTreeMap<String, BTreeSet<String>>> {
+/// The versions of each crate among packages such as "name vVERSION".
+fn versions(packages: BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for package in linked("normal,no-proc-macro", &without_frameworks(&packages()?))? {
+    for package in packages {
         if let Some((name, version)) = package.split_once(' ') {
             versions.entry(name.to_owned()).or_default().insert(version.to_owned());
         }
     }
-    Ok(versions)
+    versions
 }
 
 /// What cargo is told to select all that we promise things for: every package and feature but the frameworks.

@@ -89,7 +89,8 @@ fn check() -> Result<()> {
     })?;
     step("documentation", || {
         Command::cargo("doc --workspace --no-deps --all-features").env("RUSTDOCFLAGS", "-D warnings").run()
-    })
+    })?;
+    step("the program's copy of the npm package", web::check)
 }
 
 fn model() -> Result<()> {

@@ -12,9 +12,9 @@ use crate::command::{Command, target};
 use crate::tools::{self, Tool};
 
 /// What a page written in Rust selects.
-const BROWSER: &str = "--package ssekit --no-default-features --features client";
+pub(crate) const BROWSER: &str = "--package ssekit --no-default-features --features client";
 
-const TARGET: &str = "wasm32-unknown-unknown";
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// How long rustup may take to fetch the target: its host may be out of reach.
 const FETCH: Duration = Duration::from_secs(90);

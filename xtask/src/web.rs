@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::command::{Command, root, target};
@@ -32,6 +32,14 @@ pub(crate) fn build() -> Result<()> {
     fs::write(root().join(COPY), format!("{head}\n{bundle}"))
         .with_context(|| format!("cannot write {COPY}"))?;
     crate::say(&format!("{COPY} is new: commit it"));
+    Ok(())
+}
+
+/// The program's copy is of the sources as they are.
+pub(crate) fn check() -> Result<()> {
+    if !is_current(&head()?) {
+        bail!("{COPY} is of other sources: run `cargo xtask web`, and commit it");
+    }
     Ok(())
 }
 
