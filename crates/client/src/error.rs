@@ -135,7 +135,8 @@ pub enum Error {
         /// The text of the panic.
         text: String,
     },
-    /// There is no tokio runtime to run the connection on. Final; opening it again inside of one helps.
+    /// There is no tokio runtime to run the connection on. Final; opening it again inside of one helps. Never in a
+    /// browser, which needs none.
     #[error("no tokio runtime is running: use the source inside of one, under #[tokio::main] for example")]
     NoRuntime,
 }

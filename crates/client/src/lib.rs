@@ -28,7 +28,7 @@
 //! ```
 //!
 //! [`Select`] is a [`Stream`](futures_core::Stream) too. It needs a tokio runtime with time and I/O enabled; without
-//! one the connection closes with [`Error::NoRuntime`].
+//! one the connection closes with [`Error::NoRuntime`]. In a [browser](#in-a-browser) it needs none.
 //!
 //! # Limits
 //!
@@ -38,7 +38,7 @@
 //! | unread events of a subscriber | 1024 events and 16 MiB, then reading stops, or the oldest are lost and told | [`buffer`](Source::buffer), [`when_full`](Source::when_full) |
 //! | decoded events before they are delivered | those of 16 KiB of the stream | |
 //! | an attempt, until the head of the answer | 60 s | [`connect_timeout`](Source::connect_timeout) |
-//! | silence in a stream | none; TCP keep-alive finds a dead peer in about a minute | [`read_timeout`](Source::read_timeout) |
+//! | silence in a stream | none; TCP keep-alive finds a dead peer in about a minute (natively) | [`read_timeout`](Source::read_timeout) |
 //! | a delay before a retry | 100 ms to 30 s, growing | [`Reconnect`] |
 //! | a delay that the server asks for | 100 ms to one hour | [`Reconnect::max_server_delay`] |
 //! | retries in a row | no limit | [`Reconnect::max_retries`] |
@@ -183,6 +183,38 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # In a browser
+//!
+//! Compiled for `wasm32-unknown-unknown`, the same sources, streams and stores run in pages and in workers, over `fetch`.
+//! A page's futures run by `wasm_bindgen_futures::spawn_local`, and those of a framework (Leptos, Dioxus, Yew) by its own
+//! means.
+//!
+//! ```no_run
+//! # use ssekit_client::source;
+//! # fn set_text(_: &str) {}
+//! // The page shows what comes, as long as both live.
+//! # fn example() {
+//! let load = source("http://localhost:3000/stats").select("load").transform(str::to_owned).latest();
+//! let shown = load.subscribe(|load| set_text(load));
+//! # }
+//! ```
+//!
+//! | | Natively | In a browser |
+//! |---|---|---|
+//! | URLs | absolute | or relative to the page, or to the worker's script |
+//! | [`Http`] | hyper and rustls | `fetch`; `Http::credentials` and `Http::mode` are its settings, certificates and proxies are the browser's |
+//! | headers | as they are set | but those that a browser keeps to itself; other origins must allow them (CORS), and `Last-Event-ID` with them when a connection resumes |
+//! | compression | never asked for | the browser's own affair |
+//! | redirects | 20, then a final error | 20, then a failed attempt |
+//! | a page that is hidden | | keeps its connection, unless [`pause_when_hidden`](Source::pause_when_hidden) |
+//! | no network | an attempt fails | [`Status::Paused`] until there is one, but for hosts that are this very machine |
+//! | a frozen page, the back-forward cache | | timeouts begin anew when it goes on |
+//! | closures, values | [`Send`] | anything: `MaybeSend` says so in signatures. A source, its streams and stores are [`Send`] all the same, but must be used in the thread that made them |
+//! | a panic in a closure | an error | the end of the program, as WebAssembly has it |
+//! | time | [`std::time::Instant`] | that of the crate `web-time`, by the same name: [`Instant`] |
+//!
+//! Over HTTP/1.1 a browser has six connections for each host, in all its tabs: let servers of pages speak HTTP/2.
 
 mod callbacks;
 mod connection;

@@ -34,7 +34,8 @@ use crate::{BoxError, CloseReason, Error, Latest, Message, Notice, Reconnect, Re
 /// }
 /// ```
 ///
-/// A URL that cannot be requested is told when the connection is opened, and by [`Source::check`] at once.
+/// A URL that cannot be requested is told when the connection is opened, and by [`Source::check`] at once. In a browser
+/// it may be relative to the page.
 pub fn source(url: impl AsRef<str>) -> Source {
     Source::new(url.as_ref())
 }

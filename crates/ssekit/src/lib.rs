@@ -1,4 +1,4 @@
-//! Server-sent events for Rust, end to end: *produce* them from any web framework, *consume* them natively.
+//! Server-sent events for Rust, end to end: *produce* them from any web framework, *consume* them natively and in a browser.
 //!
 //! ```text
 //!  produce: Emitter ─▶ bounded buffer ─┐                             source(url)
@@ -56,7 +56,9 @@
 //! | `gzip`, `brotli`, `zstd` | `Produce::compress`, with that encoding |
 //! | `metrics` | `record_metrics` of channels, clients and streams, for the crate `metrics` |
 //! | `tcp` | `watch_peer`, which ends connections whose peer has vanished |
-//! | `client` (default) | [`client`], over HTTP/1.1 and HTTP/2, with rustls |
+//! | `client` (default) | [`client`], over HTTP/1.1 and HTTP/2, with rustls; in a browser, over `fetch` |
+//!
+//! For a page in WebAssembly: `default-features = false, features = ["client"]`.
 //!
 //! `wire` is always there. A feature adds API and changes nothing.
 //!
