@@ -250,7 +250,7 @@ export class Connection implements Link, PageListener {
       // Events of the last attempt that still wait come first.
       await this.#delivering
       attempt.code = 'headers'
-      const [headers, isIdSent] = await headersOf(asked, this.#session.lastEventId())
+      const [headers, isIdSent] = await headersOf(asked, this.#session.lastEventId)
       if (signal.aborted) return
       attempt.code = undefined
       if (!isIdSent) this.#tell('error', { error: new SourceError('last-event-id', unsendable) })

@@ -12,7 +12,6 @@ interface Exports {
   session_feed(handle: number, length: number, now: number): number
   session_output(handle: number): number
   session_deadline(handle: number): number
-  session_id(handle: number): void
   output_trouble(): number
   output_until(): number
   output_retries(): number
@@ -25,8 +24,8 @@ interface Exports {
 /** How much of a stream crosses at once, in bytes. */
 export const PIECE = 65536
 
-// What is text in the module is UTF-8: a mark at its beginning belongs to it.
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+// Of what is text here no beginning is that of a stream: a byte order mark belongs to it.
+export const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const encoder = new TextEncoder()
 
 /** One instance of the WebAssembly module: its buffers and texts. */

@@ -1,6 +1,6 @@
 import type { Message } from '../types.js'
-import { PIECE, type Core } from './core.js'
-import type { Settings } from './settings.js'
+import { decoder, type Core } from './core.js'
+import { Setting, type Settings } from './settings.js'
 
 /** What a session is told; the numbers of `Input` in web/wasm. */
 export const Input = {
@@ -18,10 +18,13 @@ export const Output = {
 const TOO_LARGE = -2
 const ID_ALONE = -3
 const HEAD = 4
-const ROW = 4
+const ROW = 5
 
 /** What came: an event, a block that has set the last event ID, or an event that was too large. */
 export type Item = Message & { readonly kind?: 'id' | 'too-large' }
+
+/** Pieces that may be read here, in bytes. */
+const SIMPLE = 2048
 
 const nothing: readonly Item[] = []
 
@@ -30,6 +33,13 @@ export class Session {
   readonly #handle: number
   readonly #names = ['message']
   #id: string
+  /** The last piece has ended a block, and the decoder or this has read it: the next begins one. */
+  #isBetween = false
+  /** Events were read here that the decoder has not seen. */
+  #isAhead = false
+  /** Silence is measured. */
+  readonly #hasWatchdog: boolean
+  readonly #simpleLimit: number
 
   /** @throws RangeError when the last event ID is none */
   constructor(
@@ -41,6 +51,9 @@ export class Session {
     this.#handle = core.exports.session_open(...settings, length, Math.random())
     if (this.#handle < 0) throw new RangeError('the last event ID holds a line end or NUL')
     this.#id = lastEventId
+    this.#hasWatchdog = settings[Setting.readTimeout]! >= 0
+    const limit = settings[Setting.maxEventBytes]!
+    this.#simpleLimit = limit < 0 ? SIMPLE : Math.min(SIMPLE, limit)
   }
 
   free(): void {
@@ -52,10 +65,13 @@ export class Session {
   }
 
   tell(input: number, retryAfter = -1): void {
+    if (input !== Input.reading) this.#catchUp()
     this.core.exports.session_tell(this.#handle, input, retryAfter, performance.now())
   }
 
+  /** The head of the answer: a stream begins, or a refusal. */
   answered(status: number, type: string | null, encoding: string | null, retryAfter: number): void {
+    this.#isBetween = false
     const lengths = this.core.writeTexts(type ?? '', encoding ?? '') as [number, number]
     this.core.exports.session_answered(
       this.#handle, status, type === null ? -1 : lengths[0], encoding === null ? -1 : lengths[1], retryAfter,
@@ -63,32 +79,82 @@ export class Session {
     )
   }
 
-  /** What a piece brings, of at most {@link PIECE} bytes. */
+  /** What a piece brings, of at most `PIECE` bytes. */
   feed(piece: Uint8Array): readonly Item[] {
+    return this.#simple(piece) ?? this.#read(piece)
+  }
+
+  #read(piece: Uint8Array): readonly Item[] {
     const { core } = this
+    this.#catchUp()
     core.write(piece)
-    const address = core.exports.session_feed(this.#handle, piece.length, performance.now())
+    const address = core.exports.session_feed(this.#handle, piece.length, this.#now())
+    this.#isBetween = endsInBlank(piece)
     core.look()
     const { numbers } = core
     let row = address >> 2
     const count = numbers[row] as number
     if (!count) return nothing
-    const text = core.textAt(numbers[row + 1] as number, numbers[row + 2] as number)
-    const messages = new Array<Item>(count)
+    const length = numbers[row + 2] as number
+    const text = length ? core.textAt(numbers[row + 1] as number, length) : ''
+    const whole = numbers[row + 3] ? decoder.decode(piece) : ''
+    const items = new Array<Item>(count)
     row += HEAD
     let at = 0
     for (let i = 0; i < count; i++, row += ROW) {
       const name = numbers[row] as number
-      const nameEnd = at + Math.max(0, numbers[row + 1] as number)
+      const event = this.#name(name, text, at, (at += Math.max(0, numbers[row + 1] as number)))
       const idLength = numbers[row + 2] as number
-      const idEnd = nameEnd + Math.max(0, idLength)
-      const dataEnd = idEnd + (numbers[row + 3] as number)
-      if (idLength >= 0) this.#id = text.slice(nameEnd, idEnd)
-      const message = { id: this.#id, event: this.#name(name, text, at, nameEnd), data: text.slice(idEnd, dataEnd) }
-      messages[i] = name > TOO_LARGE ? message : { ...message, kind: name === ID_ALONE ? 'id' : 'too-large' }
-      at = dataEnd
+      if (idLength >= 0) this.#id = text.slice(at, (at += idLength))
+      const start = numbers[row + 3] as number
+      const length = numbers[row + 4] as number
+      const data = start >= 0 ? whole.slice(start, start + length) : text.slice(at, (at += length))
+      const message = { id: this.#id, event, data }
+      items[i] = name > TOO_LARGE ? message : { ...message, kind: name === ID_ALONE ? 'id' : 'too-large' }
     }
-    return messages
+    return items
+  }
+
+  /**
+   * The event of a small piece that is nothing but that, as most servers send them: an id, a name, one line of data. To
+   * cross the boundary and back would cost more than to read it.
+   */
+  #simple(piece: Uint8Array): readonly Item[] | undefined {
+    if (!this.#isBetween || piece.length > this.#simpleLimit || !endsInBlank(piece)) return undefined
+    const text = decoder.decode(piece)
+    let at = 0
+    let id = this.#id
+    let event = 'message'
+    if (text.startsWith('id: ')) {
+      const end = text.indexOf('\n')
+      id = text.slice(4, end)
+      at = end + 1
+    }
+    if (text.startsWith('event: ', at)) {
+      const end = text.indexOf('\n', at)
+      event = text.slice(at + 7, end) || event
+      at = end + 1
+    }
+    const end = text.length - 2
+    if (!text.startsWith('data: ', at) || text.indexOf('\n', at) !== end) return undefined
+    if (text.includes('\r') || id.includes('\0')) return undefined
+    this.#id = id
+    this.#isAhead = true
+    if (this.#hasWatchdog) this.tell(Input.reading)
+    return [{ id, event, data: text.slice(at + 6, end) }]
+  }
+
+  /** Gives the decoder a short event in place of those that it has not seen. */
+  #catchUp(): void {
+    if (!this.#isAhead) return
+    this.#isAhead = false
+    const [length] = this.core.writeTexts(`id: ${this.#id}\ndata\n\n`) as [number]
+    this.core.exports.session_feed(this.#handle, length, this.#now())
+  }
+
+  /** The time, which is dear, where it counts for every piece. */
+  #now(): number {
+    return this.#hasWatchdog ? performance.now() : 0
   }
 
   #name(number: number, text: string, at: number, end: number): string {
@@ -118,8 +184,14 @@ export class Session {
     return deadline < 0 ? undefined : Math.max(0, deadline - performance.now())
   }
 
-  lastEventId(): string {
-    this.core.exports.session_id(this.#handle)
-    return this.core.text()
+  /** The last event ID, which the next attempt sends; empty for none. */
+  get lastEventId(): string {
+    return this.#id
   }
+}
+
+/** Whether a piece ends in a blank line: then it ends a block. */
+function endsInBlank(piece: Uint8Array): boolean {
+  const { length } = piece
+  return length > 1 && piece[length - 1] === 10 && piece[length - 2] === 10
 }

@@ -3,6 +3,9 @@ import type { ReconnectOptions, RequestOptions, SourceOptions } from '../types.j
 /** The numbers of `Settings` in web/wasm, in its order; -1 for what is not set. */
 export type Settings = readonly number[]
 
+/** Where some of them stand. */
+export const Setting = { readTimeout: 9, maxEventBytes: 10 } as const
+
 const presets = ['resilient', 'standard', 'never']
 const afterEnds = ['always', 'asked', 'never']
 

@@ -40,7 +40,7 @@ describe('before its Rust server', () => {
     const [port, rust] = [await freePort(), await freePort()]
     const preview = ['preview', '--mode', 'rust', '--host', '127.0.0.1', '--port', `${port}`, '--strictPort']
     const env = { RUST_SERVER: `http://127.0.0.1:${rust}` }
-    proxy = await startProgram([app.program('vite'), ...preview], { cwd: app.folder, env, ready: /Local:/ })
+    proxy = await app.start(['vite', ...preview], { env, ready: /Local:/ })
     const server = cargoProgram('ssekit-example-sveltekit')
     const start = () => startProgram([server, `127.0.0.1:${rust}`], { ready: /^listening on/ })
     return { url: `http://127.0.0.1:${port}`, start }

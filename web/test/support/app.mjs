@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { repository, web } from './paths.mjs'
-import { run } from './program.mjs'
+import { run, startProgram } from './program.mjs'
 
 const target = process.env.CARGO_TARGET_DIR ?? join(repository, 'target')
 /** Applications are kept here, with what they installed, so that the next run is quick. */
@@ -29,7 +29,6 @@ let packed
 /** `npm pack`, once for each test file: gives the archive that would be published, with its content's hash in its name. */
 export function pack() {
   packed ??= (async () => {
-    if (process.env.SSEKIT_PACKAGE) return process.env.SSEKIT_PACKAGE
     if (!existsSync(join(web, 'dist/index.js'))) throw new Error('the package is not built: run `cargo xtask web`')
     mkdirSync(apps, { recursive: true })
     const command = ['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', apps]
@@ -43,6 +42,19 @@ export function pack() {
     return archive
   })()
   return packed
+}
+
+/**
+ * What a generator of new applications makes, which npm's registry has: `['create-vite@9.3.0', '--template', 'react-ts']`.
+ * Gives the folder.
+ */
+export async function scaffold([generator, ...options]) {
+  const folder = join(apps, 'scaffolds', [generator, ...options].join(' ').replace(/[^\w.@]+/g, '-'))
+  if (!existsSync(join(folder, 'app/package.json'))) {
+    mkdirSync(folder, { recursive: true })
+    await run(['npx', '--yes', generator, ...options], { cwd: folder })
+  }
+  return join(folder, 'app')
 }
 
 /**
@@ -98,12 +110,18 @@ class App {
     writeFileSync(stamp, text)
   }
 
-  /** Runs a program that is installed here, as `npx` does, to its end. */
+  /** Runs a program that is installed here, as `npx` does, to its end; gives what it wrote to stdout. */
   run(program, ...options) {
-    return run([this.program(program), ...options], { cwd: this.folder })
+    return run([this.#program(program), ...options], { cwd: this.folder })
   }
 
-  program(name) {
+  /** Starts a program that is installed here; see `startProgram`. */
+  start(command, options) {
+    const [program, ...rest] = command
+    return startProgram([this.#program(program), ...rest], { cwd: this.folder, ...options })
+  }
+
+  #program(name) {
     return join(this.folder, 'node_modules', '.bin', name)
   }
 }

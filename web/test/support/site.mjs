@@ -16,9 +16,9 @@ const TYPES = {
 /** A page without anything; tests load what they need into it. */
 export const BLANK = '<!doctype html><meta charset="utf-8"><title>test</title><link rel="icon" href="data:,">'
 
-/** Starts a server of scripted answers, which also serves the files of `web/`. */
-export async function startSite() {
-  const site = new Site()
+/** Starts a server of scripted answers, which also serves the files of a folder, of `web/` unless told otherwise. */
+export async function startSite(folder = web) {
+  const site = new Site(folder)
   await site.start()
   return site
 }
@@ -29,11 +29,16 @@ export async function startSite() {
  * is the TCP connection, for what HTTP does not allow.
  */
 class Site {
+  #folder
   #handlers = new Map()
   #server
   port = 0
   /** What was asked of scripted paths: `{ method, path, url, headers, body, gone }`; `gone` is set when the client leaves. */
   requests = []
+
+  constructor(folder) {
+    this.#folder = folder
+  }
 
   get url() {
     return `http://127.0.0.1:${this.port}`
@@ -79,7 +84,7 @@ class Site {
     response.on('error', () => {})
     const path = new URL(request.url, 'http://site').pathname
     const script = this.#handlers.get(path)
-    if (!script) return serveFile(path, response)
+    if (!script) return serveFile(this.#folder, path, response)
     const seen = {
       method: request.method,
       path,
@@ -101,9 +106,9 @@ class Site {
   }
 }
 
-async function serveFile(path, response) {
+async function serveFile(folder, path, response) {
   try {
-    const bytes = await readFile(join(web, normalize(decodeURIComponent(path))))
+    const bytes = await readFile(join(folder, normalize(decodeURIComponent(path))))
     const type = TYPES[extname(path)] ?? 'application/octet-stream'
     response.writeHead(200, { 'content-type': type, 'cache-control': 'no-cache' }).end(bytes)
   } catch (error) {

@@ -151,12 +151,6 @@ pub extern "C" fn session_deadline(handle: u32) -> f64 {
     page().deadline(handle as usize)
 }
 
-/// Makes the last event ID the text.
-#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
-pub extern "C" fn session_id(handle: u32) {
-    page().last_event_id(handle as usize);
-}
-
 /// Makes an encoded event the text, from the lengths of its name and data in the input; an id if not negative. Gives 0
 /// if it is none.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]

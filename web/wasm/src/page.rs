@@ -177,8 +177,8 @@ impl Page {
 
     /// A piece of the answer's body, the input's beginning; gives its events.
     pub fn feed(&mut self, handle: usize, length: usize, now: f64) -> &[i32] {
-        self.table.clear();
         let Self { connections, input, table, .. } = self;
+        table.begin(input.get(..length).unwrap_or_default());
         if let Some(Some(Connection { session, known })) = connections.get_mut(handle)
             && let Some(piece) = input.get(..length)
         {
@@ -191,7 +191,7 @@ impl Page {
     /// What is to be done next: its number, 0 for nothing. A refusal's body is then the text.
     pub fn next_output(&mut self, handle: usize) -> u32 {
         let Some(output) = self.session(handle).and_then(Session::next_output) else { return 0 };
-        self.table.clear();
+        self.table.begin(b"");
         self.detail = Detail::default();
         match output {
             Output::Connect { first: true } => 1,
@@ -266,19 +266,9 @@ impl Page {
         connection.and_then(|connection| connection.session.deadline()).map_or(-1.0, millis)
     }
 
-    /// Makes the last event ID the text.
-    pub fn last_event_id(&mut self, handle: usize) -> &[u8] {
-        self.table.clear();
-        let Self { connections, table, .. } = self;
-        if let Some(Some(connection)) = connections.get(handle) {
-            table.text_mut().extend_from_slice(connection.session.last_event_id().as_bytes());
-        }
-        self.table.text()
-    }
-
     /// Encodes an event as text: the input is its name and its data. It gets an id if that is no negative number.
     pub fn encode(&mut self, name: usize, data: usize, id: f64) -> Option<&[u8]> {
-        self.table.clear();
+        self.table.begin(b"");
         let (name, rest) = self.input.split_at_checked(name)?;
         let (name, data) = (text(name), text(rest.get(..data)?));
         let mut event = Event::new(data).with_event(name).ok()?;
@@ -293,7 +283,7 @@ impl Page {
 
     /// Encodes a comment without text, which keeps a connection alive, as text.
     pub fn encode_comment(&mut self) -> &[u8] {
-        self.table.clear();
+        self.table.begin(b"");
         encode_comment("", self.table.text_mut());
         self.table.text()
     }

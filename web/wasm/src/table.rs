@@ -1,26 +1,31 @@
-//! How the events of one piece cross: their texts one after another in UTF-8, and a table of numbers that cuts them.
+//! How the events of one piece cross: a table of numbers that cuts them out of two texts.
 //!
 //! ```text
-//! numbers   0 how many events   1 address of the text   2 its length in bytes   3 whether it is ASCII
-//!           then for each event, four:
+//! numbers   0 how many events   1, 2 address and length of the text   3 whether the piece is ASCII
+//!           then for each event, five:
 //!           name     its number; a new one is the next number, UNNAMED_AGAIN is not kept, TOO_LARGE and ID_ALONE are
 //!                    no events
-//!           name's length, if its text precedes, else ABSENT
+//!           name's length, if it is in the text, else ABSENT
 //!           id's length, if it is another one than before, else ABSENT
+//!           data's start in the piece, or ABSENT if it is in the text
 //!           data's length
 //! text      for each event: name, id, data, as far as they are there
 //! ```
 //!
-//! Lengths are in UTF-16 code units, because JavaScript decodes the text at once and slices it.
+//! JavaScript has the piece: where data lie there as they are, and each byte is a character, it decodes the piece at once
+//! and slices. Lengths are in UTF-16 code units.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use ssekit_session::{DecodeError, Item, Message};
 
 /// Numbers before the first event's.
 pub const HEAD: usize = 4;
+/// Numbers of an event.
+pub const ROW: usize = 5;
 /// A text that is not there.
 pub const ABSENT: i32 = -1;
 /// A name beyond the first [`MAX_NAMES`]: its text comes with every event.
@@ -76,24 +81,26 @@ impl Known {
 pub struct Table {
     numbers: Vec<i32>,
     text: Vec<u8>,
-    is_ascii: bool,
+    /// The addresses of a piece that is ASCII. (They are compared, and nothing is read there.)
+    ascii: Range<usize>,
 }
 
 impl Table {
-    /// A table with room for what most pieces bring.
+    /// Without events.
     pub const fn new() -> Self {
-        Self { numbers: Vec::new(), text: Vec::new(), is_ascii: true }
+        Self { numbers: Vec::new(), text: Vec::new(), ascii: 0..0 }
     }
 
-    /// Forgets the events of the last piece.
-    pub fn clear(&mut self) {
+    /// Forgets the last events, and begins with this piece.
+    pub fn begin(&mut self, piece: &[u8]) {
         self.numbers.clear();
         self.numbers.resize(HEAD, 0);
         self.text.clear();
-        self.is_ascii = true;
         if self.text.capacity() > MAX_KEPT {
             self.text = Vec::new();
         }
+        let start = piece.as_ptr() as usize;
+        self.ascii = if is_ascii(piece) { start..start + piece.len() } else { 0..0 };
     }
 
     /// Adds what the session has read.
@@ -102,7 +109,7 @@ impl Table {
         match item {
             Ok(Item::Message(message)) => self.push_message(message, known),
             Ok(Item::Comment(_)) => {}
-            Err(_) => self.numbers.extend_from_slice(&[TOO_LARGE, ABSENT, ABSENT, 0]),
+            Err(_) => self.numbers.extend_from_slice(&[TOO_LARGE, ABSENT, ABSENT, ABSENT, 0]),
         }
     }
 
@@ -111,7 +118,7 @@ impl Table {
         if known.id != last_event_id {
             last_event_id.clone_into(&mut known.id);
             let length = self.push_text(last_event_id);
-            self.numbers.extend_from_slice(&[ID_ALONE, ABSENT, length, 0]);
+            self.numbers.extend_from_slice(&[ID_ALONE, ABSENT, length, ABSENT, 0]);
         }
     }
 
@@ -125,26 +132,28 @@ impl Table {
             message.last_event_id.clone_into(&mut known.id);
             self.push_text(message.last_event_id)
         };
-        let data_length = self.push_text(message.data);
-        self.numbers.extend_from_slice(&[name, name_length, id_length, data_length]);
+        let data = message.data;
+        let at = data.as_ptr() as usize;
+        let (start, length) = if at >= self.ascii.start && at + data.len() <= self.ascii.end {
+            ((at - self.ascii.start) as i32, data.len() as i32)
+        } else {
+            (ABSENT, self.push_text(data))
+        };
+        self.numbers.extend_from_slice(&[name, name_length, id_length, start, length]);
     }
 
     /// Appends a text; gives its length.
     #[inline]
     fn push_text(&mut self, text: &str) -> i32 {
         self.text.extend_from_slice(text.as_bytes());
-        if text.is_ascii() {
-            return text.len() as i32;
-        }
-        self.is_ascii = false;
         utf16_length(text.as_bytes()) as i32
     }
 
     /// The numbers, complete.
     pub fn finish(&mut self) -> &[i32] {
-        let count = (self.numbers.len() - HEAD) / 4;
-        let head =
-            [count as i32, address(&self.text) as i32, self.text.len() as i32, i32::from(self.is_ascii)];
+        let count = (self.numbers.len() - HEAD) / ROW;
+        let is_ascii = i32::from(!self.ascii.is_empty());
+        let head = [count as i32, address(&self.text) as i32, self.text.len() as i32, is_ascii];
         self.numbers[..HEAD].copy_from_slice(&head);
         &self.numbers
     }
@@ -170,7 +179,18 @@ pub(crate) fn address<T>(slice: &[T]) -> u32 {
 
 /// How many UTF-16 code units a text in UTF-8 has: one for each character, two for those of four bytes.
 fn utf16_length(text: &[u8]) -> usize {
-    text.iter().map(|&byte| usize::from((byte as i8) >= -0x40) + usize::from(byte >= 0xF0)).sum()
+    // So few at a time that a byte can count them: that is what vectors are good at.
+    text.chunks(127)
+        .map(|few| {
+            let units = few.iter().map(|&byte| u8::from((byte as i8) >= -0x40) + u8::from(byte >= 0xF0));
+            usize::from(units.fold(0, u8::wrapping_add))
+        })
+        .sum()
+}
+
+/// Without a branch inside, so that vectors are used.
+fn is_ascii(piece: &[u8]) -> bool {
+    piece.chunks(1024).all(|some| some.iter().fold(0, |bits, byte| bits | byte) < 0x80)
 }
 
 #[cfg(test)]
@@ -185,25 +205,42 @@ mod tests {
     fn what_is_known_does_not_cross_again() {
         let mut known = Known::new("");
         let mut table = Table::new();
-        table.clear();
+        table.begin(b"");
         table.push(message("message", "", "a"), &mut known);
         table.push(message("chat", "7", "b"), &mut known);
         table.push(message("chat", "7", "c"), &mut known);
+        table.push_id("7", &mut known);
+        table.push_id("8", &mut known);
         let numbers = table.finish();
-        assert_eq!(numbers[0], 3);
-        assert_eq!(numbers[HEAD..], [0, -1, -1, 1, 1, 4, 1, 1, 1, -1, -1, 1]);
-        assert_eq!(table.text(), b"achat7bc");
+        assert_eq!(numbers[0], 4);
+        let expected = [0, -1, -1, -1, 1, 1, 4, 1, -1, 1, 1, -1, -1, -1, 1, ID_ALONE, -1, 1, -1, 0];
+        assert_eq!(numbers[HEAD..], expected);
+        assert_eq!(table.text(), b"achat7bc8");
+    }
+
+    #[test]
+    fn data_of_an_ascii_piece_stay_there() {
+        let mut known = Known::new("");
+        let mut table = Table::new();
+        let piece = "data: hello\n\n";
+        table.begin(piece.as_bytes());
+        table.push(message("message", "", &piece[6..11]), &mut known);
+        table.push(message("message", "", "elsewhere"), &mut known);
+        assert_eq!(table.finish()[HEAD..], [0, -1, -1, 6, 5, 0, -1, -1, -1, 9]);
+        assert_eq!(table.text(), b"elsewhere");
+
+        let piece = "data: héllo\n\n";
+        table.begin(piece.as_bytes());
+        table.push(message("message", "", &piece[6..12]), &mut known);
+        assert_eq!(table.finish()[3..], [0, 0, -1, -1, -1, 5]);
     }
 
     #[test]
     fn lengths_are_those_of_javascript() {
-        let mut known = Known::new("");
-        let mut table = Table::new();
-        for text in ["", "plain", "ü", "漢字", "🦀 and é", "\u{10FFFF}\u{FFFF}\u{80}"] {
-            table.clear();
-            table.push(message("message", "", text), &mut known);
-            assert_eq!(table.finish()[HEAD + 3] as usize, text.encode_utf16().count(), "{text}");
-            assert_eq!(table.finish()[3] == 1, text.is_ascii());
+        let long = "🦀xé".repeat(1000);
+        for text in ["", "plain", "ü", "漢字", "\u{10FFFF}\u{FFFF}\u{80}", &long] {
+            assert_eq!(utf16_length(text.as_bytes()), text.encode_utf16().count(), "{text}");
+            assert_eq!(is_ascii(text.as_bytes()), text.is_ascii());
         }
     }
 
@@ -211,13 +248,13 @@ mod tests {
     fn only_so_many_names_get_numbers() {
         let mut known = Known::new("");
         let mut table = Table::new();
-        table.clear();
+        table.begin(b"");
         for name in 0..MAX_NAMES + 2 {
             table.push(message(&name.to_string(), "", ""), &mut known);
         }
         table.push(message("3", "", ""), &mut known);
         let numbers = table.finish();
-        let names: Vec<_> = numbers[HEAD..].chunks(4).map(|event| (event[0], event[1])).collect();
+        let names: Vec<_> = numbers[HEAD..].chunks(ROW).map(|event| (event[0], event[1])).collect();
         assert_eq!(names[0], (1, 1));
         assert_eq!(names[MAX_NAMES - 2], (MAX_NAMES as i32 - 1, 3));
         assert_eq!(names[MAX_NAMES - 1..], [(-1, 3), (-1, 3), (-1, 3), (4, -1)]);
