@@ -115,6 +115,11 @@ class App {
     return run([this.#program(program), ...options], { cwd: this.folder })
   }
 
+  /** Runs a script of a package that is installed here, to its end; gives what it wrote to stdout. */
+  node(script, ...options) {
+    return run([process.execPath, join(this.folder, 'node_modules', script), ...options], { cwd: this.folder })
+  }
+
   /** Starts a program that is installed here; see `startProgram`. */
   start(command, options) {
     const [program, ...rest] = command

@@ -1,0 +1,26 @@
+// A program that uses every type, checked strictly, in both ways in which TypeScript finds packages.
+
+import { readFileSync } from 'node:fs'
+import { before, test } from 'node:test'
+import { makeApp } from '../support/app.mjs'
+import { fileURLToPath } from 'node:url'
+
+let app
+
+before(async () => {
+  const text = readFileSync(fileURLToPath(new URL('types.ts', import.meta.url)), 'utf8')
+  app = await makeApp('types', {
+    files: { 'types.ts': text },
+    packages: { '@types/react': '19.3.0', 'typescript-5': 'npm:typescript@5.9.3', 'typescript-7': 'npm:typescript@7.0.2' },
+  })
+})
+
+const STRICT = ['--strict', '--noEmit', '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--exactOptionalPropertyTypes']
+
+for (const version of ['typescript-5', 'typescript-7']) {
+  for (const [module, resolution] of [['esnext', 'bundler'], ['node16', 'node16']]) {
+    test(`${version}, ${resolution}`, async () => {
+      await app.node(`${version}/bin/tsc`, ...STRICT, '--module', module, '--moduleResolution', resolution, 'types.ts')
+    })
+  }
+}
