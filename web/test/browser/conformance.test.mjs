@@ -32,12 +32,35 @@ function expectedOf({ gives: { items = [], lastEventId = '' } }) {
   }
 }
 
-/** Serves a fixture: a connection of it for each request, and 204 when it has no more. */
-function serve(path, fixture, size) {
-  const connections = connectionsOf(fixture)
-  const handlers = connections.map((pieces) => async (_request, response) => {
+const asItIs = (pieces) => pieces
+const inOnePiece = (pieces) => [Buffer.concat(pieces)]
+
+/** In pieces of so many bytes. */
+const inPiecesOf = (size) => (pieces) => {
+  const bytes = Buffer.concat(pieces)
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, n) => bytes.subarray(n * size, (n + 1) * size))
+}
+
+/** A block in each piece, as servers write them. */
+const inBlocks = (pieces) => {
+  const blocks = Buffer.concat(pieces).toString('latin1').match(/[^]*?\n\n|[^]+$/g) ?? []
+  return blocks.map((block) => Buffer.from(block, 'latin1'))
+}
+
+/** In one piece that is large, by a comment before it, after a mark that begins the stream. */
+const inLargePiece = (pieces) => {
+  const bytes = Buffer.concat(pieces)
+  if (bytes[0] === MARK[0] && !bytes.subarray(0, 3).equals(MARK)) return [bytes]
+  const mark = bytes[0] === MARK[0] ? MARK : Buffer.alloc(0)
+  return [Buffer.concat([mark, Buffer.from(`:${'ä🎈'.repeat(2000)}\n`), bytes.subarray(mark.length)])]
+}
+const MARK = Buffer.from('\ufeff')
+
+/** Serves a fixture, cut in this way: a connection of it for each request, and 204 when it has no more. */
+function serve(path, fixture, cut) {
+  const handlers = connectionsOf(fixture).map((pieces) => async (_request, response) => {
     begin(response)
-    for (const piece of size ? [Buffer.concat(pieces)] : pieces) await inPieces(response, piece, size ?? (piece.length || 1))
+    for (const piece of cut(pieces)) await inPieces(response, piece, piece.length || 1)
     response.end()
   })
   it.site.on(path, ...handlers, (_request, response) => response.writeHead(204).end())
@@ -66,15 +89,15 @@ function lastIdOf(path) {
   return Buffer.from(id, 'latin1').toString()
 }
 
-async function check(size) {
+async function check(cut) {
   await loadPackage(it.page)
   const failures = []
   const queue = [...fixtures.entries()]
   const lane = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
       const [index, fixture] = next
-      const path = `/fixture-${size ?? 'as-it-is'}-${index}`
-      serve(path, fixture, size)
+      const path = `/fixture-${index}`
+      serve(path, fixture, cut)
       const startId = fixture.startId && expand(fixture.startId)
       const items = await it.page.evaluate(read, { path, startId, limit: fixture.limit })
       try {
@@ -89,6 +112,8 @@ async function check(size) {
   assert.equal(failures.length, 0, `${failures.length} of ${fixtures.length}:\n${failures.join('\n')}`)
 }
 
-test('the fixtures, in the pieces that they name', () => check())
-test('the fixtures, each connection in one piece', () => check(Infinity))
-for (const size of [1, 3, 7]) test(`the fixtures, in pieces of ${size}`, () => check(size))
+test('the fixtures, in the pieces that they name', () => check(asItIs))
+test('the fixtures, each connection in one piece', () => check(inOnePiece))
+test('the fixtures, each connection in one large piece', () => check(inLargePiece))
+test('the fixtures, a block in each piece', () => check(inBlocks))
+for (const size of [1, 3, 7]) test(`the fixtures, in pieces of ${size}`, () => check(inPiecesOf(size)))
