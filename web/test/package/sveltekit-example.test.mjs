@@ -78,7 +78,8 @@ function plays(prepare) {
     await page.getByRole('button', { name: 'Send' }).click()
   }
   const sees = (page, text) => page.getByLabel('Messages').getByText(text, { exact: true }).waitFor()
-  const live = (page, cards) => until(async () => (await page.getByText('live', { exact: true }).count()) === cards, 'live')
+  const live = (page, cards, within) =>
+    until(async () => (await page.getByText('live', { exact: true }).count()) === cards, `${cards} live cards`, within)
   const time = (page) => page.locator('time[datetime]').getAttribute('datetime')
   const ticks = async (page) => {
     const before = await time(page)
@@ -135,8 +136,9 @@ function plays(prepare) {
     await server.kill()
     await live(kurt, 0)
     server = await start()
-    await live(kurt, 3)
-    await live(edsger, 3)
+    // The pages ask again after some seconds, the longer the server was away.
+    await live(kurt, 3, 60_000)
+    await live(edsger, 3, 60_000)
     await ticks(kurt)
     await say(kurt, 'Back again.')
     await sees(edsger, 'Back again.')

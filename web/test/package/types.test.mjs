@@ -1,16 +1,17 @@
-// A program that uses every type, checked strictly, in both ways in which TypeScript finds packages.
+// A program that uses every type, and the README's longest sample, checked strictly, in both ways in which TypeScript finds packages.
 
 import { readFileSync } from 'node:fs'
 import { before, test } from 'node:test'
-import { makeApp } from '../support/app.mjs'
 import { fileURLToPath } from 'node:url'
+import { makeApp } from '../support/app.mjs'
+import { sample } from '../support/samples.mjs'
 
 let app
 
 before(async () => {
   const text = readFileSync(fileURLToPath(new URL('types.ts', import.meta.url)), 'utf8')
   app = await makeApp('types', {
-    files: { 'types.ts': text },
+    files: { 'types.ts': text, 'more.ts': sample('more') },
     packages: { '@types/react': '19.3.0', 'typescript-5': 'npm:typescript@5.9.3', 'typescript-7': 'npm:typescript@7.0.2' },
   })
 })
@@ -20,7 +21,7 @@ const STRICT = ['--strict', '--noEmit', '--target', 'es2022', '--lib', 'es2022,d
 for (const version of ['typescript-5', 'typescript-7']) {
   for (const [module, resolution] of [['esnext', 'bundler'], ['node16', 'node16']]) {
     test(`${version}, ${resolution}`, async () => {
-      await app.node(`${version}/bin/tsc`, ...STRICT, '--module', module, '--moduleResolution', resolution, 'types.ts')
+      await app.node(`${version}/bin/tsc`, ...STRICT, '--module', module, '--moduleResolution', resolution, 'types.ts', 'more.ts')
     })
   }
 }
