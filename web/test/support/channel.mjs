@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadPackage, noted, notesOf } from './browser.mjs'
+import { loadPackage, notesOf } from './browser.mjs'
 import { startFixture } from './fixture.mjs'
 import { until } from './until.mjs'
 
@@ -26,7 +26,7 @@ export async function listen(page, options = {}) {
     const reconnect = { delay: 50, minDelay: 10, jitter: false }
     void watch('/channel', { select: ['news'], method: 'GET', reconnect, ...options })
   }, options)
-  await noted(page, 'open')
+  await until(async () => (await notesOf(page, 'state')).at(-1) === 'open', 'the page listens')
 }
 
 /** Publishes numbers, one after the other, until it is stopped; gives the last one then. */
