@@ -37,6 +37,8 @@ export class Session {
   #isBetween = false
   /** Events were read here that the decoder has not seen. */
   #isAhead = false
+  /** When it has read the last of them. */
+  #readAt = 0
   /** Silence is measured. */
   readonly #hasWatchdog: boolean
   readonly #simpleLimit: number
@@ -65,7 +67,7 @@ export class Session {
   }
 
   tell(input: number, retryAfter = -1): void {
-    if (input !== Input.reading) this.#catchUp()
+    this.#catchUp()
     this.core.exports.session_tell(this.#handle, input, retryAfter, performance.now())
   }
 
@@ -140,16 +142,17 @@ export class Session {
     if (text.includes('\r') || id.includes('\0')) return undefined
     this.#id = id
     this.#isAhead = true
-    if (this.#hasWatchdog) this.tell(Input.reading)
+    this.#readAt = this.#now()
+    if (this.#hasWatchdog) this.core.exports.session_tell(this.#handle, Input.reading, -1, this.#readAt)
     return [{ id, event, data: text.slice(at + 6, end) }]
   }
 
-  /** Gives the decoder a short event in place of those that it has not seen. */
+  /** Gives the decoder a short event in place of those that it has not seen, as of when they came. */
   #catchUp(): void {
     if (!this.#isAhead) return
     this.#isAhead = false
     const [length] = this.core.writeTexts(`id: ${this.#id}\ndata\n\n`) as [number]
-    this.core.exports.session_feed(this.#handle, length, this.#now())
+    this.core.exports.session_feed(this.#handle, length, this.#readAt)
   }
 
   /** The time, which is dear, where it counts for every piece. */
