@@ -147,6 +147,52 @@ test('the leading tab crashes while events come: the others miss none and get no
   for (const page of rest) await sawAll(page, last, 1)
 })
 
+test('tabs come, go, are reloaded and crash as it happens, the server too: whoever stays misses nothing', async (t) => {
+  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
+  t.diagnostic(`SEED=${seed}`)
+  const random = randomFrom(seed)
+  const pages = await tabs(3)
+  let publisher = publishing(server)
+  await publisher.more(5)
+  const steps = {
+    open: async () => pages.push(...(await tabs(1))),
+    close: async (at) => pages.length > 1 && (await pages.splice(at, 1)[0].close()),
+    'close two': async () => pages.length > 2 && (await Promise.all(pages.splice(0, 2).map((page) => page.close()))),
+    crash: async (at) => {
+      if (pages.length < 2) return
+      const [page] = pages.splice(at, 1)
+      const crashed = new Promise((done) => page.once('crash', done))
+      await Promise.all([crashed, page.goto('chrome://crash').catch(() => {})])
+    },
+    reload: async (at) => {
+      await pages[at].reload()
+      await listen(pages[at], { tabs: true })
+    },
+    kill: async () => {
+      const last = await publisher.stop()
+      await server.kill()
+      await server.start()
+      publisher = publishing(server, last)
+    },
+  }
+  for (let step = 0; step < 12; step++) {
+    const name = Object.keys(steps)[Math.floor(random() * 6)]
+    await steps[name](Math.floor(random() * pages.length))
+    await publisher.more(Math.floor(random() * 15))
+  }
+  // Whoever is last to come is there before the last events.
+  await publisher.more(5)
+  const last = await publisher.stop()
+  for (const page of pages) await sawAll(page, last)
+  await server.untilOpen(1)
+})
+
+/** Numbers from 0 to 1 that a seed determines: a linear congruential generator. */
+function randomFrom(seed) {
+  let state = seed >>> 0
+  return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32
+}
+
 test('where a page may have no locks, which needs a secure origin, each tab has its own connection', async () => {
   const pages = []
   while (pages.length < 2) {

@@ -29,9 +29,8 @@ export async function listen(page, options = {}) {
   await until(async () => (await notesOf(page, 'state')).at(-1) === 'open', 'the page listens')
 }
 
-/** Publishes numbers, one after the other, until it is stopped; gives the last one then. */
-export function publishing(server) {
-  let last = 0
+/** Publishes the numbers after this one, one after the other, until it is stopped; gives the last one then. */
+export function publishing(server, last = 0) {
   let going = true
   const done = (async () => {
     while (going) await server.publish('news', ++last)
