@@ -78,8 +78,17 @@ function plays(prepare) {
     await page.getByRole('button', { name: 'Send' }).click()
   }
   const sees = (page, text) => page.getByLabel('Messages').getByText(text, { exact: true }).waitFor()
-  const live = (page, cards, within) =>
-    until(async () => (await page.getByText('live', { exact: true }).count()) === cards, `${cards} live cards`, within)
+  /** Waits until so many of the page's three connections are live. */
+  const live = (page, wanted, within) =>
+    until(
+      async () => {
+        const states = await page.getByRole('status').allInnerTexts()
+        if (states.filter((state) => state === 'live').length !== wanted) throw new Error(states.join(', '))
+        return true
+      },
+      `${wanted} connections that are live`,
+      within,
+    )
   const time = (page) => page.locator('time[datetime]').getAttribute('datetime')
   const ticks = async (page) => {
     const before = await time(page)
