@@ -1,7 +1,7 @@
 // Pages that are hidden; workers of every kind; a policy that forbids WebAssembly; what is loaded when.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inChromium, loadPackage, noted, notesOf } from '../support/browser.mjs'
+import { inChromium, loadPackage, noted, notesOf, showPage } from '../support/browser.mjs'
 import { BLANK, streaming } from '../support/site.mjs'
 import { until } from '../support/until.mjs'
 
@@ -14,14 +14,7 @@ function three(path) {
   return () => it.site.asked(path)
 }
 
-/** Shows or hides the page, as far as it can tell. */
-function show(visible) {
-  return run((state) => {
-    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
-    Object.defineProperty(document, 'hidden', { configurable: true, get: () => state === 'hidden' })
-    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))
-  }, visible ? 'visible' : 'hidden')
-}
+const show = (visible) => showPage(it.page, visible)
 
 test('openWhenHidden: false: a hidden page pauses, and goes on after the last event, by one stream', async () => {
   const asked = three('/hidden')

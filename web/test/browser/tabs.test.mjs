@@ -1,8 +1,9 @@
 // One connection for all tabs of an origin (`tabs: true`): each tab gets every event once, whichever of them leads.
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
-import { blankPageOf, inChromium, loadPackage, noted, notesOf } from '../support/browser.mjs'
+import { blankPageOf, inChromium, loadPackage, noted, notesOf, showPage } from '../support/browser.mjs'
 import { listen, numbersOf, publishing, sawAll, startChannel } from '../support/channel.mjs'
+import { until } from '../support/until.mjs'
 
 const it = inChromium()
 let channel
@@ -145,6 +146,34 @@ test('the leading tab crashes while events come: the others miss none and get no
   await publisher.more(20)
   const last = await publisher.stop()
   for (const page of rest) await sawAll(page, last, 1)
+})
+
+test('openWhenHidden: false: a hidden tab hands over, misses nothing, and all hidden leave no connection', async () => {
+  const options = { tabs: true, openWhenHidden: false }
+  const pages = []
+  while (pages.length < 2) {
+    const page = await it.newPage(blankPageOf(server))
+    await listen(page, options)
+    pages.push(page)
+  }
+  const [leader, other] = pages
+  const publisher = publishing(server)
+  await publisher.more(20)
+  await showPage(leader, false)
+  await until(async () => (await notesOf(leader, 'state')).at(-1) === 'paused', 'the hidden tab pauses')
+  await publisher.more(20)
+  await showPage(leader, true)
+  await publisher.more(20)
+  let last = await publisher.stop()
+  for (const page of pages) await sawAll(page, last, 1)
+  for (const page of pages) await showPage(page, false)
+  await server.untilOpen(0)
+  await server.publish('news', ++last)
+  await showPage(other, true)
+  await sawAll(other, last, 1)
+  await showPage(leader, true)
+  await sawAll(leader, last, 1)
+  await server.untilOpen(1)
 })
 
 test('tabs come, go, are reloaded and crash as it happens, the server too: whoever stays misses nothing', async (t) => {

@@ -88,3 +88,12 @@ export function notesOf(page, kind) {
     kind,
   )
 }
+
+/** Shows or hides a page, as far as it can tell. */
+export function showPage(page, visible) {
+  return page.evaluate((state) => {
+    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => state === 'hidden' })
+    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))
+  }, visible ? 'visible' : 'hidden')
+}
