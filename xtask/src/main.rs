@@ -11,6 +11,7 @@ mod dependencies;
 mod fuzz;
 mod msrv;
 mod node;
+mod pages;
 mod tools;
 mod wasm;
 mod web;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   test    every test and check, as CI runs them; installs what is missing, or says what to install
   check   formatting, lints, documentation, dependencies: what needs no test run
   web     the npm package in web/, and the program's copy of it
+  pages   the pages in Rust: examples/leptos, and the one that tests of the client open
   model   every interleaving of a channel's publishers and readers
   fuzz    each fuzz target [SECONDS] long, 30 unless told
   bench   the tables of bench/*.md, with peers in the same run (a quiet machine, please)
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["check"] => check(),
         ["web"] => web::build(),
+        ["pages"] => pages::build(),
         ["model"] => model(),
         ["fuzz"] => fuzz::run(Duration::from_secs(30)),
         ["fuzz", seconds] => seconds.parse().map_err(Into::into).map(Duration::from_secs).and_then(fuzz::run),
@@ -59,8 +62,9 @@ fn test() -> Result<()> {
     tools::install()?;
     check()?;
     step("tests and doctests", || Command::cargo("test --workspace --all-features --no-fail-fast").run())?;
-    step("lints of what browsers run", wasm::lint)?;
+    step("lints of what browsers run", || wasm::lint().and_then(|()| pages::lint()))?;
     step("the npm package", web::test)?;
+    step("pages in Rust", pages::build)?;
     step("pages in Chromium", web::test_in_browser)?;
     step("every interleaving of a channel's publishers and readers", model)?;
     step("fuzzing, a minute", || fuzz::run(Duration::from_secs(30)))?;
@@ -71,7 +75,9 @@ fn test() -> Result<()> {
 fn check() -> Result<()> {
     step("formatting", || {
         Command::cargo("fmt --all --check").run()?;
-        for manifest in ["bench/Cargo.toml", "fuzz/Cargo.toml", "model/Cargo.toml"] {
+        for manifest in
+            ["bench/Cargo.toml", "examples/leptos/Cargo.toml", "fuzz/Cargo.toml", "model/Cargo.toml"]
+        {
             Command::cargo("fmt --all --check --manifest-path").arg(manifest).run()?;
         }
         Ok(())

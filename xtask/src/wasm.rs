@@ -31,6 +31,9 @@ const DEBIAN_MINOR: u32 = 95;
 
 const OPTIMIZER: &[Tool] = &[("wasm-opt", "binaryen", "makes WebAssembly smaller")];
 
+/// Where wasm-bindgen's tool is, whose version has to be that of the library: this lock file has both.
+const BINDGEN: &str = "examples/leptos/Cargo.toml";
+
 /// What every browser since 2023 has, beyond what the compiler assumes.
 const FEATURES: &str = "-C target-feature=+simd128";
 
@@ -80,8 +83,24 @@ pub(crate) fn build(package: &str, library: Library, options: &str) -> Result<Pa
     // Of a package that is an ordinary library too, cargo would leave link-time optimization out.
     let line = format!("rustc --lib --crate-type cdylib --profile wasm --package {package} {options}");
     cargo(&line, library)?.run()?;
-    let file = format!("{TARGET}/wasm/{}.wasm", package.replace('-', "_"));
-    Ok(folder(toolchain()?).join(file))
+    built(&package.replace('-', "_"))
+}
+
+/// Where a file is that was compiled with the profile `wasm`: a library has another name than its package.
+pub(crate) fn built(name: &str) -> Result<PathBuf> {
+    Ok(folder(toolchain()?).join(format!("{TARGET}/wasm/{name}.wasm")))
+}
+
+/// Makes of a file that uses wasm-bindgen the module `name.js` of a folder, with its `name_bg.wasm` beside it.
+///
+/// Not [`optimize`]d: Debian's wasm-opt exports the wrong one of two tables.
+pub(crate) fn bindgen(file: &Path, folder: &Path, name: &str) -> Result<()> {
+    Command::cargo(&format!("run --quiet --locked --manifest-path {BINDGEN} --package bindgen --"))
+        .arg(file)
+        .arg(folder)
+        .arg(name)
+        .env("CARGO_TARGET_DIR", target())
+        .run()
 }
 
 /// Makes a file smaller and faster. The result is another file.

@@ -42,6 +42,10 @@ impl App {
         self.opened.fetch_add(1, Ordering::Relaxed);
         stream.within(&self.streams)
     }
+
+    pub(crate) fn open(&self) -> Open {
+        Open { open: self.streams.len(), opened: self.opened.load(Ordering::Relaxed) }
+    }
 }
 
 pub(crate) fn routes(app: App) -> Router {
@@ -52,6 +56,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/ping", any(streams::ping))
         .route("/channel", any(channel))
         .route("/json", any(streams::json))
+        .route("/live", any(streams::live))
         .route("/many", any(streams::many))
         .route("/tokens", any(streams::tokens))
         .route("/unnamed", any(streams::unnamed))
@@ -102,7 +107,7 @@ async fn publish(
 }
 
 #[derive(Serialize)]
-struct Open {
+pub(crate) struct Open {
     /// Streams that are open now.
     open: usize,
     /// Streams that were ever opened.
@@ -110,7 +115,7 @@ struct Open {
 }
 
 async fn open(State(app): State<App>) -> Json<Open> {
-    Json(Open { open: app.streams.len(), opened: app.opened.load(Ordering::Relaxed) })
+    Json(app.open())
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! The streams, each a small one that a test knows beforehand. Their events have the ids 1, 2, … unless it says otherwise.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -87,6 +87,22 @@ pub(crate) async fn json(State(app): State<App>) -> Produce {
         })
         .ids_from(1),
     )
+}
+
+/// Each second: the `time`, in milliseconds since 1970, and as `stats` how many streams are open.
+pub(crate) async fn live(State(app): State<App>, Query(every): Query<Every>) -> Produce {
+    let mut ticks = interval(every.or(1000));
+    app.count(produce({
+        let app = app.clone();
+        move |stream| async move {
+            loop {
+                ticks.tick().await;
+                let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                stream.emit("time", time.as_millis().to_string())?;
+                stream.emit_json("stats", &app.open())?;
+            }
+        }
+    }))
 }
 
 #[derive(Deserialize)]
