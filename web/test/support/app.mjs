@@ -132,4 +132,4 @@ class App {
 }
 
 /** What somebody who works in such a folder leaves there; and the Rust server of an example. */
-const UNWANTED = new Set(['.npmrc', '.svelte-kit', 'build', 'node_modules', 'package-lock.json', 'server'])
+const UNWANTED = new Set(['.npmrc', '.svelte-kit', 'build', 'node_modules', 'server'])
