@@ -1,14 +1,13 @@
 import { SourceError } from '../errors.js'
 import type { Link, Member } from '../member.js'
-import type { CloseReason, SourceErrorLike, Status } from '../types.js'
+import type { CloseReason, SourceErrorLike } from '../types.js'
+import { Audience } from './audience.js'
 import { dropCore, PIECE, type Core } from './core.js'
 import { encodingOf, headersOf, isLoopback, retryAfterOf } from './fetching.js'
-import { hearsMessages, tell } from '../notice.js'
 import { isHidden, isOffline, watchPage, type PageListener } from './page.js'
-import { Input, Output, Session, type Item } from './session.js'
+import { Input, Output, Session } from './session.js'
 import type { Asked, Settings } from './settings.js'
 import { errorOf, type Attempt } from './trouble.js'
-import { turn } from './turn.js'
 
 /** What a connection is made of. */
 export interface Plan {
@@ -22,19 +21,17 @@ export interface Plan {
 
 /** A request, the session that decides for it, and the sources that share it. */
 export class Connection implements Link, PageListener {
-  readonly #members = new Set<Member>()
+  readonly #audience = new Audience()
   readonly #session: Session
-  #status: Status = { state: 'connecting' }
   /** Ends a request that stands. */
   #abort: AbortController | undefined
   #attempt: Attempt
   #timer: ReturnType<typeof setTimeout> | undefined
   #obeying = false
-  /** While it is being closed: whether it is to be opened again, and when. */
-  #again: 'now' | 'later' | undefined
   #state: 'open' | 'closing' | 'gone' = 'open'
-  /** Events that came, while an iterator is full. */
-  #delivering: Promise<void> | undefined
+  /** While it is closing: whether it is to be opened again, and when. */
+  #again: 'now' | 'later' | undefined
+  /** The page is kept for the way back. */
   #cached = false
   readonly #unwatch: () => void
 
@@ -54,21 +51,16 @@ export class Connection implements Link, PageListener {
 
   /** A source joins; the first one sets it going. */
   join(member: Member): void {
-    this.#members.add(member)
-    member.joined(this)
-    member.setStatus(this.#status)
+    this.#audience.join(member, this)
     this.#obey()
   }
 
   // For its sources.
 
   leave(member: Member): void {
-    if (!this.#members.has(member)) return
-    if (this.#members.size === 1) return this.#input(Input.unsubscribed)
-    this.#members.delete(member)
-    member.setStatus({ state: 'closed', reason: 'unsubscribed' })
-    tell(member, 'close', { response: this.#attempt.response, reason: 'unsubscribed' })
-    member.left()
+    if (!this.#audience.has(member)) return
+    if (this.#audience.size === 1) this.#input(Input.unsubscribed)
+    else this.#audience.leave(member)
   }
 
   connect(): void {
@@ -84,6 +76,8 @@ export class Connection implements Link, PageListener {
     this.#again = undefined
     this.#input(Input.close)
   }
+
+  readonly #aborted = (): void => this.close()
 
   // For the page.
 
@@ -112,14 +106,14 @@ export class Connection implements Link, PageListener {
     this.#input(Input.restart)
   }
 
-  readonly #aborted = (): void => this.close()
-
   // What the session says is done.
 
   #input(input: number, retryAfter?: number): void {
     if (this.#state !== 'open') return
     try {
       this.#session.tell(input, retryAfter)
+      // What was received and not delivered yet is not delivered any more.
+      if (input === Input.close || input === Input.unsubscribed) this.#audience.stop()
       this.#obey()
     } catch (trap) {
       this.#broken(trap)
@@ -130,31 +124,35 @@ export class Connection implements Link, PageListener {
     // What is called from here may come back; it is heard when this is done.
     if (this.#obeying) return
     this.#obeying = true
-    for (let output; this.#state === 'open' && (output = this.#session.output()); ) this.#act(output)
-    this.#obeying = false
-    this.#wind()
+    try {
+      for (let output; this.#state === 'open' && (output = this.#session.output()); ) this.#act(output)
+      this.#wind()
+    } finally {
+      this.#obeying = false
+    }
   }
 
   #act(output: number): void {
+    const audience = this.#audience
     switch (output) {
       case Output.connectFirst:
       case Output.connect:
         this.#disconnect()
         if (!this.#cached) void this.#request()
-        return this.#setStatus({ state: 'connecting' })
+        return audience.setStatus({ state: 'connecting' })
       case Output.disconnect:
         return this.#disconnect()
       case Output.opened:
-        this.#setStatus({ state: 'open' })
-        return this.#tell('open', {})
+        audience.setStatus({ state: 'open' })
+        return audience.tell('open', () => ({}))
       case Output.waiting:
       case Output.paused: {
         const { trouble, until, text } = this.#session.detail()
         const error = trouble ? errorOf(trouble, this.#attempt, text) : undefined
-        const state = output === Output.paused ? 'paused' : 'waiting'
         const moment = Date.now() + (until - performance.now())
-        this.#setStatus({ state, ...(state === 'waiting' && { until: moment }), ...(error && { error }) })
-        if (error) this.#tell('error', { error })
+        const where = output === Output.paused ? ({ state: 'paused' } as const) : ({ state: 'waiting', until: moment } as const)
+        audience.setStatus(error ? { ...where, error } : where)
+        if (error) audience.tellError(error)
         return
       }
       default:
@@ -167,36 +165,39 @@ export class Connection implements Link, PageListener {
     const reason = reasons[output] as CloseReason
     const number = reason === 'no-content' ? 7 : trouble
     const error = number ? errorOf(number, this.#attempt, text) : undefined
-    const later = () => {
-      if (reason === 'local' || reason === 'unsubscribed') return
-      if (this.#state === 'closing') this.#again ??= 'later'
-    }
-    this.#state = 'closing'
-    this.#setStatus({ state: 'closed', reason, ...(error && { error }), ...(retries && { retries }) })
-    if (error) this.#tell('error', { error })
-    for (const member of [...this.#members]) {
-      const connect = () => (this.#state === 'closing' ? later() : member.connect())
-      tell(member, 'close', { response: this.#attempt.response, reason, error, connect })
-    }
-    if (this.#again) return this.#reopen(this.#again)
-    this.#gone(reason === 'failed' || reason === 'gave-up' ? error : undefined)
+    this.#close({ reason, ...(error && { error }), ...(retries && { retries }) })
+    if (this.#again) {
+      this.#state = 'open'
+      this.#audience.goOn()
+      this.#session.tell(this.#again === 'now' ? Input.start : Input.startLater, this.#attempt.retryAfter)
+      this.#again = undefined
+    } else this.#gone(reason === 'failed' || reason === 'gave-up' ? error : undefined)
   }
 
-  #reopen(again: 'now' | 'later'): void {
-    this.#state = 'open'
-    this.#again = undefined
-    this.#session.tell(again === 'now' ? Input.start : Input.startLater, this.#attempt.retryAfter)
+  /** Tells all that it is closed; who is told may open it again. */
+  #close(status: { reason: CloseReason; error?: SourceErrorLike; retries?: number }): void {
+    const { reason, error } = status
+    this.#state = 'closing'
+    this.#audience.setStatus({ state: 'closed', ...status })
+    if (error) this.#audience.tellError(error)
+    const isLocal = reason === 'local' || reason === 'unsubscribed'
+    this.#audience.tell('close', (member) => ({
+      reason,
+      error,
+      connect: () => {
+        if (isLocal) return
+        if (this.#state === 'closing') this.#again ??= 'later'
+        else member.connect()
+      },
+    }))
   }
 
   /** The module has trapped: it is of no use any more. */
   #broken(cause: unknown): void {
     if (this.#state === 'gone') return
     dropCore()
-    this.#state = 'closing'
     const error = new SourceError('wasm', `the WebAssembly module has failed: ${cause}`, { cause })
-    this.#setStatus({ state: 'closed', reason: 'failed', error })
-    this.#tell('error', { error })
-    this.#tell('close', { error, reason: 'failed' })
+    this.#close({ reason: 'failed', error })
     this.#gone(error)
   }
 
@@ -208,17 +209,7 @@ export class Connection implements Link, PageListener {
     this.plan.asked.signal?.removeEventListener('abort', this.#aborted)
     this.plan.onGone()
     this.#session.free()
-    for (const member of this.#members) member.left(error)
-    this.#members.clear()
-  }
-
-  #setStatus(status: Status): void {
-    this.#status = status
-    for (const member of [...this.#members]) member.setStatus(status)
-  }
-
-  #tell(kind: 'open' | 'error' | 'close', told: { error?: SourceErrorLike; reason?: CloseReason }): void {
-    for (const member of [...this.#members]) tell(member, kind, { response: this.#attempt.response, ...told })
+    this.#audience.end(error)
   }
 
   /** Sets the timer to the session's deadline. */
@@ -229,7 +220,7 @@ export class Connection implements Link, PageListener {
     if (delay === undefined) return
     this.#timer = setTimeout(() => {
       // Who does not read cannot say that nothing comes.
-      if (this.#delivering) this.#session.tell(Input.reading)
+      if (this.#audience.delivering) this.#input(Input.reading)
       this.#input(Input.tick)
     }, Math.min(Math.ceil(delay), 0x7fffffff))
   }
@@ -245,23 +236,20 @@ export class Connection implements Link, PageListener {
     const abort = (this.#abort = new AbortController())
     const { signal } = abort
     const attempt: Attempt = (this.#attempt = { url: asked.url })
+    this.#audience.response = undefined
     let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
     try {
       // Events of the last attempt that still wait come first.
-      await this.#delivering
+      await this.#audience.delivering
       attempt.code = 'headers'
       const [headers, isIdSent] = await headersOf(asked, this.#session.lastEventId)
       if (signal.aborted) return
       attempt.code = undefined
-      if (!isIdSent) this.#tell('error', { error: new SourceError('last-event-id', unsendable) })
+      if (!isIdSent) this.#audience.tellError(new SourceError('last-event-id', unsendable))
       if (signal.aborted) return
       const response = await fetch(asked.url, { ...asked.init, headers, signal })
       if (signal.aborted) return void response.body?.cancel().catch(() => {})
-      attempt.response = response
-      attempt.retryAfter = retryAfterOf(response.headers)
-      const type = response.headers.get('content-type')
-      this.#session.answered(response.status, type, encodingOf(response.headers), attempt.retryAfter)
-      this.#obey()
+      this.#answered(response)
       reader = response.body?.getReader()
       while (reader && !signal.aborted) {
         const { done, value } = await reader.read()
@@ -281,48 +269,28 @@ export class Connection implements Link, PageListener {
     }
   }
 
-  /** Delivers the events of a piece; a promise if that has to wait for an iterator. */
+  #answered(response: Response): void {
+    const { headers, status } = response
+    this.#audience.response = this.#attempt.response = response
+    const retryAfter = (this.#attempt.retryAfter = retryAfterOf(headers))
+    this.#session.answered(status, headers.get('content-type'), encodingOf(headers), retryAfter)
+    this.#obey()
+  }
+
+  /** Hands a piece to the session, and delivers its events; a promise if that has to wait for an iterator. */
   #feed(chunk: Uint8Array): Promise<void> | undefined {
-    if (chunk.length <= PIECE) return this.#deliver(this.#session.feed(chunk), 0)
-    return this.#feedPieces(chunk)
+    if (chunk.length > PIECE) return this.#feedPieces(chunk)
+    const items = this.#session.feed(chunk)
+    // A refusal's text may be as long as it is kept.
+    if (!items.length) this.#obey()
+    return this.#audience.deliver(items)
   }
 
   async #feedPieces(chunk: Uint8Array): Promise<void> {
-    for (let at = 0; at < chunk.length && this.#state === 'open'; at += PIECE) {
-      await this.#deliver(this.#session.feed(chunk.subarray(at, at + PIECE)), 0)
+    const abort = this.#abort
+    for (let at = 0; at < chunk.length && this.#abort === abort; at += PIECE) {
+      await this.#feed(chunk.subarray(at, at + PIECE))
     }
-  }
-
-  #deliver(messages: readonly Item[], from: number): Promise<void> | undefined {
-    for (let i = from; i < messages.length; i++) {
-      if (this.#state !== 'open') return
-      if (this.#give(messages[i] as Item)) {
-        return (this.#delivering = this.#deliverSlowly(messages, i + 1))
-      }
-    }
-    return
-  }
-
-  async #deliverSlowly(messages: readonly Item[], from: number): Promise<void> {
-    // As long as who is full reads on, the others wait.
-    do await turn()
-    while ([...this.#members].some((member) => member.isReading()))
-    this.#delivering = undefined
-    await this.#deliver(messages, from)
-    if (this.#state === 'open') this.#session.tell(Input.reading)
-  }
-
-  /** Gives an event to all; true when an iterator is full. */
-  #give(message: Item): boolean {
-    if (message.kind === 'too-large') this.#tell('error', { error: new SourceError('too-large', leftOut) })
-    let isFull = false
-    for (const member of this.#members) {
-      member.lastEventId = message.id
-      if (message.kind) continue
-      if (hearsMessages(member)) tell(member, 'message', { message, response: this.#attempt.response })
-      if (this.#state === 'open' && member.take(message)) isFull = true
-    }
-    return isFull
   }
 }
 
@@ -336,4 +304,3 @@ const reasons: Record<number, CloseReason> = {
 }
 
 const unsendable = 'the last event ID cannot be sent in a header: the attempt goes without it'
-const leftOut = 'an event was larger than `maxEventBytes` and was left out: raise it if such events are expected'

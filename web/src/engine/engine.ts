@@ -3,12 +3,13 @@ import { SourceError } from '../errors.js'
 import type { Engine, Member } from '../member.js'
 import { tell } from '../notice.js'
 import type { SourceErrorCode } from '../types.js'
-import { Connection } from './connection.js'
+import { Connection, type Plan } from './connection.js'
 import { loadCore, type Core } from './core.js'
-import { asked, keyOf, settings, type Asked, type Settings } from './settings.js'
+import { asked, keyOf, settings, tabsKeyOf, type Asked, type Settings } from './settings.js'
+import { canShareTabs, TabConnection } from './tabs.js'
 
 /** The open connections that sources share. */
-const connections = new Map<string, Connection>()
+const connections = new Map<string, Connection | TabConnection>()
 
 /** @throws SourceError `wasm` where WebAssembly is not allowed */
 export async function load(): Promise<Engine> {
@@ -25,7 +26,9 @@ function join(core: Core, member: Member): void {
     tell(member, 'close', { reason: 'local' })
     return member.left()
   }
-  const key = guard('headers', () => keyOf(options, request, numbers))
+  guard('headers', () => typeof request.headers === 'function' || new Headers(request.headers))
+  guard('url', () => checkRequest(request))
+  const key = keyOf(options, request, numbers)
   let connection = key === undefined ? undefined : connections.get(key)
   if (!connection) {
     connection = guard('last-event-id', () => connect(core, member, request, numbers, key))
@@ -40,14 +43,22 @@ function connect(
   request: Asked,
   numbers: Settings,
   key: string | undefined,
-): Connection {
-  return new Connection(core, {
+): Connection | TabConnection {
+  const plan: Plan = {
     asked: request,
     settings: numbers,
     lastEventId: member.lastEventId,
     fetch: member.options.fetch ?? ((...request) => fetch(...request)),
     onGone: () => key !== undefined && connections.delete(key),
-  })
+  }
+  const name = member.options.tabs && canShareTabs() ? tabsKeyOf(member.options, request, numbers) : undefined
+  return name ? new TabConnection(core, plan, name) : new Connection(core, plan)
+}
+
+/** Throws what `fetch` would throw each time. */
+function checkRequest({ url, init }: Asked): void {
+  // A stream can be given to one request only.
+  if (!(init.body instanceof ReadableStream)) new Request(url, init)
 }
 
 function guard<T>(code: SourceErrorCode, run: () => T): T {

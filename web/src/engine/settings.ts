@@ -4,7 +4,7 @@ import type { ReconnectOptions, RequestOptions, SourceOptions } from '../types.j
 export type Settings = readonly number[]
 
 /** Where some of them stand. */
-export const Setting = { readTimeout: 9, maxEventBytes: 10 } as const
+export const Setting = { readTimeout: 9, maxEventBytes: 10, pausesHidden: 11 } as const
 
 const presets = ['resilient', 'standard', 'never']
 const afterEnds = ['always', 'asked', 'never']
@@ -93,6 +93,14 @@ function content(value: unknown): unknown {
   if (ArrayBuffer.isView(value)) return ['bytes', [...new Uint8Array(value.buffer, value.byteOffset, value.byteLength)]]
   if (typeof value === 'function' || (typeof value === 'object' && value)) return ['object', identity(value)]
   return value
+}
+
+/** The key by which tabs find each other; undefined when the request cannot be told from another one's in another tab. */
+export function tabsKeyOf(options: SourceOptions, { url, init, headers }: Asked, numbers: Settings): string | undefined {
+  const members = Object.entries(init).map(([name, value]) => [name, content(value)] as const)
+  if (members.some(([, value]) => Array.isArray(value) && value[0] === 'object') || options.fetch) return undefined
+  const sent = typeof headers === 'function' ? 'function' : [...new Headers(headers)]
+  return `ssekit:${JSON.stringify([url, members.sort(([a], [b]) => (a < b ? -1 : 1)), sent, numbers.map(String)])}`
 }
 
 /** The key by which sources find the connection of the same request; undefined for one of its own. */

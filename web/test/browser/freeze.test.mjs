@@ -1,9 +1,10 @@
 // Pages that the browser freezes to save memory, and thaws.
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
-import { blankPageOf, notesOf } from '../support/browser.mjs'
-import { listen, publishing, sawAll, startChannel } from '../support/channel.mjs'
+import { blankPageOf, noted, notesOf } from '../support/browser.mjs'
+import { listen, numbersOf, publishing, sawAll, startChannel } from '../support/channel.mjs'
 import { startDevTools } from '../support/devtools.mjs'
+import { until } from '../support/until.mjs'
 
 let browser
 let channel
@@ -73,4 +74,22 @@ test('a tab that does not lead is frozen and thawed: it misses nothing', async (
   await publisher.more(20)
   const last = await publisher.stop()
   for (const page of [leader, other]) await sawAll(page, last, 1)
+})
+
+test('a tab that stood still for longer than the others remember is told that it has missed events, and goes on', async () => {
+  const [leader, other] = [await open({ tabs: true }), await open({ tabs: true })]
+  const megabyte = ' '.repeat(1 << 20)
+  for (let number = 1; number <= 3; number++) await channel.server.publish('news', number)
+  for (const page of [leader, other]) await sawAll(page, 3, 1)
+  await other.freeze()
+  for (let number = 4; number <= 9; number++) await channel.server.publish('news', number + megabyte)
+  await sawAll(leader, 9, 1)
+  await other.thaw()
+  const [error] = await noted(other, 'error')
+  assert.equal(error.error.code, 'read')
+  assert.match(error.error.message, /passed/)
+  await channel.server.publish('news', 10)
+  await until(async () => (await numbersOf(other)).at(-1) === 10, 'the next event')
+  const seen = await numbersOf(other)
+  assert.ok(seen.every((number, index) => index === 0 || number > seen[index - 1]), `${seen}`)
 })

@@ -21,6 +21,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use ssekit_session::{DecodeError, Item, Message};
+use wide::u8x16;
 
 /// Numbers before the first event's.
 pub const HEAD: usize = 4;
@@ -179,18 +180,24 @@ pub(crate) fn address<T>(slice: &[T]) -> u32 {
 
 /// How many UTF-16 code units a text in UTF-8 has: one for each character, two for those of four bytes.
 fn utf16_length(text: &[u8]) -> usize {
-    // So few at a time that a byte can count them: that is what vectors are good at.
-    text.chunks(127)
-        .map(|few| {
-            let units = few.iter().map(|&byte| u8::from((byte as i8) >= -0x40) + u8::from(byte >= 0xF0));
-            usize::from(units.fold(0, u8::wrapping_add))
-        })
-        .sum()
+    let (parts, tail) = text.as_chunks();
+    let units = |part: &[u8; 16]| {
+        let part = u8x16::new(*part);
+        let inside = (part & u8x16::splat(0xC0)).simd_eq(u8x16::splat(0x80)).to_bitmask();
+        let four = part.max(u8x16::splat(0xF0)).simd_eq(part).to_bitmask();
+        16 - inside.count_ones() as usize + four.count_ones() as usize
+    };
+    let tail_units = tail
+        .iter()
+        .map(|&byte| usize::from((byte as i8) >= -0x40) + usize::from(byte >= 0xF0))
+        .sum::<usize>();
+    parts.iter().map(units).sum::<usize>() + tail_units
 }
 
-/// Without a branch inside, so that vectors are used.
 fn is_ascii(piece: &[u8]) -> bool {
-    piece.chunks(1024).all(|some| some.iter().fold(0, |bits, byte| bits | byte) < 0x80)
+    let (parts, tail) = piece.as_chunks();
+    let bits = parts.iter().fold(u8x16::ZERO, |bits, part| bits | u8x16::new(*part));
+    bits.to_bitmask() == 0 && tail.is_ascii()
 }
 
 #[cfg(test)]

@@ -1,0 +1,128 @@
+import { SourceError } from '../errors.js'
+import type { Link, Member } from '../member.js'
+import { hearsMessages, tell, type Told } from '../notice.js'
+import type { SourceErrorLike, Status } from '../types.js'
+import type { Item } from './session.js'
+import { turn } from './turn.js'
+
+/** The sources that share a connection: what each of them is given and told. */
+export class Audience {
+  readonly #members = new Set<Member>()
+  #status: Status = { state: 'connecting' }
+  /** Of the answer that stands, if one does. */
+  response: Response | undefined
+  /** What waits while an iterator is full. */
+  #waiting: readonly Item[] = []
+  #delivering: Promise<void> | undefined
+  #gone = false
+
+  get size(): number {
+    return this.#members.size
+  }
+
+  get status(): Status {
+    return this.#status
+  }
+
+  /** Events came that are not delivered yet, because an iterator is full. */
+  get delivering(): Promise<void> | undefined {
+    return this.#delivering
+  }
+
+  has(member: Member): boolean {
+    return this.#members.has(member)
+  }
+
+  join(member: Member, link: Link): void {
+    this.#members.add(member)
+    member.joined(link)
+    member.setStatus(this.#status)
+  }
+
+  /** One of several leaves, and is told. */
+  leave(member: Member): void {
+    this.#members.delete(member)
+    member.setStatus({ state: 'closed', reason: 'unsubscribed' })
+    tell(member, 'close', { response: this.response, reason: 'unsubscribed' })
+    member.left()
+  }
+
+  setStatus(status: Status): void {
+    this.#status = status
+    for (const member of [...this.#members]) member.setStatus(status)
+  }
+
+  /** Calls the callbacks of all; `told` for each of them. */
+  tell(kind: 'open' | 'error' | 'close', told: (member: Member) => Told): void {
+    for (const member of [...this.#members]) tell(member, kind, { response: this.response, ...told(member) })
+  }
+
+  tellError(error: SourceErrorLike): void {
+    this.tell('error', () => ({ error }))
+  }
+
+  /** The connection is gone, and all have been told. */
+  end(error?: SourceErrorLike): void {
+    this.#gone = true
+    this.#waiting = []
+    for (const member of [...this.#members]) member.left(error)
+    this.#members.clear()
+  }
+
+  /** Nothing that has come is delivered any more. */
+  stop(): void {
+    this.#gone = true
+  }
+
+  /** Events are delivered again. */
+  goOn(): void {
+    this.#gone = false
+  }
+
+  /** Gives events to all, in order; a promise if that has to wait for an iterator. */
+  deliver(items: readonly Item[]): Promise<void> | undefined {
+    if (this.#delivering) {
+      this.#waiting = [...this.#waiting, ...items]
+      return this.#delivering
+    }
+    const at = this.#give(items, 0)
+    if (at === items.length) return undefined
+    this.#waiting = items.slice(at)
+    return (this.#delivering = this.#deliverSlowly().finally(() => (this.#delivering = undefined)))
+  }
+
+  async #deliverSlowly(): Promise<void> {
+    while (this.#waiting.length) {
+      // As long as who is full reads on, the others wait.
+      do await turn()
+      while ([...this.#members].some((member) => member.isReading()))
+      const items = this.#waiting
+      this.#waiting = []
+      this.#waiting = [...items.slice(this.#give(items, 0)), ...this.#waiting]
+    }
+  }
+
+  /** Gives events up to one after which an iterator is full; gives which comes next. */
+  #give(items: readonly Item[], at: number): number {
+    while (at < items.length) {
+      if (this.#gone) return items.length
+      const item = items[at++] as Item
+      if (this.#giveOne(item) && at < items.length) break
+    }
+    return at
+  }
+
+  #giveOne(item: Item): boolean {
+    if (item.kind === 'too-large') this.tellError(new SourceError('too-large', leftOut))
+    let isFull = false
+    for (const member of this.#members) {
+      member.lastEventId = item.id
+      if (item.kind) continue
+      if (hearsMessages(member)) tell(member, 'message', { message: item, response: this.response })
+      if (!this.#gone && member.take(item)) isFull = true
+    }
+    return isFull
+  }
+}
+
+const leftOut = 'an event was larger than `maxEventBytes` and was left out: raise it if such events are expected'
