@@ -102,6 +102,7 @@ impl Driver {
                 continue;
             }
             self.connection.wake_readers();
+            take_turns().await;
             if let Wire::Reading { rest, .. } = &mut self.wire
                 && !rest.is_empty()
             {
@@ -114,7 +115,6 @@ impl Driver {
                 session.reading(self.clock.now());
             }
             let deadline = session.deadline().and_then(|deadline| self.clock.at(deadline));
-            take_turns().await;
             let happened = {
                 let mut woken = pin!(self.connection.woken());
                 let mut wire = pin!(self.wire.next());
