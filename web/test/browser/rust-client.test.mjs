@@ -15,7 +15,7 @@ const MODULE = 'rust-client/ssekit_browser_page.js'
 
 before(() => {
   const built = join(cache, MODULE)
-  assert.ok(existsSync(built), `there is no ${built}: \`cargo xtask web\` builds it`)
+  assert.ok(existsSync(built), `there is no ${built}: \`cargo xtask pages\` builds it`)
 })
 
 /** Opens a reader in the page, whose notes are those of `Reader::open`; it is `reader` there. */
