@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { blankPageOf, noted, notesOf } from '../support/browser.mjs'
-import { listen, numbersOf, publishing, sawAll, startChannel } from '../support/channel.mjs'
+import { heard, listen, numbersOf, publishing, sawAll, startChannel } from '../support/channel.mjs'
 import { startDevTools } from '../support/devtools.mjs'
 import { until } from '../support/until.mjs'
 
@@ -27,6 +27,7 @@ test('a page that was frozen goes on where it was', async () => {
   const page = await open()
   const publisher = publishing(channel.server)
   await publisher.more(20)
+  await heard([page])
   await page.freeze()
   await publisher.more(20)
   await page.thaw()
@@ -54,6 +55,7 @@ test('the leading tab is frozen while events come: the others miss none, and tha
   const rest = [await open({ tabs: true }), await open({ tabs: true })]
   const publisher = publishing(channel.server)
   await publisher.more(20)
+  await heard([leader, ...rest])
   await leader.freeze()
   await publisher.more(20)
   const before = await publisher.stop()
@@ -68,6 +70,7 @@ test('a tab that does not lead is frozen and thawed: it misses nothing', async (
   const [leader, other] = [await open({ tabs: true }), await open({ tabs: true })]
   const publisher = publishing(channel.server)
   await publisher.more(20)
+  await heard([leader, other])
   await other.freeze()
   await publisher.more(20)
   await other.thaw()

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import { blankPageOf, inChromium, loadPackage, noted, notesOf, showPage } from '../support/browser.mjs'
-import { listen, numbersOf, publishing, sawAll, startChannel } from '../support/channel.mjs'
+import { heard, listen, numbersOf, publishing, sawAll, startChannel } from '../support/channel.mjs'
 import { until } from '../support/until.mjs'
 
 const it = inChromium()
@@ -49,6 +49,7 @@ test('the leading tab is closed while events come: the others miss none and get 
   const [leader, ...rest] = await tabs(3)
   const publisher = publishing(server)
   await publisher.more(30)
+  await heard([leader, ...rest])
   await leader.close()
   await publisher.more(30)
   const last = await publisher.stop()
@@ -59,6 +60,7 @@ test('the leading tab is closed while events come: the others miss none and get 
 test('tab after tab is closed while events come, and the last one has seen everything', async () => {
   const pages = await tabs(4)
   const publisher = publishing(server)
+  await heard(pages)
   while (pages.length > 1) {
     await publisher.more(20)
     await pages.shift().close()
@@ -72,6 +74,7 @@ test('the leading tab is reloaded while events come: the others miss none, and i
   const [leader, ...rest] = await tabs(3)
   const publisher = publishing(server)
   await publisher.more(30)
+  await heard([leader, ...rest])
   await leader.reload()
   await listen(leader, { tabs: true })
   await publisher.more(30)
@@ -141,6 +144,7 @@ test('the leading tab crashes while events come: the others miss none and get no
   const [leader, ...rest] = await tabs(3)
   const publisher = publishing(server)
   await publisher.more(20)
+  await heard([leader, ...rest])
   const crashed = new Promise((done) => leader.once('crash', done))
   await Promise.all([crashed, leader.goto('chrome://crash').catch(() => {})])
   await publisher.more(20)
@@ -159,6 +163,7 @@ test('openWhenHidden: false: a hidden tab hands over, misses nothing, and all hi
   const [leader, other] = pages
   const publisher = publishing(server)
   await publisher.more(20)
+  await heard(pages)
   await showPage(leader, false)
   await until(async () => (await notesOf(leader, 'state')).at(-1) === 'paused', 'the hidden tab pauses')
   await publisher.more(20)
@@ -182,7 +187,7 @@ test('tabs come, go, are reloaded and crash as it happens, the server too: whoev
   const random = randomFrom(seed)
   const pages = await tabs(3)
   let publisher = publishing(server)
-  await publisher.more(5)
+  await heard(pages)
   const steps = {
     open: async () => pages.push(...(await tabs(1))),
     close: async (at) => pages.length > 1 && (await pages.splice(at, 1)[0].close()),

@@ -54,6 +54,11 @@ export function numbersOf(page, kind = 'message') {
   }, kind)
 }
 
+/** Waits until each page has been told of an event: before that it has no id to resume after. */
+export async function heard(pages) {
+  for (const page of pages) await until(async () => (await numbersOf(page)).length > 0, 'an event in each page')
+}
+
 /** Waits for the last number in a page; it must have seen every one before it once, from the first on. */
 export async function sawAll(page, last, first) {
   await until(async () => (await numbersOf(page)).at(-1) === last, `event ${last} in the page`)
