@@ -67,17 +67,17 @@ class Inbox<T> implements Sink {
   ) {}
 
   take(message: Message): boolean {
-    const waiter = this.#waiters.shift()
-    if (waiter) {
-      this.#give(message, waiter)
+    if (this.#waiters.length) {
+      this.#give(message, this.#waiters.shift() as Waiter<T>)
       return false
     }
     this.#messages.push(message)
+    if (this.#unread() < this.limit) return false
     if (this.#unread() > this.limit) {
       this.#shift()
       this.#lost++
     }
-    return this.#unread() === this.limit
+    return true
   }
 
   isReading(): boolean {
@@ -103,16 +103,24 @@ class Inbox<T> implements Sink {
 
   next(): Promise<IteratorResult<T>> {
     this.#read = true
-    return new Promise((resolve, reject) => {
-      if (this.#lost) {
-        const lost = this.#lost
-        this.#lost = 0
-        reject(new LaggedError(lost))
-      } else if (this.#unread()) this.#give(this.#shift(), [resolve, reject])
-      else if (!this.#ended) this.#waiters.push([resolve, reject])
-      else if (this.#error) reject(this.#takeError())
-      else resolve({ value: undefined, done: true })
-    })
+    if (this.#lost || !this.#unread()) return new Promise((...waiter) => this.#wait(waiter))
+    // The way of most events when many come at once.
+    try {
+      return Promise.resolve({ value: this.map(this.#shift()), done: false })
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  #wait(waiter: Waiter<T>): void {
+    const [resolve, reject] = waiter
+    if (this.#lost) {
+      const lost = this.#lost
+      this.#lost = 0
+      reject(new LaggedError(lost))
+    } else if (!this.#ended) this.#waiters.push(waiter)
+    else if (this.#error) reject(this.#takeError())
+    else resolve({ value: undefined, done: true })
   }
 
   #give(message: Message, [resolve, reject]: Waiter<T>): void {

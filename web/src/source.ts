@@ -27,7 +27,8 @@ export class Events implements Source, Member {
   readonly options: SourceOptions
   lastEventId: string
   readonly #status = new Store<Status>({ state: 'idle' })
-  readonly #sinks = new Set<Sink>()
+  /** Another list whenever one comes or goes. */
+  #sinks: readonly Sink[] = []
   readonly #selects = new Map<string, Select>()
   #link: Link | undefined
   /** To be open: somebody came or asked since the last close. */
@@ -89,11 +90,13 @@ export class Events implements Source, Member {
    * @returns what ends this
    */
   listen(sink: Sink, connects = isClient()): () => void {
-    this.#sinks.add(sink)
+    this.#sinks = [...this.#sinks, sink]
     // An iterator that waits for a closed connection would wait for ever.
-    if (sink.end || (connects && this.#sinks.size === 1)) this.#open()
+    if (sink.end || (connects && this.#sinks.length === 1)) this.#open()
     return () => {
-      if (!this.#sinks.delete(sink) || this.#sinks.size) return
+      if (!this.#sinks.includes(sink)) return
+      this.#sinks = this.#sinks.filter((other) => other !== sink)
+      if (this.#sinks.length) return
       this.#held = false
       // Who leaves for another subscriber of the same moment does not close the connection.
       queueMicrotask(() => this.#link && !this.isWanted() && this.#link.leave(this))
@@ -105,13 +108,16 @@ export class Events implements Source, Member {
   // For the engine.
 
   isWanted(): boolean {
-    return this.#active && (this.#held || this.#sinks.size > 0)
+    return this.#active && (this.#held || this.#sinks.length > 0)
   }
 
   take(message: Message): boolean {
     let isFull = false
-    for (const sink of this.#sinks) {
+    const sinks = this.#sinks
+    for (const sink of sinks) {
       if (sink.event !== undefined && sink.event !== message.event) continue
+      // It may have gone meanwhile.
+      if (this.#sinks !== sinks && !this.#sinks.includes(sink)) continue
       try {
         if (sink.take(message)) isFull = true
       } catch (error) {
@@ -139,11 +145,9 @@ export class Events implements Source, Member {
   left(error?: SourceErrorLike): void {
     this.#link = undefined
     this.#active = this.#held = false
-    for (const sink of this.#sinks) {
-      if (!sink.end) continue
-      this.#sinks.delete(sink)
-      sink.end(error)
-    }
+    const sinks = this.#sinks
+    this.#sinks = sinks.filter((sink) => !sink.end)
+    for (const sink of sinks) sink.end?.(error)
   }
 
   #open(): void {

@@ -3,13 +3,12 @@ import type { Readable } from './types.js'
 interface Subscriber<T> {
   run: (value: T) => void
   invalidate: (() => void) | undefined
-  /** Which change it has seen. */
-  seen: number
 }
 
 /** A store of Svelte's contract. Equal values are told too: each is an event. */
 export class Store<T> implements Readable<T> {
-  #subscribers = new Set<Subscriber<T>>()
+  /** Another list whenever one comes or goes: to go through a list costs an event less than to go through a set. */
+  #subscribers: readonly Subscriber<T>[] = []
   #value: T
   #changes = 0
 
@@ -22,12 +21,14 @@ export class Store<T> implements Readable<T> {
   }
 
   subscribe(run: (value: T) => void, invalidate?: () => void): () => void {
-    const subscriber = { run, invalidate, seen: this.#changes }
-    this.#subscribers.add(subscriber)
-    if (this.#subscribers.size === 1) this.started()
+    const subscriber = { run, invalidate }
+    this.#subscribers = [...this.#subscribers, subscriber]
+    if (this.#subscribers.length === 1) this.started()
     run(this.#value)
     return () => {
-      if (this.#subscribers.delete(subscriber) && !this.#subscribers.size) this.stopped()
+      if (!this.#subscribers.includes(subscriber)) return
+      this.#subscribers = this.#subscribers.filter((other) => other !== subscriber)
+      if (!this.#subscribers.length) this.stopped()
     }
   }
 
@@ -35,10 +36,12 @@ export class Store<T> implements Readable<T> {
   set(value: T, thrown: (error: unknown) => void): void {
     this.#value = value
     const change = ++this.#changes
-    for (const { invalidate } of this.#subscribers) invalidate?.()
-    for (const subscriber of this.#subscribers) {
-      if (subscriber.seen === change) continue
-      subscriber.seen = change
+    const subscribers = this.#subscribers
+    for (const { invalidate } of subscribers) invalidate?.()
+    for (const subscriber of subscribers) {
+      // One that was called may have ended another one's subscription, or changed the value again.
+      if (this.#changes !== change) return
+      if (this.#subscribers !== subscribers && !this.#subscribers.includes(subscriber)) continue
       try {
         subscriber.run(value)
       } catch (error) {

@@ -7,7 +7,8 @@ import { turn } from './turn.js'
 
 /** The sources that share a connection: what each of them is given and told. */
 export class Audience {
-  readonly #members = new Set<Member>()
+  /** Another list whenever one comes or goes. */
+  #members: readonly Member[] = []
   #status: Status = { state: 'connecting' }
   /** Of the answer that stands, if one does. */
   response: Response | undefined
@@ -17,7 +18,7 @@ export class Audience {
   #gone = false
 
   get size(): number {
-    return this.#members.size
+    return this.#members.length
   }
 
   get status(): Status {
@@ -30,18 +31,18 @@ export class Audience {
   }
 
   has(member: Member): boolean {
-    return this.#members.has(member)
+    return this.#members.includes(member)
   }
 
   join(member: Member, link: Link): void {
-    this.#members.add(member)
+    this.#members = [...this.#members, member]
     member.joined(link)
     member.setStatus(this.#status)
   }
 
   /** One of several leaves, and is told. */
   leave(member: Member): void {
-    this.#members.delete(member)
+    this.#members = this.#members.filter((other) => other !== member)
     member.setStatus({ state: 'closed', reason: 'unsubscribed' })
     tell(member, 'close', { response: this.response, reason: 'unsubscribed' })
     member.left()
@@ -49,12 +50,12 @@ export class Audience {
 
   setStatus(status: Status): void {
     this.#status = status
-    for (const member of [...this.#members]) member.setStatus(status)
+    for (const member of this.#members) member.setStatus(status)
   }
 
   /** Calls the callbacks of all; `told` for each of them. */
   tell(kind: 'open' | 'error' | 'close', told: (member: Member) => Told): void {
-    for (const member of [...this.#members]) tell(member, kind, { response: this.response, ...told(member) })
+    for (const member of this.#members) tell(member, kind, { response: this.response, ...told(member) })
   }
 
   tellError(error: SourceErrorLike): void {
@@ -65,8 +66,8 @@ export class Audience {
   end(error?: SourceErrorLike): void {
     this.#gone = true
     this.#waiting = []
-    for (const member of [...this.#members]) member.left(error)
-    this.#members.clear()
+    for (const member of this.#members) member.left(error)
+    this.#members = []
   }
 
   /** Nothing that has come is delivered any more. */
@@ -95,7 +96,7 @@ export class Audience {
     while (this.#waiting.length) {
       // As long as who is full reads on, the others wait.
       do await turn()
-      while ([...this.#members].some((member) => member.isReading()))
+      while (this.#members.some((member) => member.isReading()))
       const items = this.#waiting
       this.#waiting = []
       this.#waiting = [...items.slice(this.#give(items, 0)), ...this.#waiting]
@@ -115,7 +116,10 @@ export class Audience {
   #giveOne(item: Item): boolean {
     if (item.kind === 'too-large') this.tellError(new SourceError('too-large', leftOut))
     let isFull = false
-    for (const member of this.#members) {
+    const members = this.#members
+    for (const member of members) {
+      // It may have gone meanwhile.
+      if (this.#members !== members && !this.#members.includes(member)) continue
       member.lastEventId = item.id
       if (item.kind) continue
       if (hearsMessages(member)) tell(member, 'message', { message: item, response: this.response })

@@ -2,6 +2,7 @@ import { SourceError } from '../errors.js'
 import type { Link, Member } from '../member.js'
 import type { CloseReason, SourceErrorLike } from '../types.js'
 import { Audience } from './audience.js'
+import { Body } from './body.js'
 import { dropCore, PIECE, type Core } from './core.js'
 import { encodingOf, headersOf, isLoopback, retryAfterOf } from './fetching.js'
 import { isHidden, isOffline, watchPage, type PageListener } from './page.js'
@@ -237,7 +238,7 @@ export class Connection implements Link, PageListener {
     const { signal } = abort
     const attempt: Attempt = (this.#attempt = { url: asked.url })
     this.#audience.response = undefined
-    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
+    let body: Body | undefined
     try {
       // Events of the last attempt that still wait come first.
       await this.#audience.delivering
@@ -250,13 +251,14 @@ export class Connection implements Link, PageListener {
       const response = await fetch(asked.url, { ...asked.init, headers, signal })
       if (signal.aborted) return void response.body?.cancel().catch(() => {})
       this.#answered(response)
-      reader = response.body?.getReader()
-      while (reader && !signal.aborted) {
-        const { done, value } = await reader.read()
+      body = response.body ? new Body(response.body) : undefined
+      while (body && !signal.aborted) {
+        const { done, value } = await body.read()
         if (signal.aborted) return
         if (done) break
         const blocked = this.#feed(value)
         if (blocked) await blocked
+        body.used(value)
       }
       if (!signal.aborted) this.#input(Input.ended)
     } catch (cause) {
@@ -265,7 +267,7 @@ export class Connection implements Link, PageListener {
       attempt.cause = cause
       this.#input(Input.failed)
     } finally {
-      if (signal.aborted) reader?.cancel().catch(() => {})
+      if (signal.aborted) body?.cancel()
     }
   }
 

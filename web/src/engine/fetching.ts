@@ -34,10 +34,8 @@ export async function headersOf(asked: Asked, lastEventId: string): Promise<[Hea
   if (!lastEventId) return [headers, true]
   // A header's value is bytes: those of the id in UTF-8 (HTML standard 9.2.4).
   const value = String.fromCharCode(...new TextEncoder().encode(lastEventId))
-  try {
-    headers.set('last-event-id', value)
-  } catch {
-    return [headers, false]
-  }
-  return [headers, headers.get('last-event-id') === value]
+  // Control characters, and white space at its ends, are none of it (RFC 9110, 5.5).
+  if (/[\0-\x08\n-\x1f\x7f]|^[\t ]|[\t ]$/.test(value)) return [headers, false]
+  headers.set('last-event-id', value)
+  return [headers, true]
 }

@@ -114,6 +114,12 @@ function plays(prepare) {
     assert.match(await points(), /^(-?[\d.]+,[\d.]+ ?)+$/)
   })
 
+  test('eight tabs of one browser are live, which opens six connections at most', async () => {
+    const tabs = []
+    while (tabs.length < 8) tabs.push(await open())
+    for (const tab of tabs) await ticks(tab)
+  })
+
   test('two talk; who finds the seats taken waits, and enters when somebody leaves; all return after a restart', async () => {
     const ada = await enter('Ada')
     await inside(ada)
