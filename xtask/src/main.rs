@@ -22,6 +22,7 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   test    every test and check, as CI runs them; installs what is missing, or says what to install
+          (with a WORD: only the steps that have it in their name)
   check   formatting, lints, documentation, dependencies: what needs no test run
   web     the npm package in web/, and the program's copy of it
   pages   the pages in Rust: examples/leptos, and the one that tests of the client open
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
-        ["test"] => test(),
+        ["test"] => test(""),
+        ["test", word] => test(word),
         ["check"] => check(),
         ["web"] => web::build(),
         ["pages"] => pages::build(),
@@ -57,17 +59,29 @@ fn main() -> ExitCode {
     }
 }
 
-fn test() -> Result<()> {
+type Run = fn() -> Result<()>;
+
+/// Every step, or those with this word in their name.
+fn test(word: &str) -> Result<()> {
+    let steps: [(&str, Run); 8] = [
+        ("what needs no test run", check),
+        ("tests and doctests", || Command::cargo("test --workspace --all-features --no-fail-fast").run()),
+        ("lints of what browsers run", || wasm::lint().and_then(|()| pages::lint())),
+        ("the npm package", web::test),
+        ("pages in Rust", pages::build),
+        ("pages in Chromium", web::test_in_browser),
+        ("every interleaving of a channel's publishers and readers", model),
+        ("fuzzing, a minute", || fuzz::run(Duration::from_secs(30))),
+    ];
+    let chosen: Vec<_> = steps.into_iter().filter(|(name, _)| name.contains(word)).collect();
+    if chosen.is_empty() {
+        bail!("no step has {word:?} in its name: {}", steps.map(|(name, _)| name).join("; "));
+    }
     let start = Instant::now();
     tools::install()?;
-    check()?;
-    step("tests and doctests", || Command::cargo("test --workspace --all-features --no-fail-fast").run())?;
-    step("lints of what browsers run", || wasm::lint().and_then(|()| pages::lint()))?;
-    step("the npm package", web::test)?;
-    step("pages in Rust", pages::build)?;
-    step("pages in Chromium", web::test_in_browser)?;
-    step("every interleaving of a channel's publishers and readers", model)?;
-    step("fuzzing, a minute", || fuzz::run(Duration::from_secs(30)))?;
+    for (name, run) in chosen {
+        step(name, run)?;
+    }
     say(&format!("all passed in {} s", start.elapsed().as_secs()));
     Ok(())
 }
