@@ -209,7 +209,7 @@
 //! | redirects | 20, then a final error | 20, then a failed attempt |
 //! | a page that is hidden | | keeps its connection, unless [`pause_when_hidden`](Source::pause_when_hidden) |
 //! | no network | an attempt fails | [`Status::Paused`] until there is one, but for hosts that are this very machine |
-//! | a frozen page, the back-forward cache | | timeouts begin anew when it goes on |
+//! | a frozen page, the back-forward cache | | has no connection; resumes when it goes on |
 //! | closures, values | [`Send`] | anything: `MaybeSend` says so in signatures. A source, its streams and stores are [`Send`] all the same, but must be used in the thread that made them |
 //! | a panic in a closure | an error | the end of the program, as WebAssembly has it |
 //! | time | [`std::time::Instant`] | that of the crate `web-time`, by the same name: [`Instant`] |

@@ -18,7 +18,7 @@ pub enum Status {
         /// What happened.
         error: Error,
     },
-    /// The next attempt follows when the page is shown, or when there is a network: in a browser only.
+    /// The next attempt follows when the page is shown or moves again, or when there is a network: in a browser only.
     Paused,
     /// It is closed, and stays so until it is asked to connect.
     Closed {

@@ -5,7 +5,7 @@
 //!       refused, failed│  │ tick, online                     │ ended, failed, tick
 //!                      ▼  │                                  │
 //!                     Waiting ◀──────────────────────────────┘
-//!                      │                           hidden, offline: Paused, from any of these, and back
+//!                      │                           hidden, frozen, offline: Paused, from these, and back
 //!                      │ final trouble, too many retries, close
 //!                      ▼
 //!                     Closed
@@ -71,6 +71,7 @@ pub struct Session<E> {
     first: bool,
     hidden: bool,
     offline: bool,
+    frozen: bool,
     outputs: VecDeque<Output<E>>,
 }
 
@@ -93,7 +94,7 @@ enum State<E> {
     Waiting {
         until: Duration,
     },
-    /// Until the page is shown, or there is a network.
+    /// Until the page is shown or moves again, or there is a network.
     Paused,
     Closed,
 }
@@ -150,6 +151,7 @@ impl<E: Clone + Debug> Session<E> {
             first: true,
             hidden: false,
             offline: false,
+            frozen: false,
             outputs: VecDeque::new(),
         }
     }
@@ -350,13 +352,30 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// Everything here has stood still until now, as a frozen page does: what was waited for gets its time again.
+    /// The page will stand still, frozen or kept for the way back. It has no connection meanwhile: browsers do not keep it
+    /// well.
+    pub fn frozen(&mut self, now: Duration) {
+        self.frozen = true;
+        match self.state {
+            State::Idle | State::Paused | State::Closed => {}
+            _ => {
+                self.settle(now);
+                self.outputs.push_back(Output::Disconnect);
+                self.pause(None);
+            }
+        }
+    }
+
+    /// Everything here has stood still until now: what was connected connects again, and what was waited for gets its
+    /// time again.
     pub fn thawed(&mut self, now: Duration) {
+        self.frozen = false;
         match &mut self.state {
             State::Connecting { deadline } => *deadline = now.saturating_add(self.behaviour.connect_timeout),
             State::Refused { deadline, .. } => *deadline = now.saturating_add(REFUSAL_TIMEOUT),
             State::Open { last_byte, .. } => *last_byte = now,
-            State::Idle | State::Waiting { .. } | State::Paused | State::Closed => {}
+            State::Paused => self.begin(now),
+            State::Idle | State::Waiting { .. } | State::Closed => {}
         }
     }
 
@@ -375,12 +394,17 @@ impl<E: Clone + Debug> Session<E> {
     }
 
     fn begin(&mut self, now: Duration) {
-        if self.hidden && self.behaviour.pauses_hidden {
+        if self.is_still() {
             return self.pause(None);
         }
         self.state = State::Connecting { deadline: now.saturating_add(self.behaviour.connect_timeout) };
         let first = mem::take(&mut self.first);
         self.outputs.push_back(Output::Connect { first });
+    }
+
+    /// The page is to have no connection now.
+    fn is_still(&self) -> bool {
+        self.frozen || (self.hidden && self.behaviour.pauses_hidden)
     }
 
     fn pause(&mut self, trouble: Option<Trouble<E>>) {
@@ -428,7 +452,7 @@ impl<E: Clone + Debug> Session<E> {
     }
 
     fn wait(&mut self, trouble: Option<Trouble<E>>, retry_after: Option<Duration>, now: Duration) {
-        if self.offline || (self.hidden && self.behaviour.pauses_hidden) {
+        if self.offline || self.is_still() {
             return self.pause(trouble);
         }
         let reconnection_time = self.decoder.reconnection_time();

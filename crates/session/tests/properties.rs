@@ -20,6 +20,7 @@ enum Input {
     Unsendable,
     Hidden(bool),
     Offline(bool),
+    Frozen,
     Thawed,
     Tick,
 }
@@ -43,6 +44,7 @@ fn input() -> impl Strategy<Value = Input> {
         Just(Input::Unsendable),
         any::<bool>().prop_map(Input::Hidden),
         any::<bool>().prop_map(Input::Offline),
+        Just(Input::Frozen),
         Just(Input::Thawed),
         Just(Input::Tick),
         Just(Input::Tick),
@@ -108,6 +110,7 @@ proptest! {
                 Input::Unsendable => session.unsendable(()),
                 Input::Hidden(hidden) => session.hidden(hidden, now),
                 Input::Offline(offline) => session.offline(offline, now),
+                Input::Frozen => session.frozen(now),
                 Input::Thawed => session.thawed(now),
                 Input::Tick => session.tick(now),
             }

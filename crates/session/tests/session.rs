@@ -14,8 +14,10 @@ enum Input {
     Close,
     /// This many milliseconds pass.
     Pass(u64),
-    /// This many milliseconds pass while everything stands still.
-    Freeze(u64),
+    /// The page will stand still.
+    Frozen,
+    /// This many milliseconds have passed while everything stood still.
+    Thawed(u64),
     Answered(u16, &'static str),
     /// 503, with its `Retry-After` in seconds.
     Busy(u64),
@@ -29,8 +31,8 @@ enum Input {
 }
 
 use Input::{
-    Answered, Busy, Bytes, Close, Compressed, Ended, Failed, Freeze, Hidden, Offline, Pass, Restart, Start,
-    StartLater, Unsendable,
+    Answered, Busy, Bytes, Close, Compressed, Ended, Failed, Frozen, Hidden, Offline, Pass, Restart, Start,
+    StartLater, Thawed, Unsendable,
 };
 
 const STREAM: Input = Answered(200, "text/event-stream");
@@ -59,7 +61,8 @@ fn check(name: &str, behaviour: Behaviour, steps: &[Step]) {
                 now += Duration::from_millis(millis);
                 session.tick(now);
             }
-            Freeze(millis) => {
+            Frozen => session.frozen(now),
+            Thawed(millis) => {
                 now += Duration::from_millis(millis);
                 session.thawed(now);
                 session.tick(now);
@@ -433,12 +436,36 @@ fn nothing_is_retried_without_a_network() {
 #[test]
 fn a_page_that_was_frozen_gets_its_time_again() {
     check(
+        "it connects again",
+        Behaviour::default(),
+        &[
+            START,
+            OPEN,
+            (Bytes("id: 1\ndata: x\n\n"), &["message: x (1)"]),
+            (Frozen, &["disconnect", "paused"]),
+            (Frozen, &[]),
+            (Thawed(3_600_000), &["connect after 1"]),
+            OPEN,
+        ],
+    );
+    check(
+        "hidden too",
+        Behaviour { pauses_hidden: true, ..Behaviour::default() },
+        &[
+            START,
+            (Hidden(true), &["disconnect", "paused"]),
+            (Frozen, &[]),
+            (Thawed(3_600_000), &["paused"]),
+            (Hidden(false), &["connect"]),
+        ],
+    );
+    check(
         "silence is counted from now",
         Behaviour::default(),
         &[
             START,
             OPEN,
-            (Freeze(3_600_000), &[]),
+            (Thawed(3_600_000), &[]),
             (Pass(9_999), &[]),
             (Pass(1), &["disconnect", "wait 1000 ms: ReadTimeout"]),
         ],
@@ -446,7 +473,7 @@ fn a_page_that_was_frozen_gets_its_time_again() {
     check(
         "an attempt has its time",
         Behaviour::default(),
-        &[START, (Freeze(3_600_000), &[]), (Pass(59_999), &[]), OPEN],
+        &[START, (Thawed(3_600_000), &[]), (Pass(59_999), &[]), OPEN],
     );
     check(
         "a delay has passed",
@@ -454,7 +481,7 @@ fn a_page_that_was_frozen_gets_its_time_again() {
         &[
             START,
             (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
-            (Freeze(3_600_000), &["connect"]),
+            (Thawed(3_600_000), &["connect"]),
         ],
     );
 }

@@ -27,7 +27,9 @@ pub(crate) struct Page {
 struct News {
     /// There may be some.
     any: Cell<bool>,
-    /// The page stood still, and does no more.
+    /// The page will stand still.
+    frozen: Cell<bool>,
+    /// It moves again.
     thawed: Cell<bool>,
 }
 
@@ -36,11 +38,11 @@ impl Page {
     pub(crate) fn watch(connection: &Arc<Connection>) -> Self {
         let news = Rc::new(News::default());
         news.any.set(true);
-        let listen = |target: &JsValue, event: &'static str, thaws: fn(&Event) -> bool| {
+        let listen = |target: &JsValue, event: &'static str, note: fn(&News, &Event)| {
             let (news, connection) = (Rc::clone(&news), Arc::clone(connection));
             Listener::add(target, event, move |event| {
                 news.any.set(true);
-                news.thawed.set(news.thawed.get() || thaws(&event));
+                note(&news, &event);
                 connection.wake();
             })
         };
@@ -48,14 +50,18 @@ impl Page {
         let global = global();
         let needs_network = connection.request.as_ref().is_ok_and(|request| !is_loopback(&request.url));
         if needs_network {
-            listeners.extend(listen(&global, "online", |_| false));
-            listeners.extend(listen(&global, "offline", |_| false));
+            listeners.extend(listen(&global, "online", |_, _| {}));
+            listeners.extend(listen(&global, "offline", |_, _| {}));
         }
         if let Some(document) = property(&global, "document") {
-            listeners.extend(listen(&document, "visibilitychange", |_| false));
-            listeners.extend(listen(&document, "resume", |_| true));
-            listeners.extend(listen(&global, "pageshow", |event| {
-                property(event, "persisted").is_some_and(|persisted| persisted.is_truthy())
+            listeners.extend(listen(&document, "visibilitychange", |_, _| {}));
+            listeners.extend(listen(&document, "freeze", |news, _| news.frozen.set(true)));
+            listeners.extend(listen(&document, "resume", |news, _| news.thawed.set(true)));
+            listeners.extend(listen(&global, "pagehide", |news, event| {
+                news.frozen.set(news.frozen.get() || is_persisted(event));
+            }));
+            listeners.extend(listen(&global, "pageshow", |news, event| {
+                news.thawed.set(news.thawed.get() || is_persisted(event));
             }));
         }
         Self { news, hidden: false, offline: false, needs_network, _listeners: listeners }
@@ -65,6 +71,9 @@ impl Page {
     pub(crate) fn tell<E: Clone + std::fmt::Debug>(&mut self, session: &mut Session<E>, now: Duration) {
         if !self.news.any.take() {
             return;
+        }
+        if self.news.frozen.take() {
+            session.frozen(now);
         }
         if self.news.thawed.take() {
             session.thawed(now);
@@ -80,6 +89,11 @@ impl Page {
             session.hidden(hidden, now);
         }
     }
+}
+
+/// Whether the page is kept for the way back, or comes from there.
+fn is_persisted(event: &Event) -> bool {
+    property(event, "persisted").is_some_and(|persisted| persisted.is_truthy())
 }
 
 fn is_hidden() -> bool {
