@@ -10,6 +10,7 @@ interface Visitor {
 }
 
 const SEATS = 3
+const MAX_VISITORS = 1_000
 /** How many messages are kept for who enters. */
 const HISTORY = 50
 
@@ -18,6 +19,9 @@ let here: Visitor[] = []
 let history: Said[] = []
 
 const inside = () => here.slice(0, SEATS)
+
+/** Whether nobody can come in, not even into the lobby. */
+export const isFull = () => here.length >= MAX_VISITORS
 
 /** Gives a visitor a seat, or the last place in the line, until the function that it returns is called. */
 export function enter(session: string, name: string, emit: Emit): () => void {
