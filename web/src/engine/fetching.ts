@@ -32,6 +32,8 @@ export async function headersOf(asked: Asked, lastEventId: string): Promise<[Hea
   const headers = new Headers(given)
   if (!headers.has('accept')) headers.set('accept', 'text/event-stream')
   if (!lastEventId) return [headers, true]
+  // No server takes longer ones.
+  if (lastEventId.length > 16_384) return [headers, false]
   // A header's value is bytes: those of the id in UTF-8 (HTML standard 9.2.4).
   const value = String.fromCharCode(...new TextEncoder().encode(lastEventId))
   // Control characters, and white space at its ends, are none of it (RFC 9110, 5.5).

@@ -10,7 +10,10 @@ export interface Place {
 export type TabMessage<S> =
   /** A tab has come, or is behind: what comes after this place? */
   | { kind: 'ask'; tab: string; since?: Place; id: string }
-  /** To one tab: the events that it has not got, and where that is; `gone` if some are not kept any more. */
+  /**
+   * To one tab: the events that it has not got, and where that is; `gone` if some are not kept any more. To one that has
+   * just come: the last that passed, which it keeps for others.
+   */
   | { kind: 'answer'; to: string; place: Place; id: string; items: Kept[]; gone: boolean; said?: S | undefined }
   /** A tab leads from now on, from this place, which the last leader has counted as `after`. */
   | { kind: 'lead'; place: Place; after?: Place | undefined; id: string }
@@ -34,6 +37,9 @@ const KEPT = 1024
 /** And how many characters of data. */
 const KEPT_CHARACTERS = 1 << 22
 
+/** How many events that passed a tab is given when it comes. */
+const PASSED = 64
+
 /** An event and its place. */
 export interface Kept extends Place {
   item: Item
@@ -56,8 +62,13 @@ export class Tab<S = unknown> {
   #asking = false
   #kept: Kept[] = []
   #keptCharacters = 0
-  /** Events that this tab got from the last leader, and the new one has not: it may send them again. */
-  #ahead: Item[] = []
+  /**
+   * Events that this tab got from an earlier leader, and the new one has not: it may send them again. `undefined` for those
+   * that passed before this tab came.
+   */
+  #ahead: (Item | undefined)[] = []
+  /** Events in the place of those that passed: whether they are these, the next one shows. */
+  #held: Item[] = []
   #said: S | undefined
 
   constructor(
@@ -72,7 +83,7 @@ export class Tab<S = unknown> {
     return this.#leads
   }
 
-  /** Of the last event that came. */
+  /** Where its connection is to resume, if it leads. */
   get lastEventId(): string {
     return this.#lastId
   }
@@ -88,7 +99,6 @@ export class Tab<S = unknown> {
     const after = this.#place
     this.#leads = true
     this.#asking = false
-    this.#ahead = []
     this.#place = { term: Math.max(now, (after?.term ?? 0) + 1), n: after?.n ?? 0 }
     this.effects.send({ kind: 'lead', place: this.#place, after, id: this.#lastId })
   }
@@ -97,8 +107,7 @@ export class Tab<S = unknown> {
   came(items: Item[]): void {
     if (!this.#leads || !this.#place || !items.length) return
     this.effects.send({ kind: 'items', place: { ...this.#place, n: this.#place.n + 1 }, items })
-    for (const item of items) this.#step(item)
-    this.effects.deliver(items)
+    this.#take(items)
   }
 
   /** The leader tells something else than events. */
@@ -135,8 +144,7 @@ export class Tab<S = unknown> {
 
   #answer({ tab, since, id }: TabMessage<S> & { kind: 'ask' }): void {
     const place = this.#place as Place
-    // Who comes for the first time has no place, and has missed nothing.
-    const at = since ? this.#find(since, id) : this.#kept.length
+    const at = since ? this.#find(since, id) : Math.max(0, this.#kept.length - PASSED)
     const items = at === undefined ? [] : this.#kept.slice(at)
     const gone = at === undefined
     this.effects.send({ kind: 'answer', to: tab, place, id: this.#lastId, items, gone, said: this.#said })
@@ -146,6 +154,8 @@ export class Tab<S = unknown> {
   #find({ term, n }: Place, id: string): number | undefined {
     const last = this.#place as Place
     if (term === last.term && n === last.n) return this.#kept.length
+    const next = this.#kept.findIndex((kept) => kept.term === term && kept.n === n + 1)
+    if (next >= 0) return next
     let at = this.#kept.findIndex((kept) => kept.term === term && kept.n === n)
     // In another term it may have counted otherwise: the id is the same.
     if (at < 0 && id) at = this.#kept.map(({ item }) => item.id).lastIndexOf(id)
@@ -154,14 +164,20 @@ export class Tab<S = unknown> {
 
   #answered({ place, id, items, gone, said }: TabMessage<S> & { kind: 'answer' }): void {
     this.#asking = false
+    const isNew = !this.#place
     const fresh: Item[] = []
     for (const kept of items) {
-      if (this.#isFresh(kept.item)) fresh.push(kept.item)
+      if (!isNew) fresh.push(...this.#fresh(kept.item))
       this.#keep(kept)
     }
     this.#place = place
-    this.#lastId = id
-    if (gone) this.effects.lost()
+    if (isNew || items.length) this.#lastId = id
+    // Not kept there: because it has passed, or because the leader is behind.
+    if (gone && !this.#isBehind(id)) {
+      fresh.push(...this.#held)
+      this.#held = this.#ahead = []
+      this.effects.lost()
+    }
     if (fresh.length) this.effects.deliver(fresh)
     if (said !== undefined) this.effects.said(said, true)
   }
@@ -172,13 +188,35 @@ export class Tab<S = unknown> {
     if (!mine) {
       // It came when there was no leader: what there is begins here.
       this.#asking = false
-      this.#place = place
-      this.#lastId = id
-      return
+      return this.#adopt(place, id)
     }
-    if (!after || after.term !== mine.term || after.n > mine.n || this.#asking) return this.#ask()
-    this.#ahead = this.#kept.filter(({ term, n }) => term === after.term && n > after.n).map(({ item }) => item)
+    if (after?.term !== mine.term || this.#asking) {
+      if (!this.#isBehind(id)) return this.#ask()
+      this.#asking = false
+      return this.#adopt(place, id)
+    }
+    if (after.n > mine.n) return this.#ask()
+    const got = this.#kept.filter(({ term, n }) => term === after.term && n > after.n)
+    const [first] = got
+    if (first) {
+      const passed = new Array<undefined>(first.n - after.n - 1).fill(undefined)
+      this.#ahead = [...passed, ...got.map(({ item }) => item), ...this.#ahead]
+    }
+    this.#adopt(place, id)
+  }
+
+  /** Counts as the leader does. What this tab is ahead, it does not count yet: were it to lead, it would begin there too. */
+  #adopt(place: Place, id: string): void {
     this.#place = place
+    this.#lastId = id
+  }
+
+  /** Whether a leader whose last event has this id is behind this tab; what it will repeat is then known. */
+  #isBehind(id: string): boolean {
+    const at = id ? this.#kept.map(({ item }) => item.id).lastIndexOf(id) : -1
+    if (at < 0) return false
+    this.#ahead = this.#kept.slice(at + 1).map(({ item }) => item)
+    return true
   }
 
   #follow({ place, items }: TabMessage<S> & { kind: 'items' }): void {
@@ -187,25 +225,33 @@ export class Tab<S = unknown> {
     if (mine && place.term < mine.term) return
     if (!mine || place.term > mine.term || place.n > mine.n + 1) return this.#ask()
     const known = mine.n + 1 - place.n
+    this.#take(items.slice(known))
+  }
+
+  /** Counts the next events, and delivers those that this tab has not got. */
+  #take(items: Item[]): void {
     const fresh: Item[] = []
-    for (const item of items.slice(known)) {
-      if (this.#isFresh(item)) fresh.push(item)
+    for (const item of items) {
+      fresh.push(...this.#fresh(item))
       this.#step(item)
     }
     if (fresh.length) this.effects.deliver(fresh)
   }
 
-  /** Whether this tab has not got it from an earlier leader. */
-  #isFresh(item: Item): boolean {
-    const [first] = this.#ahead
-    if (!first) return true
-    if (first.id && first.id === item.id && first.event === item.event && first.data === item.data) {
-      this.#ahead.shift()
-      return false
+  /** Which events this one shows to be new: none, if this tab has got it from an earlier leader. */
+  #fresh(item: Item): Item[] {
+    if (!this.#ahead.length) return [item]
+    const first = this.#ahead.shift()
+    if (!first) {
+      this.#held.push(item)
+      return []
     }
+    const held = this.#held
+    this.#held = []
+    if (first.id && first.id === item.id && first.event === item.event && first.data === item.data) return []
     // The server does not repeat: what comes is new.
     this.#ahead = []
-    return true
+    return [...held, item]
   }
 
   /** Counts an event. */

@@ -8,6 +8,7 @@ import { isHidden, watchPage, type PageListener } from './page.js'
 import type { Item } from './session.js'
 import { Setting } from './settings.js'
 import { Tab, type TabMessage } from './tab.js'
+import { turn } from './turn.js'
 
 /** What the leader tells besides events: where the connection stands, and which callbacks are to be called. */
 interface Said {
@@ -140,10 +141,12 @@ export class TabConnection implements Link, PageListener {
     }
     this.#tab.enter()
     const waiting = (this.#waiting = new AbortController())
-    const hold = (): Promise<void> | undefined => {
+    const hold = async (): Promise<void> => {
+      // What the last leader has said is heard first.
+      await turn()
       // Too late: it has left.
-      if (waiting.signal.aborted) return undefined
-      return new Promise((release) => {
+      if (waiting.signal.aborted) return
+      await new Promise<void>((release) => {
         this.#release = release
         this.#lead()
       })
