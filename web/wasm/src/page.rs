@@ -320,3 +320,102 @@ fn push_number(text: &mut String, number: u64) {
     }
     text.push(char::from(b'0' + (number % 10) as u8));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{HEAD, ROW};
+
+    const UNSET: Settings = Settings {
+        preset: 0,
+        delay: -1.0,
+        min_delay: -1.0,
+        max_delay: -1.0,
+        max_server_delay: -1.0,
+        max_retries: -1.0,
+        jitter: -1.0,
+        after_end: -1.0,
+        connect_timeout: -1.0,
+        read_timeout: -1.0,
+        max_event_bytes: -1.0,
+        pauses_hidden: 0,
+    };
+
+    fn write(page: &mut Page, text: &str) -> usize {
+        page.input(text.len()).copy_from_slice(text.as_bytes());
+        text.len()
+    }
+
+    fn open(page: &mut Page) -> usize {
+        let handle = page.open(&UNSET, 0, 1).unwrap();
+        page.tell(handle, Input::Start, -1.0, 0.0);
+        assert_eq!(page.next_output(handle), 1);
+        let length = write(page, "text/event-stream");
+        page.answered(handle, 200, Some(length), None, -1.0, 1.0);
+        assert_eq!(page.next_output(handle), 4);
+        assert_eq!(page.next_output(handle), 0);
+        handle
+    }
+
+    #[test]
+    fn events_cross_with_what_each_connection_knows() {
+        let mut page = Page::new();
+        let (one, other) = (open(&mut page), open(&mut page));
+        for handle in [one, other] {
+            let length = write(&mut page, "id: 1\nevent: tick\ndata: x\ndata: y\n\n: c\n\nid: 2\n\n");
+            let numbers = page.feed(handle, length, 2.0).to_vec();
+            assert_eq!(numbers[0], 2);
+            assert_eq!(numbers[HEAD..HEAD + ROW], [1, 4, 1, -1, 3]);
+            assert_eq!(numbers[HEAD + ROW..], [crate::table::ID_ALONE, -1, 1, -1, 0]);
+            assert_eq!(page.table.text(), b"tick1x\ny2");
+        }
+        page.free(one);
+        assert_eq!(open(&mut page), one);
+    }
+
+    #[test]
+    fn a_refusal_tells_its_text() {
+        let mut page = Page::new();
+        let handle = page.open(&UNSET, 0, 1).unwrap();
+        page.tell(handle, Input::Start, -1.0, 0.0);
+        assert_eq!(page.next_output(handle), 1);
+        page.answered(handle, 404, None, None, -1.0, 1.0);
+        let length = write(&mut page, "not here");
+        page.feed(handle, length, 2.0);
+        page.tell(handle, Input::Ended, -1.0, 3.0);
+        assert_eq!((page.next_output(handle), page.next_output(handle)), (3, 11));
+        assert_eq!(page.detail(), Detail { trouble: 8, until: 0.0, retries: 0 });
+        assert_eq!(page.table.text(), b"not here");
+        assert_eq!(page.deadline(handle), -1.0);
+    }
+
+    #[test]
+    fn handles_and_lengths_that_are_none_have_no_effect() {
+        let mut page = Page::new();
+        let handle = open(&mut page);
+        for wrong in [handle + 1, usize::MAX] {
+            page.free(wrong);
+            page.tell(wrong, Input::Tick, f64::NAN, f64::NEG_INFINITY);
+            page.answered(wrong, 0, Some(usize::MAX), Some(usize::MAX), f64::INFINITY, f64::NAN);
+            assert_eq!(page.next_output(wrong), 0);
+            assert_eq!(page.deadline(wrong), -1.0);
+            assert_eq!(page.feed(wrong, 3, 0.0)[0], 0);
+        }
+        assert_eq!(page.feed(handle, usize::MAX, f64::NAN)[0], 0);
+        assert_eq!(page.open(&UNSET, usize::MAX, 0), None);
+        assert_eq!(page.encode(usize::MAX, 1, 0.0), None);
+        assert_eq!(page.encode(1, usize::MAX, 0.0), None);
+        let length = write(&mut page, "a\nb");
+        assert_eq!(page.open(&UNSET, length, 0), None);
+        assert_eq!(page.encode(length, 0, 0.0), None);
+    }
+
+    #[test]
+    fn events_are_encoded() {
+        let mut page = Page::new();
+        write(&mut page, "tickx\ny");
+        assert_eq!(page.encode(4, 3, 120.0).unwrap(), b"id: 120\nevent: tick\ndata: x\ndata: y\n\n");
+        assert_eq!(page.encode(4, 0, -1.0).unwrap(), b"event: tick\ndata: \n\n");
+        assert_eq!(page.encode_comment(), b":\n");
+    }
+}
