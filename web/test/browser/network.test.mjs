@@ -30,7 +30,8 @@ test('a server that is killed and started again: stores and iterators lose nothi
     await run(
       () =>
         void (async () => {
-          const source = ssekit.source('/channel?all=true', { reconnect: { delay: 20, minDelay: 1, jitter: false }, method: 'GET' })
+          const reconnect = { delay: 20, minDelay: 1, jitter: false }
+          const source = ssekit.source('/channel?all=true', { reconnect, method: 'GET' })
           for await (const { data } of source) note('read', data)
         })(),
       undefined,

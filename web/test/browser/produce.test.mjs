@@ -141,7 +141,8 @@ test('Q12 an error of start is logged, the hook runs, and the stream ends', asyn
       },
     )
   }
-  const logged = log.mock.calls.filter(({ arguments: args }) => args.some((arg) => String(arg?.message ?? arg).includes('of start')))
+  const texts = log.mock.calls.flatMap(({ arguments: logged }) => logged.map((each) => String(each?.message ?? each)))
+  const logged = texts.filter((text) => text.includes('of start'))
   assert.equal(logged.length, 2)
 })
 

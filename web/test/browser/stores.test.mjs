@@ -44,7 +44,8 @@ test('3.1 the first values are the same with and without a page, and ask nobody'
   assert.deepEqual(await run(`(${first})(ssekit, [])`), ['', null, null])
   // Subscribing connects in a page alone.
   const values = []
-  onServer.source('http://127.0.0.1:9/nowhere', { fetch: () => asked.push('fetch') }).select('x').subscribe((value) => values.push(value))
+  const source = onServer.source('http://127.0.0.1:9/nowhere', { fetch: () => asked.push('fetch') })
+  source.select('x').subscribe((value) => values.push(value))
   await new Promise((turn) => setImmediate(turn))
   assert.deepEqual([values, asked], [[''], []])
 })
@@ -350,7 +351,8 @@ test('3.15 an iterator that lags is told how many events it has missed, and goes
   it.site.on('/fast', streaming(...Array.from({ length: 20 }, (_, n) => ({ data: `${n}` })), { event: 'done', data: '' }))
   await loadPackage(it.page)
   await run(() => {
-    globalThis.reader = ssekit.source('/fast', { buffer: 5, onmessage: ({ event }) => note('event', event) })[Symbol.asyncIterator]()
+    const source = ssekit.source('/fast', { buffer: 5, onmessage: ({ event }) => note('event', event) })
+    globalThis.reader = source[Symbol.asyncIterator]()
     globalThis.first = globalThis.reader.next()
   })
   await until(async () => (await notesOf(it.page, 'event')).at(-1) === 'done', 'all events have come')
