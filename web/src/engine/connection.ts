@@ -32,8 +32,6 @@ export class Connection implements Link, PageListener {
   #state: 'open' | 'closing' | 'gone' = 'open'
   /** While it is closing: whether it is to be opened again, and when. */
   #again: 'now' | 'later' | undefined
-  /** The page is kept for the way back. */
-  #cached = false
   readonly #unwatch: () => void
 
   /** @throws RangeError when the last event ID is none */
@@ -90,21 +88,13 @@ export class Connection implements Link, PageListener {
     if (!isLoopback(this.plan.asked.url)) this.#input(offline ? Input.offline : Input.online)
   }
 
-  // Chromium never gives a fetch another byte if some came while its page was frozen: it has to be asked for again.
+  // Chromium never gives a fetch another byte if some came while its page was frozen: there must be none then.
   frozen(): void {
-    this.cached()
-  }
-
-  cached(): void {
-    this.#cached = true
-    this.#disconnect()
+    this.#input(Input.frozen)
   }
 
   thawed(): void {
     this.#input(Input.thawed)
-    if (!this.#cached) return
-    this.#cached = false
-    this.#input(Input.restart)
   }
 
   // What the session says is done.
@@ -139,7 +129,7 @@ export class Connection implements Link, PageListener {
       case Output.connectFirst:
       case Output.connect:
         this.#disconnect()
-        if (!this.#cached) void this.#request()
+        void this.#request()
         return audience.setStatus({ state: 'connecting' })
       case Output.disconnect:
         return this.#disconnect()

@@ -110,7 +110,9 @@ export const dropCore = (): void => {
 
 async function instantiate(): Promise<Core> {
   try {
-    const { instance } = await WebAssembly.instantiate(Uint8Array.from(wasm, (c) => c.charCodeAt(0) - 1))
+    const bytes = new Uint8Array(wasm.length)
+    for (let at = 0; at < bytes.length; at++) bytes[at] = wasm.charCodeAt(at) - 1
+    const { instance } = await WebAssembly.instantiate(bytes)
     return new Core(instance.exports as unknown as Exports)
   } catch (cause) {
     loading = undefined

@@ -2,10 +2,8 @@
 export interface PageListener {
   hidden(hidden: boolean): void
   offline(offline: boolean): void
-  /** It will stand still. */
+  /** It will stand still, or is kept for the way back: it is to have no connection. */
   frozen(): void
-  /** It is kept for the way back, which it can only be without connections. */
-  cached(): void
   /** It moves again. */
   thawed(): void
 }
@@ -45,7 +43,7 @@ function watch(): () => void {
   on(globalThis.document, 'resume', (listener) => listener.thawed())
   on(here, 'offline', (listener) => listener.offline(true))
   on(here, 'online', (listener) => listener.offline(false))
-  on(here, 'pagehide', (listener, event) => (event as PageTransitionEvent).persisted && listener.cached())
+  on(here, 'pagehide', (listener, event) => (event as PageTransitionEvent).persisted && listener.frozen())
   on(here, 'pageshow', (listener, event) => (event as PageTransitionEvent).persisted && listener.thawed())
   return () => stops.forEach((stop) => stop())
 }

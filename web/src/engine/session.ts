@@ -5,7 +5,7 @@ import { Setting, type Settings } from './settings.js'
 /** What a session is told; the numbers of `Input` in web/wasm. */
 export const Input = {
   start: 0, startLater: 1, restart: 2, close: 3, unsubscribed: 4, ended: 5, failed: 6, unsendable: 7, tick: 8,
-  reading: 9, hidden: 10, shown: 11, offline: 12, online: 13, thawed: 14,
+  reading: 9, hidden: 10, shown: 11, offline: 12, online: 13, frozen: 14, thawed: 15,
 } as const
 
 /** What is to be done; the numbers of `Page::next_output`. */

@@ -121,10 +121,6 @@ export class TabConnection implements Link, PageListener {
     this.#suspend()
   }
 
-  cached(): void {
-    this.#suspend()
-  }
-
   thawed(): void {
     if (this.#state === 'open' && !(this.#pausesHidden && isHidden())) this.#enter()
   }

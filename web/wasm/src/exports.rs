@@ -71,7 +71,7 @@ pub extern "C" fn session_free(handle: u32) {
 /// Tells a session what has happened; `retry_after` in milliseconds or negative, `now` in milliseconds.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_tell(handle: u32, input: u32, retry_after: f64, now: f64) {
-    const INPUTS: [Input; 15] = [
+    const INPUTS: [Input; 16] = [
         Input::Start,
         Input::StartLater,
         Input::Restart,
@@ -86,6 +86,7 @@ pub extern "C" fn session_tell(handle: u32, input: u32, retry_after: f64, now: f
         Input::Shown,
         Input::Offline,
         Input::Online,
+        Input::Frozen,
         Input::Thawed,
     ];
     if let Some(&input) = INPUTS.get(input as usize) {

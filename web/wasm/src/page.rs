@@ -60,6 +60,8 @@ pub enum Input {
     Offline,
     /// There is a network.
     Online,
+    /// The page will stand still.
+    Frozen,
     /// Everything stood still until now.
     Thawed,
 }
@@ -146,6 +148,7 @@ impl Page {
             Input::Shown => session.hidden(false, now),
             Input::Offline => session.offline(true, now),
             Input::Online => session.offline(false, now),
+            Input::Frozen => session.frozen(now),
             Input::Thawed => session.thawed(now),
         }
     }
