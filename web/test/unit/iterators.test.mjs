@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { LaggedError, SourceError, source } from '../../dist/index.js'
-import { Server, until } from './support.mjs'
+import { Server, settled, until } from './support.mjs'
 
 const url = 'http://localhost/events'
 const options = (server, more) => ({ fetch: server.fetch, reconnect: 'never', ...more })
@@ -119,4 +121,27 @@ test('a new iterator opens a connection that has closed', async () => {
   second.write('data: y\n\n')
   assert.equal((await iterator.next()).value.data, 'y')
   await iterator.return()
+})
+
+test('a loop that ended by an error lets its connection go when it is collected', async () => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc')
+  const server = new Server()
+  const connection = source(url, options(server, { buffer: 2 }))
+  connection.status.subscribe(() => {})
+  const loop = async () => {
+    for await (const { data } of connection) {
+      if (data === '1') await until(() => connection.lastEventId === '9')
+    }
+  }
+  const ended = assert.rejects(loop(), LaggedError)
+  const stream = await server.stream()
+  stream.write(numbered(1, 9))
+  await ended
+  assert.equal(stream.cancelled, false)
+  await until(async () => {
+    gc()
+    await settled()
+    return stream.cancelled
+  })
 })
