@@ -99,7 +99,8 @@ export class Session {
     if (!count) return nothing
     const length = numbers[row + 2] as number
     const text = length ? core.textAt(numbers[row + 1] as number, length) : ''
-    const whole = numbers[row + 3] ? decoder.decode(piece) : ''
+    // Decoded when an event is found that lies in the piece: of a large one that was cut, none does.
+    let whole: string | undefined
     const items = new Array<Item>(count)
     row += HEAD
     let at = 0
@@ -110,7 +111,8 @@ export class Session {
       if (idLength >= 0) this.#id = text.slice(at, (at += idLength))
       const start = numbers[row + 3] as number
       const length = numbers[row + 4] as number
-      const data = start >= 0 ? whole.slice(start, start + length) : text.slice(at, (at += length))
+      const data =
+        start >= 0 ? (whole ??= decoder.decode(piece)).slice(start, start + length) : text.slice(at, (at += length))
       const message = { id: this.#id, event, data }
       items[i] = name > TOO_LARGE ? message : { ...message, kind: name === ID_ALONE ? 'id' : 'too-large' }
     }
