@@ -1,6 +1,6 @@
 // Builds dist/ from src/ and the module of wasm/: `node build.mjs [path of the .wasm]`.
 import { execFileSync } from 'node:child_process'
-import { readFile, rm } from 'node:fs/promises'
+import { copyFile, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,6 +19,14 @@ const inlineWasm = {
       const text = String.fromCharCode(...[...bytes].map((byte) => byte + 1))
       return { contents: `export default ${JSON.stringify(text)}`, loader: 'js' }
     })
+  },
+}
+
+/** Where no module may be compiled at run time it is a file of its own, which the platform has compiled. */
+const importWasm = {
+  name: 'import-wasm',
+  setup({ onResolve }) {
+    onResolve({ filter: /^ssekit:wasm$/ }, () => ({ path: './ssekit.wasm', external: true }))
   },
 }
 
@@ -49,6 +57,9 @@ await build({
   splitting: true,
   chunkNames: 'shared-[hash]',
 })
+// The same for Cloudflare's workers.
+await build({ ...common, entryPoints: { workerd: 'src/index.ts' }, plugins: [importWasm] })
+await copyFile(wasm, join(here, 'dist/ssekit.wasm'))
 // All in one file, for pages without a build step.
 await build({ ...common, entryPoints: { ssekit: 'src/index.ts' } })
 const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'))

@@ -42,9 +42,10 @@ export function iterate<T>(
     },
     [Symbol.asyncIterator]: () => iterator,
   }
-  forgotten ??= new FinalizationRegistry((leave) => leave())
+  // Some workers have none.
+  if (typeof FinalizationRegistry === 'function') forgotten ??= new FinalizationRegistry((leave) => leave())
   // Neither `leave` nor the inbox leads back to the iterator.
-  forgotten.register(iterator, leave, iterator)
+  forgotten?.register(iterator, leave, iterator)
   return iterator
 }
 

@@ -1,5 +1,5 @@
-/** The module of web/wasm, a character for each byte, each one higher; build.mjs puts it there. */
+/** The module of web/wasm: a character for each byte, each one higher, or compiled. build.mjs puts it there. */
 declare module 'ssekit:wasm' {
-  const wasm: string
+  const wasm: string | WebAssembly.Module
   export default wasm
 }

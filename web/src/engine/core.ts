@@ -110,10 +110,8 @@ export const dropCore = (): void => {
 
 async function instantiate(): Promise<Core> {
   try {
-    const bytes = new Uint8Array(wasm.length)
-    for (let at = 0; at < bytes.length; at++) bytes[at] = wasm.charCodeAt(at) - 1
-    const { instance } = await WebAssembly.instantiate(bytes)
-    return new Core(instance.exports as unknown as Exports)
+    const { exports } = await instance()
+    return new Core(exports as unknown as Exports)
   } catch (cause) {
     loading = undefined
     throw new SourceError(
@@ -122,4 +120,11 @@ async function instantiate(): Promise<Core> {
       { cause },
     )
   }
+}
+
+async function instance(): Promise<WebAssembly.Instance> {
+  if (typeof wasm !== 'string') return WebAssembly.instantiate(wasm)
+  const bytes = new Uint8Array(wasm.length)
+  for (let at = 0; at < bytes.length; at++) bytes[at] = wasm.charCodeAt(at) - 1
+  return (await WebAssembly.instantiate(bytes)).instance
 }
