@@ -152,6 +152,23 @@ test('the leading tab crashes while events come: the others miss none and get no
   for (const page of rest) await sawAll(page, last, 1)
 })
 
+test('the leading tab is closed while the next one is busy: who is ahead of the new leader gets nothing twice', async () => {
+  const [leader, next, other] = await tabs(3)
+  const publisher = publishing(server)
+  await heard([leader, next, other])
+  const busy = next.evaluate(() => {
+    const end = performance.now() + 500
+    while (performance.now() < end);
+  })
+  const ahead = (await numbersOf(other)).length
+  await until(async () => (await numbersOf(other)).length > ahead + 5, 'events while the next tab is busy')
+  await leader.close()
+  await busy
+  await publisher.more(20)
+  const last = await publisher.stop()
+  for (const page of [next, other]) await sawAll(page, last, 1)
+})
+
 test('openWhenHidden: false: a hidden tab hands over, misses nothing, and all hidden leave no connection', async () => {
   const options = { tabs: true, openWhenHidden: false }
   const pages = []
