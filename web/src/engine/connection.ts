@@ -242,9 +242,10 @@ export class Connection implements Link, PageListener {
       if (signal.aborted) return void response.body?.cancel().catch(() => {})
       this.#answered(response)
       body = response.body ? new Body(response.body) : undefined
-      while (body && !signal.aborted) {
+      // As `signal.aborted` says, which is dear to ask for every piece.
+      while (body && this.#abort === abort) {
         const { done, value } = await body.read()
-        if (signal.aborted) return
+        if (this.#abort !== abort) return
         if (done) break
         const blocked = this.#feed(value)
         if (blocked) await blocked

@@ -120,33 +120,38 @@ export class Session {
   }
 
   /**
-   * The event of a small piece that is nothing but that, as most servers send them: an id, a name, one line of data. To
-   * cross the boundary and back would cost more than to read it.
+   * The events of a small piece that is nothing but these, as most servers send them: an id, a name, one line of data. To
+   * cross the boundary and back would cost more than to read them.
    */
   #simple(piece: Uint8Array): readonly Item[] | undefined {
     if (!this.#isBetween || piece.length > this.#simpleLimit || !endsInBlank(piece)) return undefined
     const text = decoder.decode(piece)
-    let at = 0
+    if (text.includes('\r')) return undefined
+    const items: Item[] = []
     let id = this.#id
-    let event = 'message'
-    if (text.startsWith('id: ')) {
-      const end = text.indexOf('\n')
-      id = text.slice(4, end)
-      at = end + 1
-    }
-    if (text.startsWith('event: ', at)) {
+    for (let at = 0; at < text.length; ) {
+      let event = 'message'
+      if (text.startsWith('id: ', at)) {
+        const end = text.indexOf('\n', at)
+        id = text.slice(at + 4, end)
+        if (id.includes('\0')) return undefined
+        at = end + 1
+      }
+      if (text.startsWith('event: ', at)) {
+        const end = text.indexOf('\n', at)
+        event = text.slice(at + 7, end) || event
+        at = end + 1
+      }
       const end = text.indexOf('\n', at)
-      event = text.slice(at + 7, end) || event
-      at = end + 1
+      if (!text.startsWith('data: ', at) || text[end + 1] !== '\n') return undefined
+      items.push({ id, event, data: text.slice(at + 6, end) })
+      at = end + 2
     }
-    const end = text.length - 2
-    if (!text.startsWith('data: ', at) || text.indexOf('\n', at) !== end) return undefined
-    if (text.includes('\r') || id.includes('\0')) return undefined
     this.#id = id
     this.#isAhead = true
     this.#readAt = this.#now()
     if (this.#hasWatchdog) this.core.exports.session_tell(this.#handle, Input.reading, -1, this.#readAt)
-    return [{ id, event, data: text.slice(at + 6, end) }]
+    return items
   }
 
   /** Gives the decoder a short event in place of those that it has not seen, as of when they came. */
