@@ -1,3 +1,4 @@
+import { loadProducing } from './lazy.js'
 import type { ProduceOptions, Start } from './produce-types.js'
 import type { Production } from './producing.js'
 
@@ -20,7 +21,7 @@ export function produce(start: Start, options: ProduceOptions = {}): Response {
   let production: Promise<Production> | undefined
   const source: UnderlyingDefaultSource<Uint8Array> = {
     pull: async (controller) => {
-      production ??= import('./producing.js').then(({ begin }) => begin(source, start, options, ping))
+      production ??= loadProducing().then(({ begin }) => begin(source, start, options, ping))
       return (await production).pull(controller)
     },
     cancel: async () => (await production)?.cancel(),

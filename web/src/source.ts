@@ -1,5 +1,6 @@
 import { SourceError } from './errors.js'
 import { iterate, type Sink } from './inbox.js'
+import { loadEngine } from './lazy.js'
 import { tell, thrown } from './notice.js'
 import { Selected } from './select.js'
 import { Store } from './store.js'
@@ -9,7 +10,7 @@ import type { CloseReason, Message, Readable, Select, Source, SourceErrorLike, S
 /** The engine, loaded when it is first asked for. */
 async function engine(): Promise<Engine> {
   try {
-    return await (await import('./engine/engine.js')).load()
+    return await (await loadEngine()).load()
   } catch (cause) {
     throw cause instanceof SourceError ? cause : new SourceError('wasm', `the client cannot be loaded: ${cause}`, { cause })
   }

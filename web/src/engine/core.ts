@@ -125,6 +125,6 @@ async function instantiate(): Promise<Core> {
 async function instance(): Promise<WebAssembly.Instance> {
   if (typeof wasm !== 'string') return WebAssembly.instantiate(wasm)
   const bytes = new Uint8Array(wasm.length)
-  for (let at = 0; at < bytes.length; at++) bytes[at] = wasm.charCodeAt(at) - 1
+  for (let at = 0; at < bytes.length; at++) bytes[at] = wasm.charCodeAt(at) ^ 119
   return (await WebAssembly.instantiate(bytes)).instance
 }

@@ -107,9 +107,9 @@ impl Page {
 
     /// A connection whose last event ID is the input's beginning; `None` if that is none.
     pub fn open(&mut self, settings: &Settings, last_event_id: usize, seed: u64) -> Option<usize> {
-        let id = text(self.input.get(..last_event_id)?);
-        let session = Session::new(settings.behaviour(), seed).with_last_event_id(&id).ok()?;
-        let connection = Some(Connection { session, known: Known::new(&id) });
+        let id = text(self.input.get(..last_event_id)?)?;
+        let session = Session::new(settings.behaviour(), seed).with_last_event_id(id).ok()?;
+        let connection = Some(Connection { session, known: Known::new(id) });
         match self.connections.iter().position(Option::is_none) {
             Some(handle) => {
                 self.connections[handle] = connection;
@@ -164,17 +164,17 @@ impl Page {
         now: f64,
     ) {
         let end = content_type.unwrap_or_default();
-        let type_text = content_type.and_then(|length| self.input.get(..length)).map(text);
-        let encoding_text =
-            content_encoding.and_then(|length| self.input.get(end..end.checked_add(length)?)).map(text);
+        let Self { connections, input, .. } = self;
         let answer = Answer {
             status,
-            content_type: type_text.as_deref(),
-            content_encoding: encoding_text.as_deref(),
+            content_type: content_type.and_then(|length| input.get(..length)).and_then(text),
+            content_encoding: content_encoding
+                .and_then(|length| input.get(end..end.checked_add(length)?))
+                .and_then(text),
             retry_after: duration(retry_after),
         };
-        if let Some(session) = self.session(handle) {
-            session.answered(&answer, moment(now));
+        if let Some(Some(connection)) = connections.get_mut(handle) {
+            connection.session.answered(&answer, moment(now));
         }
     }
 
@@ -271,17 +271,17 @@ impl Page {
 
     /// Encodes an event as text: the input is its name and its data. It gets an id if that is no negative number.
     pub fn encode(&mut self, name: usize, data: usize, id: f64) -> Option<&[u8]> {
-        self.table.begin(b"");
-        let (name, rest) = self.input.split_at_checked(name)?;
-        let (name, data) = (text(name), text(rest.get(..data)?));
-        let mut event = Event::new(data).with_event(name).ok()?;
+        let Self { input, table, .. } = self;
+        table.begin(b"");
+        let (name, rest) = input.split_at_checked(name)?;
+        let mut event = Event::new(text(rest.get(..data)?)?).with_event(text(name)?).ok()?;
         if id >= 0.0 {
             let mut digits = String::new();
             push_number(&mut digits, id as u64);
             event = event.with_id(digits).ok()?;
         }
-        event.encode(self.table.text_mut());
-        Some(self.table.text())
+        event.encode(table.text_mut());
+        Some(table.text())
     }
 
     /// Encodes a comment without text, which keeps a connection alive, as text.
@@ -304,6 +304,7 @@ impl Page {
 /// What the input may keep.
 const MAX_KEPT: usize = 256 << 10;
 
+#[inline(never)]
 fn moment(millis: f64) -> Duration {
     duration(millis).unwrap_or_default()
 }
@@ -312,9 +313,10 @@ fn millis(moment: Duration) -> f64 {
     moment.as_micros() as f64 / 1000.0
 }
 
-/// JavaScript writes what `TextEncoder` gives, which is UTF-8; what is not becomes U+FFFD.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// JavaScript writes what `TextEncoder` gives, which is UTF-8; what is not is no text.
+#[inline(never)]
+fn text(bytes: &[u8]) -> Option<&str> {
+    str::from_utf8(bytes).ok()
 }
 
 fn push_number(text: &mut String, number: u64) {

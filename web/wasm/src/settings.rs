@@ -86,6 +86,7 @@ impl Settings {
 const MAX_EVENT_BYTES: usize = 512 << 20;
 
 /// A moment or a time, at most a hundred years.
+#[inline(never)]
 pub(crate) fn duration(millis: f64) -> Option<Duration> {
     const LONGEST: f64 = 100.0 * 365.0 * 24.0 * 60.0 * 60.0 * 1000.0;
     number(millis).map(|millis| Duration::from_micros((millis.min(LONGEST) * 1000.0) as u64))
