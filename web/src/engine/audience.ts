@@ -115,17 +115,22 @@ export class Audience {
 
   #giveOne(item: Item): boolean {
     if (item.kind === 'too-large') this.tellError(new SourceError('too-large', leftOut))
-    let isFull = false
     const members = this.#members
+    if (members.length === 1) return this.#giveTo(members[0] as Member, item)
+    let isFull = false
     for (const member of members) {
       // It may have gone meanwhile.
       if (this.#members !== members && !this.#members.includes(member)) continue
-      member.lastEventId = item.id
-      if (item.kind) continue
-      if (hearsMessages(member)) tell(member, 'message', { message: item, response: this.response })
-      if (!this.#gone && member.take(item)) isFull = true
+      if (this.#giveTo(member, item)) isFull = true
     }
     return isFull
+  }
+
+  #giveTo(member: Member, item: Item): boolean {
+    member.lastEventId = item.id
+    if (item.kind) return false
+    if (hearsMessages(member)) tell(member, 'message', { message: item, response: this.response })
+    return !this.#gone && member.take(item)
   }
 }
 
