@@ -39,9 +39,9 @@ const large = (n) => ({ type: 'message', named: false, data: `{"n":${n},"text":"
 
 /** @type {Row[]} */
 export const rows = [
-  { name: 'chat-paced', label: 'chat tokens, unnamed, 200 bytes, 500 a second', count: 1_500, warmUp: 2_000, perSecond: 500, types: ['message'], event: chat },
-  { name: 'named-paced', label: 'chat tokens, named, 150 bytes, 500 a second', count: 1_500, warmUp: 2_000, perSecond: 500, types: ['content_block_delta'], event: namedDelta },
-  { name: 'small-paced', label: 'small events, 1,000 a second', count: 3_000, warmUp: 2_000, perSecond: 1_000, types: ['tick'], event: small },
+  { name: 'chat-paced', label: 'chat tokens, unnamed, 200 bytes, 500 a second', count: 1_500, warmUp: 20_000, perSecond: 500, types: ['message'], event: chat },
+  { name: 'named-paced', label: 'chat tokens, named, 150 bytes, 500 a second', count: 1_500, warmUp: 20_000, perSecond: 500, types: ['content_block_delta'], event: namedDelta },
+  { name: 'small-paced', label: 'small events, 1,000 a second', count: 3_000, warmUp: 20_000, perSecond: 1_000, types: ['tick'], event: small },
   { name: 'chat', label: 'chat tokens, unnamed, 200 bytes', count: 160_000, warmUp: 20_000, types: ['message'], event: chat },
   { name: 'named', label: 'chat tokens, named, 150 bytes', count: 200_000, warmUp: 20_000, types: ['content_block_delta'], event: namedDelta },
   { name: 'small', label: 'small events', count: 400_000, warmUp: 20_000, types: ['tick'], event: small },

@@ -43,7 +43,9 @@ async function measure(browser, origin, { row, client, way }, profiled) {
   const [from, to] = [row.warmUp, row.warmUp + count]
   try {
     await page.evaluate(`bench.load('${client}')`)
-    await stream(page, row, client, way, 0, from, '&fast')
+    // What comes with a pace comes one event a piece; a network that is given all at once would not keep them apart.
+    await stream(page, row, client, row.perSecond && !isNative(client) ? 'memory' : way, 0, from, '&fast')
+    if (way === 'network') await page.evaluate('bench.release()')
     if (way === 'memory') await page.evaluate(`bench.hold('${query(row, from, to, '')}')`)
     await page.send('HeapProfiler.collectGarbage')
     if (profiled) {
@@ -60,6 +62,8 @@ async function measure(browser, origin, { row, client, way }, profiled) {
     await page.close()
   }
 }
+
+const isNative = (name) => clients.some((client) => client.name === name && client.native)
 
 const query = (row, from, to, more) => `?row=${row.name}&from=${from}&to=${to}${more}`
 

@@ -64,6 +64,11 @@ globalThis.bench = {
     globalThis.fetch = fetchFromMemory
   },
 
+  /** Lets them read from the network again. */
+  release() {
+    globalThis.fetch = fetchOfThePage
+  },
+
   async run(query, wanted, types) {
     const tally = new Tally(wanted)
     await this.client.run(new URL(`/stream${query}`, location.href).href, types, tally)
