@@ -1,7 +1,7 @@
 // The clients, and the tables of ../web.md.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 
 /** @type {{name: string, label: string, package?: string, ours?: true, peer?: true, native?: true}[]} */
 export const clients = [
@@ -115,7 +115,7 @@ ${met(contests)}
 
 ${section('Over HTTP', 'From a server on the same machine: one event a write where the row has a pace, otherwise as fast as it is read in pieces of 16 to 64 KiB.', of('network'))}
 ${section('From memory', 'The same clients, whose `fetch` is answered from memory: rows with a pace above come in pieces of one event, as fast as they are read; the others in the same pieces as above. What is left is what the client itself does.', of('memory'))}
-${new Date().toISOString().slice(0, 10)} on ${cpus()[0].model}, ${cpus().length} cores; ${browser}; ${versions()}.
+${new Date().toISOString().slice(0, 10)} on ${cpus()[0].model}, ${cpus().length} cores, of which ${loadavg()[2].toFixed(1)} were asked for meanwhile; ${browser}; ${versions()}.
 Command: \`cd bench/web && npm ci && node run.mjs --write\`, after \`cargo xtask web\`.
 `
 }
