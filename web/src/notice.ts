@@ -49,6 +49,16 @@ export function thrown(member: Member, cause: unknown, quiet = false): void {
   if (!quiet) tell(member, 'error', { error: new SourceError('callback', 'a callback or subscriber has thrown', { cause }) })
 }
 
+/** Whether it was closed here. */
+export function isLocal(reason: CloseReason | undefined): boolean {
+  return reason === 'local' || reason === 'unsubscribed'
+}
+
+/** What iterators end with: the error of a close that is a failure. */
+export function failureOf(reason: CloseReason | undefined, error: SourceErrorLike | undefined): SourceErrorLike | undefined {
+  return reason === 'failed' || reason === 'gave-up' ? error : undefined
+}
+
 /** What the nested callbacks of 0.14 get. */
 function raw(kind: Kind, { message, response, error }: Told): unknown {
   return kind === 'message' ? message : kind === 'open' ? response : error
@@ -62,7 +72,7 @@ function noticeOf(member: Member, kind: Kind, told: Told): Notice {
     event,
     name: event,
     data: message?.data ?? '',
-    isLocal: reason === 'local' || reason === 'unsubscribed',
+    isLocal: isLocal(reason),
     // The worst is assumed until there is an answer.
     status: response?.status ?? 500,
     statusText: response ? response.statusText : 'Internal Server Error',

@@ -45,7 +45,6 @@ export class Production {
   readonly #limit: number
   #lastId = 0
   #connected = true
-  #stopped = false
   readonly #abort = new AbortController()
   readonly #lock = new Lock((isLocked) => !isLocked && void this.#stop())
   #started: Promise<unknown> = Promise.resolve()
@@ -184,10 +183,9 @@ export class Production {
 
   /** Once, however the stream ends. What waits is still read. */
   async #stop(): Promise<void> {
-    if (this.#stopped) return
-    this.#stopped = true
-    clearInterval(this.#timer)
+    if (!this.#connected) return
     this.#connected = false
+    clearInterval(this.#timer)
     this.#abort.abort()
     this.#wake()
     for (const wake of this.#room.splice(0)) wake()

@@ -199,9 +199,7 @@ impl Driver {
         match &self.connection.request {
             Ok(request) => {
                 let (attempt, error) = request.attempt(fresh, session.last_event_id(), self.first);
-                if let Some(error) = error {
-                    self.connection.report(error);
-                }
+                self.report(error);
                 self.send(attempt);
             }
             Err(error) => session.unsendable(error.clone()),
@@ -240,13 +238,13 @@ impl Driver {
                 self.connection.tell_opened();
             }
             Output::Waiting { until, trouble } => {
-                let told = self.note_trouble(trouble);
+                let told = self.note(trouble);
                 let until = self.clock.at(until).unwrap_or(self.clock.start);
                 self.connection.set_status(Status::Waiting { until, error: self.error.clone() });
                 self.report(told);
             }
             Output::Paused { trouble } => {
-                let told = self.note_trouble(trouble);
+                let told = self.note(trouble);
                 self.connection.set_status(Status::Paused);
                 self.report(told);
             }
@@ -255,19 +253,16 @@ impl Driver {
         }
     }
 
-    /// Keeps the error, and says whether there is one.
-    fn note_trouble(&mut self, trouble: Option<Trouble<Error>>) -> bool {
-        let error = trouble.map(|trouble| self.error_of(trouble));
-        let is_one = error.is_some();
-        if let Some(error) = error {
-            self.error = error;
-        }
-        is_one
+    /// The error of a trouble, which is then the last one.
+    fn note(&mut self, trouble: Option<Trouble<Error>>) -> Option<Error> {
+        let error = self.error_of(trouble?);
+        self.error = error.clone();
+        Some(error)
     }
 
-    fn report(&self, told: bool) {
-        if told {
-            self.connection.report(self.error.clone());
+    fn report(&self, error: Option<Error>) {
+        if let Some(error) = error {
+            self.connection.report(error);
         }
     }
 
@@ -356,7 +351,7 @@ impl Driver {
         };
         self.connection.set_status(Status::Closed { reason: reason.clone() });
         self.error = told.clone().unwrap_or(Error::Ended);
-        self.report(told.is_some());
+        self.report(told);
         self.connection.tell_closed(&reason);
         let Some(session) = self.session.take() else { return };
         if let Some((mut session, connect)) = self.connection.end(session, reason) {

@@ -1,5 +1,6 @@
 import { SourceError } from '../errors.js'
 import type { Link, Member } from '../member.js'
+import { failureOf, isLocal } from '../notice.js'
 import type { CloseReason, SourceErrorLike } from '../types.js'
 import { Audience } from './audience.js'
 import { Body } from './body.js'
@@ -162,7 +163,7 @@ export class Connection implements Link, PageListener {
       this.#audience.goOn()
       this.#session.tell(this.#again === 'now' ? Input.start : Input.startLater, this.#attempt.retryAfter)
       this.#again = undefined
-    } else this.#gone(reason === 'failed' || reason === 'gave-up' ? error : undefined)
+    } else this.#gone(failureOf(reason, error))
   }
 
   /** Tells all that it is closed; who is told may open it again. */
@@ -171,12 +172,11 @@ export class Connection implements Link, PageListener {
     this.#state = 'closing'
     this.#audience.setStatus({ state: 'closed', ...status })
     if (error) this.#audience.tellError(error)
-    const isLocal = reason === 'local' || reason === 'unsubscribed'
     this.#audience.tell('close', (member) => ({
       reason,
       error,
       connect: () => {
-        if (isLocal) return
+        if (isLocal(reason)) return
         if (this.#state === 'closing') this.#again ??= 'later'
         else member.connect()
       },

@@ -95,21 +95,26 @@ function content(value: unknown): unknown {
   return value
 }
 
+/** The members of a request, in whatever order they were given. */
+function membersOf(init: RequestInit): (readonly [name: string, content: unknown])[] {
+  const members = Object.entries(init).map(([name, value]) => [name, content(value)] as const)
+  return members.sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
 /** The key by which tabs find each other; undefined when the request cannot be told from another one's in another tab. */
 export function tabsKeyOf(options: SourceOptions, { url, init, headers }: Asked, numbers: Settings): string | undefined {
-  const members = Object.entries(init).map(([name, value]) => [name, content(value)] as const)
+  const members = membersOf(init)
   if (members.some(([, value]) => Array.isArray(value) && value[0] === 'object') || options.fetch) return undefined
   const sent = typeof headers === 'function' ? 'function' : [...new Headers(headers)]
-  return `ssekit:${JSON.stringify([url, members.sort(([a], [b]) => (a < b ? -1 : 1)), sent, numbers.map(String)])}`
+  return `ssekit:${JSON.stringify([url, members, sent, numbers.map(String)])}`
 }
 
 /** The key by which sources find the connection of the same request; undefined for one of its own. */
 export function keyOf(options: SourceOptions, { url, init, headers, signal }: Asked, numbers: Settings): string | undefined {
   if (options.cache === false || typeof headers === 'function') return undefined
-  const members = Object.entries(init).map(([name, value]) => [name, content(value)] as const)
   return JSON.stringify([
     url,
-    members.sort(([a], [b]) => (a < b ? -1 : 1)),
+    membersOf(init),
     [...new Headers(headers)],
     options.lastEventId ?? '',
     numbers.map(String),

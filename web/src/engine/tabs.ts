@@ -1,5 +1,6 @@
 import { SourceError } from '../errors.js'
 import type { Link, Member } from '../member.js'
+import { failureOf, isLocal } from '../notice.js'
 import type { CloseReason, Notice, SourceErrorCode, SourceErrorLike, Status } from '../types.js'
 import { Audience } from './audience.js'
 import { Connection, type Plan } from './connection.js'
@@ -250,7 +251,7 @@ export class TabConnection implements Link, PageListener {
       this.#state = 'open'
       this.#reopens = false
       connect()
-    } else this.#go(reason === 'failed' || reason === 'gave-up' ? error : undefined)
+    } else this.#go(failureOf(reason, error))
   }
 
   // As one who follows.
@@ -270,7 +271,7 @@ export class TabConnection implements Link, PageListener {
         this.#suspend()
         return this.#enter()
       }
-      return this.#go(status.reason === 'failed' || status.reason === 'gave-up' ? error : undefined)
+      return this.#go(failureOf(status.reason, error))
     }
     this.#audience.tell(tell, () => (error ? { error } : {}))
   }
@@ -287,12 +288,11 @@ export class TabConnection implements Link, PageListener {
   #closeAudience(status: Status, reason: CloseReason, error?: SourceErrorLike): void {
     this.#state = 'closing'
     this.#audience.setStatus(status)
-    const isLocal = reason === 'local' || reason === 'unsubscribed'
     this.#audience.tell('close', (member) => ({
       reason,
       ...(error && { error }),
       connect: () => {
-        if (isLocal) return
+        if (isLocal(reason)) return
         if (this.#state === 'closing') this.#reopens = true
         else member.connect()
       },

@@ -83,17 +83,22 @@ test('who follows gets what the leader gets; who comes later gets what comes lat
   assert.equal(c.tab.lastEventId, '5')
 })
 
-test('a leader that is behind resumes from itself, and who is ahead leaves out what is repeated', () => {
+/** The leader, a, has gone after so many events that all have, and so many that c alone has heard of. */
+function leftWithout(common, more) {
   const origin = new Origin()
   const [a, b, c] = [origin.open(), origin.open(), origin.open()]
   origin.lead(a)
-  origin.bring(2)
+  origin.bring(common)
   origin.deliver()
-  origin.bring(3)
+  origin.bring(more)
   origin.deliver(Infinity, c)
-  // b has not heard of the last three when a goes.
   origin.close(a)
   origin.mail = []
+  return { origin, b, c }
+}
+
+test('a leader that is behind resumes from itself, and who is ahead leaves out what is repeated', () => {
+  const { origin, b, c } = leftWithout(2, 3)
   origin.lead(b)
   origin.deliver()
   origin.bring(4)
@@ -103,15 +108,7 @@ test('a leader that is behind resumes from itself, and who is ahead leaves out w
 })
 
 test('who is behind the new leader is given what it has not got', () => {
-  const origin = new Origin()
-  const [a, b, c] = [origin.open(), origin.open(), origin.open()]
-  origin.lead(a)
-  origin.bring(2)
-  origin.deliver()
-  origin.bring(3)
-  origin.deliver(Infinity, c)
-  origin.close(a)
-  origin.mail = []
+  const { origin, b, c } = leftWithout(2, 3)
   origin.lead(c)
   origin.bring(1)
   origin.deliver()
@@ -121,15 +118,7 @@ test('who is behind the new leader is given what it has not got', () => {
 })
 
 test('a server that does not repeat: what comes is new', () => {
-  const origin = new Origin()
-  const [a, b, c] = [origin.open(), origin.open(), origin.open()]
-  origin.lead(a)
-  origin.bring(1)
-  origin.deliver()
-  origin.bring(2)
-  origin.deliver(Infinity, c)
-  origin.close(a)
-  origin.mail = []
+  const { origin, b, c } = leftWithout(1, 2)
   origin.lead(b)
   origin.resumed = 10
   origin.bring(2)

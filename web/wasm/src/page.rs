@@ -331,28 +331,13 @@ mod tests {
     use super::*;
     use crate::table::{HEAD, ROW};
 
-    const UNSET: Settings = Settings {
-        preset: 0,
-        delay: -1.0,
-        min_delay: -1.0,
-        max_delay: -1.0,
-        max_server_delay: -1.0,
-        max_retries: -1.0,
-        jitter: -1.0,
-        after_end: -1.0,
-        connect_timeout: -1.0,
-        read_timeout: -1.0,
-        max_event_bytes: -1.0,
-        pauses_hidden: 0,
-    };
-
     fn write(page: &mut Page, text: &str) -> usize {
         page.input(text.len()).copy_from_slice(text.as_bytes());
         text.len()
     }
 
     fn open(page: &mut Page) -> usize {
-        let handle = page.open(&UNSET, 0, 1).unwrap();
+        let handle = page.open(&Settings::UNSET, 0, 1).unwrap();
         page.tell(handle, Input::Start, -1.0, 0.0);
         assert_eq!(page.next_output(handle), 1);
         let length = write(page, "text/event-stream");
@@ -381,7 +366,7 @@ mod tests {
     #[test]
     fn a_refusal_tells_its_text() {
         let mut page = Page::new();
-        let handle = page.open(&UNSET, 0, 1).unwrap();
+        let handle = page.open(&Settings::UNSET, 0, 1).unwrap();
         page.tell(handle, Input::Start, -1.0, 0.0);
         assert_eq!(page.next_output(handle), 1);
         page.answered(handle, 404, None, None, -1.0, 1.0);
@@ -407,11 +392,11 @@ mod tests {
             assert_eq!(page.feed(wrong, 3, 0.0)[0], 0);
         }
         assert_eq!(page.feed(handle, usize::MAX, f64::NAN)[0], 0);
-        assert_eq!(page.open(&UNSET, usize::MAX, 0), None);
+        assert_eq!(page.open(&Settings::UNSET, usize::MAX, 0), None);
         assert_eq!(page.encode(usize::MAX, 1, 0.0), None);
         assert_eq!(page.encode(1, usize::MAX, 0.0), None);
         let length = write(&mut page, "a\nb");
-        assert_eq!(page.open(&UNSET, length, 0), None);
+        assert_eq!(page.open(&Settings::UNSET, length, 0), None);
         assert_eq!(page.encode(length, 0, 0.0), None);
     }
 

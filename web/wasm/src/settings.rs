@@ -97,10 +97,9 @@ fn number(number: f64) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UNSET: Settings = Settings {
+impl Settings {
+    /// Nothing is set.
+    pub(crate) const UNSET: Self = Self {
         preset: 0,
         delay: -1.0,
         min_delay: -1.0,
@@ -114,11 +113,16 @@ mod tests {
         max_event_bytes: -1.0,
         pauses_hidden: 0,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn what_is_not_set_is_as_in_rust() {
-        assert_eq!(UNSET.behaviour(), Behaviour::default());
-        assert_eq!(Settings { delay: f64::NAN, ..UNSET }.behaviour(), Behaviour::default());
+        assert_eq!(Settings::UNSET.behaviour(), Behaviour::default());
+        assert_eq!(Settings { delay: f64::NAN, ..Settings::UNSET }.behaviour(), Behaviour::default());
     }
 
     #[test]
