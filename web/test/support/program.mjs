@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
+import { stripVTControlCharacters } from 'node:util'
 import { until } from './until.mjs'
 
 /**
@@ -52,10 +53,12 @@ class Program {
       // A group of its own, so that what it starts ends with it.
       detached: true,
     })
-    createInterface(this.#child.stderr).on('line', (line) => this.lines.push(line))
+    // Without colours, which some programs print wherever the environment says CI.
+    createInterface(this.#child.stderr).on('line', (line) => this.lines.push(stripVTControlCharacters(line)))
     createInterface(this.#child.stdout).on('line', (line) => {
-      this.lines.push(line)
-      this.output.push(line)
+      const plain = stripVTControlCharacters(line)
+      this.lines.push(plain)
+      this.output.push(plain)
     })
     this.#ended = new Promise((ended) => {
       this.#child.on('error', (error) => ended(error.message))
