@@ -132,7 +132,7 @@ impl Server {
         let mut end = self.end.subscribe();
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            _ = end.wait_for(|end| *end) => {
+            () = async { drop(end.wait_for(|end| *end).await) } => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -12,7 +12,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use ssekit_log::{AppendError, Log, Position, ReadError, Record};
 use ssekit_wire::Event;
-use tokio::sync::RwLock;
 
 use crate::active::Active;
 use crate::fanout::{self, Fanout, Figures, Interest, Pace, Start, Subscription};

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use bytes::{Bytes, BytesMut};
 use ssekit_log::{Entry, Position};
 
-use crate::mercure::{Ids, Token, may_read};
+use crate::mercure::{Ids, Selector, Token, may_read};
 
 /// A record as it goes out: the same bytes for everybody.
 #[derive(Clone, Debug)]
@@ -58,13 +58,20 @@ const OVERHEAD: usize = 160;
 /// What a subscriber asked for, and by which right.
 #[derive(Clone, Debug)]
 pub struct Interest {
-    /// The topics, one of which must match.
-    pub selectors: Arc<[crate::mercure::Selector]>,
+    /// The topics, one of which must match; none of them twice.
+    pub(super) selectors: Arc<[Selector]>,
     /// What it may read besides what is public.
-    pub token: Option<Arc<Token>>,
+    pub(super) token: Option<Arc<Token>>,
 }
 
 impl Interest {
+    /// An interest in what one of the selectors matches; each counts once.
+    pub fn new(mut selectors: Vec<Selector>, token: Option<Arc<Token>>) -> Self {
+        let mut seen = std::collections::HashSet::new();
+        selectors.retain(|selector| seen.insert(selector.clone()));
+        Self { selectors: selectors.into(), token }
+    }
+
     pub(super) fn may_read(&self, frame: &Frame) -> bool {
         may_read(self.token.as_deref(), &frame.topics, frame.private)
     }
