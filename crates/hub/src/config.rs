@@ -10,12 +10,25 @@
 //! `--limits-body-size` as a flag. A list is an array in the file and has commas in the other two, where a flag may also be
 //! repeated.
 
+mod check;
 mod defaults;
+mod file;
+mod flags;
+mod form;
+mod load;
+mod print;
+mod quantity;
+mod retention;
+mod rules;
 mod secret;
+mod settings;
+mod value;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::flags::Flags;
+pub use self::load::{Loaded, Origin, Problem, Problems};
 pub use self::secret::Secret;
 
 /// What `ssekit serve` does. Plain data: what a field means is said here, whether it can be so by the loader.
@@ -237,23 +250,4 @@ pub enum LogLevel {
     Debug,
     /// Everything.
     Trace,
-}
-
-impl Config {
-    /// The keys of publishers' tokens; none: nobody can publish by a token.
-    pub fn publisher_key(&self) -> Option<&Key> {
-        [&self.publisher, &self.key].into_iter().find(|key| key.is_given())
-    }
-
-    /// The keys of subscribers' tokens; none: nobody can subscribe by a token.
-    pub fn subscriber_key(&self) -> Option<&Key> {
-        [&self.subscriber, &self.key].into_iter().find(|key| key.is_given())
-    }
-}
-
-impl Key {
-    /// Whether it names a key.
-    pub fn is_given(&self) -> bool {
-        self.secret.is_some() || self.file.is_some() || self.jwks.is_some()
-    }
 }

@@ -1,9 +1,10 @@
 //! The `ssekit` program: see the library's front page.
 
-use std::io::{stderr, stdout};
+use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ssekit_hub::config::{Flags, Loaded, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::serve::{self, Address};
 use tracing::level_filters::LevelFilter;
@@ -21,13 +22,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve events over HTTP, until Ctrl-C or SIGTERM
-    Serve {
-        /// Serve a page that shows this machine and a chat room, live
-        #[arg(long, required = true)]
-        demo: bool,
-        #[command(flatten)]
-        address: Address,
-    },
+    Serve(Box<Flags>),
     /// Listen to events in the terminal: curl for server-sent events
     Listen(Box<Listen>),
 }
@@ -37,7 +32,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         None => serve(&cli.address).await,
-        Some(Command::Serve { address, .. }) => serve(&address).await,
+        Some(Command::Serve(flags)) => configured(&flags).await,
         Some(Command::Listen(listen)) => {
             log(if listen.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::OFF });
             end(listen
@@ -46,6 +41,41 @@ async fn main() -> ExitCode {
                 .map_err(|failure| (failure.code, failure.error)))
         }
     }
+}
+
+async fn configured(flags: &Flags) -> ExitCode {
+    let loaded = match Loaded::read(flags) {
+        Ok(loaded) => loaded,
+        Err(problems) => return refuse(&problems),
+    };
+    if flags.print && write!(stdout(), "{}", loaded.to_toml()).is_err() {
+        return ExitCode::FAILURE;
+    }
+    if flags.check {
+        for warning in &loaded.warnings {
+            say(warning);
+        }
+        return match loaded.check() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problems) => refuse(&problems),
+        };
+    }
+    if flags.print {
+        return ExitCode::SUCCESS;
+    }
+    if !loaded.config.demo {
+        say("there is nothing to serve: --demo serves the demo");
+        return ExitCode::from(2);
+    }
+    serve(&Address { addr: loaded.config.addr.first().cloned().unwrap_or_default() }).await
+}
+
+/// Says all that is wrong with the configuration, one a line.
+fn refuse(problems: &Problems) -> ExitCode {
+    for problem in &problems.0 {
+        say(&problem.to_string());
+    }
+    ExitCode::FAILURE
 }
 
 async fn serve(address: &Address) -> ExitCode {

@@ -3,6 +3,7 @@
 mod browser;
 mod chromium;
 mod compressed;
+mod config;
 mod examples;
 mod http;
 mod listen;

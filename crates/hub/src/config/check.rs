@@ -1,0 +1,60 @@
+//! What can only be known by looking: files that must be there, and hold what they should.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::load::{Loaded, Problem, Problems};
+use super::{Key, Secret};
+
+/// The largest file of a key, in bytes.
+const MOST_KEY: u64 = 1 << 20;
+
+impl Loaded {
+    /// Looks whether the files that the configuration names can be read and hold what they should. Starts nothing, writes nothing, and asks no network.
+    ///
+    /// # Errors
+    /// All that is wrong at once.
+    pub fn check(&self) -> Result<(), Problems> {
+        let config = &self.config;
+        let mut problems = Vec::new();
+        let mut found = |key: &str, result: Result<(), String>| {
+            if let Err(what) = result {
+                problems.push(Problem { origin: self.origins.of(key), what });
+            }
+        };
+        for (prefix, key) in
+            [("", &config.key), ("publisher.", &config.publisher), ("subscriber.", &config.subscriber)]
+        {
+            found(&format!("{prefix}key_file"), key.read().map(drop));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+    }
+}
+
+impl Key {
+    /// The secret or the public key, from its file if that is where it is; without the line feed at the end that editors leave there. None when
+    /// there is a set of keys instead, or nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is empty, or is no text: in words.
+    pub fn read(&self) -> Result<Option<Secret>, String> {
+        match (&self.secret, &self.file) {
+            (Some(secret), _) => Ok(Some(secret.clone())),
+            (None, Some(path)) => read(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Secret, String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_KEY).read_to_string(&mut text));
+    match read {
+        Err(error) => Err(format!("the key's file {} cannot be read: {error}", path.display())),
+        Ok(_) if text.trim().is_empty() => Err(format!("the key's file {} is empty", path.display())),
+        Ok(_) => Ok(Secret::new(
+            text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text)),
+        )),
+    }
+}
