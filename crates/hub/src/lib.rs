@@ -78,4 +78,5 @@
 
 mod demo;
 pub mod listen;
+pub mod mercure;
 pub mod serve;
