@@ -76,12 +76,12 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
         })?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
-        publications_ndjson(&body, &hub.path, &hub.limits)?
+        publications_ndjson(content_type, &body, &hub.path, &hub.limits)?
     } else {
         vec![publication(content_type, &body, &hub.path, &hub.limits)?]
     };
     for record in &records {
-        publisher.may_publish(&record.topics)?;
+        publisher.check(record)?;
     }
     hub.publish(records).await.map(|ids| ids.join("\n"))
 }

@@ -1,0 +1,128 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use ssekit_log::{Keep, Log, MemoryLog, Retention, Rule};
+
+use crate::config::{self, Config, Slow, Store};
+use crate::fanout::{self, Overtaken, Pace};
+use crate::mercure::{Access, Algorithm, Keys, Limits, Origins, Selector};
+use crate::{http, hub};
+
+/// The log that a configuration asks for, and how it is closed.
+pub(super) struct Opened {
+    pub(super) log: Arc<dyn Log>,
+}
+
+impl Opened {
+    pub(super) async fn close(self) {}
+}
+
+pub(super) async fn log(config: &Config) -> Result<Opened> {
+    let retention = retention(config)?;
+    Ok(match &config.store {
+        Store::Memory => Opened { log: Arc::new(MemoryLog::new(retention)?) },
+        Store::Folder(folder) => durable(config, folder, retention).await?,
+    })
+}
+
+async fn durable(_: &Config, folder: &Path, retention: Retention) -> Result<Opened> {
+    let _ = folder;
+    Ok(Opened { log: Arc::new(MemoryLog::new(retention)?) })
+}
+
+fn retention(config: &Config) -> Result<Retention> {
+    let rules = config.retention.iter().map(|rule| {
+        let selector = Selector::parse(&rule.topic).with_context(|| format!("retention of {:?}", rule.topic))?;
+        let keep = Keep {
+            records: rule.records,
+            bytes: rule.bytes,
+            age: rule.age,
+            last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
+        };
+        Ok(Rule::new(rule.topic.as_str(), move |topic| selector.matches(topic), keep))
+    });
+    // In memory there is an end to what can be kept.
+    let rest = match config.store {
+        Store::Memory => Keep { records: Some(100_000), bytes: Some(64 << 20), ..Keep::ALL },
+        Store::Folder(_) => Keep::ALL,
+    };
+    Ok(Retention::new(rules.collect::<Result<_>>()?, rest)?)
+}
+
+pub(super) async fn hub(config: &Config) -> Result<hub::Options> {
+    let limits = limits(config);
+    let access = Access {
+        publishers: keys(config.publisher_key()).context("the publishers' key")?,
+        subscribers: keys(config.subscriber_key()).context("the subscribers' key")?,
+        anonymous: config.anonymous || config.dev,
+        open_publishing: config.dev,
+        cookie: config.cookie.clone(),
+        query_token: config.query_token,
+        publish_origins: Origins::parse(config.publish_origins.iter().map(String::as_str))?,
+        cors_origins: Origins::parse(config.cors_origins.iter().map(String::as_str))?,
+        limits,
+        ..Access::default()
+    };
+    let threads = config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    Ok(hub::Options {
+        access,
+        limits,
+        path: config.hub_path.clone(),
+        subscriptions: config.subscriptions,
+        fanout: fanout::Options {
+            threads,
+            window: config.limits.recent,
+            replay: config.limits.replay_memory,
+            pace: Pace {
+                heartbeat: config.heartbeat,
+                stall: config.stall,
+                retry: (config.retry.least, config.retry.most),
+                overtaken: match config.slow {
+                    Slow::Close => Overtaken::Close,
+                    Slow::Skip => Overtaken::Skip,
+                },
+            },
+        },
+        max_lifetime: config.max_lifetime,
+    })
+}
+
+fn limits(config: &Config) -> Limits {
+    let own = &config.limits;
+    let mut limits = Limits::default();
+    limits.body = own.body_size;
+    limits.topics = own.topics;
+    limits.topic = own.selector_size;
+    limits.selectors = own.selectors;
+    limits.selector = own.selector_size;
+    limits.token = own.token_size;
+    limits
+}
+
+fn keys(key: Option<config::Key>) -> Result<Keys> {
+    let Some(key) = key else { return Ok(Keys::none()) };
+    let keys = match key.read().map_err(anyhow::Error::msg)? {
+        Some(text) => Keys::read(text.expose())?,
+        None => Keys::none(),
+    };
+    if key.algorithms.is_empty() {
+        return Ok(keys);
+    }
+    let algorithms = key.algorithms.iter().map(|name| name.parse::<Algorithm>());
+    Ok(keys.allow(&algorithms.collect::<Result<Vec<_>, _>>()?)?)
+}
+
+pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {
+    let limits = &config.limits;
+    http::Options {
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        head_size: limits.head_size,
+        head_time: limits.head_time,
+        body_time: limits.body_time,
+        metrics: config.metrics,
+        pages,
+    }
+}
