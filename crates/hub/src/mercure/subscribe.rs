@@ -110,7 +110,7 @@ fn invalid(detail: String) -> Problem {
     Problem::new(Kind::InvalidSelector, detail)
 }
 
-/// A last event ID that was sent, and how much it counts: the lower the rank, the more.
+/// A last event ID that was sent, and how much it counts: the lower the rank, the more, and an empty one the least.
 struct Sent {
     rank: usize,
     id: String,
@@ -128,7 +128,7 @@ impl Sent {
 
     fn better(old: Option<Self>, new: Self) -> Option<Self> {
         match old {
-            Some(old) if old.rank <= new.rank => Some(old),
+            Some(old) if (old.id.is_empty(), old.rank) <= (new.id.is_empty(), new.rank) => Some(old),
             _ => Some(new),
         }
     }

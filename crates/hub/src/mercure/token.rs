@@ -150,6 +150,11 @@ impl<'a> Parts<'a> {
         header.map_err(|error| TokenError::Form(format!("its header is not the JSON of one: {error}")))
     }
 
+    /// Header and claims as they are, of what is JSON.
+    pub(super) fn json(&self) -> (Option<Value>, Option<Value>) {
+        (serde_json::from_slice(&self.header).ok(), serde_json::from_slice(&self.claims).ok())
+    }
+
     pub(super) fn claims(&self) -> Result<Claims, TokenError> {
         let claims = serde_json::from_slice(&self.claims);
         claims.map_err(|error| TokenError::Claims(error.to_string()))
@@ -173,6 +178,16 @@ impl Header {
             ));
         }
         Algorithm::named(&self.alg).ok_or_else(|| TokenError::Algorithm(self.alg.clone()))
+    }
+}
+
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "algorithm {}, ", shown(&self.alg))?;
+        match &self.kid {
+            Some(kid) => write!(f, "key {}", shown(kid)),
+            None => f.write_str("no key named"),
+        }
     }
 }
 
@@ -208,6 +223,16 @@ impl Claims {
             }
         }
         Ok(())
+    }
+
+    /// Words for times that have been checked.
+    pub(super) fn times(&self, now: SystemTime) -> String {
+        match self.exp.and_then(Date::time) {
+            Some(expires) => {
+                format!("valid for another {}", Ago(&expires.duration_since(now).unwrap_or_default()))
+            }
+            None => "valid without end: it has no claim “exp”".to_owned(),
+        }
     }
 
     pub(super) fn token(self, limits: &Limits) -> Result<Token, TokenError> {
