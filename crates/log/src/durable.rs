@@ -126,10 +126,20 @@ impl DurableLog {
     pub async fn open(folder: impl AsRef<Path>, options: DurableOptions) -> Result<Self, OpenError> {
         let path = folder.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || Self::open_now(&path, options)).await;
-        opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        let (log, found) = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        if let Some(Found { records, last, torn }) = found {
+            warn!(
+                folder = %log.shared.path.display(),
+                records,
+                last = last.0,
+                torn,
+                "the log was not closed; it has been put in order: {records} records up to {last}, {torn} bytes of an unfinished write cut off",
+            );
+        }
+        Ok(log)
     }
 
-    fn open_now(path: &Path, mut options: DurableOptions) -> Result<Self, OpenError> {
+    fn open_now(path: &Path, mut options: DurableOptions) -> Result<(Self, Option<Found>), OpenError> {
         options.write_buffer = options.write_buffer.clamp(1 << 20, 1 << 30);
         let (folder, unclean) = Folder::open(path)?;
         let torn = if unclean { torn(&folder)? } else { 0 };
@@ -150,17 +160,7 @@ impl DurableLog {
             warn!(folder = %folder.path().display(), "the log can be read, but not written: {error:?}");
         }
         let next = ledger.last.max(ledger.reserved).next();
-        if unclean {
-            warn!(
-                folder = %folder.path().display(),
-                records = ledger.held().records,
-                last = %ledger.last,
-                torn,
-                "the log was not closed; it has been put in order: {} records up to {}, {torn} bytes of an unfinished write cut off",
-                ledger.held().records,
-                ledger.last,
-            );
-        }
+        let found = unclean.then(|| Found { records: ledger.held().records, last: ledger.last, torn });
         let (marks, _) = watch::channel(Mark { last: ledger.last, closed: false });
         let shared = Arc::new(Shared {
             path: folder.path().to_owned(),
@@ -187,7 +187,7 @@ impl DurableLog {
             path: shared.path.clone(),
             source,
         })?;
-        Ok(Self { shared, retention, messages, room: Arc::new(Semaphore::new(WAITING)) })
+        Ok((Self { shared, retention, messages, room: Arc::new(Semaphore::new(WAITING)) }, found))
     }
 
     async fn append(&self, records: Vec<Record>) -> Result<Vec<Position>, AppendError> {
@@ -244,6 +244,15 @@ impl Log for DurableLog {
         }
         .boxed()
     }
+}
+
+/// What was found in a folder that was left without an end.
+#[derive(Debug)]
+struct Found {
+    records: u64,
+    last: Position,
+    /// Bytes of an unfinished write.
+    torn: u64,
 }
 
 /// What the writer and those who read share.

@@ -79,7 +79,7 @@ fn left_by_a_killed_process(folder: &Path) -> TempDir {
             if file.file_type().unwrap().is_dir() {
                 copy(&file.path(), &to)
             } else {
-                drop(fs::copy(file.path(), to).unwrap())
+                _ = fs::copy(file.path(), to).unwrap()
             }
         }
     }
@@ -103,7 +103,7 @@ fn a_torn_end_is_repaired_and_told() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _runtime = runtime.enter();
     let folder = TempDir::new().unwrap();
-    let (whole, last) = runtime.block_on(async {
+    let (_log, whole, last) = runtime.block_on(async {
         let options = DurableOptions { durability: Durability::Sync, ..DurableOptions::default() };
         let log = DurableLog::open(folder.path(), options).await.unwrap();
         for body in ["one", "two"] {
@@ -111,7 +111,7 @@ fn a_torn_end_is_repaired_and_told() {
         }
         let whole = journal(folder.path()).1;
         let last = log.append(vec![record(&"three ".repeat(30))]).await.unwrap()[0];
-        (whole, last)
+        (log, whole, last)
     });
     let (path, end) = journal(folder.path());
     let name = path.file_name().unwrap().to_owned();
