@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Where a log gets the time from: the system's clock, unless a test says otherwise.
 #[derive(Clone)]
@@ -12,8 +12,9 @@ impl Clock {
         Self(Arc::new(now))
     }
 
+    /// The time, to the millisecond.
     pub(crate) fn now(&self) -> SystemTime {
-        (self.0)()
+        from_millis(to_millis((self.0)()))
     }
 }
 
@@ -27,4 +28,15 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock(..)")
     }
+}
+
+/// Milliseconds since 1970; a time before is taken for that.
+pub(crate) fn to_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time of so many milliseconds since 1970.
+pub(crate) fn from_millis(millis: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(SystemTime::UNIX_EPOCH)
 }

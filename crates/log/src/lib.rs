@@ -10,9 +10,10 @@
 //! and may have gaps. Everybody who reads the log reads the same records in the same order, so that live delivery and
 //! replay are one path.
 //!
-//! [`MemoryLog`] is gone with its process.
+//! [`MemoryLog`] is gone with its process, [`DurableLog`] is in a folder.
 
 mod clock;
+mod durable;
 mod error;
 mod log;
 mod memory;
@@ -22,6 +23,7 @@ mod retention;
 mod tail;
 
 pub use self::clock::Clock;
+pub use self::durable::{Durability, DurableLog, DurableOptions};
 pub use self::error::{AppendError, OpenError, ReadError};
 pub use self::log::{Bounds, Limit, Log, Page};
 pub use self::memory::MemoryLog;

@@ -186,7 +186,7 @@ struct Kept {
 
 impl State {
     fn append(&mut self, record: Record, rule: usize, now: SystemTime) -> Position {
-        self.last = Position(self.last.0 + 1);
+        self.last = self.last.next();
         let position = self.last;
         let size = record.size();
         if let Some(id) = &record.id {

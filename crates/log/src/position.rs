@@ -12,6 +12,11 @@ pub struct Position(pub u64);
 impl Position {
     /// Before everything.
     pub const START: Self = Self(0);
+
+    /// The place behind it.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 impl fmt::Display for Position {

@@ -5,7 +5,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{BoxStream, StreamExt};
-use ssekit_log::{Clock, Entry, Keep, Limit, Log, MemoryLog, Position, ReadError, Record, Retention};
+use ssekit_log::{
+    Clock, DurableLog, DurableOptions, Entry, Keep, Limit, Log, MemoryLog, Position, ReadError, Record,
+    Retention,
+};
+use tempfile::TempDir;
 
 /// Makes logs of one kind.
 pub(crate) trait Factory: Sync {
@@ -28,6 +32,29 @@ pub(crate) struct Memory {
 impl Factory for Memory {
     fn open(&self, retention: Retention) -> BoxFuture<'_, Arc<dyn Log>> {
         async { Arc::new(MemoryLog::with_clock(retention, self.time.clock()).unwrap()) as Arc<dyn Log> }
+            .boxed()
+    }
+
+    fn time(&self) -> &Time {
+        &self.time
+    }
+}
+
+pub(crate) struct Durable {
+    time: Time,
+    folder: TempDir,
+}
+
+impl Durable {
+    pub(crate) fn new() -> Self {
+        Self { time: Time::default(), folder: TempDir::new().unwrap() }
+    }
+}
+
+impl Factory for Durable {
+    fn open(&self, retention: Retention) -> BoxFuture<'_, Arc<dyn Log>> {
+        let options = DurableOptions { retention, clock: self.time.clock(), ..DurableOptions::default() };
+        async { Arc::new(DurableLog::open(self.folder.path(), options).await.unwrap()) as Arc<dyn Log> }
             .boxed()
     }
 

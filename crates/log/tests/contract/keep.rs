@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use ssekit_log::{Keep, Log, Position, Retention, RetentionError, Rule};
+use ssekit_log::{Keep, Position, Retention, RetentionError, Rule};
 
 use crate::factory::{Factory, bodies, body, held_after, record, records, with_id};
 

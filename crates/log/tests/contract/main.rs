@@ -7,7 +7,16 @@ mod keep;
 mod order;
 mod restart;
 
-use factory::Memory;
+use factory::{Durable, Memory};
+
+macro_rules! cases {
+    ($factory:expr, $module:ident: $($case:ident),+ $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            $module::$case(&$factory).await;
+        })+
+    };
+}
 
 /// Runs each case in a test of its own, on a log of its own.
 macro_rules! contract {
@@ -38,15 +47,6 @@ macro_rules! contract_on_disk {
     };
 }
 
-macro_rules! cases {
-    ($factory:expr, $module:ident: $($case:ident),+ $(,)?) => {
-        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $case() {
-            $module::$case(&$factory).await;
-        })+
-    };
-}
-
-use {cases, contract, contract_on_disk};
-
 contract!(memory, Memory::default());
+contract!(durable, Durable::new());
+contract_on_disk!(durable_restarted, Durable::new());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ssekit_log::{AppendError, Keep, Limit, Log, Position, Record};
+use ssekit_log::{AppendError, Keep, Limit, Position, Record};
 
 use crate::factory::{Factory, bodies, body, held_after, record, records, with_id};
 

@@ -1,6 +1,6 @@
 //! What outlives a process is the same log.
 
-use ssekit_log::{Keep, Log, Position, Retention, Rule};
+use ssekit_log::{Keep, Position, Retention, Rule};
 
 use crate::factory::{Factory, bodies, held_after, record, records, take, with_id};
 
