@@ -7,14 +7,14 @@ use ssekit_log::{Log, Record};
 use tokio::sync::mpsc;
 
 use crate::mercure::Subscribe;
-use crate::mercure::subscriptions::Active as Document;
+use crate::mercure::subscriptions::{Asked, Subscription, subscriber_id};
 
 /// All subscriptions that are active now.
 #[derive(Clone, Debug)]
 pub(crate) struct Active {
     path: Arc<str>,
-    all: Arc<Mutex<BTreeMap<Box<str>, Vec<Document>>>>,
-    news: mpsc::UnboundedSender<Vec<Record>>,
+    all: Arc<Mutex<BTreeMap<Box<str>, Vec<Subscription>>>>,
+    news: mpsc::Sender<Vec<Record>>,
 }
 
 /// A subscriber, until it is dropped.
@@ -27,7 +27,7 @@ pub(crate) struct Presence {
 impl Active {
     /// Nobody yet; who comes and goes is told by updates in this log.
     pub(crate) fn start(log: Arc<dyn Log>, path: &str) -> Self {
-        let (news, mut told) = mpsc::unbounded_channel::<Vec<Record>>();
+        let (news, mut told) = mpsc::channel::<Vec<Record>>(WAITING);
         tokio::spawn(async move {
             while let Some(mut records) = told.recv().await {
                 // Many who come together are told in one append.
@@ -46,40 +46,45 @@ impl Active {
 
     /// A subscriber has come: it is active until what this gives is dropped.
     pub(crate) fn enter(&self, subscribe: &Subscribe) -> Presence {
-        let subscriber: Box<str> = format!("urn:uuid:{}", uuid::Uuid::new_v4()).into();
-        let documents: Vec<_> = subscribe
+        let subscriber: Box<str> = subscriber_id(random()).into();
+        let subscriptions: Vec<_> = subscribe
             .selectors
             .iter()
-            .map(|selector| Document {
-                selector: selector.text().into(),
+            .map(|selector| Subscription {
+                selector: selector.clone(),
                 subscriber: subscriber.clone(),
                 payload: subscribe.token.as_ref().and_then(|token| token.payload.clone()),
             })
             .collect();
-        self.tell(&documents, true);
-        self.lock().insert(subscriber.clone(), documents);
+        self.tell(&subscriptions, true);
+        self.lock().insert(subscriber.clone(), subscriptions);
         Presence { active: self.clone(), subscriber }
     }
 
-    /// Those of a topic, or of one subscriber, or all.
-    pub(crate) fn list(&self, topic: Option<&str>, subscriber: Option<&str>) -> Vec<Document> {
+    /// Those that somebody asks for.
+    pub(crate) fn list(&self, asked: &Asked) -> Vec<Subscription> {
         let all = self.lock();
-        let of = |documents: &Vec<Document>| -> Vec<Document> {
-            documents.iter().filter(|one| topic.is_none_or(|topic| topic == &*one.selector)).cloned().collect()
+        let among = |subscriptions: &[Subscription]| -> Vec<Subscription> {
+            subscriptions.iter().filter(|one| asked.includes(one)).cloned().collect()
         };
-        match subscriber {
-            Some(subscriber) => all.get(subscriber).map(of).unwrap_or_default(),
-            None => all.values().flat_map(of).collect(),
+        match asked {
+            Asked::One { subscriber, .. } => all.get(&**subscriber).map(|of| among(of)).unwrap_or_default(),
+            _ => all.values().flat_map(|of| among(of)).collect(),
         }
     }
 
-    fn tell(&self, documents: &[Document], active: bool) {
-        let records = documents.iter().map(|document| document.record(&self.path, active)).collect();
-        // It fails when the hub has ended: then nobody listens.
-        let _ = self.news.send(records);
+    fn tell(&self, subscriptions: &[Subscription], active: bool) {
+        let events: Vec<_> = subscriptions.iter().map(|one| one.event(&self.path, active)).collect();
+        match self.news.try_send(events) {
+            Err(mpsc::error::TrySendError::Full(events)) => {
+                tracing::error!(count = events.len(), "updates about active subscriptions are lost: the log is too slow");
+            }
+            // When the hub has ended, nobody listens.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<str>, Vec<Document>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<str>, Vec<Subscription>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,11 +92,18 @@ impl Active {
 impl Drop for Presence {
     fn drop(&mut self) {
         let gone = self.active.lock().remove(&self.subscriber);
-        if let Some(documents) = gone {
-            self.active.tell(&documents, false);
+        if let Some(subscriptions) = gone {
+            self.active.tell(&subscriptions, false);
         }
     }
 }
 
+/// 128 random bits: nobody can guess another's id, nor is it a secret.
+fn random() -> u128 {
+    uuid::Uuid::new_v4().as_u128()
+}
+
+/// Comings and goings that wait to be appended.
+const WAITING: usize = 1 << 16;
 /// Updates that are appended at once, and those of one subscriber more.
 const BATCH: usize = 1024;

@@ -15,7 +15,7 @@ use ssekit_wire::Event;
 
 use crate::active::Active;
 use crate::fanout::{self, Fanout, Figures, Interest, Pace, Start, Subscription};
-use crate::mercure::{Access, Cursor, Ids, Limits, Problem, ProblemKind, Subscribe};
+use crate::mercure::{Access, Cursor, Ids, Limits, Problem, ProblemKind, Subscribe, cors, discovery};
 
 /// A hub: who may do what, what was published, and who is told.
 #[derive(Debug)]
@@ -154,12 +154,10 @@ impl Hub {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
         headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        crate::mercure::cors::answer(&self.access.cors_origins, &request.headers, &mut headers);
+        discovery::link(&self.path, &mut headers);
+        cors::allow_reading(request, &self.access.cors_origins, &mut headers);
         if let Some(place) = &place {
-            if let Ok(id) = HeaderValue::from_str(&place.before) {
-                headers.insert(HeaderName::from_static("last-event-id"), id.clone());
-                headers.insert(HeaderName::from_static("mercure-last-event-id"), id);
-            }
+            discovery::begins_after(&place.before, &mut headers);
             if let Some(reason) = place.reset {
                 headers.insert(HeaderName::from_static("ssekit-reset"), HeaderValue::from_static(reason));
                 let data = format!("{{\"reason\":\"{reason}\"}}");
@@ -181,7 +179,7 @@ impl Hub {
         let bounds = self.log.bounds().await?;
         let everything = |reset| Place {
             start: Start { after: Position::START, told: bounds.horizon },
-            before: "earliest".to_owned(),
+            before: discovery::EARLIEST.to_owned(),
             reset,
         };
         let Cursor::After(id) = cursor else { return Ok(everything(None)) };

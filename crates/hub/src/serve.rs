@@ -14,12 +14,11 @@ use anyhow::{Context, Result};
 use axum::middleware::from_fn_with_state;
 use prometheus_client::registry::Registry;
 
-pub(crate) use self::host::is_ours;
 use self::host::ours_alone;
 use self::listeners::Listeners;
 use crate::config::Config;
 use crate::demo::Demo;
-use crate::http::{self, Server};
+use crate::http::Server;
 use crate::hub::Hub;
 
 /// How long connections that are no streams may hold up the end.
@@ -36,7 +35,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let log = parts::log(config).await?;
     let mut registry = Registry::with_prefix("ssekit");
     let options = parts::hub(config).await?;
-    let hub = Hub::start(Arc::clone(&log.log), options, &mut registry).await.context("the hub cannot start")?;
+    let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
     let mut pages = demo.as_ref().map(Demo::router);
     if config.demo || config.dev {
@@ -57,7 +56,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     }
     hub.end(config.drain).await;
     server.end(GRACE).await;
-    log.close().await;
+    log.close().await.context("the store was not closed in order")?;
     Ok(())
 }
 

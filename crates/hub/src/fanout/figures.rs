@@ -19,8 +19,6 @@ pub struct Figures {
     pub delivered: Counter,
     /// Those of them that were read from the log for who had missed them.
     pub replayed: Counter,
-    /// Events passed on to whoever wanted them.
-    pub passed: Counter,
     /// How often a subscriber could not take all at once.
     pub blocked: Counter,
     /// How often one was told that it has missed something.
@@ -44,7 +42,6 @@ impl Figures {
             subscribers: Gauge::default(),
             delivered: Counter::default(),
             replayed: Counter::default(),
-            passed: Counter::default(),
             blocked: Counter::default(),
             gaps: Counter::default(),
             heartbeats: Counter::default(),
@@ -53,12 +50,12 @@ impl Figures {
             ends: Family::default(),
         };
         for end in End::ALL {
-            figures.ends.get_or_create(&Reason { reason: end.name() });
+            // So that each is shown from the beginning.
+            drop(figures.ends.get_or_create(&Reason { reason: end.name() }));
         }
         registry.register("subscribers", "Subscribers now", figures.subscribers.clone());
         registry.register("events_delivered", "Events written to subscribers", figures.delivered.clone());
         registry.register("events_replayed", "Events read from the log for who had missed them", figures.replayed.clone());
-        registry.register("events_passed", "Events passed on to the subscribers", figures.passed.clone());
         registry.register("subscribers_blocked", "Times that a subscriber could not take all at once", figures.blocked.clone());
         registry.register("gaps", "Times that a subscriber was told that it missed something", figures.gaps.clone());
         registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
@@ -78,7 +75,6 @@ impl Figures {
 
     pub(super) fn passed(&self, frames: &[Arc<Frame>], deliveries: u64, now: SystemTime) {
         self.delivered.inc_by(deliveries);
-        self.passed.inc_by(frames.len() as u64);
         for frame in frames {
             let took = now.duration_since(frame.time).unwrap_or_default();
             self.latency.observe(took.as_secs_f64());

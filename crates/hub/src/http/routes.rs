@@ -5,14 +5,15 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
 
 use crate::hub::{Granted, Hub};
-use crate::mercure::{Problem, ProblemKind, Subscribe, cors, publication, publications_ndjson, subscriptions};
+use crate::mercure::subscriptions::{self, Asked};
+use crate::mercure::{Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson};
 
 /// What a route needs.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
             format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
         )),
     };
-    cors::answer(&hub.access.cors_origins, &parts.headers, response.headers_mut());
+    cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
@@ -87,18 +88,18 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
 }
 
 async fn subscribe(hub: &Hub, mut parts: Parts) -> Result<Response, Response> {
-    let refuse = |problem: Problem, headers: &HeaderMap| {
+    let refuse = |problem: Problem, parts: &Parts| {
         let mut response = answer(&problem);
-        cors::answer(&hub.access.cors_origins, headers, response.headers_mut());
+        cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
     let now = SystemTime::now();
     let head = parts.method == Method::HEAD;
     parts.method = Method::GET;
     let read = Subscribe::read(&parts, &hub.access, &hub.limits, now);
-    let subscribe = read.map_err(|problem| refuse(problem, &parts.headers))?;
+    let subscribe = read.map_err(|problem| refuse(problem, &parts))?;
     let granted = hub.resolve(&parts, subscribe, now, None).await;
-    let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts.headers))?;
+    let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
     let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription)) };
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
@@ -107,7 +108,7 @@ async fn subscribe(hub: &Hub, mut parts: Parts) -> Result<Response, Response> {
 
 fn preflight(hub: &Hub, parts: &Parts) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
-    cors::preflight(&hub.access.cors_origins, &parts.headers, response.headers_mut());
+    cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
@@ -121,7 +122,7 @@ async fn active(State(Context { hub, .. }): State<Context>, request: Request) ->
         Ok(response) => response.map(Body::from),
         Err(problem) => answer(&problem),
     };
-    cors::answer(&hub.access.cors_origins, &parts.headers, response.headers_mut());
+    cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
@@ -132,11 +133,35 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(Problem::new(ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"), "subscriptions can only be read"));
     }
-    let what = subscriptions::Request::read(parts, &hub.path)?;
-    what.authorise(&hub.access, parts, SystemTime::now())?;
+    let path = parts.uri.path();
+    let Some(asked) = Asked::read(path, &hub.path)? else {
+        return Err(Problem::new(ProblemKind::NotFound, "there is no such collection of subscriptions"));
+    };
+    let token = hub.access.subscriber(parts, SystemTime::now())?;
+    subscriptions::authorise(path, token.as_deref())?;
     let bounds = hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
-    let last = (bounds.records > 0).then(|| hub.ids.id(bounds.last));
-    what.answer(&active.list(what.topic(), what.subscriber()), last.as_deref(), &parts.headers)
+    // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
+    let last = if bounds.records > 0 { hub.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() };
+    let found = active.list(&asked);
+    let body = match (&asked, &found[..]) {
+        (Asked::One { .. }, []) => {
+            return Err(Problem::new(ProblemKind::NotFound, "there is no such subscription, or it has ended"));
+        }
+        (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
+        _ => subscriptions::collection(path, &hub.path, &last, &found),
+    };
+    let etag = subscriptions::etag(&last);
+    let current = subscriptions::is_current(&parts.headers, &etag);
+    let mut response = http::Response::new(if current { Bytes::new() } else { Bytes::from(body) });
+    if current {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(subscriptions::CONTENT_TYPE));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, must-revalidate"));
+    headers.insert(header::ETAG, etag);
+    discovery::link_after(&hub.path, &last, subscriptions::CONTENT_TYPE, headers);
+    Ok(response)
 }
 
 async fn healthy() -> &'static str {

@@ -29,7 +29,7 @@ pub(crate) async fn ours_alone(State(own): State<Arc<[String]>>, request: Reques
 }
 
 /// Both are HOST or HOST:PORT; ports do not matter.
-pub(crate) fn is_ours(host: &str, own: &str) -> bool {
+fn is_ours(host: &str, own: &str) -> bool {
     let (host, own) = (name(host).to_ascii_lowercase(), name(own).to_ascii_lowercase());
     let is_local = host == "localhost" || host.ends_with(".localhost");
     is_local || host.parse::<IpAddr>().is_ok() || (!host.is_empty() && host == own)

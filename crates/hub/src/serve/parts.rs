@@ -1,35 +1,25 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use ssekit_log::{Keep, Log, MemoryLog, Retention, Rule};
+use ssekit_log::{DurableLog, DurableOptions, Durability, Keep, Log, MemoryLog, Retention, Rule};
 
 use crate::config::{self, Config, Slow, Store};
 use crate::fanout::{self, Overtaken, Pace};
 use crate::mercure::{Access, Algorithm, Keys, Limits, Origins, Selector};
 use crate::{http, hub};
 
-/// The log that a configuration asks for, and how it is closed.
-pub(super) struct Opened {
-    pub(super) log: Arc<dyn Log>,
-}
-
-impl Opened {
-    pub(super) async fn close(self) {}
-}
-
-pub(super) async fn log(config: &Config) -> Result<Opened> {
+/// Opens the log that a configuration asks for.
+pub(super) async fn log(config: &Config) -> Result<Arc<dyn Log>> {
     let retention = retention(config)?;
-    Ok(match &config.store {
-        Store::Memory => Opened { log: Arc::new(MemoryLog::new(retention)?) },
-        Store::Folder(folder) => durable(config, folder, retention).await?,
-    })
-}
-
-async fn durable(_: &Config, folder: &Path, retention: Retention) -> Result<Opened> {
-    let _ = folder;
-    Ok(Opened { log: Arc::new(MemoryLog::new(retention)?) })
+    let Store::Folder(folder) = &config.store else { return Ok(Arc::new(MemoryLog::new(retention)?)) };
+    let durability = match config.durability {
+        config::Durability::Memory => Durability::Memory(config.sync_every),
+        config::Durability::Periodic => Durability::Periodic(config.sync_every),
+        config::Durability::Sync => Durability::Sync,
+    };
+    let options = DurableOptions { durability, retention, ..DurableOptions::default() };
+    Ok(Arc::new(DurableLog::open(folder, options).await?))
 }
 
 fn retention(config: &Config) -> Result<Retention> {
