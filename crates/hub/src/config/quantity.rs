@@ -54,6 +54,10 @@ pub(super) fn show_time(time: Duration) -> String {
     if rest == 0 {
         return "0s".to_owned();
     }
+    // 1500ms reads better than 1s500ms.
+    if rest < 60_000 && rest % 1_000 != 0 {
+        return format!("{rest}ms");
+    }
     let mut text = String::new();
     for (name, unit) in TIMES {
         if rest >= unit {

@@ -103,7 +103,7 @@ pub(super) const GROUPS: &[Group] = &[
                     ("periodic", Durability::Periodic),
                     ("sync", Durability::Sync)
                 ]),
-                "Answer publishers at once (memory), when the system has the update (periodic), or the disk (sync)"
+                "Answer publishers at once (memory), or when the system (periodic) or the disk (sync) has it"
             ),
             setting!(
                 "sync_every",
@@ -117,7 +117,7 @@ pub(super) const GROUPS: &[Group] = &[
                 retention,
                 "RULE",
                 Rules,
-                "How much is kept of which topics: 'topic=* records=100000 bytes=1GiB age=7d last=1'"
+                "How much is kept of what: 'topic=* records=100000 bytes=1GiB age=7d last=1'"
             ),
         ],
     },
@@ -250,7 +250,7 @@ pub(super) const GROUPS: &[Group] = &[
                 slow,
                 "POLICY",
                 Choice(&[("close", Slow::Close), ("skip", Slow::Skip)]),
-                "Who has more to read than may wait: its stream ends and it resumes (close), or it gets an event `gap` (skip)"
+                "Who reads too slowly is ended, to resume (close), or goes on after an event `gap` (skip)"
             ),
             setting!("drain", drain, "TIME", Time(0, HOUR), "How long streams may take to end at the end"),
         ],
