@@ -80,3 +80,4 @@ pub mod config;
 mod demo;
 pub mod listen;
 pub mod serve;
+pub mod tls;

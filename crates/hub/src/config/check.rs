@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::load::{Loaded, Problem, Problems};
 use super::{Key, Secret};
+use crate::listen::chain;
+use crate::tls::Tls;
 
 /// The largest file of a key, in bytes.
 const MOST_KEY: u64 = 1 << 20;
@@ -23,6 +25,9 @@ impl Loaded {
                 problems.push(Problem { origin: self.origins.of(key), what });
             }
         };
+        if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
+            found("tls.cert", Tls::open(cert, key).map(drop).map_err(|error| chain(&error)));
+        }
         for (prefix, key) in
             [("", &config.key), ("publisher.", &config.publisher), ("subscriber.", &config.subscriber)]
         {
