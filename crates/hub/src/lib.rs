@@ -80,4 +80,6 @@ pub mod config;
 mod demo;
 pub mod listen;
 pub mod serve;
+#[cfg(unix)]
+pub mod systemd;
 pub mod tls;
