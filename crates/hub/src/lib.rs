@@ -79,6 +79,7 @@
 pub mod config;
 mod demo;
 pub mod listen;
+pub mod mercure;
 pub mod serve;
 #[cfg(unix)]
 pub mod systemd;
