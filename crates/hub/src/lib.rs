@@ -84,3 +84,4 @@ pub mod serve;
 #[cfg(unix)]
 pub mod systemd;
 pub mod tls;
+pub mod token;

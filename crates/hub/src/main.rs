@@ -2,11 +2,13 @@
 
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use ssekit_hub::config::{Flags, Loaded, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::serve::{self, Address};
+use ssekit_hub::token::Token;
 use tracing::level_filters::LevelFilter;
 
 /// Server-sent events: a demo to look at, and a listener for the terminal
@@ -25,6 +27,9 @@ enum Command {
     Serve(Box<Flags>),
     /// Listen to events in the terminal: curl for server-sent events
     Listen(Box<Listen>),
+    /// Make tokens, and see what they are good for
+    #[command(subcommand)]
+    Token(Box<Token>),
 }
 
 #[tokio::main]
@@ -33,6 +38,11 @@ async fn main() -> ExitCode {
     match cli.command {
         None => serve(&cli.address).await,
         Some(Command::Serve(flags)) => configured(&flags).await,
+        Some(Command::Token(token)) => match token.run(SystemTime::now()) {
+            Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
+            Ok(_) => ExitCode::FAILURE,
+            Err(failure) => end(Err((failure.code, failure.error))),
+        },
         Some(Command::Listen(listen)) => {
             log(if listen.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::OFF });
             end(listen

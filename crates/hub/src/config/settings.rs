@@ -2,11 +2,12 @@
 //! table.
 
 use super::form::{
-    Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Size, Text, Time, Truth, Where,
+    Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Text, Time, Truth, Where,
 };
 use super::retention::Rules;
 use super::value::{Refusal, Value};
 use super::{Config, Durability, LogFormat, LogLevel, Slow};
+use crate::mercure::Selector;
 
 /// A thing that can be set.
 pub(super) struct Setting {
@@ -140,7 +141,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "A file that holds it, so that `ps` shows none"
             ),
             setting!("jwks", key.jwks, "PATH|URL", Optional(JWKS), "The set of keys (JWKS) of all tokens"),
-            setting!("algorithms", key.algorithms, "NAME", List(ALGORITHM), "Take these algorithms alone"),
+            setting!("algorithms", key.algorithms, "NAME", List(Signing), "Take these algorithms alone"),
             setting!(
                 "publisher.key",
                 publisher.secret,
@@ -154,7 +155,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "publisher.algorithms",
                 publisher.algorithms,
                 "NAME",
-                List(ALGORITHM),
+                List(Signing),
                 "Take these algorithms alone"
             ),
             setting!(
@@ -170,7 +171,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "subscriber.algorithms",
                 subscriber.algorithms,
                 "NAME",
-                List(ALGORITHM),
+                List(Signing),
                 "Take these algorithms alone"
             ),
             setting!("anonymous", anonymous, "", Truth, "Who has no token may subscribe to what is public"),
@@ -309,7 +310,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "limits.selector_size",
                 limits.selector_size,
                 "SIZE",
-                Size(16, MIB),
+                Size(16, Selector::MAX_BYTES as u64),
                 "One topic or selector"
             ),
             setting!(
@@ -407,16 +408,6 @@ const CORS_ORIGIN: Text =
 const HUB_PATH: Text = Text { allowed: "a path: /.well-known/mercure", is: is_path };
 const COOKIE: Text = Text { allowed: "a cookie's name", is: is_token };
 const JWKS: Text = Text { allowed: "a path or an https:// URL", is: is_jwks };
-const ALGORITHM: Text = Text {
-    allowed: "one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA",
-    is: |text| ALGORITHMS.contains(&text),
-};
-
-/// The algorithms by which a token may be signed.
-const ALGORITHMS: [&str; 12] = [
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
-    "EdDSA",
-];
 
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
