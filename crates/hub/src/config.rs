@@ -10,6 +10,7 @@
 //! `--limits-body-size` as a flag. A list is an array in the file and has commas in the other two, where a flag may also be
 //! repeated.
 
+mod access;
 mod check;
 mod defaults;
 mod file;
@@ -27,9 +28,14 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::mercure::Algorithm;
+
+pub use self::access::KeySet;
 pub use self::flags::Flags;
 pub use self::load::{Loaded, Origin, Problem, Problems};
 pub use self::secret::Secret;
+
+pub(crate) use self::quantity::{show_time, time};
 
 /// What `ssekit serve` does. Plain data: what a field means is said here, whether it can be so by the loader.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,7 +169,7 @@ pub struct Key {
     /// A set of keys (JWKS): its file, or its `https://` URL.
     pub jwks: Option<String>,
     /// Which algorithms are allowed; empty: those that suit the key.
-    pub algorithms: Vec<String>,
+    pub algorithms: Vec<Algorithm>,
 }
 
 /// A time between these two.

@@ -85,3 +85,7 @@ pub mod hub;
 pub mod listen;
 pub mod mercure;
 pub mod serve;
+#[cfg(unix)]
+pub mod systemd;
+pub mod tls;
+pub mod token;

@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use ssekit_hub::config::{Flags, Loaded, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::serve;
+use ssekit_hub::token::Token;
 use tracing::level_filters::LevelFilter;
 
 /// Server-sent events: a demo to look at, and a listener for the terminal
@@ -24,12 +26,20 @@ enum Command {
     Serve(Box<Flags>),
     /// Listen to events in the terminal: curl for server-sent events
     Listen(Box<Listen>),
+    /// Make tokens, and see what they are good for
+    #[command(subcommand)]
+    Token(Box<Token>),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse_from(arguments()).command {
         Command::Serve(flags) => configured(&flags).await,
+        Command::Token(token) => match token.run(SystemTime::now()) {
+            Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
+            Ok(_) => ExitCode::FAILURE,
+            Err(failure) => end(Err((failure.code, failure.error))),
+        },
         Command::Listen(listen) => {
             log(if listen.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::OFF });
             end(listen
@@ -78,7 +88,7 @@ async fn configured(flags: &Flags) -> ExitCode {
         say(warning);
     }
     log(LevelFilter::WARN);
-    end(serve::run(&loaded.config, &mut stdout()).await.map_err(|error| (1, error)))
+    end(serve::run(&loaded, &mut stdout()).await.map_err(|error| (1, error)))
 }
 
 /// Says all that is wrong with the configuration, one a line.

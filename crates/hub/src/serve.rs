@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 use self::host::ours_alone;
 use self::listeners::Listeners;
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::demo::Demo;
 use crate::http::Server;
 use crate::hub::Hub;
@@ -28,13 +28,15 @@ const GRACE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When an address cannot be listened on, the store cannot be opened, or a key cannot be read.
-pub async fn run(config: &Config, out: &mut impl Write) -> Result<()> {
+pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
+    let config = &loaded.config;
     let listeners = Listeners::bind(config)?;
     // Ready before anyone is told where to look, so that no signal from then on is missed.
     let mut stop = pin!(told_to_stop()?);
     let log = parts::log(config).await?;
     let mut registry = Registry::with_prefix("ssekit");
-    let options = parts::hub(config).await?;
+    let (access, sets) = loaded.access()?;
+    let options = parts::hub(config, access);
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
     let mut pages = demo.as_ref().map(Demo::router);

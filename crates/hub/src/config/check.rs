@@ -6,6 +6,9 @@ use std::path::Path;
 
 use super::load::{Loaded, Problem, Problems};
 use super::{Key, Secret};
+use crate::listen::chain;
+use crate::mercure::Selector;
+use crate::tls::Tls;
 
 /// The largest file of a key, in bytes.
 const MOST_KEY: u64 = 1 << 20;
@@ -18,28 +21,33 @@ impl Loaded {
     pub fn check(&self) -> Result<(), Problems> {
         let config = &self.config;
         let mut problems = Vec::new();
-        let mut found = |key: &str, result: Result<(), String>| {
-            if let Err(what) = result {
-                problems.push(Problem { origin: self.origins.of(key), what });
+        if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
+            if let Err(error) = Tls::open(cert, key) {
+                problems.push(Problem { origin: self.origins.of("tls.cert"), what: chain(&error) });
             }
-        };
-        for (prefix, key) in
-            [("", &config.key), ("publisher.", &config.publisher), ("subscriber.", &config.subscriber)]
-        {
-            found(&format!("{prefix}key_file"), key.read().map(drop));
+        }
+        if let Err(wrong) = self.access() {
+            problems.extend(wrong.0);
+        }
+        for rule in &config.retention {
+            if let Err(error) = Selector::parse(&rule.topic) {
+                let what = format!("retention: {:?} is no topic, template or *: {error}", rule.topic);
+                problems.push(Problem { origin: self.origins.of("retention"), what });
+            }
         }
         if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
     }
 }
 
 impl Key {
-    /// The secret or the public key, from its file if that is where it is; without the line feed at the end that editors leave there. None when
-    /// there is a set of keys instead, or nothing.
+    /// The secret or the public keys, from their file if that is where they are; without the line feed at the end that editors leave there. None
+    /// when a set of keys has to be fetched, or nothing is given.
     ///
     /// # Errors
     /// When the file cannot be read, is empty, or is no text: in words.
     pub fn read(&self) -> Result<Option<Secret>, String> {
-        match (&self.secret, &self.file) {
+        let jwks = self.jwks.as_deref().filter(|jwks| !jwks.contains("://")).map(Path::new);
+        match (&self.secret, self.file.as_deref().or(jwks)) {
             (Some(secret), _) => Ok(Some(secret.clone())),
             (None, Some(path)) => read(path).map(Some),
             (None, None) => Ok(None),

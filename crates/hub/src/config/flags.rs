@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
+use super::Config;
 use super::settings::{self, GROUPS, Setting};
 use super::value::{Raw, Value};
 
@@ -95,12 +96,22 @@ fn switch(name: &'static str) -> Arg {
 }
 
 fn arg(setting: &'static Setting) -> Arg {
-    let arg = Arg::new(setting.key).long(setting.flag()).help(setting.help).action(ArgAction::Append);
+    let arg = Arg::new(setting.key).long(setting.flag()).help(help(setting)).action(ArgAction::Append);
     if setting.placeholder.is_empty() {
         // `--dev`, or `--dev=false` against a file that says otherwise.
         arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
     } else {
         arg.value_name(setting.placeholder)
+    }
+}
+
+/// What it is for, and what holds when nobody says anything.
+fn help(setting: &Setting) -> String {
+    let default = (setting.show)(&Config::default()).unwrap_or_default();
+    let default = default.trim_matches(['[', ']', '"']);
+    match default {
+        "" | "none" | "false" => setting.help.to_owned(),
+        default => format!("{} [default: {default}]", setting.help),
     }
 }
 

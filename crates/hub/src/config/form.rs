@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::quantity::{self, show_size, show_time};
 use super::value::{Raw, Refusal, Value};
 use super::{Secret, Spread, Store};
+use crate::mercure::Algorithm;
 
 /// The form that a setting's values have.
 pub(super) trait Form<T> {
@@ -174,11 +175,11 @@ impl Form<String> for Text {
     }
 }
 
-/// Several of them: an array, or with commas between.
-pub(super) struct List(pub(super) Text);
+/// Several: an array, or with commas between.
+pub(super) struct List<F>(pub(super) F);
 
-impl Form<Vec<String>> for List {
-    fn read(&self, value: &Value) -> Result<Vec<String>, Refusal> {
+impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
+    fn read(&self, value: &Value) -> Result<Vec<T>, Refusal> {
         match &value.raw {
             Raw::Text(text) if text.trim().is_empty() => Ok(Vec::new()),
             Raw::Text(text) => {
@@ -189,19 +190,40 @@ impl Form<Vec<String>> for List {
                 Err(Refusal { line: value.line, why: format!("there are more than {MOST_ITEMS}") })
             }
             Raw::List(list) => {
-                let each = |value: &Value| match &value.raw {
-                    Raw::Text(_) => self.read(value),
-                    _ => Err(value.refused(self.0.allowed)),
-                };
-                Ok(list.iter().map(each).collect::<Result<Vec<_>, _>>()?.concat())
+                let mut all = Vec::new();
+                for value in list {
+                    match &value.raw {
+                        // A flag that is repeated may have commas too.
+                        Raw::Text(_) => all.extend(self.read(value)?),
+                        _ => all.push(self.0.read(value)?),
+                    }
+                }
+                Ok(all)
             }
-            _ => Err(value.refused(&format!("a list, each {}", self.0.allowed))),
+            _ => Err(value.refused("a list")),
         }
     }
 
-    fn show(&self, value: &Vec<String>) -> Option<String> {
-        let items: Vec<String> = value.iter().map(|text| quoted(text)).collect();
-        Some(format!("[{}]", items.join(", ")))
+    fn show(&self, value: &Vec<T>) -> Option<String> {
+        let items: Option<Vec<String>> = value.iter().map(|item| self.0.show(item)).collect();
+        Some(format!("[{}]", items?.join(", ")))
+    }
+}
+
+/// A way to sign tokens.
+pub(super) struct Signing;
+
+impl Form<Algorithm> for Signing {
+    fn read(&self, value: &Value) -> Result<Algorithm, Refusal> {
+        let text = value.as_text().unwrap_or_default();
+        Algorithm::named(&text).ok_or_else(|| {
+            let names = Algorithm::ALL.map(Algorithm::name);
+            value.refused(&format!("one of {}", names.join(", ")))
+        })
+    }
+
+    fn show(&self, value: &Algorithm) -> Option<String> {
+        Some(quoted(value.name()))
     }
 }
 

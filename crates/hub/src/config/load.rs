@@ -75,7 +75,12 @@ pub(super) struct Origins(BTreeMap<&'static str, Origin>);
 
 impl Origins {
     pub(super) fn of(&self, key: &str) -> Origin {
-        self.0.get(key).cloned().unwrap_or(Origin::Default)
+        self.get(key).unwrap_or(Origin::Default)
+    }
+
+    /// The same; none for a default.
+    pub(super) fn get(&self, key: &str) -> Option<Origin> {
+        self.0.get(key).cloned()
     }
 }
 

@@ -25,7 +25,7 @@ const SIZES: [(&str, u64); 9] = [
 ];
 
 /// Reads a time, whole milliseconds; `0` needs no unit.
-pub(super) fn time(text: &str) -> Option<Duration> {
+pub(crate) fn time(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest == "0" {
         return Some(Duration::ZERO);
@@ -49,10 +49,14 @@ pub(super) fn time(text: &str) -> Option<Duration> {
 }
 
 /// Writes a time so that [`time`] reads it.
-pub(super) fn show_time(time: Duration) -> String {
+pub(crate) fn show_time(time: Duration) -> String {
     let mut rest = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     if rest == 0 {
         return "0s".to_owned();
+    }
+    // 1500ms reads better than 1s500ms.
+    if rest < 60_000 && rest % 1_000 != 0 {
+        return format!("{rest}ms");
     }
     let mut text = String::new();
     for (name, unit) in TIMES {

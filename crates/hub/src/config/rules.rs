@@ -63,14 +63,6 @@ impl Judge<'_> {
                 let flag = names[0].replace('.', "-");
                 self.warn(format!("--{flag} can be read by everyone who can run `ps`; --{flag}-file cannot"));
             }
-            if let Some(secret) = &key.secret
-                && is_short(secret.expose())
-            {
-                self.warn(format!(
-                    "{} is shorter than the 32 bytes that HS256 asks for: it can be guessed",
-                    names[0]
-                ));
-            }
         }
         if config.dev {
             return;
@@ -136,11 +128,6 @@ fn is_loopback(addr: &str) -> bool {
         Ok(addr) => addr.ip().to_canonical().is_loopback(),
         Err(_) => addr.rsplit_once(':').is_some_and(|(host, _)| host == "localhost"),
     }
-}
-
-/// Whether it is a secret that is shorter than the hash of HS256 (RFC 7518, section 3.2); PEM is none.
-fn is_short(secret: &str) -> bool {
-    secret.len() < 32 && !secret.starts_with("-----BEGIN")
 }
 
 impl Config {

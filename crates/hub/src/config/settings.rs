@@ -2,11 +2,12 @@
 //! table.
 
 use super::form::{
-    Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Size, Text, Time, Truth, Where,
+    Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Text, Time, Truth, Where,
 };
 use super::retention::Rules;
 use super::value::{Refusal, Value};
 use super::{Config, Durability, LogFormat, LogLevel, Slow};
+use crate::mercure::Selector;
 
 /// A thing that can be set.
 pub(super) struct Setting {
@@ -103,7 +104,7 @@ pub(super) const GROUPS: &[Group] = &[
                     ("periodic", Durability::Periodic),
                     ("sync", Durability::Sync)
                 ]),
-                "Answer publishers at once (memory), when the system has the update (periodic), or the disk (sync)"
+                "Answer publishers at once (memory), or when the system (periodic) or the disk (sync) has it"
             ),
             setting!(
                 "sync_every",
@@ -117,7 +118,7 @@ pub(super) const GROUPS: &[Group] = &[
                 retention,
                 "RULE",
                 Rules,
-                "How much is kept of which topics: 'topic=* records=100000 bytes=1GiB age=7d last=1'"
+                "How much is kept of what: 'topic=* records=100000 bytes=1GiB age=7d last=1'"
             ),
         ],
     },
@@ -140,7 +141,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "A file that holds it, so that `ps` shows none"
             ),
             setting!("jwks", key.jwks, "PATH|URL", Optional(JWKS), "The set of keys (JWKS) of all tokens"),
-            setting!("algorithms", key.algorithms, "NAME", List(ALGORITHM), "Take these algorithms alone"),
+            setting!("algorithms", key.algorithms, "NAME", List(Signing), "Take these algorithms alone"),
             setting!(
                 "publisher.key",
                 publisher.secret,
@@ -154,7 +155,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "publisher.algorithms",
                 publisher.algorithms,
                 "NAME",
-                List(ALGORITHM),
+                List(Signing),
                 "Take these algorithms alone"
             ),
             setting!(
@@ -170,7 +171,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "subscriber.algorithms",
                 subscriber.algorithms,
                 "NAME",
-                List(ALGORITHM),
+                List(Signing),
                 "Take these algorithms alone"
             ),
             setting!("anonymous", anonymous, "", Truth, "Who has no token may subscribe to what is public"),
@@ -250,7 +251,7 @@ pub(super) const GROUPS: &[Group] = &[
                 slow,
                 "POLICY",
                 Choice(&[("close", Slow::Close), ("skip", Slow::Skip)]),
-                "Who has more to read than may wait: its stream ends and it resumes (close), or it gets an event `gap` (skip)"
+                "Who reads too slowly is ended, to resume (close), or goes on after an event `gap` (skip)"
             ),
             setting!("drain", drain, "TIME", Time(0, HOUR), "How long streams may take to end at the end"),
         ],
@@ -309,7 +310,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "limits.selector_size",
                 limits.selector_size,
                 "SIZE",
-                Size(16, MIB),
+                Size(16, Selector::MAX_BYTES as u64),
                 "One topic or selector"
             ),
             setting!(
@@ -407,16 +408,6 @@ const CORS_ORIGIN: Text =
 const HUB_PATH: Text = Text { allowed: "a path: /.well-known/mercure", is: is_path };
 const COOKIE: Text = Text { allowed: "a cookie's name", is: is_token };
 const JWKS: Text = Text { allowed: "a path or an https:// URL", is: is_jwks };
-const ALGORITHM: Text = Text {
-    allowed: "one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA",
-    is: |text| ALGORITHMS.contains(&text),
-};
-
-/// The algorithms by which a token may be signed.
-const ALGORITHMS: [&str; 12] = [
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
-    "EdDSA",
-];
 
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };

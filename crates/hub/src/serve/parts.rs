@@ -6,7 +6,7 @@ use ssekit_log::{DurableLog, DurableOptions, Durability, Keep, Log, MemoryLog, R
 
 use crate::config::{self, Config, Slow, Store};
 use crate::fanout::{self, Overtaken, Pace};
-use crate::mercure::{Access, Algorithm, Keys, Limits, Origins, Selector};
+use crate::mercure::{Access, Selector};
 use crate::{http, hub};
 
 /// Opens the log that a configuration asks for.
@@ -41,24 +41,11 @@ fn retention(config: &Config) -> Result<Retention> {
     Ok(Retention::new(rules.collect::<Result<_>>()?, rest)?)
 }
 
-pub(super) async fn hub(config: &Config) -> Result<hub::Options> {
-    let limits = limits(config);
-    let access = Access {
-        publishers: keys(config.publisher_key()).context("the publishers' key")?,
-        subscribers: keys(config.subscriber_key()).context("the subscribers' key")?,
-        anonymous: config.anonymous || config.dev,
-        open_publishing: config.dev,
-        cookie: config.cookie.clone(),
-        query_token: config.query_token,
-        publish_origins: Origins::parse(config.publish_origins.iter().map(String::as_str))?,
-        cors_origins: Origins::parse(config.cors_origins.iter().map(String::as_str))?,
-        limits,
-        ..Access::default()
-    };
+pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
     let threads = config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    Ok(hub::Options {
+    hub::Options {
+        limits: access.limits,
         access,
-        limits,
         path: config.hub_path.clone(),
         subscriptions: config.subscriptions,
         fanout: fanout::Options {
@@ -76,32 +63,7 @@ pub(super) async fn hub(config: &Config) -> Result<hub::Options> {
             },
         },
         max_lifetime: config.max_lifetime,
-    })
-}
-
-fn limits(config: &Config) -> Limits {
-    let own = &config.limits;
-    let mut limits = Limits::default();
-    limits.body = own.body_size;
-    limits.topics = own.topics;
-    limits.topic = own.selector_size;
-    limits.selectors = own.selectors;
-    limits.selector = own.selector_size;
-    limits.token = own.token_size;
-    limits
-}
-
-fn keys(key: Option<config::Key>) -> Result<Keys> {
-    let Some(key) = key else { return Ok(Keys::none()) };
-    let keys = match key.read().map_err(anyhow::Error::msg)? {
-        Some(text) => Keys::read(text.expose())?,
-        None => Keys::none(),
-    };
-    if key.algorithms.is_empty() {
-        return Ok(keys);
     }
-    let algorithms = key.algorithms.iter().map(|name| name.parse::<Algorithm>());
-    Ok(keys.allow(&algorithms.collect::<Result<Vec<_>, _>>()?)?)
 }
 
 pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {

@@ -13,3 +13,4 @@ mod program;
 mod proxy;
 mod scripted;
 mod serve;
+mod token;
