@@ -84,8 +84,9 @@ async fn configured(flags: &Flags) -> ExitCode {
     if flags.print {
         return ExitCode::SUCCESS;
     }
-    for warning in &loaded.warnings {
-        say(warning);
+    // Who looks at the demo need not hear what a hub lacks.
+    if loaded.config.dev || !loaded.config.demo {
+        loaded.warnings.iter().for_each(|warning| say(warning));
     }
     log(LevelFilter::WARN);
     end(serve::run(&loaded, &mut stdout()).await.map_err(|error| (1, error)))

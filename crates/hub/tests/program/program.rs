@@ -34,7 +34,7 @@ pub(crate) fn ssekit() -> Command {
 
 /// The demo on a free port.
 pub(crate) fn serve() -> Server {
-    serve_by(ssekit().args(["serve", "--demo", "--addr", "127.0.0.1:0"]))
+    serve_by(ssekit().args(["serve", "--demo", "--store", "memory", "--addr", "127.0.0.1:0"]))
 }
 
 /// The demo, started by this command.
