@@ -17,6 +17,7 @@ pub mod discovery;
 mod explain;
 mod form;
 mod ids;
+pub mod jwks;
 mod keys;
 mod limits;
 mod namespace;

@@ -332,6 +332,9 @@ pub enum KeyError {
     /// Nothing is left to use the key for.
     #[error("no algorithm that is allowed fits the type of the key")]
     NoAlgorithm,
+    /// The text is longer than any that is needed.
+    #[error("the text has {0} bytes, {most} at most are taken", most = super::jwks::MAX_BYTES)]
+    Long(usize),
     /// Too many.
     #[error("the JWKS has {0} keys, {most} at most are taken", most = MAX_KEYS)]
     Many(usize),

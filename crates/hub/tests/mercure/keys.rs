@@ -221,7 +221,7 @@ fn a_text_that_holds_no_usable_key_is_refused_with_the_reason() {
         (include_str!("tokens/private.pem"), "private key"),
         (include_str!("tokens/rsa1024.pem"), "2048 bits"),
         ("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "openssl x509"),
-        ("-----BEGIN NOTHING-----\n", "PUBLIC KEY"),
+        ("-----BEGIN NOTHING-----\n", "PEM"),
         ("-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n", "not supported"),
         ("{\"keys\": []}", "not supported"),
         ("{\"keys\": 1}", "JSON"),

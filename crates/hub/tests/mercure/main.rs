@@ -4,6 +4,7 @@ mod access;
 mod checklist;
 mod expand;
 mod ids;
+mod jwks;
 mod keys;
 mod pages;
 mod publication;

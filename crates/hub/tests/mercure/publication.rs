@@ -57,8 +57,7 @@ fn line_23_every_field_arrives() {
     assert_eq!(record.id.as_deref(), Some("urn:1"));
     assert_eq!(body(&record), "retry: 1500\nevent: chat\ndata: hi\n\n");
     let mut decoder = Decoder::new();
-    let mut items = decoder.feed(&record.body);
-    while items.next().is_some() {}
+    assert!(matches!(decoder.feed(&record.body).next(), Some(Ok(Item::Message(_)))));
     assert_eq!(decoder.reconnection_time(), Some(Duration::from_millis(1500)));
 }
 
@@ -349,7 +348,7 @@ fn a_batch_is_taken_whole_or_not_at_all() {
     assert_eq!(records[0], first.unwrap());
     assert_eq!(records[1].topics.len(), 2);
     let bodies: Vec<&str> = records[1..].iter().map(body).collect();
-    assert_eq!(bodies, ["data: {\"n\": [1, null]}\n\n", "data: null\n\n", "data: \n\n"]);
+    assert_eq!(bodies, ["data: {\"n\": [1, null]}\n\n", "data: \n\n", "data: \n\n"]);
 
     let good = "{\"topic\": \"a\"}\n";
     for (line, words) in [

@@ -248,7 +248,7 @@ proptest! {
     #[test]
     fn whatever_a_template_expands_to_it_matches(parts in vec(a_part(), 1..5), values in vec(a_value(), 3)) {
         let text = template(&parts);
-        prop_assume!(!text.is_empty());
+        prop_assume!(parts.iter().any(|part| matches!(part, Part::Expression(..))));
         let selector = Selector::parse(&text).unwrap();
         let expansion = expand(&parts, |name| values[["a", "b.c", "%41_"].iter().position(|known| *known == name).unwrap()].clone());
         prop_assert!(selector.matches(&expansion), "{text} is to match {expansion}");
