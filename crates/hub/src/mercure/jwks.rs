@@ -3,9 +3,15 @@
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::Request;
+use http::header::ACCEPT;
+use ssekit_client::{Http, Transport as _, TransportError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use url::{Host, Url};
@@ -52,6 +58,91 @@ impl UrlError {
     fn new(url: &str, why: &str) -> Self {
         Self { url: url.to_owned(), why: why.to_owned() }
     }
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, which may be replaced while the program runs.
+    File(PathBuf),
+    /// A URL that [`check_url`] took.
+    Url(Url),
+}
+
+impl Source {
+    /// A URL where there is a scheme, else the path of a file.
+    ///
+    /// # Errors
+    /// When it is a URL that no keys are fetched from.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if text.contains("://") { check_url(text).map(Self::Url) } else { Ok(Self::File(text.into())) }
+    }
+
+    /// Fetches the text of the keys once. Redirects are not followed, and an answer that is too long is not read.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is longer than [`MAX_BYTES`].
+    pub async fn fetch(&self, http: &Http) -> Result<String, FetchError> {
+        match self {
+            // The program reads it at its start as well, when there is nobody to keep waiting; it is small.
+            Self::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| FetchError::File { path: path.clone(), why: error.to_string() }),
+            Self::Url(url) => fetch(http, url).await,
+        }
+    }
+}
+
+async fn fetch(http: &Http, url: &Url) -> Result<String, FetchError> {
+    let request = Request::get(url.as_str()).header(ACCEPT, "application/jwk-set+json, application/json");
+    let request = request.body(Bytes::new()).map_err(|error| FetchError::Request(error.to_string()))?;
+    let mut answer = http.send(request).await?;
+    if answer.status() != 200 {
+        return Err(FetchError::Status { url: url.to_string(), status: answer.status().as_u16() });
+    }
+    let mut text = Vec::new();
+    while let Some(piece) = answer.body_mut().next().await {
+        text.extend_from_slice(&piece?);
+        if text.len() > MAX_BYTES {
+            return Err(FetchError::Long(url.to_string()));
+        }
+    }
+    String::from_utf8(text).map_err(|_| FetchError::NotUtf8(url.to_string()))
+}
+
+/// Why the keys could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The file cannot be read.
+    #[error("the keys in {path:?} cannot be read: {why}")]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// The URL is none to ask.
+    #[error("the keys cannot be asked for: {0}")]
+    Request(String),
+    /// No answer, or half of one.
+    #[error("the keys could not be fetched")]
+    Transport(#[from] TransportError),
+    /// Another answer than 200.
+    #[error(
+        "the keys could not be fetched: {url} answered {status} instead of 200; redirects are not followed"
+    )]
+    Status {
+        /// Who answered.
+        url: String,
+        /// What.
+        status: u16,
+    },
+    /// Too long an answer.
+    #[error("the answer of {0} is longer than {most} bytes", most = MAX_BYTES)]
+    Long(String),
+    /// An answer that is no text.
+    #[error("the answer of {0} is not UTF-8")]
+    NotUtf8(String),
 }
 
 /// When keys are fetched.

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use ssekit_hub::mercure::jwks::{MAX_BYTES, Rotation, Schedule, check_url};
+use ssekit_client::Http;
+use ssekit_hub::mercure::jwks::{MAX_BYTES, Rotation, Schedule, Source, check_url};
 use ssekit_hub::mercure::{Algorithm, Keys, TokenError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, advance, timeout};
 
@@ -133,4 +136,54 @@ async fn keys_that_cannot_be_renewed_are_used_on() {
     asks.recv().await.unwrap();
     assert_eq!(verify(&keys, "2"), Ok(()));
     running.abort();
+}
+
+/// Over a real socket: what an issuer answers, and what becomes of it.
+#[tokio::test]
+async fn line_122_a_fetch_follows_no_redirect_and_reads_no_more_than_keys() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answers = [
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", set("1")),
+        format!(
+            "HTTP/1.1 302 Found\r\nlocation: http://{address}/other\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        ),
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", " ".repeat(MAX_BYTES + 1)),
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nk".to_owned(),
+    ];
+    let serving = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(socket.read_u8().await.unwrap());
+            }
+            asked.push(String::from_utf8(head).unwrap().lines().next().unwrap().to_owned());
+            // Who has read enough hangs up.
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+        asked
+    });
+    let source = Source::parse(&format!("http://{address}/keys")).unwrap();
+    let http = Http::new();
+    assert_eq!(verify(&Keys::read(&source.fetch(&http).await.unwrap()).unwrap(), "1"), Ok(()));
+    let redirected = source.fetch(&http).await.unwrap_err().to_string();
+    assert!(redirected.contains("answered 302") && redirected.contains("not followed"), "{redirected}");
+    let long = source.fetch(&http).await.unwrap_err().to_string();
+    assert!(long.contains("longer than 262144 bytes"), "{long}");
+    assert_eq!(source.fetch(&http).await.unwrap(), "k");
+    assert_eq!(timeout(Duration::from_secs(30), serving).await.unwrap().unwrap(), ["GET /keys HTTP/1.1"; 4]);
+    let gone = source.fetch(&http).await.unwrap_err().to_string();
+    assert!(gone.contains("could not be fetched"), "{gone}");
+}
+
+#[tokio::test]
+async fn keys_come_from_a_file_as_well() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mercure/tokens/jwks.json");
+    let source = Source::parse(path).unwrap();
+    assert_eq!(Keys::read(&source.fetch(&Http::new()).await.unwrap()).unwrap().len(), 5);
+    let missing = Source::parse("no/such/file").unwrap().fetch(&Http::new()).await.unwrap_err().to_string();
+    assert!(missing.contains("no/such/file"), "{missing}");
+    assert!(Source::parse("http://issuer.example/").is_err());
 }
