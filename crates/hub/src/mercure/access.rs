@@ -7,7 +7,9 @@ use http::request::Parts;
 use ssekit_log::Record;
 use url::Url;
 
+use super::explain::Action;
 use super::form;
+use super::jwks::Renewal;
 use super::keys::Keys;
 use super::limits::Limits;
 use super::origins::Origins;
@@ -25,6 +27,10 @@ pub struct Access {
     pub publishers: Keys,
     /// Verify tokens of subscribers.
     pub subscribers: Keys,
+    /// Fetches the keys of publishers again, where they are fetched.
+    pub publishers_renewal: Option<Renewal>,
+    /// Fetches the keys of subscribers again, where they are fetched.
+    pub subscribers_renewal: Option<Renewal>,
     /// Who has no token may subscribe, and reads what is public.
     pub anonymous: bool,
     /// Who has no token may publish, anything. For development on one machine.
@@ -48,6 +54,8 @@ impl Default for Access {
         Self {
             publishers: Keys::none(),
             subscribers: Keys::none(),
+            publishers_renewal: None,
+            subscribers_renewal: None,
             anonymous: false,
             open_publishing: false,
             cookie: "mercureAuthorization".to_owned(),
@@ -124,6 +132,21 @@ impl Access {
             None => Err(missing_token("subscribing", &self.cookie)),
             Some(_) if self.open_publishing && self.subscribers.is_empty() => Ok(None),
             Some(credential) => self.verify(&self.subscribers, &credential, now).map(Arc::new).map(Some),
+        }
+    }
+
+    /// Waits for the key of the request's token, where keys are fetched and this one is not here yet; otherwise for nothing. To be
+    /// called before [`Self::publisher`] or [`Self::subscriber`]. Dropping it only ends the waiting.
+    pub async fn ready(&self, request: &Parts, action: Action) {
+        let (keys, renewal) = match action {
+            Action::Publish => (&self.publishers, &self.publishers_renewal),
+            Action::Subscribe => (&self.subscribers, &self.subscribers_renewal),
+        };
+        let Some(renewal) = renewal else { return };
+        if let Ok(Some(credential)) = self.credential(request)
+            && keys.lacks_key(&credential.token, &self.limits)
+        {
+            renewal.renewed().await;
         }
     }
 
