@@ -281,6 +281,38 @@ fn line_119_a_cookie_publishes_only_from_pages_that_may() {
     );
 }
 
+/// A page on the web that a developer visits can send a form to a hub on their machine.
+#[test]
+fn where_anyone_may_publish_foreign_pages_may_not() {
+    let mut access = ssekit_hub::mercure::Access::default();
+    access.open_publishing = true;
+    access.publish_origins = Origins::parse(["https://dev.example"]).unwrap();
+    let token = bearer(&publisher(&["*"]));
+    for (origin, may) in [
+        (None, true),
+        (Some("http://localhost:5173"), true),
+        (Some("http://127.0.0.1:8000"), true),
+        (Some("http://[::1]:8000"), true),
+        (Some("http://hub.lan:3000"), true),
+        (Some("https://dev.example"), true),
+        (Some("http://hub.lan:3001"), false),
+        (Some("https://evil.example"), false),
+        (Some("https://localhost.evil.example"), false),
+        (Some("null"), false),
+        (Some(""), false),
+    ] {
+        let mut headers = vec![("host", "hub.lan:3000")];
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        assert_eq!(access.publisher(&post(&headers), now()).is_ok(), may, "{origin:?}");
+        headers.push(("authorization", &token));
+        assert_eq!(
+            access.publisher(&post(&headers), now()).is_ok(),
+            may,
+            "{origin:?} with a token that counts for nothing"
+        );
+    }
+}
+
 #[test]
 fn an_origin_is_scheme_host_and_port() {
     assert_eq!(Origins::parse([]).unwrap(), Origins::None);

@@ -193,6 +193,7 @@ fn line_39_nobody_publishes_in_the_hubs_namespace() {
     };
     assert_eq!(other("https://example.com/hub/subscriptions").unwrap_err().kind, ProblemKind::ReservedTopic);
     assert!(other("/.well-known/mercure").is_ok());
+    assert!(other("/hubs").is_ok());
 }
 
 #[test]
@@ -377,6 +378,8 @@ fn a_batch_is_taken_whole_or_not_at_all() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
     /// Whatever the fields hold, who receives the record sees one event, with the data as it was and the type as it was.
     #[test]
     fn line_120_no_value_adds_a_field_or_an_event(
@@ -390,6 +393,13 @@ proptest! {
         } else {
             prop_assert!(name.contains(char::is_control) || id.contains(char::is_control), "{topic:?}");
         }
+    }
+
+    /// By the tables of Unicode that proptest brings.
+    #[test]
+    fn line_1_the_refused_characters_are_unicodes(hidden in "[\\p{Cf}\\p{Cc}]", shown in "[\\P{C}\\p{Co}]") {
+        prop_assert!(form(&[("topic", &format!("/a{hidden}"))]).is_err(), "{hidden:?}");
+        prop_assert!(form(&[("topic", &format!("/a{shown}"))]).is_ok(), "{shown:?}");
     }
 
     #[test]
