@@ -3,6 +3,8 @@
 //!
 //! Each scene runs in a process of its own: one that has a small file system (`unshare` of util-linux), and one whose user is not root.
 
+#![expect(clippy::print_stdout, reason = "says how it broke, and what `cargo test` asks for")]
+
 use std::env;
 use std::fs::{self, File, Permissions};
 use std::io::Write;
