@@ -4,6 +4,7 @@ use std::io::{stderr, stdout};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ssekit_hub::bench::Bench;
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::serve::{self, Address};
 use tracing::level_filters::LevelFilter;
@@ -30,6 +31,8 @@ enum Command {
     },
     /// Listen to events in the terminal: curl for server-sent events
     Listen(Box<Listen>),
+    /// Measure a server of events: a load generator that checks what arrives
+    Bench(Bench),
 }
 
 #[tokio::main]
@@ -45,6 +48,10 @@ async fn main() -> ExitCode {
                 .await
                 .map_err(|failure| (failure.code, failure.error)))
         }
+        Some(Command::Bench(bench)) => match bench.run(&mut stdout()) {
+            Ok(verdict) => ExitCode::from(verdict.code()),
+            Err(error) => end(Err((1, error))),
+        },
     }
 }
 
