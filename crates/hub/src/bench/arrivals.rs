@@ -1,5 +1,6 @@
 //! Who has got what of a run: every subscriber must get every event once, in the order of its publisher.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::latency::Latencies;
@@ -13,7 +14,8 @@ pub(super) struct Arrivals {
     settled: Vec<Vec<u32>>,
     /// For each publisher, before which event nobody waits for any.
     complete: Vec<u32>,
-    subscribers: u32,
+    /// Their numbers among all there are.
+    subscribers: Range<u32>,
     /// For each subscriber and publisher, the number that comes next.
     next: Vec<u32>,
     pub(super) latencies: Latencies,
@@ -55,14 +57,14 @@ impl Course {
 }
 
 impl Arrivals {
-    pub(super) fn new(course: Course, subscribers: u32) -> Self {
+    pub(super) fn new(course: Course, subscribers: Range<u32>) -> Self {
         let lanes = course.publishers as usize;
         Self {
             run: course.run,
             settled: vec![vec![0; course.events as usize]; lanes],
             complete: vec![0; lanes],
+            next: vec![0; lanes * subscribers.len()],
             subscribers,
-            next: vec![0; lanes * subscribers as usize],
             latencies: Latencies::new(),
             delivered: 0,
             repeated: 0,
@@ -71,7 +73,7 @@ impl Arrivals {
         }
     }
 
-    /// An event has arrived at a subscriber, which is told by its index.
+    /// An event has arrived at a subscriber, which is told by its index among these.
     pub(super) fn add(&mut self, subscriber: usize, mark: Mark, now: Duration) {
         if self.run == Run::First {
             self.run = Run::These(mark.run);
@@ -110,6 +112,7 @@ impl Arrivals {
             let left = &mut self.settled[lane][*next as usize..];
             if !left.is_empty() {
                 self.fault.get_or_insert_with(|| {
+                    let subscriber = self.subscribers.start as usize + subscriber;
                     format!("subscriber {subscriber} was to get event {next} when its stream ended: {why}")
                 });
             }
@@ -120,8 +123,8 @@ impl Arrivals {
     }
 
     fn advance(&mut self, lane: usize) {
-        let complete = &mut self.complete[lane];
-        while self.settled[lane].get(*complete as usize) == Some(&self.subscribers) {
+        let (complete, all) = (&mut self.complete[lane], self.subscribers.end - self.subscribers.start);
+        while self.settled[lane].get(*complete as usize) == Some(&all) {
             *complete += 1;
         }
     }
@@ -145,7 +148,7 @@ mod tests {
 
     /// What has arrived at two subscribers of a run of three events: who got which, in this order.
     fn after(arrivals: &[(usize, u32)]) -> Arrivals {
-        let mut all = Arrivals::new(Course { run: Run::These(RUN), publishers: 1, events: 3 }, 2);
+        let mut all = Arrivals::new(Course { run: Run::These(RUN), publishers: 1, events: 3 }, 0..2);
         for &(subscriber, number) in arrivals {
             let mark = Mark { run: RUN, publisher: 0, number, at: Duration::ZERO };
             all.add(subscriber, mark, Duration::from_millis(1));
@@ -200,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_first_run_can_be_the_one_that_counts() {
-        let mut all = Arrivals::new(Course { run: Run::First, publishers: 1, events: 2 }, 1);
+        let mut all = Arrivals::new(Course { run: Run::First, publishers: 1, events: 2 }, 0..1);
         for (run, number) in [(3, 0), (4, 0), (3, 1)] {
             all.add(0, Mark { run, publisher: 0, number, at: Duration::ZERO }, Duration::ZERO);
         }

@@ -1,6 +1,7 @@
 //! Many subscribers, in a few threads, and what they see of a run.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{self, Thread};
@@ -88,7 +89,7 @@ impl Crowd {
             for shard in &mut shards {
                 let (standing, at_once) = (&standing, plan.at_once.div_ceil(threads));
                 scope.spawn(move || {
-                    shard.gather(plan, at_once as usize, standing);
+                    shard.gather(at_once as usize, standing);
                     standing.leave();
                 });
             }
@@ -323,9 +324,8 @@ struct Shard {
     buffer: Vec<u8>,
     server: SocketAddr,
     request: Vec<u8>,
-    /// The index of its first among all; it has every index up to the next shard's.
-    first: usize,
-    size: usize,
+    /// The numbers of its members among all.
+    range: Range<u32>,
     members: Vec<Subscriber>,
     arrivals: Arrivals,
     tally: Tally,
@@ -346,20 +346,19 @@ struct Shard {
 impl Shard {
     fn new(plan: &Gathering, number: u32, of: u32, course: Course) -> Result<Self> {
         let share = |number: u32| u64::from(plan.subscribers) * u64::from(number) / u64::from(of);
-        let size = usize::try_from(share(number + 1) - share(number))?;
+        let range = u32::try_from(share(number))?..u32::try_from(share(number + 1))?;
         Ok(Self {
             poll: Poll::new().context("no epoll")?,
             events: Events::with_capacity(4096),
             buffer: vec![0; 256 << 10],
             server: plan.server,
             request: plan.request.clone(),
-            first: usize::try_from(share(number))?,
-            size,
-            members: Vec::with_capacity(size),
-            arrivals: Arrivals::new(course, u32::try_from(size)?),
+            members: Vec::with_capacity(range.len()),
+            arrivals: Arrivals::new(course, range.clone()),
             tally: Tally::default(),
             open: 0,
-            expected: size,
+            expected: range.len(),
+            range,
             failed: 0,
             failure: None,
             closed: 0,
@@ -374,7 +373,7 @@ impl Shard {
     }
 
     fn expect(&mut self, course: Course) {
-        self.arrivals = Arrivals::new(course, u32::try_from(self.size).expect("it was one"));
+        self.arrivals = Arrivals::new(course, self.range.clone());
         (self.tally, self.closed, self.expected) = (Tally::default(), 0, self.open);
         for (index, member) in self.members.iter().enumerate() {
             if !member.is_open() {
@@ -384,22 +383,22 @@ impl Shard {
         self.arrivals.fault = None;
     }
 
-    fn gather(&mut self, plan: &Gathering, at_once: usize, standing: &Standing) {
+    fn gather(&mut self, at_once: usize, standing: &Standing) {
         let clock = standing.clock;
         let mut heard = (clock.now(), 0);
         loop {
             let settled = self.open + self.failed as usize + self.closed as usize;
             let waiting = self.members.len().saturating_sub(settled);
-            let may = at_once.saturating_sub(waiting).min(self.size - self.members.len()).min(STRETCH);
+            let may = at_once.saturating_sub(waiting).min(self.range.len() - self.members.len()).min(STRETCH);
             if waiting == 0 && may == 0 {
                 return;
             }
             for _ in 0..may {
-                let (first, index) = (self.first, self.members.len());
                 match self.subscribe(clock) {
                     Ok(subscriber) => self.members.push(subscriber),
                     Err(error) => {
-                        self.error = Some(error.context(format!("subscriber {}", first + index)));
+                        let number = self.range.start as usize + self.members.len();
+                        self.error = Some(error.context(format!("subscriber {number}")));
                         return;
                     }
                 }
@@ -417,14 +416,13 @@ impl Shard {
                 self.give_up();
                 return;
             }
-            debug_assert!(plan.subscribers as usize >= self.members.len(), "its share");
         }
     }
 
     fn subscribe(&self, clock: Clock) -> Result<Subscriber> {
-        let index = self.members.len();
+        let (first, index) = (self.range.start as usize, self.members.len());
         let registry = self.poll.registry();
-        Subscriber::connect(self.server, self.first, index, &self.request, registry, clock)
+        Subscriber::connect(self.server, first, index, &self.request, registry, clock)
     }
 
     /// Nothing more is expected of those without an answer.

@@ -112,9 +112,9 @@ pub(super) fn costs(
     server: Option<&Cost>,
     load: Option<&Cost>,
 ) -> fmt::Result {
-    for (who, cost) in [("server", server), ("this load generator", load)] {
+    for (who, cost) in [("the server", server), ("this load generator", load)] {
         if let Some(Cost { user, system, cpu }) = cost {
-            writeln!(f, "CPU of the {who}: {cpu:.2} µs a {what} (user {user:.2}, system {system:.2})")?;
+            writeln!(f, "CPU of {who}: {cpu:.2} µs a {what} (user {user:.2}, system {system:.2})")?;
         }
     }
     Ok(())
