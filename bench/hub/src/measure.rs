@@ -176,12 +176,8 @@ impl Measure {
         let store = if self.durable { Store::Folder(folder.path()) } else { Store::Memory };
         let server = contestant.start(program, store)?;
         let arguments = if quick { self.quick } else { self.arguments };
-        let mut options = contestant.options().to_vec();
-        // nchan's ids are its own; it says where to begin by the location.
-        if contestant == Contestant::Nchan && arguments.starts_with("replay") {
-            options.extend(["--after", "", "--subscribe", "GET /all"]);
-        }
-        bench(program, &server.url, &server.pids()?, arguments, &options)
+        let options = contestant.options(arguments.starts_with("replay"));
+        bench(program, &server.url, &server.pids()?, arguments, options)
     }
 }
 

@@ -28,7 +28,7 @@ pub fn run(program: &Program, events: u64) -> Result<Restart> {
     };
     let (server, empty) = start()?;
     let fill = format!("publish --batch 1000 --pipeline 4 --events {events}");
-    bench(program, &server.url, &server.pids()?, &fill, Contestant::Hub.options())?;
+    bench(program, &server.url, &server.pids()?, &fill, Contestant::Hub.options(false))?;
     server.stop("-TERM")?;
     let (server, asked) = start()?;
     server.stop("-KILL")?;

@@ -37,11 +37,13 @@ impl Contestant {
         }
     }
 
-    /// What `ssekit bench` must know to speak to it.
-    pub fn options(self) -> &'static [&'static str] {
+    /// What `ssekit bench` must know to speak to it, for a replay or not.
+    pub fn options(self, replay: bool) -> &'static [&'static str] {
         match self {
             Self::Floor | Self::Axum => &["--preset", "plain"],
-            Self::Nchan => &["--preset", "plain", "--subscribe", "GET /events", "--publish", "POST /publish"],
+            // Its ids are its own: where one begins is said by the location.
+            Self::Nchan if replay => &["--preset", "plain", "--subscribe", "GET /all", "--after", ""],
+            Self::Nchan => &["--preset", "plain"],
             Self::Hub => &["--preset", "mercure"],
         }
     }

@@ -1,6 +1,8 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -21,6 +23,12 @@ pub fn start() -> Result<Server> {
         .context("nginx does not start")?;
     let server = Server { url: format!("127.0.0.1:{port}"), process, _folder: Some(folder) };
     wait_for(port)?;
+    // It listens before its worker is there.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while server.pids()?.len() < 2 {
+        ensure!(Instant::now() < deadline, "nginx has no worker");
+        thread::sleep(Duration::from_millis(5));
+    }
     Ok(server)
 }
 
@@ -56,10 +64,9 @@ fn configuration(port: u16) -> String {
 daemon off;
 user root;
 worker_processes 1;
-worker_rlimit_nofile 100000;
 error_log stderr crit;
 pid nginx.pid;
-events {{ worker_connections 60000; }}
+events {{ worker_connections 19000; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
