@@ -6,9 +6,34 @@
 //!      └──────────────── one process, one clock ─────────────────────┘
 //! ```
 //!
+//! ```sh
+//! ssekit bench fanout localhost:3000 --subscribers 10000 --rate 5 --pid $(pidof ssekit)
+//! ssekit bench idle localhost:3000 --subscribers 15000 --pid $(pidof ssekit)
+//! ssekit bench connects localhost:3000 --subscribers 10000
+//! ssekit bench publish localhost:3000 --connections 16 --pipeline 64
+//! ssekit bench replay localhost:3000 --events 1000000 --batch 1000
+//! ssekit bench fanout localhost:8080 --preset plain --subscribe 'GET /sub' --publish 'POST /pub'
+//! ```
+//!
 //! It opens plain HTTP/1.1 connections by the thousand in one thread, publishes, and tells how fast events arrive, how long they
 //! took, and what the server's processes have used for it. While it measures it checks: every subscriber must get every
 //! event once, in its publisher's order. What is lost or repeated is said, and is exit code 3.
+//!
+//! An event is on its way from when it was due: with a rate, a server that answers late makes those behind it late too, and that
+//! counts.
+//!
+//! # Limits
+//!
+//! | what | at most | beyond it |
+//! |---|---|---|
+//! | subscribers | 5.1 million, 20,000 from each address 127.0.1.x; elsewhere as many as the system has ports | an error |
+//! | open files | the hard limit, which root raises as far as is needed | an error that says how many |
+//! | events that are followed; publishers times subscribers | 100 million | an error |
+//! | an answer's head | 16 KiB | an error |
+//! | a publication | 64 MiB | an error |
+//! | an answer, or an event with a window | 20 s | an error |
+//! | an event that does not come after the last publication | 3 s | lost |
+//! | what must not come after everything | 200 ms | is not noticed |
 
 mod answer;
 mod arrivals;

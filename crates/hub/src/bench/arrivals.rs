@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
+
 use super::latency::Latencies;
 use super::mark::Mark;
 
@@ -49,6 +51,20 @@ pub(super) struct Course {
 impl Course {
     /// Nothing is published.
     pub(super) const NONE: Self = Self { run: Run::These(0), publishers: 0, events: 0 };
+
+    /// # Errors
+    /// When it takes too much memory to follow with so many subscribers.
+    pub(super) fn check(&self, subscribers: u32) -> Result<()> {
+        let cursors = u64::from(self.publishers) * u64::from(subscribers);
+        ensure!(
+            cursors <= MOST && self.total() <= MOST,
+            "{} events of {} publishers to {subscribers} subscribers are too many to follow: at most {MOST} events, and \
+             as many publishers times subscribers",
+            self.total(),
+            self.publishers
+        );
+        Ok(())
+    }
 
     /// Events that each subscriber should get.
     pub(super) fn total(&self) -> u64 {
@@ -139,6 +155,9 @@ impl Arrivals {
         self.complete.iter().zip(&self.settled).all(|(complete, events)| *complete as usize == events.len())
     }
 }
+
+/// Events that are followed, and places of subscribers in them: 4 bytes each.
+const MOST: u64 = 100_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -48,6 +48,18 @@ pub(super) struct Connected {
     pub(super) latencies: Latencies,
 }
 
+/// A run to be watched.
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
+    pub(super) course: Course,
+    /// Publishers wait for subscribers.
+    pub(super) windowed: bool,
+    /// The server's processes.
+    pub(super) pids: &'a [u32],
+    /// How many publications are answered, when it is that what is shown.
+    pub(super) publications: Option<u64>,
+}
+
 /// What they have seen of a run.
 #[derive(Debug)]
 pub(super) struct Seen<T> {
@@ -79,6 +91,7 @@ impl Crowd {
         clock: Clock,
         progress: &mut Progress,
     ) -> Result<(Self, Connected)> {
+        course.check(plan.subscribers)?;
         let threads = plan.threads.min(plan.subscribers).max(1);
         let shard = |number| Shard::new(plan, number, threads, course);
         let mut shards = (0..threads).map(shard).collect::<Result<Vec<_>>>()?;
@@ -133,13 +146,12 @@ impl Crowd {
     /// Those of the publishers; when the server's process has gone.
     pub(super) fn watch<T: Send>(
         &mut self,
-        course: Course,
-        windowed: bool,
-        pids: &[u32],
+        Watch { course, windowed, pids, publications }: Watch<'_>,
         progress: &mut Progress,
         publish: impl FnOnce(&Standing) -> Result<T> + Send,
     ) -> Result<Seen<T>> {
-        let standing = Standing::new(&self.shards, course.publishers, self.clock, windowed);
+        let mut standing = Standing::new(&self.shards, course.publishers, self.clock, windowed);
+        *standing.working.get_mut() += 1;
         let expected = course.total() * self.shards.iter().map(|shard| shard.expected() as u64).sum::<u64>();
         let own = [std::process::id()];
         // What the load itself costs is told where the system says it.
@@ -148,6 +160,8 @@ impl Crowd {
         progress.restart();
         let (published, after) = thread::scope(|scope| {
             let publishing = scope.spawn(|| {
+                // Whatever becomes of it, nobody waits for it for ever.
+                let _leave = Leave(&standing);
                 let published = publish(&standing);
                 standing.publishers_are_done(published.is_err());
                 published
@@ -160,8 +174,9 @@ impl Crowd {
                     shard.linger(standing);
                 });
             }
-            standing.wait(|| {
-                progress.show("events arrived", standing.delivered.load(Ordering::Relaxed), expected);
+            standing.wait(|| match publications {
+                None => progress.show("arrived", standing.delivered.load(Ordering::Relaxed), expected),
+                Some(all) => progress.show("published", standing.answered.load(Ordering::Relaxed), all),
             });
             let published = publishing.join().unwrap_or_else(|_| Err(anyhow!("the publisher has panicked")));
             (published, (Usage::of_any(pids), Usage::of(&own).ok()))
@@ -202,12 +217,12 @@ impl Crowd {
     ///
     /// # Errors
     /// When the system does not let it wait.
-    pub(super) fn idle(&mut self, time: Duration, progress: &mut Progress) -> Result<u32> {
+    pub(super) fn idle(&mut self, time: Duration, what: &str, progress: &mut Progress) -> Result<u32> {
         self.expect(Course::NONE);
-        let (begin, ms) = (self.clock.now(), |time: Duration| time.as_millis() as u64);
+        let begin = self.clock.now();
         progress.restart();
         while self.clock.now() - begin < time {
-            progress.show("idle, ms", ms(self.clock.now() - begin), ms(time));
+            progress.show_time(what, time);
             for shard in &mut self.shards {
                 shard.turn(Duration::from_millis(20), self.clock)?;
             }
@@ -224,7 +239,9 @@ pub(super) struct Standing {
     complete: Vec<Vec<AtomicU32>>,
     /// Events that have arrived, or streams that have begun.
     delivered: AtomicU64,
-    /// Shards that are not done.
+    /// Publications that have been answered, where publishers count them.
+    answered: AtomicU64,
+    /// Publishers, and shards, that are not done.
     working: AtomicUsize,
     failed: AtomicBool,
     /// When publishers were done, in ns; 0 before.
@@ -243,6 +260,7 @@ impl Standing {
             clock,
             complete: shards.iter().map(|_| complete()).collect(),
             delivered: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             working: AtomicUsize::new(shards.len()),
             failed: AtomicBool::new(false),
             done: AtomicU64::new(0),
@@ -272,6 +290,11 @@ impl Standing {
         Ok(())
     }
 
+    /// So many more publications have been answered.
+    pub(super) fn answered(&self, events: u64) {
+        self.answered.fetch_add(events, Ordering::Relaxed);
+    }
+
     fn update(&self, number: usize, arrivals: &Arrivals) {
         if !self.windowed {
             return;
@@ -294,7 +317,6 @@ impl Standing {
         self.failed.store(failed, Ordering::Release);
         let now = u64::try_from(self.clock.now().as_nanos()).unwrap_or(u64::MAX);
         self.done.store(now.max(1), Ordering::Release);
-        self.main.unpark();
     }
 
     /// When publishers were done, if they are.
@@ -313,6 +335,18 @@ impl Standing {
             show();
             thread::park_timeout(Duration::from_millis(50));
         }
+    }
+}
+
+/// Leaves when it is dropped, also by a panic.
+struct Leave<'a>(&'a Standing);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.publishers_are_done(true);
+        }
+        self.0.leave();
     }
 }
 

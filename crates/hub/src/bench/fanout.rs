@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, ensure};
 use serde::Serialize;
 
 use super::arrivals::{Course, Run};
-use super::crowd::{Seen, Standing};
+use super::crowd::{Seen, Standing, Watch};
 use super::latency::{Latencies, Summary};
 use super::mark::{Clock, EVENTS, PUBLISHERS};
 use super::progress::Progress;
@@ -86,17 +86,17 @@ impl Fanout {
         let (mut crowd, connected) =
             self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
         all_are_here(&connected)?;
-        let closed = crowd.idle(SETTLE, &mut progress)?;
+        let closed = crowd.idle(SETTLE, "settling", &mut progress)?;
         ensure!(closed == 0, "{closed} streams ended before anything was published");
         let memory_idle = Usage::of_any(pids)?.map(|usage| usage.memory);
 
         let mut publish = |run, events, pace| -> Result<Seen<Latencies>> {
             let course = Course { run: Run::These(run), publishers: self.publishers, events };
+            course.check(self.subscribers)?;
             crowd.expect(course);
             let windowed = matches!(pace, Pace::Window(_));
-            crowd.watch(course, windowed, pids, &mut progress, |standing| {
-                self.publish(run, events, pace, standing)
-            })
+            let watch = Watch { course, windowed, pids, publications: None };
+            crowd.watch(watch, &mut progress, |standing| self.publish(run, events, pace, standing))
         };
         let run = run_number();
         if let Some(events @ 1..) = self.warm_up.checked_div(self.publishers) {

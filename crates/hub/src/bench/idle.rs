@@ -57,9 +57,9 @@ impl Idle {
             self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
         all_are_here(&connected)?;
         // What comes of connecting is over before idleness begins.
-        let ended = crowd.idle(SETTLE, &mut progress)?;
+        let ended = crowd.idle(SETTLE, "settling", &mut progress)?;
         let settled = Usage::of(pids)?;
-        let closed = ended + crowd.idle(Duration::from_secs(self.seconds), &mut progress)?;
+        let closed = ended + crowd.idle(Duration::from_secs(self.seconds), "idle", &mut progress)?;
         let after = Usage::of(pids)?;
         drop(progress);
         let each = |kib: f64| kib * 1024.0 / f64::from(self.subscribers);

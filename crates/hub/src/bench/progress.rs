@@ -21,13 +21,26 @@ impl Progress {
         self.began = Instant::now();
     }
 
-    /// Draws it anew, ten times a second at most.
+    /// Says how many of all there are are done.
     pub(super) fn show(&mut self, what: &str, done: u64, of: u64) {
+        self.draw(|passed| counted(what, done, of, passed));
+    }
+
+    /// Says how much of a time has passed.
+    pub(super) fn show_time(&mut self, what: &str, of: Duration) {
+        self.draw(|passed| {
+            let share = passed.as_secs_f64() / of.as_secs_f64();
+            format!("{what} {}  {:.1} of {:.1} s", bar(share), passed.as_secs_f64(), of.as_secs_f64())
+        });
+    }
+
+    /// Draws it anew, ten times a second at most.
+    fn draw(&mut self, line: impl FnOnce(Duration) -> String) {
         let now = Instant::now();
         if self.enabled && self.drawn.is_none_or(|drawn| now - drawn >= EVERY) {
             self.drawn = Some(now);
             // Nobody is left to tell when stderr is closed.
-            let _ = write!(stderr(), "\r\x1b[K{}", line(what, done, of, now - self.began));
+            let _ = write!(stderr(), "\r\x1b[K{}", line(now - self.began));
             let _ = stderr().flush();
         }
     }
@@ -41,18 +54,16 @@ impl Drop for Progress {
     }
 }
 
-fn line(what: &str, done: u64, of: u64, passed: Duration) -> String {
-    let share = if of == 0 { 1.0 } else { (done as f64 / of as f64).min(1.0) };
-    let full = (share * WIDTH as f64) as usize;
-    let bar = "█".repeat(full) + &"░".repeat(WIDTH - full);
+fn counted(what: &str, done: u64, of: u64, passed: Duration) -> String {
+    let bar = bar(if of == 0 { 1.0 } else { done as f64 / of as f64 });
     let rate = done as f64 / passed.as_secs_f64().max(1e-3);
-    format!(
-        "{what} {bar} {:3.0} %  {} of {}, {}/s",
-        share * 100.0,
-        number(done),
-        number(of),
-        number(rate as u64)
-    )
+    format!("{what} {bar}  {} of {}, {}/s", number(done), number(of), number(rate as u64))
+}
+
+fn bar(share: f64) -> String {
+    let share = share.clamp(0.0, 1.0);
+    let full = (share * WIDTH as f64) as usize;
+    format!("{}{} {:3.0} %", "█".repeat(full), "░".repeat(WIDTH - full), share * 100.0)
 }
 
 /// A number with its thousands apart: 1,234,567.
@@ -79,10 +90,10 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_it_is() {
-        let half = line("connecting", 1500, 3000, Duration::from_secs(3));
+        let half = counted("connecting", 1500, 3000, Duration::from_secs(3));
         assert!(half.contains(" 50 %  1,500 of 3,000, 500/s"), "{half}");
         assert_eq!((half.matches('█').count(), half.matches('░').count()), (15, 15), "{half}");
-        assert!(line("idle", 0, 0, Duration::ZERO).contains("100 %"));
+        assert!(counted("nothing", 0, 0, Duration::ZERO).contains("100 %"));
     }
 
     #[test]

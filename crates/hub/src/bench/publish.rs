@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::arrivals::{Course, Run};
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Watch};
 use super::latency::Summary;
 use super::mark::{Clock, EVENTS, PUBLISHERS};
 use super::progress::Progress;
@@ -85,11 +85,14 @@ impl Publish {
         };
         // Without subscribers nobody counts.
         let course = if self.subscribers > 0 { course } else { Course::NONE };
+        course.check(self.subscribers)?;
         let mut crowd = self.crowd(course, clock, &mut progress)?;
         let all = u64::from(events) * u64::from(self.connections);
-        let seen = crowd.watch(course, false, &self.output.pids, &mut progress, |_| {
+        let watch = Watch { course, windowed: false, pids: &self.output.pids, publications: Some(all) };
+        let seen = crowd.watch(watch, &mut progress, |standing| {
             let begin = clock.now();
-            let latencies = publisher::flood(plan, &publication, clock)?;
+            let answered = |events| standing.answered(events);
+            let latencies = publisher::flood(plan, &publication, clock, answered)?;
             Ok((latencies, clock.now() - begin))
         })?;
         drop(progress);

@@ -102,11 +102,17 @@ pub(super) struct Flood {
     pub(super) events: u32,
 }
 
-/// Publishes with that many connections; gives the time until answers came. Each connection is a publisher of its own.
+/// Publishes with that many connections, and tells of events that were answered; gives the time until answers came. Each
+/// connection is a publisher of its own.
 ///
 /// # Errors
 /// When a publication is refused, or not answered in time.
-pub(super) fn flood(plan: Flood, publication: &Publication, clock: Clock) -> Result<Latencies> {
+pub(super) fn flood(
+    plan: Flood,
+    publication: &Publication,
+    clock: Clock,
+    mut told: impl FnMut(u64),
+) -> Result<Latencies> {
     let mut poll = Poll::new().context("no epoll")?;
     let mut events = Events::with_capacity(1024);
     let mut publishers = Vec::new();
@@ -130,7 +136,12 @@ pub(super) fn flood(plan: Flood, publication: &Publication, clock: Clock) -> Res
             if publisher.is_done() {
                 continue;
             }
-            publisher.turn(event, &mut piece, clock, |answered| latencies.record(answered))?;
+            let mut answers = 0;
+            publisher.turn(event, &mut piece, clock, |answered| {
+                latencies.record(answered);
+                answers += 1;
+            })?;
+            told(answers * u64::from(publication.events()));
             busy -= usize::from(publisher.is_done());
             heard = clock.now();
         }

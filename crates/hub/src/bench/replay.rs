@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::arrivals::{Course, Run};
+use super::crowd::Watch;
 use super::latency::Summary;
 use super::mark::{Clock, EVENTS};
 use super::progress::Progress;
@@ -70,7 +71,11 @@ impl Replay {
             ensure!(events <= EVENTS, "at most {EVENTS} events, not {events}");
             let server = self.target.address()?;
             let plan = Flood { server, run: number, connections: 1, pipeline: FILL_PIPELINE, events };
-            publisher::flood(plan, &self.target.publication(self.batch)?, clock)?;
+            let mut published = 0;
+            publisher::flood(plan, &self.target.publication(self.batch)?, clock, |more| {
+                published += more;
+                progress.show("publishing", published, events.into());
+            })?;
         }
         let course = Course { run, publishers: 1, events };
         let after = Some(&*self.after).filter(|after| !after.is_empty());
@@ -80,7 +85,8 @@ impl Replay {
             crowd.gather(&self.target, self.subscribers, after, course, (clock, &mut progress))?;
         super::all_are_here(&connected)?;
         let waited = clock.now() - begin;
-        let mut seen = crowd.watch(course, false, &self.output.pids, &mut progress, |_| Ok(()))?;
+        let watch = Watch { course, windowed: false, pids: &self.output.pids, publications: None };
+        let mut seen = crowd.watch(watch, &mut progress, |_| Ok(()))?;
         seen.seconds += waited.as_secs_f64();
         drop(progress);
         let delivered = Delivered::of(&seen);
