@@ -51,7 +51,6 @@ mod replay;
 mod report;
 mod subscriber;
 mod target;
-mod token;
 mod usage;
 
 use std::io::Write;

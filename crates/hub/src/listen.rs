@@ -12,9 +12,10 @@ use ssekit_client::{
 };
 use tokio::time::timeout;
 
-use self::output::{Output, escape};
+use self::output::Output;
 
 pub use self::output::Form;
+pub(crate) use self::output::escape;
 
 /// Whom to listen to, and what to write of it.
 #[derive(Clone, Debug, clap::Args)]
@@ -92,11 +93,11 @@ pub struct Failure {
     pub error: Error,
 }
 
-const FAILED: u8 = 1;
-const USAGE: u8 = 2;
-const NO_CONNECTION: u8 = 7;
-const REFUSED: u8 = 22;
-const TIMED_OUT: u8 = 28;
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const USAGE: u8 = 2;
+pub(crate) const NO_CONNECTION: u8 = 7;
+pub(crate) const REFUSED: u8 = 22;
+pub(crate) const TIMED_OUT: u8 = 28;
 const NO_EVENT_STREAM: u8 = 65;
 
 impl Listen {

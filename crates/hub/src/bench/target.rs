@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -10,7 +11,7 @@ use hyper::Uri;
 use serde::Serialize;
 
 use super::publication::{self, Publication};
-use super::token;
+use crate::token::{self, Claims, Grants, KeyFlags, Lifetime, Signer};
 
 /// Whom to measure, and how one subscribes and publishes there.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,12 +24,11 @@ pub(super) struct Target {
     /// The topic of mercure's requests
     #[arg(long, default_value = "bench", help_heading = REQUESTS)]
     topic: String,
-    /// The token (JWT) of every request
-    #[arg(long, env = "SSEKIT_TOKEN", hide_env_values = true, conflicts_with = "publisher_key", help_heading = REQUESTS)]
+    /// The token (JWT) of every request; with a key, one is made that may do everything
+    #[arg(long, env = "SSEKIT_TOKEN", hide_env_values = true, conflicts_with_all = ["key", "key_file"], help_heading = REQUESTS)]
     token: Option<String>,
-    /// Make that token with this key (HS256)
-    #[arg(long, env = "SSEKIT_PUBLISHER_KEY", hide_env_values = true, help_heading = REQUESTS)]
-    publisher_key: Option<String>,
+    #[command(flatten)]
+    key: KeyFlags,
     /// Subscribe so [default: GET /.well-known/mercure?topic=TOPIC; plain: GET /events]
     #[arg(long, value_name = "METHOD PATH", help_heading = REQUESTS)]
     subscribe: Option<RequestLine>,
@@ -162,11 +162,20 @@ impl Target {
         Publication::new(&head, &body, self.size, batch)
     }
 
+    /// A token for all topics, if there is a key.
+    fn made_token(&self) -> Result<Option<String>> {
+        let Some(key) = self.key.read()? else { return Ok(None) };
+        let all = || vec!["*".to_owned()];
+        let grants = Grants { publish: all(), subscribe: all(), payload: None };
+        let claims = Claims::new(grants, SystemTime::now(), Lifetime(None));
+        Ok(Some(token::make(&claims, &Signer::read(key.expose())?, None, None)?))
+    }
+
     /// The head's lines that all requests have.
     fn head(&self, RequestLine { method, path }: &RequestLine) -> Result<String> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.host()?);
-        let token = self.publisher_key.as_deref().map(token::for_all_topics);
-        if let Some(token) = token.as_ref().or(self.token.as_ref()) {
+        let made = self.made_token()?;
+        if let Some(token) = made.as_ref().or(self.token.as_ref()) {
             ensure!(token.bytes().all(|byte| byte.is_ascii_graphic()), "--token has characters of no token");
             head += &format!("authorization: Bearer {token}\r\n");
         }

@@ -3,6 +3,7 @@
 mod browser;
 mod chromium;
 mod compressed;
+mod config;
 mod examples;
 mod http;
 mod listen;
@@ -12,3 +13,4 @@ mod program;
 mod proxy;
 mod scripted;
 mod serve;
+mod token;

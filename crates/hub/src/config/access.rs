@@ -1,0 +1,111 @@
+//! Who may do what, as the protocol wants to know it.
+
+use super::load::{Loaded, Problem, Problems};
+use super::{Config, Key, Secret};
+use crate::mercure::{self, Access, Algorithm, Keys, Origins};
+
+/// A set of keys that has to be fetched, once and again.
+#[derive(Clone, Debug)]
+pub struct KeySet {
+    /// Where: an `https://` URL, or one of this machine.
+    pub url: String,
+    /// Which algorithms are allowed; empty: those that suit the keys.
+    pub algorithms: Vec<Algorithm>,
+    /// What to put them into ([`Keys::replace`]): empty, and shared with [`Access`].
+    pub keys: Keys,
+}
+
+impl Loaded {
+    /// Who may do what; and the sets of keys that have to be fetched before those who have tokens may do anything.
+    ///
+    /// Reads the files of keys.
+    ///
+    /// # Errors
+    /// All that is wrong with keys, at once.
+    pub fn access(&self) -> Result<(Access, Vec<KeySet>), Problems> {
+        let config = &self.config;
+        let mut sets = Vec::new();
+        let mut problems = Vec::new();
+        let mut keys =
+            |prefix: &str, key: Option<Key>| match key.map(|key| self.keys(prefix, &key, &mut sets)) {
+                None => Keys::none(),
+                Some(Ok(keys)) => keys,
+                Some(Err(problem)) => {
+                    problems.push(problem);
+                    Keys::none()
+                }
+            };
+        let publishers = keys("publisher.", config.publisher_key());
+        let subscribers = keys("subscriber.", config.subscriber_key());
+        // One key for both is wrong once.
+        problems.dedup();
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let access = Access {
+            publishers,
+            subscribers,
+            anonymous: config.anonymous,
+            open_publishing: config.dev,
+            cookie: config.cookie.clone(),
+            query_token: config.query_token,
+            publish_origins: origins(&config.publish_origins),
+            cors_origins: origins(&config.cors_origins),
+            limits: config.protocol_limits(),
+            ..Access::default()
+        };
+        Ok((access, sets))
+    }
+
+    fn keys(&self, prefix: &str, key: &Key, sets: &mut Vec<KeySet>) -> Result<Keys, Problem> {
+        if let Some(url) = key.jwks.as_ref().filter(|jwks| jwks.contains("://")) {
+            let keys = Keys::none();
+            let (url, algorithms) = (url.clone(), key.algorithms.clone());
+            sets.push(KeySet { url, algorithms, keys: keys.clone() });
+            return Ok(keys);
+        }
+        let name = match (&key.secret, &key.file) {
+            (Some(_), _) => "key",
+            (None, Some(_)) => "key_file",
+            (None, None) => "jwks",
+        };
+        let own = format!("{prefix}{name}");
+        let origin = self.origins.get(&own).unwrap_or_else(|| self.origins.of(name));
+        let problem = |what: String| Problem { origin: origin.clone(), what };
+        let text = key.read().map_err(problem)?;
+        let text = text.as_ref().map(Secret::expose).unwrap_or_default();
+        if name == "jwks" && !text.trim_start().starts_with('{') {
+            // It would be taken for a secret, which anybody may know.
+            return Err(problem(
+                "the file holds no set of keys, which is JSON: {\"keys\": [...]}".to_owned(),
+            ));
+        }
+        let keys = Keys::read(text);
+        let allowed = keys.and_then(|keys| match key.algorithms.as_slice() {
+            [] => Ok(keys),
+            algorithms => keys.allow(algorithms),
+        });
+        allowed.map_err(|error| problem(error.to_string()))
+    }
+}
+
+impl Config {
+    /// The limits that the protocol holds.
+    pub fn protocol_limits(&self) -> mercure::Limits {
+        let limits = &self.limits;
+        mercure::Limits {
+            body: limits.body_size,
+            topics: limits.topics,
+            topic: limits.selector_size,
+            selectors: limits.selectors,
+            selector: limits.selector_size,
+            token: limits.token_size,
+            ..mercure::Limits::default()
+        }
+    }
+}
+
+/// The loader has looked at each.
+fn origins(texts: &[String]) -> Origins {
+    Origins::parse(texts.iter().map(String::as_str)).unwrap_or_default()
+}

@@ -1,0 +1,68 @@
+//! What can only be known by looking: files that must be there, and hold what they should.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::load::{Loaded, Problem, Problems};
+use super::{Key, Secret};
+use crate::listen::chain;
+use crate::mercure::Selector;
+use crate::tls::Tls;
+
+/// The largest file of a key, in bytes.
+const MOST_KEY: u64 = 1 << 20;
+
+impl Loaded {
+    /// Looks whether the files that the configuration names can be read and hold what they should. Starts nothing, writes nothing, and asks no network.
+    ///
+    /// # Errors
+    /// All that is wrong at once.
+    pub fn check(&self) -> Result<(), Problems> {
+        let config = &self.config;
+        let mut problems = Vec::new();
+        if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
+            if let Err(error) = Tls::open(cert, key) {
+                problems.push(Problem { origin: self.origins.of("tls.cert"), what: chain(&error) });
+            }
+        }
+        if let Err(wrong) = self.access() {
+            problems.extend(wrong.0);
+        }
+        for rule in &config.retention {
+            if let Err(error) = Selector::parse(&rule.topic) {
+                let what = format!("retention: {:?} is no topic, template or *: {error}", rule.topic);
+                problems.push(Problem { origin: self.origins.of("retention"), what });
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+    }
+}
+
+impl Key {
+    /// The secret or the public keys, from their file if that is where they are; without the line feed at the end that editors leave there. None
+    /// when a set of keys has to be fetched, or nothing is given.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is empty, or is no text: in words.
+    pub fn read(&self) -> Result<Option<Secret>, String> {
+        let jwks = self.jwks.as_deref().filter(|jwks| !jwks.contains("://")).map(Path::new);
+        match (&self.secret, self.file.as_deref().or(jwks)) {
+            (Some(secret), _) => Ok(Some(secret.clone())),
+            (None, Some(path)) => read(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Secret, String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_KEY).read_to_string(&mut text));
+    match read {
+        Err(error) => Err(format!("the key's file {} cannot be read: {error}", path.display())),
+        Ok(_) if text.trim().is_empty() => Err(format!("the key's file {} is empty", path.display())),
+        Ok(_) => Ok(Secret::new(
+            text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text)),
+        )),
+    }
+}

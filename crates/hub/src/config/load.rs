@@ -1,0 +1,251 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::flags::Flags;
+use super::rules::{self, Advice};
+use super::settings::{self, Setting};
+use super::value::{Refusal, Value};
+use super::{Config, file};
+
+/// A configuration, and who has said what of it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What holds.
+    pub config: Config,
+    /// What an operator should know before anybody connects: each a sentence.
+    pub warnings: Vec<String>,
+    pub(super) origins: Origins,
+}
+
+/// Who has said something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody.
+    Default,
+    /// `dev`, which says some things for who says nothing.
+    Dev,
+    /// A file, and its line, counted from 1.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Variable(String),
+    /// A flag, without the dashes.
+    Flag(String),
+}
+
+/// What is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {what}")]
+pub struct Problem {
+    /// Who has said it.
+    pub origin: Origin,
+    /// What is wrong with it, and what is allowed.
+    pub what: String,
+}
+
+/// All that is wrong with a configuration; at least one thing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+/// One a line.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Dev => f.write_str("--dev"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) => write!(f, "--{name}"),
+        }
+    }
+}
+
+/// Who has said what; what is not in it is a default.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins(BTreeMap<&'static str, Origin>);
+
+impl Origins {
+    pub(super) fn of(&self, key: &str) -> Origin {
+        self.get(key).unwrap_or(Origin::Default)
+    }
+
+    /// The same; none for a default.
+    pub(super) fn get(&self, key: &str) -> Option<Origin> {
+        self.0.get(key).cloned()
+    }
+}
+
+impl Loaded {
+    /// The configuration as these flags and this process's environment say it.
+    ///
+    /// # Errors
+    /// All that is wrong at once.
+    pub fn read(flags: &Flags) -> Result<Self, Problems> {
+        // What is not UTF-8 is no setting of ours, or a path that we cannot name in TOML either.
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        Self::read_from(flags, variables)
+    }
+
+    /// The same, with these variables alone.
+    ///
+    /// # Errors
+    /// All that is wrong at once.
+    pub fn read_from(
+        flags: &Flags,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        let variables: BTreeMap<String, String> =
+            variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let mut layers = Layers::default();
+        if let Some(path) = flags.config.clone().or_else(|| named_file(&variables)) {
+            layers.file(&path);
+        }
+        layers.variables(&variables);
+        for (key, value) in flags.values() {
+            layers.say(key, value.clone(), |setting| Origin::Flag(setting.flag()));
+        }
+        let (config, origins, mut problems) = layers.settle();
+        let advice = if problems.is_empty() { rules::judge(&config, &origins) } else { Advice::default() };
+        problems.extend(advice.problems);
+        if problems.is_empty() {
+            let warnings = layers.warnings.into_iter().chain(advice.warnings).collect();
+            Ok(Self { config, warnings, origins })
+        } else {
+            Err(Problems(problems))
+        }
+    }
+}
+
+/// What our variables begin with.
+const PREFIX: &str = "SSEKIT_";
+
+fn named_file(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
+    variables.get("SSEKIT_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// What was said, the later over the earlier.
+#[derive(Default)]
+struct Layers {
+    said: BTreeMap<&'static str, (Value, Origin)>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl Layers {
+    fn say(&mut self, key: &'static str, value: Value, origin: impl FnOnce(&Setting) -> Origin) {
+        let setting = settings::find(key).expect("sources say what is in the table");
+        // What is overruled must be sound too, or it surprises who takes the other away.
+        let origin = origin(setting);
+        if let Err(refusal) = (setting.read)(&mut Config::default(), &value) {
+            self.problems.push(problem(key, refusal, origin.clone()));
+        }
+        self.said.insert(key, (value, origin));
+    }
+
+    fn file(&mut self, path: &Path) {
+        let text = match read(path) {
+            Ok(text) => text,
+            Err(what) => {
+                let origin = Origin::File(path.to_owned(), 1);
+                self.problems.push(Problem { origin, what });
+                return;
+            }
+        };
+        let (values, mistakes) = file::read(&text);
+        for mistake in mistakes {
+            let origin = Origin::File(path.to_owned(), mistake.line);
+            self.problems.push(Problem { origin, what: mistake.what });
+        }
+        for (key, value) in values {
+            let line = value.line.unwrap_or(1);
+            self.say(key, value, |_| Origin::File(path.to_owned(), line));
+        }
+        self.problems.sort_by_key(|problem| match problem.origin {
+            Origin::File(_, line) => line,
+            _ => 0,
+        });
+    }
+
+    fn variables(&mut self, variables: &BTreeMap<String, String>) {
+        for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
+            match settings::all().find(|setting| setting.variable() == *name) {
+                Some(setting) => {
+                    self.say(setting.key, Value::text(value), |_| Origin::Variable(name.clone()));
+                }
+                None => self.warnings.extend(misspelt(name)),
+            }
+        }
+    }
+
+    /// Puts them together.
+    fn settle(&mut self) -> (Config, Origins, Vec<Problem>) {
+        let mut config = Config::default();
+        let mut origins = Origins::default();
+        let mut dev = Config::default();
+        if let Some((value, _)) = self.said.get("dev") {
+            // What cannot be read is among the problems.
+            let _ = settings::find("dev").map(|setting| (setting.read)(&mut dev, value));
+        }
+        if dev.dev {
+            for key in DEV {
+                let setting = settings::find(key).expect("it is in the table");
+                (setting.read)(&mut config, &Value::text("true")).expect("it is true or false");
+                origins.0.insert(key, Origin::Dev);
+            }
+        }
+        for (key, (value, origin)) in &self.said {
+            let setting = settings::find(key).expect("sources say what is in the table");
+            if (setting.read)(&mut config, value).is_ok() {
+                origins.0.insert(key, origin.clone());
+            }
+        }
+        (config, origins, std::mem::take(&mut self.problems))
+    }
+}
+
+/// What `dev` turns on.
+const DEV: [&str; 4] = ["anonymous", "metrics", "subscriptions", "ui"];
+
+fn problem(key: &str, refusal: Refusal, origin: Origin) -> Problem {
+    match origin {
+        Origin::File(path, line) => Problem {
+            origin: Origin::File(path, refusal.line.unwrap_or(line)),
+            what: format!("{key}: {}", refusal.why),
+        },
+        origin => Problem { origin, what: refusal.why },
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(file::MOST + 1).read_to_string(&mut text));
+    match read {
+        Ok(bytes) if bytes as u64 > file::MOST => Err("the file is larger than 1 MiB".to_owned()),
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("the file cannot be read: {error}")),
+    }
+}
+
+/// A warning when a variable looks like one of ours. Others may well begin so: Kubernetes makes `SSEKIT_PORT` of a service `ssekit`.
+fn misspelt(name: &str) -> Option<String> {
+    let close = settings::all()
+        .map(|setting| (strsim::osa_distance(&setting.variable(), name), setting))
+        .min_by_key(|(distance, _)| *distance)?;
+    let (distance, setting) = close;
+    let near = name.len() <= MOST_NAME && distance <= 2 && setting.key.len() > 4;
+    let known = matches!(name, "SSEKIT_CONFIG" | "SSEKIT_TOKEN");
+    (near && !known).then(|| format!("{name} sets nothing; did you mean {}?", setting.variable()))
+}
+
+/// Longer than any variable of ours, in bytes.
+const MOST_NAME: usize = 80;

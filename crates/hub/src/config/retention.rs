@@ -1,0 +1,103 @@
+use super::Retention;
+use super::form::{Count, Form, Optional, Size, Time, quoted};
+use super::value::{Raw, Refusal, Value};
+
+/// Rules, each a table; or texts, with `;` between: `topic=* records=1000 age=7d`.
+pub(super) struct Rules;
+
+/// What a rule may say.
+const MEMBERS: &str = "topic, records, bytes, age, last";
+
+const RECORDS: Optional<Count> = Optional(Count(1, i64::MAX as u64));
+const BYTES: Optional<Size> = Optional(Size(1, i64::MAX as u64));
+const AGE: Optional<Time> = Optional(Time(1_000, 100 * 365 * 86_400_000));
+const LAST: Optional<Count> = Optional(Count(1, 1_000_000));
+
+impl Form<Vec<Retention>> for Rules {
+    fn read(&self, value: &Value) -> Result<Vec<Retention>, Refusal> {
+        match &value.raw {
+            Raw::Text(text) => {
+                let rules = text.split(';').map(str::trim).filter(|rule| !rule.is_empty());
+                rules.map(|rule| from_text(rule, value)).collect()
+            }
+            Raw::List(list) if list.len() > MOST_RULES => {
+                Err(Refusal { line: value.line, why: format!("there are more than {MOST_RULES} rules") })
+            }
+            Raw::List(list) => {
+                let rules: Result<Vec<Vec<Retention>>, Refusal> = list
+                    .iter()
+                    .map(|rule| match &rule.raw {
+                        Raw::Table(members) => from_members(members, rule).map(|rule| vec![rule]),
+                        Raw::Text(_) => self.read(rule),
+                        _ => Err(rule.refused("a rule")),
+                    })
+                    .collect();
+                rules.map(|rules| rules.concat())
+            }
+            _ => Err(value.refused("a list of rules: [[retention]]")),
+        }
+    }
+
+    fn show(&self, value: &Vec<Retention>) -> Option<String> {
+        if value.is_empty() {
+            return Some("[]".to_owned());
+        }
+        let rules: Vec<String> = value.iter().map(show).collect();
+        Some(format!("[\n{}]", rules.concat()))
+    }
+}
+
+/// A rule costs a look at every update.
+const MOST_RULES: usize = 1_000;
+
+fn from_text(rule: &str, value: &Value) -> Result<Retention, Refusal> {
+    let mut members = Vec::new();
+    for word in rule.split_whitespace() {
+        let Some((name, text)) = word.split_once('=') else {
+            let example = "topic=* records=1000 age=7d";
+            return Err(Refusal { line: value.line, why: format!("{word:?} is not as in {example:?}") });
+        };
+        members.push((name.to_owned(), Value { raw: Raw::Text(text.to_owned()), line: value.line }));
+    }
+    from_members(&members, value)
+}
+
+fn from_members(members: &[(String, Value)], rule: &Value) -> Result<Retention, Refusal> {
+    let mut topic = None;
+    let mut kept = Retention { topic: String::new(), records: None, bytes: None, age: None, last: None };
+    for (name, value) in members {
+        let named = |refusal: Refusal| Refusal { why: format!("{name}: {}", refusal.why), ..refusal };
+        match name.as_str() {
+            "topic" => match &value.raw {
+                Raw::Text(text) if !text.is_empty() => topic = Some(text.clone()),
+                _ => return Err(named(value.refused("a topic, a template or *"))),
+            },
+            "records" => kept.records = RECORDS.read(value).map_err(named)?,
+            "bytes" => kept.bytes = BYTES.read(value).map_err(named)?,
+            "age" => kept.age = AGE.read(value).map_err(named)?,
+            "last" => kept.last = LAST.read(value).map_err(named)?,
+            other => {
+                let why = format!("a rule has no {other:?}; it has: {MEMBERS}");
+                return Err(Refusal { line: value.line, why });
+            }
+        }
+    }
+    let Some(topic) = topic else {
+        let why = "a rule says which topic it is for; \"*\" for all".to_owned();
+        return Err(Refusal { line: rule.line, why });
+    };
+    Ok(Retention { topic, ..kept })
+}
+
+fn show(rule: &Retention) -> String {
+    let members = [
+        ("topic", Some(quoted(&rule.topic))),
+        ("records", rule.records.and_then(|_| RECORDS.show(&rule.records))),
+        ("bytes", rule.bytes.and_then(|_| BYTES.show(&rule.bytes))),
+        ("age", rule.age.and_then(|_| AGE.show(&rule.age))),
+        ("last", rule.last.and_then(|_| LAST.show(&rule.last))),
+    ];
+    let said: Vec<String> =
+        members.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value?))).collect();
+    format!("  {{ {} }},\n", said.join(", "))
+}

@@ -1,0 +1,159 @@
+//! What settings must be to each other.
+
+use super::load::{Origins, Problem};
+use super::{Config, Key, Origin, Store};
+
+/// What is to be said of a configuration.
+#[derive(Debug, Default)]
+pub(super) struct Advice {
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Looks at what each setting cannot know of the others.
+pub(super) fn judge(config: &Config, origins: &Origins) -> Advice {
+    let mut judge = Judge { config, origins, advice: Advice::default() };
+    judge.listening();
+    judge.keys();
+    judge.dev();
+    judge.storage();
+    judge.advice
+}
+
+struct Judge<'a> {
+    config: &'a Config,
+    origins: &'a Origins,
+    advice: Advice,
+}
+
+impl Judge<'_> {
+    fn listening(&mut self) {
+        let config = self.config;
+        if config.addr.is_empty() && config.unix.is_none() {
+            self.problem("addr", "there is nowhere to listen: give an address, or a unix socket".to_owned());
+        }
+        for (one, other, wrong) in [
+            ("tls.cert", "tls.key", config.tls.cert.is_some() && config.tls.key.is_none()),
+            ("tls.key", "tls.cert", config.tls.key.is_some() && config.tls.cert.is_none()),
+        ] {
+            if wrong {
+                self.problem(one, format!("{one} needs {other}: TLS takes both, each a PEM file"));
+            }
+        }
+    }
+
+    fn keys(&mut self) {
+        let config = self.config;
+        for (prefix, key) in
+            [("", &config.key), ("publisher.", &config.publisher), ("subscriber.", &config.subscriber)]
+        {
+            let names = ["key", "key_file", "jwks"].map(|name| format!("{prefix}{name}"));
+            let given = [key.secret.is_some(), key.file.is_some(), key.jwks.is_some()];
+            let given: Vec<&String> =
+                names.iter().zip(given).filter(|(_, given)| *given).map(|(name, _)| name).collect();
+            if let [first, .., last] = given.as_slice() {
+                let (first, last) = (*first, *last);
+                let elsewhere = self.origins.of(first);
+                self.problem(
+                    last,
+                    format!("{last} and {first} ({elsewhere}) exclude each other: give one of them"),
+                );
+            }
+            if matches!(self.origins.of(&names[0]), Origin::Flag(_)) && key.secret.is_some() {
+                let flag = names[0].replace('.', "-");
+                self.warn(format!("--{flag} can be read by everyone who can run `ps`; --{flag}-file cannot"));
+            }
+        }
+        if config.dev {
+            return;
+        }
+        if config.publisher_key().is_none() {
+            self.warn(
+                "nobody can publish: give --publisher-key-file (or --key-file for publishers and subscribers), or --dev on \
+                 your own machine"
+                    .to_owned(),
+            );
+        }
+        if config.subscriber_key().is_none() && !config.anonymous {
+            self.warn(
+                "nobody can subscribe: give --subscriber-key-file, or --anonymous to let everyone read what is public"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn dev(&mut self) {
+        let config = self.config;
+        if !config.dev {
+            return;
+        }
+        let reachable = config.addr.iter().find(|addr| !is_loopback(addr));
+        match reachable {
+            Some(addr) if !config.dev_anywhere => {
+                let origin = self.origins.of("addr");
+                self.problem(
+                    "dev",
+                    format!(
+                        "anyone who reaches {addr} ({origin}) could publish and read everything: listen on 127.0.0.1, \
+                         configure keys instead of --dev, or say --dev-anywhere"
+                    ),
+                );
+            }
+            Some(addr) => {
+                self.warn(format!("--dev: ANYONE WHO REACHES {addr} CAN PUBLISH AND READ EVERYTHING"))
+            }
+            None => self.warn("--dev: everyone on this machine can publish and read everything".to_owned()),
+        }
+    }
+
+    fn storage(&mut self) {
+        let said = self.origins.of("durability");
+        if self.config.store == Store::Memory && said != Origin::Default {
+            self.warn(format!("durability ({said}) changes nothing: the store is in memory"));
+        }
+    }
+
+    fn problem(&mut self, key: &str, what: String) {
+        self.advice.problems.push(Problem { origin: self.origins.of(key), what });
+    }
+
+    fn warn(&mut self, warning: String) {
+        self.advice.warnings.push(warning);
+    }
+}
+
+/// Whether other machines cannot reach it. A name other than `localhost` may lead anywhere.
+fn is_loopback(addr: &str) -> bool {
+    match addr.parse::<std::net::SocketAddr>() {
+        Ok(addr) => addr.ip().to_canonical().is_loopback(),
+        Err(_) => addr.rsplit_once(':').is_some_and(|(host, _)| host == "localhost"),
+    }
+}
+
+impl Config {
+    /// The keys of publishers' tokens; none: nobody can publish by a token.
+    pub fn publisher_key(&self) -> Option<Key> {
+        self.first_key(&self.publisher)
+    }
+
+    /// The keys of subscribers' tokens; none: nobody can subscribe by a token.
+    pub fn subscriber_key(&self) -> Option<Key> {
+        self.first_key(&self.subscriber)
+    }
+
+    /// The key itself, or that of both, whose algorithms hold for each that names none.
+    fn first_key(&self, key: &Key) -> Option<Key> {
+        let mut key = [key, &self.key].into_iter().find(|key| key.is_given())?.clone();
+        if key.algorithms.is_empty() {
+            key.algorithms.clone_from(&self.key.algorithms);
+        }
+        Some(key)
+    }
+}
+
+impl Key {
+    /// Whether it names a key.
+    pub fn is_given(&self) -> bool {
+        self.secret.is_some() || self.file.is_some() || self.jwks.is_some()
+    }
+}

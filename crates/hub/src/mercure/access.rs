@@ -1,0 +1,256 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE, ORIGIN, REFERER};
+use http::request::Parts;
+use ssekit_log::Record;
+use url::Url;
+
+use super::form;
+use super::keys::Keys;
+use super::limits::Limits;
+use super::origins::Origins;
+use super::problem::{Kind, Problem};
+use super::text::shown;
+use super::token::{Token, TokenError};
+
+/// Who may publish, and who may read what is private.
+///
+/// The default lets nobody publish and nobody subscribe.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Access {
+    /// Verify tokens of publishers.
+    pub publishers: Keys,
+    /// Verify tokens of subscribers.
+    pub subscribers: Keys,
+    /// Who has no token may subscribe, and reads what is public.
+    pub anonymous: bool,
+    /// Who has no token may publish, anything. For development on one machine.
+    pub open_publishing: bool,
+    /// The cookie that carries a token.
+    pub cookie: String,
+    /// A token may stand in the URL, as `?authorization=`, where logs and histories keep it.
+    pub query_token: bool,
+    /// Whose pages may publish with a cookie.
+    pub publish_origins: Origins,
+    /// Whose pages may read what the hub answers.
+    pub cors_origins: Origins,
+    /// By how much the clocks of issuers may differ.
+    pub leeway: Duration,
+    /// How much a token may hold.
+    pub limits: Limits,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            publishers: Keys::none(),
+            subscribers: Keys::none(),
+            anonymous: false,
+            open_publishing: false,
+            cookie: "mercureAuthorization".to_owned(),
+            query_token: true,
+            publish_origins: Origins::None,
+            cors_origins: Origins::None,
+            leeway: Duration::ZERO,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Who publishes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Publisher {
+    /// Anyone may, with [`Access::open_publishing`].
+    Anyone,
+    /// Who has this token.
+    Holder(Arc<Token>),
+}
+
+impl Publisher {
+    /// Whether every topic of the update is granted; of one that is not, nothing is published.
+    ///
+    /// # Errors
+    /// With the first topic that is not granted.
+    pub fn check(&self, record: &Record) -> Result<(), Problem> {
+        let Self::Holder(token) = self else { return Ok(()) };
+        match record.topics.iter().find(|topic| !token.may_publish(topic)) {
+            None => Ok(()),
+            Some(topic) => Err(Problem::new(Kind::InsufficientScope, not_granted(token, "publish", topic))),
+        }
+    }
+}
+
+impl Access {
+    /// Who publishes by this request, once its token is verified.
+    ///
+    /// # Errors
+    /// 401 without a token or with a bad one, 403 when it grants no publishing or a foreign page sent a cookie along, 400 when the
+    /// token is not presented as it should be.
+    pub fn publisher(&self, request: &Parts, now: SystemTime) -> Result<Publisher, Problem> {
+        let Some(credential) = self.credential(request)? else {
+            return if self.open_publishing {
+                Ok(Publisher::Anyone)
+            } else {
+                Err(missing_token("publishing", &self.cookie))
+            };
+        };
+        if credential.carrier == Carrier::Cookie {
+            self.check_origin(&request.headers)?;
+        }
+        if self.open_publishing && self.publishers.is_empty() {
+            return Ok(Publisher::Anyone);
+        }
+        let token = self.verify(&self.publishers, &credential, now)?;
+        if token.publish.as_ref().is_none_or(|selectors| selectors.is_empty()) {
+            return Err(Problem::new(
+                Kind::InsufficientScope,
+                "the token grants no publishing: its claim “mercure.publish” is absent or empty",
+            ));
+        }
+        Ok(Publisher::Holder(Arc::new(token)))
+    }
+
+    /// The token of who reads by this request; none for the anonymous, where they may.
+    ///
+    /// # Errors
+    /// 401 without a token where there must be one or with a bad one, 400 when it is not presented as it should be.
+    pub fn subscriber(&self, request: &Parts, now: SystemTime) -> Result<Option<Arc<Token>>, Problem> {
+        match self.credential(request)? {
+            None if self.anonymous => Ok(None),
+            None => Err(missing_token("subscribing", &self.cookie)),
+            Some(_) if self.open_publishing && self.subscribers.is_empty() => Ok(None),
+            Some(credential) => self.verify(&self.subscribers, &credential, now).map(Arc::new).map(Some),
+        }
+    }
+
+    fn verify(&self, keys: &Keys, credential: &Credential, now: SystemTime) -> Result<Token, Problem> {
+        let verified = keys.verify_within(&credential.token, now, self.leeway, &self.limits);
+        verified.map_err(|error: TokenError| {
+            let carrier = match credential.carrier {
+                Carrier::Header => "from the header Authorization".to_owned(),
+                Carrier::Query => "from the query parameter “authorization”".to_owned(),
+                Carrier::Cookie => format!("from the cookie {}", self.cookie),
+            };
+            Problem::new(Kind::InvalidToken, format!("{error} (taken {carrier})"))
+        })
+    }
+
+    /// The token that the request brings: of the header, else of the query, else of the cookie. The others are ignored.
+    fn credential(&self, request: &Parts) -> Result<Option<Credential>, Problem> {
+        if let Some(token) = bearer(&request.headers)? {
+            return Ok(Some(Credential { token, carrier: Carrier::Header }));
+        }
+        if let Some(token) = self.of_query(request.uri.query().unwrap_or_default())? {
+            return Ok(Some(Credential { token, carrier: Carrier::Query }));
+        }
+        let token = cookie(&request.headers, &self.cookie);
+        Ok(token.map(|token| Credential { token, carrier: Carrier::Cookie }))
+    }
+
+    fn of_query(&self, query: &str) -> Result<Option<String>, Problem> {
+        let mut found = None;
+        for pair in form::pairs(query.as_bytes()).filter(|pair| pair.name() == b"authorization") {
+            if !self.query_token {
+                return Err(presentation(
+                    "the hub takes no token from the URL; send it in the header Authorization or in the cookie",
+                ));
+            }
+            if found.replace(pair.text()?).is_some() {
+                return Err(presentation("the query has more than one parameter “authorization”; send one"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A page that is not ours could have a browser send the cookie along (cross-site request forgery).
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let foreign = |detail: String| Err(Problem::new(Kind::ForeignOrigin, detail));
+        let (header, origin) = match (headers.get(ORIGIN), headers.get(REFERER)) {
+            (Some(origin), _) => ("Origin", origin.to_str().unwrap_or_default().to_owned()),
+            (None, Some(referer)) => {
+                let url = referer.to_str().ok().and_then(|referer| Url::parse(referer).ok());
+                ("Referer", url.map(|url| url.origin().ascii_serialization()).unwrap_or_default())
+            }
+            (None, None) => {
+                return foreign(
+                    "a cookie alone does not allow to publish: the request says of no page that sent it, in Origin or \
+                     Referer; send the token in the header Authorization"
+                        .to_owned(),
+                );
+            }
+        };
+        if self.publish_origins.has(&origin) {
+            return Ok(());
+        }
+        foreign(format!(
+            "pages of {} may not publish with a cookie (by the header {header}); the hub's operator lists those that may",
+            shown(&origin)
+        ))
+    }
+}
+
+/// The words for a topic that a token does not grant.
+pub(super) fn not_granted(token: &Token, claim: &str, topic: &str) -> String {
+    let granted = if claim == "publish" { &token.publish } else { &token.subscribe };
+    let granted = match granted.as_deref() {
+        None => "which is absent".to_owned(),
+        Some([]) => "which is empty".to_owned(),
+        Some([only]) => format!("which is {}", shown(only.text())),
+        Some([first, rest @ ..]) => format!("which is {} and {} more", shown(first.text()), rest.len()),
+    };
+    format!(
+        "the token does not grant the topic {}: nothing in its claim “mercure.{claim}” selects it, {granted}",
+        shown(topic)
+    )
+}
+
+#[derive(Debug)]
+struct Credential {
+    token: String,
+    carrier: Carrier,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carrier {
+    Header,
+    Query,
+    Cookie,
+}
+
+fn presentation(detail: &str) -> Problem {
+    Problem::new(Kind::InvalidPresentation, detail)
+}
+
+fn missing_token(what: &str, cookie: &str) -> Problem {
+    Problem::new(
+        Kind::MissingToken,
+        format!("{what} needs a token: send it as “Authorization: Bearer …”, or in the cookie {cookie}"),
+    )
+}
+
+/// The token of the header `Authorization` (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(presentation("the request has more than one header Authorization; send one"));
+    }
+    let value = value.to_str().unwrap_or_default().trim();
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => Ok(Some(token.trim().to_owned())),
+        _ => Err(presentation("the header Authorization is not of the form “Bearer TOKEN”")),
+    }
+}
+
+/// The value of the first cookie of this name: of several, that is the one for the most specific path (RFC 6265, section 5.4).
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut cookies =
+        cookies.flat_map(|value| value.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    let (_, value) = cookies.find(|(found, _)| *found == name)?;
+    Some(value.trim_matches('"').to_owned())
+}

@@ -1,0 +1,56 @@
+//! Which pages of other origins may use the hub (Fetch standard, section 3.2).
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::origins::Origins;
+
+/// Whether a browser asks if it may make a request. It is answered with 204 and the headers of [`allow_request`].
+pub fn is_preflight(request: &Parts) -> bool {
+    request.method == Method::OPTIONS
+        && request.headers.contains_key(ORIGIN)
+        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Adds what the answer to a preflight says: nothing to pages that may not.
+pub fn allow_request(request: &Parts, origins: &Origins, answer: &mut HeaderMap) {
+    if allow_origin(request, origins, answer) {
+        answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        let headers = "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID";
+        answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers));
+        answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
+    }
+}
+
+/// Adds what every other answer says, also one that refuses: that the page may read it, and which headers.
+pub fn allow_reading(request: &Parts, origins: &Origins, answer: &mut HeaderMap) {
+    if allow_origin(request, origins, answer) {
+        let headers = "ETag, Last-Event-ID, Link, Mercure-Last-Event-ID, Retry-After, WWW-Authenticate";
+        answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(headers));
+    }
+}
+
+/// Whether the request comes from a page that may. One of a list may send its cookies along; where all may, none can.
+fn allow_origin(request: &Parts, origins: &Origins, answer: &mut HeaderMap) -> bool {
+    match origins {
+        Origins::None => return false,
+        Origins::Any => {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            return request.headers.contains_key(ORIGIN);
+        }
+        // A cache must not give one page the answer to another.
+        Origins::Listed(_) => answer.append(VARY, HeaderValue::from_static("Origin")),
+    };
+    let Some(origin) = request.headers.get(ORIGIN) else { return false };
+    if !origin.to_str().is_ok_and(|origin| origins.has(origin)) {
+        return false;
+    }
+    answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    true
+}

@@ -1,0 +1,46 @@
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+/// Whether a topic is the hub's own: relative to the hub's URL it has the hub's path, or one below it, whatever its host and scheme.
+///
+/// It is parsed as the WHATWG URL standard has it, without dot segments; characters that need no encoding count as themselves.
+/// What cannot be parsed is not reserved.
+pub(super) fn is_reserved(topic: &str, hub_path: &str) -> bool {
+    if !may_be_reserved(topic, hub_path) {
+        return false;
+    }
+    // Only the path counts, so that any host will do. `http:mercure` is relative to a hub of that scheme.
+    let http = topic.trim_start().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
+    let base = if http { "http://hub.invalid" } else { "https://hub.invalid" };
+    let Ok(hub) = Url::parse(base).and_then(|base| base.join(hub_path)) else { return false };
+    let Ok(url) = hub.join(topic) else { return false };
+    let path = plain(url.path());
+    let hub_path = plain(hub.path());
+    path.strip_prefix(&hub_path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Tells most topics apart quickly: one that has a path of its own, and no percent sign, names the last part of the hub's path.
+fn may_be_reserved(topic: &str, hub_path: &str) -> bool {
+    let last = hub_path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+    let has_path = ["/", "https://", "http://"].iter().any(|start| topic.starts_with(start));
+    !has_path || topic.contains('%') || topic.contains(last)
+}
+
+/// The path with unreserved characters decoded.
+fn plain(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        plain.push_str(&rest[..at]);
+        let triplet = rest.get(at..at + 3).unwrap_or_else(|| &rest[at..]);
+        match percent_decode_str(triplet).next() {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                plain.push(char::from(byte))
+            }
+            _ => plain.push_str(triplet),
+        }
+        rest = &rest[at + triplet.len()..];
+    }
+    plain.push_str(rest);
+    plain
+}

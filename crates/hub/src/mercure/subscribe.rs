@@ -1,0 +1,160 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::request::Parts;
+
+use super::access::Access;
+use super::form;
+use super::limits::Limits;
+use super::problem::{Kind, Problem};
+use super::selector::Selector;
+use super::text::{self, shown};
+use super::token::Token;
+
+/// What somebody subscribes to, and from where on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Subscribe {
+    /// Updates that one of these selects are wanted; at least one, none twice.
+    pub selectors: Vec<Selector>,
+    /// Where to go on, if the request says so.
+    pub cursor: Option<Cursor>,
+    /// What the subscriber may read of what is private.
+    pub token: Option<Arc<Token>>,
+}
+
+/// Where a subscriber goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// From the start of the history (`earliest`).
+    Earliest,
+    /// After the update with this id.
+    After(Box<str>),
+    /// From now on: the id that was sent is empty.
+    Now,
+}
+
+impl Subscribe {
+    /// Reads a request of a subscriber; its method is not looked at.
+    ///
+    /// `topic`, repeated, is a [selector](Selector::parse); `match` and `match_exact` are topics. The place to go on after is that of the header
+    /// `Last-Event-ID`, else of `lastEventID`, `Last-Event-ID` or `last_event_id` in the query. Parameters of other names are ignored, but not those that
+    /// begin with `match`, since a way to match that is not understood would select the wrong updates.
+    ///
+    /// # Errors
+    /// 400 with what is wrong in the request, or what [`Access::subscriber`] refuses.
+    pub fn read(request: &Parts, access: &Access, limits: &Limits, now: SystemTime) -> Result<Self, Problem> {
+        let token = access.subscriber(request, now)?;
+        let mut selectors: Vec<Selector> = Vec::new();
+        let mut cursor = Sent::of_header(request)?;
+        let mut count = 0;
+        for pair in form::pairs(request.uri.query().unwrap_or_default().as_bytes()) {
+            let name = String::from_utf8_lossy(pair.name()).into_owned();
+            let rank = CURSORS.iter().position(|cursor| *cursor == name);
+            if let Some(rank) = rank {
+                cursor = Sent::better(cursor, Sent { rank, id: pair.text()? });
+                continue;
+            }
+            if name != "topic" && !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("match")) {
+                continue;
+            }
+            count += 1;
+            if count > limits.selectors {
+                return Err(invalid(format!(
+                    "there are more than {} topic selectors, the most that are taken",
+                    limits.selectors
+                )));
+            }
+            let selector = selector(&name, &pair.text()?, limits)?;
+            if !selectors.contains(&selector) {
+                selectors.push(selector);
+            }
+        }
+        if selectors.is_empty() {
+            return Err(Problem::new(
+                Kind::MissingTopic,
+                "the query names no topic: add “?topic=” with a topic, a URI template or “*”",
+            ));
+        }
+        let cursor = cursor.map(|sent| sent.cursor(limits)).transpose()?;
+        Ok(Self { selectors, cursor, token })
+    }
+}
+
+fn selector(name: &str, text: &str, limits: &Limits) -> Result<Selector, Problem> {
+    if text.len() > limits.selector {
+        let length = text.len();
+        return Err(invalid(format!(
+            "the selector {} has {length} bytes, {} at most are taken",
+            shown(text),
+            limits.selector
+        )));
+    }
+    let selector = match name {
+        "topic" => Selector::parse(text),
+        "match" | "match_exact" => Selector::exact(text),
+        _ => {
+            return Err(Problem::new(
+                Kind::UnsupportedMatcher,
+                format!(
+                    "the parameter {} is not understood; use “topic”, “match” or “match_exact”",
+                    shown(name)
+                ),
+            ));
+        }
+    };
+    selector.map_err(|why| invalid(format!("the selector {} cannot be used: {why}", shown(text))))
+}
+
+fn invalid(detail: String) -> Problem {
+    Problem::new(Kind::InvalidSelector, detail)
+}
+
+/// A last event ID that was sent, and how much it counts: the lower the rank, the more, and an empty one the least.
+struct Sent {
+    rank: usize,
+    id: String,
+}
+
+impl Sent {
+    fn of_header(request: &Parts) -> Result<Option<Self>, Problem> {
+        let Some(value) = request.headers.get("last-event-id") else { return Ok(None) };
+        match std::str::from_utf8(value.as_bytes()) {
+            // Before those of the query, whose ranks begin with 0 as well: `better` keeps what came first.
+            Ok(id) => Ok(Some(Self { rank: 0, id: id.to_owned() })),
+            Err(_) => Err(Problem::new(Kind::NotUtf8, "the header Last-Event-ID is not valid UTF-8")),
+        }
+    }
+
+    fn better(old: Option<Self>, new: Self) -> Option<Self> {
+        match old {
+            Some(old) if (old.id.is_empty(), old.rank) <= (new.id.is_empty(), new.rank) => Some(old),
+            _ => Some(new),
+        }
+    }
+
+    fn cursor(self, limits: &Limits) -> Result<Cursor, Problem> {
+        let invalid = |why: String| Err(Problem::new(Kind::InvalidId, why));
+        if self.id.len() > limits.id {
+            return invalid(format!(
+                "the last event ID has {} bytes, {} at most are taken",
+                self.id.len(),
+                limits.id
+            ));
+        }
+        if let Err(refused) = text::check(&self.id) {
+            return invalid(format!(
+                "the last event ID {} holds {refused}, which no id does",
+                shown(&self.id)
+            ));
+        }
+        Ok(match self.id.as_str() {
+            "" => Cursor::Now,
+            "earliest" => Cursor::Earliest,
+            _ => Cursor::After(self.id.into()),
+        })
+    }
+}
+
+/// The parameters that say where to go on: of this dialect, of its drafts, of the coming standard. The first counts most.
+const CURSORS: [&str; 3] = ["lastEventID", "Last-Event-ID", "last_event_id"];

@@ -1,0 +1,236 @@
+//! `ssekit token`: makes tokens, and says what becomes of one.
+
+mod explain;
+mod sign;
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Error, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::{Key, Secret, time};
+use crate::listen::{FAILED, Failure, USAGE};
+use crate::mercure::{Algorithm, Selector};
+
+pub use self::explain::Explain;
+pub use self::sign::{SignError, Signer};
+
+/// What to do with tokens.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Token {
+    /// Make a token (JWT), and print it
+    Make(Make),
+    /// Say what a token holds, and why it is refused
+    Explain(Explain),
+}
+
+impl Token {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When it was not asked as it should be.
+    pub fn run(&self, now: SystemTime) -> Result<Answer, Failure> {
+        match self {
+            Self::Make(make) => make.run(now),
+            Self::Explain(explain) => explain.run(now),
+        }
+    }
+}
+
+/// What is to be printed, and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// For stdout.
+    pub text: String,
+    /// 0 when all is well, 1 when a token is refused.
+    pub code: u8,
+}
+
+/// What a new token grants.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Make {
+    /// Grant to publish to topics that this selects: a topic, a template, or * (repeatable)
+    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    publish: Vec<String>,
+    /// Grant to read private updates of topics that this selects (repeatable)
+    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    subscribe: Vec<String>,
+    /// What others are told of its holder's subscriptions
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    payload: Option<Value>,
+    /// Valid for so long, or `none`: for ever
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime)]
+    expires_in: Lifetime,
+    #[command(flatten)]
+    key: KeyFlags,
+    /// Sign by this algorithm [default: HS256 by a secret, RS256 by RSA, what the curve says otherwise]
+    #[arg(long, value_name = "NAME")]
+    algorithm: Option<Algorithm>,
+    /// The key's name, for a hub that knows several
+    #[arg(long, value_name = "NAME")]
+    kid: Option<String>,
+}
+
+/// How long a token is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime(pub Option<Duration>);
+
+/// By which key.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KeyFlags {
+    /// The key: a secret, or PEM
+    #[arg(long, value_name = "SECRET", env = "SSEKIT_KEY", hide_env_values = true, conflicts_with = "key_file", value_parser = secret)]
+    key: Option<Secret>,
+    /// A file that holds the key, so that `ps` does not show it
+    #[arg(long, value_name = "PATH", env = "SSEKIT_KEY_FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl KeyFlags {
+    /// The text of the key, if one was named.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn read(&self) -> Result<Option<Secret>, Error> {
+        let key = Key { secret: self.key.clone(), file: self.key_file.clone(), ..Key::default() };
+        key.read().map_err(|error| anyhow!(error))
+    }
+}
+
+/// What a token says.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Claims {
+    /// What it grants.
+    pub mercure: Grants,
+    /// When it was made, in seconds since 1970.
+    pub iat: u64,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<u64>,
+}
+
+/// What a token grants; a list that is empty is left out.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Grants {
+    /// What may be published to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<String>,
+    /// Of what private updates may be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subscribe: Vec<String>,
+    /// What others are told of its holder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Value>,
+}
+
+impl Claims {
+    /// These grants, from now on.
+    pub fn new(mercure: Grants, now: SystemTime, lifetime: Lifetime) -> Self {
+        let seconds =
+            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let end = lifetime.0.and_then(|lifetime| now.checked_add(lifetime));
+        Self { mercure, iat: seconds(now), exp: end.map(seconds) }
+    }
+}
+
+/// Makes a token: a JWS in compact form (RFC 7515, section 7.1).
+///
+/// ```
+/// use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
+///
+/// let signer = Signer::read("a secret that is long enough: 32 bytes at least")?;
+/// let grants = Grants { publish: vec!["*".to_owned()], ..Grants::default() };
+/// let claims = Claims::new(grants, std::time::SystemTime::now(), Lifetime(None));
+/// let token = make(&claims, &signer, None, None)?;
+/// assert_eq!(token.split('.').count(), 3);
+/// # Ok::<(), ssekit_hub::token::SignError>(())
+/// ```
+///
+/// # Errors
+/// When the key is not for this algorithm.
+pub fn make(
+    claims: &Claims,
+    signer: &Signer,
+    algorithm: Option<Algorithm>,
+    kid: Option<&str>,
+) -> Result<String, SignError> {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        alg: &'static str,
+        typ: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kid: Option<&'a str>,
+    }
+    let algorithm = algorithm.unwrap_or_else(|| signer.algorithm());
+    let header = Header { alg: algorithm.name(), typ: "JWT", kid };
+    let encode =
+        |json: serde_json::Result<Vec<u8>>| URL_SAFE_NO_PAD.encode(json.expect("texts, numbers and JSON"));
+    let message = format!("{}.{}", encode(serde_json::to_vec(&header)), encode(serde_json::to_vec(claims)));
+    let signature = signer.sign(algorithm, message.as_bytes())?;
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+impl Make {
+    fn run(&self, now: SystemTime) -> Result<Answer, Failure> {
+        let usage = |error| Failure { code: USAGE, error };
+        let key = self.key.read().map_err(usage)?;
+        let key = key.ok_or_else(|| usage(anyhow!("a token is signed: give --key-file, or --key")))?;
+        let signer = Signer::read(key.expose()).map_err(|error| usage(error.into()))?;
+        if self.publish.is_empty() && self.subscribe.is_empty() {
+            return Err(usage(anyhow!("a token grants something: give --publish, --subscribe, or both")));
+        }
+        let grants = Grants {
+            publish: self.publish.clone(),
+            subscribe: self.subscribe.clone(),
+            payload: self.payload.clone(),
+        };
+        let claims = Claims::new(grants, now, self.expires_in);
+        let token = make(&claims, &signer, self.algorithm, self.kid.as_deref());
+        token.map(|token| Answer { text: token + "\n", code: 0 }).map_err(|error| usage(error.into()))
+    }
+}
+
+/// The text of an argument, or of stdin for `-`; without the line feed at its end.
+fn argument(text: &str) -> Result<String, Failure> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(MOST_TOKEN)
+        .read_to_string(&mut text)
+        .context("cannot read stdin")
+        .map_err(|error| Failure { code: FAILED, error })?;
+    Ok(text.trim().to_owned())
+}
+
+/// Longer than any token that a hub takes, in bytes.
+const MOST_TOKEN: u64 = 1 << 20;
+
+fn selector(text: &str) -> Result<String, String> {
+    Selector::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the parser of flags asks for it")]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
+}
+
+fn lifetime(text: &str) -> Result<Lifetime, String> {
+    if text == "none" {
+        return Ok(Lifetime(None));
+    }
+    let lifetime = time(text).filter(|lifetime| *lifetime >= Duration::from_secs(1));
+    let lifetime = lifetime.ok_or("it must be a time of a second at least: 90s, 15m, 1h30m, 7d, or none")?;
+    Ok(Lifetime(Some(lifetime)))
+}
