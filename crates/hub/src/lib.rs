@@ -80,6 +80,7 @@ pub mod config;
 mod demo;
 pub mod listen;
 pub mod mercure;
+pub mod publish;
 pub mod serve;
 #[cfg(unix)]
 pub mod systemd;

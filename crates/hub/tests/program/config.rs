@@ -453,7 +453,7 @@ fn the_program_checks_and_prints() {
         (vec!["--subscriber-jwks", &key], "ssekit: --subscriber-jwks: the file holds no set of keys"),
         (
             vec!["--retention", "topic=a\u{7}"],
-            "ssekit: --retention: retention: \"a\\u{7}\" is no topic, template or *: ",
+            "ssekit: --retention: \"a\\u{7}\" is no topic, template or *: ",
         ),
         (
             vec!["--tls-cert", "/nowhere", "--tls-key", "/nowhere"],
