@@ -58,7 +58,8 @@ fn problems(result: Result<Loaded, Problems>) -> Vec<String> {
     let lines = problems.0.iter().map(ToString::to_string);
     lines
         .map(|line| {
-            line.rsplit_once("/ssekit.toml").map_or(line.clone(), |(_, end)| format!("ssekit.toml{end}"))
+            line.rsplit_once("/ssekit.toml")
+                .map_or_else(|| line.clone(), |(_, end)| format!("ssekit.toml{end}"))
         })
         .collect()
 }
