@@ -78,6 +78,10 @@
 
 pub mod config;
 mod demo;
+mod active;
+pub mod fanout;
+pub mod http;
+pub mod hub;
 pub mod listen;
 pub mod mercure;
 pub mod publish;

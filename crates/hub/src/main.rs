@@ -1,5 +1,6 @@
 //! The `ssekit` program: see the library's front page.
 
+use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -8,18 +9,16 @@ use clap::{Parser, Subcommand};
 use ssekit_hub::config::{Flags, Loaded, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::publish::Publish;
-use ssekit_hub::serve::{self, Address};
+use ssekit_hub::serve;
 use ssekit_hub::token::Token;
 use tracing::level_filters::LevelFilter;
 
 /// Server-sent events: a demo to look at, and a listener for the terminal
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = "Without a command: serve --demo")]
+#[command(version, args_override_self = true, after_help = "Without a command: serve --demo --store memory")]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    address: Address,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,20 +36,18 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command {
-        None => serve(&cli.address).await,
-        Some(Command::Serve(flags)) => configured(&flags).await,
-        Some(Command::Publish(publish)) => {
+    match Cli::parse_from(arguments()).command {
+        Command::Serve(flags) => configured(&flags).await,
+        Command::Publish(publish) => {
             log(LevelFilter::OFF);
             end(publish.run(&mut stdout()).await.map_err(|failure| (failure.code, failure.error)))
         }
-        Some(Command::Token(token)) => match token.run(SystemTime::now()) {
+        Command::Token(token) => match token.run(SystemTime::now()) {
             Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
             Ok(_) => ExitCode::FAILURE,
             Err(failure) => end(Err((failure.code, failure.error))),
         },
-        Some(Command::Listen(listen)) => {
+        Command::Listen(listen) => {
             log(if listen.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::OFF });
             end(listen
                 .run(&mut stdout(), colours(&stdout()))
@@ -58,6 +55,20 @@ async fn main() -> ExitCode {
                 .map_err(|failure| (failure.code, failure.error)))
         }
     }
+}
+
+/// The arguments, with the command that is meant where there is none.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    let is_flag = |argument: &OsString| {
+        let text = argument.to_string_lossy();
+        text.starts_with('-') && !matches!(&*text, "-h" | "--help" | "-V" | "--version")
+    };
+    if arguments.get(1).is_none_or(is_flag) {
+        let place = arguments.len().min(1);
+        arguments.splice(place..place, ["serve", "--demo", "--store", "memory"].map(OsString::from));
+    }
+    arguments
 }
 
 async fn configured(flags: &Flags) -> ExitCode {
@@ -80,11 +91,11 @@ async fn configured(flags: &Flags) -> ExitCode {
     if flags.print {
         return ExitCode::SUCCESS;
     }
-    if !loaded.config.demo {
-        say("there is nothing to serve: --demo serves the demo");
-        return ExitCode::from(2);
+    for warning in &loaded.warnings {
+        say(warning);
     }
-    serve(&Address { addr: loaded.config.addr.first().cloned().unwrap_or_default() }).await
+    log(LevelFilter::WARN);
+    end(serve::run(&loaded, &mut stdout()).await.map_err(|error| (1, error)))
 }
 
 /// Says all that is wrong with the configuration, one a line.
@@ -93,11 +104,6 @@ fn refuse(problems: &Problems) -> ExitCode {
         say(&problem.to_string());
     }
     ExitCode::FAILURE
-}
-
-async fn serve(address: &Address) -> ExitCode {
-    log(LevelFilter::WARN);
-    end(serve::demo(address, &mut stdout()).await.map_err(|error| (1, error)))
 }
 
 /// What the libraries tell goes to stderr.

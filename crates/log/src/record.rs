@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::Position;
+use crate::{AppendError, Position};
 
 /// An update, as it is appended.
 ///
@@ -21,10 +21,58 @@ pub struct Record {
 }
 
 impl Record {
+    /// The most bytes of one record.
+    pub const SIZE: usize = 16 * 1024 * 1024;
+
+    /// The most topics of one record.
+    pub const TOPICS: usize = 1_000;
+
+    /// The most records that are appended at once.
+    pub const BATCH: usize = 16_384;
+
+    /// The most bytes of records that are appended at once.
+    pub const BATCH_SIZE: usize = 32 * 1024 * 1024;
+
     /// The bytes that limits count: of the body, the topics and the id.
     pub fn size(&self) -> usize {
         let topics: usize = self.topics.iter().map(|topic| topic.len()).sum();
         self.body.len() + topics + self.id.as_ref().map_or(0, |id| id.len())
+    }
+
+    /// Whether these can be appended at once.
+    pub(crate) fn check(records: &[Self]) -> Result<(), AppendError> {
+        if records.len() > Self::BATCH {
+            return Err(AppendError::Invalid(format!(
+                "{} records at once; at most {} are possible",
+                records.len(),
+                Self::BATCH
+            )));
+        }
+        let mut sum = 0;
+        for record in records {
+            if record.topics.is_empty() || record.topics.len() > Self::TOPICS {
+                return Err(AppendError::Invalid(format!(
+                    "it has {} topics; 1 to {} are possible",
+                    record.topics.len(),
+                    Self::TOPICS
+                )));
+            }
+            let size = record.size();
+            if size > Self::SIZE {
+                return Err(AppendError::Invalid(format!(
+                    "it has {size} bytes; at most {} are possible",
+                    Self::SIZE
+                )));
+            }
+            sum += size;
+        }
+        if sum > Self::BATCH_SIZE {
+            return Err(AppendError::Invalid(format!(
+                "{sum} bytes at once; at most {} are possible",
+                Self::BATCH_SIZE
+            )));
+        }
+        Ok(())
     }
 }
 

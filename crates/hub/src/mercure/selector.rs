@@ -164,3 +164,9 @@ enum Why {
     #[error("the template has {0} variables, {max} at most are taken", max = Selector::MAX_VARIABLES)]
     Variables(usize),
 }
+
+impl std::borrow::Borrow<str> for Selector {
+    fn borrow(&self) -> &str {
+        self.text()
+    }
+}

@@ -1,0 +1,109 @@
+//! Who is subscribed to what, where that is to be told: by an update for each that comes and goes, and by an API.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ssekit_log::{Log, Record};
+use tokio::sync::mpsc;
+
+use crate::mercure::Subscribe;
+use crate::mercure::subscriptions::{Asked, Subscription, subscriber_id};
+
+/// All subscriptions that are active now.
+#[derive(Clone, Debug)]
+pub(crate) struct Active {
+    path: Arc<str>,
+    all: Arc<Mutex<BTreeMap<Box<str>, Vec<Subscription>>>>,
+    news: mpsc::Sender<Vec<Record>>,
+}
+
+/// A subscriber, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    active: Active,
+    subscriber: Box<str>,
+}
+
+impl Active {
+    /// Nobody yet; who comes and goes is told by updates in this log.
+    pub(crate) fn start(log: Arc<dyn Log>, path: &str) -> Self {
+        let (news, mut told) = mpsc::channel::<Vec<Record>>(WAITING);
+        tokio::spawn(async move {
+            while let Some(mut records) = told.recv().await {
+                // Many who come together are told in one append.
+                while records.len() < BATCH {
+                    let Ok(more) = told.try_recv() else { break };
+                    records.extend(more);
+                }
+                let count = records.len();
+                if let Err(error) = log.append(records).await {
+                    tracing::error!(%error, count, "updates about active subscriptions are lost");
+                }
+            }
+        });
+        Self { path: path.into(), all: Arc::default(), news }
+    }
+
+    /// A subscriber has come: it is active until what this gives is dropped.
+    pub(crate) fn enter(&self, subscribe: &Subscribe) -> Presence {
+        let subscriber: Box<str> = subscriber_id(random()).into();
+        let subscriptions: Vec<_> = subscribe
+            .selectors
+            .iter()
+            .map(|selector| Subscription {
+                selector: selector.clone(),
+                subscriber: subscriber.clone(),
+                payload: subscribe.token.as_ref().and_then(|token| token.payload.clone()),
+            })
+            .collect();
+        self.tell(&subscriptions, true);
+        self.lock().insert(subscriber.clone(), subscriptions);
+        Presence { active: self.clone(), subscriber }
+    }
+
+    /// Those that somebody asks for.
+    pub(crate) fn list(&self, asked: &Asked) -> Vec<Subscription> {
+        let all = self.lock();
+        let among = |subscriptions: &[Subscription]| -> Vec<Subscription> {
+            subscriptions.iter().filter(|one| asked.includes(one)).cloned().collect()
+        };
+        match asked {
+            Asked::One { subscriber, .. } => all.get(&**subscriber).map(|of| among(of)).unwrap_or_default(),
+            _ => all.values().flat_map(|of| among(of)).collect(),
+        }
+    }
+
+    fn tell(&self, subscriptions: &[Subscription], active: bool) {
+        let events: Vec<_> = subscriptions.iter().map(|one| one.event(&self.path, active)).collect();
+        match self.news.try_send(events) {
+            Err(mpsc::error::TrySendError::Full(events)) => {
+                tracing::error!(count = events.len(), "updates about active subscriptions are lost: the log is too slow");
+            }
+            // When the hub has ended, nobody listens.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<str>, Vec<Subscription>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let gone = self.active.lock().remove(&self.subscriber);
+        if let Some(subscriptions) = gone {
+            self.active.tell(&subscriptions, false);
+        }
+    }
+}
+
+/// 128 random bits: nobody can guess another's id, nor is it a secret.
+fn random() -> u128 {
+    uuid::Uuid::new_v4().as_u128()
+}
+
+/// Comings and goings that wait to be appended.
+const WAITING: usize = 1 << 16;
+/// Updates that are appended at once, and those of one subscriber more.
+const BATCH: usize = 1024;

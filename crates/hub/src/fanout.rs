@@ -1,0 +1,242 @@
+//! From the log's tail to every subscriber.
+//!
+//! ```text
+//!  Log::tail ─▶ feed ─▶ Recent (the newest frames) ─▶ thread ─▶ audiences ─▶ one write of shared bytes for each member
+//!  Log::read ─▶ replay (a page at a time, one budget) ─┘            └ who is behind: a cursor, and what is unsent
+//! ```
+//!
+//! A few threads, each with an epoll of its own (kqueue elsewhere), own the subscribers. One that is up to date is an entry in a
+//! table: no task, no timer, no buffer. One that does not read costs what it has not been sent of one write, and a place in the
+//! log: it goes on from there when there is room, from the window or by pages of the log, which share one budget of memory.
+//! Live and replay are the same order read by the same cursor, so nothing is missed between them and nothing is repeated.
+
+mod audience;
+mod engine;
+mod figures;
+mod frame;
+mod inbox;
+mod recent;
+mod replay;
+mod sink;
+mod subscriber;
+mod wheel;
+
+use std::any::Any;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use ssekit_log::{Log, Position, ReadError};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use self::engine::Engine;
+pub use self::figures::Figures;
+pub use self::frame::{Frame, Interest};
+use self::inbox::{Inbox, Message};
+use self::recent::Recent;
+use self::replay::Replay;
+pub use self::sink::Body;
+use self::sink::{Pipe, Sink};
+pub use self::subscriber::End;
+use crate::mercure::Ids;
+
+/// How subscribers are served.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads that write; at least one.
+    pub threads: usize,
+    /// The newest frames that are kept in memory, in bytes.
+    pub window: usize,
+    /// What replays may hold in memory, in bytes.
+    pub replay: usize,
+    /// When what is due.
+    pub pace: Pace,
+}
+
+/// When what is due to a subscriber.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// A comment after so much silence.
+    pub heartbeat: Duration,
+    /// Who reads nothing for so long is closed.
+    pub stall: Duration,
+    /// When to come back: a time between these, other for each.
+    pub retry: (Duration, Duration),
+    /// What happens to who has still to read what the log no longer holds.
+    pub overtaken: Overtaken,
+}
+
+/// What happens to a subscriber that the log's retention overtakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overtaken {
+    /// It is closed. When it comes back with its last event ID, it is told by a `reset` event.
+    Close,
+    /// It goes on with what is left, after an event `gap`.
+    Skip,
+}
+
+impl Pace {
+    /// A reconnection time, spread so that those who leave together do not return together.
+    pub fn retry(&self) -> Duration {
+        let (from, to) = self.retry;
+        from + to.saturating_sub(from).mul_f64(fastrand::f64())
+    }
+
+    fn farewell(&self) -> Vec<u8> {
+        let mut farewell = Vec::new();
+        ssekit_wire::Event::empty().with_retry(self.retry()).encode(&mut farewell);
+        farewell
+    }
+}
+
+/// A subscription: what for, from where, and how long.
+#[derive(Debug)]
+pub struct Subscription {
+    /// What it is for.
+    pub interest: Interest,
+    /// What is written first: a response's head where the socket is ours, comments, a `reset` event.
+    pub head: Bytes,
+    /// Where it begins; None for what is published from now on.
+    pub start: Option<Start>,
+    /// It ends after so long.
+    pub ends: Option<Duration>,
+    /// Dropped when it has ended.
+    pub guard: Option<Box<dyn Any + Send>>,
+}
+
+/// Where a subscription begins in what has been published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// After this place.
+    pub after: Position,
+    /// What is gone up to here, the subscriber has been told of.
+    pub told: Position,
+}
+
+/// The threads that serve subscribers, and what feeds them.
+#[derive(Debug)]
+pub struct Fanout {
+    inboxes: Box<[Arc<Inbox>]>,
+    recent: Arc<Recent>,
+    next: AtomicUsize,
+    threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
+    feed: AbortHandle,
+}
+
+impl Fanout {
+    /// Starts to deliver what is appended to the log from now on.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the system gives no epoll or thread.
+    pub async fn start(log: Arc<dyn Log>, options: &Options, figures: Arc<Figures>) -> io::Result<Self> {
+        let last = log.bounds().await.map_err(io::Error::other)?.last;
+        let replay = Replay::new(Arc::clone(&log), options.replay);
+        let polls =
+            (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let wakers = polls.iter().map(engine::waker).collect::<io::Result<Vec<_>>>()?;
+        let recent = Arc::new(Recent::new(options.window, last, wakers.clone()));
+        let inboxes: Box<[_]> = wakers.into_iter().map(|waker| Arc::new(Inbox::new(waker))).collect();
+        let mut threads = Vec::new();
+        for (number, poll) in polls.into_iter().enumerate() {
+            let engine = Engine::new(
+                number,
+                poll,
+                Arc::clone(&inboxes[number]),
+                Arc::clone(&recent),
+                replay.clone(),
+                options.pace,
+                Arc::clone(&figures),
+                Handle::current(),
+            );
+            let thread = std::thread::Builder::new().name(format!("fan-out {number}"));
+            threads.push(thread.spawn(move || engine.run())?);
+        }
+        let feed = tokio::spawn(feed(log, last, Arc::clone(&recent))).abort_handle();
+        Ok(Self { inboxes, recent, next: AtomicUsize::new(0), threads: Mutex::new(threads), feed })
+    }
+
+    /// Subscribes a socket, from now on the hub's own: nothing else may read it or write to it.
+    pub fn subscribe_socket(&self, socket: mio::net::TcpStream, subscription: Subscription) {
+        self.subscribe(Sink::Socket(socket), subscription);
+    }
+
+    /// Subscribes the body of a response.
+    pub fn subscribe_body(&self, subscription: Subscription) -> Body {
+        let pipe = Arc::new(Pipe::default());
+        self.subscribe(Sink::Body(Arc::clone(&pipe)), subscription);
+        Body(pipe)
+    }
+
+    fn subscribe(&self, sink: Sink, subscription: Subscription) {
+        let thread = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
+        self.inboxes[thread].send(Message::Join(Box::new((sink, subscription))));
+    }
+
+    /// Waits until the threads keep up with what has been appended, so that publishers do not outrun them.
+    pub async fn keeps_up(&self) {
+        self.recent.has_room().await;
+    }
+
+    /// Waits until what was appended up to there has been written to all who are up to date.
+    pub async fn passed(&self, position: Position) {
+        self.recent.until_passed(position).await;
+    }
+
+    /// Sends all subscribers away within this time, told when to come back, and waits for the threads' end.
+    pub async fn end(&self, over: Duration) {
+        for inbox in &self.inboxes {
+            inbox.send(Message::End(over));
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = tokio::task::spawn_blocking(|| {
+            for thread in threads {
+                match thread.join() {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "a fan-out thread has failed"),
+                    Err(_) => tracing::error!("a fan-out thread has panicked"),
+                }
+            }
+        });
+        let _ = ended.await;
+        self.feed.abort();
+    }
+}
+
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        self.feed.abort();
+        for inbox in &self.inboxes {
+            inbox.send(Message::End(Duration::ZERO));
+        }
+    }
+}
+
+/// Hands on what is appended to the log.
+async fn feed(log: Arc<dyn Log>, after: Position, recent: Arc<Recent>) {
+    let ids = Ids::new(log.epoch());
+    let mut tail = log.tail(after);
+    while let Some(next) = tail.next().await {
+        match next {
+            Ok(entries) => {
+                let frames = entries.into_iter().map(|entry| Arc::new(Frame::new(entry, &ids))).collect();
+                recent.push(frames).await;
+            }
+            Err(error) => {
+                report(&error);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+fn report(error: &ReadError) {
+    tracing::error!(%error, "what is appended to the log cannot be delivered now: another attempt follows");
+}
+
+/// How long after the log could not be read it is tried again.
+const RETRY: Duration = Duration::from_secs(1);

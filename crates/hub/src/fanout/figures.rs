@@ -1,0 +1,83 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use super::{End, Frame};
+
+/// What the fan-out counts.
+#[derive(Debug)]
+pub struct Figures {
+    /// Subscribers now.
+    pub subscribers: Gauge,
+    /// Events written to subscribers, or left to be written to them.
+    pub delivered: Counter,
+    /// Those of them that were read from the log for who had missed them.
+    pub replayed: Counter,
+    /// How often a subscriber could not take all at once.
+    pub blocked: Counter,
+    /// How often one was told that it has missed something.
+    pub gaps: Counter,
+    /// Comments sent to idle subscribers.
+    pub heartbeats: Counter,
+    /// From the time that a record was appended until it had been written to all who are up to date, in seconds.
+    pub latency: Histogram,
+    ends: Family<Reason, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+impl Figures {
+    /// Figures that a registry shows.
+    pub fn new(registry: &mut Registry) -> Arc<Self> {
+        let figures = Self {
+            subscribers: Gauge::default(),
+            delivered: Counter::default(),
+            replayed: Counter::default(),
+            blocked: Counter::default(),
+            gaps: Counter::default(),
+            heartbeats: Counter::default(),
+            // From 50 µs to 13 s.
+            latency: Histogram::new(exponential_buckets(50e-6, 2.0, 19)),
+            ends: Family::default(),
+        };
+        for end in End::ALL {
+            // So that each is shown from the beginning.
+            drop(figures.ends.get_or_create(&Reason { reason: end.name() }));
+        }
+        registry.register("subscribers", "Subscribers now", figures.subscribers.clone());
+        registry.register("events_delivered", "Events written to subscribers", figures.delivered.clone());
+        registry.register("events_replayed", "Events read from the log for who had missed them", figures.replayed.clone());
+        registry.register("subscribers_blocked", "Times that a subscriber could not take all at once", figures.blocked.clone());
+        registry.register("gaps", "Times that a subscriber was told that it missed something", figures.gaps.clone());
+        registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
+        registry.register(
+            "publish_to_write_seconds",
+            "From the publication until it was written to all who are up to date",
+            figures.latency.clone(),
+        );
+        registry.register("subscriptions_ended", "Subscriptions that ended, and why", figures.ends.clone());
+        Arc::new(figures)
+    }
+
+    pub(super) fn ended(&self, end: End) {
+        self.subscribers.dec();
+        self.ends.get_or_create(&Reason { reason: end.name() }).inc();
+    }
+
+    pub(super) fn passed(&self, frames: &[Arc<Frame>], deliveries: u64, now: SystemTime) {
+        self.delivered.inc_by(deliveries);
+        for frame in frames {
+            let took = now.duration_since(frame.time).unwrap_or_default();
+            self.latency.observe(took.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,168 @@
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use mio::Waker;
+use ssekit_log::Position;
+use tokio::sync::Notify;
+
+use super::Frame;
+
+/// The newest frames, in memory: what the fan-out threads deliver, and what those read who are a little behind.
+///
+/// It drops no frame that a thread has not passed on: [`push`](Self::push) waits, so the log is what holds a burst.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    window: RwLock<Window>,
+    /// At most so many bytes of frames.
+    room: usize,
+    threads: Box<[Thread]>,
+    /// Frames wait for room.
+    full: AtomicBool,
+    /// A thread has moved on, or nobody waits for room any more.
+    moved: Notify,
+}
+
+#[derive(Debug)]
+struct Thread {
+    /// Up to here it has passed everything on.
+    passed: AtomicU64,
+    waker: Arc<Waker>,
+}
+
+#[derive(Debug)]
+struct Window {
+    frames: VecDeque<Arc<Frame>>,
+    bytes: usize,
+    /// Frames up to here are not in the window.
+    horizon: Position,
+    last: Position,
+}
+
+impl Recent {
+    pub(crate) fn new(room: usize, after: Position, wakers: Vec<Arc<Waker>>) -> Self {
+        let thread = |waker| Thread { passed: AtomicU64::new(after.0), waker };
+        let window = Window { frames: VecDeque::new(), bytes: 0, horizon: after, last: after };
+        Self {
+            window: RwLock::new(window),
+            room,
+            threads: wakers.into_iter().map(thread).collect(),
+            full: AtomicBool::new(false),
+            moved: Notify::new(),
+        }
+    }
+
+    /// Adds frames, newest last, once there is room for them, and wakes the threads.
+    pub(crate) async fn push(&self, frames: Vec<Arc<Frame>>) {
+        let mut frames = frames.into_iter().peekable();
+        while frames.peek().is_some() {
+            let moved = self.moved.notified();
+            if self.take(&mut frames) {
+                for thread in &self.threads {
+                    // It fails when the thread has ended, as at shutdown.
+                    let _ = thread.waker.wake();
+                }
+            } else {
+                self.full.store(true, Ordering::Release);
+                moved.await;
+            }
+        }
+        if self.full.swap(false, Ordering::AcqRel) {
+            self.moved.notify_waiters();
+        }
+    }
+
+    /// Takes as many as there is room for; true if there were any.
+    fn take(&self, frames: &mut std::iter::Peekable<impl Iterator<Item = Arc<Frame>>>) -> bool {
+        let passed = self.passed();
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        let mut any = false;
+        while let Some(frame) = frames.peek() {
+            while window.bytes + frame.weight() > self.room
+                && window.frames.front().is_some_and(|oldest| oldest.position <= passed)
+            {
+                window.drop_oldest();
+            }
+            if window.bytes + frame.weight() > self.room && !window.frames.is_empty() {
+                break;
+            }
+            let frame = frames.next().expect("it was peeked");
+            window.last = frame.position;
+            window.bytes += frame.weight();
+            window.frames.push_back(frame);
+            any = true;
+        }
+        any
+    }
+
+    /// The frames after a place and up to another, at most so many and, but for the first, so many bytes. None when the window
+    /// no longer holds what follows the place.
+    pub(crate) fn read(
+        &self,
+        after: Position,
+        upto: Position,
+        count: usize,
+        bytes: usize,
+    ) -> Option<Vec<Arc<Frame>>> {
+        let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+        if after < window.horizon {
+            return None;
+        }
+        let first = window.frames.partition_point(|frame| frame.position <= after);
+        let mut total = 0;
+        let frames = window.frames.range(first..).take(count).take_while(|frame| {
+            let within = frame.position <= upto && (total == 0 || total + frame.bytes.len() <= bytes);
+            total += frame.bytes.len();
+            within
+        });
+        Some(frames.cloned().collect())
+    }
+
+    /// A thread has passed on everything up to here.
+    pub(super) fn pass(&self, thread: usize, position: Position) {
+        self.threads[thread].passed.store(position.0, Ordering::Release);
+        self.moved.notify_waiters();
+    }
+
+    /// Up to here every thread has passed everything on.
+    pub(crate) fn passed(&self) -> Position {
+        let passed = self.threads.iter().map(|thread| thread.passed.load(Ordering::Acquire)).min();
+        Position(passed.unwrap_or(u64::MAX))
+    }
+
+    /// Waits until no frame waits for room.
+    pub(crate) async fn has_room(&self) {
+        loop {
+            let moved = self.moved.notified();
+            if !self.full.load(Ordering::Acquire) {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Waits until every thread has passed on everything up to a place.
+    pub(crate) async fn until_passed(&self, position: Position) {
+        loop {
+            let moved = self.moved.notified();
+            if self.passed() >= position {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// The newest frame's place.
+    pub(crate) fn last(&self) -> Position {
+        self.window.read().unwrap_or_else(PoisonError::into_inner).last
+    }
+}
+
+impl Window {
+    fn drop_oldest(&mut self) {
+        if let Some(frame) = self.frames.pop_front() {
+            self.bytes -= frame.weight();
+            self.horizon = frame.position;
+        }
+    }
+}

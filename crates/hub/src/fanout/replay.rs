@@ -1,0 +1,84 @@
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use ssekit_log::{Limit, Log, Position, ReadError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Frame, Interest};
+use crate::mercure::Ids;
+
+/// Reads for subscribers who are further behind than the window: a page each at a time, all within one budget of memory.
+#[derive(Clone, Debug)]
+pub(super) struct Replay {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) ids: Ids,
+    /// KiB.
+    budget: Arc<Semaphore>,
+}
+
+/// What was read for a subscriber.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// What it may have of it, encoded.
+    pub(super) bytes: Bytes,
+    /// Everything up to here has been looked at.
+    pub(super) through: Position,
+    /// Records after the place where it stood may be gone, of which it has not been told.
+    pub(super) lost: bool,
+    /// What is gone up to here, it has been told of when it has been told of this page.
+    pub(super) told: Position,
+    /// How many events it has.
+    pub(super) events: u64,
+    /// Its part of the budget, until it has been written.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl Replay {
+    pub(super) fn new(log: Arc<dyn Log>, budget: usize) -> Self {
+        let ids = Ids::new(log.epoch());
+        let pages = (budget >> 10).max(PAGE >> 10).min(Semaphore::MAX_PERMITS);
+        Self { log, ids, budget: Arc::new(Semaphore::new(pages)) }
+    }
+
+    /// The next of what is for a subscriber, after one place and up to another. Empty only when there is nothing more.
+    pub(super) async fn page(
+        &self,
+        interest: &Interest,
+        after: Position,
+        told: Position,
+        upto: Position,
+    ) -> Result<Page, ReadError> {
+        let budget = Arc::clone(&self.budget).acquire_many_owned((PAGE >> 10) as u32);
+        let permit = budget.await.map_err(|_| ReadError::Unavailable("the hub is ending".to_owned()))?;
+        let (mut after, mut told, mut lost, mut events) = (after, told, false, 0);
+        let mut bytes = BytesMut::new();
+        loop {
+            let page = self.log.read(after, Limit { records: PAGE_RECORDS, bytes: PAGE }).await?;
+            // Asked for afterwards: retention may have moved on while the page was read.
+            let horizon = self.log.bounds().await?.horizon;
+            if horizon > after.max(told) {
+                (lost, told) = (true, horizon);
+            }
+            after = page.through.min(upto);
+            for entry in page.entries.into_iter().take_while(|entry| entry.position <= upto) {
+                let frame = Frame::new(entry, &self.ids);
+                if frame.is_for(interest) {
+                    events += 1;
+                    bytes.extend_from_slice(&frame.bytes);
+                }
+            }
+            let done = page.end || after >= upto;
+            if !bytes.is_empty() || done {
+                let through = if done { upto } else { after };
+                return Ok(Page { bytes: bytes.freeze(), through, lost, told, events, permit });
+            }
+            // A scan over what is not for this subscriber must not keep others from theirs.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// How much of the log is read at once, in bytes; one record may be more.
+const PAGE: usize = 256 << 10;
+/// How many records are read at once.
+const PAGE_RECORDS: usize = 4096;

@@ -1,0 +1,100 @@
+use std::any::Any;
+
+use bytes::Bytes;
+use ssekit_log::Position;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::sink::Sink;
+
+/// A subscriber, as its thread keeps it. An idle one has nothing else: no task, no timer, no buffer.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) sink: Sink,
+    /// With the number of its slot, who it is: the slot's next subscriber has another.
+    pub(super) generation: u32,
+    pub(super) audience: u32,
+    /// Where it stands among the audience's members.
+    pub(super) place: u32,
+    /// The tick of the last write.
+    pub(super) wrote: u32,
+    /// The tick at which it ends; `u32::MAX` for none.
+    pub(super) ends: u32,
+    /// None when everything has been written that its thread has passed on.
+    pub(super) behind: Option<Box<Behind>>,
+    /// Dropped with it: who counts it.
+    pub(super) guard: Option<Box<dyn Any + Send>>,
+}
+
+/// What a subscriber has that is not up to date.
+#[derive(Debug)]
+pub(super) struct Behind {
+    /// What it is being written.
+    pub(super) unsent: Bytes,
+    /// After that it goes on behind this place.
+    pub(super) through: Position,
+    /// What is gone up to here, it has been told of.
+    pub(super) told: Position,
+    /// The tick since which nothing could be written.
+    pub(super) since: u32,
+    /// What it waits for.
+    pub(super) doing: Doing,
+    /// It ends when all that is unsent has been written.
+    pub(super) last: bool,
+    /// The part of the budget of what is unsent.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a subscriber waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// For room to write.
+    Writing,
+    /// For a page of the log.
+    Reading,
+    /// For its turn.
+    Ready,
+    /// For its thread, which has not passed on yet what it has had from another.
+    Ahead,
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The client has gone.
+    Left,
+    /// Its token has expired, or its time is over.
+    Expired,
+    /// It has not read for too long.
+    Stalled,
+    /// What it had still to read is no longer in the log.
+    Overtaken,
+    /// The log could not be read.
+    Failed,
+    /// The hub is ending.
+    Shutdown,
+}
+
+impl Behind {
+    /// Somebody who has still to be written this, and has otherwise read up to a place.
+    pub(super) fn new(unsent: Bytes, through: Position, doing: Doing, now: u32) -> Box<Self> {
+        Box::new(Self { unsent, through, told: Position::START, since: now, doing, last: false, permit: None })
+    }
+}
+
+impl End {
+    /// All of them, for metrics.
+    pub const ALL: [Self; 6] =
+        [Self::Left, Self::Expired, Self::Stalled, Self::Overtaken, Self::Failed, Self::Shutdown];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Expired => "expired",
+            Self::Stalled => "stalled",
+            Self::Overtaken => "overtaken",
+            Self::Failed => "failed",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

@@ -1,0 +1,339 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use tokio::runtime::Handle;
+
+use super::Server;
+use super::places::Place;
+use crate::mercure::Subscribe;
+
+/// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once, all others to
+/// hyper, unread.
+#[derive(Debug)]
+pub(super) struct Door {
+    waker: Waker,
+    closing: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Door {
+    /// Accepts on these from now on.
+    pub(super) fn open(listeners: Vec<StdListener>, server: Arc<Server>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        let mut own = Vec::new();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            listener.set_nonblocking(true)?;
+            let mut listener = TcpListener::from_std(listener);
+            poll.registry().register(&mut listener, Token(usize::MAX - 1 - number), Interest::READABLE)?;
+            own.push(listener);
+        }
+        let closing = Arc::new(AtomicBool::new(false));
+        let keeper = Keeper {
+            poll,
+            listeners: own,
+            waiting: Slab::new(),
+            oldest: std::collections::VecDeque::new(),
+            generation: 0,
+            server,
+            closing: Arc::clone(&closing),
+            runtime: Handle::current(),
+            reserve: std::fs::File::open("/dev/null").ok(),
+        };
+        let thread = std::thread::Builder::new().name("door".to_owned()).spawn(move || keeper.run())?;
+        Ok(Self { waker, closing, thread: Some(thread) })
+    }
+
+    /// Accepts nobody any more.
+    pub(super) fn close(&mut self) {
+        self.closing.store(true, Ordering::Release);
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            if thread.join().is_err() {
+                tracing::error!("the thread that accepts connections has panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[derive(Debug)]
+struct Keeper {
+    poll: Poll,
+    listeners: Vec<TcpListener>,
+    /// Connections that have said nothing yet.
+    waiting: Slab<Waiting>,
+    /// They, oldest first; with who has spoken meanwhile.
+    oldest: std::collections::VecDeque<(usize, u64, Instant)>,
+    generation: u64,
+    server: Arc<Server>,
+    closing: Arc<AtomicBool>,
+    runtime: Handle,
+    /// A descriptor to give up when there is none left, so that a connection can be told.
+    reserve: Option<std::fs::File>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    socket: TcpStream,
+    peer: SocketAddr,
+    generation: u64,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        // Listeners that may have more to accept.
+        let mut more = true;
+        while !self.closing.load(Ordering::Acquire) {
+            let patience = if more { Some(Duration::ZERO) } else { self.until_oldest() };
+            match self.poll.poll(&mut events, patience) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!(%error, "connections cannot be accepted any more");
+                    return;
+                }
+            }
+            for event in &events {
+                let Token(token) = event.token();
+                if token < self.listeners_from() {
+                    self.hear(token);
+                } else {
+                    more = true;
+                }
+            }
+            if more {
+                more = (0..self.listeners.len()).map(|number| self.accept(number)).fold(false, |a, b| a | b);
+            }
+            self.forget_the_silent();
+        }
+    }
+
+    fn listeners_from(&self) -> usize {
+        usize::MAX - self.listeners.len()
+    }
+
+    /// Accepts those who wait; true when there may be more.
+    fn accept(&mut self, number: usize) -> bool {
+        for _ in 0..BATCH {
+            match self.listeners[number].accept() {
+                Ok((socket, peer)) => self.greet(socket, peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if is_exhausted(&error) => {
+                    self.server.exhausted(&error);
+                    self.turn_away(number);
+                    // To be asked again at once would only keep the processor busy.
+                    std::thread::sleep(Duration::from_millis(10));
+                    return true;
+                }
+                // One that has gone while it waited.
+                Err(error) => tracing::debug!(%error, "a connection could not be accepted"),
+            }
+        }
+        true
+    }
+
+    /// With the descriptor held in reserve, tells one connection to come back.
+    fn turn_away(&mut self, number: usize) {
+        drop(self.reserve.take());
+        if let Ok((mut socket, _)) = self.listeners[number].accept() {
+            let _ = io::Read::read(&mut socket, &mut [0; MAX_HEAD]);
+            let _ = io::Write::write(&mut socket, self.server.busy().as_bytes());
+        }
+        self.reserve = std::fs::File::open("/dev/null").ok();
+    }
+
+    /// Looks at what a new connection asks; if it has not spoken yet, waits.
+    fn greet(&mut self, socket: TcpStream, peer: SocketAddr) {
+        let Err(mut socket) = self.look(socket, peer) else { return };
+        self.generation += 1;
+        let (generation, since) = (self.generation, Instant::now());
+        let entry = self.waiting.vacant_entry();
+        let key = entry.key();
+        if let Err(error) = self.poll.registry().register(&mut socket, Token(key), Interest::READABLE) {
+            tracing::warn!(%error, "a connection cannot be waited for: it is closed");
+            return;
+        }
+        self.oldest.push_back((key, generation, since));
+        entry.insert(Waiting { socket, peer, generation });
+    }
+
+    fn hear(&mut self, key: usize) {
+        // It may have been woken for nothing; then it goes on to wait.
+        let spoke = |waiting: &mut Waiting| {
+            !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        };
+        if !self.waiting.get_mut(key).is_some_and(spoke) {
+            return;
+        }
+        let Waiting { mut socket, peer, .. } = self.waiting.remove(key);
+        if self.poll.registry().deregister(&mut socket).is_ok() {
+            let _ = self.look(socket, peer);
+        }
+    }
+
+    /// Sends a connection where its first request belongs; gives it back if there is none yet.
+    fn look(&mut self, socket: TcpStream, peer: SocketAddr) -> Result<(), TcpStream> {
+        let mut head = [0; MAX_HEAD];
+        let length = match socket.peek(&mut head) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(socket),
+            Err(_) => return Ok(()),
+        };
+        let Some(place) = self.server.places.take(Some(peer.ip())) else {
+            // What it asks for is taken first: a connection that is closed with something unread is reset, and its answer lost.
+            let mut socket = socket;
+            let _ = io::Read::read(&mut socket, &mut head);
+            let _ = io::Write::write(&mut socket, self.server.busy().as_bytes());
+            return Ok(());
+        };
+        match self.subscription(&head[..length]) {
+            Some((request, subscribe)) => self.subscribe(socket, length, request, subscribe, place),
+            None => {
+                let server = Arc::clone(&self.server);
+                let socket = std::net::TcpStream::from(socket);
+                self.runtime.spawn(async move { server.serve_plain(socket, peer, place).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// The subscription that a request's head asks for and is granted. None for all else: hyper answers that.
+    fn subscription(&self, head: &[u8]) -> Option<(Parts, Subscribe)> {
+        let request = parse(head)?;
+        if request.method != Method::GET || request.uri.path() != self.server.hub.path {
+            return None;
+        }
+        let hub = &self.server.hub;
+        let subscribe = Subscribe::read(&request, &hub.access, &hub.limits, SystemTime::now()).ok()?;
+        Some((request, subscribe))
+    }
+
+    fn subscribe(&self, mut socket: TcpStream, length: usize, request: Parts, subscribe: Subscribe, place: Place) {
+        // What was looked at is taken: it is there, all of it.
+        if !matches!(io::Read::read(&mut socket, &mut [0; MAX_HEAD][..length]), Ok(read) if read == length) {
+            return;
+        }
+        let hub = Arc::clone(&self.server.hub);
+        let now = SystemTime::now();
+        let guard: Option<Box<dyn std::any::Any + Send>> = Some(Box::new(place));
+        if hub.is_simple(&subscribe) {
+            let granted = hub.grant(&request, subscribe, now, guard);
+            return begin(&hub, socket, granted);
+        }
+        self.runtime.spawn(async move {
+            match hub.resolve(&request, subscribe, now, guard).await {
+                Ok(granted) => begin(&hub, socket, granted),
+                Err(problem) => {
+                    let _ = io::Write::write(&mut socket, &plain(&problem.response()));
+                }
+            }
+        });
+    }
+
+    fn until_oldest(&self) -> Option<Duration> {
+        let (.., since) = self.oldest.front()?;
+        Some((*since + self.server.head_time).saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))
+    }
+
+    /// Closes connections that have said nothing for too long.
+    fn forget_the_silent(&mut self) {
+        let now = Instant::now();
+        while let Some(&(key, generation, since)) = self.oldest.front() {
+            let here = self.waiting.get(key).is_some_and(|waiting| waiting.generation == generation);
+            if here && now.saturating_duration_since(since) < self.server.head_time {
+                return;
+            }
+            self.oldest.pop_front();
+            if here {
+                self.waiting.remove(key);
+                self.server.silent.inc();
+            }
+        }
+    }
+}
+
+/// Hands a socket to the fan-out, with the answer's head before all else.
+fn begin(hub: &crate::hub::Hub, socket: TcpStream, granted: crate::hub::Granted) {
+    let crate::hub::Granted { headers, mut subscription } = granted;
+    let mut head = Vec::with_capacity(512);
+    head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    fields(&headers, &mut head);
+    // The stream lasts until the connection ends: no length, no chunks.
+    head.extend_from_slice(b"connection: close\r\n\r\n");
+    head.extend_from_slice(&subscription.head);
+    subscription.head = Bytes::from(head);
+    hub.fanout.subscribe_socket(socket, subscription);
+}
+
+fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(format!("date: {}\r\n", httpdate::fmt_http_date(SystemTime::now())).as_bytes());
+}
+
+/// A whole answer, after which the connection ends.
+pub(super) fn plain(response: &http::Response<Bytes>) -> Vec<u8> {
+    let mut out = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+    fields(response.headers(), &mut out);
+    out.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes());
+    out.extend_from_slice(response.body());
+    out
+}
+
+/// A request that is its head alone: HTTP/1.1, all here, no body, nothing after it.
+pub fn parse(bytes: &[u8]) -> Option<Parts> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Request::new(&mut headers);
+    let length = head.parse(bytes).ok()?;
+    if length != httparse::Status::Complete(bytes.len()) || head.version != Some(1) {
+        return None;
+    }
+    let mut request = Request::builder().method(head.method?).uri(head.path?).version(Version::HTTP_11);
+    let fields = request.headers_mut()?;
+    for header in head.headers {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        if matches!(name.as_str(), "content-length" | "transfer-encoding" | "upgrade" | "expect") {
+            return None;
+        }
+        fields.append(name, HeaderValue::from_bytes(header.value).ok()?);
+    }
+    // RFC 9112, section 3.2: exactly one.
+    if fields.get_all(http::header::HOST).iter().count() != 1 {
+        return None;
+    }
+    Some(request.body(()).ok()?.into_parts().0)
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    // EMFILE and ENFILE have no kind of their own.
+    matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == io::ErrorKind::OutOfMemory
+}
+
+const WAKE: Token = Token(usize::MAX);
+/// Connections that are accepted in a row.
+const BATCH: usize = 256;
+/// The most that is looked at of a head; who needs more is hyper's.
+const MAX_HEAD: usize = 8 << 10;
+const MAX_HEADERS: usize = 64;

@@ -1,0 +1,194 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use prometheus_client::registry::Registry;
+
+use crate::hub::{Granted, Hub};
+use crate::mercure::subscriptions::{self, Asked};
+use crate::mercure::{Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson};
+
+/// What a route needs.
+#[derive(Clone, Debug)]
+struct Context {
+    hub: Arc<Hub>,
+    body_time: Duration,
+}
+
+pub(super) fn router(
+    hub: Arc<Hub>,
+    body_time: Duration,
+    registry: Option<Arc<Registry>>,
+    pages: Option<Router>,
+) -> Router {
+    let path = hub.path.clone();
+    let context = Context { hub, body_time };
+    let mut router = Router::new()
+        .route(&path, axum::routing::any(at_hub))
+        .route(&format!("{path}/subscriptions"), axum::routing::any(active))
+        .route(&format!("{path}/subscriptions/{{*of}}"), axum::routing::any(active))
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready));
+    if let Some(registry) = registry {
+        router = router.route("/metrics", get(move || metrics(Arc::clone(&registry))));
+    }
+    let router = router.with_state(context);
+    match pages {
+        Some(pages) => router.merge(pages),
+        None => router.fallback(|| async { answer(&Problem::new(ProblemKind::NotFound, "nothing is here")) }),
+    }
+}
+
+async fn at_hub(State(context): State<Context>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Context { hub, body_time } = context;
+    let mut response = match parts.method {
+        Method::GET | Method::HEAD => return subscribe(&hub, parts).await.unwrap_or_else(|problem| problem),
+        Method::OPTIONS => return preflight(&hub, &parts),
+        Method::POST => match publish(&hub, &parts, body, body_time).await {
+            Ok(ids) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], ids).into_response(),
+            Err(problem) => answer(&problem),
+        },
+        _ => answer(&Problem::new(
+            ProblemKind::MethodNotAllowed("GET, HEAD, POST, OPTIONS"),
+            format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
+        )),
+    };
+    cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+    response
+}
+
+/// The ids of what was published, a line each.
+async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<String, Problem> {
+    let publisher = hub.access.publisher(parts, SystemTime::now())?;
+    let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
+    let body = body
+        .map_err(|_| Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}")))?
+        .map_err(|_| {
+            let most = hub.limits.body;
+            Problem::new(ProblemKind::TooLarge, format!("the body has more than {most} bytes, or did not come whole"))
+        })?;
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
+        publications_ndjson(content_type, &body, &hub.path, &hub.limits)?
+    } else {
+        vec![publication(content_type, &body, &hub.path, &hub.limits)?]
+    };
+    for record in &records {
+        publisher.check(record)?;
+    }
+    hub.publish(records).await.map(|ids| ids.join("\n"))
+}
+
+async fn subscribe(hub: &Hub, mut parts: Parts) -> Result<Response, Response> {
+    let refuse = |problem: Problem, parts: &Parts| {
+        let mut response = answer(&problem);
+        cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
+        response
+    };
+    let now = SystemTime::now();
+    let head = parts.method == Method::HEAD;
+    parts.method = Method::GET;
+    let read = Subscribe::read(&parts, &hub.access, &hub.limits, now);
+    let subscribe = read.map_err(|problem| refuse(problem, &parts))?;
+    let granted = hub.resolve(&parts, subscribe, now, None).await;
+    let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
+    let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription)) };
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+fn preflight(hub: &Hub, parts: &Parts) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());
+    response
+}
+
+/// The active subscriptions.
+async fn active(State(Context { hub, .. }): State<Context>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if parts.method == Method::OPTIONS {
+        return preflight(&hub, &parts);
+    }
+    let mut response = match list(&hub, &parts).await {
+        Ok(response) => response.map(Body::from),
+        Err(problem) => answer(&problem),
+    };
+    cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+    response
+}
+
+async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem> {
+    let Some(active) = &hub.active else {
+        return Err(Problem::new(ProblemKind::NotFound, "this hub does not tell who is subscribed: start it with --subscriptions"));
+    };
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(Problem::new(ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"), "subscriptions can only be read"));
+    }
+    let path = parts.uri.path();
+    let Some(asked) = Asked::read(path, &hub.path)? else {
+        return Err(Problem::new(ProblemKind::NotFound, "there is no such collection of subscriptions"));
+    };
+    let token = hub.access.subscriber(parts, SystemTime::now())?;
+    subscriptions::authorise(path, token.as_deref())?;
+    let bounds = hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
+    // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
+    let last = if bounds.records > 0 { hub.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() };
+    let found = active.list(&asked);
+    let body = match (&asked, &found[..]) {
+        (Asked::One { .. }, []) => {
+            return Err(Problem::new(ProblemKind::NotFound, "there is no such subscription, or it has ended"));
+        }
+        (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
+        _ => subscriptions::collection(path, &hub.path, &last, &found),
+    };
+    let etag = subscriptions::etag(&last);
+    let current = subscriptions::is_current(&parts.headers, &etag);
+    let mut response = http::Response::new(if current { Bytes::new() } else { Bytes::from(body) });
+    if current {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(subscriptions::CONTENT_TYPE));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, must-revalidate"));
+    headers.insert(header::ETAG, etag);
+    discovery::link_after(&hub.path, &last, subscriptions::CONTENT_TYPE, headers);
+    Ok(response)
+}
+
+async fn healthy() -> &'static str {
+    "ok\n"
+}
+
+async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
+    let log = hub.log.bounds().await;
+    match log {
+        _ if hub.is_ending() => answer(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
+        Err(error) => answer(&Problem::new(ProblemKind::Unavailable, error.to_string())),
+        Ok(_) => "ready\n".into_response(),
+    }
+}
+
+async fn metrics(registry: Arc<Registry>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &registry) {
+        Ok(()) => (
+            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            text,
+        )
+            .into_response(),
+        Err(error) => answer(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}"))),
+    }
+}
+
+fn answer(problem: &Problem) -> Response {
+    problem.response().map(Body::from)
+}

@@ -1,0 +1,240 @@
+//! What joins the protocol, the log and the fan-out.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use ssekit_log::{AppendError, Log, Position, ReadError, Record};
+use ssekit_wire::Event;
+
+use crate::active::Active;
+use crate::fanout::{self, Fanout, Figures, Interest, Pace, Start, Subscription};
+use crate::mercure::{Access, Cursor, Ids, Limits, Problem, ProblemKind, Subscribe, cors, discovery};
+
+/// A hub: who may do what, what was published, and who is told.
+#[derive(Debug)]
+pub struct Hub {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) ids: Ids,
+    pub(crate) fanout: Fanout,
+    pub(crate) access: Access,
+    pub(crate) limits: Limits,
+    /// Where it is: `/.well-known/mercure`, unless configured.
+    pub(crate) path: String,
+    /// Who is subscribed to what, when that is to be told.
+    pub(crate) active: Option<Active>,
+    pub(crate) figures: Arc<Figures>,
+    pace: Pace,
+    max_lifetime: Option<Duration>,
+    published: Counter,
+    ending: AtomicBool,
+}
+
+/// How a hub is to be.
+#[derive(Debug)]
+pub struct Options {
+    /// Who may do what.
+    pub access: Access,
+    /// How much a request may ask for.
+    pub limits: Limits,
+    /// Where it is.
+    pub path: String,
+    /// Whether who is subscribed to what is told, by events and by an API.
+    pub subscriptions: bool,
+    /// How subscribers are served.
+    pub fanout: fanout::Options,
+    /// After how long a subscriber must come back.
+    pub max_lifetime: Option<Duration>,
+}
+
+/// A subscription that has been granted.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    /// The answer's headers.
+    pub(crate) headers: HeaderMap,
+    /// What is written to it, the head aside.
+    pub(crate) subscription: Subscription,
+}
+
+impl Hub {
+    /// Starts a hub on a log.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the system gives no thread.
+    pub async fn start(log: Arc<dyn Log>, options: Options, registry: &mut Registry) -> std::io::Result<Arc<Self>> {
+        let Options { access, limits, path, subscriptions, fanout: fan, max_lifetime } = options;
+        let figures = Figures::new(registry);
+        let published = Counter::default();
+        registry.register("events_published", "Events that publishers were answered for", published.clone());
+        let fanout = Fanout::start(Arc::clone(&log), &fan, Arc::clone(&figures)).await?;
+        let active = subscriptions.then(|| Active::start(Arc::clone(&log), &path));
+        let ids = Ids::new(log.epoch());
+        let ending = AtomicBool::new(false);
+        let pace = fan.pace;
+        Ok(Arc::new(Self {
+            log, ids, fanout, access, limits, path, active, figures, pace, max_lifetime, published, ending,
+        }))
+    }
+
+    /// Keeps records; gives their ids.
+    ///
+    /// # Errors
+    /// When the fan-out does not keep up, or the log refuses.
+    pub async fn publish(&self, records: Vec<Record>) -> Result<Vec<String>, Problem> {
+        if self.is_ending() {
+            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end: publish again in a moment")
+                .retry_after(Duration::from_secs(1)));
+        }
+        if tokio::time::timeout(PATIENCE, self.fanout.keeps_up()).await.is_err() {
+            return Err(Problem::new(
+                ProblemKind::Unavailable,
+                "more is published than can be delivered: publish again in a moment, and less at a time",
+            )
+            .retry_after(Duration::from_secs(1)));
+        }
+        let own: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
+        let positions = self.log.append(records).await.map_err(|error| refused(&error))?;
+        self.published.inc_by(positions.len() as u64);
+        let id = |(own, position): (Option<Box<str>>, Position)| match own {
+            Some(id) => id.into(),
+            None => self.ids.id(position),
+        };
+        Ok(own.into_iter().zip(positions).map(id).collect())
+    }
+
+    /// What a subscription needs that goes on from nowhere and that nobody is told of: known at once.
+    pub(crate) fn grant(&self, request: &Parts, subscribe: Subscribe, now: SystemTime, guard: Option<Box<dyn Any + Send>>) -> Granted {
+        self.granted(request, subscribe, None, now, guard)
+    }
+
+    /// Whether [`grant`](Self::grant) is enough.
+    pub(crate) fn is_simple(&self, subscribe: &Subscribe) -> bool {
+        subscribe.cursor.is_none() && self.active.is_none() && !self.is_ending()
+    }
+
+    /// What a subscription needs: where it goes on, and who is told of it.
+    pub(crate) async fn resolve(
+        &self,
+        request: &Parts,
+        mut subscribe: Subscribe,
+        now: SystemTime,
+        guard: Option<Box<dyn Any + Send>>,
+    ) -> Result<Granted, Problem> {
+        if self.is_ending() {
+            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end").retry_after(self.pace.retry()));
+        }
+        let place = match subscribe.cursor.take() {
+            Some(cursor) => Some(self.place(cursor).await.map_err(|error| unreadable(&error))?),
+            None => None,
+        };
+        let guard: Option<Box<dyn Any + Send>> = match &self.active {
+            Some(active) => Some(Box::new((guard, active.enter(&subscribe)))),
+            None => guard,
+        };
+        Ok(self.granted(request, subscribe, place, now, guard))
+    }
+
+    fn granted(
+        &self,
+        request: &Parts,
+        subscribe: Subscribe,
+        place: Option<Place>,
+        now: SystemTime,
+        guard: Option<Box<dyn Any + Send>>,
+    ) -> Granted {
+        let mut head = Vec::new();
+        Event::empty().with_retry(self.pace.retry()).encode(&mut head);
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        discovery::link(&self.path, &mut headers);
+        cors::allow_reading(request, &self.access.cors_origins, &mut headers);
+        if let Some(place) = &place {
+            discovery::begins_after(&place.before, &mut headers);
+            if let Some(reason) = place.reset {
+                headers.insert(HeaderName::from_static("ssekit-reset"), HeaderValue::from_static(reason));
+                let data = format!("{{\"reason\":\"{reason}\"}}");
+                if let Ok(reset) = Event::new(data).with_event("reset") {
+                    reset.encode(&mut head);
+                }
+            }
+        }
+        let expires = subscribe.token.as_ref().and_then(|token| token.expires);
+        let left = expires.map(|at| at.duration_since(now).unwrap_or_default());
+        let ends = [left, self.max_lifetime].into_iter().flatten().min();
+        let interest = Interest::new(subscribe.selectors, subscribe.token);
+        let start = place.map(|place| place.start);
+        Granted { headers, subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard } }
+    }
+
+    /// Where a subscriber goes on that says what it has had.
+    async fn place(&self, cursor: Cursor) -> Result<Place, ReadError> {
+        let bounds = self.log.bounds().await?;
+        let everything = |reset| Place {
+            start: Start { after: Position::START, told: bounds.horizon },
+            before: discovery::EARLIEST.to_owned(),
+            reset,
+        };
+        let Cursor::After(id) = cursor else { return Ok(everything(None)) };
+        let known = match self.ids.position(&id) {
+            Some(position) => (position <= bounds.last).then_some(position),
+            None => self.log.find(&id).await?,
+        };
+        Ok(match known {
+            None => everything(Some("unknown")),
+            Some(after) if after < bounds.horizon => everything(Some("expired")),
+            Some(after) => {
+                Place { start: Start { after, told: Position::START }, before: id.into(), reset: None }
+            }
+        })
+    }
+
+    /// Whether it has begun to end.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Refuses what is new, and sends all subscribers away within that time.
+    pub async fn end(&self, over: Duration) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.fanout.end(over).await;
+    }
+
+    /// A reconnection time, other for each.
+    pub(crate) fn retry(&self) -> Duration {
+        self.pace.retry()
+    }
+}
+
+/// Where a subscriber goes on.
+struct Place {
+    start: Start,
+    /// The id before the first event that it gets, or `earliest`.
+    before: String,
+    /// Why it does not go on where it was.
+    reset: Option<&'static str>,
+}
+
+fn refused(error: &AppendError) -> Problem {
+    let (kind, wait) = match error {
+        AppendError::Full(_) => (ProblemKind::StorageFull, Some(Duration::from_secs(10))),
+        AppendError::Invalid(_) => (ProblemKind::TooLarge, None),
+        _ => (ProblemKind::Unavailable, Some(Duration::from_secs(1))),
+    };
+    let problem = Problem::new(kind, error.to_string());
+    wait.map_or(problem.clone(), |wait| problem.retry_after(wait))
+}
+
+fn unreadable(error: &ReadError) -> Problem {
+    Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
+}
+
+/// How long a publisher waits for the fan-out to keep up.
+const PATIENCE: Duration = Duration::from_secs(10);

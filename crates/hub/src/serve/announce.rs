@@ -1,0 +1,41 @@
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::Config;
+
+/// Says where to look, and hands that on at once: scripts wait for it.
+pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -> io::Result<()> {
+    let scheme = if config.tls.cert.is_some() { "https" } else { "http" };
+    let program = std::env::args().next().unwrap_or_else(|| "ssekit".to_owned());
+    for (number, addr) in local.iter().enumerate() {
+        let url = format!("{scheme}://{}", reachable(*addr));
+        if number > 0 {
+            writeln!(out, "  and on           {url}")?;
+            continue;
+        }
+        writeln!(out, "ssekit serves on {addr}; Ctrl-C stops it\n")?;
+        if config.demo {
+            writeln!(out, "  the page         {url}/")?;
+            writeln!(out, "  the raw stream   curl -N {url}/stats")?;
+            writeln!(out, "  our own client   {program} listen {url}/events")?;
+        }
+        writeln!(out, "  the hub          {url}{}", config.hub_path)?;
+        if config.ui {
+            writeln!(out, "  its page         {url}/hub/")?;
+        }
+    }
+    if let Some(path) = &config.unix {
+        writeln!(out, "  unix socket      {}", path.display())?;
+    }
+    out.flush()
+}
+
+/// Whoever listens everywhere is reached here too.
+fn reachable(local: SocketAddr) -> SocketAddr {
+    let ip = match local.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, local.port())
+}

@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use ssekit_log::{DurableLog, DurableOptions, Durability, Keep, Log, MemoryLog, Retention, Rule};
+
+use crate::config::{self, Config, Slow, Store};
+use crate::fanout::{self, Overtaken, Pace};
+use crate::mercure::{Access, Selector};
+use crate::{http, hub};
+
+/// Opens the log that a configuration asks for.
+pub(super) async fn log(config: &Config) -> Result<Arc<dyn Log>> {
+    let retention = retention(config)?;
+    let Store::Folder(folder) = &config.store else { return Ok(Arc::new(MemoryLog::new(retention)?)) };
+    let durability = match config.durability {
+        config::Durability::Memory => Durability::Memory(config.sync_every),
+        config::Durability::Periodic => Durability::Periodic(config.sync_every),
+        config::Durability::Sync => Durability::Sync,
+    };
+    let options = DurableOptions { durability, retention, ..DurableOptions::default() };
+    Ok(Arc::new(DurableLog::open(folder, options).await?))
+}
+
+fn retention(config: &Config) -> Result<Retention> {
+    let rules = config.retention.iter().map(|rule| {
+        let selector = Selector::parse(&rule.topic).with_context(|| format!("retention of {:?}", rule.topic))?;
+        let keep = Keep {
+            records: rule.records,
+            bytes: rule.bytes,
+            age: rule.age,
+            last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
+        };
+        Ok(Rule::new(rule.topic.as_str(), move |topic| selector.matches(topic), keep))
+    });
+    // In memory there is an end to what can be kept.
+    let rest = match config.store {
+        Store::Memory => Keep { records: Some(100_000), bytes: Some(64 << 20), ..Keep::ALL },
+        Store::Folder(_) => Keep::ALL,
+    };
+    Ok(Retention::new(rules.collect::<Result<_>>()?, rest)?)
+}
+
+pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
+    let threads = config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    hub::Options {
+        limits: access.limits,
+        access,
+        path: config.hub_path.clone(),
+        subscriptions: config.subscriptions,
+        fanout: fanout::Options {
+            threads,
+            window: config.limits.recent,
+            replay: config.limits.replay_memory,
+            pace: Pace {
+                heartbeat: config.heartbeat,
+                stall: config.stall,
+                retry: (config.retry.least, config.retry.most),
+                overtaken: match config.slow {
+                    Slow::Close => Overtaken::Close,
+                    Slow::Skip => Overtaken::Skip,
+                },
+            },
+        },
+        max_lifetime: config.max_lifetime,
+    }
+}
+
+pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {
+    let limits = &config.limits;
+    http::Options {
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        head_size: limits.head_size,
+        head_time: limits.head_time,
+        body_time: limits.body_time,
+        metrics: config.metrics,
+        pages,
+    }
+}

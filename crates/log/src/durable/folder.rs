@@ -1,0 +1,141 @@
+//! A log's folder: whose it is, of which version, and whether it was left in order.
+//!
+//! ```text
+//! lock      locked while a log is open
+//! version   "ssekit-log 1"
+//! running   there while a log may be written: who finds it at a start knows that the last one did not end well
+//! store/    the store
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::OpenError;
+
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+    running: bool,
+}
+
+impl Folder {
+    /// Takes the folder, or makes it. Also says whether the log in it was left without an end.
+    pub(super) fn open(path: &Path) -> Result<(Self, bool), OpenError> {
+        let io = |what, path: PathBuf| move |source| OpenError::Io { what, path, source };
+        fs::create_dir_all(path).map_err(io("cannot make the folder", path.to_owned()))?;
+        let path = path.canonicalize().map_err(io("cannot find the folder", path.to_owned()))?;
+        let version = path.join("version");
+        match fs::read_to_string(&version) {
+            Ok(found) if found.trim_end() == format!("{FORMAT} {VERSION}") => {}
+            Ok(found) => {
+                let found = found.trim_end();
+                let newer = found
+                    .strip_prefix(FORMAT)
+                    .map(str::trim_start)
+                    .filter(|found| found.parse::<u32>().is_ok());
+                return Err(match newer {
+                    Some(found) => OpenError::Newer { folder: path, found: found.to_owned(), known: VERSION },
+                    None => OpenError::Foreign(path),
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut files = fs::read_dir(&path).map_err(io("cannot list", path.clone()))?;
+                // What a process leaves that was killed here.
+                if files.any(|file| {
+                    file.is_ok_and(|file| file.file_name() != "lock" && file.file_name() != "version.new")
+                }) {
+                    return Err(OpenError::Foreign(path));
+                }
+            }
+            Err(error) => return Err(io("cannot read", version)(error)),
+        }
+        let lock = path.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
+        let file = file.map_err(io("cannot write", lock.clone()))?;
+        let patience = Instant::now() + HANDOVER;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                    std::thread::sleep(HANDOVER / 50)
+                }
+                Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path)),
+                Err(TryLockError::Error(error)) => return Err(io("cannot lock", lock)(error)),
+            }
+        }
+        if !version.exists() {
+            let new = path.join("version.new");
+            write(&new, format!("{FORMAT} {VERSION}\n").as_bytes())
+                .map_err(io("cannot write", new.clone()))?;
+            fs::rename(&new, &version).map_err(io("cannot write", version))?;
+            sync(&path).map_err(io("cannot write", path.clone()))?;
+        }
+        let running = path.join("running").exists();
+        Ok((Self { path, _lock: file, running }, running))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn store(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    /// Notes that the log may be written from now on.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        if !self.running {
+            write(&self.path.join("running"), b"")?;
+            sync(&self.path)?;
+            self.running = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Notes that all is written.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        if self.running {
+            fs::remove_file(self.path.join("running"))?;
+            self.running = false;
+        }
+        Ok(())
+    }
+
+    /// Whether there is room, and files can be made: tries it.
+    pub(super) fn probe(&self) -> io::Result<()> {
+        let path = self.store().join("probe");
+        let tried = File::create(&path).and_then(|mut file| {
+            let zeros = vec![0; 1 << 20];
+            (0..PROBE >> 20).try_for_each(|_| file.write_all(&zeros))?;
+            file.sync_all()
+        });
+        let removed = fs::remove_file(&path);
+        tried.and(removed)
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+const FORMAT: &str = "ssekit-log";
+const VERSION: u32 = 1;
+
+/// So much has to be free before a log that was full is written again.
+pub(super) const PROBE: u64 = 16 * 1024 * 1024;
+
+/// So long a start waits for one that is about to end.
+const HANDOVER: Duration = Duration::from_secs(1);

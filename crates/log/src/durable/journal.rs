@@ -1,0 +1,147 @@
+//! The end of the store's newest journal, as a process leaves it that was killed: `fjall` cuts an unfinished write off, but gives
+//! up on one that looks finished and is not what was written, and says nothing of either.
+//!
+//! ```text
+//! 1 · count u32 · number u64
+//! (2 · kind u8 · 0 · keyspace u64 · length u16 · length u32 · length u32 · key · value)*
+//! 3 · XXH3 of all of these u64 · "FJL" · 3
+//! ```
+//! Numbers are little-endian; zeros follow.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+/// What lies at the end of a journal.
+#[derive(Debug)]
+pub(super) struct End {
+    path: PathBuf,
+    /// Everything up to here is whole writes.
+    whole: u64,
+    /// Up to here there is something.
+    used: u64,
+}
+
+impl End {
+    /// Looks through the newest journal, if there is one.
+    pub(super) fn find(store: &Path) -> io::Result<Option<Self>> {
+        let mut newest = None;
+        for file in fs::read_dir(store)? {
+            let path = file?.path();
+            let number =
+                path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse::<u64>().ok());
+            newest = newest.max(number.map(|number| (number, path)));
+        }
+        let Some((_, path)) = newest else { return Ok(None) };
+        let mut journal = Journal {
+            file: BufReader::with_capacity(1 << 16, File::open(&path)?),
+            at: 0,
+            buffer: Vec::new(),
+        };
+        let mut whole = 0;
+        while journal.write()? {
+            whole = journal.at;
+        }
+        let used = used(&path, whole)?;
+        Ok(Some(Self { path, whole, used }))
+    }
+
+    /// How much of it is an unfinished write.
+    pub(super) fn torn(&self) -> u64 {
+        self.used - self.whole
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Cuts it off.
+    pub(super) fn cut(&self) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(&self.path)?;
+        file.set_len(self.whole)?;
+        file.sync_all()
+    }
+}
+
+struct Journal<R> {
+    file: R,
+    at: u64,
+    buffer: Vec<u8>,
+}
+
+impl<R: Read> Journal<R> {
+    /// Reads a whole write; false if there is none.
+    fn write(&mut self) -> io::Result<bool> {
+        if !self.take(13)? || self.buffer[0] != 1 {
+            return Ok(false);
+        }
+        let count = u32::from_le_bytes(self.buffer[1..5].try_into().expect("four bytes"));
+        let mut sum = Xxh3::new();
+        for _ in 0..count {
+            if !self.take(1)? {
+                return Ok(false);
+            }
+            sum.update(&self.buffer);
+            let rest = match self.buffer[0] {
+                // A keyspace is emptied.
+                4 => 8,
+                2 => {
+                    if !self.take(20)? {
+                        return Ok(false);
+                    }
+                    sum.update(&self.buffer);
+                    let key = u16::from_le_bytes(self.buffer[10..12].try_into().expect("two bytes"));
+                    let value = u32::from_le_bytes(self.buffer[16..20].try_into().expect("four bytes"));
+                    if self.buffer[1] > 1 || value > VALUE {
+                        return Ok(false);
+                    }
+                    usize::from(key) + value as usize
+                }
+                _ => return Ok(false),
+            };
+            if !self.take(rest)? {
+                return Ok(false);
+            }
+            sum.update(&self.buffer);
+        }
+        let end = [3].into_iter().chain(sum.digest().to_le_bytes()).chain(*b"FJL\x03");
+        Ok(self.take(13)? && self.buffer.iter().copied().eq(end))
+    }
+
+    /// Reads so much; false if there is less.
+    fn take(&mut self, length: usize) -> io::Result<bool> {
+        self.buffer.resize(length, 0);
+        match self.file.read_exact(&mut self.buffer) {
+            Ok(()) => {
+                self.at += length as u64;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Where the zeros begin that end a file, from a place on.
+fn used(path: &Path, from: u64) -> io::Result<u64> {
+    use std::io::{Seek, SeekFrom};
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let (mut at, mut used) = (from, from);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(used);
+        }
+        if let Some(last) = buffer[..read].iter().rposition(|byte| *byte != 0) {
+            used = at + last as u64 + 1;
+        }
+        at += read as u64;
+    }
+}
+
+/// No value is larger: a record of [`Record::SIZE`](crate::Record::SIZE), with what is told of it.
+const VALUE: u32 = 64 * 1024 * 1024;

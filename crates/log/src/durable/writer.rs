@@ -1,0 +1,362 @@
+//! The one thread that writes: it takes all that waits, writes it at once, and answers.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use fjall::PersistMode;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tracing::{error, info, warn};
+
+use super::folder::PROBE;
+use super::ledger::{Ledger, Plan};
+use super::store::Store;
+use super::{Durability, DurableOptions, Shared};
+use crate::{AppendError, Position, Record};
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(super) enum Message {
+    Append(Request),
+    Close(oneshot::Sender<Result<(), AppendError>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Request {
+    /// Each with its rule.
+    pub(super) records: Vec<(usize, Record)>,
+    pub(super) size: usize,
+    pub(super) answer: oneshot::Sender<Result<Vec<Position>, AppendError>>,
+    /// Its share of what may wait.
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    options: DurableOptions,
+    ledger: Ledger,
+    /// The place of the next record.
+    next: Position,
+    /// Since when something is not synced, or, without answers that wait for it, not written.
+    dirty: Option<Instant>,
+    broken: Option<Broken>,
+}
+
+/// What keeps the log from being written.
+#[derive(Debug)]
+struct Broken {
+    error: AppendError,
+    /// When to try again.
+    retry: Instant,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, options: DurableOptions, ledger: Ledger, next: Position) -> Self {
+        Self { shared, options, ledger, next, dirty: None, broken: None }
+    }
+
+    /// Writes until the log is closed, or nobody is left to close it.
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            let message = match self.patience() {
+                Some(patience) => messages.recv_timeout(patience),
+                None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let ended = match message {
+                Ok(message) => self.gather(message, messages),
+                Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
+                Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(None),
+            };
+            if let ControlFlow::Break(answer) = ended {
+                let finished = self.finish();
+                self.shared.end();
+                if let (Err(error), None) = (&finished, &answer) {
+                    error!(folder = %self.shared.path.display(), "the end of the log was not written: {error}");
+                }
+                answer.map(|answer| answer.send(finished));
+                return;
+            }
+            self.tend();
+        }
+    }
+
+    /// How long nothing is to be done if nothing comes; for ever if there is nothing to do.
+    fn patience(&self) -> Option<Duration> {
+        if let Some(broken) = &self.broken {
+            return Some(broken.retry.saturating_duration_since(Instant::now()));
+        }
+        let sync = self.dirty.map(|since| {
+            (since + self.options.durability.interval()).saturating_duration_since(Instant::now())
+        });
+        let now = self.options.clock.now();
+        let due =
+            if self.ledger.is_due(now) { Some(Duration::ZERO) } else { self.ledger.rest_until_due(now) };
+        sync.into_iter().chain(due).min()
+    }
+
+    /// Writes what has come, and all that waits behind it, as far as one write should go. Breaks at the end of the log.
+    fn gather(
+        &mut self,
+        message: Message,
+        messages: &Receiver<Message>,
+    ) -> ControlFlow<Option<oneshot::Sender<Result<(), AppendError>>>> {
+        let mut group = Vec::new();
+        let (mut records, mut bytes) = (0, 0);
+        let mut next = Some(message);
+        let ended = loop {
+            match next {
+                None => break ControlFlow::Continue(()),
+                Some(Message::Close(answer)) => break ControlFlow::Break(Some(answer)),
+                Some(Message::Append(request)) => {
+                    records += request.records.len();
+                    bytes += request.size;
+                    group.push(request);
+                }
+            }
+            next = if records < GROUP && bytes < GROUP_SIZE { messages.try_recv().ok() } else { None };
+        };
+        if !group.is_empty() {
+            self.keep(group);
+        }
+        ended
+    }
+
+    /// Writes a group and answers; if the store fails, once more when it has been mended.
+    fn keep(&mut self, group: Vec<Request>) {
+        let written = match self.mended() {
+            Ok(()) => self.write(&group).or_else(|failure| {
+                self.fail(&failure);
+                self.mended().and_then(|()| {
+                    self.write(&group).map_err(|failure| {
+                        self.fail(&failure);
+                        failure.into_answer()
+                    })
+                })
+            }),
+            Err(error) => Err(error),
+        };
+        let mut first = match written {
+            Ok(first) => first,
+            Err(error) => {
+                for request in group {
+                    _ = request.answer.send(Err(error.clone()));
+                }
+                return;
+            }
+        };
+        for request in group {
+            let count = request.records.len() as u64;
+            // Who has gone does not ask.
+            _ = request.answer.send(Ok((first..first + count).map(Position).collect()));
+            first += count;
+        }
+    }
+
+    /// Writes a group, and says where it begins.
+    fn write(&mut self, group: &[Request]) -> Result<u64, Failure> {
+        let first = self.next;
+        let count: usize = group.iter().map(|request| request.records.len()).sum();
+        // Whatever becomes of them, these places are used.
+        self.next = Position(first.0 + count as u64);
+        let records = group.iter().flat_map(|request| request.records.iter().cloned());
+        self.commit(|store, ledger, now| Plan::new(store, ledger, first, records, now))?;
+        Ok(first.0)
+    }
+
+    /// Writes what was planned, and shows it to who reads live.
+    fn commit<P>(&mut self, plan: P) -> Result<(), Failure>
+    where
+        P: for<'a> FnOnce(&'a Store, &Ledger, std::time::SystemTime) -> Result<Plan<'a>, crate::ReadError>,
+    {
+        self.shared.begin()?;
+        let store = self.shared.store().ok_or(Failure::Gone)?;
+        store.wait_for_room()?;
+        let plan = plan(&store, &self.ledger, self.options.clock.now())?;
+        let mode = if plan.reserves { Some(PersistMode::SyncAll) } else { self.options.durability.mode() };
+        plan.changes.commit(mode)?;
+        if mode != Some(PersistMode::SyncData) && self.dirty.is_none() {
+            self.dirty = Some(Instant::now());
+        }
+        self.ledger = plan.ledger;
+        self.shared.show(plan.entries, &self.ledger);
+        Ok(())
+    }
+
+    /// What is to be done without anybody who asks: syncs, lets go what is too old, mends.
+    fn tend(&mut self) {
+        if self.broken.is_some() {
+            _ = self.mended();
+            return;
+        }
+        if self.dirty.is_some_and(|since| since.elapsed() >= self.options.durability.interval())
+            && let Err(failure) = self.sync()
+        {
+            return self.fail(&failure);
+        }
+        if self.ledger.is_due(self.options.clock.now()) {
+            let next = self.next;
+            if let Err(failure) = self.commit(|store, ledger, now| Plan::new(store, ledger, next, [], now)) {
+                self.fail(&failure);
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), Failure> {
+        let store = self.shared.store().ok_or(Failure::Gone)?;
+        store.persist(self.options.durability.later())?;
+        self.dirty = None;
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        let answer = failure.answer();
+        warn!(folder = %self.shared.path.display(), "{answer}; the store reports {failure}");
+        self.broken = Some(Broken { error: answer, retry: Instant::now() });
+    }
+
+    /// Mends what is broken, if it is time to try.
+    fn mended(&mut self) -> Result<(), AppendError> {
+        let Some(broken) = &self.broken else { return Ok(()) };
+        if broken.retry > Instant::now() {
+            return Err(broken.error.clone());
+        }
+        match self.mend() {
+            Ok(()) => {
+                self.broken = None;
+                info!(folder = %self.shared.path.display(), last = %self.ledger.last, "the log is written again");
+                Ok(())
+            }
+            Err(failure) => {
+                let error = failure.answer();
+                self.broken = Some(Broken { error: error.clone(), retry: Instant::now() + RETRY });
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the store again: one that has failed to write does not write any more. Who reads, reads on until there is room.
+    fn mend(&mut self) -> Result<(), Failure> {
+        self.shared.probe()?;
+        self.shared.reopen(&self.options)?;
+        let store = self.shared.store().ok_or(Failure::Gone)?;
+        let last = self.ledger.last;
+        let Ok((ledger, rules)) = Ledger::load(&store, &self.options.retention)? else {
+            return Err(io::Error::other("it knows too many rules").into());
+        };
+        rules.commit(Some(PersistMode::Buffer))?;
+        if ledger.last < last {
+            // Only records that were answered before they were written.
+            error!(from = ledger.last.0, to = last.0, "records that were not written yet are lost");
+        }
+        if ledger.last > last {
+            // What was refused must not be read.
+            let plan = Plan::cut(&store, &ledger, last)?;
+            plan.changes.commit(Some(PersistMode::SyncAll))?;
+            self.ledger = plan.ledger;
+        } else {
+            self.ledger = ledger;
+        }
+        self.dirty = None;
+        Ok(())
+    }
+
+    /// Writes the end of the log.
+    fn finish(&mut self) -> Result<(), AppendError> {
+        if let Some(broken) = &mut self.broken {
+            broken.retry = Instant::now();
+        }
+        self.mended()?;
+        let ended = (|| {
+            let Some(store) = self.shared.store() else { return Err(Failure::Gone) };
+            if !self.shared.is_running() {
+                return Ok(());
+            }
+            // Nothing else is used: the next start goes on without a gap.
+            let mut changes = store.changes();
+            changes.set_reserved(Position(self.next.0 - 1));
+            changes.commit(Some(PersistMode::SyncAll))?;
+            Ok(())
+        })();
+        ended.map_err(Failure::into_answer)?;
+        self.shared.set_clean();
+        Ok(())
+    }
+}
+
+/// Why the store has not done what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0:?}")]
+    Store(fjall::Error),
+    #[error("{0}")]
+    Read(#[from] crate::ReadError),
+    #[error("that it is not open")]
+    Gone,
+}
+
+impl From<fjall::Error> for Failure {
+    fn from(error: fjall::Error) -> Self {
+        match error {
+            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => Self::Io(error),
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl Failure {
+    fn answer(&self) -> AppendError {
+        let Self::Io(error) = self else { return AppendError::Unavailable(self.to_string()) };
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Full(format!(
+                "{error}; free at least {} MiB of its disk, or let it keep less",
+                PROBE >> 20
+            )),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                AppendError::Unavailable(format!("{error}; let this process write its folder"))
+            }
+            _ => AppendError::Unavailable(error.to_string()),
+        }
+    }
+
+    fn into_answer(self) -> AppendError {
+        self.answer()
+    }
+}
+
+impl Durability {
+    /// How each group is written.
+    fn mode(self) -> Option<PersistMode> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Periodic(_) => Some(PersistMode::Buffer),
+            Self::Sync => Some(PersistMode::SyncData),
+        }
+    }
+
+    /// How what is written is made surer, later.
+    fn later(self) -> PersistMode {
+        match self {
+            Self::Memory(_) => PersistMode::Buffer,
+            Self::Periodic(_) | Self::Sync => PersistMode::SyncData,
+        }
+    }
+
+    fn interval(self) -> Duration {
+        match self {
+            Self::Memory(interval) | Self::Periodic(interval) => interval,
+            Self::Sync => Duration::ZERO,
+        }
+    }
+}
+
+/// Records and bytes after which a group is full.
+const GROUP: usize = 4096;
+const GROUP_SIZE: usize = 4 * 1024 * 1024;
+
+/// Between attempts to write again.
+const RETRY: Duration = Duration::from_millis(500);

@@ -1,0 +1,154 @@
+//! From what is written to who reads it live: the newest records in memory, and the storage behind them.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::watch;
+
+use crate::{Entry, Limit, Page, Position, ReadError};
+
+/// How far a log is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) last: Position,
+    pub(crate) closed: bool,
+}
+
+/// What a tail reads from.
+pub(crate) trait Source: Debug + Send + Sync + 'static {
+    /// What follows a place, from memory if it is there.
+    fn page(&self, after: Position, limit: Limit) -> impl Future<Output = Result<Page, ReadError>> + Send;
+}
+
+/// Everything after a place: what is there, then what comes, until the log is closed and all of it has been read.
+pub(crate) fn tail<S: Source>(
+    source: Arc<S>,
+    after: Position,
+    marks: watch::Receiver<Mark>,
+) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
+    let start = Cursor { source, after, marks, failed: false };
+    stream::unfold(start, |mut cursor| async move { cursor.next().await.map(|item| (item, cursor)) }).boxed()
+}
+
+struct Cursor<S> {
+    source: Arc<S>,
+    after: Position,
+    marks: watch::Receiver<Mark>,
+    failed: bool,
+}
+
+impl<S: Source> Cursor<S> {
+    async fn next(&mut self) -> Option<Result<Vec<Entry>, ReadError>> {
+        if std::mem::take(&mut self.failed) {
+            tokio::time::sleep(RETRY).await;
+        }
+        loop {
+            // Looked at before reading: what is kept from here on changes it, and ends the wait.
+            let mark = *self.marks.borrow_and_update();
+            let page = match self.source.page(self.after, PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            };
+            if self.after != Position::START && page.horizon > self.after {
+                let missed = ReadError::Missed { after: self.after, horizon: page.horizon };
+                self.after = page.horizon;
+                return Some(Err(missed));
+            }
+            self.after = page.through.max(self.after);
+            if !page.entries.is_empty() {
+                return Some(Ok(page.entries));
+            }
+            if !page.end {
+                continue;
+            }
+            if mark.closed && self.after >= mark.last {
+                return None;
+            }
+            if self.marks.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
+}
+
+/// What a tail reads at once.
+const PAGE: Limit = Limit { records: 512, bytes: 1024 * 1024 };
+
+/// The pause after an error.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The newest records, whether retention keeps them or not: who reads live misses none of them.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    limit: Limit,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// Every record after this one is here.
+    floor: Position,
+}
+
+impl Recent {
+    pub(crate) fn new(limit: Limit, floor: Position) -> Self {
+        Self { limit, entries: VecDeque::new(), bytes: 0, floor }
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.bytes += entry.record.size();
+        self.entries.push_back(entry);
+        while self.entries.len() > self.limit.records || self.bytes > self.limit.bytes {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes -= oldest.record.size();
+            self.floor = oldest.position;
+        }
+    }
+
+    /// What follows a place, unless some of that is here no more.
+    pub(crate) fn page(&self, after: Position, limit: Limit) -> Option<Page> {
+        if after < self.floor {
+            return None;
+        }
+        let first = self.entries.partition_point(|entry| entry.position <= after);
+        let mut taken = Taken::new(limit);
+        let end = self.entries.range(first..).all(|entry| taken.take(entry.record.size(), || entry.clone()));
+        Some(taken.page(after, end, Position::START))
+    }
+}
+
+/// A page that fills.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    limit: Limit,
+    entries: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Taken {
+    pub(crate) fn new(limit: Limit) -> Self {
+        Self { limit, entries: Vec::new(), bytes: 0 }
+    }
+
+    /// Takes a record of this size, if there is room or it is the first.
+    pub(crate) fn take(&mut self, size: usize, entry: impl FnOnce() -> Entry) -> bool {
+        if !self.entries.is_empty()
+            && (self.entries.len() >= self.limit.records || self.bytes + size > self.limit.bytes)
+        {
+            return false;
+        }
+        self.bytes += size;
+        self.entries.push(entry());
+        true
+    }
+
+    /// What was taken of what follows `after`: all of it, if this is the `end`.
+    pub(crate) fn page(self, after: Position, end: bool, horizon: Position) -> Page {
+        let through = self.entries.last().map_or(after, |entry| entry.position);
+        Page { entries: self.entries, through, end, horizon }
+    }
+}

@@ -1,0 +1,127 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{BoxStream, StreamExt};
+use ssekit_log::{
+    Clock, DurableLog, DurableOptions, Entry, Keep, Limit, Log, MemoryLog, Position, ReadError, Record,
+    Retention,
+};
+use tempfile::TempDir;
+
+/// Makes logs of one kind.
+pub(crate) trait Factory: Sync {
+    /// Opens the log, or, if it was opened before and outlives its process, opens it again.
+    fn open(&self, retention: Retention) -> BoxFuture<'_, Arc<dyn Log>>;
+
+    /// What its logs take for the time.
+    fn time(&self) -> &Time;
+
+    fn open_keeping(&self, keep: Keep) -> BoxFuture<'_, Arc<dyn Log>> {
+        self.open(Retention::of_everything(keep).unwrap())
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Memory {
+    time: Time,
+}
+
+impl Factory for Memory {
+    fn open(&self, retention: Retention) -> BoxFuture<'_, Arc<dyn Log>> {
+        async { Arc::new(MemoryLog::with_clock(retention, self.time.clock()).unwrap()) as Arc<dyn Log> }
+            .boxed()
+    }
+
+    fn time(&self) -> &Time {
+        &self.time
+    }
+}
+
+pub(crate) struct Durable {
+    time: Time,
+    folder: TempDir,
+}
+
+impl Durable {
+    pub(crate) fn new() -> Self {
+        Self { time: Time::default(), folder: TempDir::new().unwrap() }
+    }
+}
+
+impl Factory for Durable {
+    fn open(&self, retention: Retention) -> BoxFuture<'_, Arc<dyn Log>> {
+        let options = DurableOptions { retention, clock: self.time.clock(), ..DurableOptions::default() };
+        async { Arc::new(DurableLog::open(self.folder.path(), options).await.unwrap()) as Arc<dyn Log> }
+            .boxed()
+    }
+
+    fn time(&self) -> &Time {
+        &self.time
+    }
+}
+
+/// A clock that goes on when a test says so.
+#[derive(Default)]
+pub(crate) struct Time(Arc<AtomicU64>);
+
+impl Time {
+    pub(crate) fn pass(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let millis = Arc::clone(&self.0);
+        Clock::new(move || {
+            SystemTime::UNIX_EPOCH
+                + Duration::from_secs(1_800_000_000)
+                + Duration::from_millis(millis.load(Ordering::SeqCst))
+        })
+    }
+}
+
+/// A record about one topic; its body says which it is.
+pub(crate) fn record(topic: &str, body: impl ToString) -> Record {
+    Record { topics: [topic.into()].into(), private: false, id: None, body: Bytes::from(body.to_string()) }
+}
+
+pub(crate) fn records(bodies: impl IntoIterator<Item = impl ToString>) -> Vec<Record> {
+    bodies.into_iter().map(|body| record("topic", body)).collect()
+}
+
+pub(crate) fn with_id(id: &str, body: impl ToString) -> Record {
+    Record { id: Some(id.into()), ..record("topic", body) }
+}
+
+pub(crate) fn body(entry: &Entry) -> String {
+    String::from_utf8(entry.record.body.to_vec()).unwrap()
+}
+
+pub(crate) const ANY: Limit = Limit { records: usize::MAX, bytes: usize::MAX };
+
+/// All that is held after a place.
+pub(crate) async fn held_after(log: &dyn Log, after: Position) -> Vec<Entry> {
+    let page = log.read(after, ANY).await.unwrap();
+    assert!(page.end);
+    page.entries
+}
+
+pub(crate) async fn bodies(log: &dyn Log) -> Vec<String> {
+    held_after(log, Position::START).await.iter().map(body).collect()
+}
+
+pub(crate) type Tail = BoxStream<'static, Result<Vec<Entry>, ReadError>>;
+
+/// Reads on until there are so many.
+pub(crate) async fn take(tail: &mut Tail, count: usize) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    while entries.len() < count {
+        let next = tokio::time::timeout(DEADLINE, tail.next()).await;
+        entries.extend(next.expect("a record in time").expect("the log goes on").unwrap());
+    }
+    entries
+}
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

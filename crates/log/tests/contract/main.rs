@@ -1,0 +1,52 @@
+//! What every log must do. A new one adds a [`Factory`] and a line below: `contract!`, and `contract_on_disk!` if it outlives its
+//! process.
+
+mod factory;
+mod follow;
+mod keep;
+mod order;
+mod restart;
+
+use factory::{Durable, Memory};
+
+macro_rules! cases {
+    ($factory:expr, $module:ident: $($case:ident),+ $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            $module::$case(&$factory).await;
+        })+
+    };
+}
+
+/// Runs each case in a test of its own, on a log of its own.
+macro_rules! contract {
+    ($name:ident, $factory:expr) => {
+        mod $name {
+            use super::*;
+
+            cases!($factory, order: positions_grow_in_the_order_of_a_batch, concurrent_appends_are_whole_and_in_order_for_each,
+                a_batch_that_is_refused_leaves_nothing, nothing_appended_is_nothing_kept, pages_obey_their_limits, records_come_back_as_they_were,
+                a_place_in_a_gap_or_ahead_is_read_after, an_id_is_found_where_it_was_first);
+            cases!($factory, follow: a_tail_gives_what_is_there_and_what_comes, a_slow_tail_gets_all_of_it, a_tail_ends_with_its_log,
+                a_tail_from_the_end_waits, a_tail_is_told_what_it_missed, a_burst_reaches_a_tail_though_less_is_kept,
+                any_readers_and_pauses_see_one_log);
+            cases!($factory, keep: by_count, by_bytes, by_age, the_last_of_each_topic, the_first_rule_that_matches_decides, ids_go_with_their_records,
+                an_id_that_was_replaced_is_found_where_it_is_left, any_rules_keep_what_they_say, rules_outside_of_their_limits_are_refused);
+        }
+    };
+}
+
+/// What more is asked of a log that outlives its process.
+macro_rules! contract_on_disk {
+    ($name:ident, $factory:expr) => {
+        mod $name {
+            use super::*;
+
+            cases!($factory, restart: everything_is_there_again, a_tail_that_is_behind_reads_on_after_the_end);
+        }
+    };
+}
+
+contract!(memory, Memory::default());
+contract!(durable, Durable::new());
+contract_on_disk!(durable_restarted, Durable::new());

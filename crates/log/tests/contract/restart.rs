@@ -1,0 +1,60 @@
+//! What outlives a process is the same log.
+
+use ssekit_log::{Keep, Position, Retention, Rule};
+
+use crate::factory::{Factory, bodies, held_after, record, records, take, with_id};
+
+pub(crate) async fn everything_is_there_again(factory: &impl Factory) {
+    let retention = || {
+        let prices = Rule::new(
+            "prices",
+            |topic| topic.starts_with("price"),
+            Keep { last_per_topic: Some(1), ..Keep::ALL },
+        );
+        Retention::new(vec![prices], Keep { records: Some(4), ..Keep::ALL }).unwrap()
+    };
+    let mut log = factory.open(retention()).await;
+    let epoch = log.epoch();
+    log.append(vec![record("price 1", 0), with_id("a", 1), with_id("a", 2), record("price 1", 3)])
+        .await
+        .unwrap();
+    let mut last = log.append(records(4..7)).await.unwrap()[2];
+    for (next, held) in [
+        (record("topic", 7), ["3", "4", "5", "6", "7"]),
+        (record("price 1", 8), ["4", "5", "6", "7", "8"]),
+        (record("price 1", 9), ["4", "5", "6", "7", "9"]),
+    ] {
+        let kept = held_after(&*log, Position::START).await;
+        let bounds = log.bounds().await.unwrap();
+        let found = log.find("a").await.unwrap();
+        log.close().await.unwrap();
+        drop(log);
+
+        log = factory.open(retention()).await;
+        assert_eq!(log.epoch(), epoch);
+        assert_eq!(held_after(&*log, Position::START).await, kept);
+        assert_eq!(log.bounds().await.unwrap(), bounds);
+        assert_eq!(log.find("a").await.unwrap(), found);
+        let mut tail = log.tail(last);
+        let position = log.append(vec![next]).await.unwrap()[0];
+        assert!(position > last);
+        assert_eq!(take(&mut tail, 1).await[0].position, position);
+        assert_eq!(bodies(&*log).await, held);
+        last = position;
+    }
+}
+
+/// A tail that was opened before the end is what keeps a log open, and nothing else does.
+pub(crate) async fn a_tail_that_is_behind_reads_on_after_the_end(factory: &impl Factory) {
+    let log = factory.open_keeping(Keep::ALL).await;
+    let mut tail = log.tail(Position::START);
+    for chunk in 0..20 {
+        log.append(records(chunk * 1000..(chunk + 1) * 1000)).await.unwrap();
+    }
+    log.close().await.unwrap();
+    drop(log);
+    assert_eq!(take(&mut tail, 20_000).await.len(), 20_000);
+    drop(tail);
+    let log = factory.open_keeping(Keep::ALL).await;
+    assert_eq!(held_after(&*log, Position::START).await.len(), 20_000);
+}
