@@ -28,7 +28,11 @@ pub(crate) struct Lines(Receiver<String>);
 
 pub(crate) fn ssekit() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
-    command.env_remove("SSEKIT_ADDR").env_remove("NO_COLOR").stdin(Stdio::null());
+    let ours = std::env::vars_os().map(|(name, _)| name);
+    for name in ours.filter(|name| name.as_encoded_bytes().starts_with(b"SSEKIT_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("NO_COLOR").stdin(Stdio::null());
     command
 }
 
