@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
+use ssekit_hub::bench::Bench;
 use ssekit_hub::config::{Flags, Loaded, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::serve;
@@ -26,6 +27,8 @@ enum Command {
     Serve(Box<Flags>),
     /// Listen to events in the terminal: curl for server-sent events
     Listen(Box<Listen>),
+    /// Measure a server of events: a load generator that checks what arrives
+    Bench(Bench),
     /// Make tokens, and see what they are good for
     #[command(subcommand)]
     Token(Box<Token>),
@@ -35,6 +38,10 @@ enum Command {
 async fn main() -> ExitCode {
     match Cli::parse_from(arguments()).command {
         Command::Serve(flags) => configured(&flags).await,
+        Command::Bench(bench) => match bench.run(&mut stdout()) {
+            Ok(verdict) => ExitCode::from(verdict.code()),
+            Err(error) => end(Err((1, error))),
+        },
         Command::Token(token) => match token.run(SystemTime::now()) {
             Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
             Ok(_) => ExitCode::FAILURE,
