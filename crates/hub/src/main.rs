@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
+use ssekit_hub::bench::Bench;
 use ssekit_hub::config::{Flags, Loaded, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::publish::Publish;
@@ -29,6 +30,8 @@ enum Command {
     Listen(Box<Listen>),
     /// Publish updates to a hub
     Publish(Box<Publish>),
+    /// Measure a server of events: a load generator that checks what arrives
+    Bench(Bench),
     /// Make tokens, and see what they are good for
     #[command(subcommand)]
     Token(Box<Token>),
@@ -42,6 +45,10 @@ async fn main() -> ExitCode {
             log(LevelFilter::OFF);
             end(publish.run(&mut stdout()).await.map_err(|failure| (failure.code, failure.error)))
         }
+        Command::Bench(bench) => match bench.run(&mut stdout()) {
+            Ok(verdict) => ExitCode::from(verdict.code()),
+            Err(error) => end(Err((1, error))),
+        },
         Command::Token(token) => match token.run(SystemTime::now()) {
             Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
             Ok(_) => ExitCode::FAILURE,

@@ -2,6 +2,7 @@
 
 mod announce;
 mod host;
+mod keys;
 mod listeners;
 mod parts;
 
@@ -36,7 +37,8 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let mut stop = pin!(told_to_stop()?);
     let log = parts::log(config).await?;
     let mut registry = Registry::with_prefix("ssekit");
-    let (access, _sets) = loaded.access()?;
+    let (mut access, sets) = loaded.access()?;
+    let _fetching = keys::keep_current(sets, &mut access);
     let options = parts::hub(config, access);
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
