@@ -77,7 +77,10 @@ impl Active {
         let events: Vec<_> = subscriptions.iter().map(|one| one.event(&self.path, active)).collect();
         match self.news.try_send(events) {
             Err(mpsc::error::TrySendError::Full(events)) => {
-                tracing::error!(count = events.len(), "updates about active subscriptions are lost: the log is too slow");
+                tracing::error!(
+                    count = events.len(),
+                    "updates about active subscriptions are lost: the log is too slow"
+                );
             }
             // When the hub has ended, nobody listens.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}

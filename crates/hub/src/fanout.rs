@@ -136,8 +136,7 @@ impl Fanout {
     pub async fn start(log: Arc<dyn Log>, options: &Options, figures: Arc<Figures>) -> io::Result<Self> {
         let last = log.bounds().await.map_err(io::Error::other)?.last;
         let replay = Replay::new(Arc::clone(&log), options.replay);
-        let polls =
-            (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let polls = (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(engine::waker).collect::<io::Result<Vec<_>>>()?;
         let recent = Arc::new(Recent::new(options.window, last, wakers.clone()));
         let inboxes: Box<[_]> = wakers.into_iter().map(|waker| Arc::new(Inbox::new(waker))).collect();

@@ -95,10 +95,14 @@ impl Server {
             registry.register(name, help, counter.clone());
             counter
         };
-        let silent = counter(&mut registry, "connections_silent", "Connections that never asked for anything");
-        let exhausted = counter(&mut registry, "connections_exhausted", "Connections for which there was no descriptor");
-        let turned_away = counter(&mut registry, "connections_turned_away", "Connections that were told to come back");
-        let Options { connections, connections_per_address, head_size, head_time, body_time, metrics, pages } = options;
+        let silent =
+            counter(&mut registry, "connections_silent", "Connections that never asked for anything");
+        let exhausted =
+            counter(&mut registry, "connections_exhausted", "Connections for which there was no descriptor");
+        let turned_away =
+            counter(&mut registry, "connections_turned_away", "Connections that were told to come back");
+        let Options { connections, connections_per_address, head_size, head_time, body_time, metrics, pages } =
+            options;
         let router = routes::router(Arc::clone(&hub), body_time, metrics.then(|| Arc::new(registry)), pages);
         Arc::new(Self {
             hub,

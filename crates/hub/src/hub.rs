@@ -29,7 +29,6 @@ pub struct Hub {
     pub(crate) path: String,
     /// Who is subscribed to what, when that is to be told.
     pub(crate) active: Option<Active>,
-    pub(crate) figures: Arc<Figures>,
     pace: Pace,
     max_lifetime: Option<Duration>,
     published: Counter,
@@ -67,18 +66,32 @@ impl Hub {
     ///
     /// # Errors
     /// When the log cannot be read, or the system gives no thread.
-    pub async fn start(log: Arc<dyn Log>, options: Options, registry: &mut Registry) -> std::io::Result<Arc<Self>> {
+    pub async fn start(
+        log: Arc<dyn Log>,
+        options: Options,
+        registry: &mut Registry,
+    ) -> std::io::Result<Arc<Self>> {
         let Options { access, limits, path, subscriptions, fanout: fan, max_lifetime } = options;
         let figures = Figures::new(registry);
         let published = Counter::default();
         registry.register("events_published", "Events that publishers were answered for", published.clone());
-        let fanout = Fanout::start(Arc::clone(&log), &fan, Arc::clone(&figures)).await?;
+        let fanout = Fanout::start(Arc::clone(&log), &fan, figures).await?;
         let active = subscriptions.then(|| Active::start(Arc::clone(&log), &path));
         let ids = Ids::new(log.epoch());
         let ending = AtomicBool::new(false);
         let pace = fan.pace;
         Ok(Arc::new(Self {
-            log, ids, fanout, access, limits, path, active, figures, pace, max_lifetime, published, ending,
+            log,
+            ids,
+            fanout,
+            access,
+            limits,
+            path,
+            active,
+            pace,
+            max_lifetime,
+            published,
+            ending,
         }))
     }
 
@@ -88,8 +101,11 @@ impl Hub {
     /// When the fan-out does not keep up, or the log refuses.
     pub async fn publish(&self, records: Vec<Record>) -> Result<Vec<String>, Problem> {
         if self.is_ending() {
-            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end: publish again in a moment")
-                .retry_after(Duration::from_secs(1)));
+            return Err(Problem::new(
+                ProblemKind::Unavailable,
+                "this hub is about to end: publish again in a moment",
+            )
+            .retry_after(Duration::from_secs(1)));
         }
         if tokio::time::timeout(PATIENCE, self.fanout.keeps_up()).await.is_err() {
             return Err(Problem::new(
@@ -109,7 +125,13 @@ impl Hub {
     }
 
     /// What a subscription needs that goes on from nowhere and that nobody is told of: known at once.
-    pub(crate) fn grant(&self, request: &Parts, subscribe: Subscribe, now: SystemTime, guard: Option<Box<dyn Any + Send>>) -> Granted {
+    pub(crate) fn grant(
+        &self,
+        request: &Parts,
+        subscribe: Subscribe,
+        now: SystemTime,
+        guard: Option<Box<dyn Any + Send>>,
+    ) -> Granted {
         self.granted(request, subscribe, None, now, guard)
     }
 
@@ -127,7 +149,8 @@ impl Hub {
         guard: Option<Box<dyn Any + Send>>,
     ) -> Result<Granted, Problem> {
         if self.is_ending() {
-            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end").retry_after(self.pace.retry()));
+            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
+                .retry_after(self.pace.retry()));
         }
         let place = match subscribe.cursor.take() {
             Some(cursor) => Some(self.place(cursor).await.map_err(|error| unreadable(&error))?),
@@ -171,7 +194,10 @@ impl Hub {
         let ends = [left, self.max_lifetime].into_iter().flatten().min();
         let interest = Interest::new(subscribe.selectors, subscribe.token);
         let start = place.map(|place| place.start);
-        Granted { headers, subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard } }
+        Granted {
+            headers,
+            subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard },
+        }
     }
 
     /// Where a subscriber goes on that says what it has had.
@@ -182,7 +208,15 @@ impl Hub {
             before: discovery::EARLIEST.to_owned(),
             reset,
         };
-        let Cursor::After(id) = cursor else { return Ok(everything(None)) };
+        let id = match cursor {
+            Cursor::Earliest => return Ok(everything(None)),
+            Cursor::Now if bounds.records == 0 => return Ok(everything(None)),
+            Cursor::Now => {
+                let start = Start { after: bounds.last, told: bounds.horizon };
+                return Ok(Place { start, before: self.ids.id(bounds.last), reset: None });
+            }
+            Cursor::After(id) => id,
+        };
         let known = match self.ids.position(&id) {
             Some(position) => (position <= bounds.last).then_some(position),
             None => self.log.find(&id).await?,

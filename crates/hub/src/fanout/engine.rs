@@ -180,7 +180,8 @@ impl Engine {
         }
         if let Sink::Socket(socket) = &mut sink {
             let registry = self.poll.registry();
-            if let Err(error) = registry.register(socket, token(slot, generation), Ready::READABLE | Ready::WRITABLE)
+            if let Err(error) =
+                registry.register(socket, token(slot, generation), Ready::READABLE | Ready::WRITABLE)
             {
                 tracing::warn!(%error, "a subscriber's socket cannot be waited for: it is closed");
                 return;
@@ -462,9 +463,8 @@ impl Engine {
         let farewell = self.pace.farewell();
         let subscriber = &mut self.subscribers[slot as usize];
         let (now, through) = (self.now, self.through);
-        let behind = subscriber
-            .behind
-            .get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now));
+        let behind =
+            subscriber.behind.get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now));
         behind.last = true;
         behind.unsent = [&behind.unsent[..], &farewell].concat().into();
         behind.doing = Doing::Ready;

@@ -55,9 +55,21 @@ impl Figures {
         }
         registry.register("subscribers", "Subscribers now", figures.subscribers.clone());
         registry.register("events_delivered", "Events written to subscribers", figures.delivered.clone());
-        registry.register("events_replayed", "Events read from the log for who had missed them", figures.replayed.clone());
-        registry.register("subscribers_blocked", "Times that a subscriber could not take all at once", figures.blocked.clone());
-        registry.register("gaps", "Times that a subscriber was told that it missed something", figures.gaps.clone());
+        registry.register(
+            "events_replayed",
+            "Events read from the log for who had missed them",
+            figures.replayed.clone(),
+        );
+        registry.register(
+            "subscribers_blocked",
+            "Times that a subscriber could not take all at once",
+            figures.blocked.clone(),
+        );
+        registry.register(
+            "gaps",
+            "Times that a subscriber was told that it missed something",
+            figures.gaps.clone(),
+        );
         registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
         registry.register(
             "publish_to_write_seconds",

@@ -77,7 +77,15 @@ pub enum End {
 impl Behind {
     /// Somebody who has still to be written this, and has otherwise read up to a place.
     pub(super) fn new(unsent: Bytes, through: Position, doing: Doing, now: u32) -> Box<Self> {
-        Box::new(Self { unsent, through, told: Position::START, since: now, doing, last: false, permit: None })
+        Box::new(Self {
+            unsent,
+            through,
+            told: Position::START,
+            since: now,
+            doing,
+            last: false,
+            permit: None,
+        })
     }
 }
 

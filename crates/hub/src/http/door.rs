@@ -13,8 +13,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use tokio::runtime::Handle;
 
-use super::{Protocol, Server};
 use super::places::Place;
+use super::{Protocol, Server};
 use crate::mercure::Subscribe;
 
 /// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once, all others to
@@ -176,9 +176,7 @@ impl Keeper {
 
     fn hear(&mut self, key: usize) {
         // It may have been woken for nothing; then it goes on to wait.
-        let spoke = |waiting: &mut Waiting| {
-            !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-        };
+        let spoke = |waiting: &mut Waiting| !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         if !self.waiting.get_mut(key).is_some_and(spoke) {
             return;
         }
@@ -226,7 +224,14 @@ impl Keeper {
         Some((request, subscribe))
     }
 
-    fn subscribe(&self, mut socket: TcpStream, length: usize, request: Parts, subscribe: Subscribe, place: Place) {
+    fn subscribe(
+        &self,
+        mut socket: TcpStream,
+        length: usize,
+        request: Parts,
+        subscribe: Subscribe,
+        place: Place,
+    ) {
         // What was looked at is taken: it is there, all of it.
         if !matches!(io::Read::read(&mut socket, &mut [0; MAX_HEAD][..length]), Ok(read) if read == length) {
             return;
@@ -250,7 +255,11 @@ impl Keeper {
 
     fn until_oldest(&self) -> Option<Duration> {
         let (.., since) = self.oldest.front()?;
-        Some((*since + self.server.head_time).saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))
+        Some(
+            (*since + self.server.head_time)
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1)),
+        )
     }
 
     /// Closes connections that have said nothing for too long.
@@ -297,7 +306,9 @@ fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
 pub(super) fn plain(response: &http::Response<Bytes>) -> Vec<u8> {
     let mut out = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
     fields(response.headers(), &mut out);
-    out.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes());
+    out.extend_from_slice(
+        format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes(),
+    );
     out.extend_from_slice(response.body());
     out
 }

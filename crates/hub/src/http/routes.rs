@@ -13,7 +13,9 @@ use prometheus_client::registry::Registry;
 
 use crate::hub::{Granted, Hub};
 use crate::mercure::subscriptions::{self, Asked};
-use crate::mercure::{Action, Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson};
+use crate::mercure::{
+    Action, Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson,
+};
 
 /// What a route needs.
 #[derive(Clone, Debug)]
@@ -71,10 +73,15 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
     let publisher = hub.access.publisher(parts, SystemTime::now())?;
     let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
     let body = body
-        .map_err(|_| Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}")))?
+        .map_err(|_| {
+            Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"))
+        })?
         .map_err(|_| {
             let most = hub.limits.body;
-            Problem::new(ProblemKind::TooLarge, format!("the body has more than {most} bytes, or did not come whole"))
+            Problem::new(
+                ProblemKind::TooLarge,
+                format!("the body has more than {most} bytes, or did not come whole"),
+            )
         })?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
@@ -130,10 +137,16 @@ async fn active(State(Context { hub, .. }): State<Context>, request: Request) ->
 
 async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem> {
     let Some(active) = &hub.active else {
-        return Err(Problem::new(ProblemKind::NotFound, "this hub does not tell who is subscribed: start it with --subscriptions"));
+        return Err(Problem::new(
+            ProblemKind::NotFound,
+            "this hub does not tell who is subscribed: start it with --subscriptions",
+        ));
     };
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return Err(Problem::new(ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"), "subscriptions can only be read"));
+        return Err(Problem::new(
+            ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"),
+            "subscriptions can only be read",
+        ));
     }
     let path = parts.uri.path();
     let Some(asked) = Asked::read(path, &hub.path)? else {
@@ -142,13 +155,17 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     hub.access.ready(parts, Action::Subscribe).await;
     let token = hub.access.subscriber(parts, SystemTime::now())?;
     subscriptions::authorise(path, token.as_deref())?;
-    let bounds = hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
+    let bounds =
+        hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
     // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
     let last = if bounds.records > 0 { hub.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() };
     let found = active.list(&asked);
     let body = match (&asked, &found[..]) {
         (Asked::One { .. }, []) => {
-            return Err(Problem::new(ProblemKind::NotFound, "there is no such subscription, or it has ended"));
+            return Err(Problem::new(
+                ProblemKind::NotFound,
+                "there is no such subscription, or it has ended",
+            ));
         }
         (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
         _ => subscriptions::collection(path, &hub.path, &last, &found),
@@ -183,12 +200,13 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
 async fn metrics(registry: Arc<Registry>) -> Response {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => (
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-            text,
-        )
-            .into_response(),
-        Err(error) => answer(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}"))),
+        Ok(()) => {
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+                .into_response()
+        }
+        Err(error) => {
+            answer(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}")))
+        }
     }
 }
 

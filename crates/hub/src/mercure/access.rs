@@ -167,7 +167,10 @@ impl Access {
         match request.uri.authority().map(Authority::as_str).or(header) {
             Some(host) if !is_ours(host, &self.own_names) => Err(Problem::new(
                 Kind::WrongHost,
-                format!("{} is not a name of this machine: ask by localhost, by its IP address, or by the name given with --addr", shown(host)),
+                format!(
+                    "{} is not a name of this machine: ask by localhost, by its IP address, or by the name given with --addr",
+                    shown(host)
+                ),
             )),
             _ => Ok(()),
         }
