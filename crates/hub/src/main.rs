@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
-use ssekit_hub::config::{Flags, Loaded, Problems};
+use ssekit_hub::config::{Flags, Loaded, Log, LogFormat, LogLevel, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::publish::Publish;
 use ssekit_hub::serve;
@@ -94,7 +94,7 @@ async fn configured(flags: &Flags) -> ExitCode {
     for warning in &loaded.warnings {
         say(warning);
     }
-    log(LevelFilter::WARN);
+    log_as(loaded.config.log);
     end(serve::run(&loaded, &mut stdout()).await.map_err(|error| (1, error)))
 }
 
@@ -109,6 +109,25 @@ fn refuse(problems: &Problems) -> ExitCode {
 /// What the libraries tell goes to stderr.
 fn log(level: LevelFilter) {
     tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(stderr).init();
+}
+
+/// The same, as an operator wants it.
+fn log_as(wanted: Log) {
+    let level = match wanted.level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    match wanted.format {
+        LogFormat::Text => log(level),
+        LogFormat::Json => {
+            let lines = tracing_subscriber::fmt().json().flatten_event(true);
+            lines.with_max_level(level).with_writer(stderr).init();
+        }
+    }
 }
 
 /// Says what went wrong and why, on one line.
