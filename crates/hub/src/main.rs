@@ -91,10 +91,13 @@ async fn configured(flags: &Flags) -> ExitCode {
     if flags.print {
         return ExitCode::SUCCESS;
     }
-    for warning in &loaded.warnings {
-        say(warning);
-    }
     log_as(loaded.config.log);
+    for warning in &loaded.warnings {
+        match loaded.config.log.format {
+            LogFormat::Text => say(warning),
+            LogFormat::Json => tracing::warn!("{warning}"),
+        }
+    }
     end(serve::run(&loaded, &mut stdout()).await.map_err(|error| (1, error)))
 }
 

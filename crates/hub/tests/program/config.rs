@@ -10,7 +10,7 @@ use ssekit_hub::config::{Config, Durability, Flags, Loaded, Problems, Retention,
 use ssekit_hub::mercure::Algorithm;
 use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
 
-use crate::program::{run, ssekit};
+use crate::program::{Program, run, ssekit};
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -517,6 +517,16 @@ fn the_program_checks_and_prints() {
     let output = run(ssekit().args(["serve", "--heartbeet", "1s"]));
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--heartbeat"), "{output:?}");
+}
+
+#[test]
+fn warnings_are_log_lines_where_logs_are_json() {
+    let serve = ["serve", "--store", "memory", "--addr", "127.0.0.1:0", "--dev"];
+    let json = Program::start(ssekit().args(serve).args(["--log-format", "json"]));
+    let line: serde_json::Value = serde_json::from_str(&json.stderr.find("--dev")).expect("it is JSON");
+    assert_eq!(line["level"], "WARN");
+    let text = Program::start(ssekit().args(serve));
+    assert!(text.stderr.find("--dev").starts_with("ssekit: --dev: everyone on this machine can publish"));
 }
 
 #[test]
