@@ -54,6 +54,8 @@ pub struct Options {
     pub window: usize,
     /// What replays may hold in memory, in bytes.
     pub replay: usize,
+    /// What may wait for a subscriber whose connection is not the fan-out's own, and one piece more; in bytes. On the others it is the system's to hold.
+    pub pending: usize,
     /// When what is due.
     pub pace: Pace,
 }
@@ -124,6 +126,7 @@ pub struct Fanout {
     inboxes: Box<[Arc<Inbox>]>,
     recent: Arc<Recent>,
     next: AtomicUsize,
+    pending: usize,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
     feed: AbortHandle,
 }
@@ -156,7 +159,14 @@ impl Fanout {
             threads.push(thread.spawn(move || engine.run())?);
         }
         let feed = tokio::spawn(feed(log, last, Arc::clone(&recent))).abort_handle();
-        Ok(Self { inboxes, recent, next: AtomicUsize::new(0), threads: Mutex::new(threads), feed })
+        Ok(Self {
+            inboxes,
+            recent,
+            next: AtomicUsize::new(0),
+            pending: options.pending,
+            threads: Mutex::new(threads),
+            feed,
+        })
     }
 
     /// Subscribes a socket, from now on the hub's own: nothing else may read it or write to it.
@@ -166,7 +176,7 @@ impl Fanout {
 
     /// Subscribes the body of a response.
     pub fn subscribe_body(&self, subscription: Subscription) -> Body {
-        let pipe = Arc::new(Pipe::default());
+        let pipe = Arc::new(Pipe::new(self.pending));
         self.subscribe(Sink::Body(Arc::clone(&pipe)), subscription);
         Body(pipe)
     }

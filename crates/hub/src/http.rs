@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use self::door::Door;
 pub use self::door::parse;
-use self::places::{Place, Places};
+use self::places::{Most, Place, Places};
 use crate::hub::Hub;
 
 /// A hub's HTTP server.
@@ -75,6 +75,8 @@ pub struct Options {
     pub connections: usize,
     /// Connections at once from one address; None for any.
     pub connections_per_address: Option<usize>,
+    /// Connections in a second; None for any.
+    pub connects_per_second: Option<u32>,
     /// Bytes of a request's head.
     pub head_size: usize,
     /// The time until a head is there.
@@ -101,13 +103,28 @@ impl Server {
             counter(&mut registry, "connections_exhausted", "Connections for which there was no descriptor");
         let turned_away =
             counter(&mut registry, "connections_turned_away", "Connections that were told to come back");
-        let Options { connections, connections_per_address, head_size, head_time, body_time, metrics, pages } =
-            options;
+        let Options {
+            connections,
+            connections_per_address,
+            connects_per_second,
+            head_size,
+            head_time,
+            body_time,
+            metrics,
+            pages,
+        } = options;
         let router = routes::router(Arc::clone(&hub), body_time, metrics.then(|| Arc::new(registry)), pages);
         Arc::new(Self {
             hub,
             router,
-            places: Places::new(connections, connections_per_address),
+            places: Places::new(
+                Most {
+                    at_once: connections,
+                    of_one_address: connections_per_address,
+                    in_a_second: connects_per_second,
+                },
+                Instant::now(),
+            ),
             head_size,
             head_time,
             silent,
@@ -128,7 +145,7 @@ impl Server {
 
     /// A place for a connection that is not accepted by [`open`](Self::open); None when it must be turned away.
     pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Place> {
-        self.places.take(peer)
+        self.places.take(peer, Instant::now())
     }
 
     /// Serves one connection until it ends.

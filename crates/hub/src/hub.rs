@@ -262,8 +262,7 @@ fn refused(error: &AppendError) -> Problem {
         AppendError::Invalid(_) => (ProblemKind::TooLarge, None),
         _ => (ProblemKind::Unavailable, Some(Duration::from_secs(1))),
     };
-    let problem = Problem::new(kind, error.to_string());
-    wait.map_or(problem.clone(), |wait| problem.retry_after(wait))
+    Problem { retry_after: wait, ..Problem::new(kind, error.to_string()) }
 }
 
 fn unreadable(error: &ReadError) -> Problem {

@@ -56,6 +56,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     tokio::select! {
         ended = measure(demo.as_ref()) => ended.context("the demo cannot go on")?,
         () = manager.keep_alive(|| true) => {}
+        () = renew_keys(loaded, &hub) => {}
         () = &mut stop => {}
     }
     manager.stopping();
@@ -67,6 +68,26 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     server.end(GRACE).await;
     log.close().await.context("the store was not closed in order")?;
     Ok(())
+}
+
+/// Reads the files of keys again with every SIGHUP.
+async fn renew_keys(loaded: &Loaded, hub: &Hub) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::hangup()) {
+            Err(error) => tracing::warn!(%error, "SIGHUP cannot be heard: keys are read at the start alone"),
+            Ok(mut hangup) => {
+                while hangup.recv().await.is_some() {
+                    match loaded.renew_keys(&hub.access) {
+                        Ok(()) => tracing::info!("SIGHUP: the keys have been read again"),
+                        Err(problems) => tracing::error!(%problems, "SIGHUP: the keys stay as they were"),
+                    }
+                }
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// The figures of the demo, if there is one.

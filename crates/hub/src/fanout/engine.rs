@@ -285,10 +285,10 @@ impl Engine {
             return;
         }
         let doing = self.subscribers[slot as usize].behind.as_ref().map(|behind| behind.doing);
-        if doing == Some(waited) {
-            if let ControlFlow::Break(end) = self.catch_up(slot) {
-                self.end(slot, end);
-            }
+        if doing == Some(waited)
+            && let ControlFlow::Break(end) = self.catch_up(slot)
+        {
+            self.end(slot, end);
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Page {
 impl Replay {
     pub(super) fn new(log: Arc<dyn Log>, budget: usize) -> Self {
         let ids = Ids::new(log.epoch());
-        let pages = (budget >> 10).max(PAGE >> 10).min(Semaphore::MAX_PERMITS);
+        let pages = (budget >> 10).clamp(PAGE >> 10, Semaphore::MAX_PERMITS);
         Self { log, ids, budget: Arc::new(Semaphore::new(pages)) }
     }
 

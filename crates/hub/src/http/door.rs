@@ -58,10 +58,8 @@ impl Door {
     pub(super) fn close(&mut self) {
         self.closing.store(true, Ordering::Release);
         let _ = self.waker.wake();
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the thread that accepts connections has panicked");
-            }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that accepts connections has panicked");
         }
     }
 }
@@ -195,7 +193,7 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(socket),
             Err(_) => return Ok(()),
         };
-        let Some(place) = self.server.places.take(Some(peer.ip())) else {
+        let Some(place) = self.server.admit(Some(peer.ip())) else {
             // What it asks for is taken first: a connection that is closed with something unread is reset, and its answer lost.
             let mut socket = socket;
             let _ = io::Read::read(&mut socket, &mut head);

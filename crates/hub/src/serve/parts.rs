@@ -54,6 +54,7 @@ pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
             threads,
             window: config.limits.recent,
             replay: config.limits.replay_memory,
+            pending: config.limits.pending,
             pace: Pace {
                 heartbeat: config.heartbeat,
                 stall: config.stall,
@@ -73,6 +74,7 @@ pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {
     http::Options {
         connections: limits.connections,
         connections_per_address: limits.connections_per_address,
+        connects_per_second: limits.connects_per_second,
         head_size: limits.head_size,
         head_time: limits.head_time,
         body_time: limits.body_time,
