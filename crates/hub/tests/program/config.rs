@@ -8,6 +8,7 @@ use clap::Parser;
 use proptest::prelude::*;
 use ssekit_hub::config::{Config, Durability, Flags, Loaded, Problems, Retention, Slow, Spread, Store};
 use ssekit_hub::mercure::Algorithm;
+use ssekit_hub::mercure::jwks::Source;
 use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
 
 use crate::program::{Program, run, ssekit};
@@ -371,14 +372,15 @@ fn the_protocol_is_told_who_may_do_what() {
     let (access, sets) = loaded.access().expect("its keys are");
     assert_eq!((access.publishers.len(), access.subscribers.len(), sets.len()), (1, 0, 1));
     // What is fetched later reaches who verifies.
-    assert_eq!((&*sets[0].url, &*sets[0].algorithms), ("https://a.example/jwks", &[Algorithm::HS512][..]));
+    assert_eq!(sets[0].source, Source::parse("https://a.example/jwks").expect("a URL to ask"));
+    assert_eq!(sets[0].algorithms, [Algorithm::HS512]);
     sets[0].keys.replace(&access.publishers);
     assert_eq!(access.subscribers.len(), 1);
     assert_eq!((&*access.cookie, access.query_token, access.limits.topics), ("c", false, 7));
     assert!(access.cors_origins.has("https://a.example") && !access.publish_origins.has("https://a.example"));
-    assert!(!access.anonymous && !access.open_publishing);
+    assert!(!access.anonymous && !access.open);
     let (access, _) = load(&["--dev"], &[]).expect("it is sound").access().expect("it has no keys");
-    assert!(access.anonymous && access.open_publishing);
+    assert!(access.anonymous && access.open);
 }
 
 #[test]
