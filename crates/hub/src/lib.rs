@@ -84,6 +84,7 @@ pub mod http;
 pub mod hub;
 pub mod listen;
 pub mod mercure;
+pub mod publish;
 pub mod serve;
 #[cfg(unix)]
 pub mod systemd;

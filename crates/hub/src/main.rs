@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use clap::{Parser, Subcommand};
 use ssekit_hub::config::{Flags, Loaded, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
+use ssekit_hub::publish::Publish;
 use ssekit_hub::serve;
 use ssekit_hub::token::Token;
 use tracing::level_filters::LevelFilter;
@@ -26,6 +27,8 @@ enum Command {
     Serve(Box<Flags>),
     /// Listen to events in the terminal: curl for server-sent events
     Listen(Box<Listen>),
+    /// Publish updates to a hub
+    Publish(Box<Publish>),
     /// Make tokens, and see what they are good for
     #[command(subcommand)]
     Token(Box<Token>),
@@ -35,6 +38,10 @@ enum Command {
 async fn main() -> ExitCode {
     match Cli::parse_from(arguments()).command {
         Command::Serve(flags) => configured(&flags).await,
+        Command::Publish(publish) => {
+            log(LevelFilter::OFF);
+            end(publish.run(&mut stdout()).await.map_err(|failure| (failure.code, failure.error)))
+        }
         Command::Token(token) => match token.run(SystemTime::now()) {
             Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
             Ok(_) => ExitCode::FAILURE,
@@ -84,8 +91,9 @@ async fn configured(flags: &Flags) -> ExitCode {
     if flags.print {
         return ExitCode::SUCCESS;
     }
-    for warning in &loaded.warnings {
-        say(warning);
+    // Who looks at the demo need not hear what a hub lacks.
+    if loaded.config.dev || !loaded.config.demo {
+        loaded.warnings.iter().for_each(|warning| say(warning));
     }
     log(LevelFilter::WARN);
     end(serve::run(&loaded, &mut stdout()).await.map_err(|error| (1, error)))

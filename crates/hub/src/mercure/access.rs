@@ -2,12 +2,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, ORIGIN, REFERER};
+use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, REFERER};
 use http::request::Parts;
+use http::uri::Authority;
 use ssekit_log::Record;
-use url::Url;
+use url::{Host, Url};
 
+use super::explain::Action;
 use super::form;
+use super::jwks::Renewal;
 use super::keys::Keys;
 use super::limits::Limits;
 use super::origins::Origins;
@@ -25,6 +28,10 @@ pub struct Access {
     pub publishers: Keys,
     /// Verify tokens of subscribers.
     pub subscribers: Keys,
+    /// Fetches the keys of publishers again, where they are fetched.
+    pub publishers_renewal: Option<Renewal>,
+    /// Fetches the keys of subscribers again, where they are fetched.
+    pub subscribers_renewal: Option<Renewal>,
     /// Who has no token may subscribe, and reads what is public.
     pub anonymous: bool,
     /// Who has no token may publish, anything. For development on one machine.
@@ -48,6 +55,8 @@ impl Default for Access {
         Self {
             publishers: Keys::none(),
             subscribers: Keys::none(),
+            publishers_renewal: None,
+            subscribers_renewal: None,
             anonymous: false,
             open_publishing: false,
             cookie: "mercureAuthorization".to_owned(),
@@ -88,20 +97,21 @@ impl Access {
     /// Who publishes by this request, once its token is verified.
     ///
     /// # Errors
-    /// 401 without a token or with a bad one, 403 when it grants no publishing or a foreign page sent a cookie along, 400 when the
+    /// 401 without a token or with a bad one, 403 when it grants no publishing or a foreign page sent the request, 400 when the
     /// token is not presented as it should be.
     pub fn publisher(&self, request: &Parts, now: SystemTime) -> Result<Publisher, Problem> {
         let Some(credential) = self.credential(request)? else {
-            return if self.open_publishing {
-                Ok(Publisher::Anyone)
-            } else {
-                Err(missing_token("publishing", &self.cookie))
-            };
+            if !self.open_publishing {
+                return Err(missing_token("publishing", &self.cookie));
+            }
+            self.check_visitor(request)?;
+            return Ok(Publisher::Anyone);
         };
         if credential.carrier == Carrier::Cookie {
             self.check_origin(&request.headers)?;
         }
         if self.open_publishing && self.publishers.is_empty() {
+            self.check_visitor(request)?;
             return Ok(Publisher::Anyone);
         }
         let token = self.verify(&self.publishers, &credential, now)?;
@@ -124,6 +134,21 @@ impl Access {
             None => Err(missing_token("subscribing", &self.cookie)),
             Some(_) if self.open_publishing && self.subscribers.is_empty() => Ok(None),
             Some(credential) => self.verify(&self.subscribers, &credential, now).map(Arc::new).map(Some),
+        }
+    }
+
+    /// Waits for the key of the request's token, where keys are fetched and this one is not here yet; otherwise for nothing. To be
+    /// called before [`Self::publisher`] or [`Self::subscriber`]. Dropping it only ends the waiting.
+    pub async fn ready(&self, request: &Parts, action: Action) {
+        let (keys, renewal) = match action {
+            Action::Publish => (&self.publishers, &self.publishers_renewal),
+            Action::Subscribe => (&self.subscribers, &self.subscribers_renewal),
+        };
+        let Some(renewal) = renewal else { return };
+        if let Ok(Some(credential)) = self.credential(request)
+            && keys.lacks_key(&credential.token, &self.limits)
+        {
+            renewal.renewed().await;
         }
     }
 
@@ -189,6 +214,35 @@ impl Access {
         foreign(format!(
             "pages of {} may not publish with a cookie (by the header {header}); the hub's operator lists those that may",
             shown(&origin)
+        ))
+    }
+}
+
+impl Access {
+    /// Where anyone may publish, any page that its developer visits could as well: only pages of this machine, of the hub itself and of
+    /// listed origins may. What is no page sends no `Origin`.
+    fn check_visitor(&self, request: &Parts) -> Result<(), Problem> {
+        let Some(origin) = request.headers.get(ORIGIN) else { return Ok(()) };
+        let origin = origin.to_str().unwrap_or_default();
+        let url = Url::parse(origin).ok();
+        let near = match url.as_ref().and_then(Url::host) {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| request.uri.authority().map(Authority::as_str));
+        let same = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
+        if near || same || self.publish_origins.has(origin) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Kind::ForeignOrigin,
+            format!(
+                "pages of {} may not publish without a token; the hub's operator lists those that may",
+                shown(origin)
+            ),
         ))
     }
 }

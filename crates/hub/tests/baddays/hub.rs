@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, getrlimit, setrlimit};
-
 /// Longer than anything here takes, however busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -266,10 +264,7 @@ pub(crate) fn is_closed_within(socket: &mut TcpStream, time: Duration) -> bool {
 
 /// Lets this process have as many descriptors as it may.
 pub(crate) fn many_descriptors(needed: u64) {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).expect("one may have what one may have");
-    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = rlimit::increase_nofile_limit(u64::MAX).expect("one may have what one may have");
     assert!(most >= needed, "this test needs {needed} file descriptors, and may have {most}: raise `ulimit -Hn`");
 }
 

@@ -39,7 +39,8 @@ fn drip(sockets: Vec<(TcpStream, Vec<u8>)>, pace: Duration) -> Vec<String> {
                 let _ = socket.set_nonblocking(false).and_then(|()| socket.read_to_end(&mut heard));
                 answers.push(String::from_utf8_lossy(&heard).into_owned());
             } else {
-                next.push((socket, bytes, (sent + 1).min(bytes.len()), heard));
+                let sent = (sent + 1).min(bytes.len());
+                next.push((socket, bytes, sent, heard));
             }
         }
         open = next;
