@@ -19,6 +19,7 @@ mod recent;
 mod replay;
 mod sink;
 mod subscriber;
+mod templates;
 mod wheel;
 
 use std::any::Any;

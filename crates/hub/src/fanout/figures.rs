@@ -19,6 +19,8 @@ pub struct Figures {
     pub delivered: Counter,
     /// Those of them that were read from the log for who had missed them.
     pub replayed: Counter,
+    /// Pages of the log that are read for who has missed them, or wait for memory.
+    pub replays: Gauge,
     /// How often a subscriber could not take all at once.
     pub blocked: Counter,
     /// How often one was told that it has missed something.
@@ -42,6 +44,7 @@ impl Figures {
             subscribers: Gauge::default(),
             delivered: Counter::default(),
             replayed: Counter::default(),
+            replays: Gauge::default(),
             blocked: Counter::default(),
             gaps: Counter::default(),
             heartbeats: Counter::default(),
@@ -59,6 +62,11 @@ impl Figures {
             "events_replayed",
             "Events read from the log for who had missed them",
             figures.replayed.clone(),
+        );
+        registry.register(
+            "replays",
+            "Subscribers for whom the log is read now, or who wait for memory for that",
+            figures.replays.clone(),
         );
         registry.register(
             "subscribers_blocked",

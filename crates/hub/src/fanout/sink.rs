@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -9,6 +10,7 @@ use http_body::Frame as BodyFrame;
 use mio::net::TcpStream;
 
 use super::inbox::{Inbox, Message};
+use super::subscriber::End;
 
 /// Where a subscriber's bytes go.
 #[derive(Debug)]
@@ -43,19 +45,20 @@ impl Sink {
         }
     }
 
-    /// Reads and forgets what the peer has sent; false when it has ended, or sends more than a subscriber has to say.
-    pub(super) fn is_open(&mut self) -> bool {
-        let Self::Socket(socket) = self else { return true };
+    /// Reads and forgets what the peer has sent. Breaks when it has ended, or sends more than a subscriber has to say.
+    pub(super) fn hear(&mut self) -> ControlFlow<End> {
+        let Self::Socket(socket) = self else { return ControlFlow::Continue(()) };
         let mut scratch = [0; 4096];
         for _ in 0..MAX_READS {
             match socket.read(&mut scratch) {
-                Ok(0) => return false,
+                Ok(0) => return ControlFlow::Break(End::Left),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return ControlFlow::Continue(()),
+                Err(error) => return ControlFlow::Break(End::of(&error)),
             }
         }
-        false
+        ControlFlow::Break(End::Left)
     }
 }
 

@@ -2,27 +2,17 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-/// How many connections there may be, in all, from each address, and in a second.
+/// How many connections there may be, in all and from each address.
 #[derive(Debug)]
 pub(crate) struct Places(Arc<Inner>);
 
-/// What limits connections; None for no limit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Most {
-    pub(crate) at_once: usize,
-    pub(crate) of_one_address: Option<usize>,
-    pub(crate) in_a_second: Option<u32>,
-}
-
 #[derive(Debug)]
 struct Inner {
-    most: Most,
+    most: usize,
+    most_of_one: Option<usize>,
     taken: AtomicUsize,
     of_one: Mutex<HashMap<IpAddr, usize>>,
-    /// The second that runs, and how many have come in it.
-    second: Mutex<(Instant, u32)>,
 }
 
 /// A connection's place, until it is dropped.
@@ -33,51 +23,51 @@ pub(crate) struct Place {
     peer: Option<IpAddr>,
 }
 
+/// Why there is no place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// The name of the limit.
+    pub(crate) limit: &'static str,
+    pub(crate) most: usize,
+}
+
 impl Places {
-    pub(crate) fn new(most: Most, now: Instant) -> Self {
-        let (taken, of_one, second) = (AtomicUsize::new(0), Mutex::default(), Mutex::new((now, 0)));
-        Self(Arc::new(Inner { most, taken, of_one, second }))
+    pub(crate) fn new(most: usize, most_of_one: Option<usize>) -> Self {
+        Self(Arc::new(Inner { most, most_of_one, taken: AtomicUsize::new(0), of_one: Mutex::default() }))
     }
 
-    /// A place for one more; None when all are taken, all of this peer, or too many have come in this second.
-    pub(crate) fn take(&self, peer: Option<IpAddr>, now: Instant) -> Option<Place> {
+    /// A place for one more.
+    ///
+    /// # Errors
+    /// When all are taken, or all of this peer: by which limit.
+    pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<Place, Taken> {
         let inner = &self.0;
-        if inner.most.in_a_second.is_some_and(|most| !inner.in_time(most, now)) {
-            return None;
-        }
-        if inner.taken.fetch_add(1, Ordering::Relaxed) >= inner.most.at_once {
+        if inner.taken.fetch_add(1, Ordering::Relaxed) >= inner.most {
             inner.taken.fetch_sub(1, Ordering::Relaxed);
-            return None;
+            return Err(Taken { limit: "limits.connections", most: inner.most });
         }
         // From here on, dropping the place gives it back.
         let mut place = Place { places: Arc::clone(inner), peer: None };
-        if let (Some(most), Some(peer)) = (inner.most.of_one_address, peer) {
+        if let (Some(most), Some(peer)) = (inner.most_of_one, peer) {
             let mut of_one = inner.of_one.lock().unwrap_or_else(PoisonError::into_inner);
             let taken = of_one.entry(peer).or_insert(0);
             if *taken >= most {
-                return None;
+                return Err(Taken { limit: "limits.connections_per_address", most });
             }
             *taken += 1;
             place.peer = Some(peer);
         }
-        Some(place)
+        Ok(place)
+    }
+
+    /// How many there are.
+    pub(crate) fn most(&self) -> usize {
+        self.0.most
     }
 
     /// How many are taken.
     pub(crate) fn taken(&self) -> usize {
         self.0.taken.load(Ordering::Relaxed)
-    }
-}
-
-impl Inner {
-    /// Counts one more; false when there were enough in this second.
-    fn in_time(&self, most: u32, now: Instant) -> bool {
-        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(second.0) >= Duration::from_secs(1) {
-            *second = (now, 0);
-        }
-        second.1 += 1;
-        second.1 <= most
     }
 }
 
@@ -97,36 +87,21 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn places(at_once: usize, of_one_address: Option<usize>, in_a_second: Option<u32>) -> (Places, Instant) {
-        let now = Instant::now();
-        (Places::new(Most { at_once, of_one_address, in_a_second }, now), now)
-    }
+    use super::Places;
 
     #[test]
     fn who_leaves_makes_room_for_another_of_the_same_address() {
-        let (places, now) = places(3, Some(2), None);
+        let places = Places::new(3, Some(2));
         let (a, b) = (Some([127, 0, 0, 1].into()), Some([127, 0, 0, 2].into()));
-        let first = places.take(a, now).expect("one");
-        let second = places.take(a, now).expect("two");
-        assert!(places.take(a, now).is_none(), "a third of one address");
-        let third = places.take(b, now).expect("one of another address");
-        assert!(places.take(b, now).is_none(), "a fourth in all");
+        let first = places.take(a).expect("one");
+        let second = places.take(a).expect("two");
+        assert!(places.take(a).is_err(), "a third of one address");
+        let third = places.take(b).expect("one of another address");
+        assert!(places.take(b).is_err(), "a fourth in all");
         drop((first, third));
         assert_eq!(places.taken(), 1);
-        let _again = places.take(a, now).expect("one again");
+        let _again = places.take(a).expect("one again");
         assert_eq!(places.taken(), 2);
         drop(second);
-    }
-
-    #[test]
-    fn who_comes_too_soon_after_others_is_told_to_come_back() {
-        let (places, now) = places(100, None, Some(2));
-        let came = |after| places.take(None, now + Duration::from_millis(after)).is_some();
-        assert_eq!(
-            [0, 10, 20, 999, 1000, 1001, 1002].map(came),
-            [true, true, false, false, true, true, false]
-        );
     }
 }

@@ -227,6 +227,11 @@ fn listen(addr: SocketAddr, config: &Config) -> std::io::Result<TcpListener> {
 fn prepare(socket: &Socket, config: &Config) {
     // Each event leaves when it is written, not when the one before has been acknowledged.
     let set = socket.set_tcp_nodelay(true).and_then(|()| watch_peer(socket, config.peer_timeout));
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    let set = set.and_then(|()| {
+        // The system takes no more for a peer before it has sent that: what waits longer, waits in the log.
+        socket.set_tcp_notsent_lowat(u32::try_from(config.limits.pending).unwrap_or(u32::MAX))
+    });
     if let Err(error) = set {
         tracing::warn!(%error, "a peer that vanishes will be noticed late");
     }

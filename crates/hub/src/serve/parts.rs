@@ -72,7 +72,8 @@ pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
 pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {
     let limits = &config.limits;
     http::Options {
-        connections: limits.connections,
+        connections: limits.connections.min(places()),
+        connects_per_second: limits.connects_per_second,
         connections_per_address: limits.connections_per_address,
         connects_per_second: limits.connects_per_second,
         head_size: limits.head_size,
@@ -82,3 +83,23 @@ pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {
         pages,
     }
 }
+
+/// How many connections the system gives this process descriptors for; it is asked for as many as it allows.
+fn places() -> usize {
+    #[cfg(unix)]
+    {
+        let allowed = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the limit of open files is not known");
+            u64::MAX
+        });
+        // The store, the listeners and the threads need some, too.
+        let others = (allowed / 4).min(OTHERS);
+        usize::try_from(allowed - others).unwrap_or(usize::MAX)
+    }
+    #[cfg(not(unix))]
+    usize::MAX
+}
+
+/// Descriptors that are no connections.
+#[cfg(unix)]
+const OTHERS: u64 = 256;
