@@ -155,6 +155,8 @@ impl Proxy {
             ],
             Kind::HaProxy => vec![
                 ("    user haproxy\n    group haproxy\n", String::new()),
+                // What the machine lets it open.
+                ("maxconn 20000", "maxconn 200".to_owned()),
                 ("bind :443", format!("bind {}", self.addr)),
                 ("/etc/haproxy/hub.pem", format!("{folder}/hub.pem")),
                 ("127.0.0.1:3000", hub.to_owned()),

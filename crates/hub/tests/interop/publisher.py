@@ -1,4 +1,4 @@
-"""Publishes by pymercure, prints the id: TOKEN=… python publisher.py HUB TOPIC DATA."""
+"""Publishes by pymercure, and prints the id: HUB=… TOKEN=… python publisher.py TOPIC DATA."""
 
 import os
 import sys
@@ -6,4 +6,5 @@ import sys
 from pymercure.message import Message
 from pymercure.publisher.sync import SyncPublisher
 
-print(SyncPublisher(sys.argv[1], os.environ["TOKEN"]).publish(Message([sys.argv[2]], sys.argv[3])))
+publisher = SyncPublisher(os.environ["HUB"], os.environ["TOKEN"])
+print(publisher.publish(Message([sys.argv[1]], sys.argv[2])))
