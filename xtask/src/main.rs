@@ -126,7 +126,12 @@ fn model() -> Result<()> {
 }
 
 fn bench() -> Result<()> {
-    for run in ["ssekit-bench-codec", "ssekit-bench-stream -- --write", "ssekit-bench-fanout -- --write"] {
+    for run in [
+        "ssekit-bench-codec",
+        "ssekit-bench-stream -- --write",
+        "ssekit-bench-fanout -- --write",
+        "ssekit-bench-hub -- --write",
+    ] {
         Command::cargo(&format!("run --release --manifest-path bench/Cargo.toml --package {run}")).run()?;
     }
     web::bench()

@@ -11,14 +11,13 @@ mod places;
 mod routes;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -46,6 +45,27 @@ pub struct Server {
     turned_away: Counter,
     last_exhausted: std::sync::Mutex<Option<Instant>>,
     end: watch::Sender<bool>,
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1 or 1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    /// As the client's first bytes say (RFC 9113, section 3.4).
+    fn of(first: &[u8]) -> Self {
+        if first.starts_with(b"PRI * HTTP/2.0") { Self::Http2 } else { Self::Http1 }
+    }
+
+    /// As it was agreed on in a TLS handshake.
+    pub(crate) fn agreed(name: Option<&[u8]>) -> Self {
+        if name == Some(b"h2") { Self::Http2 } else { Self::Http1 }
+    }
 }
 
 /// Limits of connections, and what is served besides the hub.
@@ -107,34 +127,31 @@ impl Server {
         self.places.take(peer)
     }
 
-    /// Serves one connection until it ends: HTTP/1.1 or HTTP/2.
-    pub(crate) async fn serve<S>(&self, socket: S, peer: Option<SocketAddr>, place: Place)
+    /// Serves one connection until it ends.
+    pub(crate) async fn serve<S>(&self, socket: S, protocol: Protocol, place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let router = self.router.clone().layer(axum::Extension(ConnectInfo(peer)));
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.head_time)
-            .max_buf_size(self.head_size.max(8192))
-            .pipeline_flush(true);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(self.head_size as u32)
-            .max_concurrent_streams(STREAMS)
-            .keep_alive_interval(Some(Duration::from_secs(20)))
-            .keep_alive_timeout(Duration::from_secs(20));
-        let connection = builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
-        let mut connection = std::pin::pin!(connection);
-        let mut end = self.end.subscribe();
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = async { drop(end.wait_for(|end| *end).await) } => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let (socket, service) = (TokioIo::new(socket), TowerToHyperService::new(self.router.clone()));
+        let ended = match protocol {
+            Protocol::Http1 => {
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(self.head_time)
+                    .max_header_size(self.head_size)
+                    .pipeline_flush(true)
+                    .serve_connection(socket, service);
+                self.watch(connection).await
+            }
+            Protocol::Http2 => {
+                let connection = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .max_header_list_size(u32::try_from(self.head_size).unwrap_or(u32::MAX))
+                    .max_concurrent_streams(STREAMS)
+                    .keep_alive_interval(Some(Duration::from_secs(20)))
+                    .keep_alive_timeout(Duration::from_secs(20))
+                    .serve_connection(socket, service);
+                self.watch(connection).await
             }
         };
         if let Err(error) = ended {
@@ -143,9 +160,21 @@ impl Server {
         drop(place);
     }
 
-    async fn serve_plain(&self, socket: std::net::TcpStream, peer: SocketAddr, place: Place) {
+    /// Drives a connection to its end, which comes after the request at hand when the server ends.
+    async fn watch<C: GracefulConnection>(&self, connection: C) -> Result<(), C::Error> {
+        let mut connection = std::pin::pin!(connection);
+        let mut end = self.end.subscribe();
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = async { drop(end.wait_for(|end| *end).await) } => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    }
+
+    async fn serve_plain(&self, socket: std::net::TcpStream, protocol: Protocol, place: Place) {
         match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => self.serve(socket, Some(peer), place).await,
+            Ok(socket) => self.serve(socket, protocol, place).await,
             Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
         }
     }
@@ -170,6 +199,17 @@ impl Server {
         format!(
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nconnection: close\r\n\r\nretry: {retry}\n\n"
         )
+    }
+
+    /// What follows when a connection could not be accepted.
+    pub(crate) async fn not_accepted(&self, error: &io::Error) {
+        if door::is_exhausted(error) {
+            self.exhausted(error);
+            // To be asked again at once would only keep the processor busy.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        } else {
+            tracing::debug!(%error, "a connection could not be accepted");
+        }
     }
 
     /// Out of descriptors: says so, once a second at most.

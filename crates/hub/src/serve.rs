@@ -2,6 +2,7 @@
 
 mod announce;
 mod host;
+mod keys;
 mod listeners;
 mod parts;
 
@@ -20,6 +21,7 @@ use crate::config::{Config, Loaded};
 use crate::demo::Demo;
 use crate::http::Server;
 use crate::hub::Hub;
+use crate::systemd::{Environment, Notify};
 
 /// How long connections that are no streams may hold up the end.
 const GRACE: Duration = Duration::from_millis(500);
@@ -35,7 +37,8 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let mut stop = pin!(told_to_stop()?);
     let log = parts::log(config).await?;
     let mut registry = Registry::with_prefix("ssekit");
-    let (access, sets) = loaded.access()?;
+    let (mut access, sets) = loaded.access()?;
+    let _fetching = keys::keep_current(sets, &mut access);
     let options = parts::hub(config, access);
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
@@ -47,11 +50,15 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let server = Server::new(Arc::clone(&hub), parts::server(config, pages), registry);
     let opened = listeners.serve(config, &server)?;
     announce::say(config, &opened.local, out).context("cannot say where to look")?;
+    let manager = Notify::new(&Environment::read()).context("the service manager cannot be told")?;
+    manager.ready();
 
     tokio::select! {
         ended = measure(demo.as_ref()) => ended.context("the demo cannot go on")?,
+        () = manager.keep_alive(|| true) => {}
         () = &mut stop => {}
     }
+    manager.stopping();
     opened.close();
     if let Some(demo) = &demo {
         demo.close();

@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use tokio::runtime::Handle;
 
-use super::Server;
+use super::{Protocol, Server};
 use super::places::Place;
 use crate::mercure::Subscribe;
 
@@ -208,8 +208,8 @@ impl Keeper {
             Some((request, subscribe)) => self.subscribe(socket, length, request, subscribe, place),
             None => {
                 let server = Arc::clone(&self.server);
-                let socket = std::net::TcpStream::from(socket);
-                self.runtime.spawn(async move { server.serve_plain(socket, peer, place).await });
+                let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(&head[..length]));
+                self.runtime.spawn(async move { server.serve_plain(socket, protocol, place).await });
             }
         }
         Ok(())
@@ -326,7 +326,7 @@ pub fn parse(bytes: &[u8]) -> Option<Parts> {
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-fn is_exhausted(error: &io::Error) -> bool {
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
     // EMFILE and ENFILE have no kind of their own.
     matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == io::ErrorKind::OutOfMemory
 }

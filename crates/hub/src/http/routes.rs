@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 
 use crate::hub::{Granted, Hub};
 use crate::mercure::subscriptions::{self, Asked};
-use crate::mercure::{Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson};
+use crate::mercure::{Action, Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson};
 
 /// What a route needs.
 #[derive(Clone, Debug)]
@@ -67,6 +67,7 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
 
 /// The ids of what was published, a line each.
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<String, Problem> {
+    hub.access.ready(parts, Action::Publish).await;
     let publisher = hub.access.publisher(parts, SystemTime::now())?;
     let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
     let body = body
@@ -93,6 +94,7 @@ async fn subscribe(hub: &Hub, mut parts: Parts) -> Result<Response, Response> {
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
+    hub.access.ready(&parts, Action::Subscribe).await;
     let now = SystemTime::now();
     let head = parts.method == Method::HEAD;
     parts.method = Method::GET;
@@ -137,6 +139,7 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     let Some(asked) = Asked::read(path, &hub.path)? else {
         return Err(Problem::new(ProblemKind::NotFound, "there is no such collection of subscriptions"));
     };
+    hub.access.ready(parts, Action::Subscribe).await;
     let token = hub.access.subscriber(parts, SystemTime::now())?;
     subscriptions::authorise(path, token.as_deref())?;
     let bounds = hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;

@@ -58,7 +58,8 @@ fn problems(result: Result<Loaded, Problems>) -> Vec<String> {
     let lines = problems.0.iter().map(ToString::to_string);
     lines
         .map(|line| {
-            line.rsplit_once("/ssekit.toml").map_or(line.clone(), |(_, end)| format!("ssekit.toml{end}"))
+            line.rsplit_once("/ssekit.toml")
+                .map_or_else(|| line.clone(), |(_, end)| format!("ssekit.toml{end}"))
         })
         .collect()
 }
@@ -453,7 +454,7 @@ fn the_program_checks_and_prints() {
         (vec!["--subscriber-jwks", &key], "ssekit: --subscriber-jwks: the file holds no set of keys"),
         (
             vec!["--retention", "topic=a\u{7}"],
-            "ssekit: --retention: retention: \"a\\u{7}\" is no topic, template or *: ",
+            "ssekit: --retention: \"a\\u{7}\" is no topic, template or *: ",
         ),
         (
             vec!["--tls-cert", "/nowhere", "--tls-key", "/nowhere"],
