@@ -65,7 +65,10 @@ type Run = fn() -> Result<()>;
 fn test(word: &str) -> Result<()> {
     let steps: [(&str, Run); 8] = [
         ("what needs no test run", check),
-        ("tests and doctests", || Command::cargo("test --workspace --all-features --no-fail-fast").run()),
+        ("tests and doctests", || {
+            tools::provide(tools::AROUND_THE_HUB)?;
+            Command::cargo("test --workspace --all-features --no-fail-fast").run()
+        }),
         ("lints of what browsers run", || wasm::lint().and_then(|()| pages::lint())),
         ("the npm package", web::test),
         ("pages in Rust", pages::build),
