@@ -32,7 +32,7 @@ pub struct Hub {
     pub(crate) figures: Arc<Figures>,
     pace: Pace,
     max_lifetime: Option<Duration>,
-    published: Counter,
+    pub(crate) published: Counter,
     ending: AtomicBool,
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -12,6 +12,7 @@ use super::keys::Keys;
 use super::limits::Limits;
 use super::origins::Origins;
 use super::problem::{Kind, Problem};
+use super::selector::Selector;
 use super::text::shown;
 use super::token::{Token, TokenError};
 
@@ -120,9 +121,9 @@ impl Access {
     /// 401 without a token where there must be one or with a bad one, 400 when it is not presented as it should be.
     pub fn subscriber(&self, request: &Parts, now: SystemTime) -> Result<Option<Arc<Token>>, Problem> {
         match self.credential(request)? {
+            _ if self.open_publishing && self.subscribers.is_empty() => Ok(Some(Arc::clone(&EVERYTHING))),
             None if self.anonymous => Ok(None),
             None => Err(missing_token("subscribing", &self.cookie)),
-            Some(_) if self.open_publishing && self.subscribers.is_empty() => Ok(None),
             Some(credential) => self.verify(&self.subscribers, &credential, now).map(Arc::new).map(Some),
         }
     }
@@ -192,6 +193,12 @@ impl Access {
         ))
     }
 }
+
+/// What everyone may who reads on a machine for development. One for all, so that their subscriptions are alike.
+static EVERYTHING: LazyLock<Arc<Token>> = LazyLock::new(|| {
+    let subscribe = Selector::parse("*").ok().map(|all| Arc::from([all]));
+    Arc::new(Token { subscribe, ..Token::default() })
+});
 
 /// The words for a topic that a token does not grant.
 pub(super) fn not_granted(token: &Token, claim: &str, topic: &str) -> String {
