@@ -34,10 +34,10 @@ function show(stats) {
   find("published-now").textContent = `${rate(stats.published.per_second)}/s`;
   find("published-detail").textContent = `${plural(stats.published.total, "update")} in all`;
   find("delivered-now").textContent = `${rate(stats.delivered.per_second)}/s`;
-  find("delivered-detail").textContent = `${count(stats.delivered.total)} in all, ${count(stats.replayed)} of them replayed`;
+  find("delivered-detail").textContent = `${count(stats.delivered.total)} in all${stats.replayed > 0 ? `, ${count(stats.replayed)} replayed` : ""}`;
   find("subscribers-now").textContent = count(stats.subscribers);
   const held = stats.log;
-  find("subscribers-detail").textContent = held ? `${plural(held.records, "update")} held, ${bytes(held.bytes)}` : "the log cannot be read";
+  find("subscribers-detail").textContent = held ? `${short(held.records)} updates held, ${bytes(held.bytes)}` : "the log cannot be read";
   const { p50, p99 } = stats.latency;
   find("latency-now").textContent = p99 === null ? "–" : duration(p99);
   find("p50-now").textContent = p50 === null ? "–" : duration(p50);

@@ -1,6 +1,6 @@
 // What was published, a page at a time.
 
-import { access, ask } from "./access.js";
+import { access, ask, settings } from "./access.js";
 import { watch } from "./watch.js";
 import { asked, bytes, find, make, plural, sentence, time } from "./words.js";
 
@@ -20,7 +20,9 @@ function row(update) {
   const marks = make("span", { class: "marks" });
   if (update.private) marks.append(make("b", { class: "mark-private" }, "private"));
   if (update.event !== "message") marks.append(make("b", { class: "mark-type" }, update.event));
-  const line = make("span", { class: "line" }, update.data.slice(0, 200) || "no data");
+  const own = ofHub(update);
+  if (own) marks.append(make("b", { class: "mark-type" }, "hub"));
+  const line = make("span", { class: "line" }, own || update.data.slice(0, 200) || "no data");
   const summary = make("summary", {}, make("time", { title: new Date(update.time).toISOString() }, time(update.time)), topics, line, marks);
   const rest = make("dl", { class: "rest" });
   const say = (name, ...value) => rest.append(make("dt", {}, name), make("dd", {}, ...value));
@@ -33,7 +35,18 @@ function row(update) {
   const follow = make("button", { type: "button", class: "small" }, "Watch this topic");
   follow.addEventListener("click", () => watch(update.topics.slice(0, 1)));
   if (topic) say("", follow);
-  return make("li", {}, make("details", { "data-id": update.id }, summary, rest));
+  return make("li", own ? { class: "own" } : {}, make("details", { "data-id": update.id }, summary, rest));
+}
+
+/** What an update of the hub's own tells; undefined of any other. */
+function ofHub({ topics: [topic], data }) {
+  if (!topic?.startsWith(`${settings.path}/subscriptions/`)) return undefined;
+  try {
+    const { active, topic: selector } = JSON.parse(data);
+    return `${active ? "subscribed to" : "no longer subscribed to"} ${selector}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** JSON over several lines, anything else as it is. */
