@@ -28,7 +28,7 @@ pub struct Access {
     pub subscribers: Keys,
     /// Who has no token may subscribe, and reads what is public.
     pub anonymous: bool,
-    /// Who has no token may publish, anything. For development on one machine.
+    /// Who has no token may publish, anything, and reads everything where subscribers have no keys. For development on one machine.
     pub open_publishing: bool,
     /// The cookie that carries a token.
     pub cookie: String,
@@ -115,7 +115,8 @@ impl Access {
         Ok(Publisher::Holder(Arc::new(token)))
     }
 
-    /// The token of who reads by this request; none for the anonymous, where they may.
+    /// The token of who reads by this request; none for the anonymous, where they may. With [`open_publishing`](Self::open_publishing) and
+    /// without keys for subscribers it is one that grants everything.
     ///
     /// # Errors
     /// 401 without a token where there must be one or with a bad one, 400 when it is not presented as it should be.

@@ -54,7 +54,8 @@ fn unreadable(rejection: JsonRejection) -> Problem {
     // The words of the others might repeat a part of what was sent.
     let words = match kind {
         ProblemKind::TooLarge => format!("a question has at most {MAX_BODY} bytes"),
-        _ => "a question is JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \"topics\": […]}".to_owned(),
+        _ => "a question is JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \"topics\": […]}"
+            .to_owned(),
     };
     Problem::new(kind, words)
 }
@@ -79,7 +80,8 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
                 (read.header, read.claims)
             }
         };
-        let words = "the hub runs with --dev and has no key for this: everyone may, and no token is looked at";
+        let words =
+            "the hub runs with --dev and has no key for this: everyone may, and no token is looked at";
         return Ok(Explanation { allowed: true, checks: vec![check(true, words)], header, claims });
     }
     if token.is_empty() {
@@ -91,12 +93,17 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
 /// What holds for who sends no token.
 fn without_token(wanted: Wanted, access: &Access, private: bool) -> Explanation {
     let (allowed, words) = match wanted {
-        Wanted::Publish if access.open_publishing => (true, "the hub runs with --dev: who sends none may publish"),
-        Wanted::Publish => (false, "there is none, and nobody publishes without"),
-        Wanted::Subscribe if !access.anonymous => {
-            (false, "there is none, and this hub lets nobody subscribe without (it is not started with --anonymous)")
+        Wanted::Publish if access.open_publishing => {
+            (true, "the hub runs with --dev: who sends none may publish")
         }
-        Wanted::Subscribe if private => (false, "there is none: who sends none reads what is public, and nothing private"),
+        Wanted::Publish => (false, "there is none, and nobody publishes without"),
+        Wanted::Subscribe if !access.anonymous => (
+            false,
+            "there is none, and this hub lets nobody subscribe without (it is not started with --anonymous)",
+        ),
+        Wanted::Subscribe if private => {
+            (false, "there is none: who sends none reads what is public, and nothing private")
+        }
         Wanted::Subscribe => (true, "there is none: who sends none may subscribe, and reads what is public"),
     };
     Explanation { allowed, checks: vec![check(allowed, words)], header: None, claims: None }

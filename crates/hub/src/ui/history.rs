@@ -144,12 +144,21 @@ impl<'a> Reader<'a> {
             None => self.hub.log.find(id).await.map_err(|error| unreadable(&error))?,
         };
         found.ok_or_else(|| {
-            Problem::new(ProblemKind::NotFound, "no update of this id is held: it is of another history, or gone")
+            Problem::new(
+                ProblemKind::NotFound,
+                "no update of this id is held: it is of another history, or gone",
+            )
         })
     }
 
     /// The next ones after a place.
-    async fn newer(&self, after: Position, first: Position, last: Position, wanted: usize) -> Result<Page, ReadError> {
+    async fn newer(
+        &self,
+        after: Position,
+        first: Position,
+        last: Position,
+        wanted: usize,
+    ) -> Result<Page, ReadError> {
         let mut found = Found::default();
         let mut through = after;
         let mut more = true;
@@ -174,7 +183,13 @@ impl<'a> Reader<'a> {
 
     /// The last ones before a place. The log is read forwards alone, so it is read in stretches, each before the other; they
     /// grow where little is held.
-    async fn older(&self, before: Position, first: Position, last: Position, wanted: usize) -> Result<Page, ReadError> {
+    async fn older(
+        &self,
+        before: Position,
+        first: Position,
+        last: Position,
+        wanted: usize,
+    ) -> Result<Page, ReadError> {
         let mut found = Found::default();
         let mut end = before.0;
         let mut stretch = (wanted as u64).max(SHORTEST);
@@ -201,7 +216,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What is wanted from one place up to before another, oldest first; none when more is held there than a stretch may have.
-    async fn stretch(&self, begin: u64, end: u64, found: &mut Found) -> Result<Option<Vec<(Position, Shown)>>, ReadError> {
+    async fn stretch(
+        &self,
+        begin: u64,
+        end: u64,
+        found: &mut Found,
+    ) -> Result<Option<Vec<(Position, Shown)>>, ReadError> {
         let mut here = Found::default();
         let mut through = Position(begin.saturating_sub(1));
         'reading: while through.0 + 1 < end {
@@ -240,10 +260,10 @@ impl<'a> Reader<'a> {
             return;
         }
         // Of a private update, the topics that its reader has no grant for may name the other readers.
-        let open = |topic: &&Box<str>| {
-            !record.private || token.is_some_and(|token| token.may_subscribe(topic))
-        };
-        let mut topics: Vec<Box<str>> = record.topics.iter().filter(open).take(MAX_TOPICS + 1).cloned().collect();
+        let open =
+            |topic: &&Box<str>| !record.private || token.is_some_and(|token| token.may_subscribe(topic));
+        let mut topics: Vec<Box<str>> =
+            record.topics.iter().filter(open).take(MAX_TOPICS + 1).cloned().collect();
         let more_topics = if topics.len() > MAX_TOPICS {
             topics.truncate(MAX_TOPICS);
             record.topics.iter().filter(open).count() - MAX_TOPICS

@@ -133,8 +133,7 @@ impl Meter {
     fn new(hub: Arc<Hub>) -> Self {
         let mut latency = Registry::default();
         latency.register("latency", "", hub.figures.latency.clone());
-        let before =
-            Reading { at: Instant::now(), published: 0, delivered: 0, latency: Buckets::default() };
+        let before = Reading { at: Instant::now(), published: 0, delivered: 0, latency: Buckets::default() };
         Self { hub, latency, before }
     }
 
@@ -196,7 +195,8 @@ impl Buckets {
     /// What has been added since.
     fn since(&self, before: &Self) -> Self {
         let counted = |at: usize| before.0.get(at).map_or(0, |(_, count)| *count);
-        let added = self.0.iter().enumerate().map(|(at, (bound, count))| (*bound, count.saturating_sub(counted(at))));
+        let added =
+            self.0.iter().enumerate().map(|(at, (bound, count))| (*bound, count.saturating_sub(counted(at))));
         Self(added.collect())
     }
 

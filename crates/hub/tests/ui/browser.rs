@@ -34,10 +34,12 @@ fn what_is_published_on_the_page_is_watched_listed_and_kept() {
     click(&mut browser, &page, "#history-form [type=submit]");
     browser.wait_for(&page, "document.querySelector('#history [data-id=\"own-id\"]')");
     click(&mut browser, &page, "#history [data-id=\"own-id\"] summary");
-    let shown = browser.evaluate(&page, "document.querySelector('#history [data-id=\"own-id\"] .rest').innerText");
+    let shown =
+        browser.evaluate(&page, "document.querySelector('#history [data-id=\"own-id\"] .rest').innerText");
     let shown = shown.as_str().expect("text");
     assert!(shown.contains(evil) && shown.contains("https://example.com/<b>"), "{shown:?}");
-    let marks = browser.evaluate(&page, "document.querySelector('#history [data-id=\"own-id\"] .marks').textContent");
+    let marks =
+        browser.evaluate(&page, "document.querySelector('#history [data-id=\"own-id\"] .marks').textContent");
     assert_eq!(marks, "privateevil");
 
     // What is refused is said in the hub's words.
@@ -85,9 +87,16 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
     let (server, mut browser) = (open(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
-    publish(&server, "", &[json!({ "topic": "https://example.com/a", "data": "1" }), json!({ "topic": "b", "data": "2" })]);
+    publish(
+        &server,
+        "",
+        &[json!({ "topic": "https://example.com/a", "data": "1" }), json!({ "topic": "b", "data": "2" })],
+    );
     browser.wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in all'");
-    browser.wait_for(&page, "/^[\\d.]+ (µs|ms|s)$/.test(document.querySelector('#p99-now').textContent) || null");
+    browser.wait_for(
+        &page,
+        "/^[\\d.]+ (µs|ms|s)$/.test(document.querySelector('#p99-now').textContent) || null",
+    );
     for chart in ["published", "delivered", "subscribers", "latency"] {
         browser.wait_for(&page, &format!("document.querySelector('#{chart}').dataset.samples >= 3"));
     }
@@ -108,7 +117,8 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
             return count > 10;
         })()",
     );
-    let ends = browser.evaluate(&page, "[...document.querySelectorAll('#ends span')].map((end) => end.textContent)");
+    let ends =
+        browser.evaluate(&page, "[...document.querySelectorAll('#ends span')].map((end) => end.textContent)");
     assert_eq!(ends, json!(["left", "expired", "stalled", "overtaken", "failed", "shutdown"]));
     assert_eq!(browser.problems(), [] as [Value; 0]);
 }
@@ -120,8 +130,12 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     let publisher = token(&["*"], &[]);
     publish(&server, &publisher, &[json!({ "topic": topic, "data": "secret", "private": true })]);
     let page = browser.open(&server.url("/hub/"), DESKTOP);
-    let says = |id: &str, words: &str| format!("document.querySelector('#{id}').textContent.includes({words:?})");
-    browser.wait_for(&page, &says("notice", "The figures need a token that grants /.well-known/mercure/subscriptions"));
+    let says =
+        |id: &str, words: &str| format!("document.querySelector('#{id}').textContent.includes({words:?})");
+    browser.wait_for(
+        &page,
+        &says("notice", "The figures need a token that grants /.well-known/mercure/subscriptions"),
+    );
     browser.wait_for(&page, &says("active-words", "whose claim “mercure.subscribe” selects"));
     browser.wait_for(&page, &says("history-words", "private updates need a token"));
     click(&mut browser, &page, "#send");
@@ -178,7 +192,8 @@ fn a_pasted_token_is_explained() {
     click(&mut browser, &page, "#explain [type=submit]");
     browser.wait_for(&page, "document.querySelector('#verdict').textContent === 'Allowed'");
     // Nothing of it stays in the browser.
-    let stored = browser.evaluate(&page, "localStorage.length + sessionStorage.length + document.cookie.length");
+    let stored =
+        browser.evaluate(&page, "localStorage.length + sessionStorage.length + document.cookie.length");
     assert_eq!(stored, 0);
 }
 
@@ -202,15 +217,54 @@ fn a_hub_that_is_started_again_is_found_again() {
 }
 
 #[test]
+fn two_windows_side_by_side_leave_connections_to_publish_with() {
+    let (server, mut browser) = (open(), Chromium::start());
+    let page = browser.open(&server.url("/hub/"), DESKTOP);
+    browser.wait_for(&page, LIVE);
+    // A window opens for who has pressed a key.
+    let opens = "document.getElementById('active-filter').onkeydown = () => (window.second ??= open('/hub/', '', 'popup')); 0";
+    browser.evaluate(&page, opens);
+    browser.fill(&page, "active-filter", "x");
+    browser.wait_for(&page, "!!window.second");
+    let there = |script: &str| script.replace("document.", "second.document.");
+    browser.wait_for(&page, &there(LIVE));
+    browser.wait_for(&page, &there("document.visibilityState === 'visible'"));
+    for script in [str::to_owned, |script: &str| script.replace("document.", "second.document.")] {
+        browser.evaluate(&page, &script("document.querySelector('#watch-go').click()"));
+        browser.wait_for(&page, &script("document.querySelector('#watch-state').dataset.state === 'open'"));
+    }
+    // A browser takes six connections over HTTP/1.1 for all windows.
+    for script in [str::to_owned, |script: &str| script.replace("document.", "second.document.")] {
+        browser.evaluate(&page, &script("document.querySelector('#send').click()"));
+        browser.wait_for(
+            &page,
+            &script("document.querySelector('#published-id')?.textContent.startsWith('urn:')"),
+        );
+    }
+    browser.wait_for(&page, &format!("{EVENTS}.length === 2"));
+    browser.wait_for(&page, &there(&format!("{EVENTS}.length === 2")));
+    // Both draw the one stream of figures.
+    let samples = "document.querySelector('#published').dataset.samples >= 3";
+    browser.wait_for(&page, samples);
+    browser.wait_for(&page, &there(samples));
+    assert_eq!(browser.problems(), [] as [Value; 0]);
+}
+
+#[test]
 fn it_fits_every_window_and_names_every_control() {
     let (server, mut browser) = (open(), Chromium::start());
     let long = format!("https://example.com/{}", "long".repeat(40));
-    publish(&server, "", &[json!({ "topic": long, "data": "d".repeat(3_000), "private": true, "type": "t".repeat(80) })]);
+    publish(
+        &server,
+        "",
+        &[json!({ "topic": long, "data": "d".repeat(3_000), "private": true, "type": "t".repeat(80) })],
+    );
     let _subscriber = get(&server, &format!("{HUB}?topic={long}"), "");
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
     browser.wait_for(&page, "document.querySelectorAll('#history li').length > 0 && document.querySelectorAll('#active li').length > 0");
-    browser.evaluate(&page, "document.querySelectorAll('details').forEach((details) => (details.open = true))");
+    browser
+        .evaluate(&page, "document.querySelectorAll('details').forEach((details) => (details.open = true))");
     let mut grounds = Vec::new();
     for width in [320, 390, 768, 1280, 1920] {
         for scheme in ["light", "dark"] {
@@ -233,18 +287,33 @@ fn it_fits_every_window_and_names_every_control() {
 #[ignore = "it writes docs/hub.png"]
 fn picture_of_the_page() {
     let (server, mut browser) = (open(), Chromium::start());
-    let topics = ["books/{id}", "books/7", "users/1/inbox", "users/2/inbox", "users/3/inbox", "orders{?status}"];
-    let subscribers: Vec<_> = (0_usize..120)
-        .map(|number| {
-            let topic = topics[(number * number) % 7 % topics.len()].replace('{', "%7B").replace('}', "%7D");
-            get(&server, &format!("{HUB}?topic=https://example.com/{topic}"), "")
-        })
-        .collect();
-    let page = browser.open(&server.url("/hub/"), Look { height: 1240, ..DESKTOP });
+    let topics = [
+        ("books/{id}", 42),
+        ("orders{?status}", 19),
+        ("users/1/inbox", 14),
+        ("books/7", 12),
+        ("users/2/inbox", 11),
+        ("users/3/inbox", 9),
+        ("books/2", 6),
+        ("books/11", 3),
+    ];
+    let mut subscribers = Vec::new();
+    for (topic, count) in topics {
+        let topic = topic.replace('{', "%7B").replace('}', "%7D");
+        for _ in 0..count {
+            subscribers.push(get(&server, &format!("{HUB}?topic=https://example.com/{topic}"), ""));
+        }
+    }
+    let page = browser.open(&server.url("/hub/"), Look { height: 1180, ..DESKTOP });
     browser.wait_for(&page, LIVE);
     click(&mut browser, &page, "#watch-go");
     browser.wait_for(&page, "document.querySelector('#watch-state').dataset.state === 'open'");
-    let titles = ["On the Origin of Events", "The Art of the Stream", "A Brief History of Time-outs", "Pride and Back-pressure"];
+    let titles = [
+        "On the Origin of Events",
+        "The Art of the Stream",
+        "A Brief History of Time-outs",
+        "Pride and Back-pressure",
+    ];
     // Most of a minute of figures.
     for number in 0_usize..220 {
         let wave = 3.0 + 2.0 * (number as f64 / 24.0).sin() + (number * 7 % 5) as f64 / 3.0;
@@ -261,18 +330,19 @@ fn picture_of_the_page() {
             })
             .collect();
         publish(&server, "", &updates);
+        if number % 20 == 10 {
+            subscribers.swap_remove(number % 40);
+        }
         if number == 200 {
             click(&mut browser, &page, "#send");
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    set(&mut browser, &page, "explain-token", &token(&["https://example.com/books/{id}"], &[]));
-    click(&mut browser, &page, "#history-form [type=submit]");
-    browser.wait_for(&page, "document.querySelectorAll('#history > li').length === 25");
     browser.evaluate(&page, "document.activeElement.blur(); scrollTo(0, 0)");
     let picture = browser.screenshot(&page);
     assert!(picture.len() < 400_000, "{} bytes are too many for a README", picture.len());
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hub.png"), picture).expect("the repository can be written");
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hub.png"), picture)
+        .expect("the repository can be written");
     drop(subscribers);
 }
 

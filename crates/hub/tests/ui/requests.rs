@@ -113,13 +113,20 @@ fn private_updates_are_for_those_who_have_a_grant() {
         (token(&[], &[USER]), "topic=https://example.com/b", &["private b and user"]),
         (token(&[], &[USER]), "topic=https://example.com/a", &["public a"]),
         (token(&[], &["*"]), "topic=*", &["private b and user", "private b", "private a", "public a"]),
-        (token(&[], &["*"]), "topic=https://example.com/{x}", &["private b and user", "private b", "private a", "public a"]),
+        (
+            token(&[], &["*"]),
+            "topic=https://example.com/{x}",
+            &["private b and user", "private b", "private a", "public a"],
+        ),
     ] {
         let page = history(&server, query, &token);
         assert_eq!(data(&page), wanted, "{query}");
         // Of what goes on, no page says anything but where.
         for way in ["older", "newer"] {
-            assert!(page[way].is_null() || page[way].as_str().is_some_and(|id| id.starts_with("urn:ssekit:")), "{page}");
+            assert!(
+                page[way].is_null() || page[way].as_str().is_some_and(|id| id.starts_with("urn:ssekit:")),
+                "{page}"
+            );
         }
     }
 
@@ -154,7 +161,11 @@ fn a_question_that_is_none_is_refused_with_the_reason() {
         ("topic=*&before=urn:ssekit:AAAAAAAAAAAAAAAAAAAAAA", 404, "not-found"),
     ] {
         let (found, problem) = json_of(get(&server, &format!("/hub/history?{query}"), ""));
-        assert_eq!((found, &problem["type"]), (status, &json!(format!("urn:ssekit:problem:{kind}"))), "{query}");
+        assert_eq!(
+            (found, &problem["type"]),
+            (status, &json!(format!("urn:ssekit:problem:{kind}"))),
+            "{query}"
+        );
     }
     let id = "i".repeat(2000);
     assert_eq!(get(&server, &format!("/hub/history?topic=*&after={id}"), "").status, 400);
@@ -170,13 +181,19 @@ fn an_update_is_shown_with_all_that_is_known_of_it_and_cut_to_fit() {
     publish(
         &server,
         "",
-        &[json!({ "topic": topics, "data": long, "type": "crab", "id": "own", "retry": 7 }), json!({ "topic": A, "data": "b\nc" })],
+        &[
+            json!({ "topic": topics, "data": long, "type": "crab", "id": "own", "retry": 7 }),
+            json!({ "topic": A, "data": "b\nc" }),
+        ],
     );
     let page = history(&server, "topic=https://example.com/7&topic=https://example.com/a", "");
     assert_eq!(page["events"][0]["data"], "b\nc");
     assert_eq!(page["events"][0]["event"], "message");
     let event = &page["events"][1];
-    assert_eq!((&event["id"], &event["event"], &event["private"]), (&json!("own"), &json!("crab"), &json!(false)));
+    assert_eq!(
+        (&event["id"], &event["event"], &event["private"]),
+        (&json!("own"), &json!("crab"), &json!(false))
+    );
     assert_eq!((&event["topics"], &event["more_topics"]), (&json!(topics[..5]), &json!(3)));
     assert_eq!(event["size"], 4001);
     let shown = event["data"].as_str().expect("text");
@@ -206,7 +223,9 @@ fn pages_hold_each_update_once_in_both_directions() {
             })
             .collect();
         publish(&server, "", &updates);
-        for (topic, of) in [("*", 257), (A, 86), ("https://example.com/{x}", 257), ("https://example.com/c", 0)] {
+        for (topic, of) in
+            [("*", 257), (A, 86), ("https://example.com/{x}", 257), ("https://example.com/c", 0)]
+        {
             for limit in [1, 7, 100, 1000] {
                 if limit == 1 && of > 100 {
                     continue;
@@ -237,7 +256,14 @@ fn id(value: &Value) -> &str {
 }
 
 /// All data, page for page.
-fn walk(server: &Server, topic: &str, limit: usize, way: &str, parameter: &str, from: Option<&str>) -> Vec<String> {
+fn walk(
+    server: &Server,
+    topic: &str,
+    limit: usize,
+    way: &str,
+    parameter: &str,
+    from: Option<&str>,
+) -> Vec<String> {
     let mut all = Vec::new();
     let mut place = from.map(str::to_owned);
     loop {
@@ -313,7 +339,8 @@ fn figures_are_those_of_the_metrics() {
     let mut figures = Stream::open(server.addr, "/hub/stats");
     let before = figures.find("stats").json();
     assert_eq!(before["subscribers"], 1);
-    let updates: Vec<Value> = (0..30).map(|number| json!({ "topic": A, "data": number.to_string() })).collect();
+    let updates: Vec<Value> =
+        (0..30).map(|number| json!({ "topic": A, "data": number.to_string() })).collect();
     publish(&server, "", &updates);
     let of = |stats: &Value, name: &str| stats[name]["total"].as_u64().expect("a number");
     let mut told = Vec::new();
@@ -325,11 +352,15 @@ fn figures_are_those_of_the_metrics() {
     // A second may be a little shorter.
     let rates = told.iter().filter_map(|stats| stats["published"]["per_second"].as_f64());
     assert!((20.0..40.0).contains(&rates.sum::<f64>()), "{told:#?}");
-    let latencies = told.iter().filter_map(|stats| Some((stats["latency"]["p50"].as_f64()?, stats["latency"]["p99"].as_f64()?)));
+    let latencies = told
+        .iter()
+        .filter_map(|stats| Some((stats["latency"]["p50"].as_f64()?, stats["latency"]["p99"].as_f64()?)));
     let latencies: Vec<_> = latencies.collect();
     assert!(!latencies.is_empty() && latencies.iter().all(|(p50, p99)| p50 <= p99), "{told:#?}");
     let metrics = get(&server, "/metrics", "").text();
-    for line in ["ssekit_events_published_total 30", "ssekit_events_delivered_total 30", "ssekit_subscribers 1"] {
+    for line in
+        ["ssekit_events_published_total 30", "ssekit_events_delivered_total 30", "ssekit_subscribers 1"]
+    {
         assert!(metrics.lines().any(|found| found == line), "no {line} in\n{metrics}");
     }
     // A second without a publication has no latency, and rates of none.
@@ -387,7 +418,10 @@ fn a_token_is_explained_check_for_check() {
         let check = explanation["checks"].as_array().and_then(|checks| checks.last()).expect("a check");
         assert_eq!(explanation["allowed"], allowed, "{explanation}");
         assert_eq!((&check["name"], &check["passed"]), (&json!(last), &json!(allowed)), "{explanation}");
-        assert!(check["detail"].as_str().is_some_and(|detail| detail.contains(words)), "{words:?} is not in {check}");
+        assert!(
+            check["detail"].as_str().is_some_and(|detail| detail.contains(words)),
+            "{words:?} is not in {check}"
+        );
     }
     let said = explain(&server, &forged, "publish", &[A]);
     assert_eq!(said["claims"]["mercure"]["subscribe"], json!([USER]));
@@ -402,7 +436,11 @@ fn a_question_has_limits_and_no_token_is_repeated_or_logged() {
     let secret = "eyJTHISISSECRET";
     let many: Vec<String> = (0..101).map(|number| number.to_string()).collect();
     for (content_type, body, status) in [
-        ("application/json", json!({ "token": secret, "action": "publish", "topics": many }).to_string(), 413),
+        (
+            "application/json",
+            json!({ "token": secret, "action": "publish", "topics": many }).to_string(),
+            413,
+        ),
         ("application/json", json!({ "token": secret.repeat(5_000), "action": "publish" }).to_string(), 413),
         ("application/json", json!({ "token": secret, "action": "eat" }).to_string(), 400),
         ("application/json", format!("{{\"token\": \"{secret}\""), 400),

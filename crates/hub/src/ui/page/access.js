@@ -24,19 +24,25 @@ class Access extends EventTarget {
 
   /** `change` is told when there is another token. */
   set token(text) {
-    const token = text.trim().replace(/^Bearer\s+/i, "");
+    const token = pure(text);
     if (token === this.#token) return;
     this.#token = token;
     this.dispatchEvent(new Event("change"));
   }
 
   /** The headers of a request by this page's right, or by that of another token. */
-  headers(token = this.#token) {
+  headers(other = "") {
+    const token = pure(other) || this.#token;
     return token ? { authorization: `Bearer ${token}` } : {};
   }
 }
 
 export const access = new Access();
+
+/** A token as it was pasted, without what cannot be one: line ends, and the word before it in a header. */
+export function pure(text) {
+  return text.trim().replace(/^Bearer\s+/i, "").replace(/[^!-~]/g, "");
+}
 
 /** The claims of a token, unverified; undefined when it is none. */
 export function claims(token) {
@@ -69,7 +75,8 @@ function show() {
 }
 
 const describe = () => {
-  find("token-says").textContent = field.value.trim() ? described(field.value.trim()) : "";
+  const token = pure(field.value);
+  find("token-says").textContent = token ? described(token) : "";
 };
 
 /** Asks for a token. */

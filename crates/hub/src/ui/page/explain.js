@@ -1,5 +1,6 @@
 // Why a token is refused: the hub's own checks, one by one.
 
+import { pure } from "./access.js";
 import { asked, find, make, sentence } from "./words.js";
 
 const checks = find("checks");
@@ -26,7 +27,7 @@ find("explain").addEventListener("submit", async (event) => {
   event.preventDefault();
   const topics = find("explain-topics").value.split("\n").map((topic) => topic.trim()).filter(Boolean);
   const action = new FormData(event.target).get("action");
-  const question = JSON.stringify({ token: find("explain-token").value.trim().replace(/^Bearer\s+/i, ""), action, topics });
+  const question = JSON.stringify({ token: pure(find("explain-token").value), action, topics });
   try {
     const request = fetch("explain", { method: "POST", headers: { "content-type": "application/json" }, body: question });
     show(await (await asked(request)).json());

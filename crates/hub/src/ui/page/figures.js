@@ -73,19 +73,27 @@ function become(state, words = "") {
   notice.replaceChildren(words);
 }
 
-const stream = source("stats", {
-  method: "GET",
-  cache: false,
-  headers: () => access.headers(),
-  // Figures come each second, so this long without any byte (in ms) is a connection that died unnoticed.
-  readTimeout: 10_000,
-  // Browsers open six connections to a server over HTTP/1.1: a page that nobody sees takes none of them.
-  openWhenHidden: false,
-  reconnect: { maxDelay: 10_000, afterEnd: "always" },
-  onmessage: ({ event, data }) => event === "stats" && show(JSON.parse(data)),
-});
+let stream;
 
-stream.status.subscribe(({ state, error }) => {
+function open() {
+  stream?.close();
+  const own = source("stats", {
+    method: "GET",
+    headers: access.headers(),
+    // Browsers open six connections to a server over HTTP/1.1: windows share this one, and a hidden one takes none.
+    tabs: true,
+    openWhenHidden: false,
+    // Figures come each second, so this long without any byte (in ms) is a connection that died unnoticed.
+    readTimeout: 10_000,
+    reconnect: { maxDelay: 10_000, afterEnd: "always" },
+    onmessage: ({ event, data }) => own === stream && event === "stats" && show(JSON.parse(data)),
+  });
+  stream = own;
+  own.status.subscribe((status) => own === stream && tell(status));
+  own.connect();
+}
+
+function tell({ state, error }) {
   if (state === "open") become("live");
   if (state === "connecting" && pill.dataset.state !== "reconnecting") become("connecting");
   if (state === "waiting" || state === "paused") {
@@ -99,13 +107,10 @@ stream.status.subscribe(({ state, error }) => {
   const words = `The figures need a token that grants ${settings.path}/subscriptions. ${sentence(refusal(error.status, error.body))} `;
   notice.replaceChildren(words, give);
   notice.hidden = false;
-});
-stream.connect();
+}
 
-access.addEventListener("change", () => {
-  stream.close();
-  stream.connect();
-});
+open();
+access.addEventListener("change", open);
 // A page kept for the back button must not keep its stream, nor stay without one when it is shown again.
 addEventListener("pagehide", () => stream.close());
 addEventListener("pageshow", ({ persisted }) => persisted && stream.connect());

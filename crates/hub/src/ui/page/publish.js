@@ -27,7 +27,7 @@ form.addEventListener("submit", async (event) => {
   const send = find("send");
   send.disabled = true;
   try {
-    const headers = access.headers(find("publish-token").value.trim() || undefined);
+    const headers = access.headers(find("publish-token").value);
     const response = await asked(fetch(settings.path, { method: "POST", headers, body: update }));
     const id = await response.text();
     say("good", "Published: ", make("code", { id: "published-id" }, id));
