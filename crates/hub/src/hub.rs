@@ -31,7 +31,7 @@ pub struct Hub {
     pub(crate) active: Option<Active>,
     pace: Pace,
     max_lifetime: Option<Duration>,
-    published: Counter,
+    pub(crate) published: Counter,
     ending: AtomicBool,
 }
 

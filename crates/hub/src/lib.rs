@@ -91,3 +91,4 @@ pub mod serve;
 pub mod systemd;
 pub mod tls;
 pub mod token;
+pub(crate) mod ui;

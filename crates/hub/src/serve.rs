@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use axum::middleware::from_fn_with_state;
 use prometheus_client::registry::Registry;
 
@@ -22,6 +23,7 @@ use crate::demo::Demo;
 use crate::http::Server;
 use crate::hub::Hub;
 use crate::systemd::{Environment, Notify};
+use crate::ui::Ui;
 
 /// How long connections that are no streams may hold up the end.
 const GRACE: Duration = Duration::from_millis(500);
@@ -42,7 +44,9 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let options = parts::hub(config, access);
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
-    let mut pages = demo.as_ref().map(Demo::router);
+    let ui = config.ui.then(|| Ui::start(Arc::clone(&hub)));
+    let routers = [demo.as_ref().map(Demo::router), ui.as_ref().map(Ui::router)];
+    let mut pages = routers.into_iter().flatten().reduce(Router::merge);
     if config.demo || config.dev {
         // A page of another site that has its name point here is refused.
         pages = pages.map(|pages| pages.layer(from_fn_with_state(own_names(config), ours_alone)));
@@ -63,6 +67,9 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     opened.close();
     if let Some(demo) = &demo {
         demo.close();
+    }
+    if let Some(ui) = &ui {
+        ui.close();
     }
     hub.end(config.drain).await;
     server.end(GRACE).await;

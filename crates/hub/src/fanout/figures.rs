@@ -88,6 +88,11 @@ impl Figures {
         Arc::new(figures)
     }
 
+    /// How many subscriptions ended for this reason.
+    pub fn ends(&self, end: End) -> u64 {
+        self.ends.get_or_create(&Reason { reason: end.name() }).get()
+    }
+
     pub(super) fn ended(&self, end: End) {
         self.subscribers.dec();
         self.ends.get_or_create(&Reason { reason: end.name() }).inc();
