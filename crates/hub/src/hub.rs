@@ -29,6 +29,7 @@ pub struct Hub {
     pub(crate) path: String,
     /// Who is subscribed to what, when that is to be told.
     pub(crate) active: Option<Active>,
+    pub(crate) figures: Arc<Figures>,
     pace: Pace,
     max_lifetime: Option<Duration>,
     pub(crate) published: Counter,
@@ -75,7 +76,7 @@ impl Hub {
         let figures = Figures::new(registry);
         let published = Counter::default();
         registry.register("events_published", "Events that publishers were answered for", published.clone());
-        let fanout = Fanout::start(Arc::clone(&log), &fan, figures).await?;
+        let fanout = Fanout::start(Arc::clone(&log), &fan, Arc::clone(&figures)).await?;
         let active = subscriptions.then(|| Active::start(Arc::clone(&log), &path));
         let ids = Ids::new(log.epoch());
         let ending = AtomicBool::new(false);
@@ -88,6 +89,7 @@ impl Hub {
             limits,
             path,
             active,
+            figures,
             pace,
             max_lifetime,
             published,

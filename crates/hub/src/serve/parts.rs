@@ -73,7 +73,6 @@ pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {
     let limits = &config.limits;
     http::Options {
         connections: limits.connections.min(places()),
-        connects_per_second: limits.connects_per_second,
         connections_per_address: limits.connections_per_address,
         connects_per_second: limits.connects_per_second,
         head_size: limits.head_size,
