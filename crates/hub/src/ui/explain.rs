@@ -39,13 +39,13 @@ pub(super) async fn explain(
     State(ui): State<Ui>,
     question: Result<Json<Question>, JsonRejection>,
 ) -> Response {
-    match question.map_err(unreadable).and_then(|Json(question)| answer(&question, &ui.hub.access)) {
+    match question.as_ref().map_err(unreadable).and_then(|Json(question)| answer(question, &ui.hub.access)) {
         Ok(explanation) => ([(CACHE_CONTROL, "no-store")], Json(explanation)).into_response(),
         Err(problem) => refuse(&problem),
     }
 }
 
-fn unreadable(rejection: JsonRejection) -> Problem {
+fn unreadable(rejection: &JsonRejection) -> Problem {
     let kind = match rejection.status().as_u16() {
         413 => ProblemKind::TooLarge,
         415 => ProblemKind::UnsupportedMediaType,

@@ -260,16 +260,10 @@ impl<'a> Reader<'a> {
             return;
         }
         // Of a private update, the topics that its reader has no grant for may name the other readers.
-        let open =
-            |topic: &&Box<str>| !record.private || token.is_some_and(|token| token.may_subscribe(topic));
-        let mut topics: Vec<Box<str>> =
-            record.topics.iter().filter(open).take(MAX_TOPICS + 1).cloned().collect();
-        let more_topics = if topics.len() > MAX_TOPICS {
-            topics.truncate(MAX_TOPICS);
-            record.topics.iter().filter(open).count() - MAX_TOPICS
-        } else {
-            0
-        };
+        let is_open = |topic: &str| !record.private || token.is_some_and(|token| token.may_subscribe(topic));
+        let mut open = record.topics.iter().filter(|topic| is_open(topic));
+        let topics = open.by_ref().take(MAX_TOPICS).cloned().collect();
+        let more_topics = open.count();
         let (event, data, size) = preview(&record.body);
         let id = record.id.map_or_else(|| self.hub.ids.id(position), Into::into);
         let private = record.private;
