@@ -101,9 +101,9 @@ impl Drop for Presence {
     }
 }
 
-/// 128 random bits: nobody can guess another's id, nor is it a secret.
+/// 128 random bits: no two subscribers have the same.
 fn random() -> u128 {
-    uuid::Uuid::new_v4().as_u128()
+    u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..))
 }
 
 /// Comings and goings that wait to be appended.
