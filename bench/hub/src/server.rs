@@ -59,7 +59,7 @@ impl Contestant {
             Self::Nchan => nchan::start(),
             Self::Hub => {
                 let mut command = Command::new(&program.0);
-                command.args(["serve", "--addr", "127.0.0.1:0", "--dev"]);
+                command.args(["serve", "--addr", "127.0.0.1:0", "--dev", "--subscriptions=false"]);
                 match store {
                     Store::Memory => command.args(["--store", "memory"]),
                     Store::Folder(folder) => {

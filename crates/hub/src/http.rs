@@ -8,6 +8,7 @@
 
 mod door;
 mod places;
+mod publisher;
 mod rate;
 mod refusals;
 mod routes;
@@ -43,6 +44,7 @@ pub struct Server {
     places: Places,
     head_size: usize,
     head_time: Duration,
+    body_time: Duration,
     /// How fast subscribers may come.
     rate: Option<Arc<Rate>>,
     refusals: Arc<Refusals>,
@@ -120,6 +122,7 @@ impl Server {
             places: Places::new(connections, connections_per_address),
             head_size,
             head_time,
+            body_time,
             rate,
             refusals,
             end: watch::Sender::new(false),
@@ -212,6 +215,19 @@ impl Server {
         }
         connection.as_mut().graceful_shutdown();
         connection.await.map_err(Broken::Connection)
+    }
+
+    /// Serves a connection whose first request publishes, until it ends.
+    async fn serve_publisher(&self, socket: std::net::TcpStream, place: Place) {
+        match tokio::net::TcpStream::from_std(socket) {
+            Ok(socket) => publisher::serve(self, socket, place).await,
+            Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
+        }
+    }
+
+    /// Waits until the server ends.
+    async fn until_end(&self) {
+        drop(self.end.subscribe().wait_for(|end| *end).await);
     }
 
     async fn serve_plain(&self, socket: std::net::TcpStream, protocol: Protocol, place: Place) {
