@@ -43,10 +43,10 @@ impl Folder {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut files = fs::read_dir(&path).map_err(io("cannot list", path.clone()))?;
-                // What a process leaves that was killed here.
-                if files.any(|file| {
-                    file.is_ok_and(|file| file.file_name() != "lock" && file.file_name() != "version.new")
-                }) {
+                // What a process leaves that was killed here, or a fresh file system.
+                let ours = ["lock", "version.new", "lost+found"];
+                if files.any(|file| file.is_ok_and(|file| !ours.iter().any(|ours| file.file_name() == *ours)))
+                {
                     return Err(OpenError::Foreign(path));
                 }
             }
