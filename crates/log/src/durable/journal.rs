@@ -14,9 +14,12 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::folder::Folder;
+use crate::OpenError;
+
 /// What lies at the end of a journal.
 #[derive(Debug)]
-pub(super) struct End {
+struct End {
     path: PathBuf,
     /// Everything up to here is whole writes.
     whole: u64,
@@ -26,7 +29,7 @@ pub(super) struct End {
 
 impl End {
     /// Looks through the newest journal, if there is one.
-    pub(super) fn find(store: &Path) -> io::Result<Option<Self>> {
+    fn find(store: &Path) -> io::Result<Option<Self>> {
         let Some((_, path)) = journals(store)?.into_iter().max() else { return Ok(None) };
         let mut journal = Journal {
             file: BufReader::with_capacity(1 << 16, File::open(&path)?),
@@ -42,20 +45,39 @@ impl End {
     }
 
     /// How much of it is an unfinished write.
-    pub(super) fn torn(&self) -> u64 {
+    fn torn(&self) -> u64 {
         self.used - self.whole
     }
 
-    pub(super) fn path(&self) -> &Path {
+    fn path(&self) -> &Path {
         &self.path
     }
 
     /// Cuts it off.
-    pub(super) fn cut(&self) -> io::Result<()> {
+    fn cut(&self) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(&self.path)?;
         file.set_len(self.whole)?;
         file.sync_all()
     }
+}
+
+/// Cuts off what an unfinished write has left, and says how much it was.
+pub(super) fn torn(folder: &Folder) -> Result<u64, OpenError> {
+    let store = folder.store();
+    let io = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { what, path, source }
+    };
+    let end = match End::find(&store) {
+        Ok(Some(end)) => end,
+        Ok(None) => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(io("cannot read", &store)(error)),
+    };
+    if end.torn() > 0 {
+        end.cut().map_err(io("cannot repair", end.path()))?;
+    }
+    Ok(end.torn())
 }
 
 /// Empties the journals of a store that is closed and has all of it in tables: a start would read them for nothing.

@@ -12,8 +12,9 @@ use tracing::{error, info, warn};
 
 use super::folder::PROBE;
 use super::ledger::{Ledger, Plan};
+use super::shared::Shared;
 use super::store::Store;
-use super::{Durability, DurableOptions, Shared};
+use super::{Durability, DurableOptions};
 use crate::{AppendError, Position, Record};
 
 /// What waits to be written.
