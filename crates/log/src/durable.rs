@@ -132,7 +132,7 @@ impl DurableLog {
                 records,
                 last = last.0,
                 torn,
-                "the log was not closed; it has been put in order: {records} records up to {last}, {torn} bytes of an unfinished write cut off",
+                "the log was not closed; it has been put in order: {records} records up to {last}, {torn} bytes of an unfinished write were cut off, into its file `torn` if there are any",
             );
         }
         Ok(log)

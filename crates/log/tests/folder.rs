@@ -157,6 +157,7 @@ fn a_torn_end_is_repaired_and_told() {
         let told = told.text();
         assert!(told.contains("was not closed") && told.contains(damaged.path().to_str().unwrap()), "{told}");
         assert_eq!(!told.contains(" 0 bytes of an unfinished write"), torn, "{told}");
+        assert_eq!(damaged.path().join("torn").exists(), torn);
     };
     check(&|_| (), false, 3);
     let write = |bytes: Vec<u8>, at: u64| move |file: &fs::File| file.write_all_at(&bytes, at).unwrap();

@@ -5,6 +5,7 @@
 //! version   "ssekit-log 1"
 //! running   there while a log may be written: who finds it at a start knows that the last one did not end well
 //! store/    the store
+//! torn      what an unfinished write left, when there was one last
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -83,6 +84,11 @@ impl Folder {
 
     pub(super) fn store(&self) -> PathBuf {
         self.path.join("store")
+    }
+
+    /// Where is kept what an unfinished write left.
+    pub(super) fn torn(&self) -> PathBuf {
+        self.path.join("torn")
     }
 
     /// Notes that the log may be written from now on.

@@ -9,9 +9,10 @@
 //! Numbers are little-endian; zeros follow.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::folder::Folder;
@@ -53,8 +54,15 @@ impl End {
         &self.path
     }
 
-    /// Cuts it off.
-    fn cut(&self) -> io::Result<()> {
+    /// Cuts it off, and keeps it in another file, if there is room for that.
+    fn cut(&self, kept: &Path) -> io::Result<()> {
+        let mut journal = File::open(&self.path)?;
+        journal.seek(SeekFrom::Start(self.whole))?;
+        let copied =
+            File::create(kept).and_then(|mut kept| io::copy(&mut journal.take(self.torn()), &mut kept));
+        if let Err(error) = copied {
+            warn!("what is cut off is not kept in {}: {error}", kept.display());
+        }
         let file = OpenOptions::new().write(true).open(&self.path)?;
         file.set_len(self.whole)?;
         file.sync_all()
@@ -75,7 +83,7 @@ pub(super) fn torn(folder: &Folder) -> Result<u64, OpenError> {
         Err(error) => return Err(io("cannot read", &store)(error)),
     };
     if end.torn() > 0 {
-        end.cut().map_err(io("cannot repair", end.path()))?;
+        end.cut(&folder.torn()).map_err(io("cannot repair", end.path()))?;
     }
     Ok(end.torn())
 }
@@ -162,7 +170,6 @@ impl<R: Read> Journal<R> {
 
 /// Where the zeros begin that end a file, from a place on.
 fn used(path: &Path, from: u64) -> io::Result<u64> {
-    use std::io::{Seek, SeekFrom};
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(from))?;
     let (mut at, mut used) = (from, from);
