@@ -23,7 +23,11 @@ pub(crate) const AROUND_THE_HUB: &[Tool] = &[
     ("haproxy", "haproxy", "stands before the hub"),
     ("nginx", "nginx", "stands before the hub"),
     ("php", "php-cli", "publishes"),
-    ("/usr/share/php/Symfony/Component/Mercure/autoload.php", "php-symfony-mercure", "publishes by Symfony's component"),
+    (
+        "/usr/share/php/Symfony/Component/Mercure/autoload.php",
+        "php-symfony-mercure",
+        "publishes by Symfony's component",
+    ),
     ("/usr/share/doc/python3-venv", "python3-venv", "publishes by packages of PyPI"),
     ("systemd-analyze", "systemd", "looks at the units of the hub"),
 ];
