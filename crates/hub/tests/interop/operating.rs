@@ -37,7 +37,7 @@ fn the_first_minutes_are_as_they_are_told() {
     let lines: Vec<&str> = printed.lines().collect();
     let id = lines[0];
     assert!(id.starts_with("urn:ssekit:"), "{printed}");
-    assert_eq!(lines[1..], [&format!("id: {id}"), "data: hello, world", ""], "{printed}");
+    assert_eq!(lines[1..], [&format!("id: {id}"), "event: message", "data: hello, world", ""], "{printed}");
     assert!(folder.join("ssekit-data").is_dir(), "the history is where it is said to be");
     drop(hub);
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
