@@ -8,18 +8,21 @@
 
 mod door;
 mod places;
+mod rate;
+mod refusals;
 mod routes;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -27,7 +30,10 @@ use tokio::sync::watch;
 use self::door::Door;
 pub use self::door::parse;
 use self::places::{Place, Places};
+use self::rate::Rate;
+use self::refusals::{Refusals, Refused};
 use crate::hub::Hub;
+use crate::mercure::{Problem, ProblemKind};
 
 /// A hub's HTTP server.
 #[derive(Debug)]
@@ -37,13 +43,9 @@ pub struct Server {
     places: Places,
     head_size: usize,
     head_time: Duration,
-    /// Connections that never asked for anything.
-    silent: Counter,
-    /// Connections for which there was no descriptor.
-    exhausted: Counter,
-    /// Connections that were told to come back.
-    turned_away: Counter,
-    last_exhausted: std::sync::Mutex<Option<Instant>>,
+    /// How fast subscribers may come.
+    rate: Option<Arc<Rate>>,
+    refusals: Arc<Refusals>,
     end: watch::Sender<bool>,
 }
 
@@ -75,6 +77,8 @@ pub struct Options {
     pub connections: usize,
     /// Connections at once from one address; None for any.
     pub connections_per_address: Option<usize>,
+    /// New subscribers a second; None for any.
+    pub connects_per_second: Option<u32>,
     /// Bytes of a request's head.
     pub head_size: usize,
     /// The time until a head is there.
@@ -90,26 +94,34 @@ pub struct Options {
 impl Server {
     /// A server for a hub. The registry is what it shows of itself.
     pub fn new(hub: Arc<Hub>, options: Options, mut registry: Registry) -> Arc<Self> {
-        let counter = |registry: &mut Registry, name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
+        let refusals = Arc::new(Refusals::new(&mut registry));
+        let Options {
+            connections,
+            connections_per_address,
+            head_size,
+            head_time,
+            body_time,
+            metrics,
+            pages,
+            ..
+        } = options;
+        let rate =
+            options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+        let context = routes::Context {
+            hub: Arc::clone(&hub),
+            body_time,
+            rate: rate.clone(),
+            refusals: Arc::clone(&refusals),
         };
-        let silent = counter(&mut registry, "connections_silent", "Connections that never asked for anything");
-        let exhausted = counter(&mut registry, "connections_exhausted", "Connections for which there was no descriptor");
-        let turned_away = counter(&mut registry, "connections_turned_away", "Connections that were told to come back");
-        let Options { connections, connections_per_address, head_size, head_time, body_time, metrics, pages } = options;
-        let router = routes::router(Arc::clone(&hub), body_time, metrics.then(|| Arc::new(registry)), pages);
+        let router = routes::router(context, metrics.then(|| Arc::new(registry)), pages);
         Arc::new(Self {
             hub,
             router,
             places: Places::new(connections, connections_per_address),
             head_size,
             head_time,
-            silent,
-            exhausted,
-            turned_away,
-            last_exhausted: std::sync::Mutex::default(),
+            rate,
+            refusals,
             end: watch::Sender::new(false),
         })
     }
@@ -124,7 +136,8 @@ impl Server {
 
     /// A place for a connection that is not accepted by [`open`](Self::open); None when it must be turned away.
     pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Place> {
-        self.places.take(peer)
+        let place = self.places.take(peer);
+        place.inspect_err(|taken| self.refusals.turned_away(taken.limit, taken.most as u64)).ok()
     }
 
     /// Serves one connection until it ends.
@@ -132,7 +145,15 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (socket, service) = (TokioIo::new(socket), TowerToHyperService::new(self.router.clone()));
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = {
+            let (asked, service) = (Arc::clone(&asked), TowerToHyperService::new(self.router.clone()));
+            service_fn(move |request| {
+                asked.store(true, Ordering::Relaxed);
+                service.call(request)
+            })
+        };
+        let socket = TokioIo::new(socket);
         let ended = match protocol {
             Protocol::Http1 => {
                 let connection = http1::Builder::new()
@@ -141,7 +162,7 @@ impl Server {
                     .max_header_size(self.head_size)
                     .pipeline_flush(true)
                     .serve_connection(socket, service);
-                self.watch(connection).await
+                self.watch(connection, &asked).await
             }
             Protocol::Http2 => {
                 let connection = http2::Builder::new(TokioExecutor::new())
@@ -151,25 +172,46 @@ impl Server {
                     .keep_alive_interval(Some(Duration::from_secs(20)))
                     .keep_alive_timeout(Duration::from_secs(20))
                     .serve_connection(socket, service);
-                self.watch(connection).await
+                self.watch(connection, &asked).await
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection broke");
+        match ended {
+            Ok(()) => {}
+            Err(Broken::Unasked) => self.refusals.connection(Refused::Slow),
+            Err(Broken::Connection(error)) => {
+                tracing::debug!(%error, "a connection broke");
+                // Who has asked before and then says nothing for a while is only idle.
+                let refused = Refused::of(&error)
+                    .filter(|refused| *refused != Refused::Slow || !asked.load(Ordering::Relaxed));
+                if let Some(refused) = refused {
+                    self.refusals.connection(refused);
+                }
+            }
         }
         drop(place);
     }
 
     /// Drives a connection to its end, which comes after the request at hand when the server ends.
-    async fn watch<C: GracefulConnection>(&self, connection: C) -> Result<(), C::Error> {
+    /// One that has not asked for anything in time is given up: in HTTP/2, too, which has no time for that of its own.
+    async fn watch<C>(&self, connection: C, asked: &AtomicBool) -> Result<(), Broken>
+    where
+        C: GracefulConnection<Error = hyper::Error>,
+    {
         let mut connection = std::pin::pin!(connection);
         let mut end = self.end.subscribe();
+        let unasked = async {
+            tokio::time::sleep(self.head_time).await;
+            if asked.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
-            ended = connection.as_mut() => return ended,
+            ended = connection.as_mut() => return ended.map_err(Broken::Connection),
+            () = unasked => return Err(Broken::Unasked),
             () = async { drop(end.wait_for(|end| *end).await) } => {}
         }
         connection.as_mut().graceful_shutdown();
-        connection.await
+        connection.await.map_err(Broken::Connection)
     }
 
     async fn serve_plain(&self, socket: std::net::TcpStream, protocol: Protocol, place: Place) {
@@ -193,12 +235,19 @@ impl Server {
     }
 
     /// The answer to who cannot be served now: a stream that says when to return, since browsers give up on a refusal.
-    fn busy(&self) -> String {
-        self.turned_away.inc();
-        let retry = self.hub.retry().as_millis();
-        format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nconnection: close\r\n\r\nretry: {retry}\n\n"
-        )
+    ///
+    /// Only for who asks for a stream: to all others that would be the answer that they wait for.
+    fn busy(&self, head: &[u8]) -> Vec<u8> {
+        let retry = self.hub.retry();
+        if asks_for_a_stream(head, &self.hub.path) {
+            let retry = retry.as_millis();
+            return format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nconnection: close\r\n\r\nretry: {retry}\n\n").into();
+        }
+        let problem = Problem::new(
+            ProblemKind::Unavailable,
+            "this hub has no room for another connection now: try again in a moment",
+        );
+        door::plain(&problem.retry_after(retry).response())
     }
 
     /// What follows when a connection could not be accepted.
@@ -214,17 +263,26 @@ impl Server {
 
     /// Out of descriptors: says so, once a second at most.
     fn exhausted(&self, error: &io::Error) {
-        self.exhausted.inc();
-        let mut last = self.last_exhausted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = Instant::now();
-        if last.is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1)) {
-            *last = Some(now);
-            tracing::error!(
-                %error,
-                "there is no file descriptor for another connection: raise the limit (`ulimit -n`, LimitNOFILE= of systemd) or lower limits.connections"
-            );
-        }
+        self.refusals.exhausted(error);
     }
+}
+
+/// Why a connection has not ended as it should.
+#[derive(Debug)]
+enum Broken {
+    /// It has not asked for anything in time.
+    Unasked,
+    Connection(hyper::Error),
+}
+
+/// Whether the head of a request, or what is there of it, is one of a subscriber.
+fn asks_for_a_stream(head: &[u8], path: &str) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let Some(target) = line.strip_prefix(b"GET ") else { return false };
+    let is_hub =
+        target.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest.first(), Some(b'?' | b' ')));
+    let accepts = b"text/event-stream";
+    is_hub || head.windows(accepts.len()).any(|part| part.eq_ignore_ascii_case(accepts))
 }
 
 /// Accepts plain HTTP until it is closed or dropped.

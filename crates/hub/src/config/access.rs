@@ -59,6 +59,25 @@ impl Loaded {
         Ok((access, sets))
     }
 
+    /// Reads the files of keys again, and uses from now on what they hold, wherever this access was cloned to.
+    ///
+    /// # Errors
+    /// All that is wrong with them; nothing changes then.
+    pub fn renew_keys(&self, access: &Access) -> Result<(), Problems> {
+        let (fresh, _) = self.access()?;
+        let config = &self.config;
+        for (key, keys, fresh) in [
+            (config.publisher_key(), &access.publishers, &fresh.publishers),
+            (config.subscriber_key(), &access.subscribers, &fresh.subscribers),
+        ] {
+            // Sets that are fetched are renewed by who fetches them.
+            if key.is_some_and(|key| !key.is_fetched()) {
+                keys.replace(fresh);
+            }
+        }
+        Ok(())
+    }
+
     fn keys(&self, prefix: &str, key: &Key, sets: &mut Vec<KeySet>) -> Result<Keys, Problem> {
         let name = match (&key.secret, &key.file) {
             (Some(_), _) => "key",

@@ -129,7 +129,8 @@ impl Access {
         Ok(Publisher::Holder(Arc::new(token)))
     }
 
-    /// The token of who reads by this request; none for the anonymous, where they may.
+    /// The token of who reads by this request; none for the anonymous, where they may. With [`open`](Self::open) and
+    /// without keys for subscribers it is one that grants everything.
     ///
     /// # Errors
     /// 401 without a token where there must be one or with a bad one, 400 when it is not presented as it should be.
@@ -167,7 +168,10 @@ impl Access {
         match request.uri.authority().map(Authority::as_str).or(header) {
             Some(host) if !is_ours(host, &self.own_names) => Err(Problem::new(
                 Kind::WrongHost,
-                format!("{} is not a name of this machine: ask by localhost, by its IP address, or by the name given with --addr", shown(host)),
+                format!(
+                    "{} is not a name of this machine: ask by localhost, by its IP address, or by the name given with --addr",
+                    shown(host)
+                ),
             )),
             _ => Ok(()),
         }
