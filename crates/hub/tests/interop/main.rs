@@ -7,6 +7,7 @@ mod behind_proxies;
 mod chromium;
 mod deploy;
 mod hub;
+mod operating;
 mod page;
 #[allow(dead_code, reason = "the tests of the demo start it otherwise")]
 #[path = "../program/program.rs"]
