@@ -256,6 +256,9 @@ impl Keeper {
 
     /// Whether one more subscriber may come now.
     fn may_come(&self) -> bool {
+        if self.server.hub.is_ending() {
+            return false;
+        }
         let Some(rate) = self.server.rate.as_ref().filter(|rate| !rate.take(Instant::now())) else {
             return true;
         };

@@ -157,6 +157,10 @@ async fn subscribe(context: &Context, mut parts: Parts) -> Result<Response, Resp
     parts.method = Method::GET;
     let read = Subscribe::read(&parts, &hub.access, &hub.limits, now);
     let subscribe = read.map_err(|problem| refuse(problem, &parts))?;
+    // A browser would give up on a refusal, and not come back to the hub that follows.
+    if hub.is_ending() {
+        return Ok(come_back(hub.retry()));
+    }
     if let Some(rate) = rate.as_ref().filter(|rate| !rate.take(Instant::now())) {
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
         return Ok(come_back(hub.retry()));

@@ -6,6 +6,7 @@ mod behind_proxies;
 #[path = "../program/chromium.rs"]
 mod chromium;
 mod deploy;
+mod ending;
 mod hub;
 mod operating;
 mod page;
