@@ -2,6 +2,7 @@
 
 mod announce;
 mod host;
+mod keys;
 mod listeners;
 mod parts;
 
@@ -21,6 +22,7 @@ use crate::config::{Config, Loaded};
 use crate::demo::Demo;
 use crate::http::Server;
 use crate::hub::Hub;
+use crate::systemd::{Environment, Notify};
 use crate::ui::Ui;
 
 /// How long connections that are no streams may hold up the end.
@@ -37,7 +39,8 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let mut stop = pin!(told_to_stop()?);
     let log = parts::log(config).await?;
     let mut registry = Registry::with_prefix("ssekit");
-    let (access, sets) = loaded.access()?;
+    let (mut access, sets) = loaded.access()?;
+    let _fetching = keys::keep_current(sets, &mut access);
     let options = parts::hub(config, access);
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
@@ -51,11 +54,16 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let server = Server::new(Arc::clone(&hub), parts::server(config, pages), registry);
     let opened = listeners.serve(config, &server)?;
     announce::say(config, &opened.local, out).context("cannot say where to look")?;
+    let manager = Notify::new(&Environment::read()).context("the service manager cannot be told")?;
+    manager.ready();
 
     tokio::select! {
         ended = measure(demo.as_ref()) => ended.context("the demo cannot go on")?,
+        () = manager.keep_alive(|| true) => {}
+        () = renew_keys(loaded, &hub) => {}
         () = &mut stop => {}
     }
+    manager.stopping();
     opened.close();
     if let Some(demo) = &demo {
         demo.close();
@@ -67,6 +75,26 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     server.end(GRACE).await;
     log.close().await.context("the store was not closed in order")?;
     Ok(())
+}
+
+/// Reads the files of keys again with every SIGHUP.
+async fn renew_keys(loaded: &Loaded, hub: &Hub) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::hangup()) {
+            Err(error) => tracing::warn!(%error, "SIGHUP cannot be heard: keys are read at the start alone"),
+            Ok(mut hangup) => {
+                while hangup.recv().await.is_some() {
+                    match loaded.renew_keys(&hub.access) {
+                        Ok(()) => tracing::info!("SIGHUP: the keys have been read again"),
+                        Err(problems) => tracing::error!(%problems, "SIGHUP: the keys stay as they were"),
+                    }
+                }
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// The figures of the demo, if there is one.

@@ -72,7 +72,7 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
         Wanted::Publish => (Action::Publish, &access.publishers),
         Wanted::Subscribe => (Action::Subscribe, &access.subscribers),
     };
-    if access.open_publishing && keys.is_empty() {
+    if access.open && keys.is_empty() {
         let (header, claims) = match token {
             "" => (None, None),
             _ => {
@@ -93,9 +93,7 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
 /// What holds for who sends no token.
 fn without_token(wanted: Wanted, access: &Access, private: bool) -> Explanation {
     let (allowed, words) = match wanted {
-        Wanted::Publish if access.open_publishing => {
-            (true, "the hub runs with --dev: who sends none may publish")
-        }
+        Wanted::Publish if access.open => (true, "the hub runs with --dev: who sends none may publish"),
         Wanted::Publish => (false, "there is none, and nobody publishes without"),
         Wanted::Subscribe if !access.anonymous => (
             false,

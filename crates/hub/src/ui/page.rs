@@ -27,7 +27,7 @@ fn written(hub: &Hub) -> String {
     let is = |yes: bool| if yes { "yes" } else { "no" };
     include_str!("page/hub.html")
         .replace("{{hub}}", &path)
-        .replace("{{open}}", is(hub.access.open_publishing))
+        .replace("{{open}}", is(hub.access.open))
         .replace("{{anonymous}}", is(hub.access.anonymous))
         .replace("{{subscriptions}}", is(hub.active.is_some()))
 }

@@ -80,7 +80,7 @@ pub(super) async fn stats(State(ui): State<Ui>, last: LastEventId, request: Requ
 
 /// Figures are about others: who reads them may also list all subscriptions.
 fn authorised(hub: &Hub, token: Option<Arc<Token>>) -> Result<Option<Arc<Token>>, Problem> {
-    if !hub.access.open_publishing {
+    if !hub.access.open {
         subscriptions::authorise(&subscriptions::all(&hub.path), token.as_deref())?;
     }
     Ok(token)
