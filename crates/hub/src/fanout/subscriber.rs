@@ -34,6 +34,8 @@ pub(super) struct Behind {
     pub(super) through: Position,
     /// What is gone up to here, it has been told of.
     pub(super) told: Position,
+    /// Up to here it gets what the log holds, and not what is still in memory.
+    pub(super) stored: Position,
     /// The tick since which nothing could be written.
     pub(super) since: u32,
     /// What it waits for.
@@ -77,7 +79,8 @@ pub enum End {
 impl Behind {
     /// Somebody who has still to be written this, and has otherwise read up to a place.
     pub(super) fn new(unsent: Bytes, through: Position, doing: Doing, now: u32) -> Box<Self> {
-        Box::new(Self { unsent, through, told: Position::START, since: now, doing, last: false, permit: None })
+        let (told, stored) = (Position::START, Position::START);
+        Box::new(Self { unsent, through, told, stored, since: now, doing, last: false, permit: None })
     }
 }
 

@@ -87,7 +87,7 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
     hub.publish(records).await.map(|ids| ids.join("\n"))
 }
 
-async fn subscribe(hub: &Hub, mut parts: Parts) -> Result<Response, Response> {
+async fn subscribe(hub: &Hub, parts: Parts) -> Result<Response, Response> {
     let refuse = |problem: Problem, parts: &Parts| {
         let mut response = answer(&problem);
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
@@ -95,9 +95,13 @@ async fn subscribe(hub: &Hub, mut parts: Parts) -> Result<Response, Response> {
     };
     let now = SystemTime::now();
     let head = parts.method == Method::HEAD;
-    parts.method = Method::GET;
     let read = Subscribe::read(&parts, &hub.access, &hub.limits, now);
     let subscribe = read.map_err(|problem| refuse(problem, &parts))?;
+    if hub.is_ending() {
+        let mut response = come_back(hub.retry());
+        cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+        return Ok(response);
+    }
     let granted = hub.resolve(&parts, subscribe, now, None).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
     let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription)) };
@@ -141,8 +145,8 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     subscriptions::authorise(path, token.as_deref())?;
     let bounds = hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
     // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
-    let last = if bounds.records > 0 { hub.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() };
-    let found = active.list(&asked);
+    let last = hub.newest(&bounds);
+    let (found, state) = active.list(&asked);
     let body = match (&asked, &found[..]) {
         (Asked::One { .. }, []) => {
             return Err(Problem::new(ProblemKind::NotFound, "there is no such subscription, or it has ended"));
@@ -150,7 +154,7 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
         (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
         _ => subscriptions::collection(path, &hub.path, &last, &found),
     };
-    let etag = subscriptions::etag(&last);
+    let etag = subscriptions::etag(&format!("{last}/{state:x}"));
     let current = subscriptions::is_current(&parts.headers, &etag);
     let mut response = http::Response::new(if current { Bytes::new() } else { Bytes::from(body) });
     if current {
@@ -191,4 +195,10 @@ async fn metrics(registry: Arc<Registry>) -> Response {
 
 fn answer(problem: &Problem) -> Response {
     problem.response().map(Body::from)
+}
+
+/// A stream that only says when to return: browsers give up on all else.
+fn come_back(retry: Duration) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    (headers, format!("retry: {}\n\n", retry.as_millis())).into_response()
 }
