@@ -118,8 +118,8 @@ impl Server {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_time)
-            .max_buf_size(self.head_size.max(8192))
-            .pipeline_flush(true);
+            // Without `pipeline_flush`: with it, hyper takes all that a body has, however much waits to be written.
+            .max_buf_size(self.head_size.max(8192));
         builder
             .http2()
             .timer(TokioTimer::new())

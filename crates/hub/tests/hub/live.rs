@@ -259,15 +259,15 @@ async fn what_is_published_after_a_subscription_is_answered_is_delivered() {
         body: format!("data: {topic}\n\n").into(),
     };
     // Many templates, so that the thread is busy with what it passes on most of the time.
-    let _busy: Vec<_> = (0..500).map(|number| subscribe(&format!("{{a}}-{{b}}-{number}"))).collect();
+    let _busy: Vec<_> = (0..200).map(|number| subscribe(&format!("{{a}}-{{b}}-{number}"))).collect();
     let noise = async {
         loop {
-            let positions = log.append(vec![record("some-noise-or-other"); 16]).await.unwrap();
-            fanout.passed(positions[15]).await;
+            let positions = log.append(vec![record("some-noise-or-other"); 8]).await.unwrap();
+            fanout.passed(positions[7]).await;
         }
     };
     let newcomers = async {
-        for number in 0..300 {
+        for number in 0..100 {
             let topic = format!("once/{number}");
             let mut body = Body::new(subscribe(&topic)).into_data_stream();
             log.append(vec![record(&topic)]).await.unwrap();
