@@ -87,7 +87,10 @@ impl Active {
         let events: Vec<_> = subscriptions.iter().map(|one| one.event(&self.path, active)).collect();
         match self.news.try_send(events) {
             Err(mpsc::error::TrySendError::Full(events)) => {
-                tracing::error!(count = events.len(), "updates about active subscriptions are lost: the log is too slow");
+                tracing::error!(
+                    count = events.len(),
+                    "updates about active subscriptions are lost: the log is too slow"
+                );
             }
             // When the hub has ended, nobody listens.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
@@ -115,9 +118,9 @@ impl Drop for Presence {
     }
 }
 
-/// 128 random bits: nobody can guess another's id, nor is it a secret.
+/// 128 random bits: no two subscribers have the same.
 fn random() -> u128 {
-    uuid::Uuid::new_v4().as_u128()
+    u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..))
 }
 
 /// Comings and goings that wait to be appended.

@@ -8,19 +8,21 @@
 
 mod door;
 mod places;
+mod rate;
+mod refusals;
 mod routes;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -28,7 +30,10 @@ use tokio::sync::watch;
 use self::door::Door;
 pub use self::door::parse;
 use self::places::{Place, Places};
+use self::rate::Rate;
+use self::refusals::{Refusals, Refused};
 use crate::hub::Hub;
+use crate::mercure::{Problem, ProblemKind};
 
 /// A hub's HTTP server.
 #[derive(Debug)]
@@ -38,14 +43,31 @@ pub struct Server {
     places: Places,
     head_size: usize,
     head_time: Duration,
-    /// Connections that never asked for anything.
-    silent: Counter,
-    /// Connections for which there was no descriptor.
-    exhausted: Counter,
-    /// Connections that were told to come back.
-    turned_away: Counter,
-    last_exhausted: std::sync::Mutex<Option<Instant>>,
+    /// How fast subscribers may come.
+    rate: Option<Arc<Rate>>,
+    refusals: Arc<Refusals>,
     end: watch::Sender<bool>,
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1 or 1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    /// As the client's first bytes say (RFC 9113, section 3.4).
+    fn of(first: &[u8]) -> Self {
+        if first.starts_with(b"PRI * HTTP/2.0") { Self::Http2 } else { Self::Http1 }
+    }
+
+    /// As it was agreed on in a TLS handshake.
+    pub(crate) fn agreed(name: Option<&[u8]>) -> Self {
+        if name == Some(b"h2") { Self::Http2 } else { Self::Http1 }
+    }
 }
 
 /// Limits of connections, and what is served besides the hub.
@@ -55,6 +77,8 @@ pub struct Options {
     pub connections: usize,
     /// Connections at once from one address; None for any.
     pub connections_per_address: Option<usize>,
+    /// New subscribers a second; None for any.
+    pub connects_per_second: Option<u32>,
     /// Bytes of a request's head.
     pub head_size: usize,
     /// The time until a head is there.
@@ -70,26 +94,34 @@ pub struct Options {
 impl Server {
     /// A server for a hub. The registry is what it shows of itself.
     pub fn new(hub: Arc<Hub>, options: Options, mut registry: Registry) -> Arc<Self> {
-        let counter = |registry: &mut Registry, name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
+        let refusals = Arc::new(Refusals::new(&mut registry));
+        let Options {
+            connections,
+            connections_per_address,
+            head_size,
+            head_time,
+            body_time,
+            metrics,
+            pages,
+            ..
+        } = options;
+        let rate =
+            options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+        let context = routes::Context {
+            hub: Arc::clone(&hub),
+            body_time,
+            rate: rate.clone(),
+            refusals: Arc::clone(&refusals),
         };
-        let silent = counter(&mut registry, "connections_silent", "Connections that never asked for anything");
-        let exhausted = counter(&mut registry, "connections_exhausted", "Connections for which there was no descriptor");
-        let turned_away = counter(&mut registry, "connections_turned_away", "Connections that were told to come back");
-        let Options { connections, connections_per_address, head_size, head_time, body_time, metrics, pages } = options;
-        let router = routes::router(Arc::clone(&hub), body_time, metrics.then(|| Arc::new(registry)), pages);
+        let router = routes::router(context, metrics.then(|| Arc::new(registry)), pages);
         Arc::new(Self {
             hub,
             router,
             places: Places::new(connections, connections_per_address),
             head_size,
             head_time,
-            silent,
-            exhausted,
-            turned_away,
-            last_exhausted: std::sync::Mutex::default(),
+            rate,
+            refusals,
             end: watch::Sender::new(false),
         })
     }
@@ -104,48 +136,88 @@ impl Server {
 
     /// A place for a connection that is not accepted by [`open`](Self::open); None when it must be turned away.
     pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Place> {
-        self.places.take(peer)
+        let place = self.places.take(peer);
+        place.inspect_err(|taken| self.refusals.turned_away(taken.limit, taken.most as u64)).ok()
     }
 
-    /// Serves one connection until it ends: HTTP/1.1 or HTTP/2.
-    pub(crate) async fn serve<S>(&self, socket: S, peer: Option<SocketAddr>, place: Place)
+    /// Serves one connection until it ends.
+    pub(crate) async fn serve<S>(&self, socket: S, protocol: Protocol, place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let router = self.router.clone().layer(axum::Extension(ConnectInfo(peer)));
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.head_time)
-            // Without `pipeline_flush`: with it, hyper takes all that a body has, however much waits to be written.
-            .max_buf_size(self.head_size.max(8192));
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(self.head_size as u32)
-            .max_concurrent_streams(STREAMS)
-            .keep_alive_interval(Some(Duration::from_secs(20)))
-            .keep_alive_timeout(Duration::from_secs(20));
-        let connection = builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
-        let mut connection = std::pin::pin!(connection);
-        let mut end = self.end.subscribe();
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = async { drop(end.wait_for(|end| *end).await) } => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = {
+            let (asked, service) = (Arc::clone(&asked), TowerToHyperService::new(self.router.clone()));
+            service_fn(move |request| {
+                asked.store(true, Ordering::Relaxed);
+                service.call(request)
+            })
+        };
+        let socket = TokioIo::new(socket);
+        let ended = match protocol {
+            Protocol::Http1 => {
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(self.head_time)
+                    .max_header_size(self.head_size)
+                    // What waits to be written is bounded by that, and would not be with `pipeline_flush`.
+                    .max_buf_size(self.head_size.max(UNWRITTEN))
+                    .serve_connection(socket, service);
+                self.watch(connection, &asked).await
+            }
+            Protocol::Http2 => {
+                let connection = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .max_header_list_size(u32::try_from(self.head_size).unwrap_or(u32::MAX))
+                    .max_concurrent_streams(STREAMS)
+                    .keep_alive_interval(Some(Duration::from_secs(20)))
+                    .keep_alive_timeout(Duration::from_secs(20))
+                    .serve_connection(socket, service);
+                self.watch(connection, &asked).await
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection broke");
+        match ended {
+            Ok(()) => {}
+            Err(Broken::Unasked) => self.refusals.connection(Refused::Slow),
+            Err(Broken::Connection(error)) => {
+                tracing::debug!(%error, "a connection broke");
+                // Who has asked before and then says nothing for a while is only idle.
+                let refused = Refused::of(&error)
+                    .filter(|refused| *refused != Refused::Slow || !asked.load(Ordering::Relaxed));
+                if let Some(refused) = refused {
+                    self.refusals.connection(refused);
+                }
+            }
         }
         drop(place);
     }
 
-    async fn serve_plain(&self, socket: std::net::TcpStream, peer: SocketAddr, place: Place) {
+    /// Drives a connection to its end, which comes after the request at hand when the server ends.
+    /// One that has not asked for anything in time is given up: in HTTP/2, too, which has no time for that of its own.
+    async fn watch<C>(&self, connection: C, asked: &AtomicBool) -> Result<(), Broken>
+    where
+        C: GracefulConnection<Error = hyper::Error>,
+    {
+        let mut connection = std::pin::pin!(connection);
+        let mut end = self.end.subscribe();
+        let unasked = async {
+            tokio::time::sleep(self.head_time).await;
+            if asked.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = connection.as_mut() => return ended.map_err(Broken::Connection),
+            () = unasked => return Err(Broken::Unasked),
+            () = async { drop(end.wait_for(|end| *end).await) } => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await.map_err(Broken::Connection)
+    }
+
+    async fn serve_plain(&self, socket: std::net::TcpStream, protocol: Protocol, place: Place) {
         match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => self.serve(socket, Some(peer), place).await,
+            Ok(socket) => self.serve(socket, protocol, place).await,
             Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
         }
     }
@@ -164,27 +236,54 @@ impl Server {
     }
 
     /// The answer to who cannot be served now: a stream that says when to return, since browsers give up on a refusal.
-    fn busy(&self) -> String {
-        self.turned_away.inc();
-        let retry = self.hub.retry().as_millis();
-        format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nconnection: close\r\n\r\nretry: {retry}\n\n"
-        )
+    ///
+    /// Only for who asks for a stream: to all others that would be the answer that they wait for.
+    fn busy(&self, head: &[u8]) -> Vec<u8> {
+        let retry = self.hub.retry();
+        if asks_for_a_stream(head, &self.hub.path) {
+            let retry = retry.as_millis();
+            return format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nconnection: close\r\n\r\nretry: {retry}\n\n").into();
+        }
+        let problem = Problem::new(
+            ProblemKind::Unavailable,
+            "this hub has no room for another connection now: try again in a moment",
+        );
+        door::plain(&problem.retry_after(retry).response())
+    }
+
+    /// What follows when a connection could not be accepted.
+    pub(crate) async fn not_accepted(&self, error: &io::Error) {
+        if door::is_exhausted(error) {
+            self.exhausted(error);
+            // To be asked again at once would only keep the processor busy.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        } else {
+            tracing::debug!(%error, "a connection could not be accepted");
+        }
     }
 
     /// Out of descriptors: says so, once a second at most.
     fn exhausted(&self, error: &io::Error) {
-        self.exhausted.inc();
-        let mut last = self.last_exhausted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = Instant::now();
-        if last.is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1)) {
-            *last = Some(now);
-            tracing::error!(
-                %error,
-                "there is no file descriptor for another connection: raise the limit (`ulimit -n`, LimitNOFILE= of systemd) or lower limits.connections"
-            );
-        }
+        self.refusals.exhausted(error);
     }
+}
+
+/// Why a connection has not ended as it should.
+#[derive(Debug)]
+enum Broken {
+    /// It has not asked for anything in time.
+    Unasked,
+    Connection(hyper::Error),
+}
+
+/// Whether the head of a request, or what is there of it, is one of a subscriber.
+fn asks_for_a_stream(head: &[u8], path: &str) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let Some(target) = line.strip_prefix(b"GET ") else { return false };
+    let is_hub =
+        target.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest.first(), Some(b'?' | b' ')));
+    let accepts = b"text/event-stream";
+    is_hub || head.windows(accepts.len()).any(|part| part.eq_ignore_ascii_case(accepts))
 }
 
 /// Accepts plain HTTP until it is closed or dropped.
@@ -200,3 +299,5 @@ impl Opened {
 
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 256;
+/// What hyper takes of bodies before it is written, and one piece more: in bytes.
+const UNWRITTEN: usize = 64 << 10;

@@ -32,7 +32,7 @@ pub struct Hub {
     pub(crate) figures: Arc<Figures>,
     pace: Pace,
     max_lifetime: Option<Duration>,
-    published: Counter,
+    pub(crate) published: Counter,
     ending: AtomicBool,
 }
 
@@ -67,7 +67,11 @@ impl Hub {
     ///
     /// # Errors
     /// When the log cannot be read, or the system gives no thread.
-    pub async fn start(log: Arc<dyn Log>, options: Options, registry: &mut Registry) -> std::io::Result<Arc<Self>> {
+    pub async fn start(
+        log: Arc<dyn Log>,
+        options: Options,
+        registry: &mut Registry,
+    ) -> std::io::Result<Arc<Self>> {
         let Options { access, limits, path, subscriptions, fanout: fan, max_lifetime } = options;
         let figures = Figures::new(registry);
         let published = Counter::default();
@@ -78,7 +82,18 @@ impl Hub {
         let ending = AtomicBool::new(false);
         let pace = fan.pace;
         Ok(Arc::new(Self {
-            log, ids, fanout, access, limits, path, active, figures, pace, max_lifetime, published, ending,
+            log,
+            ids,
+            fanout,
+            access,
+            limits,
+            path,
+            active,
+            figures,
+            pace,
+            max_lifetime,
+            published,
+            ending,
         }))
     }
 
@@ -88,8 +103,11 @@ impl Hub {
     /// When the fan-out does not keep up, or the log refuses.
     pub async fn publish(&self, records: Vec<Record>) -> Result<Vec<String>, Problem> {
         if self.is_ending() {
-            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end: publish again in a moment")
-                .retry_after(Duration::from_secs(1)));
+            return Err(Problem::new(
+                ProblemKind::Unavailable,
+                "this hub is about to end: publish again in a moment",
+            )
+            .retry_after(Duration::from_secs(1)));
         }
         if tokio::time::timeout(PATIENCE, self.fanout.keeps_up()).await.is_err() {
             return Err(Problem::new(
@@ -109,7 +127,13 @@ impl Hub {
     }
 
     /// What a subscription needs that goes on from nowhere and that nobody is told of: known at once.
-    pub(crate) fn grant(&self, request: &Parts, subscribe: Subscribe, now: SystemTime, guard: Option<Box<dyn Any + Send>>) -> Granted {
+    pub(crate) fn grant(
+        &self,
+        request: &Parts,
+        subscribe: Subscribe,
+        now: SystemTime,
+        guard: Option<Box<dyn Any + Send>>,
+    ) -> Granted {
         self.granted(request, subscribe, None, now, guard)
     }
 
@@ -127,7 +151,8 @@ impl Hub {
         guard: Option<Box<dyn Any + Send>>,
     ) -> Result<Granted, Problem> {
         if self.is_ending() {
-            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end").retry_after(self.pace.retry()));
+            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
+                .retry_after(self.pace.retry()));
         }
         let place = match subscribe.cursor.take() {
             Some(cursor) => Some(self.place(cursor).await.map_err(|error| unreadable(&error))?),
@@ -171,7 +196,10 @@ impl Hub {
         let ends = [left, self.max_lifetime].into_iter().flatten().min();
         let interest = Interest::new(subscribe.selectors, subscribe.token);
         let start = place.map(|place| place.start);
-        Granted { headers, subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard } }
+        Granted {
+            headers,
+            subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard },
+        }
     }
 
     /// Where a subscriber goes on that says what it has had.
@@ -237,8 +265,7 @@ fn refused(error: &AppendError) -> Problem {
         AppendError::Invalid(_) => (ProblemKind::TooLarge, None),
         _ => (ProblemKind::Unavailable, Some(Duration::from_secs(1))),
     };
-    let problem = Problem::new(kind, error.to_string());
-    wait.map_or(problem.clone(), |wait| problem.retry_after(wait))
+    Problem { retry_after: wait, ..Problem::new(kind, error.to_string()) }
 }
 
 fn unreadable(error: &ReadError) -> Problem {

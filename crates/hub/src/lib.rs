@@ -76,16 +76,19 @@
 //! | streams that do not read, when the program ends | 0.5 s | are cut off |
 //! | one event for `ssekit listen` | 16 MiB | left out, said on stderr |
 
+mod active;
+pub mod bench;
 pub mod config;
 mod demo;
-mod active;
 pub mod fanout;
 pub mod http;
 pub mod hub;
 pub mod listen;
 pub mod mercure;
+pub mod publish;
 pub mod serve;
 #[cfg(unix)]
 pub mod systemd;
 pub mod tls;
 pub mod token;
+pub(crate) mod ui;

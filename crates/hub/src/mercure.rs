@@ -7,7 +7,24 @@
 //! ```
 //!
 //! It is the protocol as its clients speak it today (draft-ietf-mercure-07, version 0.x of its hubs), with all of the coming version
-//! that does not depend on its new tokens.
+//! that does not depend on its new tokens. `tests/mercure/checklist.rs` lists it line by line.
+//!
+//! # Limits
+//!
+//! | what | at most ([`Limits`]) | beyond it |
+//! |---|---|---|
+//! | a publication's body | 1 MiB | 413 |
+//! | publications in a batch | 10,000 | 413 |
+//! | topics of a publication; bytes of each | 1,000; 4,096 | 413 |
+//! | bytes of an id, of a type | 1,024 | 413 |
+//! | selectors of a subscription; bytes of each | 100; 4,096 | 400 |
+//! | variables of a template | 32 | 400, or 401 in a token |
+//! | bytes of a last event ID | 1,024 | 400 |
+//! | bytes of a token; selectors in a claim | 8 KiB; 500 | 401 |
+//! | bytes of a secret | 32 at least | no key |
+//! | bytes of a modulus (RSA) | 256 to 1,024 | no key |
+//! | keys of a set; bytes of it; time to fetch it | 100; 256 KiB; 10 s | the keys before are used on |
+//! | fetches of keys | one in 30 s | tokens that name a missing key are refused |
 
 mod access;
 mod algorithm;
@@ -16,7 +33,9 @@ pub mod cors;
 pub mod discovery;
 mod explain;
 mod form;
+mod host;
 mod ids;
+pub mod jwks;
 mod keys;
 mod limits;
 mod namespace;
@@ -35,6 +54,7 @@ pub use self::access::{Access, Publisher};
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::batch::publications_ndjson;
 pub use self::explain::{Action, Check, Explanation, explain};
+pub use self::host::is_ours;
 pub use self::ids::Ids;
 pub use self::keys::{KeyError, Keys};
 pub use self::limits::Limits;

@@ -47,10 +47,10 @@ pub fn sockets() -> io::Result<Sockets> {
     let mut sockets = Sockets::default();
     for index in 0..given.len() {
         if let Ok(Some(socket)) = given.take_tcp_listener(index) {
-            listens(index, SockRef::from(&socket))?;
+            listens(index, &SockRef::from(&socket))?;
             sockets.tcp.push(socket);
         } else if let Ok(Some(socket)) = given.take_unix_listener(index) {
-            listens(index, SockRef::from(&socket))?;
+            listens(index, &SockRef::from(&socket))?;
             sockets.unix.push(socket);
         } else {
             return Err(refused(
@@ -62,7 +62,7 @@ pub fn sockets() -> io::Result<Sockets> {
     Ok(sockets)
 }
 
-fn listens(index: usize, socket: SockRef<'_>) -> io::Result<()> {
+fn listens(index: usize, socket: &SockRef<'_>) -> io::Result<()> {
     if !socket.is_listener()? {
         return Err(refused(index, "is a connection: the socket unit must not say Accept=yes"));
     }

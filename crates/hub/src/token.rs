@@ -83,21 +83,26 @@ pub struct Lifetime(pub Option<Duration>);
 /// By which key.
 #[derive(Clone, Debug, clap::Args)]
 pub struct KeyFlags {
-    /// The key: a secret, or PEM
-    #[arg(long, value_name = "SECRET", env = "SSEKIT_KEY", hide_env_values = true, conflicts_with = "key_file", value_parser = secret)]
+    /// The key: a secret, or PEM [env: SSEKIT_KEY]
+    #[arg(long, value_name = "SECRET", conflicts_with = "key_file", value_parser = secret)]
     key: Option<Secret>,
-    /// A file that holds the key, so that `ps` does not show it
-    #[arg(long, value_name = "PATH", env = "SSEKIT_KEY_FILE")]
+    /// A file that holds the key, so that `ps` does not show it [env: SSEKIT_KEY_FILE]
+    #[arg(long, value_name = "PATH")]
     key_file: Option<PathBuf>,
 }
 
 impl KeyFlags {
-    /// The text of the key, if one was named.
+    /// The text of the key, if one was named: by a flag, or else by a variable.
     ///
     /// # Errors
     /// When its file cannot be read.
     pub fn read(&self) -> Result<Option<Secret>, Error> {
-        let key = Key { secret: self.key.clone(), file: self.key_file.clone(), ..Key::default() };
+        let mut key = Key { secret: self.key.clone(), file: self.key_file.clone(), ..Key::default() };
+        if !key.is_given() {
+            let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+            key.secret = variable("SSEKIT_KEY").map(Secret::new);
+            key.file = variable("SSEKIT_KEY_FILE").map(PathBuf::from);
+        }
         key.read().map_err(|error| anyhow!(error))
     }
 }

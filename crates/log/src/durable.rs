@@ -168,6 +168,7 @@ impl DurableLog {
             store: RwLock::new(Some(Arc::new(store))),
             folder: Mutex::new(Some(folder)),
             clean: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             tails: AtomicUsize::new(0),
             shown: Mutex::new(Shown {
@@ -265,6 +266,8 @@ struct Shared {
     folder: Mutex<Option<Folder>>,
     /// All has been written that was to be.
     clean: AtomicBool,
+    /// And it is in tables.
+    settled: AtomicBool,
     /// The writer has ended: who leaves last lets the store go.
     ended: AtomicBool,
     tails: AtomicUsize,
@@ -350,7 +353,9 @@ impl Shared {
         Ok(())
     }
 
-    fn set_clean(&self) {
+    /// Notes that all is written, and whether the journals are needed no more.
+    fn set_clean(&self, settled: bool) {
+        self.settled.store(settled, Ordering::SeqCst);
         self.clean.store(true, Ordering::SeqCst);
     }
 
@@ -368,9 +373,15 @@ impl Shared {
         }
         take(&mut self.store.write().unwrap_or_else(PoisonError::into_inner));
         let Some(mut folder) = self.folder().take() else { return };
-        if self.clean.load(Ordering::SeqCst)
-            && let Err(error) = folder.end()
+        if !self.clean.load(Ordering::SeqCst) {
+            return;
+        }
+        if self.settled.load(Ordering::SeqCst)
+            && let Err(error) = journal::empty(&folder.store())
         {
+            warn!(folder = %self.path.display(), "the next start takes longer: {error}");
+        }
+        if let Err(error) = folder.end() {
             error!(folder = %self.path.display(), "the log is closed, and cannot say so: {error}");
         }
     }

@@ -3,6 +3,8 @@
 //!
 //! `SSEKIT_KILL_CYCLES` says how often, 10 times unless set.
 
+#![expect(clippy::print_stdout, reason = "says how often it was killed, and what was looked for")]
+
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::io::{BufRead, BufReader, Write};
@@ -116,9 +118,9 @@ fn retention() -> Retention {
 /// The last of each batch is about a price now and then, which newer ones replace.
 fn record(cycle: u32, appender: u32, number: u32, part: usize, count: usize) -> Record {
     let name = format!("{cycle}/{appender}/{number}/{part}/{count}");
-    let price = part + 1 == count && number % 8 == 0;
+    let price = part + 1 == count && number.is_multiple_of(8);
     let topic = if price { format!("price {}", appender % 4) } else { format!("topic {appender}") };
-    let id = (number % 3 == 0).then(|| format!("urn:{name}").into());
+    let id = (number.is_multiple_of(3)).then(|| format!("urn:{name}").into());
     let body = format!("{name} {}", "x".repeat(fastrand::usize(0..600)));
     Record { topics: [topic.into_boxed_str()].into(), private: false, id, body: Bytes::from(body) }
 }
@@ -169,7 +171,7 @@ impl Witness {
                 let name = body.split(' ').next().unwrap().to_owned();
                 if let Some(id) = &entry.record.id {
                     assert_eq!(&**id, format!("urn:{name}"));
-                    if self.read % 64 == 0 {
+                    if self.read.is_multiple_of(64) {
                         assert_eq!(log.find(id).await.unwrap(), Some(entry.position));
                     }
                 }
@@ -204,7 +206,7 @@ impl Witness {
         // What is left was one record about a price.
         for (batch, places) in std::mem::take(&mut self.waiting) {
             let number: u32 = batch.rsplit('/').next().unwrap().parse().unwrap();
-            assert!(places.len() == 1 && number % 8 == 0, "{batch} was answered, and is not there");
+            assert!(places.len() == 1 && number.is_multiple_of(8), "{batch} was answered, and is not there");
         }
         assert!(after.0 >= self.told, "the log ends before what was told");
         self.through = after;

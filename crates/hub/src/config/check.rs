@@ -21,17 +21,17 @@ impl Loaded {
     pub fn check(&self) -> Result<(), Problems> {
         let config = &self.config;
         let mut problems = Vec::new();
-        if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
-            if let Err(error) = Tls::open(cert, key) {
-                problems.push(Problem { origin: self.origins.of("tls.cert"), what: chain(&error) });
-            }
+        if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key)
+            && let Err(error) = Tls::open(cert, key)
+        {
+            problems.push(Problem { origin: self.origins.of("tls.cert"), what: chain(&error) });
         }
         if let Err(wrong) = self.access() {
             problems.extend(wrong.0);
         }
         for rule in &config.retention {
             if let Err(error) = Selector::parse(&rule.topic) {
-                let what = format!("retention: {:?} is no topic, template or *: {error}", rule.topic);
+                let what = format!("{:?} is no topic, template or *: {error}", rule.topic);
                 problems.push(Problem { origin: self.origins.of("retention"), what });
             }
         }
@@ -46,7 +46,7 @@ impl Key {
     /// # Errors
     /// When the file cannot be read, is empty, or is no text: in words.
     pub fn read(&self) -> Result<Option<Secret>, String> {
-        let jwks = self.jwks.as_deref().filter(|jwks| !jwks.contains("://")).map(Path::new);
+        let jwks = self.jwks.as_deref().filter(|_| !self.is_fetched()).map(Path::new);
         match (&self.secret, self.file.as_deref().or(jwks)) {
             (Some(secret), _) => Ok(Some(secret.clone())),
             (None, Some(path)) => read(path).map(Some),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::frame::{Frame, Interest};
+use super::templates::Templates;
 use crate::mercure::{Kind, Selector};
 
 /// Who gets what: from a frame's topics to the audiences that it is for.
@@ -17,7 +18,7 @@ pub(super) struct Audiences {
     known: HashMap<Key, u32>,
     any: Listed,
     exact: HashMap<Selector, Listed>,
-    templates: HashMap<Selector, Listed>,
+    templates: Templates,
 }
 
 /// All who asked for the same by the same right.
@@ -34,7 +35,7 @@ pub(super) struct Audience {
 
 /// The audiences of a selector, and as their how manyeth selector.
 #[derive(Debug, Default)]
-struct Listed(Vec<(u32, u32)>);
+pub(super) struct Listed(Vec<(u32, u32)>);
 
 /// What makes an audience: the selectors, and which token.
 #[derive(Clone, Debug)]
@@ -88,11 +89,7 @@ impl Audiences {
             if let Some(listed) = exact.get(&**topic) {
                 mark(listed);
             }
-            for (template, listed) in &*templates {
-                if template.matches(topic) {
-                    mark(listed);
-                }
-            }
+            templates.matching(topic).for_each(&mut mark);
         }
     }
 
@@ -123,10 +120,10 @@ impl Audiences {
             let listed = self.list(selector);
             let moved = listed.remove(place);
             let empty = listed.0.is_empty();
-            if let Some((audience, number)) = moved {
-                if let Some(audience) = self.audiences.get_mut(audience as usize) {
-                    audience.places[number as usize] = place;
-                }
+            if let Some((audience, number)) = moved
+                && let Some(audience) = self.audiences.get_mut(audience as usize)
+            {
+                audience.places[number as usize] = place;
             }
             if empty {
                 self.unlist(selector);
@@ -139,16 +136,16 @@ impl Audiences {
         match selector.kind() {
             Kind::Any => &mut self.any,
             Kind::Exact => self.exact.entry(selector.clone()).or_default(),
-            Kind::Template => self.templates.entry(selector.clone()).or_default(),
+            Kind::Template => self.templates.list(selector),
         }
     }
 
     fn unlist(&mut self, selector: &Selector) {
         match selector.kind() {
-            Kind::Any => None,
-            Kind::Exact => self.exact.remove(selector),
+            Kind::Any => {}
+            Kind::Exact => drop(self.exact.remove(selector)),
             Kind::Template => self.templates.remove(selector),
-        };
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::inbox::{Inbox, Message};
 use super::recent::Recent;
 use super::replay::{Page, Replay};
 use super::sink::Sink;
-use super::subscriber::{Behind, Doing, End, Subscriber};
+use super::subscriber::{Behind, Doing, End, Reading, Subscriber};
 use super::wheel::Wheel;
 use super::{Figures, Frame, Overtaken, Pace, Start, Subscription};
 
@@ -136,8 +136,10 @@ impl Engine {
         if subscriber.generation != generation {
             return;
         }
-        if event.is_readable() && !subscriber.sink.is_open() {
-            return self.end(slot, End::Left);
+        if event.is_readable()
+            && let ControlFlow::Break(end) = subscriber.sink.hear()
+        {
+            return self.end(slot, end);
         }
         if event.is_writable() {
             self.go_on(slot, generation, Doing::Writing);
@@ -181,7 +183,8 @@ impl Engine {
         }
         if let Sink::Socket(socket) = &mut sink {
             let registry = self.poll.registry();
-            if let Err(error) = registry.register(socket, token(slot, generation), Ready::READABLE | Ready::WRITABLE)
+            if let Err(error) =
+                registry.register(socket, token(slot, generation), Ready::READABLE | Ready::WRITABLE)
             {
                 tracing::warn!(%error, "a subscriber's socket cannot be waited for: it is closed");
                 return;
@@ -249,16 +252,12 @@ impl Engine {
     /// Writes what is pending for an audience to those of its members who are up to date.
     fn serve(&mut self, audience: u32, frames: &[Arc<Frame>]) -> u64 {
         let audience = self.audiences.get(audience);
+        let pending = audience.pending.iter().map(|&number| &frames[number as usize]);
         let bytes = match &*audience.pending {
             [one] => frames[*one as usize].bytes.clone(),
-            many => {
-                let frames = many.iter().map(|&number| &frames[number as usize].bytes);
-                let mut all = BytesMut::with_capacity(frames.clone().map(Bytes::len).sum());
-                frames.for_each(|bytes| all.extend_from_slice(bytes));
-                all.freeze()
-            }
+            _ => joined(pending.clone()),
         };
-        let mut served = 0;
+        let mut deliveries = 0;
         for &slot in &audience.members {
             let subscriber = &mut self.subscribers[slot as usize];
             if subscriber.behind.is_some() {
@@ -266,18 +265,20 @@ impl Engine {
             }
             match subscriber.sink.write(&bytes) {
                 Ok(written) => {
-                    served += 1;
                     subscriber.wrote = self.now;
                     if written < bytes.len() {
-                        let rest = bytes.slice(written..);
-                        subscriber.behind = Some(Behind::new(rest, self.through, Doing::Writing, self.now));
+                        let Begun { count, rest, through } = begun(pending.clone(), written);
+                        deliveries += count;
+                        subscriber.behind = Some(Behind::new(rest, through, Doing::Writing, self.now));
                         self.figures.blocked.inc();
+                    } else {
+                        deliveries += audience.pending.len() as u64;
                     }
                 }
-                Err(_) => self.dead.push((slot, End::Left)),
+                Err(error) => self.dead.push((slot, End::of(&error))),
             }
         }
-        served * audience.pending.len() as u64
+        deliveries
     }
 
     /// Lets a subscriber go on that waited for what has come.
@@ -286,10 +287,10 @@ impl Engine {
             return;
         }
         let doing = self.subscribers[slot as usize].behind.as_ref().map(|behind| behind.doing);
-        if doing == Some(waited) {
-            if let ControlFlow::Break(end) = self.catch_up(slot) {
-                self.end(slot, end);
-            }
+        if doing == Some(waited)
+            && let ControlFlow::Break(end) = self.catch_up(slot)
+        {
+            self.end(slot, end);
         }
     }
 
@@ -299,8 +300,9 @@ impl Engine {
             let subscriber = &mut self.subscribers[slot as usize];
             let Some(behind) = &mut subscriber.behind else { return ControlFlow::Continue(()) };
             if !behind.unsent.is_empty() {
-                let Ok(written) = subscriber.sink.write(&behind.unsent) else {
-                    return ControlFlow::Break(End::Left);
+                let written = match subscriber.sink.write(&behind.unsent) {
+                    Ok(written) => written,
+                    Err(error) => return ControlFlow::Break(End::of(&error)),
                 };
                 if written > 0 {
                     behind.unsent = behind.unsent.split_off(written);
@@ -338,12 +340,24 @@ impl Engine {
             };
             behind.through = frames.last().map_or(self.through, |frame| frame.position);
             let interest = &self.audiences.get(subscriber.audience).interest;
-            let mut bytes = BytesMut::new();
-            for frame in frames.iter().filter(|frame| frame.is_for(interest)) {
-                bytes.extend_from_slice(&frame.bytes);
-                self.figures.delivered.inc();
+            let own: Vec<_> = frames.iter().filter(|frame| frame.is_for(interest)).collect();
+            if own.is_empty() {
+                continue;
             }
-            behind.unsent = bytes.freeze();
+            let bytes = joined(own.iter().copied());
+            let written = match subscriber.sink.write(&bytes) {
+                Ok(written) => written,
+                Err(error) => return ControlFlow::Break(End::of(&error)),
+            };
+            if written > 0 {
+                (subscriber.wrote, behind.since) = (self.now, self.now);
+            }
+            let mut delivered = own.len() as u64;
+            if written < bytes.len() {
+                let begun = begun(own.iter().copied(), written);
+                (behind.unsent, behind.through, delivered) = (begun.rest, begun.through, begun.count);
+            }
+            self.figures.delivered.inc_by(delivered);
         }
         let subscriber = &mut self.subscribers[slot as usize];
         if let Some(behind) = &mut subscriber.behind {
@@ -354,12 +368,14 @@ impl Engine {
     }
 
     /// Has a page of the log read for a subscriber; the answer comes as a message.
-    fn read(&self, slot: u32, after: Position, told: Position) {
-        let subscriber = &self.subscribers[slot as usize];
+    fn read(&mut self, slot: u32, after: Position, told: Position) {
+        let subscriber = &mut self.subscribers[slot as usize];
         let generation = subscriber.generation;
         let interest = self.audiences.get(subscriber.audience).interest.clone();
         let (replay, inbox, upto) = (self.replay.clone(), Arc::clone(&self.inbox), self.through);
-        self.runtime.spawn(async move {
+        let counted = Counted::new(&self.figures);
+        let reading = self.runtime.spawn(async move {
+            let _counted = counted;
             inbox.send(match replay.page(&interest, after, told, upto).await {
                 Ok(page) => Message::Page(slot, generation, page),
                 Err(error) => {
@@ -368,6 +384,9 @@ impl Engine {
                 }
             });
         });
+        if let Some(behind) = &mut subscriber.behind {
+            behind.reading = Some(Reading(reading.abort_handle()));
+        }
     }
 
     fn take_page(&mut self, slot: u32, generation: u32, page: Page) {
@@ -392,7 +411,7 @@ impl Engine {
                 return;
             }
             (behind.unsent, behind.through, behind.told) = (bytes, through, told);
-            behind.permit = Some(permit);
+            (behind.permit, behind.reading) = (Some((permit, self.now)), None);
             self.go_on(slot, generation, Doing::Reading);
         }
     }
@@ -424,10 +443,14 @@ impl Engine {
             return ControlFlow::Break(End::Expired);
         }
         let next = if let Some(behind) = &subscriber.behind {
-            let stalls = behind.since + ticks(self.pace.stall).max(1);
+            let stall = ticks(self.pace.stall).max(1);
+            let stalls = behind.since + stall;
+            // It reads, but so slowly that others would have to wait for what it has of the budget.
+            let hogs = behind.permit.as_ref().map(|(_, since)| since + stall);
+            let hogs_now = hogs.is_some_and(|hogs| hogs <= self.now) && self.replay.is_short();
             match behind.doing {
-                Doing::Writing if stalls <= self.now => return ControlFlow::Break(End::Stalled),
-                Doing::Writing => stalls,
+                Doing::Writing if stalls <= self.now || hogs_now => return ControlFlow::Break(End::Stalled),
+                Doing::Writing => hogs.map_or(stalls, |hogs| stalls.min(hogs.max(self.now + SOON))),
                 _ => self.now + heartbeat,
             }
         } else if subscriber.wrote + heartbeat <= self.now {
@@ -438,7 +461,7 @@ impl Engine {
                     subscriber.behind = Some(Behind::new(rest, self.through, Doing::Writing, self.now));
                     self.figures.blocked.inc()
                 }
-                Err(_) => return ControlFlow::Break(End::Left),
+                Err(error) => return ControlFlow::Break(End::of(&error)),
             };
             subscriber.wrote = self.now;
             self.now + heartbeat
@@ -468,14 +491,61 @@ impl Engine {
         let farewell = self.pace.farewell();
         let subscriber = &mut self.subscribers[slot as usize];
         let (now, through) = (self.now, self.through);
-        let behind = subscriber
-            .behind
-            .get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now));
+        let behind =
+            subscriber.behind.get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now));
         behind.last = true;
         behind.unsent = [&behind.unsent[..], &farewell].concat().into();
         behind.doing = Doing::Ready;
         self.catch_up(slot)?;
         ControlFlow::Continue(self.now + ticks(FAREWELL).max(1))
+    }
+}
+
+/// All of some frames, in a row.
+fn joined<'a>(frames: impl Iterator<Item = &'a Arc<Frame>> + Clone) -> Bytes {
+    let mut all = BytesMut::with_capacity(frames.clone().map(|frame| frame.bytes.len()).sum());
+    frames.for_each(|frame| all.extend_from_slice(&frame.bytes));
+    all.freeze()
+}
+
+/// Where somebody stands who has not been written all of some frames.
+struct Begun {
+    /// How many of them it has had, with the one that has been begun.
+    count: u64,
+    /// What is left of that one: a part of the frame itself, which others have, too, and not of all that was to be written.
+    rest: Bytes,
+    /// Its place.
+    through: Position,
+}
+
+/// Of frames in a row, of which so many bytes have been written and not all, the one with the next byte.
+fn begun<'a>(frames: impl Iterator<Item = &'a Arc<Frame>>, mut written: usize) -> Begun {
+    let (mut count, mut rest, mut through) = (0, Bytes::new(), Position::START);
+    for frame in frames {
+        (count, through) = (count + 1, frame.position);
+        if let Some(over) = written.checked_sub(frame.bytes.len()) {
+            written = over;
+        } else {
+            rest = frame.bytes.slice(written..);
+            break;
+        }
+    }
+    Begun { count, rest, through }
+}
+
+/// Counts a page that is read, until it has been or is given up.
+struct Counted(Arc<Figures>);
+
+impl Counted {
+    fn new(figures: &Arc<Figures>) -> Self {
+        figures.replays.inc();
+        Self(Arc::clone(figures))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.replays.dec();
     }
 }
 
@@ -515,6 +585,8 @@ const BYTES: usize = 256 << 10;
 const PASSES: usize = 4;
 /// Writes of a subscriber that is behind, before the others have their turn.
 const TURN: usize = 4;
+/// After how many ticks one that is slow is looked at again.
+const SOON: u32 = 10;
 /// How long a subscriber that has been told to come back may take to read that.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// A comment, which receivers ignore.

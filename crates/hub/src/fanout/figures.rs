@@ -19,6 +19,8 @@ pub struct Figures {
     pub delivered: Counter,
     /// Those of them that were read from the log for who had missed them.
     pub replayed: Counter,
+    /// Pages of the log that are read for who has missed them, or wait for memory.
+    pub replays: Gauge,
     /// How often a subscriber could not take all at once.
     pub blocked: Counter,
     /// How often one was told that it has missed something.
@@ -42,6 +44,7 @@ impl Figures {
             subscribers: Gauge::default(),
             delivered: Counter::default(),
             replayed: Counter::default(),
+            replays: Gauge::default(),
             blocked: Counter::default(),
             gaps: Counter::default(),
             heartbeats: Counter::default(),
@@ -55,9 +58,26 @@ impl Figures {
         }
         registry.register("subscribers", "Subscribers now", figures.subscribers.clone());
         registry.register("events_delivered", "Events written to subscribers", figures.delivered.clone());
-        registry.register("events_replayed", "Events read from the log for who had missed them", figures.replayed.clone());
-        registry.register("subscribers_blocked", "Times that a subscriber could not take all at once", figures.blocked.clone());
-        registry.register("gaps", "Times that a subscriber was told that it missed something", figures.gaps.clone());
+        registry.register(
+            "events_replayed",
+            "Events read from the log for who had missed them",
+            figures.replayed.clone(),
+        );
+        registry.register(
+            "replays",
+            "Subscribers for whom the log is read now, or who wait for memory for that",
+            figures.replays.clone(),
+        );
+        registry.register(
+            "subscribers_blocked",
+            "Times that a subscriber could not take all at once",
+            figures.blocked.clone(),
+        );
+        registry.register(
+            "gaps",
+            "Times that a subscriber was told that it missed something",
+            figures.gaps.clone(),
+        );
         registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
         registry.register(
             "publish_to_write_seconds",
@@ -66,6 +86,11 @@ impl Figures {
         );
         registry.register("subscriptions_ended", "Subscriptions that ended, and why", figures.ends.clone());
         Arc::new(figures)
+    }
+
+    /// How many subscriptions ended for this reason.
+    pub fn ends(&self, end: End) -> u64 {
+        self.ends.get_or_create(&Reason { reason: end.name() }).get()
     }
 
     pub(super) fn ended(&self, end: End) {

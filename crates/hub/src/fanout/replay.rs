@@ -14,6 +14,8 @@ pub(super) struct Replay {
     pub(super) ids: Ids,
     /// KiB.
     budget: Arc<Semaphore>,
+    /// All of it.
+    most: u32,
 }
 
 /// What was read for a subscriber.
@@ -36,8 +38,13 @@ pub(super) struct Page {
 impl Replay {
     pub(super) fn new(log: Arc<dyn Log>, budget: usize) -> Self {
         let ids = Ids::new(log.epoch());
-        let pages = (budget >> 10).max(PAGE >> 10).min(Semaphore::MAX_PERMITS);
-        Self { log, ids, budget: Arc::new(Semaphore::new(pages)) }
+        let most = u32::try_from((budget >> 10).max(PAGE >> 10)).unwrap_or(u32::MAX >> 3);
+        Self { log, ids, budget: Arc::new(Semaphore::new(most as usize)), most }
+    }
+
+    /// Whether others may wait for what somebody has of the budget.
+    pub(super) fn is_short(&self) -> bool {
+        self.budget.available_permits() < PAGE >> 10
     }
 
     /// The next of what is for a subscriber, after one place and up to another. Empty only when there is nothing more.
@@ -48,8 +55,28 @@ impl Replay {
         told: Position,
         upto: Position,
     ) -> Result<Page, ReadError> {
-        let budget = Arc::clone(&self.budget).acquire_many_owned((PAGE >> 10) as u32);
-        let permit = budget.await.map_err(|_| ReadError::Unavailable("the hub is ending".to_owned()))?;
+        let mut room = (PAGE >> 10) as u32;
+        loop {
+            let permit = Arc::clone(&self.budget).acquire_many_owned(room).await;
+            let permit = permit.map_err(|_| ReadError::Unavailable("the hub is ending".to_owned()))?;
+            let page = self.read(interest, after, told, upto, permit).await?;
+            let needed = u32::try_from(page.bytes.len().div_ceil(1024)).unwrap_or(u32::MAX).min(self.most);
+            if needed <= room {
+                return Ok(page);
+            }
+            // One record is larger than what there was room for: it is let go, and waits for as much as it takes.
+            room = needed;
+        }
+    }
+
+    async fn read(
+        &self,
+        interest: &Interest,
+        after: Position,
+        told: Position,
+        upto: Position,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Page, ReadError> {
         let (mut after, mut told, mut lost, mut events) = (after, told, false, 0);
         let mut bytes = BytesMut::new();
         loop {

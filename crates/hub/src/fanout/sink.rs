@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -9,6 +10,7 @@ use http_body::Frame as BodyFrame;
 use mio::net::TcpStream;
 
 use super::inbox::{Inbox, Message};
+use super::subscriber::End;
 
 /// Where a subscriber's bytes go.
 #[derive(Debug)]
@@ -43,19 +45,20 @@ impl Sink {
         }
     }
 
-    /// Reads and forgets what the peer has sent; false when it has ended, or sends more than a subscriber has to say.
-    pub(super) fn is_open(&mut self) -> bool {
-        let Self::Socket(socket) = self else { return true };
+    /// Reads and forgets what the peer has sent. Breaks when it has ended, or sends more than a subscriber has to say.
+    pub(super) fn hear(&mut self) -> ControlFlow<End> {
+        let Self::Socket(socket) = self else { return ControlFlow::Continue(()) };
         let mut scratch = [0; 4096];
         for _ in 0..MAX_READS {
             match socket.read(&mut scratch) {
-                Ok(0) => return false,
+                Ok(0) => return ControlFlow::Break(End::Left),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return ControlFlow::Continue(()),
+                Err(error) => return ControlFlow::Break(End::of(&error)),
             }
         }
-        false
+        ControlFlow::Break(End::Left)
     }
 }
 
@@ -71,8 +74,10 @@ impl Drop for Sink {
 }
 
 /// What lies between a fan-out thread and a response's body: bounded, and it never blocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pipe {
+    /// What it holds, and one chunk more: in bytes.
+    room: usize,
     state: Mutex<State>,
     /// Who writes into it, once that is known.
     writer: OnceLock<Writer>,
@@ -95,6 +100,10 @@ struct State {
 }
 
 impl Pipe {
+    pub(super) fn new(room: usize) -> Self {
+        Self { room, state: Mutex::default(), writer: OnceLock::new() }
+    }
+
     fn tell(&self, message: fn(u32, u32) -> Message) {
         if let Some(Writer(inbox, slot, generation)) = self.writer.get() {
             inbox.send(message(*slot, *generation));
@@ -111,7 +120,7 @@ impl Pipe {
         if state.gone {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        if state.bytes >= ROOM {
+        if state.bytes >= self.room {
             state.refused = true;
             return Ok(0);
         }
@@ -131,9 +140,6 @@ impl Pipe {
         wake(reader);
     }
 }
-
-/// What a pipe holds, and one chunk more: in bytes.
-const ROOM: usize = 64 << 10;
 
 fn wake(reader: Option<Waker>) {
     if let Some(reader) = reader {
@@ -164,7 +170,7 @@ impl http_body::Body for Body {
             return Poll::Pending;
         };
         state.bytes -= chunk.len();
-        let room = state.refused && state.bytes < ROOM / 2;
+        let room = state.refused && state.bytes <= self.0.room / 2;
         state.refused &= !room;
         drop(state);
         if room {

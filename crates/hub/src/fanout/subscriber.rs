@@ -1,8 +1,10 @@
 use std::any::Any;
+use std::io::{self, ErrorKind};
 
 use bytes::Bytes;
 use ssekit_log::Position;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::AbortHandle;
 
 use super::sink::Sink;
 
@@ -42,8 +44,20 @@ pub(super) struct Behind {
     pub(super) doing: Doing,
     /// It ends when all that is unsent has been written.
     pub(super) last: bool,
-    /// The part of the budget of what is unsent.
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// The part of the budget of what is unsent, and the tick since which it has it.
+    pub(super) permit: Option<(OwnedSemaphorePermit, u32)>,
+    /// What reads the log for it.
+    pub(super) reading: Option<Reading>,
+}
+
+/// A page that is being read. Nobody reads it for who has gone.
+#[derive(Debug)]
+pub(super) struct Reading(pub(super) AbortHandle);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What a subscriber waits for.
@@ -64,6 +78,8 @@ pub(super) enum Doing {
 pub enum End {
     /// The client has gone.
     Left,
+    /// Nothing comes from the client's machine any more, not even a word that it has gone.
+    Vanished,
     /// Its token has expired, or its time is over.
     Expired,
     /// It has not read for too long.
@@ -79,20 +95,47 @@ pub enum End {
 impl Behind {
     /// Somebody who has still to be written this, and has otherwise read up to a place.
     pub(super) fn new(unsent: Bytes, through: Position, doing: Doing, now: u32) -> Box<Self> {
-        let (told, stored) = (Position::START, Position::START);
-        Box::new(Self { unsent, through, told, stored, since: now, doing, last: false, permit: None })
+        Box::new(Self {
+            unsent,
+            through,
+            told: Position::START,
+            stored: Position::START,
+            since: now,
+            doing,
+            last: false,
+            permit: None,
+            reading: None,
+        })
     }
 }
 
 impl End {
     /// All of them, for metrics.
-    pub const ALL: [Self; 6] =
-        [Self::Left, Self::Expired, Self::Stalled, Self::Overtaken, Self::Failed, Self::Shutdown];
+    pub const ALL: [Self; 7] = [
+        Self::Left,
+        Self::Vanished,
+        Self::Expired,
+        Self::Stalled,
+        Self::Overtaken,
+        Self::Failed,
+        Self::Shutdown,
+    ];
+
+    /// What an error of its connection says.
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                Self::Vanished
+            }
+            _ => Self::Left,
+        }
+    }
 
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Left => "left",
+            Self::Vanished => "vanished",
             Self::Expired => "expired",
             Self::Stalled => "stalled",
             Self::Overtaken => "overtaken",

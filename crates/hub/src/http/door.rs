@@ -13,8 +13,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use tokio::runtime::Handle;
 
-use super::Server;
 use super::places::Place;
+use super::refusals::Refused;
+use super::{Protocol, Server};
 use crate::mercure::Subscribe;
 
 /// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once, all others to
@@ -58,10 +59,8 @@ impl Door {
     pub(super) fn close(&mut self) {
         self.closing.store(true, Ordering::Release);
         let _ = self.waker.wake();
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the thread that accepts connections has panicked");
-            }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that accepts connections has panicked");
         }
     }
 }
@@ -137,9 +136,9 @@ impl Keeper {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if is_exhausted(&error) => {
                     self.server.exhausted(&error);
-                    self.turn_away(number);
-                    // To be asked again at once would only keep the processor busy.
-                    std::thread::sleep(Duration::from_millis(10));
+                    if !self.forget_the_oldest() {
+                        self.turn_away(number);
+                    }
                     return true;
                 }
                 // One that has gone while it waited.
@@ -149,19 +148,48 @@ impl Keeper {
         true
     }
 
-    /// With the descriptor held in reserve, tells one connection to come back.
+    /// With the descriptor held in reserve, tells one connection to come back. To who has not said in a moment what it wants, nothing can
+    /// be answered: it is closed.
     fn turn_away(&mut self, number: usize) {
         drop(self.reserve.take());
-        if let Ok((mut socket, _)) = self.listeners[number].accept() {
-            let _ = io::Read::read(&mut socket, &mut [0; MAX_HEAD]);
-            let _ = io::Write::write(&mut socket, self.server.busy().as_bytes());
+        let mut head = [0; MAX_HEAD];
+        let accepted = self.listeners[number].accept().map(|(socket, _)| std::net::TcpStream::from(socket));
+        match accepted {
+            Ok(mut socket) => {
+                let heard = socket
+                    .set_nonblocking(false)
+                    .and_then(|()| socket.set_read_timeout(Some(MOMENT)))
+                    .and_then(|()| io::Read::read(&mut socket, &mut head));
+                if let Ok(length @ 1..) = heard {
+                    let _ = socket.set_nonblocking(true);
+                    let _ = io::Write::write(&mut socket, &self.server.busy(&head[..length]));
+                }
+            }
+            // To be asked again at once would only keep the processor busy.
+            Err(_) => std::thread::sleep(MOMENT),
         }
         self.reserve = std::fs::File::open("/dev/null").ok();
+    }
+
+    /// Closes the connection that has said nothing for the longest time, if there is one.
+    fn forget_the_oldest(&mut self) -> bool {
+        while let Some((key, generation, _)) = self.oldest.pop_front() {
+            if self.waiting.get(key).is_some_and(|waiting| waiting.generation == generation) {
+                self.waiting.remove(key);
+                self.server.refusals.connection(Refused::Silent);
+                return true;
+            }
+        }
+        false
     }
 
     /// Looks at what a new connection asks; if it has not spoken yet, waits.
     fn greet(&mut self, socket: TcpStream, peer: SocketAddr) {
         let Err(mut socket) = self.look(socket, peer) else { return };
+        let places = &self.server.places;
+        if self.waiting.len() >= places.most().saturating_sub(places.taken()).max(SILENT) {
+            self.forget_the_oldest();
+        }
         self.generation += 1;
         let (generation, since) = (self.generation, Instant::now());
         let entry = self.waiting.vacant_entry();
@@ -176,9 +204,7 @@ impl Keeper {
 
     fn hear(&mut self, key: usize) {
         // It may have been woken for nothing; then it goes on to wait.
-        let spoke = |waiting: &mut Waiting| {
-            !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-        };
+        let spoke = |waiting: &mut Waiting| !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         if !self.waiting.get_mut(key).is_some_and(spoke) {
             return;
         }
@@ -197,22 +223,36 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(socket),
             Err(_) => return Ok(()),
         };
-        let Some(place) = self.server.places.take(Some(peer.ip())) else {
-            // What it asks for is taken first: a connection that is closed with something unread is reset, and its answer lost.
-            let mut socket = socket;
-            let _ = io::Read::read(&mut socket, &mut head);
-            let _ = io::Write::write(&mut socket, self.server.busy().as_bytes());
+        let Some(place) = self.server.admit(Some(peer.ip())) else {
+            self.refuse(socket, &mut head);
             return Ok(());
         };
         match self.subscription(&head[..length]) {
+            Some(_) if !self.may_come() => self.refuse(socket, &mut head),
             Some((request, subscribe)) => self.subscribe(socket, length, request, subscribe, place),
             None => {
                 let server = Arc::clone(&self.server);
-                let socket = std::net::TcpStream::from(socket);
-                self.runtime.spawn(async move { server.serve_plain(socket, peer, place).await });
+                let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(&head[..length]));
+                self.runtime.spawn(async move { server.serve_plain(socket, protocol, place).await });
             }
         }
         Ok(())
+    }
+
+    /// Answers who cannot be served now.
+    fn refuse(&self, mut socket: TcpStream, head: &mut [u8]) {
+        // What it asks for is taken first: a connection that is closed with something unread is reset, and its answer lost.
+        let length = io::Read::read(&mut socket, head).unwrap_or_default();
+        let _ = io::Write::write(&mut socket, &self.server.busy(&head[..length]));
+    }
+
+    /// Whether one more subscriber may come now.
+    fn may_come(&self) -> bool {
+        let Some(rate) = self.server.rate.as_ref().filter(|rate| !rate.take(Instant::now())) else {
+            return true;
+        };
+        self.server.refusals.turned_away("limits.connects_per_second", rate.per_second().into());
+        false
     }
 
     /// The subscription that a request's head asks for and is granted. None for all else: hyper answers that.
@@ -226,7 +266,14 @@ impl Keeper {
         Some((request, subscribe))
     }
 
-    fn subscribe(&self, mut socket: TcpStream, length: usize, request: Parts, subscribe: Subscribe, place: Place) {
+    fn subscribe(
+        &self,
+        mut socket: TcpStream,
+        length: usize,
+        request: Parts,
+        subscribe: Subscribe,
+        place: Place,
+    ) {
         // What was looked at is taken: it is there, all of it.
         if !matches!(io::Read::read(&mut socket, &mut [0; MAX_HEAD][..length]), Ok(read) if read == length) {
             return;
@@ -238,10 +285,12 @@ impl Keeper {
             let granted = hub.grant(&request, subscribe, now, guard);
             return begin(&hub, socket, granted);
         }
+        let refusals = Arc::clone(&self.server.refusals);
         self.runtime.spawn(async move {
             match hub.resolve(&request, subscribe, now, guard).await {
                 Ok(granted) => begin(&hub, socket, granted),
                 Err(problem) => {
+                    refusals.request(&problem);
                     let _ = io::Write::write(&mut socket, &plain(&problem.response()));
                 }
             }
@@ -250,7 +299,11 @@ impl Keeper {
 
     fn until_oldest(&self) -> Option<Duration> {
         let (.., since) = self.oldest.front()?;
-        Some((*since + self.server.head_time).saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))
+        Some(
+            (*since + self.server.head_time)
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1)),
+        )
     }
 
     /// Closes connections that have said nothing for too long.
@@ -264,7 +317,7 @@ impl Keeper {
             self.oldest.pop_front();
             if here {
                 self.waiting.remove(key);
-                self.server.silent.inc();
+                self.server.refusals.connection(Refused::Silent);
             }
         }
     }
@@ -297,7 +350,9 @@ fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
 pub(super) fn plain(response: &http::Response<Bytes>) -> Vec<u8> {
     let mut out = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
     fields(response.headers(), &mut out);
-    out.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes());
+    out.extend_from_slice(
+        format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes(),
+    );
     out.extend_from_slice(response.body());
     out
 }
@@ -326,7 +381,7 @@ pub fn parse(bytes: &[u8]) -> Option<Parts> {
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-fn is_exhausted(error: &io::Error) -> bool {
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
     // EMFILE and ENFILE have no kind of their own.
     matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == io::ErrorKind::OutOfMemory
 }
@@ -337,3 +392,7 @@ const BATCH: usize = 256;
 /// The most that is looked at of a head; who needs more is hyper's.
 const MAX_HEAD: usize = 8 << 10;
 const MAX_HEADERS: usize = 64;
+/// Connections that may say nothing, even if all places are taken.
+const SILENT: usize = 64;
+/// How long the door waits for one that it turns away.
+const MOMENT: Duration = Duration::from_millis(10);

@@ -23,17 +23,28 @@ pub(crate) struct Place {
     peer: Option<IpAddr>,
 }
 
+/// Why there is no place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// The name of the limit.
+    pub(crate) limit: &'static str,
+    pub(crate) most: usize,
+}
+
 impl Places {
     pub(crate) fn new(most: usize, most_of_one: Option<usize>) -> Self {
         Self(Arc::new(Inner { most, most_of_one, taken: AtomicUsize::new(0), of_one: Mutex::default() }))
     }
 
-    /// A place for one more; None when all are taken, or all of this peer.
-    pub(crate) fn take(&self, peer: Option<IpAddr>) -> Option<Place> {
+    /// A place for one more.
+    ///
+    /// # Errors
+    /// When all are taken, or all of this peer: by which limit.
+    pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<Place, Taken> {
         let inner = &self.0;
         if inner.taken.fetch_add(1, Ordering::Relaxed) >= inner.most {
             inner.taken.fetch_sub(1, Ordering::Relaxed);
-            return None;
+            return Err(Taken { limit: "limits.connections", most: inner.most });
         }
         // From here on, dropping the place gives it back.
         let mut place = Place { places: Arc::clone(inner), peer: None };
@@ -41,12 +52,17 @@ impl Places {
             let mut of_one = inner.of_one.lock().unwrap_or_else(PoisonError::into_inner);
             let taken = of_one.entry(peer).or_insert(0);
             if *taken >= most {
-                return None;
+                return Err(Taken { limit: "limits.connections_per_address", most });
             }
             *taken += 1;
             place.peer = Some(peer);
         }
-        Some(place)
+        Ok(place)
+    }
+
+    /// How many there are.
+    pub(crate) fn most(&self) -> usize {
+        self.0.most
     }
 
     /// How many are taken.
@@ -79,9 +95,9 @@ mod tests {
         let (a, b) = (Some([127, 0, 0, 1].into()), Some([127, 0, 0, 2].into()));
         let first = places.take(a).expect("one");
         let second = places.take(a).expect("two");
-        assert!(places.take(a).is_none(), "a third of one address");
+        assert!(places.take(a).is_err(), "a third of one address");
         let third = places.take(b).expect("one of another address");
-        assert!(places.take(b).is_none(), "a fourth in all");
+        assert!(places.take(b).is_err(), "a fourth in all");
         drop((first, third));
         assert_eq!(places.taken(), 1);
         let _again = places.take(a).expect("one again");

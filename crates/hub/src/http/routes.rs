@@ -1,35 +1,36 @@
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
 
+use super::rate::Rate;
+use super::refusals::Refusals;
 use crate::hub::{Granted, Hub};
 use crate::mercure::subscriptions::{self, Asked};
-use crate::mercure::{Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson};
+use crate::mercure::{
+    Action, Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson,
+};
 
 /// What a route needs.
 #[derive(Clone, Debug)]
-struct Context {
-    hub: Arc<Hub>,
-    body_time: Duration,
+pub(super) struct Context {
+    pub(super) hub: Arc<Hub>,
+    pub(super) body_time: Duration,
+    pub(super) rate: Option<Arc<Rate>>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
-pub(super) fn router(
-    hub: Arc<Hub>,
-    body_time: Duration,
-    registry: Option<Arc<Registry>>,
-    pages: Option<Router>,
-) -> Router {
-    let path = hub.path.clone();
-    let context = Context { hub, body_time };
+pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: Option<Router>) -> Router {
+    let path = context.hub.path.clone();
     let mut router = Router::new()
         .route(&path, axum::routing::any(at_hub))
         .route(&format!("{path}/subscriptions"), axum::routing::any(active))
@@ -39,18 +40,34 @@ pub(super) fn router(
     if let Some(registry) = registry {
         router = router.route("/metrics", get(move || metrics(Arc::clone(&registry))));
     }
-    let router = router.with_state(context);
+    if pages.is_none() {
+        router =
+            router.fallback(|| async { answer(&Problem::new(ProblemKind::NotFound, "nothing is here")) });
+    }
+    let refusals = Arc::clone(&context.refusals);
+    let router = router.layer(map_response_with_state(refusals, counted)).with_state(context);
     match pages {
         Some(pages) => router.merge(pages),
-        None => router.fallback(|| async { answer(&Problem::new(ProblemKind::NotFound, "nothing is here")) }),
+        None => router,
     }
+}
+
+/// Counts an answer that is a problem.
+async fn counted(State(refusals): State<Arc<Refusals>>, response: Response) -> Response {
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        refusals.request(problem);
+    }
+    response
 }
 
 async fn at_hub(State(context): State<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Context { hub, body_time } = context;
+    let Context { hub, body_time, .. } = &context;
+    let (hub, body_time) = (Arc::clone(hub), *body_time);
     let mut response = match parts.method {
-        Method::GET | Method::HEAD => return subscribe(&hub, parts).await.unwrap_or_else(|problem| problem),
+        Method::GET | Method::HEAD => {
+            return subscribe(&context, parts).await.unwrap_or_else(|problem| problem);
+        }
         Method::OPTIONS => return preflight(&hub, &parts),
         Method::POST => match publish(&hub, &parts, body, body_time).await {
             Ok(ids) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], ids).into_response(),
@@ -67,13 +84,19 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
 
 /// The ids of what was published, a line each.
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<String, Problem> {
+    hub.access.ready(parts, Action::Publish).await;
     let publisher = hub.access.publisher(parts, SystemTime::now())?;
     let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
     let body = body
-        .map_err(|_| Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}")))?
+        .map_err(|_| {
+            Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"))
+        })?
         .map_err(|_| {
             let most = hub.limits.body;
-            Problem::new(ProblemKind::TooLarge, format!("the body has more than {most} bytes, or did not come whole"))
+            Problem::new(
+                ProblemKind::TooLarge,
+                format!("the body has more than {most} bytes, or did not come whole"),
+            )
         })?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
@@ -87,17 +110,23 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
     hub.publish(records).await.map(|ids| ids.join("\n"))
 }
 
-async fn subscribe(hub: &Hub, parts: Parts) -> Result<Response, Response> {
+async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
+    let Context { hub, rate, refusals, .. } = context;
     let refuse = |problem: Problem, parts: &Parts| {
         let mut response = answer(&problem);
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
+    hub.access.ready(&parts, Action::Subscribe).await;
     let now = SystemTime::now();
     let head = parts.method == Method::HEAD;
     let read = Subscribe::read(&parts, &hub.access, &hub.limits, now);
     let subscribe = read.map_err(|problem| refuse(problem, &parts))?;
-    if hub.is_ending() {
+    let too_fast = rate.as_ref().filter(|rate| !rate.take(Instant::now()));
+    if let Some(rate) = too_fast {
+        refusals.turned_away("limits.connects_per_second", rate.per_second().into());
+    }
+    if too_fast.is_some() || hub.is_ending() {
         let mut response = come_back(hub.retry());
         cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
         return Ok(response);
@@ -132,24 +161,35 @@ async fn active(State(Context { hub, .. }): State<Context>, request: Request) ->
 
 async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem> {
     let Some(active) = &hub.active else {
-        return Err(Problem::new(ProblemKind::NotFound, "this hub does not tell who is subscribed: start it with --subscriptions"));
+        return Err(Problem::new(
+            ProblemKind::NotFound,
+            "this hub does not tell who is subscribed: start it with --subscriptions",
+        ));
     };
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return Err(Problem::new(ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"), "subscriptions can only be read"));
+        return Err(Problem::new(
+            ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"),
+            "subscriptions can only be read",
+        ));
     }
     let path = parts.uri.path();
     let Some(asked) = Asked::read(path, &hub.path)? else {
         return Err(Problem::new(ProblemKind::NotFound, "there is no such collection of subscriptions"));
     };
+    hub.access.ready(parts, Action::Subscribe).await;
     let token = hub.access.subscriber(parts, SystemTime::now())?;
     subscriptions::authorise(path, token.as_deref())?;
-    let bounds = hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
+    let bounds =
+        hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
     // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
     let last = hub.newest(&bounds);
     let (found, state) = active.list(&asked);
     let body = match (&asked, &found[..]) {
         (Asked::One { .. }, []) => {
-            return Err(Problem::new(ProblemKind::NotFound, "there is no such subscription, or it has ended"));
+            return Err(Problem::new(
+                ProblemKind::NotFound,
+                "there is no such subscription, or it has ended",
+            ));
         }
         (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
         _ => subscriptions::collection(path, &hub.path, &last, &found),
@@ -184,17 +224,20 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
 async fn metrics(registry: Arc<Registry>) -> Response {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => (
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-            text,
-        )
-            .into_response(),
-        Err(error) => answer(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}"))),
+        Ok(()) => {
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+                .into_response()
+        }
+        Err(error) => {
+            answer(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}")))
+        }
     }
 }
 
 fn answer(problem: &Problem) -> Response {
-    problem.response().map(Body::from)
+    let mut response = problem.response().map(Body::from);
+    response.extensions_mut().insert(problem.clone());
+    response
 }
 
 /// A stream that only says when to return: browsers give up on all else.

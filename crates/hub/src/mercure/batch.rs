@@ -9,7 +9,7 @@ use super::publication::{Draft, expect_size, expect_type};
 /// Reads many publications, a JSON object in each line (`application/x-ndjson`), of which all are valid or none is taken.
 ///
 /// `{"topic": "…" or ["…"], "data": …, "private": true, "id": "…", "type": "…", "retry": 1000}`. A string as data is sent as it
-/// is, anything else as its JSON. Other members are refused, since they would be lost. Empty lines are skipped.
+/// is, anything else as its JSON, `null` as no data. Other members are refused, since they would be lost. Empty lines are skipped.
 ///
 /// ```
 /// use ssekit_hub::mercure::{Limits, publications_ndjson};

@@ -44,6 +44,11 @@ impl Keys {
         Self::default()
     }
 
+    /// Whether these are shared: what replaces the ones, replaces the others.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Reads keys from a text: a PEM file with public keys, a JWK or JWKS in JSON, or else a shared secret, as it is.
     ///
     /// # Errors
@@ -245,7 +250,10 @@ impl Jwk {
         let id = self.kid.clone().map(String::into_boxed_str);
         let mut key = match (self.kty.as_str(), self.crv.as_deref()) {
             ("oct", _) => Key::secret(&part("k", self.k)?, id)?,
-            ("RSA", _) => Key::public(PublicKey::rsa(part("n", self.n)?, part("e", self.e)?), id),
+            ("RSA", _) => {
+                let key = PublicKey::rsa(&part("n", self.n)?, &part("e", self.e)?);
+                Key::public(key.ok_or(KeyError::Unsupported)?, id)
+            }
             ("EC", Some("P-256")) => Key::public(PublicKey::P256(point(32, self.x, self.y)?), id),
             ("EC", Some("P-384")) => Key::public(PublicKey::P384(point(48, self.x, self.y)?), id),
             ("OKP", Some("Ed25519")) => Key::public(PublicKey::Ed25519(sized("x", 32, self.x)?.into()), id),
@@ -329,6 +337,9 @@ pub enum KeyError {
     /// Nothing is left to use the key for.
     #[error("no algorithm that is allowed fits the type of the key")]
     NoAlgorithm,
+    /// The text is longer than any that is needed.
+    #[error("the text has {0} bytes, {most} at most are taken", most = super::jwks::MAX_BYTES)]
+    Long(usize),
     /// Too many.
     #[error("the JWKS has {0} keys, {most} at most are taken", most = MAX_KEYS)]
     Many(usize),

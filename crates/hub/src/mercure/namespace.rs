@@ -16,7 +16,8 @@ pub(super) fn is_reserved(topic: &str, hub_path: &str) -> bool {
     let Ok(url) = hub.join(topic) else { return false };
     let path = plain(url.path());
     let hub_path = plain(hub.path());
-    path.strip_prefix(&hub_path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(hub_path.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Tells most topics apart quickly: one that has a path of its own, and no percent sign, names the last part of the hub's path.

@@ -14,12 +14,14 @@ pub(super) enum PublicKey {
 }
 
 impl PublicKey {
-    pub(super) fn rsa(n: Vec<u8>, e: Vec<u8>) -> Self {
-        let unsigned = |number: Vec<u8>| -> Box<[u8]> {
+    /// Nothing when the modulus has less than 2048 bits or more than 8192.
+    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
+        let unsigned = |number: &[u8]| -> Box<[u8]> {
             let zeros = number.iter().take_while(|byte| **byte == 0).count();
             number[zeros..].into()
         };
-        Self::Rsa { n: unsigned(n), e: unsigned(e) }
+        let n = unsigned(n);
+        (256..=1024).contains(&n.len()).then(|| Self::Rsa { n, e: unsigned(e) })
     }
 
     pub(super) fn family(&self) -> Family {
@@ -47,7 +49,7 @@ pub(super) fn read(der: &[u8]) -> Option<PublicKey> {
             let (numbers, _) = value(key, SEQUENCE)?;
             let (n, numbers) = value(numbers, INTEGER)?;
             let (e, _) = value(numbers, INTEGER)?;
-            Some(PublicKey::rsa(n.to_vec(), e.to_vec()))
+            PublicKey::rsa(n, e)
         }
         P256 if key.len() == 65 => Some(PublicKey::P256(key.into())),
         P384 if key.len() == 97 => Some(PublicKey::P384(key.into())),

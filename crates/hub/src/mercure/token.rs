@@ -80,6 +80,13 @@ impl Keys {
         claims.token(limits)
     }
 
+    /// Whether the token names a key that is not here.
+    pub(super) fn lacks_key(&self, token: &str, limits: &Limits) -> bool {
+        let header = Parts::split(token, limits).and_then(|parts| parts.header());
+        let Ok(Header { kid: Some(kid), .. }) = header else { return false };
+        !self.current().iter().any(|key| key.id().is_none_or(|id| id == kid))
+    }
+
     /// Whether one of the keys has signed the token. A key of the same name is tried alone.
     pub(super) fn check_signature(
         &self,

@@ -47,11 +47,12 @@ impl Default for Setup {
         Self {
             access,
             subscriptions: false,
-            fanout: fanout::Options { threads: 2, window: 4 << 20, replay: 4 << 20, pace },
+            fanout: fanout::Options { threads: 2, window: 4 << 20, replay: 4 << 20, pending: 64 << 10, pace },
             max_lifetime: None,
             server: http::Options {
                 connections: 1000,
                 connections_per_address: None,
+                connects_per_second: None,
                 head_size: 16 << 10,
                 head_time: Duration::from_secs(30),
                 body_time: Duration::from_secs(30),

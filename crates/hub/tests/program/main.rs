@@ -11,6 +11,7 @@ mod listen;
 mod node;
 mod program;
 mod proxy;
+mod publish;
 mod scripted;
 mod serve;
 mod token;

@@ -28,13 +28,17 @@ pub(crate) struct Lines(Receiver<String>);
 
 pub(crate) fn ssekit() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
-    command.env_remove("SSEKIT_ADDR").env_remove("NO_COLOR").stdin(Stdio::null());
+    let ours = std::env::vars_os().map(|(name, _)| name);
+    for name in ours.filter(|name| name.as_encoded_bytes().starts_with(b"SSEKIT_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("NO_COLOR").stdin(Stdio::null());
     command
 }
 
 /// The demo on a free port.
 pub(crate) fn serve() -> Server {
-    serve_by(ssekit().args(["serve", "--demo", "--addr", "127.0.0.1:0"]))
+    serve_by(ssekit().args(["serve", "--demo", "--store", "memory", "--addr", "127.0.0.1:0"]))
 }
 
 /// The demo, started by this command.
@@ -84,10 +88,15 @@ impl Program {
         assert!(sent.success(), "SIG{signal} was not sent");
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
+    }
+
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let end = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
+            if let Some(status) = self.ended() {
                 return status;
             }
             assert!(Instant::now() < end, "the program does not end");

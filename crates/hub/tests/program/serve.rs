@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::http::{Event, Stream, get, post, request, say};
-use crate::program::{PATIENCE, curl, run, serve, serve_by, ssekit};
+use crate::program::{PATIENCE, Program, curl, run, serve, serve_by, ssekit};
 
 #[test]
 fn the_page_and_all_it_refers_to_are_served_and_nothing_comes_from_elsewhere() {
@@ -380,7 +380,7 @@ fn a_client_that_does_not_read_does_not_keep_the_program_from_ending() {
 fn a_taken_address_is_said_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("an address");
-    let output = run(ssekit().args(["serve", "--demo", "--addr", &addr.to_string()]));
+    let output = run(ssekit().args(["serve", "--demo", "--store", "memory", "--addr", &addr.to_string()]));
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(output.stdout, b"");
     let port = addr.port();
@@ -396,7 +396,7 @@ fn an_address_that_is_none_is_said() {
     let output = run(ssekit().args(["--addr", "3000"]));
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(message.starts_with("ssekit: cannot listen on 3000: it must be HOST:PORT"), "{message}");
+    assert_eq!(message, "ssekit: --addr: \"3000\" is not HOST:PORT\n");
 }
 
 #[test]
@@ -410,8 +410,12 @@ fn without_a_command_the_demo_is_served_and_the_environment_says_where() {
 }
 
 #[test]
-fn serve_without_anything_to_serve_is_a_usage_error() {
-    let output = run(ssekit().arg("serve"));
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--demo"));
+fn without_a_key_nobody_publishes_and_that_is_said_with_what_to_do() {
+    let program = Program::start(ssekit().args(["serve", "--store", "memory", "--addr", "127.0.0.1:0"]));
+    let said = program.stderr.find("nobody can publish");
+    assert!(said.contains("--publisher-key-file") && said.contains("--dev"), "{said}");
+    let hub = program.stdout.find("the hub");
+    let addr = hub.split("http://").nth(1).and_then(|url| url.split('/').next()?.parse().ok());
+    let addr = addr.unwrap_or_else(|| panic!("no address in {hub:?}"));
+    assert_eq!(post(addr, "/.well-known/mercure", "{}").0, 401);
 }

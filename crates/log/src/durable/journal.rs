@@ -27,14 +27,7 @@ pub(super) struct End {
 impl End {
     /// Looks through the newest journal, if there is one.
     pub(super) fn find(store: &Path) -> io::Result<Option<Self>> {
-        let mut newest = None;
-        for file in fs::read_dir(store)? {
-            let path = file?.path();
-            let number =
-                path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse::<u64>().ok());
-            newest = newest.max(number.map(|number| (number, path)));
-        }
-        let Some((_, path)) = newest else { return Ok(None) };
+        let Some((_, path)) = journals(store)?.into_iter().max() else { return Ok(None) };
         let mut journal = Journal {
             file: BufReader::with_capacity(1 << 16, File::open(&path)?),
             at: 0,
@@ -63,6 +56,27 @@ impl End {
         file.set_len(self.whole)?;
         file.sync_all()
     }
+}
+
+/// Empties the journals of a store that is closed and has all of it in tables: a start would read them for nothing.
+pub(super) fn empty(store: &Path) -> io::Result<()> {
+    for (_, path) in journals(store)? {
+        let file = OpenOptions::new().write(true).open(&path)?;
+        file.set_len(0)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The journals with their numbers.
+fn journals(store: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut journals = Vec::new();
+    for file in fs::read_dir(store)? {
+        let path = file?.path();
+        let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse().ok());
+        journals.extend(number.map(|number| (number, path)));
+    }
+    Ok(journals)
 }
 
 struct Journal<R> {

@@ -272,16 +272,16 @@ impl Writer {
         let ended = (|| {
             let Some(store) = self.shared.store() else { return Err(Failure::Gone) };
             if !self.shared.is_running() {
-                return Ok(());
+                return Ok(false);
             }
             // Nothing else is used: the next start goes on without a gap.
             let mut changes = store.changes();
             changes.set_reserved(Position(self.next.0 - 1));
             changes.commit(Some(PersistMode::SyncAll))?;
-            Ok(())
+            Ok(store.settle()?)
         })();
-        ended.map_err(Failure::into_answer)?;
-        self.shared.set_clean();
+        let settled = ended.map_err(Failure::into_answer)?;
+        self.shared.set_clean(settled);
         Ok(())
     }
 }

@@ -1,0 +1,59 @@
+//! The hub beside its peers and the floor, all measured by `ssekit bench`: fan-out, idle subscribers, many that come at
+//! once, publications that are kept, replay and restart.
+//!
+//! `cargo run --release --manifest-path bench/hub/Cargo.toml [-- --write]` builds the program, measures, and prints the
+//! tables; with `--write` it puts them into `bench/hub.md`. `-- --quick` is one short round, `-- --only WORD` the
+//! measurements that have it in their names, `-- --servers floor,axum` those alone. As root on Debian it installs nchan.
+//!
+//! By hand: `serve NAME` prints its address and serves `GET /events` and `POST /publish` until it is killed.
+
+#![forbid(unsafe_code)]
+
+mod measure;
+mod restart;
+mod server;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::measure::Plan;
+use crate::server::{Contestant, Program};
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    plan: Plan,
+    /// Puts the tables into bench/hub.md, too
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    write: bool,
+    /// Measures with this program `ssekit`, instead of building it
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves until it is killed; prints its address first
+    Serve { name: Contestant },
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    rlimit::increase_nofile_limit(u64::MAX).context("the limit of open files")?;
+    if let Some(Command::Serve { name }) = arguments.command {
+        return server::serve(name);
+    }
+    let program = arguments.program.map_or_else(Program::build, |path| Ok(Program(path)))?;
+    let measured = arguments.plan.run(&program)?;
+    let table = table::table(&measured)?;
+    println!("{table}");
+    if arguments.write {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../hub.md"), table)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! The report in Markdown.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::measure::{MEASURES, Measured};
+use crate::server::{Contestant, broadcast, nchan_version, said};
+
+/// A column: its title, where its figure is in a report, what to multiply it with, and its digits.
+type Column = (&'static str, &'static str, f64, usize);
+
+/// All tables.
+pub fn table(measured: &Measured) -> Result<String> {
+    let mut out = String::from("# The hub\n\n");
+    writeln!(
+        out,
+        "HTTP/1.1 over loopback, events with 100 bytes of data, measured by `ssekit bench` on the same cores. Each server in"
+    )?;
+    writeln!(
+        out,
+        "processes of its own, fresh for each figure; {} rounds in turns: the median, in parentheses the least and the most.",
+        measured.rounds()
+    )?;
+    writeln!(
+        out,
+        "The floor is one thread that sends one buffer to each socket: no topics, no history, no heartbeats, and what a"
+    )?;
+    writeln!(
+        out,
+        "full socket does not take is lost. axum's broadcast keeps {} events; nchan keeps a million in memory.",
+        broadcast::CAPACITY
+    )?;
+    for subscribers in ["1000", "10000"] {
+        let title = match subscribers {
+            "1000" => "A steady publisher: 100 events/s to 1,000 subscribers",
+            _ => "5 events/s to 10,000 subscribers",
+        };
+        measured.section(
+            &mut out,
+            title,
+            &format!("fanout {subscribers}"),
+            &[
+                ("CPU per delivery, µs", "/server/cpu", 1.0, 2),
+                ("of it user", "/server/user", 1.0, 2),
+                ("p50, ms", "/latency/p50", 1.0, 2),
+                ("p99, ms", "/latency/p99", 1.0, 2),
+                ("events a read", "/events_per_read", 1.0, 1),
+                ("lost", "/missing", 1.0, 0),
+            ],
+            true,
+        )?;
+    }
+    let deliveries: &[Column] = &[
+        ("deliveries/s, thousands", "/per_second", 1e-3, 0),
+        ("CPU per delivery, µs", "/server/cpu", 1.0, 2),
+        ("load's CPU per delivery, µs", "/load/cpu", 1.0, 2),
+        ("p99, ms", "/latency/p99", 1.0, 1),
+        ("lost", "/missing", 1.0, 0),
+    ];
+    measured.section(
+        &mut out,
+        "A publisher that does not wait, 1,000 subscribers",
+        "unwaiting 1000",
+        deliveries,
+        true,
+    )?;
+    measured.section(
+        &mut out,
+        "The same, but never more than 64 events ahead of anybody",
+        "window 1000",
+        deliveries,
+        true,
+    )?;
+    measured.section(
+        &mut out,
+        "15,000 idle subscribers",
+        "idle 15000",
+        &[
+            ("memory for each, bytes", "/resident_per_subscriber", 1.0, 0),
+            ("of it anonymous", "/anonymous_per_subscriber", 1.0, 0),
+            ("CPU, ms a second", "/cpu_ms_per_second", 1.0, 1),
+        ],
+        false,
+    )?;
+    measured.section(
+        &mut out,
+        "10,000 subscribers at once",
+        "connects 10000",
+        &[
+            ("connects/s, thousands", "/per_second", 1e-3, 1),
+            ("CPU for each, µs", "/server/cpu", 1.0, 1),
+            ("p99, ms", "/latency/p99", 1.0, 0),
+            ("slowest, ms", "/latency/max", 1.0, 0),
+        ],
+        true,
+    )?;
+    for (heading, word) in [("Publications", "publish"), ("Replay of what is kept", "replay")] {
+        let names = MEASURES.iter().map(|measure| measure.name).filter(|name| name.starts_with(word));
+        let names: Vec<_> = names.filter(|name| measured.has(name)).collect();
+        if names.is_empty() {
+            continue;
+        }
+        writeln!(out, "\n## {heading}")?;
+        if word == "publish" {
+            writeln!(
+                out,
+                "\nThe hub answers when they are on disk and synced; the others keep them in memory."
+            )?;
+        }
+        for name in names {
+            let columns: &[Column] = match word {
+                "publish" => &[
+                    ("events/s, thousands", "/per_second", 1e-3, 1),
+                    ("CPU for each, µs", "/server/cpu", 1.0, 1),
+                    ("p50, ms", "/latency/p50", 1.0, 2),
+                    ("p99, ms", "/latency/p99", 1.0, 2),
+                ],
+                _ => &[
+                    ("events/s, thousands", "/per_second", 1e-3, 0),
+                    ("MB/s", "/megabytes_per_second", 1.0, 0),
+                    ("CPU for each, µs", "/server/cpu", 1.0, 2),
+                ],
+            };
+            writeln!(out, "\n{name}:")?;
+            measured.rows(&mut out, name, columns, false)?;
+        }
+    }
+    for restart in &measured.restarts {
+        writeln!(out, "\n## Restart\n")?;
+        writeln!(
+            out,
+            "With {} events kept, from the start of the process to a subscriber's stream: {:.3} s after SIGTERM, {:.3} s after SIGKILL.",
+            restart.events, restart.asked, restart.killed
+        )?;
+    }
+    let nchan = if measured.figures.iter().any(|figures| figures.contestant == Contestant::Nchan) {
+        format!("; {}", nchan_version()?)
+    } else {
+        String::new()
+    };
+    writeln!(
+        out,
+        "\n{} on {}, {} cores, load average {}; Linux {}; {}; axum 0.8, tokio 1{nchan}.",
+        said("date", &["-u", "+%F"])?,
+        cpu_name()?,
+        std::thread::available_parallelism()?,
+        measured.load_average(),
+        said("uname", &["-r"])?,
+        said("rustc", &["--version"])?,
+    )?;
+    writeln!(
+        out,
+        "Command: `cargo run --release --manifest-path bench/Cargo.toml --package ssekit-bench-hub -- --write`"
+    )?;
+    Ok(out)
+}
+
+impl Measured {
+    fn rounds(&self) -> usize {
+        let first = self.figures.first();
+        first.map_or(0, |first| {
+            let same = |figures: &&crate::measure::Figures| {
+                (figures.measure, figures.contestant) == (first.measure, first.contestant)
+            };
+            self.figures.iter().filter(same).count()
+        })
+    }
+
+    fn has(&self, measure: &str) -> bool {
+        self.figures.iter().any(|figures| figures.measure == measure)
+    }
+
+    fn section(
+        &self,
+        out: &mut String,
+        title: &str,
+        measure: &str,
+        columns: &[Column],
+        floor: bool,
+    ) -> Result<()> {
+        if !self.has(measure) {
+            return Ok(());
+        }
+        writeln!(out, "\n## {title}\n")?;
+        self.rows(out, measure, columns, floor)
+    }
+
+    /// A table, whose first column is also told as a multiple of the floor's.
+    fn rows(&self, out: &mut String, measure: &str, columns: &[Column], floor: bool) -> Result<()> {
+        let floor = floor.then(|| Figure::of(self, measure, Contestant::Floor, columns[0])).flatten();
+        let mut titles: Vec<&str> = columns.iter().map(|(title, ..)| *title).collect();
+        if floor.is_some() {
+            titles.insert(1, "× floor");
+        }
+        writeln!(out, "| server | {} |", titles.join(" | "))?;
+        writeln!(out, "|---|{}", "---|".repeat(titles.len()))?;
+        for contestant in [Contestant::Floor, Contestant::Axum, Contestant::Nchan, Contestant::Hub] {
+            let figures = columns.iter().map(|column| Figure::of(self, measure, contestant, *column));
+            let figures: Vec<_> = figures.collect();
+            let Some(Some(first)) = figures.first() else { continue };
+            let text = |(figure, column): (&Option<Figure>, &Column)| {
+                figure.as_ref().map_or("–".to_owned(), |figure| figure.text(column.3))
+            };
+            let mut cells: Vec<String> = figures.iter().zip(columns).map(text).collect();
+            if let Some(floor) = &floor {
+                cells.insert(1, format!("{:.2}", first.median / floor.median));
+            }
+            writeln!(out, "| {} | {} |", contestant.title(), cells.join(" | "))?;
+        }
+        Ok(())
+    }
+
+    /// The machine's, from the least to the most of all measurements.
+    fn load_average(&self) -> String {
+        let of = |figures: &crate::measure::Figures| figures.report["load_average"].as_f64();
+        let mut all: Vec<f64> = self.figures.iter().filter_map(of).collect();
+        all.sort_by(f64::total_cmp);
+        match all[..] {
+            [least, .., most] => format!("{least:.1} to {most:.1}, its own load included"),
+            [one] => format!("{one:.1}"),
+            [] => "unknown".to_owned(),
+        }
+    }
+}
+
+/// A figure of several rounds.
+struct Figure {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Figure {
+    /// Nothing, where nothing was measured.
+    fn of(
+        measured: &Measured,
+        measure: &str,
+        contestant: Contestant,
+        (_, path, factor, _): Column,
+    ) -> Option<Self> {
+        let of_these =
+            measured.figures.iter().filter(|one| one.measure == measure && one.contestant == contestant);
+        let figure = |report: &Value| Some(report.pointer(path)?.as_f64()? * factor);
+        let mut values: Vec<f64> = of_these.filter_map(|one| figure(&one.report)).collect();
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        Some(Self { least, median: values[values.len() / 2], most })
+    }
+
+    fn text(&self, digits: usize) -> String {
+        let Self { least, median, most } = self;
+        if least == most {
+            return format!("{median:.digits$}");
+        }
+        format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
+    }
+}
+
+fn cpu_name() -> Result<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo")?;
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    Ok(name.map_or("an unnamed processor", |(_, name)| name).to_owned())
+}

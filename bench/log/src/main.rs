@@ -1,0 +1,84 @@
+//! The hub's log: what two embedded stores make of its work, `fjall` and `redb`, and what the log does on the one that was kept.
+//!
+//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-log [-- --write]` prints the tables, and with `--write` puts them into
+//! `bench/log.md`. `-- --quick` is a tenth of it, for development. It needs 10 GB in the folder for temporary files (`TMPDIR`).
+
+#![forbid(unsafe_code)]
+
+mod measure;
+mod stores;
+mod table;
+mod through;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+struct Arguments {
+    /// Puts the tables into bench/log.md, too
+    #[arg(long, conflicts_with = "quick")]
+    write: bool,
+    /// A tenth of it
+    #[arg(long)]
+    quick: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What is measured in a process of its own, whose memory is its own; prints JSON.
+#[derive(Subcommand)]
+enum Command {
+    /// Appends for a while, on one thread
+    Append { store: stores::Kind, level: stores::Level, batch: usize, folder: PathBuf },
+    /// Fills a store, and is killed at the end, or closes it
+    Fill {
+        store: stores::Kind,
+        count: u64,
+        folder: PathBuf,
+        #[arg(long)]
+        killed: bool,
+    },
+    /// Opens a store that was filled, and reads
+    Read { store: stores::Kind, count: u64, folder: PathBuf },
+    /// Appends to the log for a while, from many tasks
+    Through {
+        level: stores::Level,
+        callers: usize,
+        batch: usize,
+        folder: PathBuf,
+        #[arg(long)]
+        ids: bool,
+        #[arg(long)]
+        keep: Option<u64>,
+    },
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let json = match arguments.command {
+        Some(Command::Append { store, level, batch, folder }) => {
+            serde_json::to_string(&measure::append(store, level, batch, &folder)?)?
+        }
+        Some(Command::Fill { store, count, folder, killed }) => {
+            serde_json::to_string(&measure::fill(store, count, &folder, killed)?)?
+        }
+        Some(Command::Read { store, count, folder }) => {
+            serde_json::to_string(&measure::read(store, count, &folder)?)?
+        }
+        Some(Command::Through { level, callers, batch, ids, folder, keep }) => {
+            serde_json::to_string(&through::run(level, callers, batch, ids, keep, &folder)?)?
+        }
+        None => {
+            let table = table::all(if arguments.quick { 1_000_000 } else { 10_000_000 })?;
+            println!("{table}");
+            if arguments.write {
+                std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../log.md"), table)?;
+            }
+            return Ok(());
+        }
+    };
+    println!("{json}");
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Many subscribers, in a few threads, and what they see of a run.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use super::arrivals::Course;
+use super::latency::Latencies;
+use super::mark::Clock;
+use super::progress::Progress;
+use super::shard::Shard;
+use super::standing::{Leave, Standing};
+use super::usage::Usage;
+
+/// How subscribers come.
+#[derive(Clone, Debug)]
+pub(super) struct Gathering {
+    pub(super) server: SocketAddr,
+    pub(super) request: Vec<u8>,
+    pub(super) subscribers: u32,
+    /// At most so many have no answer yet.
+    pub(super) at_once: u32,
+    pub(super) threads: u32,
+}
+
+/// Subscribers that have come.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    shards: Vec<Shard>,
+    clock: Clock,
+}
+
+/// How they have come.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) opened: u32,
+    /// Those that got no stream.
+    pub(super) failed: u32,
+    pub(super) failure: Option<String>,
+    /// From the first attempt to the last stream.
+    pub(super) seconds: f64,
+    /// From a connection's beginning to the answer's head.
+    pub(super) latencies: Latencies,
+}
+
+/// A run to be watched.
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
+    pub(super) course: Course,
+    /// Publishers wait for subscribers.
+    pub(super) windowed: bool,
+    /// The server's processes.
+    pub(super) pids: &'a [u32],
+    /// How many publications are answered, when it is that what is shown.
+    pub(super) publications: Option<u64>,
+}
+
+/// What they have seen of a run.
+#[derive(Debug)]
+pub(super) struct Seen<T> {
+    pub(super) expected: u64,
+    pub(super) delivered: u64,
+    pub(super) repeated: u64,
+    /// Streams that ended meanwhile.
+    pub(super) closed: u32,
+    pub(super) fault: Option<String>,
+    pub(super) latencies: Latencies,
+    pub(super) reads: u64,
+    pub(super) bytes: u64,
+    /// From the beginning to the last arrival.
+    pub(super) seconds: f64,
+    /// What the publishers have to say.
+    pub(super) published: T,
+    pub(super) server: Option<(Usage, Usage)>,
+    pub(super) own: Option<(Usage, Usage)>,
+}
+
+impl Crowd {
+    /// Lets all come, and ends when each has its stream or has failed.
+    ///
+    /// # Errors
+    /// When this machine lacks what they need.
+    pub(super) fn gather(
+        plan: &Gathering,
+        course: Course,
+        clock: Clock,
+        progress: &mut Progress,
+    ) -> Result<(Self, Connected)> {
+        course.check(plan.subscribers)?;
+        let threads = plan.threads.min(plan.subscribers).max(1);
+        let shard = |number| Shard::new(plan, number, threads, course);
+        let mut shards = (0..threads).map(shard).collect::<Result<Vec<_>>>()?;
+        let standing = Standing::new(shards.len(), 0, clock, false);
+        let begin = clock.now();
+        progress.restart();
+        thread::scope(|scope| {
+            for shard in &mut shards {
+                let (standing, at_once) = (&standing, plan.at_once.div_ceil(threads));
+                scope.spawn(move || {
+                    shard.gather(at_once as usize, standing);
+                    standing.leave();
+                });
+            }
+            standing.wait(|| {
+                let opened = standing.arrivals();
+                progress.show("connecting", opened, plan.subscribers.into());
+            });
+        });
+        let mut connected =
+            Connected { opened: 0, failed: 0, failure: None, seconds: 0.0, latencies: Latencies::new() };
+        let mut last = begin;
+        for shard in &mut shards {
+            if let Some(error) = shard.error.take() {
+                return Err(error);
+            }
+            connected.opened += u32::try_from(shard.open).expect("not more than there are");
+            connected.failed += shard.failed + shard.closed;
+            connected.failure = connected.failure.or_else(|| shard.failure.take());
+            connected.latencies.add(&shard.connecting);
+            last = last.max(shard.last_opened);
+        }
+        connected.seconds = (last - begin).as_secs_f64();
+        Ok((Self { shards, clock }, connected))
+    }
+
+    /// No subscribers at all.
+    pub(super) fn nobody(clock: Clock) -> Self {
+        Self { shards: Vec::new(), clock }
+    }
+
+    /// Forgets what has arrived; this is what is to come.
+    pub(super) fn expect(&mut self, course: Course) {
+        for shard in &mut self.shards {
+            shard.expect(course);
+        }
+    }
+
+    /// Watches while something is published, until everybody has everything or nothing more comes.
+    ///
+    /// # Errors
+    /// Those of the publishers; when the server's process has gone.
+    pub(super) fn watch<T: Send>(
+        &mut self,
+        Watch { course, windowed, pids, publications }: Watch<'_>,
+        progress: &mut Progress,
+        publish: impl FnOnce(&Standing) -> Result<T> + Send,
+    ) -> Result<Seen<T>> {
+        let standing = Standing::new(self.shards.len(), course.publishers, self.clock, windowed);
+        let standing = standing.with_publishers();
+        let expected = course.total() * self.shards.iter().map(|shard| shard.expected() as u64).sum::<u64>();
+        let own = [std::process::id()];
+        // What the load itself costs is told where the system says it.
+        let before = (Usage::of_any(pids)?, Usage::of(&own).ok());
+        let begin = self.clock.now();
+        progress.restart();
+        let (published, after) = thread::scope(|scope| {
+            let publishing = scope.spawn(|| {
+                // Whatever becomes of it, nobody waits for it for ever.
+                let _leave = Leave(&standing);
+                let published = publish(&standing);
+                standing.publishers_are_done(published.is_err());
+                published
+            });
+            for (number, shard) in self.shards.iter_mut().enumerate() {
+                let standing = &standing;
+                scope.spawn(move || {
+                    shard.watch(number, standing);
+                    standing.leave();
+                    shard.linger(standing);
+                });
+            }
+            standing.wait(|| match publications {
+                None => progress.show("arrived", standing.arrivals(), expected),
+                Some(all) => progress.show("published", standing.answers(), all),
+            });
+            let published = publishing.join().unwrap_or_else(|_| Err(anyhow!("the publisher has panicked")));
+            (published, (Usage::of_any(pids), Usage::of(&own).ok()))
+        });
+        let mut seen = Seen {
+            expected,
+            delivered: 0,
+            repeated: 0,
+            closed: 0,
+            fault: None,
+            latencies: Latencies::new(),
+            reads: 0,
+            bytes: 0,
+            seconds: 0.0,
+            published: published?,
+            server: before.0.zip(after.0?),
+            own: before.1.zip(after.1),
+        };
+        let mut last = begin;
+        for shard in &mut self.shards {
+            if let Some(error) = shard.error.take() {
+                return Err(error);
+            }
+            seen.delivered += shard.arrivals.delivered;
+            seen.repeated += shard.arrivals.repeated;
+            seen.fault = seen.fault.or_else(|| shard.arrivals.fault.take());
+            seen.closed += shard.closed;
+            seen.latencies.add(&shard.arrivals.latencies);
+            seen.reads += shard.tally.reads;
+            seen.bytes += shard.tally.bytes;
+            last = last.max(shard.arrivals.last);
+        }
+        seen.seconds = (last - begin).as_secs_f64();
+        Ok(seen)
+    }
+
+    /// Watches for so long while nothing is published, and says how many streams have ended meanwhile.
+    ///
+    /// # Errors
+    /// When the system does not let it wait.
+    pub(super) fn idle(&mut self, time: Duration, what: &str, progress: &mut Progress) -> Result<u32> {
+        self.expect(Course::NONE);
+        let begin = self.clock.now();
+        progress.restart();
+        while self.clock.now() - begin < time {
+            progress.show_time(what, time);
+            for shard in &mut self.shards {
+                shard.turn(Duration::from_millis(20), self.clock)?;
+            }
+        }
+        Ok(self.shards.iter().map(|shard| shard.closed).sum())
+    }
+}

@@ -1,0 +1,51 @@
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// At most so many a second, in the long run; as many at once.
+#[derive(Debug)]
+pub(super) struct Rate {
+    per_second: u32,
+    /// How many may come now, and since when that is so.
+    left: Mutex<(f64, Instant)>,
+}
+
+impl Rate {
+    pub(super) fn new(per_second: u32, now: Instant) -> Self {
+        Self { per_second, left: Mutex::new((f64::from(per_second), now)) }
+    }
+
+    pub(super) fn per_second(&self) -> u32 {
+        self.per_second
+    }
+
+    /// Whether another one may come.
+    pub(super) fn take(&self, now: Instant) -> bool {
+        let most = f64::from(self.per_second);
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = now.saturating_duration_since(left.1).as_secs_f64();
+        *left = ((left.0 + since * most).min(most), now.max(left.1));
+        if left.0 < 1.0 {
+            return false;
+        }
+        left.0 -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Rate;
+
+    #[test]
+    fn so_many_come_at_once_and_then_as_time_passes() {
+        let start = Instant::now();
+        let rate = Rate::new(10, start);
+        let come = |after: u64| {
+            let now = start + Duration::from_millis(after);
+            (0..100).take_while(|_| rate.take(now)).count()
+        };
+        assert_eq!([0, 0, 150, 200, 10_000, 5_000].map(come), [10, 0, 1, 1, 10, 0]);
+    }
+}

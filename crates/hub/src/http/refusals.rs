@@ -1,0 +1,174 @@
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use crate::mercure::Problem;
+
+/// What was refused: counted, and told, but seldom, since those whom it is about decide how often it happens.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    connections: Family<ByReason, Counter>,
+    requests: Family<ByProblem, Counter>,
+    pub(super) turned_away: Counter,
+    pub(super) exhausted: Counter,
+    /// Of each reason, when it was told last, and how often it has happened since.
+    told: Mutex<HashMap<&'static str, (Instant, u64)>>,
+}
+
+/// Why a connection was closed that had not asked for anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It said nothing.
+    Silent,
+    /// It did not say all in time.
+    Slow,
+    /// The head of its request was too large, or had too many lines.
+    Head,
+    /// It did not speak HTTP.
+    Malformed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByProblem {
+    problem: &'static str,
+}
+
+impl Refusals {
+    /// Refusals that a registry shows.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let refusals = Self {
+            connections: Family::default(),
+            requests: Family::default(),
+            turned_away: Counter::default(),
+            exhausted: Counter::default(),
+            told: Mutex::default(),
+        };
+        for refused in [Refused::Silent, Refused::Slow, Refused::Head, Refused::Malformed] {
+            // So that each is shown from the beginning.
+            drop(refusals.connections.get_or_create(&ByReason { reason: refused.name() }));
+        }
+        let Self { connections, requests, turned_away, exhausted, .. } = &refusals;
+        registry.register(
+            "connections_refused",
+            "Connections that were closed before they had asked for anything, and why",
+            connections.clone(),
+        );
+        registry.register(
+            "connections_turned_away",
+            "Connections that were told to come back",
+            turned_away.clone(),
+        );
+        registry.register(
+            "connections_exhausted",
+            "Connections for which there was no descriptor",
+            exhausted.clone(),
+        );
+        registry.register(
+            "requests_refused",
+            "Requests that were answered with a problem, and which",
+            requests.clone(),
+        );
+        refusals
+    }
+
+    pub(super) fn connection(&self, refused: Refused) {
+        self.connections.get_or_create(&ByReason { reason: refused.name() }).inc();
+        let limit = match refused {
+            Refused::Silent | Refused::Slow => "limits.head_time",
+            Refused::Head => "limits.head_size",
+            Refused::Malformed => "",
+        };
+        if let Some(count) = self.is_due(refused.name(), QUIET) {
+            tracing::warn!(
+                reason = refused.name(),
+                limit,
+                count,
+                "connections are closed that ask for nothing that can be answered"
+            );
+        }
+    }
+
+    pub(super) fn request(&self, problem: &Problem) {
+        let name = problem.kind.name();
+        self.requests.get_or_create(&ByProblem { problem: name }).inc();
+        tracing::debug!(problem = name, detail = problem.detail, "a request is refused");
+    }
+
+    pub(super) fn turned_away(&self, limit: &'static str, most: u64) {
+        self.turned_away.inc();
+        if let Some(count) = self.is_due(limit, OFTEN) {
+            tracing::warn!(
+                limit,
+                most,
+                count,
+                "there is no room for more: who comes is told to return; raise {limit} if this machine can do more"
+            );
+        }
+    }
+
+    pub(super) fn exhausted(&self, error: &std::io::Error) {
+        self.exhausted.inc();
+        if let Some(count) = self.is_due("exhausted", OFTEN) {
+            tracing::error!(
+                %error,
+                count,
+                "there is no file descriptor for another connection: raise the limit (`ulimit -n`, LimitNOFILE= of systemd) or lower limits.connections"
+            );
+        }
+    }
+
+    /// How often it has happened since it was told, if it is to be told again.
+    fn is_due(&self, reason: &'static str, pause: Duration) -> Option<u64> {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((last, count)) = told.get_mut(reason) else {
+            told.insert(reason, (now, 0));
+            return Some(1);
+        };
+        *count += 1;
+        (now.duration_since(*last) >= pause).then(|| {
+            *last = now;
+            std::mem::take(count)
+        })
+    }
+}
+
+impl Refused {
+    /// What an error of hyper says, if it is about what the peer has asked.
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        let error = error.downcast_ref::<hyper::Error>()?;
+        if error.is_timeout() {
+            Some(Self::Slow)
+        } else if error.is_parse_too_large() {
+            Some(Self::Head)
+        } else if error.is_parse() {
+            Some(Self::Malformed)
+        } else {
+            None
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Head => "head",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// How often it is told that somebody misbehaves, and that operators should do something.
+const QUIET: Duration = Duration::from_secs(10);
+const OFTEN: Duration = Duration::from_secs(1);

@@ -1,0 +1,19 @@
+//! Hostile peers and hard times: the built program, over real sockets.
+//!
+//! `SSEKIT_SOAK=1` makes each of these longer and larger, `SSEKIT_KILL_CYCLES` says how often the program is killed (5 times unless set).
+//! Some need root (a network of their own, a disk of their own) or `libfaketime` (Debian), and fail without them.
+
+mod admission;
+mod clock;
+mod descriptors;
+mod disk;
+mod hub;
+mod kill;
+mod memory;
+mod patterns;
+mod peers;
+mod restart;
+mod slow;
+mod stream;
+mod token;
+mod topics;

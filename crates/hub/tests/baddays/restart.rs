@@ -1,0 +1,97 @@
+//! Ended and started again, under load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::hub::{Hub, PATIENCE, many_descriptors, scaled, until};
+use crate::kill::{Follower, Publisher, command, compare, kept};
+use crate::stream::{Next, Stream};
+
+#[test]
+fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothing() {
+    let many = scaled(100, 5_000);
+    many_descriptors(many + 100);
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let start = |addr: &str| Hub::of(command(&data, addr).args(["--drain", "2s"]));
+    let mut hub = start("127.0.0.1:0");
+    let addr = hub.addr;
+    let (stop, stop_following) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+    let publishers: Vec<_> = (0..2).map(|number| Publisher::start(number, addr, Arc::clone(&stop))).collect();
+    let followers: Vec<_> = (0..8).map(|_| Follower::start(addr, Arc::clone(&stop_following))).collect();
+    let others: Vec<_> = (0..many).map(|_| Stream::open(&hub, "topic=b")).collect();
+    hub.expect_subscribers(many + 8);
+    until("events are delivered", || {
+        followers.iter().all(|follower| *follower.seen.lock().expect("it counts") > 20)
+    });
+
+    let begun = Instant::now();
+    hub.signal("TERM");
+    let ends: Vec<_> = others
+        .into_iter()
+        .map(|mut stream| {
+            thread::spawn(move || {
+                assert_eq!(stream.wait(PATIENCE), Next::End, "nothing else is told");
+                (begun.elapsed(), stream.retry().expect("it is told when to return"))
+            })
+        })
+        .collect();
+    let mut ends: Vec<_> = ends.into_iter().map(|end| end.join().expect("it ends")).collect();
+    ends.sort_unstable();
+    let status = hub.wait();
+    let took = begun.elapsed();
+    println!(
+        "{many} sent away between {:?} and {:?}, ended after {took:?}",
+        ends[0].0,
+        ends[ends.len() - 1].0
+    );
+    assert_eq!(status.code(), Some(0), "{}", hub.all_said());
+    assert!(took < Duration::from_secs(2 + 8), "{took:?}");
+    // Spread over the time that was given, not all at its beginning or end.
+    let (first, last) = (ends[ends.len() / 10].0, ends[ends.len() * 9 / 10].0);
+    assert!(last - first > Duration::from_millis(800), "from {first:?} to {last:?}");
+    let times: std::collections::HashSet<_> = ends.iter().map(|(_, retry)| retry).collect();
+    assert!(times.len() > 20 && times.iter().all(|time| (500..=1500).contains(*time)), "{times:?}");
+
+    let hub = start(&addr.to_string());
+    assert!(hub.said("was not closed").is_empty(), "it was closed in order: {}", hub.all_said());
+    let before: Vec<_> = followers.iter().map(|follower| *follower.seen.lock().expect("it counts")).collect();
+    until("events are delivered again", || {
+        followers
+            .iter()
+            .zip(&before)
+            .all(|(follower, before)| *follower.seen.lock().expect("it counts") > before + 20)
+    });
+    stop.store(true, Ordering::Relaxed);
+    let answered: Vec<_> = publishers.into_iter().map(Publisher::finish).collect();
+    let kept = kept(&hub);
+    compare(&answered, &kept);
+    until("all is delivered", || {
+        followers.iter().all(|follower| *follower.seen.lock().expect("it counts") > kept.len())
+    });
+    stop_following.store(true, Ordering::Relaxed);
+    for follower in followers {
+        let events = follower.finish();
+        assert!(events.len() == kept.len() + 1 && events.iter().zip(&kept).all(|(seen, kept)| seen == kept));
+    }
+}
+
+#[test]
+fn publishers_are_told_that_it_ends_and_silent_connections_do_not_hold_it_up() {
+    let mut hub = Hub::start(&["--drain", "3s"]);
+    let silent = hub.connect();
+    let streams: Vec<_> = (0..20).map(|_| Stream::open(&hub, "topic=a")).collect();
+    hub.expect_subscribers(20);
+    let stop = Arc::<AtomicBool>::default();
+    let publisher = Publisher::start(0, hub.addr, Arc::clone(&stop));
+    let begun = Instant::now();
+    hub.signal("TERM");
+    assert_eq!(hub.wait().code(), Some(0));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3 + 8), "{took:?}");
+    stop.store(true, Ordering::Relaxed);
+    publisher.finish();
+    drop((silent, streams));
+}

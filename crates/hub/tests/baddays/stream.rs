@@ -1,0 +1,113 @@
+//! A subscriber: raw HTTP, so that nothing of ours stands between the tests and the program's own bytes.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use ssekit_wire::{Decoder, Item};
+
+use crate::hub::{Hub, PATIENCE, subscribe};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) data: String,
+}
+
+pub(crate) struct Stream {
+    socket: TcpStream,
+    pub(crate) head: String,
+    decoder: Decoder,
+    waiting: VecDeque<Event>,
+}
+
+/// What happened when an event was waited for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Event(Event),
+    /// Nothing within the time.
+    Silence,
+    /// The hub has closed the connection.
+    End,
+}
+
+impl Stream {
+    pub(crate) fn open(hub: &Hub, query: &str) -> Self {
+        Self::over(hub.connect(), &subscribe(query)).expect("a stream begins")
+    }
+
+    /// The answer to a request on this connection.
+    pub(crate) fn over(mut socket: TcpStream, request: &str) -> std::io::Result<Self> {
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.write_all(request.as_bytes())?;
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            if socket.read(&mut byte)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head).to_lowercase();
+        if !head.starts_with("http/1.1 200") || head.contains("transfer-encoding") {
+            return Err(std::io::Error::other(format!("no stream of its own: {head}")));
+        }
+        Ok(Self { socket, head, decoder: Decoder::new(), waiting: VecDeque::new() })
+    }
+
+    /// The next event, or what came instead of it.
+    pub(crate) fn wait(&mut self, time: Duration) -> Next {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Next::Event(event);
+            }
+            self.socket.set_read_timeout(Some(time)).expect("a timeout can be set");
+            let mut bytes = [0; 64 << 10];
+            match self.socket.read(&mut bytes) {
+                Ok(0) => return Next::End,
+                Ok(read) => self.feed(&bytes[..read]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Next::Silence;
+                }
+                Err(_) => return Next::End,
+            }
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        let mut items = self.decoder.feed(bytes);
+        while let Some(item) = items.next() {
+            if let Item::Message(message) = item.expect("events here are small") {
+                let (id, name, data) = (message.last_event_id, message.event, message.data);
+                self.waiting.push_back(Event { id: id.into(), name: name.into(), data: data.into() });
+            }
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Event {
+        match self.wait(PATIENCE) {
+            Next::Event(event) => event,
+            other => panic!("no event, but {other:?}"),
+        }
+    }
+
+    /// The reconnection time that it was told last, in milliseconds.
+    pub(crate) fn retry(&self) -> Option<u64> {
+        self.decoder.reconnection_time().map(|time| time.as_millis() as u64)
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+}
+
+/// A connection whose peer takes little at once.
+pub(crate) fn narrow(addr: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("it can be small");
+    socket.connect(&addr.into()).expect("the hub accepts");
+    socket.into()
+}

@@ -1,0 +1,350 @@
+//! Who may publish and subscribe: where tokens are looked for, and what is answered without a good one.
+
+use http::header::WWW_AUTHENTICATE;
+use serde_json::{Value, json};
+use ssekit_hub::mercure::{Keys, Limits, Origins, Problem, ProblemKind, Publisher, publication};
+
+use crate::request::{
+    HUB, OTHER_SECRET, SECRET, access, bearer, get, now, post, publisher, subscriber, token,
+};
+
+fn challenge(problem: &Problem) -> String {
+    let response = problem.response();
+    let challenge =
+        response.headers().get(WWW_AUTHENTICATE).unwrap_or_else(|| panic!("{problem} has no challenge"));
+    challenge.to_str().unwrap().to_owned()
+}
+
+fn check(problem: &Problem, status: u16, error: Option<&str>) {
+    assert_eq!(problem.status(), status, "{problem}");
+    let challenge = challenge(problem);
+    match error {
+        None => assert_eq!(challenge, "Bearer"),
+        Some(error) => assert!(challenge.starts_with(&format!("Bearer error=\"{error}\"")), "{challenge}"),
+    }
+}
+
+#[test]
+fn line_50_nobody_publishes_without_a_token_unless_anyone_may() {
+    let closed = ssekit_hub::mercure::Access::default();
+    check(&closed.publisher(&post(&[]), now()).unwrap_err(), 401, None);
+    check(
+        &closed.publisher(&post(&[("authorization", &bearer(&publisher(&["*"])))]), now()).unwrap_err(),
+        401,
+        Some("invalid_token"),
+    );
+    let mut open = closed;
+    open.open = true;
+    assert!(matches!(open.publisher(&post(&[]), now()), Ok(Publisher::Anyone)));
+    // A token that nobody can verify does not lock out who would be let in without one; one that can be is.
+    let stranger = bearer(&publisher(&["*"]));
+    assert!(matches!(open.publisher(&post(&[("authorization", &stranger)]), now()), Ok(Publisher::Anyone)));
+    open.publishers = Keys::read(OTHER_SECRET).unwrap();
+    check(
+        &open.publisher(&post(&[("authorization", &stranger)]), now()).unwrap_err(),
+        401,
+        Some("invalid_token"),
+    );
+}
+
+#[test]
+fn line_52_the_anonymous_subscribe_only_where_they_may() {
+    let mut access = access();
+    assert!(access.subscriber(&get(HUB, &[]), now()).unwrap().is_none());
+    access.anonymous = false;
+    check(&access.subscriber(&get(HUB, &[]), now()).unwrap_err(), 401, None);
+    let token = bearer(&subscriber(&["a"]));
+    let token = access.subscriber(&get(HUB, &[("authorization", &token)]), now()).unwrap().unwrap();
+    assert!(token.may_subscribe("a"));
+}
+
+#[test]
+fn line_56_publishers_and_subscribers_have_keys_of_their_own() {
+    let access = access();
+    let (publishes, subscribes) = (bearer(&publisher(&["*"])), bearer(&subscriber(&["*"])));
+    assert!(access.publisher(&post(&[("authorization", &publishes)]), now()).is_ok());
+    assert!(access.subscriber(&get(HUB, &[("authorization", &subscribes)]), now()).is_ok());
+    check(
+        &access.publisher(&post(&[("authorization", &subscribes)]), now()).unwrap_err(),
+        401,
+        Some("invalid_token"),
+    );
+    check(
+        &access.subscriber(&get(HUB, &[("authorization", &publishes)]), now()).unwrap_err(),
+        401,
+        Some("invalid_token"),
+    );
+}
+
+#[test]
+fn line_58_a_hub_can_refuse_tokens_in_the_url() {
+    let mut access = access();
+    let target = format!("{HUB}?topic=a&authorization={}", subscriber(&["a"]));
+    assert!(access.subscriber(&get(&target, &[]), now()).unwrap().unwrap().may_subscribe("a"));
+    access.query_token = false;
+    check(&access.subscriber(&get(&target, &[]), now()).unwrap_err(), 400, Some("invalid_request"));
+    // With a header, nobody looks at the URL.
+    let header = bearer(&subscriber(&["b"]));
+    assert!(
+        access
+            .subscriber(&get(&target, &[("authorization", &header)]), now())
+            .unwrap()
+            .unwrap()
+            .may_subscribe("b")
+    );
+}
+
+#[test]
+fn line_60_the_header_beats_the_query_beats_the_cookie() {
+    let access = access();
+    let (of_header, of_query, of_cookie) =
+        (bearer(&subscriber(&["header"])), subscriber(&["query"]), subscriber(&["cookie"]));
+    let cookie = format!("other=1; mercureAuthorization={of_cookie}; mercureAuthorization=second");
+    let query = format!("{HUB}?authorization={of_query}");
+    for (target, headers, granted) in [
+        (&*query, &[("authorization", &*of_header), ("cookie", &*cookie)][..], "header"),
+        (&*query, &[("cookie", &*cookie)], "query"),
+        (HUB, &[("cookie", &*cookie)], "cookie"),
+        (HUB, &[("cookie", "a=b"), ("cookie", &*cookie)], "cookie"),
+    ] {
+        let token = access.subscriber(&get(target, headers), now()).unwrap().unwrap();
+        assert!(token.may_subscribe(granted), "{granted}");
+    }
+    // A bad one that counts is not saved by a good one that does not.
+    let bad = [("authorization", "Bearer x"), ("cookie", &*cookie)];
+    check(&access.subscriber(&get(&query, &bad), now()).unwrap_err(), 401, Some("invalid_token"));
+}
+
+#[test]
+fn line_61_the_scheme_is_bearer_in_any_case() {
+    let access = access();
+    let token = subscriber(&["a"]);
+    for value in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER  {token} ")] {
+        assert!(
+            access.subscriber(&get(HUB, &[("authorization", &value)]), now()).unwrap().is_some(),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn line_62_the_cookie_has_the_name_that_the_operator_chose() {
+    let mut access = access();
+    access.cookie = "__Secure-mercure_access_token".to_owned();
+    let cookie = |name: &str| format!("{name}=\"{}\"", subscriber(&["a"]));
+    let read =
+        |name: &str| access.subscriber(&get(HUB, &[("cookie", &cookie(name))]), now()).unwrap().is_some();
+    assert!(read("__Secure-mercure_access_token") && !read("mercureAuthorization"));
+}
+
+#[test]
+fn line_64_a_missing_token_is_a_bare_401() {
+    let problem = access().publisher(&post(&[]), now()).unwrap_err();
+    check(&problem, 401, None);
+    assert_eq!(problem.kind, ProblemKind::MissingToken);
+    assert!(
+        problem.detail.contains("Authorization: Bearer") && problem.detail.contains("mercureAuthorization"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn line_65_a_bad_token_is_401_with_its_reason() {
+    let good = publisher(&["*"]);
+    let cut = &good[..good.len() - 1];
+    let expired = token(SECRET, &json!({"mercure": {"publish": ["*"]}, "exp": 1}));
+    for (bad, words) in [
+        ("x", "three parts"),
+        ("", "three parts"),
+        (cut, "signature"),
+        (&*expired, "“exp”"),
+        (&*subscriber(&["*"]), "signature"),
+        (&*format!("{good}="), "base64url"),
+    ] {
+        let problem = access().publisher(&post(&[("authorization", &format!("Bearer {bad}"))]), now());
+        if bad.is_empty() {
+            // No token at all after the scheme: the presentation is what is wrong.
+            check(&problem.unwrap_err(), 400, Some("invalid_request"));
+            continue;
+        }
+        let problem = problem.unwrap_err();
+        check(&problem, 401, Some("invalid_token"));
+        assert!(
+            problem.detail.contains(words) && problem.detail.contains("header Authorization"),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn line_66_a_good_token_that_does_not_grant_it_is_403() {
+    let access = access();
+    for claims in [
+        json!({"mercure": {}}),
+        json!({"mercure": {"publish": []}}),
+        json!({"mercure": {"subscribe": ["*"]}}),
+    ] {
+        let problem = access
+            .publisher(&post(&[("authorization", &bearer(&token(SECRET, &claims)))]), now())
+            .unwrap_err();
+        check(&problem, 403, Some("insufficient_scope"));
+        assert!(problem.detail.contains("mercure.publish"), "{problem}");
+    }
+}
+
+#[test]
+fn line_67_a_token_presented_wrongly_is_400() {
+    let access = access();
+    let good = bearer(&publisher(&["*"]));
+    for headers in [
+        &[("authorization", "Basic dXNlcjpwYXNz")][..],
+        &[("authorization", "Bearer")],
+        &[("authorization", "")],
+        &[("authorization", "Bearer \u{e9}")],
+        &[("authorization", &*good), ("authorization", &*good)],
+    ] {
+        check(&access.publisher(&post(headers), now()).unwrap_err(), 400, Some("invalid_request"));
+    }
+    for query in ["authorization=x&authorization=x", "authorization=%FF"] {
+        let problem = access.subscriber(&get(&format!("{HUB}?{query}"), &[]), now()).unwrap_err();
+        assert_eq!(problem.status(), 400, "{query}");
+    }
+}
+
+#[test]
+fn line_79_every_topic_must_be_granted() {
+    let access = access();
+    let publisher = |selectors: &[&str]| {
+        access.publisher(&post(&[("authorization", &bearer(&publisher(selectors)))]), now()).unwrap()
+    };
+    let form = |topics: &[&str]| {
+        let body: Vec<_> = topics.iter().map(|topic| format!("topic={topic}")).collect();
+        publication(None, body.join("&").as_bytes(), HUB, &Limits::default()).unwrap()
+    };
+    assert!(publisher(&["a", "b/{x}"]).check(&form(&["a", "b/1"])).is_ok());
+    assert!(publisher(&["*"]).check(&form(&["a", "b/1"])).is_ok());
+    assert!(Publisher::Anyone.check(&form(&["a"])).is_ok());
+    let problem = publisher(&["a", "b/{x}"]).check(&form(&["a", "b/1", "c"])).unwrap_err();
+    check(&problem, 403, Some("insufficient_scope"));
+    assert!(problem.detail.contains("“c”") && problem.detail.contains("“mercure.publish”"), "{problem}");
+}
+
+#[test]
+fn line_119_a_cookie_publishes_only_from_pages_that_may() {
+    let mut access = access();
+    access.publish_origins = Origins::parse(["https://example.com/", "http://localhost:8000"]).unwrap();
+    let cookie = format!("mercureAuthorization={}", publisher(&["*"]));
+    for (header, value, may) in [
+        ("origin", "https://example.com", true),
+        ("origin", "http://localhost:8000", true),
+        ("origin", "https://example.com:8443", false),
+        ("origin", "http://example.com", false),
+        ("origin", "https://example.com.evil.example", false),
+        ("origin", "null", false),
+        ("origin", "", false),
+        ("referer", "https://example.com/page?x#y", true),
+        ("referer", "https://evil.example/https://example.com/", false),
+        ("referer", "https://example.com@evil.example/", false),
+        ("referer", "about:blank", false),
+        ("referer", "\u{e9}", false),
+        ("x-other", "https://example.com", false),
+    ] {
+        let result = access.publisher(&post(&[("cookie", &cookie), (header, value)]), now());
+        assert_eq!(result.is_ok(), may, "{header}: {value}");
+        if let Err(problem) = result {
+            assert_eq!(problem.kind, ProblemKind::ForeignOrigin);
+            assert_eq!(problem.status(), 403);
+        }
+    }
+    // The header Origin counts, and not what Referer says beside it.
+    let both =
+        [("cookie", &*cookie), ("origin", "https://evil.example"), ("referer", "https://example.com/")];
+    assert!(access.publisher(&post(&both), now()).is_err());
+    // Another page cannot set a header of its own, and needs no leave for that.
+    let token = bearer(&publisher(&["*"]));
+    assert!(
+        access
+            .publisher(&post(&[("authorization", &token), ("origin", "https://evil.example")]), now())
+            .is_ok()
+    );
+    // Without a list, no cookie publishes.
+    access.publish_origins = Origins::None;
+    assert!(
+        access.publisher(&post(&[("cookie", &cookie), ("origin", "https://example.com")]), now()).is_err()
+    );
+    // Reading by cookie is what CORS decides.
+    let cookie = format!("mercureAuthorization={}", subscriber(&["*"]));
+    assert!(
+        access
+            .subscriber(&get(HUB, &[("cookie", &cookie), ("origin", "https://evil.example")]), now())
+            .is_ok()
+    );
+}
+
+/// A page on the web that a developer visits can send a form to a hub on their machine.
+#[test]
+fn where_anyone_may_publish_foreign_pages_may_not() {
+    let mut access = ssekit_hub::mercure::Access::default();
+    access.open = true;
+    access.publish_origins = Origins::parse(["https://dev.example"]).unwrap();
+    let token = bearer(&publisher(&["*"]));
+    for (origin, may) in [
+        (None, true),
+        (Some("http://localhost:5173"), true),
+        (Some("http://127.0.0.1:8000"), true),
+        (Some("http://[::1]:8000"), true),
+        (Some("http://hub.lan:3000"), true),
+        (Some("https://dev.example"), true),
+        (Some("http://hub.lan:3001"), false),
+        (Some("https://evil.example"), false),
+        (Some("https://localhost.evil.example"), false),
+        (Some("null"), false),
+        (Some(""), false),
+    ] {
+        let mut headers = vec![("host", "hub.lan:3000")];
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        assert_eq!(access.publisher(&post(&headers), now()).is_ok(), may, "{origin:?}");
+        headers.push(("authorization", &token));
+        assert_eq!(
+            access.publisher(&post(&headers), now()).is_ok(),
+            may,
+            "{origin:?} with a token that counts for nothing"
+        );
+    }
+}
+
+#[test]
+fn an_origin_is_scheme_host_and_port() {
+    assert_eq!(Origins::parse([]).unwrap(), Origins::None);
+    assert_eq!(Origins::parse(["https://a", "*"]).unwrap(), Origins::Any);
+    assert_eq!(
+        Origins::parse(["HTTPS://A.example:443/"]).unwrap(),
+        Origins::Listed(vec!["https://a.example".to_owned()])
+    );
+    for text in ["", "a.example", "https://a/path", "https://a/?q", "data:x", "null", "https://"] {
+        assert!(Origins::parse([text]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_problem_is_json_for_people_and_programs() {
+    let problem = Problem::new(ProblemKind::InvalidToken, "the token “é” is \"bad\" \\ \u{1F980}");
+    let response = problem.response();
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    // What a header may hold is less than what a detail may.
+    let wanted = "Bearer error=\"invalid_token\", error_description=\"the token '?' is 'bad' / ?\"";
+    assert_eq!(response.headers()["www-authenticate"], wanted);
+    let json: Value = serde_json::from_slice(response.body()).unwrap();
+    let wanted = json!({
+        "type": "urn:ssekit:problem:invalid-token", "title": "the token is not valid", "status": 401, "detail": problem.detail,
+    });
+    assert_eq!(json, wanted);
+    let later = Problem::new(ProblemKind::Unavailable, "x")
+        .retry_after(std::time::Duration::from_millis(1001))
+        .response();
+    assert_eq!((later.status().as_u16(), later.headers()["retry-after"].to_str().unwrap()), (503, "2"));
+    let method = Problem::new(ProblemKind::MethodNotAllowed("GET, POST"), "x").response();
+    assert_eq!((method.status().as_u16(), method.headers()["allow"].to_str().unwrap()), (405, "GET, POST"));
+}

@@ -1,0 +1,213 @@
+//! Keys that change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use ssekit_client::Http;
+use ssekit_hub::mercure::jwks::{MAX_BYTES, Rotation, Schedule, Source, check_url};
+use ssekit_hub::mercure::{Action, Algorithm, Keys, TokenError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, advance, timeout};
+
+use crate::request::{HUB, access, bearer, get, now, signed};
+
+/// A JWKS with one secret of this name.
+fn set(name: &str) -> String {
+    // 32 bytes of `A`.
+    format!(
+        "{{\"keys\": [{{\"kty\": \"oct\", \"kid\": \"{name}\", \"k\": \"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\"}}]}}"
+    )
+}
+
+fn verify(keys: &Keys, name: &str) -> Result<(), TokenError> {
+    let token = signed(&"A".repeat(32), &json!({"alg": "HS256", "kid": name}), &json!({"mercure": {}}));
+    keys.verify(&token, now()).map(drop)
+}
+
+#[test]
+fn line_122_keys_come_by_https_or_from_this_machine() {
+    for url in [
+        "https://issuer.example/keys",
+        "https://10.0.0.1/keys",
+        "http://localhost:8080/keys",
+        "http://127.0.0.1/",
+        "http://[::1]:1/k",
+    ] {
+        assert!(check_url(url).is_ok(), "{url}");
+    }
+    for url in [
+        "http://issuer.example/keys",
+        "http://10.0.0.1/keys",
+        "http://localhost.evil.example/",
+        "http://127.0.0.1@evil.example/",
+        "https://user:password@issuer.example/",
+        "file:///etc/passwd",
+        "ftp://issuer.example/keys",
+        "issuer.example/keys",
+        "",
+    ] {
+        assert!(check_url(url).is_err(), "{url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_names_a_new_key_has_the_keys_fetched_but_not_too_often() {
+    let keys = Keys::none();
+    let (rotation, renewal) = Rotation::new(keys.clone(), None, Schedule::default());
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&fetched);
+    // The issuer names its key after the number of times it was asked.
+    let running = tokio::spawn(rotation.run(move || {
+        let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+        async move { Ok::<_, String>(set(&number.to_string())) }
+    }));
+    let start = Instant::now();
+    renewal.renewed().await;
+    assert_eq!(verify(&keys, "1"), Ok(()));
+    assert_eq!(verify(&keys, "2"), Err(TokenError::UnknownKey("2".to_owned())));
+    // Too early: whoever asks is not kept waiting, and nothing is fetched, however many ask.
+    for _ in 0..100 {
+        renewal.renewed().await;
+    }
+    assert_eq!((fetched.load(Ordering::Relaxed), start.elapsed()), (1, Duration::ZERO));
+    advance(Duration::from_secs(30)).await;
+    renewal.renewed().await;
+    assert_eq!(
+        (verify(&keys, "2"), verify(&keys, "1")),
+        (Ok(()), Err(TokenError::UnknownKey("1".to_owned())))
+    );
+    assert_eq!(start.elapsed(), Duration::from_secs(30));
+    // And by itself after ten minutes.
+    while fetched.load(Ordering::Relaxed) < 3 {
+        advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    let waited = start.elapsed() - Duration::from_secs(30);
+    assert!((Duration::from_secs(599)..=Duration::from_secs(602)).contains(&waited), "{waited:?}");
+    running.abort();
+    // Without a rotation, nobody waits.
+    drop(running.await);
+    timeout(Duration::from_millis(1), renewal.renewed()).await.unwrap();
+}
+
+/// As a request of a subscriber meets it: its token is of a key that the issuer has begun to use since.
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_the_key_of_its_token() {
+    let mut access = access();
+    access.subscribers = Keys::read(&set("1")).unwrap();
+    let (rotation, renewal) = Rotation::new(access.subscribers.clone(), None, Schedule::default());
+    access.subscribers_renewal = Some(renewal);
+    let token = signed(&"A".repeat(32), &json!({"alg": "HS256", "kid": "2"}), &json!({"mercure": {}}));
+    let request = get(HUB, &[("authorization", &bearer(&token))]);
+    assert_eq!(access.subscriber(&request, now()).unwrap_err().status(), 401);
+    let running = tokio::spawn(rotation.run(|| async { Ok::<_, String>(set("2")) }));
+    access.ready(&request, Action::Subscribe).await;
+    assert!(access.subscriber(&request, now()).unwrap().is_some());
+    running.abort();
+    drop(running.await);
+    // Who brings no token, or one that names a key that is here, waits for nothing: nobody would answer.
+    let start = Instant::now();
+    for request in [get(HUB, &[]), request, get(HUB, &[("authorization", "Bearer x")])] {
+        access.ready(&request, Action::Subscribe).await;
+        access.ready(&request, Action::Publish).await;
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_cannot_be_renewed_are_used_on() {
+    let keys = Keys::none();
+    let schedule = Schedule::default();
+    let (rotation, _renewal) = Rotation::new(keys.clone(), Some(vec![Algorithm::HS256]), schedule);
+    let (answers, mut waiting) = mpsc::unbounded_channel::<Option<Result<String, &str>>>();
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let answer = |answer| answers.send(Some(answer)).unwrap();
+    let running = tokio::spawn(async move {
+        rotation
+            .run(|| {
+                asked.send(Instant::now()).unwrap();
+                let answer = waiting.try_recv();
+                async move {
+                    match answer {
+                        Ok(Some(answer)) => answer,
+                        // An issuer that never answers.
+                        _ => std::future::pending().await,
+                    }
+                }
+            })
+            .await;
+    });
+    answer(Ok(set("1")));
+    answer(Err("out of reach"));
+    answer(Ok("{".to_owned()));
+    answer(Ok(" ".repeat(MAX_BYTES + 1)));
+    answer(Ok(set("1").replace("oct", "new")));
+    answers.send(None).unwrap();
+    answer(Ok(set("2")));
+    let first = asks.recv().await.unwrap();
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        times.push((asks.recv().await.unwrap() - first).as_secs());
+        assert_eq!(verify(&keys, "1"), Ok(()));
+    }
+    times.push((asks.recv().await.unwrap() - first).as_secs());
+    // After trouble it is tried again soon.
+    assert_eq!(times, [600, 630, 660, 690, 720, 750]);
+    asks.recv().await.unwrap();
+    assert_eq!(verify(&keys, "2"), Ok(()));
+    running.abort();
+}
+
+/// Over a real socket: what an issuer answers, and what becomes of it.
+#[tokio::test]
+async fn line_122_a_fetch_follows_no_redirect_and_reads_no_more_than_keys() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answers = [
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", set("1")),
+        format!(
+            "HTTP/1.1 302 Found\r\nlocation: http://{address}/other\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        ),
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", " ".repeat(MAX_BYTES + 1)),
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nk".to_owned(),
+    ];
+    let serving = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(socket.read_u8().await.unwrap());
+            }
+            asked.push(String::from_utf8(head).unwrap().lines().next().unwrap().to_owned());
+            // Who has read enough hangs up.
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+        asked
+    });
+    let source = Source::parse(&format!("http://{address}/keys")).unwrap();
+    let http = Http::new();
+    assert_eq!(verify(&Keys::read(&source.fetch(&http).await.unwrap()).unwrap(), "1"), Ok(()));
+    let redirected = source.fetch(&http).await.unwrap_err().to_string();
+    assert!(redirected.contains("answered 302") && redirected.contains("not followed"), "{redirected}");
+    let long = source.fetch(&http).await.unwrap_err().to_string();
+    assert!(long.contains("longer than 262144 bytes"), "{long}");
+    assert_eq!(source.fetch(&http).await.unwrap(), "k");
+    assert_eq!(timeout(Duration::from_secs(30), serving).await.unwrap().unwrap(), ["GET /keys HTTP/1.1"; 4]);
+    let gone = source.fetch(&http).await.unwrap_err().to_string();
+    assert!(gone.contains("could not be fetched"), "{gone}");
+}
+
+#[tokio::test]
+async fn keys_come_from_a_file_as_well() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mercure/tokens/jwks.json");
+    let source = Source::parse(path).unwrap();
+    assert_eq!(Keys::read(&source.fetch(&Http::new()).await.unwrap()).unwrap().len(), 5);
+    let missing = Source::parse("no/such/file").unwrap().fetch(&Http::new()).await.unwrap_err().to_string();
+    assert!(missing.contains("no/such/file"), "{missing}");
+    assert!(Source::parse("http://issuer.example/").is_err());
+}

@@ -1,0 +1,15 @@
+//! The protocol, from outside: what requests are answered, line by line of the checklist in `checklist.rs`.
+
+mod access;
+mod checklist;
+mod expand;
+mod ids;
+mod jwks;
+mod keys;
+mod pages;
+mod publication;
+mod request;
+mod selectors;
+mod subscribe;
+mod subscriptions;
+mod templates;
