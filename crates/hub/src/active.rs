@@ -77,7 +77,9 @@ impl Active {
             subscriptions.iter().filter(|one| asked.includes(one)).cloned().collect()
         };
         let found = match asked {
-            Asked::One { subscriber, .. } => all.of.get(&**subscriber).map(|of| among(of)).unwrap_or_default(),
+            Asked::One { subscriber, .. } => {
+                all.of.get(&**subscriber).map(|of| among(of)).unwrap_or_default()
+            }
             _ => all.of.values().flat_map(|of| among(of)).collect(),
         };
         (found, all.state)

@@ -159,7 +159,9 @@ impl Hub {
             None => None,
         };
         let guard: Option<Box<dyn Any + Send>> = match &self.active {
-            Some(active) if request.method != Method::HEAD => Some(Box::new((guard, active.enter(&subscribe)))),
+            Some(active) if request.method != Method::HEAD => {
+                Some(Box::new((guard, active.enter(&subscribe))))
+            }
             _ => guard,
         };
         Ok(self.granted(request, subscribe, place, now, guard))
@@ -213,7 +215,11 @@ impl Hub {
         let id = match cursor {
             Cursor::Earliest => return Ok(everything(None)),
             Cursor::Now => {
-                return Ok(Place { start: Start::at(bounds.last), before: self.newest(&bounds), reset: None });
+                return Ok(Place {
+                    start: Start::at(bounds.last),
+                    before: self.newest(&bounds),
+                    reset: None,
+                });
             }
             Cursor::After(id) => id,
         };

@@ -331,7 +331,8 @@ impl Engine {
                 return ControlFlow::Continue(());
             }
             let recent = behind.through >= behind.stored;
-            let recent = recent.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
+            let recent =
+                recent.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
             let Some(frames) = recent else {
                 behind.doing = Doing::Reading;
                 let (after, told) = (behind.through, behind.told);

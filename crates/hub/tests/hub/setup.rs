@@ -137,9 +137,8 @@ impl TestHub {
     /// Waits until a figure is what it should be.
     pub(crate) async fn until_figure(&self, name: &str, value: u64) {
         let mut text = String::new();
-        let patience = tokio::time::timeout(PATIENCE, async {
-            while self.figure_in(&mut text, name).await != value {}
-        });
+        let patience =
+            tokio::time::timeout(PATIENCE, async { while self.figure_in(&mut text, name).await != value {} });
         assert!(patience.await.is_ok(), "not within {PATIENCE:?}: {name} {value} in {text}");
     }
 
