@@ -119,6 +119,15 @@ pub struct Start {
     pub after: Position,
     /// What is gone up to here, the subscriber has been told of.
     pub told: Position,
+    /// Up to here it gets what the log holds, and not what is still in memory although it is gone from there.
+    pub stored: Position,
+}
+
+impl Start {
+    /// After this place, of which nothing is missing.
+    pub fn at(after: Position) -> Self {
+        Self { after, told: Position::START, stored: Position::START }
+    }
 }
 
 /// The threads that serve subscribers, and what feeds them.
@@ -176,7 +185,9 @@ impl Fanout {
     }
 
     /// Subscribes the body of a response.
-    pub fn subscribe_body(&self, subscription: Subscription) -> Body {
+    pub fn subscribe_body(&self, mut subscription: Subscription) -> Body {
+        // Its head may be with the client before a thread knows of it: what is published from then on is for it.
+        subscription.start.get_or_insert_with(|| Start::at(self.recent.last()));
         let pipe = Arc::new(Pipe::new(self.pending));
         self.subscribe(Sink::Body(Arc::clone(&pipe)), subscription);
         Body(pipe)

@@ -163,7 +163,8 @@ impl Server {
                     .timer(TokioTimer::new())
                     .header_read_timeout(self.head_time)
                     .max_header_size(self.head_size)
-                    .pipeline_flush(true)
+                    // What waits to be written is bounded by that, and would not be with `pipeline_flush`.
+                    .max_buf_size(self.head_size.max(UNWRITTEN))
                     .serve_connection(socket, service);
                 self.watch(connection, &asked).await
             }
@@ -314,3 +315,5 @@ impl Opened {
 
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 256;
+/// What hyper takes of bodies before it is written, and one piece more: in bytes.
+const UNWRITTEN: usize = 64 << 10;

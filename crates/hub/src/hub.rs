@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use ssekit_log::{AppendError, Log, Position, ReadError, Record};
+use ssekit_log::{AppendError, Bounds, Log, Position, ReadError, Record};
 use ssekit_wire::Event;
 
 use crate::active::Active;
@@ -189,8 +189,10 @@ impl Hub {
             None => None,
         };
         let guard: Option<Box<dyn Any + Send>> = match &self.active {
-            Some(active) => Some(Box::new((guard, active.enter(&subscribe)))),
-            None => guard,
+            Some(active) if request.method != Method::HEAD => {
+                Some(Box::new((guard, active.enter(&subscribe))))
+            }
+            _ => guard,
         };
         Ok(self.granted(request, subscribe, place, now, guard))
     }
@@ -236,16 +238,18 @@ impl Hub {
     async fn place(&self, cursor: Cursor) -> Result<Place, ReadError> {
         let bounds = self.log.bounds().await?;
         let everything = |reset| Place {
-            start: Start { after: Position::START, told: bounds.horizon },
+            start: Start { after: Position::START, told: bounds.horizon, stored: bounds.last },
             before: discovery::EARLIEST.to_owned(),
             reset,
         };
         let id = match cursor {
             Cursor::Earliest => return Ok(everything(None)),
-            Cursor::Now if bounds.records == 0 => return Ok(everything(None)),
             Cursor::Now => {
-                let start = Start { after: bounds.last, told: bounds.horizon };
-                return Ok(Place { start, before: self.ids.id(bounds.last), reset: None });
+                return Ok(Place {
+                    start: Start::at(bounds.last),
+                    before: self.newest(&bounds),
+                    reset: None,
+                });
             }
             Cursor::After(id) => id,
         };
@@ -256,10 +260,13 @@ impl Hub {
         Ok(match known {
             None => everything(Some("unknown")),
             Some(after) if after < bounds.horizon => everything(Some("expired")),
-            Some(after) => {
-                Place { start: Start { after, told: Position::START }, before: id.into(), reset: None }
-            }
+            Some(after) => Place { start: Start::at(after), before: id.into(), reset: None },
         })
+    }
+
+    /// The id of the newest update; `earliest` where there is none.
+    pub(crate) fn newest(&self, bounds: &Bounds) -> String {
+        if bounds.records > 0 { self.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() }
     }
 
     /// Whether it has begun to end.

@@ -36,6 +36,8 @@ pub(super) struct Behind {
     pub(super) through: Position,
     /// What is gone up to here, it has been told of.
     pub(super) told: Position,
+    /// Up to here it gets what the log holds, and not what is still in memory.
+    pub(super) stored: Position,
     /// The tick since which nothing could be written.
     pub(super) since: u32,
     /// What it waits for.
@@ -97,6 +99,7 @@ impl Behind {
             unsent,
             through,
             told: Position::START,
+            stored: Position::START,
             since: now,
             doing,
             last: false,

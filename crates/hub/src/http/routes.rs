@@ -144,7 +144,7 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
     hub.publish(records(hub, parts, &body, SystemTime::now())?).await
 }
 
-async fn subscribe(context: &Context, mut parts: Parts) -> Result<Response, Response> {
+async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
     let Context { hub, rate, refusals, .. } = context;
     let refuse = |problem: Problem, parts: &Parts| {
         let mut response = answer(&problem);
@@ -154,16 +154,16 @@ async fn subscribe(context: &Context, mut parts: Parts) -> Result<Response, Resp
     hub.access.ready(&parts, Action::Subscribe).await;
     let now = SystemTime::now();
     let head = parts.method == Method::HEAD;
-    parts.method = Method::GET;
     let read = Subscribe::read(&parts, &hub.access, &hub.limits, now);
     let subscribe = read.map_err(|problem| refuse(problem, &parts))?;
-    // A browser would give up on a refusal, and not come back to the hub that follows.
-    if hub.is_ending() {
-        return Ok(come_back(hub.retry()));
-    }
-    if let Some(rate) = rate.as_ref().filter(|rate| !rate.take(Instant::now())) {
+    let too_fast = rate.as_ref().filter(|rate| !rate.take(Instant::now()));
+    if let Some(rate) = too_fast {
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
-        return Ok(come_back(hub.retry()));
+    }
+    if too_fast.is_some() || hub.is_ending() {
+        let mut response = come_back(hub.retry());
+        cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+        return Ok(response);
     }
     let granted = hub.resolve(&parts, subscribe, now, None).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
@@ -216,8 +216,8 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     let bounds =
         hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
     // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
-    let last = if bounds.records > 0 { hub.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() };
-    let found = active.list(&asked);
+    let last = hub.newest(&bounds);
+    let (found, state) = active.list(&asked);
     let body = match (&asked, &found[..]) {
         (Asked::One { .. }, []) => {
             return Err(Problem::new(
@@ -228,7 +228,7 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
         (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
         _ => subscriptions::collection(path, &hub.path, &last, &found),
     };
-    let etag = subscriptions::etag(&last);
+    let etag = subscriptions::etag(&format!("{last}/{state:x}"));
     let current = subscriptions::is_current(&parts.headers, &etag);
     let mut response = http::Response::new(if current { Bytes::new() } else { Bytes::from(body) });
     if current {

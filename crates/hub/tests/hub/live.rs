@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use ssekit_hub::fanout::{Fanout, Figures, Interest, Subscription};
 use ssekit_hub::mercure::Selector;
 use ssekit_log::{Keep, Log as _, MemoryLog, Position, Record, Retention};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::client::{Connection, Request};
 use crate::setup::{HUB, Setup, TestHub, cases, encoded, publication, within};
@@ -63,6 +63,8 @@ struct Run {
     ids: Mutex<Vec<String>>,
     progress: watch::Sender<usize>,
     total: usize,
+    /// A permit for each reader who has had a first answer.
+    joined: Semaphore,
 }
 
 impl Run {
@@ -127,9 +129,13 @@ impl Run {
             if had.after.is_none() && had.got.is_empty() {
                 had.floor = self.hub.log.bounds().await.unwrap().last;
             }
+            self.joined.add_permits(usize::from(had.got.is_empty()));
             let mut left = leaves.next().copied().unwrap_or(usize::MAX);
             while left > 0 {
-                let got = stream.event().await;
+                let Ok(got) = tokio::time::timeout(Duration::from_secs(20), stream.event()).await else {
+                    let figures = self.hub.ask(&Request::get("/metrics")).await.body;
+                    panic!("{reader:?} has had {} events, and waits: {figures}", had.got.len());
+                };
                 assert_ne!(got.name, "reset", "{reader:?} was told of a loss");
                 if got.data == "end" {
                     return had;
@@ -185,6 +191,8 @@ impl Run {
     }
 }
 
+const READERS: u32 = 12;
+
 async fn run(seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let mut setup = Setup::default();
@@ -201,20 +209,23 @@ async fn run(seed: u64) {
         ids: Mutex::default(),
         progress: watch::Sender::new(0),
         total: publishers * each,
+        joined: Semaphore::new(0),
     };
-    let readers: Vec<Reader> = (0..12)
+    let readers: Vec<Reader> = (0..READERS)
         .map(|_| Reader {
             way: Way::ALL[rng.usize(..3)],
             selectors: (0..rng.usize(1..3)).map(|_| rng.usize(..SELECTORS.len())).collect(),
             from: [From::Now, From::Earliest, From::Known(rng.u64(..))][rng.usize(..3)],
             joins: if rng.bool() { 0 } else { rng.usize(..run.total) },
-            leaves: (0..rng.usize(..4)).map(|_| rng.usize(..40)).collect(),
+            leaves: (0..rng.usize(..4)).map(|_| rng.usize(1..40)).collect(),
             room: rng.bool().then_some(4096),
             lag: if rng.u8(..3) == 0 { rng.usize(1..100) } else { 0 },
         })
         .collect();
     let publish = async {
         join_all((0..publishers).map(|name| run.publish(name, each, rng.fork()))).await;
+        // Who comes from now on would wait for it for ever.
+        drop(within("all readers", run.joined.acquire_many(READERS)).await.unwrap());
         run.hub.publish("topic=end&data=end").await;
     };
     let ((), all) = tokio::join!(publish, join_all(readers.iter().map(|reader| run.read(reader))));
@@ -259,24 +270,25 @@ async fn what_is_published_after_a_subscription_is_answered_is_delivered() {
         body: format!("data: {topic}\n\n").into(),
     };
     // Many templates, so that the thread is busy with what it passes on most of the time.
-    let _busy: Vec<_> = (0..500).map(|number| subscribe(&format!("{{a}}-{{b}}-{number}"))).collect();
-    let noise = {
-        let log = Arc::clone(&log);
-        let record = record("some-noise-or-other");
-        tokio::spawn(async move {
-            loop {
-                log.append(vec![record.clone(); 4]).await.unwrap();
-                tokio::task::yield_now().await;
-            }
-        })
+    let _busy: Vec<_> = (0..200).map(|number| subscribe(&format!("{{a}}-{{b}}-{number}"))).collect();
+    let noise = async {
+        loop {
+            let positions = log.append(vec![record("some-noise-or-other"); 8]).await.unwrap();
+            fanout.passed(positions[7]).await;
+        }
     };
-    for number in 0..300 {
-        let topic = format!("once/{number}");
-        let mut body = Body::new(subscribe(&topic)).into_data_stream();
-        log.append(vec![record(&topic)]).await.unwrap();
-        let got = tokio::time::timeout(Duration::from_secs(10), body.next()).await;
-        let got = got.unwrap_or_else(|_| panic!("subscriber {number} was not told")).unwrap().unwrap();
-        assert!(got.ends_with(format!("data: {topic}\n\n").as_bytes()), "{got:?}");
+    let newcomers = async {
+        for number in 0..100 {
+            let topic = format!("once/{number}");
+            let mut body = Body::new(subscribe(&topic)).into_data_stream();
+            log.append(vec![record(&topic)]).await.unwrap();
+            let got = tokio::time::timeout(Duration::from_secs(10), body.next()).await;
+            let got = got.unwrap_or_else(|_| panic!("subscriber {number} was not told")).unwrap().unwrap();
+            assert!(got.ends_with(format!("data: {topic}\n\n").as_bytes()), "{got:?}");
+        }
+    };
+    tokio::select! {
+        () = noise => unreachable!("it goes on"),
+        () = newcomers => {}
     }
-    noise.abort();
 }

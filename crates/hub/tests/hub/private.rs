@@ -258,6 +258,8 @@ fn check_told(subscriber: &Subscriber, got: &[Got], paths: &BTreeMap<String, Opt
 /// Every path of the API, by every token.
 async fn api(hub: &TestHub, subscribers: &[Subscriber], texts: &mut Texts) {
     let all = sign(&claims_with_payload(&["*"], json!(null)));
+    // Those who are still there; who has read and gone may be noticed late.
+    hub.until_figure("ssekit_subscribers", subscribers.len() as u64).await;
     let list = hub.ask(&Request::get(API).bearer(&all)).await;
     assert!(!list.body.contains(SECRET), "{}", list.body);
     let single = list.json()["subscriptions"][0]["id"].as_str().unwrap().to_owned();

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use ssekit_log::{Keep, MemoryLog, Retention};
 
 use crate::client::Request;
@@ -216,14 +217,18 @@ async fn a_long_history_is_replayed_to_many_within_a_small_budget_of_memory() {
             streams.push(way.subscribe(&hub, "topic=rare&topic=often&lastEventID=earliest").await);
         }
         let mut rare = way.subscribe(&hub, "topic=rare&lastEventID=earliest").await;
-        for n in (7..1600).step_by(100) {
-            assert_eq!(number(&rare.data().await), n);
-        }
-        for stream in &mut streams {
+        let seldom = async {
+            for n in (7..1600).step_by(100) {
+                assert_eq!(number(&rare.data().await), n);
+            }
+        };
+        // At the same time: who does not read keeps the others from their part of the budget until it stalls.
+        let often = join_all(streams.iter_mut().map(async |stream| {
             for n in 0..1600 {
                 assert_eq!(number(&stream.data().await), n);
             }
-        }
+        }));
+        tokio::join!(seldom, often);
     })
     .await;
 }

@@ -47,11 +47,12 @@ impl Default for Setup {
         Self {
             access,
             subscriptions: false,
-            fanout: fanout::Options { threads: 2, window: 4 << 20, replay: 4 << 20, pace },
+            fanout: fanout::Options { threads: 2, window: 4 << 20, replay: 4 << 20, pending: 64 << 10, pace },
             max_lifetime: None,
             server: http::Options {
                 connections: 1000,
                 connections_per_address: None,
+                connects_per_second: None,
                 head_size: 16 << 10,
                 head_time: Duration::from_secs(30),
                 body_time: Duration::from_secs(30),
@@ -124,14 +125,21 @@ impl TestHub {
 
     /// The figure of this name and these labels.
     pub(crate) async fn figure(&self, name: &str) -> u64 {
-        let text = self.ask(&Request::get("/metrics")).await.body;
+        self.figure_in(&mut String::new(), name).await
+    }
+
+    async fn figure_in(&self, text: &mut String, name: &str) -> u64 {
+        *text = self.ask(&Request::get("/metrics")).await.body;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
     /// Waits until a figure is what it should be.
     pub(crate) async fn until_figure(&self, name: &str, value: u64) {
-        within(&format!("{name} {value}"), async { while self.figure(name).await != value {} }).await;
+        let mut text = String::new();
+        let patience =
+            tokio::time::timeout(PATIENCE, async { while self.figure_in(&mut text, name).await != value {} });
+        assert!(patience.await.is_ok(), "not within {PATIENCE:?}: {name} {value} in {text}");
     }
 
     /// The ids and texts of all that the log holds, in order.
@@ -198,9 +206,10 @@ pub(crate) fn unix_now() -> f64 {
 
 /// What must happen soon, even on a machine that is busy.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let patience = Duration::from_secs(25);
-    tokio::time::timeout(patience, future).await.unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
+
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A text as the value of a form or query.
 pub(crate) fn encoded(text: &str) -> String {

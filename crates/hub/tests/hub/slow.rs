@@ -144,19 +144,20 @@ async fn who_reads_nothing_for_too_long_is_closed() {
     Way::each(async |way| {
         let hub = TestHub::start(|setup| {
             narrow(setup);
-            setup.fanout.pace.stall = Duration::from_millis(300);
+            setup.fanout.pace.stall = Duration::from_secs(1);
         })
         .await;
         let mut slow = idle_reader(way, &hub).await;
-        publish_much(&hub, 1000).await;
+        publish_much(&hub, MUCH).await;
         hub.until_figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}", 1).await;
         hub.until_figure("ssekit_subscribers", 0).await;
         let got = slow.rest().await;
-        assert!(got.len() < 1000, "{} events", got.len());
+        // What lies between the fan-out and a reader has an end, by whichever way it comes.
+        assert!(got.len() < 600, "{} events of 2 kB", got.len());
         // It goes on where it was.
         let after = got.last().map_or("earliest", |got| &got.id);
         let mut back = way.subscribe(&hub, &format!("topic=a&lastEventID={}", encoded(after))).await;
-        for wanted in got.len()..1000 {
+        for wanted in got.len()..got.len() + 100 {
             assert_eq!(number(&back.data().await), wanted);
         }
     })

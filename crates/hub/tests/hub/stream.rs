@@ -6,7 +6,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ssekit_wire::{Decoder, Item};
 
@@ -78,7 +78,7 @@ impl Way {
         connection.send(&request.encode()).await;
         let head = connection.head().await.expect("an answer");
         let framing = if request.method == "HEAD" { Framing::Length(0) } else { head.framing() };
-        if head.status == 200 {
+        if text(&head.headers, "content-type") == Some("text/event-stream") {
             let chunked = matches!(framing, Framing::Size);
             // So that a case by two ways is not twice the same.
             assert!(chunked == (self == Self::KeptAlive) || request.method == "HEAD", "{self:?}: {head:?}");
@@ -98,8 +98,10 @@ impl Http2 {
 
     async fn over(connection: Connection) -> Self {
         let socket = TokioIo::new(connection.into_socket());
-        let (sender, connection) =
-            within("a handshake", handshake(TokioExecutor::new(), socket)).await.unwrap();
+        // So small that who does not read is noticed soon.
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(65_535).initial_connection_window_size(1 << 20);
+        let (sender, connection) = within("a handshake", builder.handshake(socket)).await.unwrap();
         tokio::spawn(connection);
         Self(sender)
     }
