@@ -325,7 +325,11 @@ impl Engine {
                 self.ahead.push((slot, subscriber.generation));
                 return ControlFlow::Continue(());
             }
-            let Some(frames) = self.recent.read(behind.through, self.through, FRAMES, BYTES) else {
+            // Who begins at the start gets what is kept. The window also has what is not: replaced, or too old.
+            let window = (behind.through != Position::START)
+                .then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES))
+                .flatten();
+            let Some(frames) = window else {
                 behind.doing = Doing::Reading;
                 let (after, told) = (behind.through, behind.told);
                 self.read(slot, after, told);
@@ -444,7 +448,7 @@ impl Engine {
             match behind.doing {
                 Doing::Writing if stalls <= self.now || hogs_now => return ControlFlow::Break(End::Stalled),
                 Doing::Writing => hogs.map_or(stalls, |hogs| stalls.min(hogs.max(self.now + SOON))),
-                _ => self.now + heartbeat,
+                _ => self.now + heartbeat.min(stall),
             }
         } else if subscriber.wrote + heartbeat <= self.now {
             match subscriber.sink.write(&Bytes::from_static(HEARTBEAT)) {

@@ -87,7 +87,7 @@ impl Refusals {
     pub(super) fn turned_away(&self, limit: &'static str, most: u64) {
         self.turned_away.inc();
         if let Some(count) = self.is_due(limit, OFTEN) {
-            tracing::warn!(limit, most, count, "there is no room for more: who comes is told to return; raise {limit} if this machine can do more");
+            tracing::warn!(limit, most, count, "there is no room for more: who comes is told to return; raise {limit}, or the limit of open files, if this machine can do more");
         }
     }
 

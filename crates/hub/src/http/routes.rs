@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::middleware::map_response_with_state;
 use axum::routing::get;
 use bytes::Bytes;
+use http_body::Body as _;
 use prometheus_client::registry::Registry;
 
 use super::rate::Rate;
@@ -84,13 +85,18 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
 /// The ids of what was published, a line each.
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<String, Problem> {
     let publisher = hub.access.publisher(parts, SystemTime::now())?;
+    let too_large = || {
+        let most = hub.limits.body;
+        Problem::new(ProblemKind::TooLarge, format!("the body has more than {most} bytes, or did not come whole"))
+    };
+    // What it says to be is looked at before any of it is waited for.
+    if body.size_hint().lower() > hub.limits.body as u64 {
+        return Err(too_large());
+    }
     let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
     let body = body
         .map_err(|_| Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}")))?
-        .map_err(|_| {
-            let most = hub.limits.body;
-            Problem::new(ProblemKind::TooLarge, format!("the body has more than {most} bytes, or did not come whole"))
-        })?;
+        .map_err(|_| too_large())?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
         publications_ndjson(content_type, &body, &hub.path, &hub.limits)?

@@ -16,7 +16,7 @@ fn ask(hub: &Hub, query: &str) -> TcpStream {
     socket
 }
 
-/// Reads so much at a time from all of them, until told to stop; what each had heard.
+/// Reads so much at a time from all of them, until told to stop.
 fn sip(sockets: Vec<TcpStream>, bytes: usize, pace: Duration, stop: Arc<AtomicBool>) -> thread::JoinHandle<Vec<TcpStream>> {
     thread::spawn(move || {
         let mut scratch = vec![0; bytes];
@@ -35,7 +35,7 @@ fn sip(sockets: Vec<TcpStream>, bytes: usize, pace: Duration, stop: Arc<AtomicBo
 
 #[test]
 fn one_that_reads_byte_by_byte_delays_nobody_and_is_ended_when_it_is_overtaken_or_stalls() {
-    let hub = Hub::start(&["--stall", "2s", "--retention", "topic=* records=2000", "--limits-recent", "256KiB"]);
+    let hub = Hub::start(&["--stall", "2s", "--heartbeat", "1s", "--retention", "topic=* records=2000", "--limits-recent", "256KiB"]);
     let slow = ask(&hub, "topic=a");
     let mut good = Stream::open(&hub, "topic=a");
     hub.expect_subscribers(2);

@@ -29,7 +29,7 @@ fn time_grows_as_the_topic_does_and_not_faster() {
             let topic = topic(length);
             let once = || {
                 let begun = Instant::now();
-                for _ in 0..20 {
+                for _ in 0..3 {
                     assert!(!std::hint::black_box(&selector).matches(std::hint::black_box(&topic)), "{template}");
                 }
                 begun.elapsed()
