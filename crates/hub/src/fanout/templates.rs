@@ -34,6 +34,9 @@ impl Templates {
         let of_length = self.0.range(..=topic.len());
         // A prefix is ASCII: none ends within a character of a topic that begins with it.
         let these = of_length.filter_map(move |(length, prefixes)| prefixes.get(topic.get(..*length)?));
-        these.flatten().filter(move |(template, _)| template.matches_prepared(topic, &prepared)).map(|(_, listed)| listed)
+        these
+            .flatten()
+            .filter(move |(template, _)| template.matches_prepared(topic, &prepared))
+            .map(|(_, listed)| listed)
     }
 }

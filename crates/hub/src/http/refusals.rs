@@ -59,10 +59,26 @@ impl Refusals {
             drop(refusals.connections.get_or_create(&ByReason { reason: refused.name() }));
         }
         let Self { connections, requests, turned_away, exhausted, .. } = &refusals;
-        registry.register("connections_refused", "Connections that were closed before they had asked for anything, and why", connections.clone());
-        registry.register("connections_turned_away", "Connections that were told to come back", turned_away.clone());
-        registry.register("connections_exhausted", "Connections for which there was no descriptor", exhausted.clone());
-        registry.register("requests_refused", "Requests that were answered with a problem, and which", requests.clone());
+        registry.register(
+            "connections_refused",
+            "Connections that were closed before they had asked for anything, and why",
+            connections.clone(),
+        );
+        registry.register(
+            "connections_turned_away",
+            "Connections that were told to come back",
+            turned_away.clone(),
+        );
+        registry.register(
+            "connections_exhausted",
+            "Connections for which there was no descriptor",
+            exhausted.clone(),
+        );
+        registry.register(
+            "requests_refused",
+            "Requests that were answered with a problem, and which",
+            requests.clone(),
+        );
         refusals
     }
 
@@ -74,7 +90,12 @@ impl Refusals {
             Refused::Malformed => "",
         };
         if let Some(count) = self.is_due(refused.name(), QUIET) {
-            tracing::warn!(reason = refused.name(), limit, count, "connections are closed that ask for nothing that can be answered");
+            tracing::warn!(
+                reason = refused.name(),
+                limit,
+                count,
+                "connections are closed that ask for nothing that can be answered"
+            );
         }
     }
 
@@ -87,7 +108,12 @@ impl Refusals {
     pub(super) fn turned_away(&self, limit: &'static str, most: u64) {
         self.turned_away.inc();
         if let Some(count) = self.is_due(limit, OFTEN) {
-            tracing::warn!(limit, most, count, "there is no room for more: who comes is told to return; raise {limit}, or the limit of open files, if this machine can do more");
+            tracing::warn!(
+                limit,
+                most,
+                count,
+                "there is no room for more: who comes is told to return; raise {limit}, or the limit of open files, if this machine can do more"
+            );
         }
     }
 

@@ -106,7 +106,9 @@ impl Selector {
         match &self.0.form {
             Form::Any => true,
             Form::Exact => *self.0.text == *topic,
-            Form::Template(template) => *self.0.text == *topic || template.matches(&self.0.text, &Topic::new(topic)),
+            Form::Template(template) => {
+                *self.0.text == *topic || template.matches(&self.0.text, &Topic::new(topic))
+            }
         }
     }
 

@@ -37,7 +37,10 @@ fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
     // Who publishes must not take this for an answer.
     let refused = hub.try_publish("a", "lost?");
     assert_eq!(refused.status, 503, "{refused:?}");
-    assert!(refused.header("retry-after").is_some() && refused.body.contains("urn:ssekit:problem:"), "{refused:?}");
+    assert!(
+        refused.header("retry-after").is_some() && refused.body.contains("urn:ssekit:problem:"),
+        "{refused:?}"
+    );
     drop(last);
     // As soon as one has gone, the next is served.
     hub.expect_subscribers(here);
@@ -65,7 +68,9 @@ fn one_address_takes_its_own_part_alone() {
     is_spread(&times);
     // Another address of this machine.
     let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    other.bind(&"127.0.0.2:0".parse::<std::net::SocketAddr>().expect("an address").into()).expect("it is ours");
+    other
+        .bind(&"127.0.0.2:0".parse::<std::net::SocketAddr>().expect("an address").into())
+        .expect("it is ours");
     other.connect(&hub.addr.into()).expect("the hub accepts");
     let mut other = Stream::over(TcpStream::from(other), &subscribe("topic=a")).expect("it is served");
     drop(mine);
@@ -105,7 +110,8 @@ fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
     many_descriptors(2_000);
     let command = ["serve", "--anonymous", "--metrics", "--store", "memory", "--addr", "127.0.0.1:0"];
     let hub = Hub::of(ssekit().args(command).env("SSEKIT_KEY", SECRET));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs();
     let claims = json!({ "mercure": { "subscribe": ["*"], "publish": ["*"] }, "exp": now + 3600 });
     let good = token(SECRET, &claims);
     let bad = [
@@ -132,15 +138,23 @@ fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
         for socket in &mut sockets {
             let answer = Answer::read(socket).expect("it is answered");
             assert_eq!(answer.status, 401, "{answer:?}");
-            assert!(answer.header("www-authenticate").is_some_and(|header| header.contains("invalid_token")), "{answer:?}");
+            assert!(
+                answer.header("www-authenticate").is_some_and(|header| header.contains("invalid_token")),
+                "{answer:?}"
+            );
         }
     }
     println!("{many} refused in {:?}", begun.elapsed());
-    hub.expect_figure("ssekit_requests_refused_total{problem=\"invalid-token\"}", |count| count == many as u64);
+    hub.expect_figure("ssekit_requests_refused_total{problem=\"invalid-token\"}", |count| {
+        count == many as u64
+    });
     assert!(hub.memory() < before + (48 << 20), "{before} bytes before, {} now", hub.memory());
     let request = format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {good}\r\n\r\n");
     let mut stream = Stream::over(hub.connect(), &request).expect("a good one is served");
-    let publish = crate::hub::post("topic=a&data=hello&private=on", &format!("authorization: Bearer {good}\r\nconnection: close\r\n"));
+    let publish = crate::hub::post(
+        "topic=a&data=hello&private=on",
+        &format!("authorization: Bearer {good}\r\nconnection: close\r\n"),
+    );
     assert_eq!(hub.ask(&publish).status, 200);
     assert_eq!(stream.next().data, "hello");
     // Nothing of a token is told.

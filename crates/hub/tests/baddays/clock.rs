@@ -24,7 +24,9 @@ fn a_wall_clock_that_jumps_changes_what_is_valid_and_how_old_things_are_and_noth
     let offset = folder.path().join("offset");
     let jump = |hours: i64| {
         let new = folder.path().join("new");
-        std::fs::write(&new, format!("{:+}h\n", hours)).and_then(|()| std::fs::rename(&new, &offset)).expect("it can be written");
+        std::fs::write(&new, format!("{:+}h\n", hours))
+            .and_then(|()| std::fs::rename(&new, &offset))
+            .expect("it can be written");
     };
     jump(0);
     let command = ["serve", "--metrics", "--store"];
@@ -41,7 +43,8 @@ fn a_wall_clock_that_jumps_changes_what_is_valid_and_how_old_things_are_and_noth
     );
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
     let valid = |until: u64| {
-        let token = token(SECRET, &json!({ "mercure": { "subscribe": ["*"], "publish": ["*"] }, "exp": until }));
+        let token =
+            token(SECRET, &json!({ "mercure": { "subscribe": ["*"], "publish": ["*"] }, "exp": until }));
         format!("authorization: Bearer {token}\r\n")
     };
     let request = |authorization: &str, more: &str| {
@@ -73,7 +76,8 @@ fn a_wall_clock_that_jumps_changes_what_is_valid_and_how_old_things_are_and_noth
     assert_eq!(publish(&hour, "three").status, 200);
     let three = stream.next();
     assert_eq!(three.data, "three");
-    let mut resumed = Stream::over(hub.connect(), &request(&hour, "last-event-id: earliest\r\n")).expect("it is served");
+    let mut resumed =
+        Stream::over(hub.connect(), &request(&hour, "last-event-id: earliest\r\n")).expect("it is served");
     assert_eq!([resumed.next().data, resumed.next().data], ["two", "three"]);
     assert_eq!(publish(&hour, "four").status, 200);
     let mut after = request(&hour, &format!("last-event-id: {}\r\n", three.id));

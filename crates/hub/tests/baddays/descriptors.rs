@@ -8,7 +8,10 @@ use crate::stream::Stream;
 
 #[test]
 fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
-    let limited = format!("ulimit -n 32; exec {PROGRAM} {} --addr 127.0.0.1:0 --threads 1 --limits-head-time 2s", OPEN.join(" "));
+    let limited = format!(
+        "ulimit -n 32; exec {PROGRAM} {} --addr 127.0.0.1:0 --threads 1 --limits-head-time 2s",
+        OPEN.join(" ")
+    );
     let hub = Hub::of(std::process::Command::new("sh").args(["-c", &limited]));
     let mut before = Stream::open(&hub, "topic=a");
     let begun = Instant::now();
@@ -40,7 +43,10 @@ fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
             served += usize::from(ok && heard.to_lowercase().contains("link:"));
             told += usize::from(ok && !heard.to_lowercase().contains("link:") && heard.contains("retry: "));
         } else if number % 4 == 2 {
-            assert!(heard.is_empty() || ok && heard.contains("urn:ssekit:") || heard.starts_with("HTTP/1.1 503 "), "{heard:?}");
+            assert!(
+                heard.is_empty() || ok && heard.contains("urn:ssekit:") || heard.starts_with("HTTP/1.1 503 "),
+                "{heard:?}"
+            );
             stored += usize::from(ok);
         } else {
             assert!(!heard.starts_with("HTTP/1.1 200 "), "it has asked for nothing: {heard:?}");
@@ -50,7 +56,12 @@ fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
     println!("{served} served, {told} told to return, {stored} published, within {passed} s");
     assert!(served > 0 && told > 0, "{served} served, {told} told to return");
     let said = hub.said("descriptor");
-    assert!(!said.is_empty() && said.len() <= passed + 3, "{} lines in {passed} s:\n{}", said.len(), hub.all_said());
+    assert!(
+        !said.is_empty() && said.len() <= passed + 3,
+        "{} lines in {passed} s:\n{}",
+        said.len(),
+        hub.all_said()
+    );
     assert!(said.iter().any(|line| line.contains("LimitNOFILE")), "{said:?}");
     // Who was there stays: whatever was taken in reaches it, and nothing else.
     let mut lost = 0;
@@ -63,7 +74,8 @@ fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
     drop(sockets);
     until("it serves again", || hub.try_again().is_some_and(|answer| answer.status == 200));
     assert_eq!(before.next().data, "again");
-    let refused = hub.figure("ssekit_connections_exhausted_total") + hub.figure("ssekit_connections_turned_away_total");
+    let refused =
+        hub.figure("ssekit_connections_exhausted_total") + hub.figure("ssekit_connections_turned_away_total");
     assert!(refused > 0);
     let mut after = Stream::open(&hub, "topic=b");
     hub.publish("b", "well");

@@ -15,7 +15,10 @@ struct Disk(tempfile::TempDir);
 fn mount(arguments: &[&str], path: &Path) {
     let ran = Command::new("mount").args(arguments).arg(path).output().expect("`mount` is there");
     let why = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "this test mounts a disk of its own, as root (CAP_SYS_ADMIN): {arguments:?}: {why}");
+    assert!(
+        ran.status.success(),
+        "this test mounts a disk of its own, as root (CAP_SYS_ADMIN): {arguments:?}: {why}"
+    );
 }
 
 impl Disk {
@@ -73,7 +76,11 @@ fn a_full_disk_is_answered_507_and_publishing_goes_on_when_there_is_room() {
         });
         let refused = refused.expect("it was refused");
         assert_eq!(refused.status, 507, "{refused:?}");
-        assert!(refused.header("retry-after").is_some() && refused.body.contains("urn:ssekit:problem:storage-full"), "{refused:?}");
+        assert!(
+            refused.header("retry-after").is_some()
+                && refused.body.contains("urn:ssekit:problem:storage-full"),
+            "{refused:?}"
+        );
         assert!(!hub.said("no room").is_empty(), "{}", hub.all_said());
         // Who is subscribed stays, hears heartbeats, and is told nothing of what was refused; who comes is served, from the start, too.
         let beats = hub.figure("ssekit_heartbeats_total");
@@ -117,7 +124,10 @@ fn a_folder_that_cannot_be_written_is_answered_503_until_it_can() {
             assert_eq!(stream.next().id, first);
             let refused = hub.try_publish("a", "more");
             assert_eq!(refused.status, 503, "{refused:?}");
-            assert!(refused.header("retry-after").is_some() && refused.body.contains("ead-only"), "{refused:?}");
+            assert!(
+                refused.header("retry-after").is_some() && refused.body.contains("ead-only"),
+                "{refused:?}"
+            );
             mount(&["-o", "remount,rw"], disk.path());
             until("it goes on", || hub.try_publish("a", "again").status == 200);
             assert_eq!(stream.next().data, "again");

@@ -44,7 +44,8 @@ impl Hub {
     /// The hub that this command starts, or what it says instead.
     pub(crate) fn try_of(command: &mut Command) -> Result<Self, String> {
         let command = command.env_remove("SSEKIT_ADDR").stdin(Stdio::null());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program is there");
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program is there");
         let said = Arc::<Mutex<Vec<String>>>::default();
         let errors = BufReader::new(child.stderr.take().expect("piped"));
         let listener = {
@@ -69,10 +70,6 @@ impl Hub {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    pub(crate) fn url(&self, query: &str) -> String {
-        format!("http://{}{PATH}?{query}", self.addr)
     }
 
     /// Publishes; the answer, whatever it is.
@@ -129,19 +126,28 @@ impl Hub {
 
     /// A figure of `/metrics`, with its labels.
     pub(crate) fn figure(&self, name: &str) -> u64 {
-        let text = self.get("/metrics").body;
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
-        value.unwrap_or_else(|| panic!("no {name} in\n{text}")) as u64
+        self.try_figure(name).unwrap_or_else(|answer| panic!("no {name} in\n{answer:?}"))
     }
 
-    /// Waits for a figure to become what is wanted.
+    fn try_figure(&self, name: &str) -> Result<u64, Answer> {
+        let answer = self.get("/metrics");
+        let value = answer
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
+        value.map(|value| value as u64).ok_or(answer)
+    }
+
+    /// Waits for a figure to become what is wanted. There may be no room for who asks, or nothing to be told of it, before.
     pub(crate) fn expect_figure(&self, name: &str, wanted: impl Fn(u64) -> bool) -> u64 {
-        let mut last = 0;
-        until(name, || {
-            last = self.figure(name);
-            wanted(last)
-        });
-        last
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.try_figure(name) {
+                Ok(figure) if wanted(figure) => return figure,
+                other => assert!(Instant::now() < end, "{name} does not become what it must: {other:?}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The lines on stderr with this text.
@@ -160,7 +166,8 @@ impl Hub {
     }
 
     fn status(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs, on Linux");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs, on Linux");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
@@ -169,7 +176,8 @@ impl Hub {
     pub(crate) fn processor(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs, on Linux");
         let fields: Vec<_> = stat.rsplit(')').next().expect("a last part").split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().expect("a number") + fields[12].parse::<u64>().expect("a number");
+        let ticks: u64 =
+            fields[11].parse::<u64>().expect("a number") + fields[12].parse::<u64>().expect("a number");
         Duration::from_millis(ticks * 10)
     }
 
@@ -252,7 +260,9 @@ pub(crate) fn is_closed_within(socket: &mut TcpStream, time: Duration) -> bool {
         match socket.read(&mut scratch) {
             Ok(0) => return true,
             Ok(_) => {}
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+            {
                 if Instant::now() >= end {
                     return false;
                 }
@@ -265,7 +275,10 @@ pub(crate) fn is_closed_within(socket: &mut TcpStream, time: Duration) -> bool {
 /// Lets this process have as many descriptors as it may.
 pub(crate) fn many_descriptors(needed: u64) {
     let most = rlimit::increase_nofile_limit(u64::MAX).expect("one may have what one may have");
-    assert!(most >= needed, "this test needs {needed} file descriptors, and may have {most}: raise `ulimit -Hn`");
+    assert!(
+        most >= needed,
+        "this test needs {needed} file descriptors, and may have {most}: raise `ulimit -Hn`"
+    );
 }
 
 /// A size for the usual run, or one for the long run.

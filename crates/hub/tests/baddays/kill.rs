@@ -69,7 +69,8 @@ fn one(connection: &mut BufReader<TcpStream>, data: &str) -> std::io::Result<(u1
         }
     }
     let head = head.to_lowercase();
-    let number = |text: &str| head.split_once(text).and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
+    let number =
+        |text: &str| head.split_once(text).and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
     let (status, length) = (number("http/1.1 "), number("content-length: "));
     let (Some(status), Some(length)) = (status, length) else {
         return Err(std::io::Error::other(format!("an answer without a status or length: {head}")));
@@ -147,7 +148,8 @@ pub(crate) fn compare(answered: &[Answered], kept: &[Event]) {
     for answered in answered {
         let mut last = None;
         for (data, id) in answered {
-            let (place, kept) = places.get(data).unwrap_or_else(|| panic!("{data} was answered with {id}, and is lost"));
+            let (place, kept) =
+                places.get(data).unwrap_or_else(|| panic!("{data} was answered with {id}, and is lost"));
             assert_eq!(*kept, id, "{data}");
             assert!(last < Some(*place), "{data} is out of order");
             last = Some(*place);
@@ -157,7 +159,8 @@ pub(crate) fn compare(answered: &[Answered], kept: &[Event]) {
 
 #[test]
 fn what_was_answered_outlives_any_kill_and_who_resumes_misses_nothing() {
-    let cycles = std::env::var("SSEKIT_KILL_CYCLES").map_or(5, |cycles| cycles.parse().expect("SSEKIT_KILL_CYCLES is a number"));
+    let cycles = std::env::var("SSEKIT_KILL_CYCLES")
+        .map_or(5, |cycles| cycles.parse().expect("SSEKIT_KILL_CYCLES is a number"));
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let mut hub = Hub::of(&mut command(&data, "127.0.0.1:0"));

@@ -56,14 +56,24 @@ impl Drop for Elsewhere {
 fn a_peer_that_vanishes_is_noticed_whether_anything_is_sent_to_it_or_not() {
     let elsewhere = Elsewhere::new();
     let addr = format!("{}:0", elsewhere.here);
-    let hub = Hub::of(
-        ssekit().args(OPEN).args(["--dev-anywhere", "--addr", &addr]).args(["--peer-timeout", "4s", "--heartbeat", "1h", "--stall", "1h"]),
-    );
+    let hub = Hub::of(ssekit().args(OPEN).args(["--dev-anywhere", "--addr", &addr]).args([
+        "--peer-timeout",
+        "4s",
+        "--heartbeat",
+        "1h",
+        "--stall",
+        "1h",
+    ]));
     let subscribe = |topic: &str| {
         let url = format!("http://{}{PATH}?topic={topic}", hub.addr);
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &elsewhere.name, "curl", "--silent", "--no-buffer", &url]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).spawn().expect("this test needs curl")
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("this test needs curl")
     };
     let mut peers = [subscribe("idle"), subscribe("busy")];
     hub.expect_subscribers(2);

@@ -23,7 +23,9 @@ fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothi
     let followers: Vec<_> = (0..8).map(|_| Follower::start(addr, Arc::clone(&stop_following))).collect();
     let others: Vec<_> = (0..many).map(|_| Stream::open(&hub, "topic=b")).collect();
     hub.expect_subscribers(many + 8);
-    until("events are delivered", || followers.iter().all(|follower| *follower.seen.lock().expect("it counts") > 20));
+    until("events are delivered", || {
+        followers.iter().all(|follower| *follower.seen.lock().expect("it counts") > 20)
+    });
 
     let begun = Instant::now();
     hub.signal("TERM");
@@ -40,7 +42,11 @@ fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothi
     ends.sort_unstable();
     let status = hub.wait();
     let took = begun.elapsed();
-    println!("{many} sent away between {:?} and {:?}, ended after {took:?}", ends[0].0, ends[ends.len() - 1].0);
+    println!(
+        "{many} sent away between {:?} and {:?}, ended after {took:?}",
+        ends[0].0,
+        ends[ends.len() - 1].0
+    );
     assert_eq!(status.code(), Some(0), "{}", hub.all_said());
     assert!(took < Duration::from_secs(2 + 8), "{took:?}");
     // Spread over the time that was given, not all at its beginning or end.
@@ -53,13 +59,18 @@ fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothi
     assert!(hub.said("was not closed").is_empty(), "it was closed in order: {}", hub.all_said());
     let before: Vec<_> = followers.iter().map(|follower| *follower.seen.lock().expect("it counts")).collect();
     until("events are delivered again", || {
-        followers.iter().zip(&before).all(|(follower, before)| *follower.seen.lock().expect("it counts") > before + 20)
+        followers
+            .iter()
+            .zip(&before)
+            .all(|(follower, before)| *follower.seen.lock().expect("it counts") > before + 20)
     });
     stop.store(true, Ordering::Relaxed);
     let answered: Vec<_> = publishers.into_iter().map(Publisher::finish).collect();
     let kept = kept(&hub);
     compare(&answered, &kept);
-    until("all is delivered", || followers.iter().all(|follower| *follower.seen.lock().expect("it counts") > kept.len()));
+    until("all is delivered", || {
+        followers.iter().all(|follower| *follower.seen.lock().expect("it counts") > kept.len())
+    });
     stop_following.store(true, Ordering::Relaxed);
     for follower in followers {
         let events = follower.finish();

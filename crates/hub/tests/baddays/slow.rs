@@ -15,7 +15,8 @@ const SLACK: Duration = Duration::from_secs(15);
 /// Sends what is left to all of them, byte by byte, until the hub has closed each; the answers.
 fn drip(sockets: Vec<(TcpStream, Vec<u8>)>, pace: Duration) -> Vec<String> {
     let end = Instant::now() + SECOND + SLACK;
-    let mut open: Vec<_> = sockets.into_iter().map(|(socket, bytes)| (socket, bytes, 0, Vec::new())).collect();
+    let mut open: Vec<_> =
+        sockets.into_iter().map(|(socket, bytes)| (socket, bytes, 0, Vec::new())).collect();
     let mut answers = Vec::new();
     while !open.is_empty() {
         assert!(Instant::now() < end, "{} are still connected", open.len());
@@ -69,7 +70,10 @@ fn a_head_that_comes_byte_by_byte_is_closed_in_time_whatever_it_begins_with() {
                 0 => "P".to_owned(),
                 1 => "PRI * HTTP/2.0\r\n".to_owned(),
                 2 => subscribe(&format!("topic={}", "x".repeat(4000))),
-                _ => post(&format!("topic=a&data={}", "x".repeat(4000)), &format!("x-slow: {}\r\n", "x".repeat(4000))),
+                _ => post(
+                    &format!("topic=a&data={}", "x".repeat(4000)),
+                    &format!("x-slow: {}\r\n", "x".repeat(4000)),
+                ),
             };
             (hub.connect(), head.into_bytes())
         })
@@ -79,7 +83,8 @@ fn a_head_that_comes_byte_by_byte_is_closed_in_time_whatever_it_begins_with() {
     let answers = dripping.join().expect("each is closed in time");
     assert_eq!(answers.len(), many);
     assert!(begun.elapsed() >= SECOND, "they had their time");
-    let slow = hub.expect_figure("ssekit_connections_refused_total{reason=\"slow\"}", |slow| slow >= many as u64);
+    let slow =
+        hub.expect_figure("ssekit_connections_refused_total{reason=\"slow\"}", |slow| slow >= many as u64);
     assert_eq!(slow, many as u64);
     serves(&hub);
 }
@@ -90,7 +95,8 @@ fn a_body_that_comes_byte_by_byte_is_answered_408() {
     let hub = Hub::start(&["--limits-body-time", "1s"]);
     let sockets: Vec<_> = (0..many)
         .map(|_| {
-            let (head, body) = (post("", "x: y\r\n").replace("length: 0", "length: 5000"), "topic=a&data=slow".repeat(300));
+            let (head, body) =
+                (post("", "x: y\r\n").replace("length: 0", "length: 5000"), "topic=a&data=slow".repeat(300));
             let mut socket = hub.connect();
             socket.write_all(head.as_bytes()).expect("the hub reads");
             (socket, body.into_bytes())
@@ -99,7 +105,10 @@ fn a_body_that_comes_byte_by_byte_is_answered_408() {
     let dripping = thread::spawn(move || drip(sockets, Duration::from_millis(20)));
     serves(&hub);
     for answer in dripping.join().expect("each is answered in time") {
-        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("urn:ssekit:problem:timeout"), "{answer:?}");
+        assert!(
+            answer.starts_with("HTTP/1.1 408 ") && answer.contains("urn:ssekit:problem:timeout"),
+            "{answer:?}"
+        );
     }
     hub.expect_figure("ssekit_requests_refused_total{problem=\"timeout\"}", |count| count == many as u64);
     serves(&hub);
@@ -185,7 +194,9 @@ fn bodies_that_are_too_large_are_answered_413_and_not_kept() {
         let answer = String::from_utf8_lossy(&bytes);
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
     }
-    let length = format!("POST {PATH} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ncontent-length: 1000000000000\r\n\r\n");
+    let length = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ncontent-length: 1000000000000\r\n\r\n"
+    );
     let answer = hub.ask(&length);
     assert_eq!(answer.status, 413, "{answer:?}");
     hub.expect_figure("ssekit_requests_refused_total{problem=\"too-large\"}", |count| count == 21);

@@ -69,7 +69,9 @@ impl Stream {
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::End,
                 Ok(read) => self.feed(&bytes[..read]),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Next::Silence,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Next::Silence;
+                }
                 Err(_) => return Next::End,
             }
         }
@@ -95,10 +97,6 @@ impl Stream {
     /// The reconnection time that it was told last, in milliseconds.
     pub(crate) fn retry(&self) -> Option<u64> {
         self.decoder.reconnection_time().map(|time| time.as_millis() as u64)
-    }
-
-    pub(crate) fn socket(&self) -> &TcpStream {
-        &self.socket
     }
 }
 
