@@ -7,6 +7,7 @@
 //! ```
 
 mod door;
+mod linger;
 mod places;
 mod publisher;
 mod rate;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 
 use self::door::Door;
 pub use self::door::parse;
+use self::linger::Lingering;
 use self::places::{Place, Places};
 use self::rate::Rate;
 use self::refusals::{Refusals, Refused};
@@ -156,15 +158,15 @@ impl Server {
                 service.call(request)
             })
         };
-        let socket = TokioIo::new(socket);
+        let socket = TokioIo::new(Lingering::new(socket));
         let ended = match protocol {
             Protocol::Http1 => {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(self.head_time)
-                    .max_header_size(self.head_size)
-                    // What waits to be written is bounded by that, and would not be with `pipeline_flush`.
-                    .max_buf_size(self.head_size.max(UNWRITTEN))
+                    // What may be read of a head that is not whole yet; `max_header_size` is about trailers.
+                    .max_buf_size(self.head_size.max(8192))
+                    // No `pipeline_flush`: with it, an answer is lost after which the connection ends while something is unread (400, 413, 431).
                     .serve_connection(socket, service);
                 self.watch(connection, &asked).await
             }

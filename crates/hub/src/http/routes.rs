@@ -10,6 +10,7 @@ use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use http_body::Body as _;
 use prometheus_client::registry::Registry;
 use ssekit_log::Record;
 
@@ -129,18 +130,18 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
     hub.access.ready(parts, Action::Publish).await;
     // Who may not publish is told so before the body is read.
     hub.access.publisher(parts, SystemTime::now())?;
+    let too_large = || {
+        let most = hub.limits.body;
+        let what = format!("the body has more than {most} bytes, or did not come whole");
+        Problem::new(ProblemKind::TooLarge, what)
+    };
+    // What it says to be is looked at before any of it is waited for.
+    if body.size_hint().lower() > hub.limits.body as u64 {
+        return Err(too_large());
+    }
+    let late = || Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"));
     let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
-    let body = body
-        .map_err(|_| {
-            Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"))
-        })?
-        .map_err(|_| {
-            let most = hub.limits.body;
-            Problem::new(
-                ProblemKind::TooLarge,
-                format!("the body has more than {most} bytes, or did not come whole"),
-            )
-        })?;
+    let body = body.map_err(|_| late())?.map_err(|_| too_large())?;
     hub.publish(records(hub, parts, &body, SystemTime::now())?).await
 }
 
