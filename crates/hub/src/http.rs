@@ -317,5 +317,3 @@ impl Opened {
 
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 256;
-/// What hyper takes of bodies before it is written, and one piece more: in bytes.
-const UNWRITTEN: usize = 64 << 10;
