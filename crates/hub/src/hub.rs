@@ -142,7 +142,10 @@ impl Hub {
                 // One of them may be what the log does not take, or too much with the others.
                 Err(problem) if problem.kind == ProblemKind::TooLarge => {}
                 Err(problem) => {
-                    return asked.into_iter().map(|records| records.and(Err(problem.clone()))).collect();
+                    return asked
+                        .into_iter()
+                        .map(|records| records.and_then(|_| Err(problem.clone())))
+                        .collect();
                 }
             }
         }
