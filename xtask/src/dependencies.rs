@@ -26,7 +26,11 @@ const LICENCES: &[&str] = &[
 ];
 
 /// Crates that come in two versions, each with its reason.
-const DUPLICATES: &[(&str, &str)] = &[];
+const DUPLICATES: &[(&str, &str)] = &[
+    ("getrandom", "`ring` has not taken the version that the store and its `tempfile` have"),
+    ("hashbrown", "the store's two caches have older ones than everybody else"),
+    ("spin", "the store's channel has an older one than the npm package's module"),
+];
 
 /// Features that are web frameworks with a whole house of dependencies. What they alone pull in is chosen by who chooses
 /// them: it may need a newer Rust, and bring other versions of crates.

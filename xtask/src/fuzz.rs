@@ -5,7 +5,13 @@ use anyhow::{Context as _, Result};
 
 use crate::command::{Command, root};
 
-const TARGETS: &[(&str, &[&str])] = &[("decode", &["seeds/decode"]), ("encode", &[])];
+const TARGETS: &[(&str, &[&str])] = &[
+    ("decode", &["seeds/decode"]),
+    ("encode", &[]),
+    ("publication", &["seeds/publication"]),
+    ("template", &["seeds/template"]),
+    ("token", &["seeds/token"]),
+];
 
 /// Runs each fuzz target this long. `fuzz/README.md` says what they hold and how to look at what they find.
 pub(crate) fn run(each: Duration) -> Result<()> {

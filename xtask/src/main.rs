@@ -27,6 +27,7 @@ cargo xtask COMMAND
   web     the npm package in web/, and the program's copy of it
   pages   the pages in Rust: examples/leptos, and the one that tests of the client open
   model   every interleaving of a channel's publishers and readers
+  soak    the long form of what has one: 500 kills, properties over many cases, an hour of fuzzing
   fuzz    each fuzz target [SECONDS] long, 30 unless told
   bench   the tables of bench/*.md, with peers in the same run (a quiet machine, please)
 ";
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ["web"] => web::build(),
         ["pages"] => pages::build(),
         ["model"] => model(),
+        ["soak"] => soak(),
         ["fuzz"] => fuzz::run(Duration::from_secs(30)),
         ["fuzz", seconds] => seconds.parse().map_err(Into::into).map(Duration::from_secs).and_then(fuzz::run),
         ["bench"] => bench(),
@@ -65,7 +67,10 @@ type Run = fn() -> Result<()>;
 fn test(word: &str) -> Result<()> {
     let steps: [(&str, Run); 8] = [
         ("what needs no test run", check),
-        ("tests and doctests", || Command::cargo("test --workspace --all-features --no-fail-fast").run()),
+        ("tests and doctests", || {
+            tools::provide(tools::AROUND_THE_HUB)?;
+            Command::cargo("test --workspace --all-features --no-fail-fast").run()
+        }),
         ("lints of what browsers run", || wasm::lint().and_then(|()| pages::lint())),
         ("the npm package", web::test),
         ("pages in Rust", pages::build),
@@ -122,11 +127,23 @@ fn model() -> Result<()> {
         .run()
 }
 
+/// What `test` does in a short form, in the long one.
+fn soak() -> Result<()> {
+    tools::install()?;
+    let long = |run: &str| Command::cargo(run).env("SSEKIT_SOAK", "1").env("SSEKIT_KILL_CYCLES", "500").run();
+    step("the log, killed 500 times", || long("test --release --package ssekit-log"))?;
+    step("the hub: protocol, private updates, bad days, killed 500 times", || {
+        long("test --release --package ssekit-hub --test mercure --test hub --test baddays")
+    })?;
+    step("fuzzing, ten minutes each", || fuzz::run(Duration::from_secs(600)))
+}
+
 fn bench() -> Result<()> {
     for run in [
         "ssekit-bench-codec",
         "ssekit-bench-stream -- --write",
         "ssekit-bench-fanout -- --write",
+        "ssekit-bench-log -- --write",
         "ssekit-bench-hub -- --write",
     ] {
         Command::cargo(&format!("run --release --manifest-path bench/Cargo.toml --package {run}")).run()?;

@@ -17,6 +17,21 @@ const TOOLS: &[Tool] = &[
     ("npm", "npm", "installs what that needs"),
 ];
 
+/// What the hub is tried with: `examples/hub`. Packages of PyPI the tests get themselves, into an environment of their own.
+pub(crate) const AROUND_THE_HUB: &[Tool] = &[
+    ("caddy", "caddy", "stands before the hub"),
+    ("haproxy", "haproxy", "stands before the hub"),
+    ("nginx", "nginx", "stands before the hub"),
+    ("php", "php-cli", "publishes"),
+    (
+        "/usr/share/php/Symfony/Component/Mercure/autoload.php",
+        "php-symfony-mercure",
+        "publishes by Symfony's component",
+    ),
+    ("/usr/share/doc/python3-venv", "python3-venv", "publishes by packages of PyPI"),
+    ("systemd-analyze", "systemd", "looks at the units of the hub"),
+];
+
 /// Installs what the tests need and is missing, or says exactly what to install.
 pub(crate) fn install() -> Result<()> {
     for component in ["rustfmt", "clippy"] {
@@ -53,11 +68,12 @@ pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
         .run()
 }
 
-/// Whether a program is in PATH, or where Debian has the programs of PostgreSQL's server, or a path is there.
+/// Whether a program is in PATH, or where Debian has servers and those of PostgreSQL, or a path is there.
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
         .chain(versions.map(|version| version.path().join("bin")))
         .any(|folder| Path::new(&folder).join(program).exists())
 }

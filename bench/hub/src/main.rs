@@ -14,6 +14,8 @@ mod restart;
 mod server;
 mod table;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
@@ -27,6 +29,9 @@ struct Arguments {
     /// Puts the tables into bench/hub.md, too
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     write: bool,
+    /// Measures with this program `ssekit`, instead of building it
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -43,7 +48,7 @@ fn main() -> Result<()> {
     if let Some(Command::Serve { name }) = arguments.command {
         return server::serve(name);
     }
-    let program = Program::build()?;
+    let program = arguments.program.map_or_else(Program::build, |path| Ok(Program(path)))?;
     let measured = arguments.plan.run(&program)?;
     let table = table::table(&measured)?;
     println!("{table}");

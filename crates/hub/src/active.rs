@@ -13,8 +13,15 @@ use crate::mercure::subscriptions::{Asked, Subscription, subscriber_id};
 #[derive(Clone, Debug)]
 pub(crate) struct Active {
     path: Arc<str>,
-    all: Arc<Mutex<BTreeMap<Box<str>, Vec<Subscription>>>>,
+    all: Arc<Mutex<All>>,
     news: mpsc::Sender<Vec<Record>>,
+}
+
+#[derive(Debug)]
+struct All {
+    of: BTreeMap<Box<str>, Vec<Subscription>>,
+    /// Another for each change, and for each hub.
+    state: u128,
 }
 
 /// A subscriber, until it is dropped.
@@ -41,7 +48,8 @@ impl Active {
                 }
             }
         });
-        Self { path: path.into(), all: Arc::default(), news }
+        let all = All { of: BTreeMap::new(), state: random() };
+        Self { path: path.into(), all: Arc::new(Mutex::new(all)), news }
     }
 
     /// A subscriber has come: it is active until what this gives is dropped.
@@ -56,51 +64,65 @@ impl Active {
                 payload: subscribe.token.as_ref().and_then(|token| token.payload.clone()),
             })
             .collect();
+        // It is there before that is told: who reads the list and then what follows has it from one or the other.
+        self.lock().change().insert(subscriber.clone(), subscriptions.clone());
         self.tell(&subscriptions, true);
-        self.lock().insert(subscriber.clone(), subscriptions);
         Presence { active: self.clone(), subscriber }
     }
 
-    /// Those that somebody asks for.
-    pub(crate) fn list(&self, asked: &Asked) -> Vec<Subscription> {
+    /// Those that somebody asks for, and what tells this state from others.
+    pub(crate) fn list(&self, asked: &Asked) -> (Vec<Subscription>, u128) {
         let all = self.lock();
         let among = |subscriptions: &[Subscription]| -> Vec<Subscription> {
             subscriptions.iter().filter(|one| asked.includes(one)).cloned().collect()
         };
-        match asked {
-            Asked::One { subscriber, .. } => all.get(&**subscriber).map(|of| among(of)).unwrap_or_default(),
-            _ => all.values().flat_map(|of| among(of)).collect(),
-        }
+        let found = match asked {
+            Asked::One { subscriber, .. } => {
+                all.of.get(&**subscriber).map(|of| among(of)).unwrap_or_default()
+            }
+            _ => all.of.values().flat_map(|of| among(of)).collect(),
+        };
+        (found, all.state)
     }
 
     fn tell(&self, subscriptions: &[Subscription], active: bool) {
         let events: Vec<_> = subscriptions.iter().map(|one| one.event(&self.path, active)).collect();
         match self.news.try_send(events) {
             Err(mpsc::error::TrySendError::Full(events)) => {
-                tracing::error!(count = events.len(), "updates about active subscriptions are lost: the log is too slow");
+                tracing::error!(
+                    count = events.len(),
+                    "updates about active subscriptions are lost: the log is too slow"
+                );
             }
             // When the hub has ended, nobody listens.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<str>, Vec<Subscription>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl All {
+    fn change(&mut self) -> &mut BTreeMap<Box<str>, Vec<Subscription>> {
+        self.state = self.state.wrapping_add(1);
+        &mut self.of
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let gone = self.active.lock().remove(&self.subscriber);
+        let gone = self.active.lock().change().remove(&self.subscriber);
         if let Some(subscriptions) = gone {
             self.active.tell(&subscriptions, false);
         }
     }
 }
 
-/// 128 random bits: nobody can guess another's id, nor is it a secret.
+/// 128 random bits: no two subscribers have the same.
 fn random() -> u128 {
-    uuid::Uuid::new_v4().as_u128()
+    u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..))
 }
 
 /// Comings and goings that wait to be appended.

@@ -49,6 +49,8 @@ mod publish;
 mod publisher;
 mod replay;
 mod report;
+mod shard;
+mod standing;
 mod subscriber;
 mod target;
 mod usage;

@@ -23,6 +23,7 @@ mod retention;
 mod rules;
 mod secret;
 mod settings;
+mod texts;
 mod value;
 
 use std::path::PathBuf;

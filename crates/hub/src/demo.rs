@@ -9,7 +9,7 @@
 //! ```
 
 mod machine;
-mod page;
+pub(crate) mod page;
 mod room;
 
 use std::fmt::Display;

@@ -55,6 +55,8 @@ pub struct Options {
     pub window: usize,
     /// What replays may hold in memory, in bytes.
     pub replay: usize,
+    /// What may wait for a subscriber whose connection is not the fan-out's own, and one piece more; in bytes. On the others it is the system's to hold.
+    pub pending: usize,
     /// When what is due.
     pub pace: Pace,
 }
@@ -117,6 +119,15 @@ pub struct Start {
     pub after: Position,
     /// What is gone up to here, the subscriber has been told of.
     pub told: Position,
+    /// Up to here it gets what the log holds, and not what is still in memory although it is gone from there.
+    pub stored: Position,
+}
+
+impl Start {
+    /// After this place, of which nothing is missing.
+    pub fn at(after: Position) -> Self {
+        Self { after, told: Position::START, stored: Position::START }
+    }
 }
 
 /// The threads that serve subscribers, and what feeds them.
@@ -125,6 +136,7 @@ pub struct Fanout {
     inboxes: Box<[Arc<Inbox>]>,
     recent: Arc<Recent>,
     next: AtomicUsize,
+    pending: usize,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
     feed: AbortHandle,
 }
@@ -137,8 +149,7 @@ impl Fanout {
     pub async fn start(log: Arc<dyn Log>, options: &Options, figures: Arc<Figures>) -> io::Result<Self> {
         let last = log.bounds().await.map_err(io::Error::other)?.last;
         let replay = Replay::new(Arc::clone(&log), options.replay);
-        let polls =
-            (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let polls = (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(engine::waker).collect::<io::Result<Vec<_>>>()?;
         let recent = Arc::new(Recent::new(options.window, last, wakers.clone()));
         let inboxes: Box<[_]> = wakers.into_iter().map(|waker| Arc::new(Inbox::new(waker))).collect();
@@ -158,7 +169,14 @@ impl Fanout {
             threads.push(thread.spawn(move || engine.run())?);
         }
         let feed = tokio::spawn(feed(log, last, Arc::clone(&recent))).abort_handle();
-        Ok(Self { inboxes, recent, next: AtomicUsize::new(0), threads: Mutex::new(threads), feed })
+        Ok(Self {
+            inboxes,
+            recent,
+            next: AtomicUsize::new(0),
+            pending: options.pending,
+            threads: Mutex::new(threads),
+            feed,
+        })
     }
 
     /// Subscribes a socket, from now on the hub's own: nothing else may read it or write to it.
@@ -167,8 +185,10 @@ impl Fanout {
     }
 
     /// Subscribes the body of a response.
-    pub fn subscribe_body(&self, subscription: Subscription) -> Body {
-        let pipe = Arc::new(Pipe::default());
+    pub fn subscribe_body(&self, mut subscription: Subscription) -> Body {
+        // Its head may be with the client before a thread knows of it: what is published from then on is for it.
+        subscription.start.get_or_insert_with(|| Start::at(self.recent.last()));
+        let pipe = Arc::new(Pipe::new(self.pending));
         self.subscribe(Sink::Body(Arc::clone(&pipe)), subscription);
         Body(pipe)
     }

@@ -9,6 +9,7 @@
 mod door;
 mod linger;
 mod places;
+mod publisher;
 mod rate;
 mod refusals;
 mod routes;
@@ -45,6 +46,7 @@ pub struct Server {
     places: Places,
     head_size: usize,
     head_time: Duration,
+    body_time: Duration,
     /// How fast subscribers may come.
     rate: Option<Arc<Rate>>,
     refusals: Arc<Refusals>,
@@ -97,8 +99,18 @@ impl Server {
     /// A server for a hub. The registry is what it shows of itself.
     pub fn new(hub: Arc<Hub>, options: Options, mut registry: Registry) -> Arc<Self> {
         let refusals = Arc::new(Refusals::new(&mut registry));
-        let Options { connections, connections_per_address, head_size, head_time, body_time, metrics, pages, .. } = options;
-        let rate = options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+        let Options {
+            connections,
+            connections_per_address,
+            head_size,
+            head_time,
+            body_time,
+            metrics,
+            pages,
+            ..
+        } = options;
+        let rate =
+            options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
         let context = routes::Context {
             hub: Arc::clone(&hub),
             body_time,
@@ -112,6 +124,7 @@ impl Server {
             places: Places::new(connections, connections_per_address),
             head_size,
             head_time,
+            body_time,
             rate,
             refusals,
             end: watch::Sender::new(false),
@@ -174,7 +187,8 @@ impl Server {
             Err(Broken::Connection(error)) => {
                 tracing::debug!(%error, "a connection broke");
                 // Who has asked before and then says nothing for a while is only idle.
-                let refused = Refused::of(&error).filter(|refused| *refused != Refused::Slow || !asked.load(Ordering::Relaxed));
+                let refused = Refused::of(&error)
+                    .filter(|refused| *refused != Refused::Slow || !asked.load(Ordering::Relaxed));
                 if let Some(refused) = refused {
                     self.refusals.connection(refused);
                 }
@@ -206,6 +220,19 @@ impl Server {
         connection.await.map_err(Broken::Connection)
     }
 
+    /// Serves a connection whose first request publishes, until it ends.
+    async fn serve_publisher(&self, socket: std::net::TcpStream, place: Place) {
+        match tokio::net::TcpStream::from_std(socket) {
+            Ok(socket) => publisher::serve(self, socket, place).await,
+            Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
+        }
+    }
+
+    /// Waits until the server ends.
+    async fn until_end(&self) {
+        drop(self.end.subscribe().wait_for(|end| *end).await);
+    }
+
     async fn serve_plain(&self, socket: std::net::TcpStream, protocol: Protocol, place: Place) {
         match tokio::net::TcpStream::from_std(socket) {
             Ok(socket) => self.serve(socket, protocol, place).await,
@@ -235,7 +262,10 @@ impl Server {
             let retry = retry.as_millis();
             return format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nconnection: close\r\n\r\nretry: {retry}\n\n").into();
         }
-        let problem = Problem::new(ProblemKind::Unavailable, "this hub has no room for another connection now: try again in a moment");
+        let problem = Problem::new(
+            ProblemKind::Unavailable,
+            "this hub has no room for another connection now: try again in a moment",
+        );
         door::plain(&problem.retry_after(retry).response())
     }
 
@@ -268,7 +298,8 @@ enum Broken {
 fn asks_for_a_stream(head: &[u8], path: &str) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let Some(target) = line.strip_prefix(b"GET ") else { return false };
-    let is_hub = target.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest.first(), Some(b'?' | b' ')));
+    let is_hub =
+        target.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest.first(), Some(b'?' | b' ')));
     let accepts = b"text/event-stream";
     is_hub || head.windows(accepts.len()).any(|part| part.eq_ignore_ascii_case(accepts))
 }

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use ssekit_log::{AppendError, Log, Position, ReadError, Record};
+use ssekit_log::{AppendError, Bounds, Log, Position, ReadError, Record};
 use ssekit_wire::Event;
 
 use crate::active::Active;
@@ -32,7 +32,7 @@ pub struct Hub {
     pub(crate) figures: Arc<Figures>,
     pace: Pace,
     max_lifetime: Option<Duration>,
-    published: Counter,
+    pub(crate) published: Counter,
     ending: AtomicBool,
 }
 
@@ -67,7 +67,11 @@ impl Hub {
     ///
     /// # Errors
     /// When the log cannot be read, or the system gives no thread.
-    pub async fn start(log: Arc<dyn Log>, options: Options, registry: &mut Registry) -> std::io::Result<Arc<Self>> {
+    pub async fn start(
+        log: Arc<dyn Log>,
+        options: Options,
+        registry: &mut Registry,
+    ) -> std::io::Result<Arc<Self>> {
         let Options { access, limits, path, subscriptions, fanout: fan, max_lifetime } = options;
         let figures = Figures::new(registry);
         let published = Counter::default();
@@ -78,7 +82,18 @@ impl Hub {
         let ending = AtomicBool::new(false);
         let pace = fan.pace;
         Ok(Arc::new(Self {
-            log, ids, fanout, access, limits, path, active, figures, pace, max_lifetime, published, ending,
+            log,
+            ids,
+            fanout,
+            access,
+            limits,
+            path,
+            active,
+            figures,
+            pace,
+            max_lifetime,
+            published,
+            ending,
         }))
     }
 
@@ -88,8 +103,11 @@ impl Hub {
     /// When the fan-out does not keep up, or the log refuses.
     pub async fn publish(&self, records: Vec<Record>) -> Result<Vec<String>, Problem> {
         if self.is_ending() {
-            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end: publish again in a moment")
-                .retry_after(Duration::from_secs(1)));
+            return Err(Problem::new(
+                ProblemKind::Unavailable,
+                "this hub is about to end: publish again in a moment",
+            )
+            .retry_after(Duration::from_secs(1)));
         }
         if tokio::time::timeout(PATIENCE, self.fanout.keeps_up()).await.is_err() {
             return Err(Problem::new(
@@ -108,8 +126,47 @@ impl Hub {
         Ok(own.into_iter().zip(positions).map(id).collect())
     }
 
+    /// Keeps what several have asked for, each all or nothing, in one go; gives their ids, in this order.
+    pub(crate) async fn publish_each(
+        &self,
+        asked: Vec<Result<Vec<Record>, Problem>>,
+    ) -> Vec<Result<Vec<String>, Problem>> {
+        if asked.len() > 1 {
+            let all = asked.iter().flatten().flatten().cloned().collect();
+            match self.publish(all).await {
+                Ok(ids) => {
+                    let mut ids = ids.into_iter();
+                    let mut own = |records: Vec<Record>| ids.by_ref().take(records.len()).collect();
+                    return asked.into_iter().map(|records| records.map(&mut own)).collect();
+                }
+                // One of them may be what the log does not take, or too much with the others.
+                Err(problem) if problem.kind == ProblemKind::TooLarge => {}
+                Err(problem) => {
+                    return asked
+                        .into_iter()
+                        .map(|records| records.and_then(|_| Err(problem.clone())))
+                        .collect();
+                }
+            }
+        }
+        let mut answers = Vec::with_capacity(asked.len());
+        for records in asked {
+            answers.push(match records {
+                Ok(records) => self.publish(records).await,
+                Err(problem) => Err(problem),
+            });
+        }
+        answers
+    }
+
     /// What a subscription needs that goes on from nowhere and that nobody is told of: known at once.
-    pub(crate) fn grant(&self, request: &Parts, subscribe: Subscribe, now: SystemTime, guard: Option<Box<dyn Any + Send>>) -> Granted {
+    pub(crate) fn grant(
+        &self,
+        request: &Parts,
+        subscribe: Subscribe,
+        now: SystemTime,
+        guard: Option<Box<dyn Any + Send>>,
+    ) -> Granted {
         self.granted(request, subscribe, None, now, guard)
     }
 
@@ -127,15 +184,18 @@ impl Hub {
         guard: Option<Box<dyn Any + Send>>,
     ) -> Result<Granted, Problem> {
         if self.is_ending() {
-            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end").retry_after(self.pace.retry()));
+            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
+                .retry_after(self.pace.retry()));
         }
         let place = match subscribe.cursor.take() {
             Some(cursor) => Some(self.place(cursor).await.map_err(|error| unreadable(&error))?),
             None => None,
         };
         let guard: Option<Box<dyn Any + Send>> = match &self.active {
-            Some(active) => Some(Box::new((guard, active.enter(&subscribe)))),
-            None => guard,
+            Some(active) if request.method != Method::HEAD => {
+                Some(Box::new((guard, active.enter(&subscribe))))
+            }
+            _ => guard,
         };
         Ok(self.granted(request, subscribe, place, now, guard))
     }
@@ -171,18 +231,31 @@ impl Hub {
         let ends = [left, self.max_lifetime].into_iter().flatten().min();
         let interest = Interest::new(subscribe.selectors, subscribe.token);
         let start = place.map(|place| place.start);
-        Granted { headers, subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard } }
+        Granted {
+            headers,
+            subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard },
+        }
     }
 
     /// Where a subscriber goes on that says what it has had.
     async fn place(&self, cursor: Cursor) -> Result<Place, ReadError> {
         let bounds = self.log.bounds().await?;
         let everything = |reset| Place {
-            start: Start { after: Position::START, told: bounds.horizon },
+            start: Start { after: Position::START, told: bounds.horizon, stored: bounds.last },
             before: discovery::EARLIEST.to_owned(),
             reset,
         };
-        let Cursor::After(id) = cursor else { return Ok(everything(None)) };
+        let id = match cursor {
+            Cursor::Earliest => return Ok(everything(None)),
+            Cursor::Now => {
+                return Ok(Place {
+                    start: Start::at(bounds.last),
+                    before: self.newest(&bounds),
+                    reset: None,
+                });
+            }
+            Cursor::After(id) => id,
+        };
         let known = match self.ids.position(&id) {
             Some(position) => (position <= bounds.last).then_some(position),
             None => self.log.find(&id).await?,
@@ -190,10 +263,13 @@ impl Hub {
         Ok(match known {
             None => everything(Some("unknown")),
             Some(after) if after < bounds.horizon => everything(Some("expired")),
-            Some(after) => {
-                Place { start: Start { after, told: Position::START }, before: id.into(), reset: None }
-            }
+            Some(after) => Place { start: Start::at(after), before: id.into(), reset: None },
         })
+    }
+
+    /// The id of the newest update; `earliest` where there is none.
+    pub(crate) fn newest(&self, bounds: &Bounds) -> String {
+        if bounds.records > 0 { self.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() }
     }
 
     /// Whether it has begun to end.
@@ -228,8 +304,7 @@ fn refused(error: &AppendError) -> Problem {
         AppendError::Invalid(_) => (ProblemKind::TooLarge, None),
         _ => (ProblemKind::Unavailable, Some(Duration::from_secs(1))),
     };
-    let problem = Problem::new(kind, error.to_string());
-    wait.map_or(problem.clone(), |wait| problem.retry_after(wait))
+    Problem { retry_after: wait, ..Problem::new(kind, error.to_string()) }
 }
 
 fn unreadable(error: &ReadError) -> Problem {

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
-use ssekit_hub::config::{Flags, Loaded, Problems};
+use ssekit_hub::bench::Bench;
+use ssekit_hub::config::{Flags, Loaded, Log, LogFormat, LogLevel, Problems};
 use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::publish::Publish;
 use ssekit_hub::serve;
@@ -29,6 +30,8 @@ enum Command {
     Listen(Box<Listen>),
     /// Publish updates to a hub
     Publish(Box<Publish>),
+    /// Measure a server of events: a load generator that checks what arrives
+    Bench(Bench),
     /// Make tokens, and see what they are good for
     #[command(subcommand)]
     Token(Box<Token>),
@@ -42,6 +45,10 @@ async fn main() -> ExitCode {
             log(LevelFilter::OFF);
             end(publish.run(&mut stdout()).await.map_err(|failure| (failure.code, failure.error)))
         }
+        Command::Bench(bench) => match bench.run(&mut stdout()) {
+            Ok(verdict) => ExitCode::from(verdict.code()),
+            Err(error) => end(Err((1, error))),
+        },
         Command::Token(token) => match token.run(SystemTime::now()) {
             Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
             Ok(_) => ExitCode::FAILURE,
@@ -91,11 +98,13 @@ async fn configured(flags: &Flags) -> ExitCode {
     if flags.print {
         return ExitCode::SUCCESS;
     }
-    // Who looks at the demo need not hear what a hub lacks.
-    if loaded.config.dev || !loaded.config.demo {
-        loaded.warnings.iter().for_each(|warning| say(warning));
+    log_as(loaded.config.log);
+    for warning in &loaded.warnings {
+        match loaded.config.log.format {
+            LogFormat::Text => say(warning),
+            LogFormat::Json => tracing::warn!("{warning}"),
+        }
     }
-    log(LevelFilter::WARN);
     end(serve::run(&loaded, &mut stdout()).await.map_err(|error| (1, error)))
 }
 
@@ -110,6 +119,25 @@ fn refuse(problems: &Problems) -> ExitCode {
 /// What the libraries tell goes to stderr.
 fn log(level: LevelFilter) {
     tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(stderr).init();
+}
+
+/// The same, as an operator wants it.
+fn log_as(wanted: Log) {
+    let level = match wanted.level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    match wanted.format {
+        LogFormat::Text => log(level),
+        LogFormat::Json => {
+            let lines = tracing_subscriber::fmt().json().flatten_event(true);
+            lines.with_max_level(level).with_writer(stderr).init();
+        }
+    }
 }
 
 /// Says what went wrong and why, on one line.

@@ -2,6 +2,7 @@
 
 mod announce;
 mod host;
+mod keys;
 mod listeners;
 mod parts;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use axum::middleware::from_fn_with_state;
 use prometheus_client::registry::Registry;
 
@@ -21,6 +23,7 @@ use crate::demo::Demo;
 use crate::http::Server;
 use crate::hub::Hub;
 use crate::systemd::{Environment, Notify};
+use crate::ui::Ui;
 
 /// How long connections that are no streams may hold up the end.
 const GRACE: Duration = Duration::from_millis(500);
@@ -36,11 +39,14 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let mut stop = pin!(told_to_stop()?);
     let log = parts::log(config).await?;
     let mut registry = Registry::with_prefix("ssekit");
-    let (access, _sets) = loaded.access()?;
+    let (mut access, sets) = loaded.access()?;
+    let _fetching = keys::keep_current(sets, &mut access);
     let options = parts::hub(config, access);
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
-    let mut pages = demo.as_ref().map(Demo::router);
+    let ui = config.ui.then(|| Ui::start(Arc::clone(&hub)));
+    let routers = [demo.as_ref().map(Demo::router), ui.as_ref().map(Ui::router)];
+    let mut pages = routers.into_iter().flatten().reduce(Router::merge);
     if config.demo || config.dev {
         // A page of another site that has its name point here is refused.
         pages = pages.map(|pages| pages.layer(from_fn_with_state(own_names(config), ours_alone)));
@@ -54,6 +60,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     tokio::select! {
         ended = measure(demo.as_ref()) => ended.context("the demo cannot go on")?,
         () = manager.keep_alive(|| true) => {}
+        () = renew_keys(loaded, &hub) => {}
         () = &mut stop => {}
     }
     manager.stopping();
@@ -61,10 +68,33 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     if let Some(demo) = &demo {
         demo.close();
     }
+    if let Some(ui) = &ui {
+        ui.close();
+    }
     hub.end(config.drain).await;
     server.end(GRACE).await;
     log.close().await.context("the store was not closed in order")?;
     Ok(())
+}
+
+/// Reads the files of keys again with every SIGHUP.
+async fn renew_keys(loaded: &Loaded, hub: &Hub) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::hangup()) {
+            Err(error) => tracing::warn!(%error, "SIGHUP cannot be heard: keys are read at the start alone"),
+            Ok(mut hangup) => {
+                while hangup.recv().await.is_some() {
+                    match loaded.renew_keys(&hub.access) {
+                        Ok(()) => tracing::info!("SIGHUP: the keys have been read again"),
+                        Err(problems) => tracing::error!(%problems, "SIGHUP: the keys stay as they were"),
+                    }
+                }
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// The figures of the demo, if there is one.

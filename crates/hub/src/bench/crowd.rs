@@ -1,20 +1,17 @@
 //! Many subscribers, in a few threads, and what they see of a run.
 
 use std::net::SocketAddr;
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use mio::{Events, Poll};
+use anyhow::{Result, anyhow};
 
-use super::arrivals::{Arrivals, Course};
+use super::arrivals::Course;
 use super::latency::Latencies;
 use super::mark::Clock;
 use super::progress::Progress;
-use super::subscriber::{Subscriber, Tally};
+use super::shard::Shard;
+use super::standing::{Leave, Standing};
 use super::usage::Usage;
 
 /// How subscribers come.
@@ -95,7 +92,7 @@ impl Crowd {
         let threads = plan.threads.min(plan.subscribers).max(1);
         let shard = |number| Shard::new(plan, number, threads, course);
         let mut shards = (0..threads).map(shard).collect::<Result<Vec<_>>>()?;
-        let standing = Standing::new(&shards, 0, clock, false);
+        let standing = Standing::new(shards.len(), 0, clock, false);
         let begin = clock.now();
         progress.restart();
         thread::scope(|scope| {
@@ -107,7 +104,7 @@ impl Crowd {
                 });
             }
             standing.wait(|| {
-                let opened = standing.delivered.load(Ordering::Relaxed);
+                let opened = standing.arrivals();
                 progress.show("connecting", opened, plan.subscribers.into());
             });
         });
@@ -150,8 +147,8 @@ impl Crowd {
         progress: &mut Progress,
         publish: impl FnOnce(&Standing) -> Result<T> + Send,
     ) -> Result<Seen<T>> {
-        let mut standing = Standing::new(&self.shards, course.publishers, self.clock, windowed);
-        *standing.working.get_mut() += 1;
+        let standing = Standing::new(self.shards.len(), course.publishers, self.clock, windowed);
+        let standing = standing.with_publishers();
         let expected = course.total() * self.shards.iter().map(|shard| shard.expected() as u64).sum::<u64>();
         let own = [std::process::id()];
         // What the load itself costs is told where the system says it.
@@ -175,8 +172,8 @@ impl Crowd {
                 });
             }
             standing.wait(|| match publications {
-                None => progress.show("arrived", standing.delivered.load(Ordering::Relaxed), expected),
-                Some(all) => progress.show("published", standing.answered.load(Ordering::Relaxed), all),
+                None => progress.show("arrived", standing.arrivals(), expected),
+                Some(all) => progress.show("published", standing.answers(), all),
             });
             let published = publishing.join().unwrap_or_else(|_| Err(anyhow!("the publisher has panicked")));
             (published, (Usage::of_any(pids), Usage::of(&own).ok()))
@@ -230,314 +227,3 @@ impl Crowd {
         Ok(self.shards.iter().map(|shard| shard.closed).sum())
     }
 }
-
-/// How far a run is, for those who publish and those who show it.
-#[derive(Debug)]
-pub(super) struct Standing {
-    pub(super) clock: Clock,
-    /// For each shard and publisher, before which event none of its subscribers waits for any.
-    complete: Vec<Vec<AtomicU32>>,
-    /// Events that have arrived, or streams that have begun.
-    delivered: AtomicU64,
-    /// Publications that have been answered, where publishers count them.
-    answered: AtomicU64,
-    /// Publishers, and shards, that are not done.
-    working: AtomicUsize,
-    failed: AtomicBool,
-    /// When publishers were done, in ns; 0 before.
-    done: AtomicU64,
-    /// Publishers wait for `complete`.
-    windowed: bool,
-    lock: Mutex<()>,
-    moved: Condvar,
-    main: Thread,
-}
-
-impl Standing {
-    fn new(shards: &[Shard], publishers: u32, clock: Clock, windowed: bool) -> Self {
-        let complete = || (0..publishers).map(|_| AtomicU32::new(0)).collect();
-        Self {
-            clock,
-            complete: shards.iter().map(|_| complete()).collect(),
-            delivered: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            working: AtomicUsize::new(shards.len()),
-            failed: AtomicBool::new(false),
-            done: AtomicU64::new(0),
-            windowed,
-            lock: Mutex::new(()),
-            moved: Condvar::new(),
-            main: thread::current(),
-        }
-    }
-
-    /// Waits until nobody waits for this event of a publisher any more.
-    ///
-    /// # Errors
-    /// When somebody does too long.
-    pub(super) fn everybody_has(&self, publisher: u32, event: u32) -> Result<()> {
-        let deadline = self.clock.now() + PATIENCE;
-        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let has = |shard: &Vec<AtomicU32>| shard[publisher as usize].load(Ordering::Acquire) > event;
-        while !self.complete.iter().all(has) {
-            ensure!(
-                self.clock.now() < deadline,
-                "event {event} of publisher {publisher} has not come to everyone in {PATIENCE:?}"
-            );
-            let waited = self.moved.wait_timeout(guard, Duration::from_millis(100));
-            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        Ok(())
-    }
-
-    /// So many more publications have been answered.
-    pub(super) fn answered(&self, events: u64) {
-        self.answered.fetch_add(events, Ordering::Relaxed);
-    }
-
-    fn update(&self, number: usize, arrivals: &Arrivals) {
-        if !self.windowed {
-            return;
-        }
-        let mut moved = false;
-        for (shared, complete) in self.complete[number].iter().zip(arrivals.complete()) {
-            if shared.load(Ordering::Relaxed) != *complete {
-                shared.store(*complete, Ordering::Release);
-                moved = true;
-            }
-        }
-        if moved {
-            // Who has looked but does not wait yet holds the lock.
-            drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
-            self.moved.notify_all();
-        }
-    }
-
-    fn publishers_are_done(&self, failed: bool) {
-        self.failed.store(failed, Ordering::Release);
-        let now = u64::try_from(self.clock.now().as_nanos()).unwrap_or(u64::MAX);
-        self.done.store(now.max(1), Ordering::Release);
-    }
-
-    /// When publishers were done, if they are.
-    fn done(&self) -> Option<Duration> {
-        Some(self.done.load(Ordering::Acquire)).filter(|done| *done > 0).map(Duration::from_nanos)
-    }
-
-    fn leave(&self) {
-        self.working.fetch_sub(1, Ordering::AcqRel);
-        self.main.unpark();
-    }
-
-    /// Waits until all shards are done, and shows meanwhile how far they are.
-    fn wait(&self, mut show: impl FnMut()) {
-        while self.working.load(Ordering::Acquire) > 0 {
-            show();
-            thread::park_timeout(Duration::from_millis(50));
-        }
-    }
-}
-
-/// Leaves when it is dropped, also by a panic.
-struct Leave<'a>(&'a Standing);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.publishers_are_done(true);
-        }
-        self.0.leave();
-    }
-}
-
-/// The subscribers of one thread.
-#[derive(Debug)]
-struct Shard {
-    poll: Poll,
-    events: Events,
-    buffer: Vec<u8>,
-    server: SocketAddr,
-    request: Vec<u8>,
-    /// The numbers of its members among all.
-    range: Range<u32>,
-    members: Vec<Subscriber>,
-    arrivals: Arrivals,
-    tally: Tally,
-    /// Members whose streams are open, and who were when a run began.
-    open: usize,
-    expected: usize,
-    /// Members that got no stream, and why the first did not.
-    failed: u32,
-    failure: Option<String>,
-    /// Streams that have ended since a run began.
-    closed: u32,
-    connecting: Latencies,
-    last_opened: Duration,
-    /// What kept it from going on.
-    error: Option<anyhow::Error>,
-}
-
-impl Shard {
-    fn new(plan: &Gathering, number: u32, of: u32, course: Course) -> Result<Self> {
-        let share = |number: u32| u64::from(plan.subscribers) * u64::from(number) / u64::from(of);
-        let range = u32::try_from(share(number))?..u32::try_from(share(number + 1))?;
-        Ok(Self {
-            poll: Poll::new().context("no epoll")?,
-            events: Events::with_capacity(4096),
-            buffer: vec![0; 256 << 10],
-            server: plan.server,
-            request: plan.request.clone(),
-            members: Vec::with_capacity(range.len()),
-            arrivals: Arrivals::new(course, range.clone()),
-            tally: Tally::default(),
-            open: 0,
-            expected: range.len(),
-            range,
-            failed: 0,
-            failure: None,
-            closed: 0,
-            connecting: Latencies::new(),
-            last_opened: Duration::ZERO,
-            error: None,
-        })
-    }
-
-    fn expected(&self) -> usize {
-        self.expected
-    }
-
-    fn expect(&mut self, course: Course) {
-        self.arrivals = Arrivals::new(course, self.range.clone());
-        (self.tally, self.closed, self.expected) = (Tally::default(), 0, self.open);
-        for (index, member) in self.members.iter().enumerate() {
-            if !member.is_open() {
-                self.arrivals.close(index, "before");
-            }
-        }
-        self.arrivals.fault = None;
-    }
-
-    fn gather(&mut self, at_once: usize, standing: &Standing) {
-        let clock = standing.clock;
-        let mut heard = (clock.now(), 0);
-        loop {
-            let settled = self.open + self.failed as usize + self.closed as usize;
-            let waiting = self.members.len().saturating_sub(settled);
-            let may = at_once.saturating_sub(waiting).min(self.range.len() - self.members.len()).min(STRETCH);
-            if waiting == 0 && may == 0 {
-                return;
-            }
-            for _ in 0..may {
-                match self.subscribe(clock) {
-                    Ok(subscriber) => self.members.push(subscriber),
-                    Err(error) => {
-                        let number = self.range.start as usize + self.members.len();
-                        self.error = Some(error.context(format!("subscriber {number}")));
-                        return;
-                    }
-                }
-            }
-            let wait = if may > 0 { Duration::ZERO } else { Duration::from_millis(100) };
-            let before = self.open;
-            if let Err(error) = self.turn(wait, clock) {
-                self.error = Some(error);
-                return;
-            }
-            standing.delivered.fetch_add((self.open.saturating_sub(before)) as u64, Ordering::Relaxed);
-            if settled != heard.1 || may > 0 {
-                heard = (clock.now(), settled);
-            } else if clock.now() - heard.0 > PATIENCE {
-                self.give_up();
-                return;
-            }
-        }
-    }
-
-    fn subscribe(&self, clock: Clock) -> Result<Subscriber> {
-        let (first, index) = (self.range.start as usize, self.members.len());
-        let registry = self.poll.registry();
-        Subscriber::connect(self.server, first, index, &self.request, registry, clock)
-    }
-
-    /// Nothing more is expected of those without an answer.
-    fn give_up(&mut self) {
-        for (index, member) in self.members.iter_mut().enumerate() {
-            if member.is_waiting() {
-                member.close();
-                self.failed += 1;
-                self.arrivals.close(index, "no answer");
-                self.failure.get_or_insert_with(|| format!("no answer in {PATIENCE:?}"));
-            }
-        }
-    }
-
-    fn watch(&mut self, number: usize, standing: &Standing) {
-        let mut told = 0;
-        while !self.arrivals.is_complete() {
-            if let Err(error) = self.turn(Duration::from_millis(100), standing.clock) {
-                self.error = Some(error);
-                return;
-            }
-            standing.update(number, &self.arrivals);
-            standing.delivered.fetch_add(self.arrivals.delivered - told, Ordering::Relaxed);
-            told = self.arrivals.delivered;
-            let quiet = standing.done().map(|done| done.max(self.arrivals.last) + QUIET);
-            if quiet.is_some_and(|quiet| standing.clock.now() > quiet)
-                || standing.failed.load(Ordering::Acquire)
-            {
-                return;
-            }
-        }
-        standing.update(number, &self.arrivals);
-    }
-
-    /// Sees what comes after everything: what comes twice.
-    fn linger(&mut self, standing: &Standing) {
-        let until = standing.clock.now() + LINGER;
-        while self.error.is_none() && standing.clock.now() < until {
-            self.error = self.turn(LINGER / 4, standing.clock).err();
-        }
-    }
-
-    /// Waits, and reads all that has come.
-    fn turn(&mut self, wait: Duration, clock: Clock) -> Result<()> {
-        match self.poll.poll(&mut self.events, Some(wait)) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
-            polled => polled.context("cannot wait for subscribers")?,
-        }
-        for event in &self.events {
-            let index = event.token().0;
-            let member = &mut self.members[index];
-            let was_open = member.is_open();
-            let (tally, arrivals) = (&mut self.tally, &mut self.arrivals);
-            let turn = member.turn(event, &self.request, &mut self.buffer, clock, tally, arrivals);
-            if let Some(time) = turn.opened {
-                self.open += 1;
-                self.connecting.record(time);
-                self.last_opened = clock.now();
-            }
-            let Some(why) = turn.ended else { continue };
-            if was_open || turn.opened.is_some() {
-                self.open -= 1;
-                self.closed += 1;
-            } else {
-                self.failed += 1;
-            }
-            self.failure.get_or_insert_with(|| why.clone());
-            self.arrivals.close(index, &why);
-        }
-        Ok(())
-    }
-}
-
-/// How long an answer, or an event, may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What has not come after this long is lost.
-const QUIET: Duration = Duration::from_secs(3);
-
-/// How long one waits for what should not come.
-const LINGER: Duration = Duration::from_millis(200);
-
-/// Subscribers that connect before one looks who has been answered.
-const STRETCH: usize = 100;

@@ -8,12 +8,13 @@ use anyhow::{Result, anyhow, ensure};
 use serde::Serialize;
 
 use super::arrivals::{Course, Run};
-use super::crowd::{Seen, Standing, Watch};
+use super::crowd::{Seen, Watch};
 use super::latency::{Latencies, Summary};
 use super::mark::{Clock, EVENTS, PUBLISHERS};
 use super::progress::Progress;
 use super::publisher::{self, Pace};
 use super::report::{self, Delivered, Report};
+use super::standing::Standing;
 use super::subscriber::MOST;
 use super::target::Target;
 use super::usage::{Memory, Usage};

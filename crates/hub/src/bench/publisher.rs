@@ -11,10 +11,11 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use super::answer::{Answer, Answers};
-use super::crowd::{PATIENCE, Standing};
+
 use super::latency::Latencies;
 use super::mark::{Clock, Mark};
 use super::publication::Publication;
+use super::standing::{PATIENCE, Standing};
 
 /// How events follow each other.
 #[derive(Clone, Copy, Debug)]

@@ -114,7 +114,7 @@ pub(super) fn costs(
 ) -> fmt::Result {
     for (who, cost) in [("the server", server), ("this load generator", load)] {
         if let Some(Cost { user, system, cpu }) = cost {
-            writeln!(f, "CPU of {who}: {cpu:.2} µs a {what} (user {user:.2}, system {system:.2})")?;
+            writeln!(f, "CPU of {who}: {cpu:.2} µs per {what} (user {user:.2}, system {system:.2})")?;
         }
     }
     Ok(())

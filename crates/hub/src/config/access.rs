@@ -2,16 +2,17 @@
 
 use super::load::{Loaded, Problem, Problems};
 use super::{Config, Key, Secret};
+use crate::mercure::jwks::Source;
 use crate::mercure::{self, Access, Algorithm, Keys, Origins};
 
-/// A set of keys that has to be fetched, once and again.
+/// A set of keys that has to be fetched, or read, again and again.
 #[derive(Clone, Debug)]
 pub struct KeySet {
-    /// Where: an `https://` URL, or one of this machine.
-    pub url: String,
+    /// Where it is: a file, or an `https://` URL.
+    pub source: Source,
     /// Which algorithms are allowed; empty: those that suit the keys.
     pub algorithms: Vec<Algorithm>,
-    /// What to put them into ([`Keys::replace`]): empty, and shared with [`Access`].
+    /// What to put them into: shared with [`Access`], and empty where they have to be fetched.
     pub keys: Keys,
 }
 
@@ -46,7 +47,8 @@ impl Loaded {
             publishers,
             subscribers,
             anonymous: config.anonymous,
-            open_publishing: config.dev,
+            open: config.dev,
+            own_names: config.addr.clone(),
             cookie: config.cookie.clone(),
             query_token: config.query_token,
             publish_origins: origins(&config.publish_origins),
@@ -57,13 +59,26 @@ impl Loaded {
         Ok((access, sets))
     }
 
-    fn keys(&self, prefix: &str, key: &Key, sets: &mut Vec<KeySet>) -> Result<Keys, Problem> {
-        if let Some(url) = key.jwks.as_ref().filter(|jwks| jwks.contains("://")) {
-            let keys = Keys::none();
-            let (url, algorithms) = (url.clone(), key.algorithms.clone());
-            sets.push(KeySet { url, algorithms, keys: keys.clone() });
-            return Ok(keys);
+    /// Reads the files of keys again, and uses from now on what they hold, wherever this access was cloned to.
+    ///
+    /// # Errors
+    /// All that is wrong with them; nothing changes then.
+    pub fn renew_keys(&self, access: &Access) -> Result<(), Problems> {
+        let (fresh, _) = self.access()?;
+        let config = &self.config;
+        for (key, keys, fresh) in [
+            (config.publisher_key(), &access.publishers, &fresh.publishers),
+            (config.subscriber_key(), &access.subscribers, &fresh.subscribers),
+        ] {
+            // Sets that are fetched are renewed by who fetches them.
+            if key.is_some_and(|key| !key.is_fetched()) {
+                keys.replace(fresh);
+            }
         }
+        Ok(())
+    }
+
+    fn keys(&self, prefix: &str, key: &Key, sets: &mut Vec<KeySet>) -> Result<Keys, Problem> {
         let name = match (&key.secret, &key.file) {
             (Some(_), _) => "key",
             (None, Some(_)) => "key_file",
@@ -72,6 +87,14 @@ impl Loaded {
         let own = format!("{prefix}{name}");
         let origin = self.origins.get(&own).unwrap_or_else(|| self.origins.of(name));
         let problem = |what: String| Problem { origin: origin.clone(), what };
+        let source = key.jwks.as_ref().map(|jwks| Source::parse(jwks)).transpose();
+        let source = source.map_err(|error| problem(error.to_string()))?;
+        let algorithms = key.algorithms.clone();
+        if let Some(source @ Source::Url(_)) = source {
+            let keys = Keys::none();
+            sets.push(KeySet { source, algorithms, keys: keys.clone() });
+            return Ok(keys);
+        }
         let text = key.read().map_err(problem)?;
         let text = text.as_ref().map(Secret::expose).unwrap_or_default();
         if name == "jwks" && !text.trim_start().starts_with('{') {
@@ -85,7 +108,11 @@ impl Loaded {
             [] => Ok(keys),
             algorithms => keys.allow(algorithms),
         });
-        allowed.map_err(|error| problem(error.to_string()))
+        let keys = allowed.map_err(|error| problem(error.to_string()))?;
+        if let Some(source) = source {
+            sets.push(KeySet { source, algorithms, keys: keys.clone() });
+        }
+        Ok(keys)
     }
 }
 

@@ -46,7 +46,7 @@ impl Key {
     /// # Errors
     /// When the file cannot be read, is empty, or is no text: in words.
     pub fn read(&self) -> Result<Option<Secret>, String> {
-        let jwks = self.jwks.as_deref().filter(|jwks| !jwks.contains("://")).map(Path::new);
+        let jwks = self.jwks.as_deref().filter(|_| !self.is_fetched()).map(Path::new);
         match (&self.secret, self.file.as_deref().or(jwks)) {
             (Some(secret), _) => Ok(Some(secret.clone())),
             (None, Some(path)) => read(path).map(Some),

@@ -95,15 +95,15 @@ impl Judge<'_> {
                 self.problem(
                     "dev",
                     format!(
-                        "anyone who reaches {addr} ({origin}) could publish and read everything: listen on 127.0.0.1, \
+                        "anyone who reaches {addr} ({origin}) could publish and subscribe: listen on 127.0.0.1, \
                          configure keys instead of --dev, or say --dev-anywhere"
                     ),
                 );
             }
-            Some(addr) => {
-                self.warn(format!("--dev: ANYONE WHO REACHES {addr} CAN PUBLISH AND READ EVERYTHING"))
-            }
-            None => self.warn("--dev: everyone on this machine can publish and read everything".to_owned()),
+            Some(addr) => self.warn(format!("--dev: ANYONE WHO REACHES {addr} CAN PUBLISH AND SUBSCRIBE")),
+            None => self.warn(
+                "--dev: everyone on this machine can publish and subscribe, without a token, and read what is private".to_owned(),
+            ),
         }
     }
 
@@ -153,6 +153,11 @@ impl Config {
 }
 
 impl Key {
+    /// Whether it is a set that has to be fetched from a URL.
+    pub fn is_fetched(&self) -> bool {
+        self.jwks.as_ref().is_some_and(|jwks| jwks.contains("://"))
+    }
+
     /// Whether it names a key.
     pub fn is_given(&self) -> bool {
         self.secret.is_some() || self.file.is_some() || self.jwks.is_some()

@@ -17,7 +17,8 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     })
 }
 
-fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
+/// A file, with the headers that keep its page to itself.
+pub(crate) fn file(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, kind),
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -55,8 +56,8 @@ const FILES: [(&str, &str, &str); 9] = [
     ("/wire.js", JAVASCRIPT, include_str!("page/wire.js")),
     ("/favicon.svg", "image/svg+xml", include_str!("page/favicon.svg")),
 ];
-const HTML: &str = "text/html; charset=utf-8";
-const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
+pub(crate) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Nothing from elsewhere, nothing inline. WebAssembly is the package's.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; \

@@ -120,10 +120,10 @@ impl Audiences {
             let listed = self.list(selector);
             let moved = listed.remove(place);
             let empty = listed.0.is_empty();
-            if let Some((audience, number)) = moved {
-                if let Some(audience) = self.audiences.get_mut(audience as usize) {
-                    audience.places[number as usize] = place;
-                }
+            if let Some((audience, number)) = moved
+                && let Some(audience) = self.audiences.get_mut(audience as usize)
+            {
+                audience.places[number as usize] = place;
             }
             if empty {
                 self.unlist(selector);

@@ -92,6 +92,8 @@ impl Engine {
                 polled => polled?,
             }
             self.now = self.tick();
+            // First, so that nobody whose time is over gets what has come since.
+            self.look_at_the_clock();
             for event in &events {
                 if event.token() != WAKE {
                     self.hear(event);
@@ -111,7 +113,6 @@ impl Engine {
             for (slot, generation) in std::mem::take(&mut self.ready) {
                 self.go_on(slot, generation, Doing::Ready);
             }
-            self.look_at_the_clock();
             if self.ending && self.subscribers.is_empty() {
                 return Ok(());
             }
@@ -135,7 +136,9 @@ impl Engine {
         if subscriber.generation != generation {
             return;
         }
-        if event.is_readable() && let ControlFlow::Break(end) = subscriber.sink.hear() {
+        if event.is_readable()
+            && let ControlFlow::Break(end) = subscriber.sink.hear()
+        {
             return self.end(slot, end);
         }
         if event.is_writable() {
@@ -180,17 +183,19 @@ impl Engine {
         }
         if let Sink::Socket(socket) = &mut sink {
             let registry = self.poll.registry();
-            if let Err(error) = registry.register(socket, token(slot, generation), Ready::READABLE | Ready::WRITABLE)
+            if let Err(error) =
+                registry.register(socket, token(slot, generation), Ready::READABLE | Ready::WRITABLE)
             {
                 tracing::warn!(%error, "a subscriber's socket cannot be waited for: it is closed");
                 return;
             }
         }
         let (audience, place) = self.audiences.join(interest, slot);
-        let ends = ends.map_or(u32::MAX, |left| self.now.saturating_add(ticks(left).max(1)));
-        let Start { after, told } = start.unwrap_or(Start { after: self.through, told: Position::START });
+        // No later than that: the tick at which it comes to its end begins before.
+        let ends = ends.map_or(u32::MAX, |left| self.now.saturating_add(whole_ticks(left)));
+        let Start { after, told, stored } = start.unwrap_or_else(|| Start::at(self.through));
         let mut behind = Behind::new(head, after, Doing::Ready, self.now);
-        behind.told = told;
+        (behind.told, behind.stored) = (told, stored);
         entry.insert(Subscriber {
             sink,
             generation,
@@ -203,7 +208,7 @@ impl Engine {
         });
         self.figures.subscribers.inc();
         // Who comes together does not beat together.
-        let first = 1 + generation % ticks(self.pace.heartbeat).max(1);
+        let first = 1 + generation % ticks(self.pace.heartbeat.min(self.pace.stall)).max(1);
         self.wheel.insert(u64::from(ends.min(self.now + first)), (slot, generation));
         self.go_on(slot, generation, Doing::Ready);
     }
@@ -282,10 +287,10 @@ impl Engine {
             return;
         }
         let doing = self.subscribers[slot as usize].behind.as_ref().map(|behind| behind.doing);
-        if doing == Some(waited) {
-            if let ControlFlow::Break(end) = self.catch_up(slot) {
-                self.end(slot, end);
-            }
+        if doing == Some(waited)
+            && let ControlFlow::Break(end) = self.catch_up(slot)
+        {
+            self.end(slot, end);
         }
     }
 
@@ -325,11 +330,10 @@ impl Engine {
                 self.ahead.push((slot, subscriber.generation));
                 return ControlFlow::Continue(());
             }
-            // Who begins at the start gets what is kept. The window also has what is not: replaced, or too old.
-            let window = (behind.through != Position::START)
-                .then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES))
-                .flatten();
-            let Some(frames) = window else {
+            let recent = behind.through >= behind.stored;
+            let recent =
+                recent.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
+            let Some(frames) = recent else {
                 behind.doing = Doing::Reading;
                 let (after, told) = (behind.through, behind.told);
                 self.read(slot, after, told);
@@ -465,6 +469,8 @@ impl Engine {
         } else {
             subscriber.wrote + heartbeat
         };
+        // Also who reads now may stop to.
+        let next = next.min(self.now + ticks(self.pace.stall).max(1));
         ControlFlow::Continue(next.min(subscriber.ends))
     }
 
@@ -486,9 +492,8 @@ impl Engine {
         let farewell = self.pace.farewell();
         let subscriber = &mut self.subscribers[slot as usize];
         let (now, through) = (self.now, self.through);
-        let behind = subscriber
-            .behind
-            .get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now));
+        let behind =
+            subscriber.behind.get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now));
         behind.last = true;
         behind.unsent = [&behind.unsent[..], &farewell].concat().into();
         behind.doing = Doing::Ready;
@@ -547,6 +552,10 @@ impl Drop for Counted {
 
 fn ticks(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX / 4).min(u32::MAX / 4)
+}
+
+fn whole_ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX / 4).min(u32::MAX / 4)
 }
 
 fn token(slot: u32, generation: u32) -> Token {

@@ -58,10 +58,26 @@ impl Figures {
         }
         registry.register("subscribers", "Subscribers now", figures.subscribers.clone());
         registry.register("events_delivered", "Events written to subscribers", figures.delivered.clone());
-        registry.register("events_replayed", "Events read from the log for who had missed them", figures.replayed.clone());
-        registry.register("replays", "Subscribers for whom the log is read now, or who wait for memory for that", figures.replays.clone());
-        registry.register("subscribers_blocked", "Times that a subscriber could not take all at once", figures.blocked.clone());
-        registry.register("gaps", "Times that a subscriber was told that it missed something", figures.gaps.clone());
+        registry.register(
+            "events_replayed",
+            "Events read from the log for who had missed them",
+            figures.replayed.clone(),
+        );
+        registry.register(
+            "replays",
+            "Subscribers for whom the log is read now, or who wait for memory for that",
+            figures.replays.clone(),
+        );
+        registry.register(
+            "subscribers_blocked",
+            "Times that a subscriber could not take all at once",
+            figures.blocked.clone(),
+        );
+        registry.register(
+            "gaps",
+            "Times that a subscriber was told that it missed something",
+            figures.gaps.clone(),
+        );
         registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
         registry.register(
             "publish_to_write_seconds",
@@ -70,6 +86,11 @@ impl Figures {
         );
         registry.register("subscriptions_ended", "Subscriptions that ended, and why", figures.ends.clone());
         Arc::new(figures)
+    }
+
+    /// How many subscriptions ended for this reason.
+    pub fn ends(&self, end: End) -> u64 {
+        self.ends.get_or_create(&Reason { reason: end.name() }).get()
     }
 
     pub(super) fn ended(&self, end: End) {

@@ -84,7 +84,8 @@ impl Replay {
             // Asked for afterwards: retention may have moved on while the page was read.
             let horizon = self.log.bounds().await?.horizon;
             if horizon > after.max(told) {
-                (lost, told) = (true, horizon);
+                // It is told before this page: what goes behind the page, it will be told of then.
+                (lost, told) = (true, horizon.min(page.through));
             }
             after = page.through.min(upto);
             for entry in page.entries.into_iter().take_while(|entry| entry.position <= upto) {

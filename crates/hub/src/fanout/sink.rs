@@ -74,8 +74,10 @@ impl Drop for Sink {
 }
 
 /// What lies between a fan-out thread and a response's body: bounded, and it never blocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pipe {
+    /// What it holds, and one chunk more: in bytes.
+    room: usize,
     state: Mutex<State>,
     /// Who writes into it, once that is known.
     writer: OnceLock<Writer>,
@@ -98,6 +100,10 @@ struct State {
 }
 
 impl Pipe {
+    pub(super) fn new(room: usize) -> Self {
+        Self { room, state: Mutex::default(), writer: OnceLock::new() }
+    }
+
     fn tell(&self, message: fn(u32, u32) -> Message) {
         if let Some(Writer(inbox, slot, generation)) = self.writer.get() {
             inbox.send(message(*slot, *generation));
@@ -114,7 +120,7 @@ impl Pipe {
         if state.gone {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        if state.bytes >= ROOM {
+        if state.bytes >= self.room {
             state.refused = true;
             return Ok(0);
         }
@@ -134,9 +140,6 @@ impl Pipe {
         wake(reader);
     }
 }
-
-/// What a pipe holds, and one chunk more: in bytes.
-const ROOM: usize = 64 << 10;
 
 fn wake(reader: Option<Waker>) {
     if let Some(reader) = reader {
@@ -167,7 +170,7 @@ impl http_body::Body for Body {
             return Poll::Pending;
         };
         state.bytes -= chunk.len();
-        let room = state.refused && state.bytes < ROOM / 2;
+        let room = state.refused && state.bytes <= self.0.room / 2;
         state.refused &= !room;
         drop(state);
         if room {

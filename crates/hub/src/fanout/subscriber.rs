@@ -36,6 +36,8 @@ pub(super) struct Behind {
     pub(super) through: Position,
     /// What is gone up to here, it has been told of.
     pub(super) told: Position,
+    /// Up to here it gets what the log holds, and not what is still in memory.
+    pub(super) stored: Position,
     /// The tick since which nothing could be written.
     pub(super) since: u32,
     /// What it waits for.
@@ -93,19 +95,38 @@ pub enum End {
 impl Behind {
     /// Somebody who has still to be written this, and has otherwise read up to a place.
     pub(super) fn new(unsent: Bytes, through: Position, doing: Doing, now: u32) -> Box<Self> {
-        Box::new(Self { unsent, through, told: Position::START, since: now, doing, last: false, permit: None, reading: None })
+        Box::new(Self {
+            unsent,
+            through,
+            told: Position::START,
+            stored: Position::START,
+            since: now,
+            doing,
+            last: false,
+            permit: None,
+            reading: None,
+        })
     }
 }
 
 impl End {
     /// All of them, for metrics.
-    pub const ALL: [Self; 7] =
-        [Self::Left, Self::Vanished, Self::Expired, Self::Stalled, Self::Overtaken, Self::Failed, Self::Shutdown];
+    pub const ALL: [Self; 7] = [
+        Self::Left,
+        Self::Vanished,
+        Self::Expired,
+        Self::Stalled,
+        Self::Overtaken,
+        Self::Failed,
+        Self::Shutdown,
+    ];
 
     /// What an error of its connection says.
     pub(super) fn of(error: &io::Error) -> Self {
         match error.kind() {
-            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Self::Vanished,
+            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                Self::Vanished
+            }
             _ => Self::Left,
         }
     }

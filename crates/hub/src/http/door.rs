@@ -13,9 +13,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use tokio::runtime::Handle;
 
-use super::{Protocol, Server};
 use super::places::Place;
 use super::refusals::Refused;
+use super::{Protocol, Server};
 use crate::mercure::Subscribe;
 
 /// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once, all others to
@@ -59,10 +59,8 @@ impl Door {
     pub(super) fn close(&mut self) {
         self.closing.store(true, Ordering::Release);
         let _ = self.waker.wake();
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the thread that accepts connections has panicked");
-            }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that accepts connections has panicked");
         }
     }
 }
@@ -206,9 +204,7 @@ impl Keeper {
 
     fn hear(&mut self, key: usize) {
         // It may have been woken for nothing; then it goes on to wait.
-        let spoke = |waiting: &mut Waiting| {
-            !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-        };
+        let spoke = |waiting: &mut Waiting| !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         if !self.waiting.get_mut(key).is_some_and(spoke) {
             return;
         }
@@ -236,8 +232,16 @@ impl Keeper {
             Some((request, subscribe)) => self.subscribe(socket, length, request, subscribe, place),
             None => {
                 let server = Arc::clone(&self.server);
-                let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(&head[..length]));
-                self.runtime.spawn(async move { server.serve_plain(socket, protocol, place).await });
+                let first = &head[..length];
+                let publishes = first.starts_with(b"POST ") && first_request(first).is_some();
+                let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(first));
+                self.runtime.spawn(async move {
+                    if publishes {
+                        server.serve_publisher(socket, place).await;
+                    } else {
+                        server.serve_plain(socket, protocol, place).await;
+                    }
+                });
             }
         }
         Ok(())
@@ -252,7 +256,12 @@ impl Keeper {
 
     /// Whether one more subscriber may come now.
     fn may_come(&self) -> bool {
-        let Some(rate) = self.server.rate.as_ref().filter(|rate| !rate.take(Instant::now())) else { return true };
+        if self.server.hub.is_ending() {
+            return false;
+        }
+        let Some(rate) = self.server.rate.as_ref().filter(|rate| !rate.take(Instant::now())) else {
+            return true;
+        };
         self.server.refusals.turned_away("limits.connects_per_second", rate.per_second().into());
         false
     }
@@ -268,7 +277,14 @@ impl Keeper {
         Some((request, subscribe))
     }
 
-    fn subscribe(&self, mut socket: TcpStream, length: usize, request: Parts, subscribe: Subscribe, place: Place) {
+    fn subscribe(
+        &self,
+        mut socket: TcpStream,
+        length: usize,
+        request: Parts,
+        subscribe: Subscribe,
+        place: Place,
+    ) {
         // What was looked at is taken: it is there, all of it.
         if !matches!(io::Read::read(&mut socket, &mut [0; MAX_HEAD][..length]), Ok(read) if read == length) {
             return;
@@ -294,7 +310,11 @@ impl Keeper {
 
     fn until_oldest(&self) -> Option<Duration> {
         let (.., since) = self.oldest.front()?;
-        Some((*since + self.server.head_time).saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))
+        Some(
+            (*since + self.server.head_time)
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1)),
+        )
     }
 
     /// Closes connections that have said nothing for too long.
@@ -327,7 +347,7 @@ fn begin(hub: &crate::hub::Hub, socket: TcpStream, granted: crate::hub::Granted)
     hub.fanout.subscribe_socket(socket, subscription);
 }
 
-fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
+pub(super) fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
@@ -341,33 +361,46 @@ fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
 pub(super) fn plain(response: &http::Response<Bytes>) -> Vec<u8> {
     let mut out = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
     fields(response.headers(), &mut out);
-    out.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes());
+    out.extend_from_slice(
+        format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes(),
+    );
     out.extend_from_slice(response.body());
     out
 }
 
 /// A request that is its head alone: HTTP/1.1, all here, no body, nothing after it.
 pub fn parse(bytes: &[u8]) -> Option<Parts> {
+    let (length, request) = first_request(bytes)?;
+    let has_more = ["content-length", "transfer-encoding", "upgrade", "expect"];
+    let is_alone = length == bytes.len() && has_more.iter().all(|name| !request.headers.contains_key(*name));
+    is_alone.then_some(request)
+}
+
+/// The first request's head, and how long it is; of HTTP/1.1, with one `Host`.
+pub(super) fn first_request(bytes: &[u8]) -> Option<(usize, Parts)> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
-    let length = head.parse(bytes).ok()?;
-    if length != httparse::Status::Complete(bytes.len()) || head.version != Some(1) {
+    let httparse::Status::Complete(length) = head.parse(bytes).ok()? else { return None };
+    if head.version != Some(1) {
         return None;
     }
     let mut request = Request::builder().method(head.method?).uri(head.path?).version(Version::HTTP_11);
     let fields = request.headers_mut()?;
     for header in head.headers {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        if matches!(name.as_str(), "content-length" | "transfer-encoding" | "upgrade" | "expect") {
-            return None;
-        }
         fields.append(name, HeaderValue::from_bytes(header.value).ok()?);
     }
     // RFC 9112, section 3.2: exactly one.
     if fields.get_all(http::header::HOST).iter().count() != 1 {
         return None;
     }
-    Some(request.body(()).ok()?.into_parts().0)
+    Some((length, request.body(()).ok()?.into_parts().0))
+}
+
+/// Whether a request's head has begun well, and has still to end.
+pub(super) fn is_half_a_head(bytes: &[u8]) -> bool {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    matches!(httparse::Request::new(&mut headers).parse(bytes), Ok(httparse::Status::Partial))
 }
 
 pub(super) fn is_exhausted(error: &io::Error) -> bool {

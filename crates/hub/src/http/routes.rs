@@ -6,18 +6,21 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use axum::middleware::map_response_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http_body::Body as _;
 use prometheus_client::registry::Registry;
+use ssekit_log::Record;
 
 use super::rate::Rate;
 use super::refusals::Refusals;
 use crate::hub::{Granted, Hub};
 use crate::mercure::subscriptions::{self, Asked};
-use crate::mercure::{Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson};
+use crate::mercure::{
+    Action, Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson,
+};
 
 /// What a route needs.
 #[derive(Clone, Debug)]
@@ -28,11 +31,7 @@ pub(super) struct Context {
     pub(super) refusals: Arc<Refusals>,
 }
 
-pub(super) fn router(
-    context: Context,
-    registry: Option<Arc<Registry>>,
-    pages: Option<Router>,
-) -> Router {
+pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: Option<Router>) -> Router {
     let path = context.hub.path.clone();
     let mut router = Router::new()
         .route(&path, axum::routing::any(at_hub))
@@ -44,7 +43,8 @@ pub(super) fn router(
         router = router.route("/metrics", get(move || metrics(Arc::clone(&registry))));
     }
     if pages.is_none() {
-        router = router.fallback(|| async { answer(&Problem::new(ProblemKind::NotFound, "nothing is here")) });
+        router =
+            router.fallback(|| async { answer(&Problem::new(ProblemKind::NotFound, "nothing is here")) });
     }
     let refusals = Arc::clone(&context.refusals);
     let router = router.layer(map_response_with_state(refusals, counted)).with_state(context);
@@ -66,64 +66,105 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Context { hub, body_time, .. } = &context;
     let (hub, body_time) = (Arc::clone(hub), *body_time);
-    let mut response = match parts.method {
-        Method::GET | Method::HEAD => return subscribe(&context, parts).await.unwrap_or_else(|problem| problem),
-        Method::OPTIONS => return preflight(&hub, &parts),
-        Method::POST => match publish(&hub, &parts, body, body_time).await {
-            Ok(ids) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], ids).into_response(),
-            Err(problem) => answer(&problem),
-        },
-        _ => answer(&Problem::new(
-            ProblemKind::MethodNotAllowed("GET, HEAD, POST, OPTIONS"),
-            format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
-        )),
+    match parts.method {
+        Method::GET | Method::HEAD => subscribe(&context, parts).await.unwrap_or_else(|problem| problem),
+        Method::OPTIONS => preflight(&hub, &parts),
+        Method::POST => {
+            let ids = publish(&hub, &parts, body, body_time).await;
+            ids_or_problem(&hub, &parts, ids).map(Body::from)
+        }
+        _ => {
+            let mut response = answer(&Problem::new(
+                ProblemKind::MethodNotAllowed("GET, HEAD, POST, OPTIONS"),
+                format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
+            ));
+            cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+            response
+        }
+    }
+}
+
+/// The answer to a publication: the ids, a line each, or what was wrong.
+pub(super) fn ids_or_problem(
+    hub: &Hub,
+    request: &Parts,
+    ids: Result<Vec<String>, Problem>,
+) -> http::Response<Bytes> {
+    let mut response = match ids {
+        Ok(ids) => {
+            let mut response = http::Response::new(Bytes::from(ids.join("\n")));
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+            response
+        }
+        Err(problem) => {
+            let mut response = problem.response();
+            response.extensions_mut().insert(problem);
+            response
+        }
     };
-    cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+    cors::allow_reading(request, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
-/// The ids of what was published, a line each.
-async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<String, Problem> {
-    let publisher = hub.access.publisher(parts, SystemTime::now())?;
+/// The records that a request asks to publish, and may.
+pub(super) fn records(
+    hub: &Hub,
+    request: &Parts,
+    body: &[u8],
+    now: SystemTime,
+) -> Result<Vec<Record>, Problem> {
+    let publisher = hub.access.publisher(request, now)?;
+    let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
+        publications_ndjson(content_type, body, &hub.path, &hub.limits)?
+    } else {
+        vec![publication(content_type, body, &hub.path, &hub.limits)?]
+    };
+    records.iter().try_for_each(|record| publisher.check(record))?;
+    Ok(records)
+}
+
+/// Publishes what a request asks for, whose body has still to come; gives the ids.
+async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<Vec<String>, Problem> {
+    hub.access.ready(parts, Action::Publish).await;
+    // Who may not publish is told so before the body is read.
+    hub.access.publisher(parts, SystemTime::now())?;
     let too_large = || {
         let most = hub.limits.body;
-        Problem::new(ProblemKind::TooLarge, format!("the body has more than {most} bytes, or did not come whole"))
+        let what = format!("the body has more than {most} bytes, or did not come whole");
+        Problem::new(ProblemKind::TooLarge, what)
     };
     // What it says to be is looked at before any of it is waited for.
     if body.size_hint().lower() > hub.limits.body as u64 {
         return Err(too_large());
     }
+    let late = || Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"));
     let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
-    let body = body
-        .map_err(|_| Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}")))?
-        .map_err(|_| too_large())?;
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
-        publications_ndjson(content_type, &body, &hub.path, &hub.limits)?
-    } else {
-        vec![publication(content_type, &body, &hub.path, &hub.limits)?]
-    };
-    for record in &records {
-        publisher.check(record)?;
-    }
-    hub.publish(records).await.map(|ids| ids.join("\n"))
+    let body = body.map_err(|_| late())?.map_err(|_| too_large())?;
+    hub.publish(records(hub, parts, &body, SystemTime::now())?).await
 }
 
-async fn subscribe(context: &Context, mut parts: Parts) -> Result<Response, Response> {
+async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
     let Context { hub, rate, refusals, .. } = context;
     let refuse = |problem: Problem, parts: &Parts| {
         let mut response = answer(&problem);
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
+    hub.access.ready(&parts, Action::Subscribe).await;
     let now = SystemTime::now();
     let head = parts.method == Method::HEAD;
-    parts.method = Method::GET;
     let read = Subscribe::read(&parts, &hub.access, &hub.limits, now);
     let subscribe = read.map_err(|problem| refuse(problem, &parts))?;
-    if let Some(rate) = rate.as_ref().filter(|rate| !rate.take(Instant::now())) {
+    let too_fast = rate.as_ref().filter(|rate| !rate.take(Instant::now()));
+    if let Some(rate) = too_fast {
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
-        return Ok(come_back(hub.retry()));
+    }
+    if too_fast.is_some() || hub.is_ending() {
+        let mut response = come_back(hub.retry());
+        cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+        return Ok(response);
     }
     let granted = hub.resolve(&parts, subscribe, now, None).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
@@ -155,29 +196,40 @@ async fn active(State(Context { hub, .. }): State<Context>, request: Request) ->
 
 async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem> {
     let Some(active) = &hub.active else {
-        return Err(Problem::new(ProblemKind::NotFound, "this hub does not tell who is subscribed: start it with --subscriptions"));
+        return Err(Problem::new(
+            ProblemKind::NotFound,
+            "this hub does not tell who is subscribed: start it with --subscriptions",
+        ));
     };
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return Err(Problem::new(ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"), "subscriptions can only be read"));
+        return Err(Problem::new(
+            ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"),
+            "subscriptions can only be read",
+        ));
     }
     let path = parts.uri.path();
     let Some(asked) = Asked::read(path, &hub.path)? else {
         return Err(Problem::new(ProblemKind::NotFound, "there is no such collection of subscriptions"));
     };
+    hub.access.ready(parts, Action::Subscribe).await;
     let token = hub.access.subscriber(parts, SystemTime::now())?;
     subscriptions::authorise(path, token.as_deref())?;
-    let bounds = hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
+    let bounds =
+        hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
     // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
-    let last = if bounds.records > 0 { hub.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() };
-    let found = active.list(&asked);
+    let last = hub.newest(&bounds);
+    let (found, state) = active.list(&asked);
     let body = match (&asked, &found[..]) {
         (Asked::One { .. }, []) => {
-            return Err(Problem::new(ProblemKind::NotFound, "there is no such subscription, or it has ended"));
+            return Err(Problem::new(
+                ProblemKind::NotFound,
+                "there is no such subscription, or it has ended",
+            ));
         }
         (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
         _ => subscriptions::collection(path, &hub.path, &last, &found),
     };
-    let etag = subscriptions::etag(&last);
+    let etag = subscriptions::etag(&format!("{last}/{state:x}"));
     let current = subscriptions::is_current(&parts.headers, &etag);
     let mut response = http::Response::new(if current { Bytes::new() } else { Bytes::from(body) });
     if current {
@@ -207,12 +259,13 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
 async fn metrics(registry: Arc<Registry>) -> Response {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => (
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-            text,
-        )
-            .into_response(),
-        Err(error) => answer(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}"))),
+        Ok(()) => {
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+                .into_response()
+        }
+        Err(error) => {
+            answer(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}")))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -10,11 +10,13 @@ use url::{Host, Url};
 
 use super::explain::Action;
 use super::form;
+use super::host::is_ours;
 use super::jwks::Renewal;
 use super::keys::Keys;
 use super::limits::Limits;
 use super::origins::Origins;
 use super::problem::{Kind, Problem};
+use super::selector::Selector;
 use super::text::shown;
 use super::token::{Token, TokenError};
 
@@ -34,8 +36,10 @@ pub struct Access {
     pub subscribers_renewal: Option<Renewal>,
     /// Who has no token may subscribe, and reads what is public.
     pub anonymous: bool,
-    /// Who has no token may publish, anything. For development on one machine.
-    pub open_publishing: bool,
+    /// Who has no token may publish anything and read everything. For development on one machine.
+    pub open: bool,
+    /// The names of this machine by which it may be asked where [`open`](Self::open), besides `localhost` and IP addresses.
+    pub own_names: Vec<String>,
     /// The cookie that carries a token.
     pub cookie: String,
     /// A token may stand in the URL, as `?authorization=`, where logs and histories keep it.
@@ -58,7 +62,8 @@ impl Default for Access {
             publishers_renewal: None,
             subscribers_renewal: None,
             anonymous: false,
-            open_publishing: false,
+            open: false,
+            own_names: Vec::new(),
             cookie: "mercureAuthorization".to_owned(),
             query_token: true,
             publish_origins: Origins::None,
@@ -73,7 +78,7 @@ impl Default for Access {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Publisher {
-    /// Anyone may, with [`Access::open_publishing`].
+    /// Anyone may, with [`Access::open`].
     Anyone,
     /// Who has this token.
     Holder(Arc<Token>),
@@ -101,7 +106,7 @@ impl Access {
     /// token is not presented as it should be.
     pub fn publisher(&self, request: &Parts, now: SystemTime) -> Result<Publisher, Problem> {
         let Some(credential) = self.credential(request)? else {
-            if !self.open_publishing {
+            if !self.open {
                 return Err(missing_token("publishing", &self.cookie));
             }
             self.check_visitor(request)?;
@@ -110,7 +115,7 @@ impl Access {
         if credential.carrier == Carrier::Cookie {
             self.check_origin(&request.headers)?;
         }
-        if self.open_publishing && self.publishers.is_empty() {
+        if self.open && self.publishers.is_empty() {
             self.check_visitor(request)?;
             return Ok(Publisher::Anyone);
         }
@@ -124,15 +129,19 @@ impl Access {
         Ok(Publisher::Holder(Arc::new(token)))
     }
 
-    /// The token of who reads by this request; none for the anonymous, where they may.
+    /// The token of who reads by this request; none for the anonymous, where they may. With [`open`](Self::open) and
+    /// without keys for subscribers it is one that grants everything.
     ///
     /// # Errors
     /// 401 without a token where there must be one or with a bad one, 400 when it is not presented as it should be.
     pub fn subscriber(&self, request: &Parts, now: SystemTime) -> Result<Option<Arc<Token>>, Problem> {
         match self.credential(request)? {
+            None if self.open => self.check_host(request).map(|()| Some(everything())),
             None if self.anonymous => Ok(None),
             None => Err(missing_token("subscribing", &self.cookie)),
-            Some(_) if self.open_publishing && self.subscribers.is_empty() => Ok(None),
+            Some(_) if self.open && self.subscribers.is_empty() => {
+                self.check_host(request).map(|()| Some(everything()))
+            }
             Some(credential) => self.verify(&self.subscribers, &credential, now).map(Arc::new).map(Some),
         }
     }
@@ -149,6 +158,22 @@ impl Access {
             && keys.lacks_key(&credential.token, &self.limits)
         {
             renewal.renewed().await;
+        }
+    }
+
+    /// Where anyone may do anything, the request must ask for this machine by a name that no foreign site can point at it.
+    fn check_host(&self, request: &Parts) -> Result<(), Problem> {
+        // A URL on the request line goes before the header (RFC 9112, section 3.2.2). Browsers never leave out both.
+        let header = request.headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
+        match request.uri.authority().map(Authority::as_str).or(header) {
+            Some(host) if !is_ours(host, &self.own_names) => Err(Problem::new(
+                Kind::WrongHost,
+                format!(
+                    "{} is not a name of this machine: ask by localhost, by its IP address, or by the name given with --addr",
+                    shown(host)
+                ),
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -222,6 +247,7 @@ impl Access {
     /// Where anyone may publish, any page that its developer visits could as well: only pages of this machine, of the hub itself and of
     /// listed origins may. What is no page sends no `Origin`.
     fn check_visitor(&self, request: &Parts) -> Result<(), Problem> {
+        self.check_host(request)?;
         let Some(origin) = request.headers.get(ORIGIN) else { return Ok(()) };
         let origin = origin.to_str().unwrap_or_default();
         let url = Url::parse(origin).ok();
@@ -307,4 +333,13 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         cookies.flat_map(|value| value.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
     let (_, value) = cookies.find(|(found, _)| *found == name)?;
     Some(value.trim_matches('"').to_owned())
+}
+
+/// What who has no token may read where anyone may read everything; one for all.
+fn everything() -> Arc<Token> {
+    static EVERYTHING: LazyLock<Arc<Token>> = LazyLock::new(|| {
+        let any: Arc<[Selector]> = Selector::parse("*").into_iter().collect();
+        Arc::new(Token { subscribe: Some(any), ..Token::default() })
+    });
+    Arc::clone(&EVERYTHING)
 }

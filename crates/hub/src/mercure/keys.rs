@@ -44,6 +44,11 @@ impl Keys {
         Self::default()
     }
 
+    /// Whether these are shared: what replaces the ones, replaces the others.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Reads keys from a text: a PEM file with public keys, a JWK or JWKS in JSON, or else a shared secret, as it is.
     ///
     /// # Errors

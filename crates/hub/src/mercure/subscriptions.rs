@@ -34,7 +34,7 @@ pub struct Subscription {
 impl Subscription {
     /// Where the API shows it: `/subscriptions/{topic}/{subscriber}` below the hub's path, which is also the topic of its events.
     pub fn path(&self, hub_path: &str) -> String {
-        format!("{}/{}/{}", base(hub_path), encoded(self.selector.text()), encoded(&self.subscriber))
+        format!("{}/{}/{}", all(hub_path), encoded(self.selector.text()), encoded(&self.subscriber))
     }
 
     /// The update that tells that it has begun, or ended. It is private: who may read it has a token that grants its path.
@@ -111,7 +111,7 @@ impl Asked {
     /// # Errors
     /// 400 when a part of it does not decode to UTF-8.
     pub fn read(path: &str, hub_path: &str) -> Result<Option<Self>, Problem> {
-        let Some(rest) = path.strip_prefix(&*base(hub_path)) else { return Ok(None) };
+        let Some(rest) = path.strip_prefix(&*all(hub_path)) else { return Ok(None) };
         let parts: Vec<&str> = rest.split('/').take(4).collect();
         Ok(match parts[..] {
             [""] => Some(Self::All),
@@ -207,7 +207,8 @@ fn json(document: &impl Serialize) -> String {
     serde_json::to_string(document).unwrap_or_default()
 }
 
-fn base(hub_path: &str) -> String {
+/// Where the API lists all subscriptions.
+pub fn all(hub_path: &str) -> String {
     format!("{}/subscriptions", hub_path.trim_end_matches('/'))
 }
 

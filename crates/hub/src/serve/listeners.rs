@@ -35,7 +35,8 @@ pub(super) struct Opened {
 impl Listeners {
     /// Takes the sockets that a service manager has opened, or listens on all that the configuration names.
     pub(super) fn bind(config: &Config) -> Result<Self> {
-        let given = systemd::sockets().context("the sockets that the service manager has opened cannot be used")?;
+        let given =
+            systemd::sockets().context("the sockets that the service manager has opened cannot be used")?;
         if !given.is_empty() {
             for socket in &given.tcp {
                 prepare(&Socket::from(socket.try_clone()?), config);
@@ -67,7 +68,12 @@ impl Listeners {
                 for socket in self.tcp {
                     socket.set_nonblocking(true)?;
                     let socket = tokio::net::TcpListener::from_std(socket)?;
-                    tasks.spawn(accept_tls(socket, acceptor.clone(), Arc::clone(server), config.limits.head_time));
+                    tasks.spawn(accept_tls(
+                        socket,
+                        acceptor.clone(),
+                        Arc::clone(server),
+                        config.limits.head_time,
+                    ));
                 }
                 None
             }
@@ -102,7 +108,12 @@ impl Opened {
     }
 }
 
-async fn accept_tls(listener: tokio::net::TcpListener, tls: TlsAcceptor, server: Arc<Server>, patience: Duration) {
+async fn accept_tls(
+    listener: tokio::net::TcpListener,
+    tls: TlsAcceptor,
+    server: Arc<Server>,
+    patience: Duration,
+) {
     loop {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -158,11 +169,17 @@ fn bind_unix(path: &Path, mode: u32) -> Result<(std::os::unix::net::UnixListener
     use std::os::unix::net::{UnixListener, UnixStream};
 
     // What a program left that was killed: nobody listens there.
-    if path.exists() && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
-        std::fs::remove_file(path).with_context(|| format!("the old socket {} cannot be removed", path.display()))?;
+    if path.exists()
+        && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    {
+        std::fs::remove_file(path)
+            .with_context(|| format!("the old socket {} cannot be removed", path.display()))?;
     }
     let socket = UnixListener::bind(path).with_context(|| {
-        format!("cannot listen on {}: its folder must be there and writable, and nobody else may listen there", path.display())
+        format!(
+            "cannot listen on {}: its folder must be there and writable, and nobody else may listen there",
+            path.display()
+        )
     })?;
     let own = OwnPath(path.to_owned());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use ssekit_log::{DurableLog, DurableOptions, Durability, Keep, Log, MemoryLog, Retention, Rule};
+use ssekit_log::{Durability, DurableLog, DurableOptions, Keep, Log, MemoryLog, Retention, Rule};
 
 use crate::config::{self, Config, Slow, Store};
 use crate::fanout::{self, Overtaken, Pace};
@@ -24,7 +24,8 @@ pub(super) async fn log(config: &Config) -> Result<Arc<dyn Log>> {
 
 fn retention(config: &Config) -> Result<Retention> {
     let rules = config.retention.iter().map(|rule| {
-        let selector = Selector::parse(&rule.topic).with_context(|| format!("retention of {:?}", rule.topic))?;
+        let selector =
+            Selector::parse(&rule.topic).with_context(|| format!("retention of {:?}", rule.topic))?;
         let keep = Keep {
             records: rule.records,
             bytes: rule.bytes,
@@ -42,7 +43,8 @@ fn retention(config: &Config) -> Result<Retention> {
 }
 
 pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
-    let threads = config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads =
+        config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     hub::Options {
         limits: access.limits,
         access,
@@ -52,6 +54,7 @@ pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
             threads,
             window: config.limits.recent,
             replay: config.limits.replay_memory,
+            pending: config.limits.pending,
             pace: Pace {
                 heartbeat: config.heartbeat,
                 stall: config.stall,
@@ -70,8 +73,8 @@ pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {
     let limits = &config.limits;
     http::Options {
         connections: limits.connections.min(places()),
-        connects_per_second: limits.connects_per_second,
         connections_per_address: limits.connections_per_address,
+        connects_per_second: limits.connects_per_second,
         head_size: limits.head_size,
         head_time: limits.head_time,
         body_time: limits.body_time,

@@ -34,7 +34,7 @@ fn line_50_nobody_publishes_without_a_token_unless_anyone_may() {
         Some("invalid_token"),
     );
     let mut open = closed;
-    open.open_publishing = true;
+    open.open = true;
     assert!(matches!(open.publisher(&post(&[]), now()), Ok(Publisher::Anyone)));
     // A token that nobody can verify does not lock out who would be let in without one; one that can be is.
     let stranger = bearer(&publisher(&["*"]));
@@ -285,7 +285,7 @@ fn line_119_a_cookie_publishes_only_from_pages_that_may() {
 #[test]
 fn where_anyone_may_publish_foreign_pages_may_not() {
     let mut access = ssekit_hub::mercure::Access::default();
-    access.open_publishing = true;
+    access.open = true;
     access.publish_origins = Origins::parse(["https://dev.example"]).unwrap();
     let token = bearer(&publisher(&["*"]));
     for (origin, may) in [

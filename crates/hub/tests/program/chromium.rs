@@ -180,7 +180,8 @@ impl Chromium {
         }
     }
 
-    fn on(&mut self, page: &Page, method: &str, parameters: &Value) -> Value {
+    /// What the browser answers to a command for a page.
+    pub(crate) fn on(&mut self, page: &Page, method: &str, parameters: &Value) -> Value {
         let answer = self.send(method, parameters, Some(&page.session));
         answer.unwrap_or_else(|error| panic!("{method}: {error}"))
     }

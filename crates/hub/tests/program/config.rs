@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use proptest::prelude::*;
 use ssekit_hub::config::{Config, Durability, Flags, Loaded, Problems, Retention, Slow, Spread, Store};
 use ssekit_hub::mercure::Algorithm;
+use ssekit_hub::mercure::jwks::Source;
+use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
 
-use crate::program::{run, ssekit};
+use crate::program::{Program, run, ssekit};
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -361,6 +363,49 @@ fn a_key_for_both_is_overruled_by_one_of_its_own_and_lends_it_its_algorithms() {
     assert_eq!(subscriber.algorithms, [Algorithm::ES256]);
 }
 
+#[test]
+fn the_protocol_is_told_who_may_do_what() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let keys = ["--key", secret, "--subscriber-jwks=https://a.example/jwks", "--algorithms=HS512"];
+    let rest = ["--cookie=c", "--cors-origins=https://a.example", "--query-token=false", "--limits-topics=7"];
+    let loaded = load(&[keys, rest].concat(), &[]).expect("it is sound");
+    let (access, sets) = loaded.access().expect("its keys are");
+    assert_eq!((access.publishers.len(), access.subscribers.len(), sets.len()), (1, 0, 1));
+    // What is fetched later reaches who verifies.
+    assert_eq!(sets[0].source, Source::parse("https://a.example/jwks").expect("a URL to ask"));
+    assert_eq!(sets[0].algorithms, [Algorithm::HS512]);
+    sets[0].keys.replace(&access.publishers);
+    assert_eq!(access.subscribers.len(), 1);
+    assert_eq!((&*access.cookie, access.query_token, access.limits.topics), ("c", false, 7));
+    assert!(access.cors_origins.has("https://a.example") && !access.publish_origins.has("https://a.example"));
+    assert!(!access.anonymous && !access.open);
+    let (access, _) = load(&["--dev"], &[]).expect("it is sound").access().expect("it has no keys");
+    assert!(access.anonymous && access.open);
+}
+
+#[test]
+fn files_of_keys_are_read_again_when_that_is_asked_for() {
+    let folder = Folder::new("renew");
+    let (one, two) = ("1".repeat(32), "2".repeat(32));
+    let file = folder.file("key", &one);
+    let loaded = load(&["--key-file", &file], &[]).expect("it is sound");
+    let (access, _) = loaded.access().expect("its key is");
+    let signed_by = |secret: &str| {
+        let grants = Grants { publish: vec!["*".to_owned()], ..Grants::default() };
+        let now = SystemTime::now();
+        make(&Claims::new(grants, now, Lifetime(None)), &Signer::read(secret).expect("a secret"), None, None)
+            .expect("it can sign")
+    };
+    let is_valid = |secret: &str| access.publishers.verify(&signed_by(secret), SystemTime::now()).is_ok();
+    folder.file("key", "short");
+    let problems = loaded.renew_keys(&access).expect_err("it is too short");
+    assert!(problems.to_string().starts_with("--key-file: the secret has 5 bytes"), "{problems}");
+    assert_eq!((is_valid(&one), is_valid(&two)), (true, false));
+    folder.file("key", &two);
+    loaded.renew_keys(&access).expect("it is a key");
+    assert_eq!((is_valid(&one), is_valid(&two)), (false, true));
+}
+
 proptest! {
     #[test]
     fn what_is_printed_is_read_again(
@@ -474,6 +519,16 @@ fn the_program_checks_and_prints() {
     let output = run(ssekit().args(["serve", "--heartbeet", "1s"]));
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--heartbeat"), "{output:?}");
+}
+
+#[test]
+fn warnings_are_log_lines_where_logs_are_json() {
+    let serve = ["serve", "--store", "memory", "--addr", "127.0.0.1:0", "--dev"];
+    let json = Program::start(ssekit().args(serve).args(["--log-format", "json"]));
+    let line: serde_json::Value = serde_json::from_str(&json.stderr.find("--dev")).expect("it is JSON");
+    assert_eq!(line["level"], "WARN");
+    let text = Program::start(ssekit().args(serve));
+    assert!(text.stderr.find("--dev").starts_with("ssekit: --dev: everyone on this machine can publish"));
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Stream {
         Self::of(request(addr, &head))
     }
 
-    fn of(answer: Answer) -> Self {
+    pub(crate) fn of(answer: Answer) -> Self {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("content-type"), Some("text/event-stream"));
         Self { answer, decoder: Decoder::new(), waiting: Default::default() }

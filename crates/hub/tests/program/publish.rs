@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use ssekit_hub::mercure::{Keys, Limits, publication, publications_ndjson};
 
 use crate::config::Folder;
@@ -345,6 +345,66 @@ fn who_does_not_read_the_ids_does_not_stop_the_publishing() {
     let mut program = Program::start(Command::new("sh").args(["-c", &command]));
     assert!(program.wait().success());
     assert_eq!([body(&server.request()), body(&server.request())], ["topic=a&data=x", "topic=a&data=y"]);
+}
+
+/// A hub of our own with these flags, and its address.
+fn hub(flags: &[&str]) -> (Program, String) {
+    let program =
+        Program::start(ssekit().args(["serve", "--store", "memory", "--addr", "127.0.0.1:0"]).args(flags));
+    let line = program.stdout.find(HUB);
+    let url = line.split_whitespace().last().expect("there is a URL").to_owned();
+    (program, url)
+}
+
+#[test]
+fn our_own_hub_takes_it_and_hands_it_on() {
+    let folder = Folder::new("own-hub");
+    let key = folder.file("key", SECRET);
+    let (_hub, url) = hub(&["--publisher-key-file", &key, "--anonymous"]);
+    let listening = Program::start(ssekit().args([
+        "listen",
+        &format!("{url}?topic=*&lastEventID=earliest"),
+        "-q",
+        "-n",
+        "6",
+        "-o",
+        "json",
+    ]));
+    let one =
+        run(ssekit().args(["publish", &url, "-t", "a", "--type", "news", "--key-file", &key, "one\ntwo"]));
+    assert_eq!((one.status.code(), text(&one.stderr)), (Some(0), String::new()));
+    // Nobody may read it without a token.
+    let private =
+        run(ssekit().args(["publish", &url, "-t", "a", "--private", "--key-file", &key, "private"]));
+    assert_eq!(private.status.code(), Some(0), "{private:?}");
+    for flags in [&["--lines"][..], &["--lines", "--no-batch"]] {
+        let output =
+            fed(ssekit().args(["publish", &url, "-t", "a", "--key-file", &key]).args(flags), b"x\ny\n");
+        assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(0), 2), "{output:?}");
+    }
+    let last =
+        run(ssekit().args(["publish", &url, "-t", "a", "--key-file", &key, "--id", "urn:last", "end"]));
+    assert_eq!(text(&last.stdout), "urn:last\n");
+    let heard: Vec<Value> = (0..6)
+        .map(|_| serde_json::from_str(&listening.stdout.next().expect("an event comes")).expect("it is JSON"))
+        .collect();
+    let data: Vec<&Value> = heard.iter().map(|event| &event["data"]).collect();
+    assert_eq!(data, ["one\ntwo", "x", "y", "x", "y", "end"]);
+    assert_eq!((&heard[0]["event"], &heard[0]["id"]), (&json!("news"), &json!(text(&one.stdout).trim_end())));
+    assert_eq!(heard[5]["id"], "urn:last");
+
+    for (flags, expected) in [
+        (vec![], "a token is needed"),
+        (vec!["--token", "a.b.c"], "the token is not valid"),
+        (
+            vec!["--key", "another secret that is long enough"],
+            "the token's signature is not by the hub's key",
+        ),
+    ] {
+        let output = run(ssekit().args(["publish", &url, "-t", "a", "data"]).args(flags));
+        assert_eq!(output.status.code(), Some(22));
+        assert!(text(&output.stderr).contains(expected), "{output:?}");
+    }
 }
 
 proptest! {

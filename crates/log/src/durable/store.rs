@@ -65,7 +65,7 @@ impl Store {
         // Ranges are read of these, or keys that are there: a filter would say nothing.
         let ranged = |memtable: u64| keyspace(memtable).filter_policy(FilterPolicy::disabled());
         let records = database.keyspace("records", || ranged(write_buffer))?;
-        let ids = database.keyspace("ids", || ranged(write_buffer / 2))?;
+        let ids = database.keyspace("ids", || ranged(write_buffer))?;
         let topics = database.keyspace("topics", || keyspace(write_buffer / 2))?;
         let meta = database.keyspace("meta", || keyspace(write_buffer / 8))?;
         let epoch = match meta.get("epoch")? {
@@ -114,10 +114,31 @@ impl Store {
         self.database.persist(mode)
     }
 
+    /// Moves all that is in memory into tables, so that the journals are needed no more. False if that takes too long.
+    pub(super) fn settle(&self) -> fjall::Result<bool> {
+        let patience = Instant::now() + SETTLED;
+        for keyspace in self.keyspaces() {
+            keyspace.rotate_memtable()?;
+        }
+        while self.keyspaces().iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
+            self.database.persist(PersistMode::SyncAll)?;
+            if Instant::now() > patience {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(true)
+    }
+
+    fn keyspaces(&self) -> [&Keyspace; 4] {
+        [&self.records, &self.ids, &self.topics, &self.meta]
+    }
+
     /// Waits until the store has room for another write: `fjall` itself would wait for ever if what makes room has failed.
     pub(super) fn wait_for_room(&self) -> fjall::Result<()> {
         let patience = Instant::now() + STALLED;
-        while [&self.records, &self.ids, &self.topics, &self.meta]
+        while self
+            .keyspaces()
             .iter()
             .any(|keyspace| keyspace.sealed_memtable_count() >= 3 || keyspace.l0_table_count() >= 16)
         {
@@ -307,13 +328,16 @@ fn unreadable(error: fjall::Error) -> ReadError {
 }
 
 /// Journals of that size are kept until what they hold is in tables: the bound of what is read at a start.
-const JOURNALS: u64 = 128 * 1024 * 1024;
+const JOURNALS: u64 = 64 * 1024 * 1024;
 
 /// Files that are held open.
 const FILES: usize = 256;
 
-/// Threads that move what is written from memory into tables.
-const WORKERS: usize = 2;
+/// Threads that move what is written from memory into tables. Of two, one would spin while the other merges.
+const WORKERS: usize = 1;
 
 /// What makes room gets so long, before the store is taken for failed.
 const STALLED: Duration = Duration::from_secs(20);
+
+/// So long a log that is closed waits for its tables.
+const SETTLED: Duration = Duration::from_secs(5);

@@ -1,11 +1,11 @@
-// The last minute of this machine, drawn by hand on three canvases.
+// The last minute of some figures, drawn by hand on canvases.
 
 /** What a chart shows, in ms. */
 const SPAN = 60_000;
-/** The newest figure waits this long (in ms) outside the right edge, so that the line glides in instead of jumping. */
-const DELAY = 300;
-/** A pause between two figures longer than this (in ms) is shown as a gap. */
-const GAP = 1_500;
+/** The newest figure waits so many periods outside the right edge, so that the line glides in instead of jumping. */
+const DELAY = 1.2;
+/** A pause between two figures longer than so many periods is shown as a gap. */
+const GAP = 6;
 const MARGIN = { left: 1, right: 1, top: 16, bottom: 18 };
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -26,18 +26,23 @@ export class Chart {
   #colors = {};
   #pointer;
   #asked = false;
+  #delay;
+  #gap;
 
   /**
    * `series`: names of CSS variables, the topmost first. `format`: a value as text. `ceiling`: the value at the top,
-   * from the largest one seen; `fill`: whether the area under the first series is tinted.
+   * from the largest one seen; `fill`: whether the area under the first series is tinted; `faint`: the others are
+   * thin, and not read out; `period`: how often figures come, in ms.
    */
-  constructor(canvas, { series, format, ceiling, fill = false, faint = false }) {
+  constructor(canvas, { series, format, ceiling, fill = false, faint = false, period = 250 }) {
     this.#canvas = canvas;
     this.#series = series;
     this.#format = format;
     this.#ceiling = ceiling;
     this.fill = fill;
     this.faint = faint;
+    this.#delay = DELAY * period;
+    this.#gap = GAP * period;
     this.#top = ceiling(0);
     canvas.addEventListener("pointermove", (event) => this.#point(event.offsetX));
     canvas.addEventListener("pointerleave", () => this.#point(undefined));
@@ -46,7 +51,7 @@ export class Chart {
     this.#paint();
   }
 
-  /** Adds the newest values, in the order of the series; `at` is the time in ms by the server's clock. */
+  /** Adds the newest values, in the order of the series, undefined for none; `at` is the time in ms by the server's clock. */
   push(at, values) {
     if (at < this.#samples.at(-1)?.at) {
       // That clock was set back, or is another one.
@@ -56,7 +61,7 @@ export class Chart {
     ahead = Math.max(ahead, at - performance.now());
     this.#samples.push({ at, values });
     // One sample beyond the left edge stays, for the line that leaves there.
-    while (this.#samples.length > 2 && this.#samples[1].at < now() - SPAN - DELAY) this.#samples.shift();
+    while (this.#samples.length > 2 && this.#samples[1].at < now() - SPAN - this.#delay) this.#samples.shift();
     this.#canvas.dataset.samples = this.#samples.length;
     this.#ask();
   }
@@ -99,11 +104,11 @@ export class Chart {
     pen.clearRect(0, 0, width, height);
     pen.font = this.#font;
 
-    const highest = Math.max(0, ...this.#samples.flatMap(({ values }) => values));
+    const highest = Math.max(0, ...this.#samples.flatMap(({ values }) => values.map((value) => value ?? 0)));
     const goal = this.#ceiling(highest);
     this.#top = still.matches || Math.abs(goal - this.#top) < goal / 200 ? goal : this.#top + (goal - this.#top) / 8;
 
-    const end = still.matches || this.#samples.length === 0 ? (this.#samples.at(-1)?.at ?? 0) : now() - DELAY;
+    const end = still.matches || this.#samples.length === 0 ? (this.#samples.at(-1)?.at ?? 0) : now() - this.#delay;
     const right = width - MARGIN.right;
     const floor = height - MARGIN.bottom;
     const view = {
@@ -149,6 +154,12 @@ export class Chart {
     const color = this.#colors[this.#series[index]];
     const stretch = [];
     const finish = () => {
+      if (stretch.length === 1) {
+        pen.fillStyle = color;
+        pen.beginPath();
+        pen.arc(...stretch[0], 2, 0, 2 * Math.PI);
+        pen.fill();
+      }
       if (stretch.length > 1) {
         const path = new Path2D();
         stretch.forEach(([across, up], point) => path[point === 0 ? "moveTo" : "lineTo"](across, up));
@@ -170,9 +181,10 @@ export class Chart {
     };
     let before;
     for (const { at, values } of this.#samples) {
-      if (before !== undefined && at - before > GAP) finish();
+      if (before !== undefined && at - before > this.#gap) finish();
       before = at;
-      if (values[index] !== undefined) stretch.push([x(at), y(values[index])]);
+      if (values[index] === undefined) finish();
+      else stretch.push([x(at), y(values[index])]);
     }
     finish();
   }
@@ -194,12 +206,13 @@ export class Chart {
     pen.stroke();
     const shown = this.faint ? values.slice(0, 1) : values;
     shown.forEach((value, index) => {
+      if (value === undefined) return;
       pen.fillStyle = this.#colors[this.#series[index]];
       pen.beginPath();
       pen.arc(across, y(value), 3.5, 0, 2 * Math.PI);
       pen.fill();
     });
-    const text = shown.map(this.#format).join("  ·  ");
+    const text = shown.map((value) => (value === undefined ? "–" : this.#format(value))).join("  ·  ");
     const half = pen.measureText(text).width / 2 + 7;
     const middle = Math.min(Math.max(across, half), width - half);
     pen.fillStyle = this.#colors.card;

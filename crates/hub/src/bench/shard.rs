@@ -1,0 +1,207 @@
+//! The subscribers of one thread, and what they see.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mio::{Events, Poll};
+
+use super::arrivals::{Arrivals, Course};
+use super::crowd::Gathering;
+use super::latency::Latencies;
+use super::mark::Clock;
+use super::standing::{PATIENCE, Standing};
+use super::subscriber::{Subscriber, Tally};
+
+/// The subscribers of one thread.
+#[derive(Debug)]
+pub(super) struct Shard {
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+    server: SocketAddr,
+    request: Vec<u8>,
+    /// The numbers of its members among all.
+    range: Range<u32>,
+    members: Vec<Subscriber>,
+    pub(super) arrivals: Arrivals,
+    pub(super) tally: Tally,
+    /// Members whose streams are open, and who were when a run began.
+    pub(super) open: usize,
+    expected: usize,
+    /// Members that got no stream, and why the first did not.
+    pub(super) failed: u32,
+    pub(super) failure: Option<String>,
+    /// Streams that have ended since a run began.
+    pub(super) closed: u32,
+    pub(super) connecting: Latencies,
+    pub(super) last_opened: Duration,
+    /// What kept it from going on.
+    pub(super) error: Option<anyhow::Error>,
+}
+
+impl Shard {
+    /// This one of so many.
+    pub(super) fn new(plan: &Gathering, number: u32, of: u32, course: Course) -> Result<Self> {
+        let share = |number: u32| u64::from(plan.subscribers) * u64::from(number) / u64::from(of);
+        let range = u32::try_from(share(number))?..u32::try_from(share(number + 1))?;
+        Ok(Self {
+            poll: Poll::new().context("no epoll")?,
+            events: Events::with_capacity(4096),
+            buffer: vec![0; 256 << 10],
+            server: plan.server,
+            request: plan.request.clone(),
+            members: Vec::with_capacity(range.len()),
+            arrivals: Arrivals::new(course, range.clone()),
+            tally: Tally::default(),
+            open: 0,
+            expected: range.len(),
+            range,
+            failed: 0,
+            failure: None,
+            closed: 0,
+            connecting: Latencies::new(),
+            last_opened: Duration::ZERO,
+            error: None,
+        })
+    }
+
+    /// How many there were when a run began.
+    pub(super) fn expected(&self) -> usize {
+        self.expected
+    }
+
+    /// Forgets what has arrived; this is what is to come.
+    pub(super) fn expect(&mut self, course: Course) {
+        self.arrivals = Arrivals::new(course, self.range.clone());
+        (self.tally, self.closed, self.expected) = (Tally::default(), 0, self.open);
+        for (index, member) in self.members.iter().enumerate() {
+            if !member.is_open() {
+                self.arrivals.close(index, "before");
+            }
+        }
+        self.arrivals.fault = None;
+    }
+
+    /// Lets its members come, some at a time.
+    pub(super) fn gather(&mut self, at_once: usize, standing: &Standing) {
+        let clock = standing.clock;
+        let mut heard = (clock.now(), 0);
+        loop {
+            let settled = self.open + self.failed as usize + self.closed as usize;
+            let waiting = self.members.len().saturating_sub(settled);
+            let may = at_once.saturating_sub(waiting).min(self.range.len() - self.members.len()).min(STRETCH);
+            if waiting == 0 && may == 0 {
+                return;
+            }
+            for _ in 0..may {
+                match self.subscribe(clock) {
+                    Ok(subscriber) => self.members.push(subscriber),
+                    Err(error) => {
+                        let number = self.range.start as usize + self.members.len();
+                        self.error = Some(error.context(format!("subscriber {number}")));
+                        return;
+                    }
+                }
+            }
+            let wait = if may > 0 { Duration::ZERO } else { Duration::from_millis(100) };
+            let before = self.open;
+            if let Err(error) = self.turn(wait, clock) {
+                self.error = Some(error);
+                return;
+            }
+            standing.arrived(self.open.saturating_sub(before) as u64);
+            if settled != heard.1 || may > 0 {
+                heard = (clock.now(), settled);
+            } else if clock.now() - heard.0 > PATIENCE {
+                self.give_up();
+                return;
+            }
+        }
+    }
+
+    fn subscribe(&self, clock: Clock) -> Result<Subscriber> {
+        let (first, index) = (self.range.start as usize, self.members.len());
+        let registry = self.poll.registry();
+        Subscriber::connect(self.server, first, index, &self.request, registry, clock)
+    }
+
+    /// Nothing more is expected of those without an answer.
+    fn give_up(&mut self) {
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if member.is_waiting() {
+                member.close();
+                self.failed += 1;
+                self.arrivals.close(index, "no answer");
+                self.failure.get_or_insert_with(|| format!("no answer in {PATIENCE:?}"));
+            }
+        }
+    }
+
+    /// Reads until everybody has everything, or nothing more comes.
+    pub(super) fn watch(&mut self, number: usize, standing: &Standing) {
+        let mut told = 0;
+        while !self.arrivals.is_complete() {
+            if let Err(error) = self.turn(Duration::from_millis(100), standing.clock) {
+                self.error = Some(error);
+                return;
+            }
+            standing.update(number, &self.arrivals);
+            standing.arrived(self.arrivals.delivered - told);
+            told = self.arrivals.delivered;
+            let quiet = standing.done().map(|done| done.max(self.arrivals.last) + QUIET);
+            if quiet.is_some_and(|quiet| standing.clock.now() > quiet) || standing.has_failed() {
+                return;
+            }
+        }
+        standing.update(number, &self.arrivals);
+    }
+
+    /// Sees what comes after everything: what comes twice.
+    pub(super) fn linger(&mut self, standing: &Standing) {
+        let until = standing.clock.now() + LINGER;
+        while self.error.is_none() && standing.clock.now() < until {
+            self.error = self.turn(LINGER / 4, standing.clock).err();
+        }
+    }
+
+    /// Waits, and reads all that has come.
+    pub(super) fn turn(&mut self, wait: Duration, clock: Clock) -> Result<()> {
+        match self.poll.poll(&mut self.events, Some(wait)) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
+            polled => polled.context("cannot wait for subscribers")?,
+        }
+        for event in &self.events {
+            let index = event.token().0;
+            let member = &mut self.members[index];
+            let was_open = member.is_open();
+            let (tally, arrivals) = (&mut self.tally, &mut self.arrivals);
+            let turn = member.turn(event, &self.request, &mut self.buffer, clock, tally, arrivals);
+            if let Some(time) = turn.opened {
+                self.open += 1;
+                self.connecting.record(time);
+                self.last_opened = clock.now();
+            }
+            let Some(why) = turn.ended else { continue };
+            if was_open || turn.opened.is_some() {
+                self.open -= 1;
+                self.closed += 1;
+            } else {
+                self.failed += 1;
+            }
+            self.failure.get_or_insert_with(|| why.clone());
+            self.arrivals.close(index, &why);
+        }
+        Ok(())
+    }
+}
+
+/// What has not come after this long is lost.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// How long one waits for what should not come.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Subscribers that connect before one looks who has been answered.
+const STRETCH: usize = 100;

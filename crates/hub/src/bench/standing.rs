@@ -1,0 +1,163 @@
+//! How far a run is, between those who publish, those who read, and who shows it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::arrivals::Arrivals;
+use super::mark::Clock;
+
+/// How far a run is, for those who publish and those who show it.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) clock: Clock,
+    /// For each shard and publisher, before which event none of its subscribers waits for any.
+    complete: Vec<Vec<AtomicU32>>,
+    /// Events that have arrived, or streams that have begun.
+    arrived: AtomicU64,
+    /// Publications that have been answered, where publishers count them.
+    answered: AtomicU64,
+    /// Publishers, and shards, that are not done.
+    working: AtomicUsize,
+    failed: AtomicBool,
+    /// When publishers were done, in ns; 0 before.
+    done: AtomicU64,
+    /// Publishers wait for `complete`.
+    windowed: bool,
+    lock: Mutex<()>,
+    moved: Condvar,
+    main: Thread,
+}
+
+impl Standing {
+    /// Of so many shards and publishers.
+    pub(super) fn new(shards: usize, publishers: u32, clock: Clock, windowed: bool) -> Self {
+        let complete = || (0..publishers).map(|_| AtomicU32::new(0)).collect();
+        Self {
+            clock,
+            complete: (0..shards).map(|_| complete()).collect(),
+            arrived: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            working: AtomicUsize::new(shards),
+            failed: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+            windowed,
+            lock: Mutex::new(()),
+            moved: Condvar::new(),
+            main: thread::current(),
+        }
+    }
+
+    /// Waits until nobody waits for this event of a publisher any more.
+    ///
+    /// # Errors
+    /// When somebody does too long.
+    pub(super) fn everybody_has(&self, publisher: u32, event: u32) -> Result<()> {
+        let deadline = self.clock.now() + PATIENCE;
+        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let has = |shard: &Vec<AtomicU32>| shard[publisher as usize].load(Ordering::Acquire) > event;
+        while !self.complete.iter().all(has) {
+            ensure!(
+                self.clock.now() < deadline,
+                "event {event} of publisher {publisher} has not come to everyone in {PATIENCE:?}"
+            );
+            let waited = self.moved.wait_timeout(guard, Duration::from_millis(100));
+            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    /// Those who publish must be done, too, before it is over.
+    pub(super) fn with_publishers(mut self) -> Self {
+        *self.working.get_mut() += 1;
+        self
+    }
+
+    /// So many more events have arrived, or streams have begun.
+    pub(super) fn arrived(&self, more: u64) {
+        self.arrived.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// How many have.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
+    /// How many publications have been answered.
+    pub(super) fn answers(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Publishers have given up.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// So many more publications have been answered.
+    pub(super) fn answered(&self, events: u64) {
+        self.answered.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// A shard says how far its subscribers are.
+    pub(super) fn update(&self, number: usize, arrivals: &Arrivals) {
+        if !self.windowed {
+            return;
+        }
+        let mut moved = false;
+        for (shared, complete) in self.complete[number].iter().zip(arrivals.complete()) {
+            if shared.load(Ordering::Relaxed) != *complete {
+                shared.store(*complete, Ordering::Release);
+                moved = true;
+            }
+        }
+        if moved {
+            // Who has looked but does not wait yet holds the lock.
+            drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+            self.moved.notify_all();
+        }
+    }
+
+    /// Nothing more will be published.
+    pub(super) fn publishers_are_done(&self, failed: bool) {
+        self.failed.store(failed, Ordering::Release);
+        let now = u64::try_from(self.clock.now().as_nanos()).unwrap_or(u64::MAX);
+        self.done.store(now.max(1), Ordering::Release);
+    }
+
+    /// When publishers were done, if they are.
+    pub(super) fn done(&self) -> Option<Duration> {
+        Some(self.done.load(Ordering::Acquire)).filter(|done| *done > 0).map(Duration::from_nanos)
+    }
+
+    /// A shard, or the publishers, have nothing more to do.
+    pub(super) fn leave(&self) {
+        self.working.fetch_sub(1, Ordering::AcqRel);
+        self.main.unpark();
+    }
+
+    /// Waits until all shards are done, and shows meanwhile how far they are.
+    pub(super) fn wait(&self, mut show: impl FnMut()) {
+        while self.working.load(Ordering::Acquire) > 0 {
+            show();
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Leaves when it is dropped, also by a panic.
+pub(super) struct Leave<'a>(pub(super) &'a Standing);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.publishers_are_done(true);
+        }
+        self.0.leave();
+    }
+}
+
+/// How long an answer, or an event, may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);

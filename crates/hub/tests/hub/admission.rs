@@ -1,0 +1,134 @@
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+
+use crate::client::{Answer, Connection, Request};
+use crate::setup::{HUB, TestHub, publication, within};
+use crate::stream::Way;
+
+/// What somebody is told for whom there is no place.
+async fn turned_away(hub: &TestHub, request: &Request) -> Answer {
+    let mut connection = Connection::open(hub.addr).await;
+    let answer = connection.ask(request).await;
+    assert!(connection.is_closed().await);
+    answer
+}
+
+/// Browsers give up on a status that is not 200; publishers must not take it for success.
+async fn check_turned_away(hub: &TestHub) {
+    let asked = Request::get(format!("{HUB}?topic=a"));
+    let stream = turned_away(hub, &asked).await;
+    assert_eq!((stream.status, stream.header("content-type")), (200, Some("text/event-stream")));
+    let retry =
+        stream.body.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n")).expect("a time");
+    assert!((1000..=2000).contains(&retry.parse::<u32>().unwrap()), "{retry}");
+    let others = [
+        publication("topic=a&data=x"),
+        Request::get("/readyz"),
+        Request::get(format!("{HUB}/subscriptions")),
+    ];
+    for request in others {
+        let answer = turned_away(hub, &request).await;
+        assert_eq!(answer.status, 503, "{} {}", request.method, request.target);
+        assert_eq!(answer.json()["type"], "urn:ssekit:problem:unavailable");
+        assert!(answer.header("retry-after").is_some());
+    }
+    assert_eq!(hub.history().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn line_15_connections_are_bounded_and_who_is_too_many_is_told_when_to_come_back() {
+    let hub = TestHub::start(|setup| setup.server.connections = 3).await;
+    let mut streams = Vec::new();
+    for way in Way::ALL {
+        streams.push(way.subscribe(&hub, "topic=a").await);
+    }
+    check_turned_away(&hub).await;
+    let mut others = Vec::new();
+    for stream in streams {
+        drop(stream);
+        others.push(within("the place of who has gone", place(&hub)).await);
+        check_turned_away(&hub).await;
+    }
+    let figures = others[0].ask(&Request::get("/metrics")).await.body;
+    assert!(figures.contains("ssekit_connections_turned_away_total "), "{figures}");
+    assert!(!figures.contains("ssekit_connections_turned_away_total 0"), "{figures}");
+}
+
+/// A connection that is served.
+async fn place(hub: &TestHub) -> Connection {
+    loop {
+        let mut connection = Connection::open(hub.addr).await;
+        if connection.ask(&Request::get("/readyz")).await.status == 200 {
+            return connection;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn line_15_connections_of_one_address_are_bounded_and_do_not_keep_others_away() {
+    let hub = TestHub::start(|setup| setup.server.connections_per_address = Some(2)).await;
+    let _one = Way::Socket.subscribe(&hub, "topic=a").await;
+    let _two = Way::Http2.subscribe(&hub, "topic=a").await;
+    check_turned_away(&hub).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+    let mut other = socket.connect(hub.addr).await.unwrap();
+    other.write_all(&Request::get("/readyz").encode()).await.unwrap();
+    let mut start = [0; 12];
+    within("an answer", other.read_exact(&mut start)).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_or_not_enough_is_closed_in_time() {
+    let patience = Duration::from_millis(300);
+    let hub = TestHub::start(|setup| setup.server.head_time = patience).await;
+    for said in ["", "G", "GET /.well-known/mercure?topic=a HTTP/1.1\r\nhost: hub.test\r\n", "POST /"] {
+        let mut connection = Connection::open(hub.addr).await;
+        let began = Instant::now();
+        connection.send(said.as_bytes()).await;
+        // An answer before the end is as good as none.
+        while connection.skip().await {}
+        assert!(began.elapsed() >= patience / 2, "{said:?}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_may_come_in_pieces_of_any_size() {
+    let hub = TestHub::usual().await;
+    hub.publish("topic=a&data=x").await;
+    let request = Request::get(format!("{HUB}?topic=a&lastEventID=earliest")).encode();
+    for at in [1, 4, 20, request.len() - 4, request.len() - 1] {
+        let mut connection = Connection::open(hub.addr).await;
+        for piece in [&request[..at], &request[at..]] {
+            connection.send(piece).await;
+            // Whatever is read by then, the hub is asked something else meanwhile.
+            assert_eq!(hub.ask(&Request::get("/healthz")).await.status, 200);
+        }
+        let head = connection.head().await.expect("an answer");
+        assert_eq!(head.status, 200, "cut at {at}");
+        let mut framing = head.framing();
+        let mut text = String::new();
+        while !text.contains("data: x\n\n") {
+            text += std::str::from_utf8(&connection.piece(&mut framing).await.expect("a stream")).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_large_is_refused_and_a_large_one_is_not() {
+    let hub = TestHub::start(|setup| setup.server.head_size = 16 << 10).await;
+    for size in [4 << 10, 10 << 10, 40 << 10] {
+        let request = Request::get(format!("{HUB}?topic=a")).with("x-filler", &"x".repeat(size));
+        let mut connection = Connection::open(hub.addr).await;
+        connection.send(&request.encode()).await;
+        match connection.head().await {
+            Some(head) => assert_eq!(head.status, if size > 16 << 10 { 431 } else { 200 }, "{size} bytes"),
+            // It is closed with something unread, so the answer may be lost.
+            None => assert!(size > 16 << 10, "{size} bytes"),
+        }
+    }
+}

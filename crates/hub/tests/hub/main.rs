@@ -1,0 +1,18 @@
+//! The hub in this process, over real sockets: what subscribers and publishers see of it.
+//!
+//! Every case runs by each way to subscribe, since a subscriber must not be able to tell them apart.
+
+mod active;
+mod admission;
+mod client;
+mod deliver;
+mod ends;
+mod live;
+mod pages;
+mod private;
+mod publish;
+mod refused;
+mod replay;
+mod setup;
+mod slow;
+mod stream;

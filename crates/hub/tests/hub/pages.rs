@@ -1,0 +1,122 @@
+use axum::http::HeaderMap;
+use ssekit_hub::mercure::Origins;
+
+use crate::client::{Request, text};
+use crate::setup::{HUB, TestHub, publication, token};
+use crate::stream::Way;
+
+const OURS: &str = "https://app.example";
+const FOREIGN: &str = "https://evil.example";
+
+async fn hub_for_pages() -> TestHub {
+    TestHub::start(|setup| {
+        setup.subscriptions = true;
+        setup.access.cors_origins = Origins::parse([OURS]).unwrap();
+        setup.access.publish_origins = Origins::parse([OURS]).unwrap();
+    })
+    .await
+}
+
+/// What a page of an origin may do with an answer: which origin it names, and whether cookies may come along.
+fn allowed(headers: &HeaderMap) -> (Option<&str>, Option<&str>) {
+    (text(headers, "access-control-allow-origin"), text(headers, "access-control-allow-credentials"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn line_16_and_17_pages_that_are_listed_read_with_cookies_and_others_not() {
+    let hub = hub_for_pages().await;
+    let secret = token(&[], &["*"]);
+    Way::each(async |way| {
+        let get = Request::get(format!("{HUB}?topic=a&lastEventID=x"));
+        let ours = way.open(&hub, &get.clone().with("origin", OURS)).await;
+        assert_eq!(allowed(&ours.headers), (Some(OURS), Some("true")));
+        let exposed = ours.header("access-control-expose-headers").unwrap().to_ascii_lowercase();
+        for header in ["last-event-id", "mercure-last-event-id", "link"] {
+            assert!(exposed.split(", ").any(|one| one == header), "{header} in {exposed}");
+        }
+        for origin in [FOREIGN, "null", "https://app.example.evil.example", "http://app.example"] {
+            let foreign = way.open(&hub, &get.clone().with("origin", origin)).await;
+            assert_eq!(allowed(&foreign.headers), (None, None), "{origin}");
+            assert_eq!(foreign.header("vary"), Some("Origin"), "a cache must not give it to another page");
+        }
+        // A page must be able to read why it was refused, of whatever is asked.
+        for refused in [
+            Request::get(HUB),
+            Request::post(HUB, "topic=a"),
+            Request::get(format!("{HUB}/subscriptions")),
+            Request::new("DELETE", HUB),
+        ] {
+            let answer = way.ask(&hub, &refused.with("origin", OURS)).await;
+            assert!(answer.status >= 400, "{answer:?}");
+            assert_eq!(allowed(&answer.headers), (Some(OURS), Some("true")), "{answer:?}");
+        }
+        let list = Request::get(format!("{HUB}/subscriptions")).bearer(&secret).with("origin", OURS);
+        assert_eq!(allowed(&way.ask(&hub, &list).await.headers), (Some(OURS), Some("true")));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_every_page_may_read_none_sends_cookies() {
+    let hub = TestHub::start(|setup| setup.access.cors_origins = Origins::Any).await;
+    Way::each(async |way| {
+        let request = Request::get(format!("{HUB}?topic=a")).with("origin", FOREIGN);
+        assert_eq!(allowed(&way.open(&hub, &request).await.headers), (Some("*"), None));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_asks_first_is_told_what_it_may_send() {
+    let hub = hub_for_pages().await;
+    for path in [HUB.to_owned(), format!("{HUB}/subscriptions"), format!("{HUB}/subscriptions/a/b")] {
+        let ask = |origin: &str| {
+            Request::new("OPTIONS", &*path)
+                .with("origin", origin)
+                .with("access-control-request-method", "POST")
+                .with("access-control-request-headers", "authorization, last-event-id")
+        };
+        let ours = hub.ask(&ask(OURS)).await;
+        assert_eq!((ours.status, &*ours.body), (204, ""), "{path}");
+        assert_eq!(allowed(&ours.headers), (Some(OURS), Some("true")));
+        assert!(ours.header("access-control-allow-methods").unwrap().contains("POST"));
+        let headers = ours.header("access-control-allow-headers").unwrap().to_ascii_lowercase();
+        for header in ["authorization", "last-event-id", "content-type"] {
+            assert!(headers.split(", ").any(|one| one == header), "{header} in {headers}");
+        }
+        let foreign = hub.ask(&ask(FOREIGN)).await;
+        assert_eq!(allowed(&foreign.headers), (None, None));
+        assert_eq!(foreign.header("access-control-allow-methods"), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn line_119_a_cookie_publishes_only_from_pages_that_are_listed() {
+    let hub = hub_for_pages().await;
+    let cookie = format!("other=1; mercureAuthorization={}", token(&["*"], &[]));
+    let by_cookie = |name: &str| Request::post(HUB, format!("topic=a&data={name}")).with("cookie", &cookie);
+    let cases = [
+        (200, by_cookie("ours").with("origin", OURS)),
+        (200, by_cookie("referred").with("referer", "https://app.example/page?x")),
+        (403, by_cookie("foreign").with("origin", FOREIGN)),
+        (403, by_cookie("null").with("origin", "null")),
+        (403, by_cookie("foreign-referer").with("referer", "https://evil.example/https://app.example/")),
+        (403, by_cookie("origin-counts").with("origin", FOREIGN).with("referer", "https://app.example/")),
+        (403, by_cookie("nowhere")),
+        // Who has a token at hand is no browser that was tricked.
+        (200, publication("topic=a&data=header").with("origin", FOREIGN)),
+    ];
+    for (status, request) in &cases {
+        let answer = hub.ask(request).await;
+        assert_eq!(
+            answer.status,
+            *status,
+            "{:?}: {}",
+            request.body.as_deref().map(String::from_utf8_lossy),
+            answer.body
+        );
+    }
+    let mut stream = Way::Socket.subscribe(&hub, "topic=a&lastEventID=earliest").await;
+    assert_eq!(stream.datas(3).await, ["ours", "referred", "header"]);
+    assert_eq!(hub.figure("ssekit_events_published_total").await, 3);
+}

@@ -1,0 +1,211 @@
+use std::time::Duration;
+
+use crate::client::{Connection, Request};
+use crate::setup::{HUB, TestHub, publication, token};
+use crate::stream::Way;
+
+fn batch(lines: &str) -> Request {
+    publication(lines).with("content-type", "application/x-ndjson")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn line_49_success_is_200_with_the_id_as_plain_text() {
+    Way::each(async |way| {
+        let hub = TestHub::usual().await;
+        for (form, wanted) in [("topic=a&id=urn:x", Some("urn:x")), ("topic=a", None), ("topic=a&id=", None)]
+        {
+            let answer = way.ask(&hub, &publication(form)).await;
+            assert_eq!(answer.status, 200, "{form}");
+            assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+            match wanted {
+                Some(id) => assert_eq!(answer.body, id),
+                None => assert_eq!(answer.body.len(), "urn:ssekit:".len() + 22, "{}", answer.body),
+            }
+        }
+        let ids: Vec<_> = hub.history().await.into_iter().map(|(id, _)| id).collect();
+        assert_eq!((ids.len(), &*ids[0]), (3, "urn:x"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_published_in_its_order_and_answered_with_an_id_for_each_line() {
+    let hub = TestHub::usual().await;
+    let mut streams = Vec::new();
+    for way in Way::ALL {
+        streams.push(way.subscribe(&hub, "topic=a&topic=b").await);
+    }
+    let lines: String = (0..500)
+        .map(|n| {
+            format!(
+                "{{\"topic\": [\"{}\"], \"data\": {{\"n\": {n}}}, \"type\": \"t\"}}\n",
+                if n % 2 == 0 { "a" } else { "b" }
+            )
+        })
+        .collect();
+    let answer = hub.ask(&batch(&lines)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let ids: Vec<_> = answer.body.lines().collect();
+    assert_eq!(ids.len(), 500);
+    for stream in &mut streams {
+        for (n, id) in ids.iter().enumerate() {
+            let got = stream.event().await;
+            assert_eq!((&*got.name, got.data, &*got.id), ("t", format!("{{\"n\": {n}}}"), *id));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn line_79_of_a_batch_with_a_fault_or_a_topic_that_is_not_granted_nothing_is_published() {
+    let hub = TestHub::usual().await;
+    let good = "{\"topic\": \"a\", \"data\": \"x\"}\n";
+    let long = format!("{{\"topic\": \"{}\"}}", "x".repeat(5000));
+    let cases = [
+        (400, "line 3", "{\"topic\": \"*\"}"),
+        (400, "line 3", "{\"topic\": \"/.well-known/mercure/subscriptions/x\"}"),
+        (400, "line 3", "{\"data\": \"no topic\"}"),
+        (400, "line 3", "no JSON"),
+        (400, "line 3", "{\"topic\": \"a\", \"unknown\": 1}"),
+        (400, "line 3", "{\"topic\": \"a\", \"type\": \"mercure\"}"),
+        (413, "line 3", &long),
+        (403, "“b”", "{\"topic\": [\"a\", \"b\"]}"),
+    ];
+    for (status, text, fault) in cases {
+        let request = Request::post(HUB, format!("{good}{good}{fault}\n{good}"))
+            .with("content-type", "application/x-ndjson")
+            .bearer(&token(&["a"], &[]));
+        let answer = hub.ask(&request).await;
+        assert_eq!(answer.status, status, "{fault}: {}", answer.body);
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(text), "{fault}: {detail}");
+    }
+    let two = Request::post(HUB, "topic=a&topic=b&data=x").bearer(&token(&["a"], &[]));
+    assert_eq!(hub.ask(&two).await.status, 403, "an alternate topic must be granted as well");
+    assert_eq!(hub.history().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_publishes_again_and_again_and_by_pipelining() {
+    let hub = TestHub::usual().await;
+    let mut stream = Way::Socket.subscribe(&hub, "topic=a").await;
+    let mut connection = Connection::open(hub.addr).await;
+    let mut ids = Vec::new();
+    for number in 0..50 {
+        let answer = connection.ask(&publication(&format!("topic=a&data={number}"))).await;
+        assert_eq!(answer.status, 200);
+        ids.push(answer.body);
+    }
+    // All requests are there before the first answer is read, a refused one among them.
+    let mut requests = Vec::new();
+    for number in 50..200 {
+        let topic = if number == 100 { "*" } else { "a" };
+        requests.extend(publication(&format!("topic={topic}&data={number}")).encode());
+    }
+    connection.send(&requests).await;
+    for number in 50..200 {
+        let answer = connection.answer("POST").await;
+        assert_eq!(answer.status, if number == 100 { 400 } else { 200 }, "{number}: {}", answer.body);
+        if number != 100 {
+            ids.push(answer.body);
+        }
+    }
+    for (number, id) in (0..200).filter(|number| *number != 100).zip(ids) {
+        let got = stream.event().await;
+        assert_eq!((got.data, got.id), (number.to_string(), id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_may_be_pipelined_between_other_requests() {
+    let hub = TestHub::usual().await;
+    let mut connection = Connection::open(hub.addr).await;
+    let mut requests = publication("topic=a&data=0").encode();
+    requests.extend(Request::get(format!("{HUB}?topic=a&lastEventID=earliest")).encode());
+    // What comes after it will never be answered, and is in nobody's way.
+    requests.extend(Request::get("/healthz").encode());
+    connection.send(&requests).await;
+    assert_eq!(connection.answer("POST").await.status, 200);
+    let head = connection.head().await.expect("the second answer");
+    assert_eq!(head.status, 200);
+    let mut framing = head.framing();
+    let mut text = String::new();
+    for number in 0..5 {
+        while !text.contains(&format!("data: {number}\n\n")) {
+            let piece = connection.piece(&mut framing).await.expect("a stream that goes on");
+            text.push_str(std::str::from_utf8(&piece).unwrap());
+        }
+        hub.publish(&format!("topic=a&data={}", number + 1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn line_51_what_is_too_large_is_413_and_is_not_published() {
+    let hub = TestHub::start(|setup| {
+        let limits = &mut setup.access.limits;
+        (limits.body, limits.batch, limits.topics) = (10_000, 5, 3);
+        (limits.topic, limits.id, limits.event_type) = (100, 50, 20);
+    })
+    .await;
+    let long = |size| "x".repeat(size);
+    let lines = "{\"topic\": \"a\"}\n".repeat(6);
+    let cases = [
+        publication(&format!("topic=a&data={}", long(10_000))),
+        publication(&format!("topic={}", long(101))),
+        publication("topic=a&topic=b&topic=c&topic=d"),
+        publication(&format!("topic=a&id={}", long(51))),
+        publication(&format!("topic=a&type={}", long(21))),
+        batch(&lines),
+        batch(&format!("{{\"topic\": \"a\", \"data\": \"{}\"}}", long(10_000))),
+    ];
+    Way::each(async |way| {
+        for request in &cases {
+            let answer = way.ask(&hub, request).await;
+            assert_eq!(answer.status, 413, "{:?}: {}", request.headers, answer.body);
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+            assert_eq!(answer.json()["type"], "urn:ssekit:problem:too-large");
+        }
+    })
+    .await;
+    // A body that does not say how long it will be.
+    let mut connection = Connection::open(hub.addr).await;
+    let head = format!(
+        "POST {HUB} HTTP/1.1\r\nhost: hub.test\r\nauthorization: Bearer {}\r\ntransfer-encoding: chunked\r\n\r\n",
+        token(&["*"], &[])
+    );
+    connection.send(head.as_bytes()).await;
+    let chunk = format!("{:x}\r\n{}\r\n", 6_000, long(6_000));
+    connection.send(format!("{chunk}{chunk}").as_bytes()).await;
+    assert_eq!(connection.answer("POST").await.status, 413);
+    assert_eq!(hub.history().await, []);
+    for allowed in ["topic=a&topic=b&topic=c", &format!("topic={}&id={}", long(100), long(50))] {
+        hub.publish(allowed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_408_and_one_that_is_cut_off_is_not_published() {
+    let hub = TestHub::start(|setup| setup.server.body_time = Duration::from_millis(200)).await;
+    let mut slow = Connection::open(hub.addr).await;
+    let mut bytes = publication("topic=a&data=never").encode();
+    bytes.truncate(bytes.len() - 1);
+    slow.send(&bytes).await;
+    let answer = slow.answer("POST").await;
+    assert_eq!(answer.status, 408, "{}", answer.body);
+    assert_eq!(answer.json()["type"], "urn:ssekit:problem:timeout");
+    let mut cut = Connection::open(hub.addr).await;
+    cut.send(&bytes).await;
+    drop(cut);
+    hub.publish("topic=a&data=after").await;
+    assert_eq!(hub.history().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_refuses_is_503_with_the_time_to_come_back() {
+    let hub = TestHub::usual().await;
+    hub.log.close().await.unwrap();
+    let answer = hub.ask(&publication("topic=a&data=x")).await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.json()["detail"], "the log is closed");
+}
