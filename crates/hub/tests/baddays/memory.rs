@@ -118,13 +118,15 @@ fn the_system_holds_no_more_for_one_that_does_not_read_than_is_configured() {
     hub.expect_subscribers(1);
     hub.fill("a", 2_000, 4000);
     hub.expect_figure("ssekit_subscribers_blocked_total", |times| times > 0);
-    let port = slow.local_addr().expect("an address").port();
+    let ends = format!(
+        " 0100007F:{:04X} 0100007F:{:04X} 01 ",
+        hub.addr.port(),
+        slow.local_addr().expect("an address").port()
+    );
     // What the kernel holds of the hub's end of this connection: `tx_queue` of /proc/net/tcp.
     let queued = || {
         let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
-        let line = table.lines().find(|line| {
-            line.split_whitespace().nth(2).is_some_and(|to| to.ends_with(&format!(":{port:04X}")))
-        });
+        let line = table.lines().find(|line| line.contains(&ends));
         let queues = line.and_then(|line| line.split_whitespace().nth(4)).expect("it is connected");
         u64::from_str_radix(queues.split(':').next().expect("a first part"), 16).expect("a number")
     };
