@@ -21,7 +21,9 @@ const TOOLS: &[Tool] = &[
 pub(crate) const AROUND_THE_HUB: &[Tool] = &[
     ("caddy", "caddy", "stands before the hub"),
     ("haproxy", "haproxy", "stands before the hub"),
+    ("ip", "iproute2", "makes a network from which a peer vanishes"),
     ("nginx", "nginx", "stands before the hub"),
+    ("openssl", "openssl", "makes certificates and keys"),
     ("php", "php-cli", "publishes"),
     (
         "/usr/share/php/Symfony/Component/Mercure/autoload.php",
@@ -29,6 +31,7 @@ pub(crate) const AROUND_THE_HUB: &[Tool] = &[
         "publishes by Symfony's component",
     ),
     ("/usr/share/doc/python3-venv", "python3-venv", "publishes by packages of PyPI"),
+    ("/usr/share/doc/libfaketime", "libfaketime", "lets the clock jump"),
     ("systemd-analyze", "systemd", "looks at the units of the hub"),
 ];
 
