@@ -42,6 +42,8 @@ fuzz_target!(|bytes: &[u8]| {
             assert!((1..=limits.selectors).contains(&subscribe.selectors.len()));
             assert!(subscribe.token.is_none(), "nobody has signed one");
         }
-        Err(problem) => assert!(problem.status().is_client_error() && problem.response().status() == problem.status()),
+        Err(problem) => {
+            assert!(problem.status().is_client_error() && problem.response().status() == problem.status())
+        }
     }
 });
