@@ -143,7 +143,7 @@ impl Run {
                 last = Some(got.id.clone());
                 had.got.push(got);
                 left -= 1;
-                if *lag > 0 && had.got.len() % 16 == 0 {
+                if *lag > 0 && had.got.len().is_multiple_of(16) {
                     let until = (*progress.borrow() + lag).min(self.total);
                     drop(within("publications", progress.wait_for(|now| *now >= until)).await.unwrap());
                 }
