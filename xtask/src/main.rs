@@ -143,6 +143,7 @@ fn bench() -> Result<()> {
         "ssekit-bench-codec",
         "ssekit-bench-stream -- --write",
         "ssekit-bench-fanout -- --write",
+        "ssekit-bench-log -- --write",
         "ssekit-bench-hub -- --write",
     ] {
         Command::cargo(&format!("run --release --manifest-path bench/Cargo.toml --package {run}")).run()?;

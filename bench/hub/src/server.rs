@@ -59,7 +59,7 @@ impl Contestant {
             Self::Nchan => nchan::start(),
             Self::Hub => {
                 let mut command = Command::new(&program.0);
-                command.args(["serve", "--addr", "127.0.0.1:0", "--dev"]);
+                command.args(["serve", "--addr", "127.0.0.1:0", "--dev", "--subscriptions=false"]);
                 match store {
                     Store::Memory => command.args(["--store", "memory"]),
                     Store::Folder(folder) => {
@@ -92,11 +92,11 @@ impl Program {
         let output = cargo.stderr(Stdio::inherit()).output().context("cargo does not start")?;
         ensure!(output.status.success(), "the program does not build");
         let messages = String::from_utf8(output.stdout)?;
-        let executable = messages.lines().filter_map(|line| {
+        let mut executable = messages.lines().filter_map(|line| {
             let message: serde_json::Value = serde_json::from_str(line).ok()?;
             Some(message["executable"].as_str()?.to_owned())
         });
-        Ok(Self(executable.last().context("cargo names no program")?.into()))
+        Ok(Self(executable.next_back().context("cargo names no program")?.into()))
     }
 }
 
@@ -151,7 +151,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself. nginx ends its workers when it is asked to end.
+        if !matches!(self.process.try_wait(), Ok(None)) {
+            return;
+        }
+        // nginx ends its workers when it is asked to end.
         let _ = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
         let deadline = Instant::now() + Duration::from_secs(2);
         while Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {

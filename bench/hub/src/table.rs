@@ -123,7 +123,7 @@ pub fn table(measured: &Measured) -> Result<String> {
                     ("CPU for each, µs", "/server/cpu", 1.0, 2),
                 ],
             };
-            writeln!(out, "\n{name}:")?;
+            writeln!(out, "\n{name}:\n")?;
             measured.rows(&mut out, name, columns, false)?;
         }
     }
@@ -135,6 +135,7 @@ pub fn table(measured: &Measured) -> Result<String> {
             restart.events, restart.asked, restart.killed
         )?;
     }
+    measured.goals(&mut out)?;
     let nchan = if measured.figures.iter().any(|figures| figures.contestant == Contestant::Nchan) {
         format!("; {}", nchan_version()?)
     } else {
@@ -208,6 +209,51 @@ impl Measured {
                 cells.insert(1, format!("{:.2}", first.median / floor.median));
             }
             writeln!(out, "| {} | {} |", contestant.title(), cells.join(" | "))?;
+        }
+        Ok(())
+    }
+
+    /// What the hub is to reach, in the medians.
+    fn goals(&self, out: &mut String) -> Result<()> {
+        let median = |measure, contestant, path| {
+            Figure::of(self, measure, contestant, ("", path, 1.0, 0)).map(|figure| figure.median)
+        };
+        let hub = |measure, path| median(measure, Contestant::Hub, path);
+        let floors =
+            |measure| Some(hub(measure, "/server/cpu")? / median(measure, Contestant::Floor, "/server/cpu")?);
+        let restart = self.restarts.first().map(|restart| restart.asked.max(restart.killed));
+        let goals = [
+            ("CPU per delivery, 1,000 subscribers: at most 1.15 × floor", floors("fanout 1000"), -1.15),
+            ("CPU per delivery, 10,000 subscribers: at most 1.15 × floor", floors("fanout 10000"), -1.15),
+            (
+                "memory of an idle subscriber: at most 512 bytes",
+                hub("idle 15000", "/resident_per_subscriber"),
+                -512.0,
+            ),
+            ("deliveries/s, not waiting: at least 2 million", hub("unwaiting 1000", "/per_second"), 2e6),
+            ("connects/s: at least 30,000", hub("connects 10000", "/per_second"), 3e4),
+            (
+                "durable publications/s, pipelined: at least 100,000",
+                hub("publish, 16 connections, pipelines of 64", "/per_second"),
+                1e5,
+            ),
+            (
+                "durable publications/s, in batches: at least 100,000",
+                hub("publish, batches of 1000", "/per_second"),
+                1e5,
+            ),
+            ("restart: less than a second", restart, -1.0),
+        ];
+        if goals.iter().all(|(_, figure, _)| figure.is_none()) {
+            return Ok(());
+        }
+        writeln!(out, "\n## Goals\n\n| goal | figure | |\n|---|---|---|")?;
+        for (goal, figure, bound) in goals {
+            let Some(figure) = figure else { continue };
+            // Below zero: at most so much.
+            let met = if bound < 0.0 { figure <= -bound } else { figure >= bound };
+            let digits = if figure < 100.0 { 2 } else { 0 };
+            writeln!(out, "| {goal} | {figure:.digits$} | {} |", if met { "met" } else { "**missed**" })?;
         }
         Ok(())
     }

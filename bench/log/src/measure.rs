@@ -37,9 +37,9 @@ pub fn fill(kind: Kind, count: u64, folder: &Path, killed: bool) -> Result<Fille
     let mut store = stores::open(kind, folder)?;
     let start = Instant::now();
     for first in (1..=count).step_by(1000) {
-        // A store without a level between syncs now and then, as the log would have it do.
-        let level =
-            if matches!(kind, Kind::Redb) && first % 100_000 != 1 { Level::Memory } else { Level::Written };
+        // A store without a level between syncs now and then, as the log would have it do, and at the end.
+        let synced = first % 100_000 == 1 || first + 1000 > count;
+        let level = if matches!(kind, Kind::Redb) && !synced { Level::Memory } else { Level::Written };
         store.append(first..(first + 1000).min(count + 1), level)?;
     }
     let filled = Filled { seconds: start.elapsed().as_secs_f64(), peak: status("VmHWM:")? };

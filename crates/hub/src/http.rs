@@ -7,7 +7,9 @@
 //! ```
 
 mod door;
+mod linger;
 mod places;
+mod publisher;
 mod rate;
 mod refusals;
 mod routes;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 
 use self::door::Door;
 pub use self::door::parse;
+use self::linger::Lingering;
 use self::places::{Place, Places};
 use self::rate::Rate;
 use self::refusals::{Refusals, Refused};
@@ -43,6 +46,7 @@ pub struct Server {
     places: Places,
     head_size: usize,
     head_time: Duration,
+    body_time: Duration,
     /// How fast subscribers may come.
     rate: Option<Arc<Rate>>,
     refusals: Arc<Refusals>,
@@ -120,6 +124,7 @@ impl Server {
             places: Places::new(connections, connections_per_address),
             head_size,
             head_time,
+            body_time,
             rate,
             refusals,
             end: watch::Sender::new(false),
@@ -153,15 +158,15 @@ impl Server {
                 service.call(request)
             })
         };
-        let socket = TokioIo::new(socket);
+        let socket = TokioIo::new(Lingering::new(socket));
         let ended = match protocol {
             Protocol::Http1 => {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(self.head_time)
-                    .max_header_size(self.head_size)
-                    // What waits to be written is bounded by that, and would not be with `pipeline_flush`.
-                    .max_buf_size(self.head_size.max(UNWRITTEN))
+                    // What may be read of a head that is not whole yet; `max_header_size` is about trailers.
+                    .max_buf_size(self.head_size.max(8192))
+                    // No `pipeline_flush`: with it, an answer is lost after which the connection ends while something is unread (400, 413, 431).
                     .serve_connection(socket, service);
                 self.watch(connection, &asked).await
             }
@@ -213,6 +218,19 @@ impl Server {
         }
         connection.as_mut().graceful_shutdown();
         connection.await.map_err(Broken::Connection)
+    }
+
+    /// Serves a connection whose first request publishes, until it ends.
+    async fn serve_publisher(&self, socket: std::net::TcpStream, place: Place) {
+        match tokio::net::TcpStream::from_std(socket) {
+            Ok(socket) => publisher::serve(self, socket, place).await,
+            Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
+        }
+    }
+
+    /// Waits until the server ends.
+    async fn until_end(&self) {
+        drop(self.end.subscribe().wait_for(|end| *end).await);
     }
 
     async fn serve_plain(&self, socket: std::net::TcpStream, protocol: Protocol, place: Place) {
@@ -299,5 +317,3 @@ impl Opened {
 
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 256;
-/// What hyper takes of bodies before it is written, and one piece more: in bytes.
-const UNWRITTEN: usize = 64 << 10;

@@ -126,6 +126,39 @@ impl Hub {
         Ok(own.into_iter().zip(positions).map(id).collect())
     }
 
+    /// Keeps what several have asked for, each all or nothing, in one go; gives their ids, in this order.
+    pub(crate) async fn publish_each(
+        &self,
+        asked: Vec<Result<Vec<Record>, Problem>>,
+    ) -> Vec<Result<Vec<String>, Problem>> {
+        if asked.len() > 1 {
+            let all = asked.iter().flatten().flatten().cloned().collect();
+            match self.publish(all).await {
+                Ok(ids) => {
+                    let mut ids = ids.into_iter();
+                    let mut own = |records: Vec<Record>| ids.by_ref().take(records.len()).collect();
+                    return asked.into_iter().map(|records| records.map(&mut own)).collect();
+                }
+                // One of them may be what the log does not take, or too much with the others.
+                Err(problem) if problem.kind == ProblemKind::TooLarge => {}
+                Err(problem) => {
+                    return asked
+                        .into_iter()
+                        .map(|records| records.and_then(|_| Err(problem.clone())))
+                        .collect();
+                }
+            }
+        }
+        let mut answers = Vec::with_capacity(asked.len());
+        for records in asked {
+            answers.push(match records {
+                Ok(records) => self.publish(records).await,
+                Err(problem) => Err(problem),
+            });
+        }
+        answers
+    }
+
     /// What a subscription needs that goes on from nowhere and that nobody is told of: known at once.
     pub(crate) fn grant(
         &self,

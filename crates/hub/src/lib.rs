@@ -1,20 +1,52 @@
-//! The program `ssekit`: server-sent events to look at, and to listen to in a terminal.
+//! The program `ssekit`: a hub for server-sent events, and what goes with it.
 //!
 //! ```text
-//!   ssekit serve --demo                                    ssekit listen URL
-//!
-//!   this machine ─ 4 × s ─▶ figures ─┬──▶ GET /stats ─┐        any server
-//!   POST /chat ───────────▶ room ────┼──▶ GET /events ┤            │
-//!   who comes and goes ───▶ people ──┘                ├───────▶ client ─▶ text, JSON lines, raw data
-//!                          (channels)                 │
-//!                                               page, curl -N
+//!   PHP, Python, curl, … ─ POST ─▶ ssekit serve ─▶ browsers, programs, terminals
+//!                                      │
+//!                                 ./ssekit-data: whoever comes back is told what they missed
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | `ssekit serve` | the hub: publish and subscribe over HTTP, by the Mercure protocol |
+//! | `ssekit publish URL --topic T DATA` | publishes |
+//! | `ssekit listen URL` | curl for events: readable, and it reconnects |
+//! | `ssekit token make`, `explain` | makes tokens, and says what they are good for |
+//! | `ssekit bench` | measures any server of events |
+//! | `ssekit`, `ssekit serve --demo` | a page that shows this machine and a chat room |
+//!
+//! # `ssekit serve`
+//!
+//! ```sh
+//! ssekit serve --dev                                  # anyone on this machine may publish and subscribe
+//! ssekit serve --key-file key --anonymous             # tokens to publish; everyone reads what is public
+//! ssekit serve --config /etc/ssekit/ssekit.toml --check
+//! ```
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /.well-known/mercure?topic=T` | the events about T: a topic, a URI template (RFC 6570), or `*`; repeated for several |
+//! | … with `Last-Event-ID` or `&lastEventID=` | after that event; `earliest` for all that is kept |
+//! | `POST /.well-known/mercure` | publishes: a form with `topic` (repeated), `data`, `private`, `id`, `type`, `retry`; answers the id |
+//! | … as `application/x-ndjson` | many at once, a JSON object a line; all or none |
+//! | `GET /.well-known/mercure/subscriptions` | who is subscribed to what, with `--subscriptions` |
+//! | `GET /healthz`, `/readyz` | whether it runs; whether its history can be read |
+//! | `GET /metrics` | figures for Prometheus, with `--metrics` |
+//! | `GET /hub/` | a page: publish, watch, rates, history, and why a token is refused; with `--ui` |
+//!
+//! Tokens are JWTs with a claim `mercure: {publish: […], subscribe: […]}`, by header, cookie or query. An update with `private` reaches only those whose token
+//! grants one of its topics. Refusals are `application/problem+json` and say which topic, which claim, which rule.
+//!
+//! Who comes back with an id that the history no longer holds is told so first: by an event `reset`, whose data has the reason `expired` or `unknown`, and by the headers
+//! `Last-Event-ID: earliest` and `ssekit-reset`. Then all that is kept follows.
+//!
+//! `docs/operating.md` leads to a hub behind nginx with TLS. `ssekit serve --help` has every setting; each is a flag, a variable and a line of TOML.
 //!
 //! # `ssekit serve --demo`
 //!
 //! ```sh
-//! cargo run --release                        # without a command: serve --demo, on 127.0.0.1:3000
-//! ssekit serve --demo --addr 127.0.0.1:0     # on any free port; it prints which
+//! cargo run --release                        # without a command: serve --demo --store memory, on 127.0.0.1:3000
+//! ssekit serve --demo --store memory --addr 127.0.0.1:0     # on any free port; it prints which
 //! SSEKIT_ADDR=0.0.0.0:3000 ssekit            # for all who can reach this machine, a phone for example
 //! ```
 //!
@@ -60,16 +92,15 @@
 //!
 //! # Limits
 //!
+//! Of the hub: the table in `ARCHITECTURE.md`, and `ssekit serve --help`. Of the demo and `listen`:
+//!
 //! | what | at most | beyond it |
 //! |---|---|---|
-//! | connections to the demo | 512 | wait to be accepted |
 //! | streams of the demo | 256 | a stream that ends at once, with the time to return: browsers give up on 503 |
 //! | what a client has yet to read | what its channels keep | the stream ends; the client returns and is told what it missed |
 //! | a client that reads nothing | 30 s | its connection is closed |
 //! | a peer that vanished | 60 s | its connection is closed |
-//! | a request's head | 16 KiB | 431 |
-//! | the time until it is there | 30 s | the connection is closed |
-//! | a request's body | 8 KiB | 413 |
+//! | a request's body to the demo | 8 KiB | 413 |
 //! | a name, a message | 32, 500 characters | refused, with the reason |
 //! | messages that are kept; comings and goings | 50; 50 | the oldest are forgotten |
 //! | figures that are kept | 60 s, 1,024 | the oldest are forgotten |

@@ -118,7 +118,7 @@ impl Listen {
     }
 
     fn source(&self) -> Result<Source, Error> {
-        let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
+        let url = with_scheme(&self.url);
         let reconnect = match (self.no_reconnect, self.retries) {
             (true, _) => Reconnect::never(),
             (false, Some(retries)) => Reconnect::resilient().max_retries(retries),
@@ -213,6 +213,12 @@ impl Listen {
             _ => Ok(()),
         }
     }
+}
+
+/// The URL, with the scheme that may be left out. (A query may hold a whole URL of its own: a topic.)
+pub(crate) fn with_scheme(text: &str) -> String {
+    let start = text.split(['/', '?', '#']).next().unwrap_or_default();
+    if start.ends_with(':') { text.to_owned() } else { format!("http://{text}") }
 }
 
 /// Whether the connection ended as asked.

@@ -63,4 +63,5 @@ pub use self::problem::{Kind as ProblemKind, Problem};
 pub use self::publication::publication;
 pub use self::selector::{Kind, Selector, SelectorError};
 pub use self::subscribe::{Cursor, Subscribe};
+pub(crate) use self::template::Topic as PreparedTopic;
 pub use self::token::{Token, TokenError, may_read};

@@ -18,7 +18,7 @@ use url::Url;
 
 use self::lines::Lines;
 use crate::config::{Secret, time};
-use crate::listen::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
+use crate::listen::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say, with_scheme};
 use crate::token::{Claims, Grants, KeyFlags, Lifetime, Signer, make};
 
 /// What to publish, and where.
@@ -358,7 +358,7 @@ async fn read(mut body: Body) -> Result<String, TransportError> {
 }
 
 fn hub_url(text: &str) -> Result<Url, Error> {
-    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let whole = with_scheme(text);
     let mut url = Url::parse(&whole).with_context(|| format!("{text:?} is no URL"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         bail!("{text:?} is no http:// or https:// URL");

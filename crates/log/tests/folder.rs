@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -97,6 +98,25 @@ fn journal(folder: &Path) -> (PathBuf, u64) {
     (path, end)
 }
 
+/// What was answered before it was written may be lost, but its place is not given to another.
+#[tokio::test]
+async fn a_place_is_not_used_twice_though_its_record_is_lost() {
+    let folder = TempDir::new().unwrap();
+    let options = DurableOptions {
+        durability: Durability::Memory(Duration::from_secs(3600)),
+        ..DurableOptions::default()
+    };
+    let log = DurableLog::open(folder.path(), options).await.unwrap();
+    let first = log.append(vec![record("first")]).await.unwrap()[0];
+    let lost = log.append(vec![record("lost")]).await.unwrap()[0];
+    let left = left_by_a_killed_process(folder.path());
+    let again = open(left.path()).await.unwrap();
+    // The first reserves places, and so is on the disk.
+    assert_eq!(bodies(&again).await, ["first"]);
+    assert_eq!(again.bounds().await.unwrap().last, first);
+    assert!(again.append(vec![record("next")]).await.unwrap()[0] > lost);
+}
+
 /// Damages the end of a journal of three records, the last of which was being written when the power went, and opens it.
 #[test]
 fn a_torn_end_is_repaired_and_told() {
@@ -137,6 +157,7 @@ fn a_torn_end_is_repaired_and_told() {
         let told = told.text();
         assert!(told.contains("was not closed") && told.contains(damaged.path().to_str().unwrap()), "{told}");
         assert_eq!(!told.contains(" 0 bytes of an unfinished write"), torn, "{told}");
+        assert_eq!(damaged.path().join("torn").exists(), torn);
     };
     check(&|_| (), false, 3);
     let write = |bytes: Vec<u8>, at: u64| move |file: &fs::File| file.write_all_at(&bytes, at).unwrap();

@@ -13,6 +13,7 @@ use super::progress::Progress;
 use super::publisher::{self, Flood};
 use super::report::{self, Delivered, Report};
 use super::target::Target;
+use super::usage::Usage;
 use super::{Output, Subscribers, run_number};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -80,14 +81,18 @@ impl Replay {
         let course = Course { run, publishers: 1, events };
         let after = Some(&*self.after).filter(|after| !after.is_empty());
         let crowd = Subscribers { at_once: Some(self.subscribers), ..self.crowd.clone() };
-        let begin = clock.now();
+        let (begin, pids) = (clock.now(), &self.output.pids);
+        let before = (Usage::of_any(pids)?, Usage::of(&[std::process::id()]).ok());
         let (mut crowd, connected) =
             crowd.gather(&self.target, self.subscribers, after, course, (clock, &mut progress))?;
         super::all_are_here(&connected)?;
         let waited = clock.now() - begin;
-        let watch = Watch { course, windowed: false, pids: &self.output.pids, publications: None };
+        let watch = Watch { course, windowed: false, pids, publications: None };
         let mut seen = crowd.watch(watch, &mut progress, |_| Ok(()))?;
+        // What has come with the stream's head has come before one could watch.
         seen.seconds += waited.as_secs_f64();
+        seen.server = before.0.zip(seen.server.map(|(_, after)| after));
+        seen.own = before.1.zip(seen.own.map(|(_, after)| after));
         drop(progress);
         let delivered = Delivered::of(&seen);
         Ok(Replayed {

@@ -452,7 +452,7 @@ impl Engine {
             match behind.doing {
                 Doing::Writing if stalls <= self.now || hogs_now => return ControlFlow::Break(End::Stalled),
                 Doing::Writing => hogs.map_or(stalls, |hogs| stalls.min(hogs.max(self.now + SOON))),
-                _ => self.now + heartbeat,
+                _ => self.now + heartbeat.min(stall),
             }
         } else if subscriber.wrote + heartbeat <= self.now {
             match subscriber.sink.write(&Bytes::from_static(HEARTBEAT)) {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::audience::Listed;
-use crate::mercure::Selector;
+use crate::mercure::{PreparedTopic, Selector};
 
 /// Templates, by what the topics begin with that they match: a topic is tried with those alone that begin as it does.
 #[derive(Debug, Default)]
@@ -30,9 +30,13 @@ impl Templates {
 
     /// The audiences of each template that matches.
     pub(super) fn matching(&self, topic: &str) -> impl Iterator<Item = &Listed> {
+        let prepared = PreparedTopic::new(topic);
         let of_length = self.0.range(..=topic.len());
         // A prefix is ASCII: none ends within a character of a topic that begins with it.
         let these = of_length.filter_map(move |(length, prefixes)| prefixes.get(topic.get(..*length)?));
-        these.flatten().filter(move |(template, _)| template.matches(topic)).map(|(_, listed)| listed)
+        these
+            .flatten()
+            .filter(move |(template, _)| template.matches_prepared(topic, &prepared))
+            .map(|(_, listed)| listed)
     }
 }

@@ -232,8 +232,16 @@ impl Keeper {
             Some((request, subscribe)) => self.subscribe(socket, length, request, subscribe, place),
             None => {
                 let server = Arc::clone(&self.server);
-                let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(&head[..length]));
-                self.runtime.spawn(async move { server.serve_plain(socket, protocol, place).await });
+                let first = &head[..length];
+                let publishes = first.starts_with(b"POST ") && first_request(first).is_some();
+                let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(first));
+                self.runtime.spawn(async move {
+                    if publishes {
+                        server.serve_publisher(socket, place).await;
+                    } else {
+                        server.serve_plain(socket, protocol, place).await;
+                    }
+                });
             }
         }
         Ok(())
@@ -248,6 +256,9 @@ impl Keeper {
 
     /// Whether one more subscriber may come now.
     fn may_come(&self) -> bool {
+        if self.server.hub.is_ending() {
+            return false;
+        }
         let Some(rate) = self.server.rate.as_ref().filter(|rate| !rate.take(Instant::now())) else {
             return true;
         };
@@ -336,7 +347,7 @@ fn begin(hub: &crate::hub::Hub, socket: TcpStream, granted: crate::hub::Granted)
     hub.fanout.subscribe_socket(socket, subscription);
 }
 
-fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
+pub(super) fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
@@ -359,26 +370,37 @@ pub(super) fn plain(response: &http::Response<Bytes>) -> Vec<u8> {
 
 /// A request that is its head alone: HTTP/1.1, all here, no body, nothing after it.
 pub fn parse(bytes: &[u8]) -> Option<Parts> {
+    let (length, request) = first_request(bytes)?;
+    let has_more = ["content-length", "transfer-encoding", "upgrade", "expect"];
+    let is_alone = length == bytes.len() && has_more.iter().all(|name| !request.headers.contains_key(*name));
+    is_alone.then_some(request)
+}
+
+/// The first request's head, and how long it is; of HTTP/1.1, with one `Host`.
+pub(super) fn first_request(bytes: &[u8]) -> Option<(usize, Parts)> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
-    let length = head.parse(bytes).ok()?;
-    if length != httparse::Status::Complete(bytes.len()) || head.version != Some(1) {
+    let httparse::Status::Complete(length) = head.parse(bytes).ok()? else { return None };
+    if head.version != Some(1) {
         return None;
     }
     let mut request = Request::builder().method(head.method?).uri(head.path?).version(Version::HTTP_11);
     let fields = request.headers_mut()?;
     for header in head.headers {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        if matches!(name.as_str(), "content-length" | "transfer-encoding" | "upgrade" | "expect") {
-            return None;
-        }
         fields.append(name, HeaderValue::from_bytes(header.value).ok()?);
     }
     // RFC 9112, section 3.2: exactly one.
     if fields.get_all(http::header::HOST).iter().count() != 1 {
         return None;
     }
-    Some(request.body(()).ok()?.into_parts().0)
+    Some((length, request.body(()).ok()?.into_parts().0))
+}
+
+/// Whether a request's head has begun well, and has still to end.
+pub(super) fn is_half_a_head(bytes: &[u8]) -> bool {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    matches!(httparse::Request::new(&mut headers).parse(bytes), Ok(httparse::Status::Partial))
 }
 
 pub(super) fn is_exhausted(error: &io::Error) -> bool {

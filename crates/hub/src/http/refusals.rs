@@ -112,7 +112,7 @@ impl Refusals {
                 limit,
                 most,
                 count,
-                "there is no room for more: who comes is told to return; raise {limit} if this machine can do more"
+                "there is no room for more: who comes is told to return; raise {limit}, or the limit of open files, if this machine can do more"
             );
         }
     }

@@ -10,7 +10,9 @@ use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use http_body::Body as _;
 use prometheus_client::registry::Registry;
+use ssekit_log::Record;
 
 use super::rate::Rate;
 use super::refusals::Refusals;
@@ -64,50 +66,83 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Context { hub, body_time, .. } = &context;
     let (hub, body_time) = (Arc::clone(hub), *body_time);
-    let mut response = match parts.method {
-        Method::GET | Method::HEAD => {
-            return subscribe(&context, parts).await.unwrap_or_else(|problem| problem);
+    match parts.method {
+        Method::GET | Method::HEAD => subscribe(&context, parts).await.unwrap_or_else(|problem| problem),
+        Method::OPTIONS => preflight(&hub, &parts),
+        Method::POST => {
+            let ids = publish(&hub, &parts, body, body_time).await;
+            ids_or_problem(&hub, &parts, ids).map(Body::from)
         }
-        Method::OPTIONS => return preflight(&hub, &parts),
-        Method::POST => match publish(&hub, &parts, body, body_time).await {
-            Ok(ids) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], ids).into_response(),
-            Err(problem) => answer(&problem),
-        },
-        _ => answer(&Problem::new(
-            ProblemKind::MethodNotAllowed("GET, HEAD, POST, OPTIONS"),
-            format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
-        )),
+        _ => {
+            let mut response = answer(&Problem::new(
+                ProblemKind::MethodNotAllowed("GET, HEAD, POST, OPTIONS"),
+                format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
+            ));
+            cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+            response
+        }
+    }
+}
+
+/// The answer to a publication: the ids, a line each, or what was wrong.
+pub(super) fn ids_or_problem(
+    hub: &Hub,
+    request: &Parts,
+    ids: Result<Vec<String>, Problem>,
+) -> http::Response<Bytes> {
+    let mut response = match ids {
+        Ok(ids) => {
+            let mut response = http::Response::new(Bytes::from(ids.join("\n")));
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+            response
+        }
+        Err(problem) => {
+            let mut response = problem.response();
+            response.extensions_mut().insert(problem);
+            response
+        }
     };
-    cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
+    cors::allow_reading(request, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
-/// The ids of what was published, a line each.
-async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<String, Problem> {
-    hub.access.ready(parts, Action::Publish).await;
-    let publisher = hub.access.publisher(parts, SystemTime::now())?;
-    let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
-    let body = body
-        .map_err(|_| {
-            Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"))
-        })?
-        .map_err(|_| {
-            let most = hub.limits.body;
-            Problem::new(
-                ProblemKind::TooLarge,
-                format!("the body has more than {most} bytes, or did not come whole"),
-            )
-        })?;
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+/// The records that a request asks to publish, and may.
+pub(super) fn records(
+    hub: &Hub,
+    request: &Parts,
+    body: &[u8],
+    now: SystemTime,
+) -> Result<Vec<Record>, Problem> {
+    let publisher = hub.access.publisher(request, now)?;
+    let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
-        publications_ndjson(content_type, &body, &hub.path, &hub.limits)?
+        publications_ndjson(content_type, body, &hub.path, &hub.limits)?
     } else {
-        vec![publication(content_type, &body, &hub.path, &hub.limits)?]
+        vec![publication(content_type, body, &hub.path, &hub.limits)?]
     };
-    for record in &records {
-        publisher.check(record)?;
+    records.iter().try_for_each(|record| publisher.check(record))?;
+    Ok(records)
+}
+
+/// Publishes what a request asks for, whose body has still to come; gives the ids.
+async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<Vec<String>, Problem> {
+    hub.access.ready(parts, Action::Publish).await;
+    // Who may not publish is told so before the body is read.
+    hub.access.publisher(parts, SystemTime::now())?;
+    let too_large = || {
+        let most = hub.limits.body;
+        let what = format!("the body has more than {most} bytes, or did not come whole");
+        Problem::new(ProblemKind::TooLarge, what)
+    };
+    // What it says to be is looked at before any of it is waited for.
+    if body.size_hint().lower() > hub.limits.body as u64 {
+        return Err(too_large());
     }
-    hub.publish(records).await.map(|ids| ids.join("\n"))
+    let late = || Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"));
+    let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
+    let body = body.map_err(|_| late())?.map_err(|_| too_large())?;
+    hub.publish(records(hub, parts, &body, SystemTime::now())?).await
 }
 
 async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {

@@ -18,6 +18,8 @@ pub struct Limits {
     pub event_type: usize,
     /// Selectors of one subscription. Beyond: 400.
     pub selectors: usize,
+    /// Variables of all templates of one subscription: each is a pass over every topic that is published. Beyond: 400.
+    pub variables: usize,
     /// Bytes of a selector. Beyond: 400.
     pub selector: usize,
     /// Bytes of a token. Beyond: 401.
@@ -36,6 +38,7 @@ impl Default for Limits {
             id: 1024,
             event_type: 1024,
             selectors: 100,
+            variables: 256,
             selector: 4096,
             token: 8 << 10,
             claim_selectors: 500,

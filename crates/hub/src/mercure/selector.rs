@@ -2,7 +2,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::template::Template;
+use super::template::{Template, Topic};
 use super::text::{self, Refused};
 
 /// What topics somebody wants, or may use: `*`, a topic, or a URI template (RFC 6570).
@@ -93,12 +93,30 @@ impl Selector {
         }
     }
 
+    /// How many variables it has; none if it is no template.
+    pub fn variables(&self) -> usize {
+        match &self.0.form {
+            Form::Template(template) => template.variables(),
+            Form::Any | Form::Exact => 0,
+        }
+    }
+
     /// Whether it selects this topic. Takes time in proportion to the topic's length, for each variable at most.
     pub fn matches(&self, topic: &str) -> bool {
         match &self.0.form {
             Form::Any => true,
             Form::Exact => *self.0.text == *topic,
-            Form::Template(template) => *self.0.text == *topic || template.matches(&self.0.text, topic),
+            Form::Template(template) => {
+                *self.0.text == *topic || template.matches(&self.0.text, &Topic::new(topic))
+            }
+        }
+    }
+
+    /// The same, of a topic that others are tried on, too.
+    pub(crate) fn matches_prepared(&self, topic: &str, prepared: &Topic<'_>) -> bool {
+        match &self.0.form {
+            Form::Template(template) => *self.0.text == *topic || template.matches(&self.0.text, prepared),
+            _ => self.matches(topic),
         }
     }
 

@@ -47,7 +47,7 @@ impl Subscribe {
         let token = access.subscriber(request, now)?;
         let mut selectors: Vec<Selector> = Vec::new();
         let mut cursor = Sent::of_header(request)?;
-        let mut count = 0;
+        let (mut count, mut variables) = (0, 0);
         for pair in form::pairs(request.uri.query().unwrap_or_default().as_bytes()) {
             let name = String::from_utf8_lossy(pair.name()).into_owned();
             let rank = CURSORS.iter().position(|cursor| *cursor == name);
@@ -66,6 +66,13 @@ impl Subscribe {
                 )));
             }
             let selector = selector(&name, &pair.text()?, limits)?;
+            variables += selector.variables();
+            if variables > limits.variables {
+                return Err(invalid(format!(
+                    "the templates have more than {} variables in all, the most that are taken",
+                    limits.variables
+                )));
+            }
             if !selectors.contains(&selector) {
                 selectors.push(selector);
             }

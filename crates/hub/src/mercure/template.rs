@@ -1,3 +1,6 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use smallvec::SmallVec;
 
 /// A URI template (RFC 6570, all four levels), to match with: which topics are an expansion of it, for some values.
@@ -5,7 +8,7 @@ use smallvec::SmallVec;
 /// It holds places in the text that it was parsed from, which its owner keeps.
 ///
 /// Matching walks through the template once and keeps the set of places in the topic that it may have come to, a bit each. A
-/// variable moves that set in one pass over the topic, so that nothing is tried twice.
+/// variable moves that set in one pass over the topic, so that nothing is tried twice. In a long topic a pass takes 64 places at once.
 pub(crate) struct Template {
     parts: Box<[Part]>,
     variables: Box<[Variable]>,
@@ -117,13 +120,12 @@ impl Template {
         }
     }
 
-    pub(crate) fn matches(&self, text: &str, topic: &str) -> bool {
-        if !topic.starts_with(self.prefix(text)) {
+    pub(crate) fn matches(&self, text: &str, topic: &Topic<'_>) -> bool {
+        if !topic.bytes.starts_with(self.prefix(text).as_bytes()) {
             return false;
         }
         let text = text.as_bytes();
-        let topic = Topic(topic.as_bytes());
-        let mut places = Places::start(topic.0.len());
+        let mut places = Places::start(topic.bytes.len());
         let mut variables = &self.variables[..];
         for part in &self.parts {
             places = match part {
@@ -140,7 +142,7 @@ impl Template {
                 return false;
             }
         }
-        places.has(topic.0.len())
+        places.has(topic.bytes.len())
     }
 }
 
@@ -193,15 +195,65 @@ fn literal(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The topic that is matched.
-struct Topic<'a>(&'a [u8]);
+/// A topic that is matched, by any number of templates.
+pub(crate) struct Topic<'a> {
+    bytes: &'a [u8],
+    /// It is worth to look at it in words of places: it is long, and no character of it takes several bytes.
+    words: bool,
+    /// Where it has what, as far as somebody has asked.
+    known: RefCell<Vec<(What, Rc<Places>)>>,
+}
 
-impl Topic<'_> {
+/// What a place in a topic may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Byte(u8),
+    Class(Class),
+}
+
+impl<'a> Topic<'a> {
+    pub(crate) fn new(topic: &'a str) -> Self {
+        let bytes = topic.as_bytes();
+        let words = bytes.len() >= LONG && !bytes.contains(&b'%');
+        Self { bytes, words, known: RefCell::default() }
+    }
+
+    /// Where it has this.
+    fn places_of(&self, what: What) -> Rc<Places> {
+        let mut known = self.known.borrow_mut();
+        if let Some((_, places)) = known.iter().find(|(of, _)| *of == what) {
+            return Rc::clone(places);
+        }
+        let mut places = Places::none(self.bytes.len());
+        for (at, byte) in self.bytes.iter().enumerate() {
+            let has = match what {
+                What::Byte(wanted) => *byte == wanted,
+                What::Class(class) => class.has(*byte),
+            };
+            if has {
+                places.add(at);
+            }
+        }
+        let places = Rc::new(places);
+        known.push((what, Rc::clone(&places)));
+        places
+    }
+
     /// Where a literal ends that begins at one of these places: as it is, or encoded as it would be expanded (RFC 6570, section 3.1).
     fn after_literal(&self, places: &Places, literal: &[u8]) -> Places {
-        let mut after = Places::none(self.0.len());
+        if self.words && literal.is_ascii() && !places.are_few() {
+            let mut after = places.clone();
+            for byte in literal {
+                after = self.after_byte(&after, *byte);
+                if after.is_empty() {
+                    break;
+                }
+            }
+            return after;
+        }
+        let mut after = Places::none(self.bytes.len());
         for at in places.iter() {
-            let rest = &self.0[at..];
+            let rest = &self.bytes[at..];
             if rest.starts_with(literal) {
                 after.add(at + literal.len());
             } else if let Some(length) = encoded_length(rest, literal) {
@@ -220,7 +272,7 @@ impl Topic<'_> {
     ) -> Places {
         // Without a variable so far, and with one at least. Any may be undefined, and then nothing stands for it.
         let none = before;
-        let mut some = Places::none(self.0.len());
+        let mut some = Places::none(self.bytes.len());
         for variable in variables {
             let mut start =
                 if operator.first == 0 { none.clone() } else { self.after_byte(&none, operator.first) };
@@ -244,7 +296,7 @@ impl Topic<'_> {
         if let Modifier::Explode = variable.modifier {
             return self.after_run(start, class);
         }
-        let mut after = Places::none(self.0.len());
+        let mut after = Places::none(self.bytes.len());
         let mut start = start;
         if operator.named {
             let named = self.after_literal(&start, variable.name(text));
@@ -262,8 +314,11 @@ impl Topic<'_> {
     }
 
     fn after_byte(&self, places: &Places, byte: u8) -> Places {
-        let mut after = Places::none(self.0.len());
-        for at in places.iter().filter(|at| self.0.get(*at) == Some(&byte)) {
+        if self.words && !places.are_few() {
+            return places.next_of(&self.places_of(What::Byte(byte)));
+        }
+        let mut after = Places::none(self.bytes.len());
+        for at in places.iter().filter(|at| self.bytes.get(*at) == Some(&byte)) {
             after.add(at + 1);
         }
         after
@@ -272,13 +327,17 @@ impl Topic<'_> {
     /// Any number of characters of a class.
     fn after_run(&self, mut places: Places, class: Class) -> Places {
         let Some(first) = places.iter().next() else { return places };
-        for at in first..self.0.len() {
+        if self.words {
+            places.run(&self.places_of(What::Class(class)));
+            return places;
+        }
+        for at in first..self.bytes.len() {
             if !places.has(at) {
                 continue;
             }
-            if class.has(self.0[at]) {
+            if class.has(self.bytes[at]) {
                 places.add(at + 1);
-            } else if is_triplet(&self.0[at..]) {
+            } else if is_triplet(&self.bytes[at..]) {
                 places.add(at + 3);
             }
         }
@@ -289,14 +348,14 @@ impl Topic<'_> {
     fn after_few(&self, places: &Places, class: Class, most: u16) -> Places {
         let Some(first) = places.iter().next() else { return places.clone() };
         // The fewest characters, and one more, with which each place is reached.
-        let mut fewest: SmallVec<[u16; 128]> = SmallVec::from_elem(u16::MAX, self.0.len() + 1);
+        let mut fewest: SmallVec<[u16; 128]> = SmallVec::from_elem(u16::MAX, self.bytes.len() + 1);
         let mut after = places.clone();
-        for at in first..self.0.len() {
+        for at in first..self.bytes.len() {
             let so_far = if places.has(at) { 0 } else { fewest[at] };
             if so_far >= most {
                 continue;
             }
-            let length = if class.has(self.0[at]) { 1 } else { encoded_character(&self.0[at..]) };
+            let length = if class.has(self.bytes[at]) { 1 } else { encoded_character(&self.bytes[at..]) };
             if length > 0 {
                 fewest[at + length] = fewest[at + length].min(so_far + 1);
                 after.add(at + length);
@@ -307,7 +366,7 @@ impl Topic<'_> {
 }
 
 /// The characters that a value may hold without being encoded.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Class {
     reserved: bool,
     extra: [u8; 2],
@@ -357,6 +416,35 @@ impl Places {
         }
     }
 
+    /// So few that it is quicker to look at each.
+    fn are_few(&self) -> bool {
+        self.0.iter().map(|word| word.count_ones()).sum::<u32>() <= FEW
+    }
+
+    /// The places behind those that are also of the others. The end is none of these.
+    fn next_of(&self, others: &Self) -> Self {
+        let mut carry = 0;
+        let words = self.0.iter().zip(&others.0).map(|(word, other)| {
+            let both = word & other;
+            let next = both << 1 | carry;
+            carry = both >> 63;
+            next
+        });
+        Self(words.collect())
+    }
+
+    /// Adds all that are reached through these others alone, each of which leads to the next place.
+    fn run(&mut self, others: &Self) {
+        // To add to a run of ones a one at which it is entered clears it from there on, and sets the place behind it: what has changed was reached.
+        let mut carry = false;
+        for (word, other) in self.0.iter_mut().zip(&others.0) {
+            let (sum, over) = (*word & other).overflowing_add(*other);
+            let (sum, more) = sum.overflowing_add(u64::from(carry));
+            *word |= sum ^ other;
+            carry = over || more;
+        }
+    }
+
     fn iter(&self) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().flat_map(|(index, word)| {
             let mut word = *word;
@@ -370,6 +458,11 @@ impl Places {
         })
     }
 }
+
+/// From how many bytes on a topic is long.
+const LONG: usize = 256;
+/// At most so many places are few.
+const FEW: u32 = 8;
 
 fn is_triplet(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
@@ -419,4 +512,36 @@ fn encoded_length(text: &[u8], literal: &[u8]) -> Option<usize> {
         }
     }
     Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use proptest::prelude::*;
+
+    use super::{Template, Topic};
+
+    proptest! {
+        #[test]
+        fn in_words_of_places_the_answer_is_the_same(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec!["{a}", "{+b}", "{c*}", "{/d*}", "{?e,f*}", "{;g}", "{#h}", "{i:3}", "{+j:99}", "{.k}", "x", "xx", "/", "a=", ",", "?e=", ";g", "y.z"]),
+                1..8,
+            ),
+            runs in prop::collection::vec(
+                (prop::sample::select(vec!["x", "y", ",", "/", "=", "a=", "?e=", "&f=", ";g", ".", "#", "!", " ", "\u{e9}"]), 1_usize..150),
+                3..12,
+            ),
+            shift in 0_usize..64,
+        ) {
+            let text = pieces.concat();
+            let Some(template) = Template::parse(&text) else { return Ok(()) };
+            let runs: String = runs.iter().map(|(piece, times)| piece.repeat(*times)).collect();
+            for topic in [runs.clone(), format!("{}{runs}", "x".repeat(shift)), "x".repeat(runs.len() + shift)] {
+                let by = |words| template.matches(&text, &Topic { bytes: topic.as_bytes(), words, known: RefCell::default() });
+                prop_assert_eq!(by(true), by(false), "{} on {}", text, topic);
+            }
+        }
+    }
 }

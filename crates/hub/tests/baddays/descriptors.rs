@@ -55,6 +55,7 @@ fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
     let passed = begun.elapsed().as_secs() as usize;
     println!("{served} served, {told} told to return, {stored} published, within {passed} s");
     assert!(served > 0 && told > 0, "{served} served, {told} told to return");
+    until("it says so", || !hub.said("descriptor").is_empty());
     let said = hub.said("descriptor");
     assert!(
         !said.is_empty() && said.len() <= passed + 3,

@@ -72,10 +72,6 @@ impl Hub {
         self.child.id()
     }
 
-    pub(crate) fn url(&self, query: &str) -> String {
-        format!("http://{}{PATH}?{query}", self.addr)
-    }
-
     /// Publishes; the answer, whatever it is.
     pub(crate) fn try_publish(&self, topic: &str, data: &str) -> Answer {
         self.post(&format!("topic={topic}&data={data}"))
@@ -130,20 +126,28 @@ impl Hub {
 
     /// A figure of `/metrics`, with its labels.
     pub(crate) fn figure(&self, name: &str) -> u64 {
-        let text = self.get("/metrics").body;
-        let value =
-            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
-        value.unwrap_or_else(|| panic!("no {name} in\n{text}")) as u64
+        self.try_figure(name).unwrap_or_else(|answer| panic!("no {name} in\n{answer:?}"))
     }
 
-    /// Waits for a figure to become what is wanted.
+    fn try_figure(&self, name: &str) -> Result<u64, Answer> {
+        let answer = self.get("/metrics");
+        let value = answer
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
+        value.map(|value| value as u64).ok_or(answer)
+    }
+
+    /// Waits for a figure to become what is wanted. There may be no room for who asks, or nothing to be told of it, before.
     pub(crate) fn expect_figure(&self, name: &str, wanted: impl Fn(u64) -> bool) -> u64 {
-        let mut last = 0;
-        until(name, || {
-            last = self.figure(name);
-            wanted(last)
-        });
-        last
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.try_figure(name) {
+                Ok(figure) if wanted(figure) => return figure,
+                other => assert!(Instant::now() < end, "{name} does not become what it must: {other:?}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The lines on stderr with this text.

@@ -3,6 +3,8 @@
 //! `SSEKIT_SOAK=1` makes each of these longer and larger, `SSEKIT_KILL_CYCLES` says how often the program is killed (5 times unless set).
 //! Some need root (a network of their own, a disk of their own) or `libfaketime` (Debian), and fail without them.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures, for who asks with --nocapture")]
+
 mod admission;
 mod clock;
 mod descriptors;

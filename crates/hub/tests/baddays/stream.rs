@@ -98,10 +98,6 @@ impl Stream {
     pub(crate) fn retry(&self) -> Option<u64> {
         self.decoder.reconnection_time().map(|time| time.as_millis() as u64)
     }
-
-    pub(crate) fn socket(&self) -> &TcpStream {
-        &self.socket
-    }
 }
 
 /// A connection whose peer takes little at once.

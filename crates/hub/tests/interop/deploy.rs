@@ -1,12 +1,13 @@
 //! What systemd and containers are told of the hub.
 
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::hub::{Hub, KEY, folder, read_example};
-use crate::program::{run, ssekit};
+use crate::hub::{Hub, KEY, folder, free_addr, read_example};
+use crate::program::{PATIENCE, Program, run, ssekit};
 
 #[test]
 fn systemd_takes_the_units_and_finds_the_service_well_confined() {
@@ -29,6 +30,36 @@ fn systemd_takes_the_units_and_finds_the_service_well_confined() {
     // In tenths, of 100; a service that says nothing has 96.
     let (confined, said) = analyze(&["security", "--offline=true", "--threshold=20"]);
     assert!(confined, "{said}");
+    std::fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+#[test]
+fn who_connects_before_the_hub_runs_waits_and_systemd_is_told_when_it_is_ready() {
+    let folder = folder("activation");
+    let notified = UnixDatagram::bind(folder.join("notify")).expect("a socket can be made");
+    notified.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let next = || {
+        let mut state = [0; 256];
+        let length = notified.recv(&mut state).expect("systemd is told");
+        String::from_utf8_lossy(&state[..length]).into_owned()
+    };
+    let addr = free_addr();
+    // What systemd does for a unit: the socket is there, and the program not before somebody comes.
+    let mut service = Program::start(
+        Command::new("systemd-socket-activate")
+            .args(["--listen", &addr, "--setenv", &format!("SSEKIT_KEY={KEY}")])
+            .args(["--setenv", &format!("NOTIFY_SOCKET={}", folder.join("notify").display())])
+            .arg(env!("CARGO_BIN_EXE_ssekit"))
+            .args(["serve", "--store", "memory", "--anonymous"]),
+    );
+    service.stderr.find("Listening on");
+    let answer =
+        run(Command::new("curl").args(["-sS", "--max-time", "30", &format!("http://{addr}/readyz")]));
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "ready\n", "{answer:?}");
+    assert!(std::iter::repeat_with(next).take(5).any(|state| state.lines().any(|line| line == "READY=1")));
+    service.signal("TERM");
+    assert!(std::iter::repeat_with(next).take(5).any(|state| state.lines().any(|line| line == "STOPPING=1")));
+    assert!(service.wait().success());
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
 }
 

@@ -6,7 +6,9 @@ mod behind_proxies;
 #[path = "../program/chromium.rs"]
 mod chromium;
 mod deploy;
+mod ending;
 mod hub;
+mod operating;
 mod page;
 #[allow(dead_code, reason = "the tests of the demo start it otherwise")]
 #[path = "../program/program.rs"]

@@ -140,9 +140,8 @@ impl Proxy {
             Kind::Caddy => vec![
                 (
                     "{\n\t# A reload",
-                    format!(
-                        "{{\n\tadmin off\n\tauto_https disable_redirects\n\tdefault_bind 127.0.0.1\n\t# A reload"
-                    ),
+                    "{\n\tadmin off\n\tauto_https disable_redirects\n\tdefault_bind 127.0.0.1\n\t# A reload"
+                        .to_owned(),
                 ),
                 (
                     "hub.example.com {\n",

@@ -138,7 +138,7 @@ fn who_is_refused_is_told_why_in_every_language() {
 }
 
 /// The programs that publish; `HUB`, `TOKEN` and `KEY` are set for each.
-const PUBLISHERS: [(&str, fn() -> Command); 6] = [
+const PUBLISHERS: [(&str, Publisher); 6] = [
     ("curl", || Command::new(example("publish.sh"))),
     ("Symfony", || with("php", &example("publish.php"))),
     ("urllib", || with(python(), &example("publish.py"))),
@@ -150,8 +150,11 @@ const PUBLISHERS: [(&str, fn() -> Command); 6] = [
 /// Of before there were private updates, and it gives a refusal as if it were an id.
 const PYMERCURE: &str = "pymercure";
 
+/// Makes the command that a program is run by.
+type Publisher = fn() -> Command;
+
 fn publish_with(
-    publisher: fn() -> Command,
+    publisher: Publisher,
     hub: &Hub,
     token: &str,
     key: &str,

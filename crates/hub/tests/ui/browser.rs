@@ -136,6 +136,9 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
         &page,
         &says("notice", "The figures need a token that grants /.well-known/mercure/subscriptions"),
     );
+    let row = |id: &str| format!("document.querySelector('#{id}').getBoundingClientRect().top");
+    let beside = browser.evaluate(&page, &format!("{} === {}", row("subscriptions"), row("explaining")));
+    assert_eq!(beside, true, "there is a hole where the figures would be");
     browser.wait_for(&page, &says("active-words", "whose claim “mercure.subscribe” selects"));
     browser.wait_for(&page, &says("history-words", "private updates need a token"));
     click(&mut browser, &page, "#send");

@@ -5,6 +5,7 @@
 //! version   "ssekit-log 1"
 //! running   there while a log may be written: who finds it at a start knows that the last one did not end well
 //! store/    the store
+//! torn      what an unfinished write left, when there was one last
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -43,10 +44,10 @@ impl Folder {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut files = fs::read_dir(&path).map_err(io("cannot list", path.clone()))?;
-                // What a process leaves that was killed here.
-                if files.any(|file| {
-                    file.is_ok_and(|file| file.file_name() != "lock" && file.file_name() != "version.new")
-                }) {
+                // What a process leaves that was killed here, or a fresh file system.
+                let ours = ["lock", "version.new", "lost+found"];
+                if files.any(|file| file.is_ok_and(|file| !ours.iter().any(|ours| file.file_name() == *ours)))
+                {
                     return Err(OpenError::Foreign(path));
                 }
             }
@@ -83,6 +84,11 @@ impl Folder {
 
     pub(super) fn store(&self) -> PathBuf {
         self.path.join("store")
+    }
+
+    /// Where is kept what an unfinished write left.
+    pub(super) fn torn(&self) -> PathBuf {
+        self.path.join("torn")
     }
 
     /// Notes that the log may be written from now on.

@@ -9,14 +9,18 @@
 //! Numbers are little-endian; zeros follow.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
 use xxhash_rust::xxh3::Xxh3;
+
+use super::folder::Folder;
+use crate::OpenError;
 
 /// What lies at the end of a journal.
 #[derive(Debug)]
-pub(super) struct End {
+struct End {
     path: PathBuf,
     /// Everything up to here is whole writes.
     whole: u64,
@@ -26,7 +30,7 @@ pub(super) struct End {
 
 impl End {
     /// Looks through the newest journal, if there is one.
-    pub(super) fn find(store: &Path) -> io::Result<Option<Self>> {
+    fn find(store: &Path) -> io::Result<Option<Self>> {
         let Some((_, path)) = journals(store)?.into_iter().max() else { return Ok(None) };
         let mut journal = Journal {
             file: BufReader::with_capacity(1 << 16, File::open(&path)?),
@@ -42,20 +46,46 @@ impl End {
     }
 
     /// How much of it is an unfinished write.
-    pub(super) fn torn(&self) -> u64 {
+    fn torn(&self) -> u64 {
         self.used - self.whole
     }
 
-    pub(super) fn path(&self) -> &Path {
+    fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Cuts it off.
-    pub(super) fn cut(&self) -> io::Result<()> {
+    /// Cuts it off, and keeps it in another file, if there is room for that.
+    fn cut(&self, kept: &Path) -> io::Result<()> {
+        let mut journal = File::open(&self.path)?;
+        journal.seek(SeekFrom::Start(self.whole))?;
+        let copied =
+            File::create(kept).and_then(|mut kept| io::copy(&mut journal.take(self.torn()), &mut kept));
+        if let Err(error) = copied {
+            warn!("what is cut off is not kept in {}: {error}", kept.display());
+        }
         let file = OpenOptions::new().write(true).open(&self.path)?;
         file.set_len(self.whole)?;
         file.sync_all()
     }
+}
+
+/// Cuts off what an unfinished write has left, and says how much it was.
+pub(super) fn torn(folder: &Folder) -> Result<u64, OpenError> {
+    let store = folder.store();
+    let io = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { what, path, source }
+    };
+    let end = match End::find(&store) {
+        Ok(Some(end)) => end,
+        Ok(None) => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(io("cannot read", &store)(error)),
+    };
+    if end.torn() > 0 {
+        end.cut(&folder.torn()).map_err(io("cannot repair", end.path()))?;
+    }
+    Ok(end.torn())
 }
 
 /// Empties the journals of a store that is closed and has all of it in tables: a start would read them for nothing.
@@ -140,7 +170,6 @@ impl<R: Read> Journal<R> {
 
 /// Where the zeros begin that end a file, from a place on.
 fn used(path: &Path, from: u64) -> io::Result<u64> {
-    use std::io::{Seek, SeekFrom};
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(from))?;
     let (mut at, mut used) = (from, from);

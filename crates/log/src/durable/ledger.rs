@@ -255,6 +255,8 @@ impl<'a> Planner<'a> {
             self.drop_fresh(index);
             self.ledger.horizon = self.ledger.horizon.max(position);
         }
+        // There is none left, whatever was counted.
+        self.ledger.rules[rule].held = Held::default();
         Ok(())
     }
 

@@ -12,8 +12,9 @@ use tracing::{error, info, warn};
 
 use super::folder::PROBE;
 use super::ledger::{Ledger, Plan};
+use super::shared::Shared;
 use super::store::Store;
-use super::{Durability, DurableOptions, Shared};
+use super::{Durability, DurableOptions};
 use crate::{AppendError, Position, Record};
 
 /// What waits to be written.
@@ -60,6 +61,8 @@ impl Writer {
 
     /// Writes until the log is closed, or nobody is left to close it.
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        // However it ends, the tails do, too.
+        let _ended = Ended(Arc::clone(&self.shared));
         loop {
             let message = match self.patience() {
                 Some(patience) => messages.recv_timeout(patience),
@@ -92,8 +95,11 @@ impl Writer {
             (since + self.options.durability.interval()).saturating_duration_since(Instant::now())
         });
         let now = self.options.clock.now();
-        let due =
-            if self.ledger.is_due(now) { Some(Duration::ZERO) } else { self.ledger.rest_until_due(now) };
+        let due = if self.ledger.is_due(now) {
+            Some(Duration::ZERO)
+        } else {
+            self.ledger.rest_until_due(now).map(|rest| rest.min(PATIENCE))
+        };
         sync.into_iter().chain(due).min()
     }
 
@@ -177,7 +183,7 @@ impl Writer {
         let plan = plan(&store, &self.ledger, self.options.clock.now())?;
         let mode = if plan.reserves { Some(PersistMode::SyncAll) } else { self.options.durability.mode() };
         plan.changes.commit(mode)?;
-        if mode != Some(PersistMode::SyncData) && self.dirty.is_none() {
+        if matches!(mode, None | Some(PersistMode::Buffer)) && self.dirty.is_none() {
             self.dirty = Some(Instant::now());
         }
         self.ledger = plan.ledger;
@@ -286,6 +292,15 @@ impl Writer {
     }
 }
 
+/// Ends the log when it is dropped.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Why the store has not done what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -357,6 +372,9 @@ impl Durability {
 /// Records and bytes after which a group is full.
 const GROUP: usize = 4096;
 const GROUP_SIZE: usize = 4 * 1024 * 1024;
+
+/// The clock is looked at at least so often, if records become too old: it may jump.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between attempts to write again.
 const RETRY: Duration = Duration::from_millis(500);

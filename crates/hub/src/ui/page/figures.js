@@ -65,10 +65,13 @@ setInterval(() => {
 
 const pill = find("state");
 const notice = find("notice");
+const figures = document.querySelector(".figures");
 
 function become(state, words = "") {
   pill.dataset.state = state === "live" ? "open" : state;
   pill.lastElementChild.textContent = state;
+  figures.hidden = false;
+  notice.dataset.kind = "bad";
   notice.hidden = words === "";
   notice.replaceChildren(words);
 }
@@ -104,9 +107,12 @@ function tell({ state, error }) {
   become("no figures", "");
   const give = make("button", { type: "button" }, "Give a token");
   give.addEventListener("click", ask);
-  const words = `The figures need a token that grants ${settings.path}/subscriptions. ${sentence(refusal(error.status, error.body))} `;
-  notice.replaceChildren(words, give);
+  // Who has given none needs not be told that it does not do.
+  const why = access.token ? `${sentence(refusal(error.status, error.body))} ` : "";
+  notice.replaceChildren(`The figures need a token that grants ${settings.path}/subscriptions. ${why}`, give);
+  notice.dataset.kind = access.token ? "bad" : "quiet";
   notice.hidden = false;
+  figures.hidden = true;
 }
 
 open();

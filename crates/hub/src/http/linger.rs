@@ -1,0 +1,101 @@
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+
+/// A connection that is closed so that its last answer arrives.
+///
+/// If something were left unread when a connection is closed, the system would reset it, and the peer would lose the answer that says why: the
+/// head is too large, the body is. So what still comes is read and forgotten, for a moment (RFC 9112, section 9.6).
+#[derive(Debug)]
+pub(super) struct Lingering<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    socket: Option<S>,
+    /// The peer has ended, or is out of reach: it reads no answer.
+    over: bool,
+    /// Something has been said to the peer.
+    answered: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Lingering<S> {
+    pub(super) fn new(socket: S) -> Self {
+        Self { socket: Some(socket), over: false, answered: false }
+    }
+
+    fn socket(&mut self) -> io::Result<Pin<&mut S>> {
+        self.socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Lingering<S> {
+    fn drop(&mut self) {
+        let Some(mut socket) = self.socket.take().filter(|_| self.answered && !self.over) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let forget = async {
+                socket.shutdown().await?;
+                let mut scratch = vec![0; 16 << 10];
+                let mut left = MOST;
+                while left > 0 {
+                    match socket.read(&mut scratch).await? {
+                        0 => break,
+                        read => left = left.saturating_sub(read),
+                    }
+                }
+                io::Result::Ok(())
+            };
+            // Whatever goes wrong, the connection is closed.
+            drop(tokio::time::timeout(MOMENT, forget).await);
+        });
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Lingering<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(self.socket()?.poll_read(cx, buffer));
+        self.over |= read.is_err() || buffer.filled().len() == before;
+        Poll::Ready(read)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Lingering<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(self.socket()?.poll_write(cx, bytes));
+        self.over |= written.is_err();
+        self.answered = true;
+        Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(self.socket()?.poll_write_vectored(cx, parts));
+        self.over |= written.is_err();
+        self.answered = true;
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_shutdown(cx)
+    }
+}
+
+/// How long, and how much, is read and forgotten.
+const MOMENT: Duration = Duration::from_secs(1);
+const MOST: usize = 1 << 20;

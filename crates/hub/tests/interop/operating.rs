@@ -1,0 +1,68 @@
+//! `docs/operating.md`: what it says to type works, and what it names is there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::hub::{PATH, folder, free_addr};
+use crate::program::{Program, run};
+
+#[test]
+fn the_first_minutes_are_as_they_are_told() {
+    let text = text();
+    let (_, own_machine) = text.split_once("\n## On your own machine\n").expect("the chapter is there");
+    let (own_machine, _) = own_machine.split_once("\n## ").expect("it is not the last one");
+    let blocks: Vec<&str> =
+        own_machine.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [serve, publish] = blocks[..] else { panic!("two blocks, not {blocks:?}") };
+
+    let (folder, addr) = (folder("operating"), free_addr());
+    std::os::unix::fs::symlink(root().join("examples"), folder.join("examples")).expect("a link can be made");
+    let program = Path::new(env!("CARGO_BIN_EXE_ssekit")).parent().expect("a program is in a folder");
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap_or_default());
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-euc", &script.replace("127.0.0.1:3000", &addr)])
+            .current_dir(&folder)
+            .env("PATH", &path);
+        command.env("SSEKIT_ADDR", &addr).env("HUB", format!("http://{addr}{PATH}"));
+        command
+    };
+    // So that the hub is what is ended, not the shell around it.
+    let hub = Program::start(&mut shell(&serve.replace("ssekit serve", "exec ssekit serve")));
+    hub.stdout.find("the hub");
+    let output = run(&mut shell(publish));
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = printed.lines().collect();
+    let id = lines[0];
+    assert!(id.starts_with("urn:ssekit:"), "{printed}");
+    assert_eq!(lines[1..], [&format!("id: {id}"), "event: message", "data: hello, world", ""], "{printed}");
+    assert!(folder.join("ssekit-data").is_dir(), "the history is where it is said to be");
+    drop(hub);
+    std::fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+#[test]
+fn all_that_is_named_is_there() {
+    let text = text();
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let links: Vec<PathBuf> = links.map(|link| root().join("docs").join(link)).collect();
+    let words = text.split(|character: char| character.is_whitespace() || "`\"".contains(character));
+    let files: Vec<PathBuf> =
+        words.filter(|word| word.starts_with("examples/")).map(|word| root().join(word)).collect();
+    assert!(links.len() > 7 && files.len() > 4, "{links:?} {files:?}");
+    for named in links.iter().chain(&files) {
+        assert!(named.exists(), "{} is not there", named.display());
+    }
+}
+
+fn text() -> String {
+    let path = root().join("docs/operating.md");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().expect("the repository is there")
+}
