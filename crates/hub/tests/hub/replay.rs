@@ -232,3 +232,30 @@ async fn a_long_history_is_replayed_to_many_within_a_small_budget_of_memory() {
     })
     .await;
 }
+
+/// What a newer update of its topic has replaced is not told to who comes later, even while it is in memory for those who are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_everything_gets_what_the_log_keeps_of_it() {
+    for window in [1, 4 << 20] {
+        let hub = TestHub::start(|setup| {
+            setup.fanout.window = window;
+            setup.keep = Keep { last_per_topic: Some(1), ..Keep::ALL };
+        })
+        .await;
+        for (topic, data) in [("a", "old"), ("b", "other"), ("a", "older"), ("a", "newest")] {
+            hub.publish(&format!("topic={topic}&data={data}")).await;
+        }
+        Way::each(async |way| {
+            for after in ["earliest", "never-published"] {
+                let query = format!("topic=a&topic=b&topic={way:?}{after}&lastEventID={after}");
+                let mut stream = way.subscribe(&hub, &query).await;
+                hub.publish(&format!("topic={way:?}{after}&data=live")).await;
+                let got = stream.until("live").await;
+                let data: Vec<_> =
+                    got.iter().filter(|got| got.name != "reset").map(|got| &*got.data).collect();
+                assert_eq!(data, ["other", "newest"], "after {after}");
+            }
+        })
+        .await;
+    }
+}
