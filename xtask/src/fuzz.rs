@@ -8,6 +8,7 @@ use crate::command::{Command, root};
 const TARGETS: &[(&str, &[&str])] = &[
     ("decode", &["seeds/decode"]),
     ("encode", &[]),
+    ("head", &["seeds/head"]),
     ("publication", &["seeds/publication"]),
     ("template", &["seeds/template"]),
     ("token", &["seeds/token"]),

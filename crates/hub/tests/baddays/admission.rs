@@ -130,7 +130,7 @@ fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
             .map(|number| {
                 let mut socket = hub.connect();
                 let token = &bad[(batch + number) % bad.len()];
-                let line = format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: hub\r\n");
+                let line = format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: localhost\r\n");
                 let request = format!("{line}authorization: Bearer {token}\r\nconnection: close\r\n\r\n");
                 socket.write_all(request.as_bytes()).expect("the hub reads");
                 socket
@@ -150,7 +150,7 @@ fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
         count == many as u64
     });
     assert!(hub.memory() < before + (48 << 20), "{before} bytes before, {} now", hub.memory());
-    let request = format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {good}\r\n\r\n");
+    let request = format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {good}\r\n\r\n");
     let mut stream = Stream::over(hub.connect(), &request).expect("a good one is served");
     let publish = crate::hub::post(
         "topic=a&data=hello&private=on",

@@ -48,7 +48,7 @@ fn a_wall_clock_that_jumps_changes_what_is_valid_and_how_old_things_are_and_noth
         format!("authorization: Bearer {token}\r\n")
     };
     let request = |authorization: &str, more: &str| {
-        format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: hub\r\n{authorization}{more}\r\n")
+        format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: localhost\r\n{authorization}{more}\r\n")
     };
     let publish = |authorization: &str, data: &str| {
         hub.ask(&post(&format!("topic=a&data={data}"), &format!("{authorization}connection: close\r\n")))

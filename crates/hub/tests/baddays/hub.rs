@@ -98,7 +98,7 @@ impl Hub {
             let now = left.min(batch);
             let body = line.repeat(now);
             let answer = self.ask(&format!(
-                "POST {PATH} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n{body}",
+                "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             ));
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -107,7 +107,7 @@ impl Hub {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n\r\n"))
+        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
     }
 
     /// Sends a request as it is, and reads the answer to the end of the connection.
@@ -232,13 +232,13 @@ impl Answer {
 pub(crate) fn post(form: &str, more: &str) -> String {
     let length = form.len();
     format!(
-        "POST {PATH} HTTP/1.1\r\nhost: hub\r\ncontent-type: application/x-www-form-urlencoded\r\n{more}content-length: {length}\r\n\r\n{form}"
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n{more}content-length: {length}\r\n\r\n{form}"
     )
 }
 
 /// A subscription.
 pub(crate) fn subscribe(query: &str) -> String {
-    format!("GET {PATH}?{query} HTTP/1.1\r\nhost: hub\r\n\r\n")
+    format!("GET {PATH}?{query} HTTP/1.1\r\nhost: localhost\r\n\r\n")
 }
 
 /// Waits for it to be so.

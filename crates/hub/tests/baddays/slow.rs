@@ -140,11 +140,11 @@ fn an_idle_connection_of_http_2_says_something_or_is_closed() {
 #[test]
 fn heads_that_are_too_large_are_answered_431() {
     let hub = Hub::start(&[]);
-    let request = |more: &str| format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: hub\r\n{more}\r\n");
+    let request = |more: &str| format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: localhost\r\n{more}\r\n");
     let one_long = request(&format!("x: {}\r\n", "y".repeat(64 << 10)));
     let a_thousand: String = (0..1000).map(|number| format!("x{number}: y\r\n")).collect();
     let long_lines: String = (0..60).map(|number| format!("x{number}: {}\r\n", "y".repeat(1000))).collect();
-    let long_path = format!("GET {PATH}?topic={} HTTP/1.1\r\nhost: hub\r\n\r\n", "y".repeat(40 << 10));
+    let long_path = format!("GET {PATH}?topic={} HTTP/1.1\r\nhost: localhost\r\n\r\n", "y".repeat(40 << 10));
     let floods = [one_long, request(&a_thousand), request(&long_lines), long_path];
     for (number, flood) in (1..).zip(&floods) {
         let mut socket = hub.connect();
@@ -181,7 +181,7 @@ fn bodies_that_are_too_large_are_answered_413_and_not_kept() {
     let before = hub.memory();
     for _ in 0..20 {
         let mut socket = hub.connect();
-        let head = format!("POST {PATH} HTTP/1.1\r\nhost: hub\r\ntransfer-encoding: chunked\r\n\r\n");
+        let head = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
         socket.write_all(head.as_bytes()).expect("the hub reads");
         let chunk = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
         for _ in 0..16 {
@@ -195,7 +195,7 @@ fn bodies_that_are_too_large_are_answered_413_and_not_kept() {
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
     }
     let length = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ncontent-length: 1000000000000\r\n\r\n"
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1000000000000\r\n\r\n"
     );
     let answer = hub.ask(&length);
     assert_eq!(answer.status, 413, "{answer:?}");
