@@ -36,7 +36,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!((&same.method, &same.uri), (&request.method, &request.uri));
     assert_eq!(same.headers, request.headers);
     // Whatever it asks for is granted or refused.
-    let (access, limits) = (Access { anonymous: true, ..Access::default() }, Limits::default());
+    let (mut access, limits) = (Access::default(), Limits::default());
+    access.anonymous = true;
     match Subscribe::read(&request, &access, &limits, UNIX_EPOCH + Duration::from_secs(1_800_000_000)) {
         Ok(subscribe) => {
             assert!((1..=limits.selectors).contains(&subscribe.selectors.len()));

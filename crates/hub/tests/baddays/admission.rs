@@ -150,7 +150,8 @@ fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
         count == many as u64
     });
     assert!(hub.memory() < before + (48 << 20), "{before} bytes before, {} now", hub.memory());
-    let request = format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {good}\r\n\r\n");
+    let request =
+        format!("GET {PATH}?topic=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {good}\r\n\r\n");
     let mut stream = Stream::over(hub.connect(), &request).expect("a good one is served");
     let publish = crate::hub::post(
         "topic=a&data=hello&private=on",
