@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use prometheus_client::registry::Registry;
+use ssekit_server::EmitError;
 
 use self::host::ours_alone;
 use self::listeners::Listeners;
@@ -52,13 +53,15 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
         pages = pages.map(|pages| pages.layer(from_fn_with_state(own_names(config), ours_alone)));
     }
     let server = Server::new(Arc::clone(&hub), parts::server(config, pages), registry);
+    // Before anybody can come, so that everybody is noticed.
+    let running = demo.as_ref().map(Demo::run);
     let opened = listeners.serve(config, &server)?;
     announce::say(config, &opened.local, out).context("cannot say where to look")?;
     let manager = Notify::new(&Environment::read()).context("the service manager cannot be told")?;
     manager.ready();
 
     tokio::select! {
-        ended = measure(demo.as_ref()) => ended.context("the demo cannot go on")?,
+        ended = measure(running) => ended.context("the demo cannot go on")?,
         () = manager.keep_alive(|| true) => {}
         () = renew_keys(loaded, &hub) => {}
         () = &mut stop => {}
@@ -97,10 +100,10 @@ async fn renew_keys(loaded: &Loaded, hub: &Hub) {
     std::future::pending().await
 }
 
-/// The figures of the demo, if there is one.
-async fn measure(demo: Option<&Demo>) -> Result<()> {
-    match demo {
-        Some(demo) => demo.run().await.map_err(Into::into),
+/// The demo's figures and guests, if there is one.
+async fn measure(running: Option<impl Future<Output = Result<(), EmitError>>>) -> Result<()> {
+    match running {
+        Some(running) => running.await.map_err(Into::into),
         None => std::future::pending().await,
     }
 }

@@ -383,8 +383,12 @@ mod tests {
         assert_eq!(error.to_string(), "cannot read /nowhere/cert.pem");
     }
 
+    /// A signal is for the whole process: who waits for time alone must not hear it.
+    static SIGNALS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     #[tokio::test]
     async fn sighup_reloads() {
+        let _alone = SIGNALS.lock().await;
         let (folder, one, two) = (Folder::new("sighup"), certificate(), certificate());
         folder.write(one.cert.pem(), one.signing_key.serialize_pem());
         let tls = folder.open().expect("they belong together");
@@ -416,6 +420,7 @@ mod tests {
     // The clock stands still but for what is waited for.
     #[tokio::test(start_paused = true)]
     async fn the_files_are_looked_at_every_ten_seconds() {
+        let _alone = SIGNALS.lock().await;
         let (folder, one, two) = (Folder::new("look"), certificate(), certificate());
         folder.write(one.cert.pem(), one.signing_key.serialize_pem());
         let tls = folder.open().expect("they belong together");

@@ -321,22 +321,24 @@ impl Engine {
             if behind.last {
                 return ControlFlow::Break(End::Shutdown);
             }
-            if behind.through == self.through {
+            // What is gone from the log is not for who was not there when it came, although it may be in memory.
+            let stored = behind.through >= behind.stored;
+            if stored && behind.through == self.through {
                 subscriber.behind = None;
                 return ControlFlow::Continue(());
             }
-            if behind.through > self.through {
+            if stored && behind.through > self.through {
                 behind.doing = Doing::Ahead;
                 self.ahead.push((slot, subscriber.generation));
                 return ControlFlow::Continue(());
             }
-            let recent = behind.through >= behind.stored;
             let recent =
-                recent.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
+                stored.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
             let Some(frames) = recent else {
                 behind.doing = Doing::Reading;
                 let (after, told) = (behind.through, behind.told);
-                self.read(slot, after, told);
+                let upto = self.through.max(behind.stored);
+                self.read(slot, after, told, upto);
                 return ControlFlow::Continue(());
             };
             behind.through = frames.last().map_or(self.through, |frame| frame.position);
@@ -369,11 +371,11 @@ impl Engine {
     }
 
     /// Has a page of the log read for a subscriber; the answer comes as a message.
-    fn read(&mut self, slot: u32, after: Position, told: Position) {
+    fn read(&mut self, slot: u32, after: Position, told: Position, upto: Position) {
         let subscriber = &mut self.subscribers[slot as usize];
         let generation = subscriber.generation;
         let interest = self.audiences.get(subscriber.audience).interest.clone();
-        let (replay, inbox, upto) = (self.replay.clone(), Arc::clone(&self.inbox), self.through);
+        let (replay, inbox) = (self.replay.clone(), Arc::clone(&self.inbox));
         let counted = Counted::new(&self.figures);
         let reading = self.runtime.spawn(async move {
             let _counted = counted;

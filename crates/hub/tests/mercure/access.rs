@@ -281,11 +281,41 @@ fn line_119_a_cookie_publishes_only_from_pages_that_may() {
     );
 }
 
+/// A foreign site can have its own name point at a developer's machine: to the browser the hub is then a part of that site.
+#[test]
+fn where_anyone_may_do_anything_only_names_of_this_machine_are_answered() {
+    let mut access = ssekit_hub::mercure::Access::default();
+    access.open = true;
+    access.own_names = vec!["box.lan:3000".to_owned()];
+    for (host, ours) in [
+        ("localhost:3000", true),
+        ("127.0.0.1:3000", true),
+        ("[::1]:3000", true),
+        ("box.lan:3000", true),
+        ("evil.example", false),
+        ("evil.example:3000", false),
+        ("127.0.0.1.evil.example", false),
+        ("", false),
+    ] {
+        let asked = [("host", host)];
+        for refused in
+            [access.publisher(&post(&asked), now()).err(), access.subscriber(&get(HUB, &asked), now()).err()]
+        {
+            assert_eq!(
+                refused.map(|problem| problem.kind),
+                (!ours).then_some(ProblemKind::WrongHost),
+                "{host}"
+            );
+        }
+    }
+}
+
 /// A page on the web that a developer visits can send a form to a hub on their machine.
 #[test]
 fn where_anyone_may_publish_foreign_pages_may_not() {
     let mut access = ssekit_hub::mercure::Access::default();
     access.open = true;
+    access.own_names = vec!["hub.lan:3000".to_owned()];
     access.publish_origins = Origins::parse(["https://dev.example"]).unwrap();
     let token = bearer(&publisher(&["*"]));
     for (origin, may) in [
