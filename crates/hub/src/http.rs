@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  plain TCP ─▶ door ─┬─ GET of the hub, its head whole and all that was sent ─▶ fan-out (the socket is its own)
+//!                     ├─ POST of the hub, until something else follows ─▶ publisher (all that is here in one go)
 //!                     └─ all else ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body that the fan-out writes to
 //!  TLS, Unix ───────────────────────▶ hyper           └─ POST, the API, health, metrics, pages
 //! ```
@@ -220,24 +221,9 @@ impl Server {
         connection.await.map_err(Broken::Connection)
     }
 
-    /// Serves a connection whose first request publishes, until it ends.
-    async fn serve_publisher(&self, socket: std::net::TcpStream, place: Place) {
-        match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => publisher::serve(self, socket, place).await,
-            Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
-        }
-    }
-
     /// Waits until the server ends.
     async fn until_end(&self) {
         drop(self.end.subscribe().wait_for(|end| *end).await);
-    }
-
-    async fn serve_plain(&self, socket: std::net::TcpStream, protocol: Protocol, place: Place) {
-        match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => self.serve(socket, protocol, place).await,
-            Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
-        }
     }
 
     /// Lets connections end that are not streams, and waits so long for them.
@@ -259,30 +245,24 @@ impl Server {
     fn busy(&self, head: &[u8]) -> Vec<u8> {
         let retry = self.hub.retry();
         if asks_for_a_stream(head, &self.hub.path) {
-            let retry = retry.as_millis();
-            return format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nconnection: close\r\n\r\nretry: {retry}\n\n").into();
+            return door::last(routes::come_back(retry));
         }
         let problem = Problem::new(
             ProblemKind::Unavailable,
             "this hub has no room for another connection now: try again in a moment",
         );
-        door::plain(&problem.retry_after(retry).response())
+        door::last(problem.retry_after(retry).response())
     }
 
     /// What follows when a connection could not be accepted.
     pub(crate) async fn not_accepted(&self, error: &io::Error) {
         if door::is_exhausted(error) {
-            self.exhausted(error);
+            self.refusals.exhausted(error);
             // To be asked again at once would only keep the processor busy.
             tokio::time::sleep(Duration::from_millis(10)).await;
         } else {
             tracing::debug!(%error, "a connection could not be accepted");
         }
-    }
-
-    /// Out of descriptors: says so, once a second at most.
-    fn exhausted(&self, error: &io::Error) {
-        self.refusals.exhausted(error);
     }
 }
 

@@ -54,7 +54,7 @@ pub use self::access::{Access, Publisher};
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::batch::publications_ndjson;
 pub use self::explain::{Action, Check, Explanation, explain};
-pub use self::host::is_ours;
+pub use self::host::foreign_host;
 pub use self::ids::Ids;
 pub use self::keys::{KeyError, Keys};
 pub use self::limits::Limits;

@@ -15,11 +15,11 @@ use tokio::runtime::Handle;
 
 use super::places::Place;
 use super::refusals::Refused;
-use super::{Protocol, Server};
+use super::{Protocol, Server, publisher};
 use crate::mercure::Subscribe;
 
-/// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once, all others to
-/// hyper, unread.
+/// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once; one that
+/// publishes to [`publisher`], all others to hyper, both unread.
 #[derive(Debug)]
 pub(super) struct Door {
     waker: Waker,
@@ -135,7 +135,7 @@ impl Keeper {
                 Ok((socket, peer)) => self.greet(socket, peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if is_exhausted(&error) => {
-                    self.server.exhausted(&error);
+                    self.server.refusals.exhausted(&error);
                     if !self.forget_the_oldest() {
                         self.turn_away(number);
                     }
@@ -236,10 +236,10 @@ impl Keeper {
                 let publishes = first.starts_with(b"POST ") && first_request(first).is_some();
                 let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(first));
                 self.runtime.spawn(async move {
-                    if publishes {
-                        server.serve_publisher(socket, place).await;
-                    } else {
-                        server.serve_plain(socket, protocol, place).await;
+                    match tokio::net::TcpStream::from_std(socket) {
+                        Ok(socket) if publishes => publisher::serve(&server, socket, place).await,
+                        Ok(socket) => server.serve(socket, protocol, place).await,
+                        Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
                     }
                 });
             }
@@ -302,7 +302,7 @@ impl Keeper {
                 Ok(granted) => begin(&hub, socket, granted),
                 Err(problem) => {
                     refusals.request(&problem);
-                    let _ = io::Write::write(&mut socket, &plain(&problem.response()));
+                    let _ = io::Write::write(&mut socket, &last(problem.response()));
                 }
             }
         });
@@ -347,7 +347,7 @@ fn begin(hub: &crate::hub::Hub, socket: TcpStream, granted: crate::hub::Granted)
     hub.fanout.subscribe_socket(socket, subscription);
 }
 
-pub(super) fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
+fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
@@ -357,14 +357,19 @@ pub(super) fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("date: {}\r\n", httpdate::fmt_http_date(SystemTime::now())).as_bytes());
 }
 
-/// A whole answer, after which the connection ends.
-pub(super) fn plain(response: &http::Response<Bytes>) -> Vec<u8> {
-    let mut out = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
-    fields(response.headers(), &mut out);
-    out.extend_from_slice(
-        format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes(),
-    );
+/// Appends a whole answer.
+pub(super) fn write(response: &http::Response<Bytes>, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());
+    fields(response.headers(), out);
+    out.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body().len()).as_bytes());
     out.extend_from_slice(response.body());
+}
+
+/// A whole answer, after which the connection ends.
+pub(super) fn last(mut response: http::Response<Bytes>) -> Vec<u8> {
+    response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    let mut out = Vec::new();
+    write(&response, &mut out);
     out
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::door::{fields, first_request, is_half_a_head, plain};
+use super::door::{first_request, is_half_a_head, last, write};
 use super::places::Place;
 use super::routes::{ids_or_problem, records};
 use super::{Protocol, Server};
@@ -57,7 +57,7 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, place: Place) 
                         let what = format!("the request was not there within {time:?}");
                         let late = Problem::new(ProblemKind::Timeout, what);
                         server.refusals.request(&late);
-                        let _ = socket.write_all(&plain(&late.response())).await;
+                        let _ = socket.write_all(&last(late.response())).await;
                         return;
                     }
                     _ => return,
@@ -128,11 +128,7 @@ async fn answer(server: &Server, round: Vec<(Parts, Bytes)>) -> Vec<u8> {
         if let Err(problem) = &ids {
             server.refusals.request(problem);
         }
-        let response = ids_or_problem(hub, request, ids);
-        out.extend_from_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());
-        fields(response.headers(), &mut out);
-        out.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body().len()).as_bytes());
-        out.extend_from_slice(response.body());
+        write(&ids_or_problem(hub, request, ids), &mut out);
     }
     out
 }

@@ -44,7 +44,7 @@ pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: O
     }
     if pages.is_none() {
         router =
-            router.fallback(|| async { answer(&Problem::new(ProblemKind::NotFound, "nothing is here")) });
+            router.fallback(|| async { refusal(&Problem::new(ProblemKind::NotFound, "nothing is here")) });
     }
     let refusals = Arc::clone(&context.refusals);
     let router = router.layer(map_response_with_state(refusals, counted)).with_state(context);
@@ -74,7 +74,7 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
             ids_or_problem(&hub, &parts, ids).map(Body::from)
         }
         _ => {
-            let mut response = answer(&Problem::new(
+            let mut response = refusal(&Problem::new(
                 ProblemKind::MethodNotAllowed("GET, HEAD, POST, OPTIONS"),
                 format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
             ));
@@ -97,11 +97,7 @@ pub(super) fn ids_or_problem(
             response.headers_mut().insert(header::CONTENT_TYPE, text);
             response
         }
-        Err(problem) => {
-            let mut response = problem.response();
-            response.extensions_mut().insert(problem);
-            response
-        }
+        Err(problem) => answer(&problem),
     };
     cors::allow_reading(request, &hub.access.cors_origins, response.headers_mut());
     response
@@ -148,7 +144,7 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
 async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
     let Context { hub, rate, refusals, .. } = context;
     let refuse = |problem: Problem, parts: &Parts| {
-        let mut response = answer(&problem);
+        let mut response = refusal(&problem);
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
@@ -162,7 +158,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
     }
     if too_fast.is_some() || hub.is_ending() {
-        let mut response = come_back(hub.retry());
+        let mut response = come_back(hub.retry()).map(Body::from);
         cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
         return Ok(response);
     }
@@ -188,7 +184,7 @@ async fn active(State(Context { hub, .. }): State<Context>, request: Request) ->
     }
     let mut response = match list(&hub, &parts).await {
         Ok(response) => response.map(Body::from),
-        Err(problem) => answer(&problem),
+        Err(problem) => refusal(&problem),
     };
     cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
     response
@@ -250,8 +246,8 @@ async fn healthy() -> &'static str {
 async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     let log = hub.log.bounds().await;
     match log {
-        _ if hub.is_ending() => answer(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
-        Err(error) => answer(&Problem::new(ProblemKind::Unavailable, error.to_string())),
+        _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
+        Err(error) => refusal(&Problem::new(ProblemKind::Unavailable, error.to_string())),
         Ok(_) => "ready\n".into_response(),
     }
 }
@@ -264,19 +260,27 @@ async fn metrics(registry: Arc<Registry>) -> Response {
                 .into_response()
         }
         Err(error) => {
-            answer(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}")))
+            refusal(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}")))
         }
     }
 }
 
-fn answer(problem: &Problem) -> Response {
-    let mut response = problem.response().map(Body::from);
+fn refusal(problem: &Problem) -> Response {
+    answer(problem).map(Body::from)
+}
+
+/// The answer that a problem is, for whoever counts it.
+fn answer(problem: &Problem) -> http::Response<Bytes> {
+    let mut response = problem.response();
     response.extensions_mut().insert(problem.clone());
     response
 }
 
 /// A stream that only says when to return: browsers give up on all else.
-fn come_back(retry: Duration) -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    (headers, format!("retry: {}\n\n", retry.as_millis())).into_response()
+pub(super) fn come_back(retry: Duration) -> http::Response<Bytes> {
+    let mut response = http::Response::new(Bytes::from(format!("retry: {}\n\n", retry.as_millis())));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use super::explain::Action;
 use super::form;
-use super::host::is_ours;
+use super::host::foreign_host;
 use super::jwks::Renewal;
 use super::keys::Keys;
 use super::limits::Limits;
@@ -163,17 +163,15 @@ impl Access {
 
     /// Where anyone may do anything, the request must ask for this machine by a name that no foreign site can point at it.
     fn check_host(&self, request: &Parts) -> Result<(), Problem> {
-        // A URL on the request line goes before the header (RFC 9112, section 3.2.2). Browsers never leave out both.
-        let header = request.headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
-        match request.uri.authority().map(Authority::as_str).or(header) {
-            Some(host) if !is_ours(host, &self.own_names) => Err(Problem::new(
+        match foreign_host(&request.uri, &request.headers, &self.own_names) {
+            None => Ok(()),
+            Some(host) => Err(Problem::new(
                 Kind::WrongHost,
                 format!(
                     "{} is not a name of this machine: ask by localhost, by its IP address, or by the name given with --addr",
                     shown(host)
                 ),
             )),
-            _ => Ok(()),
         }
     }
 

@@ -2,11 +2,24 @@
 
 use std::net::IpAddr;
 
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderMap, Uri};
+
+/// The host that a request asks for, unless that is this machine: by `localhost`, an IP address, or one of its own names. What cannot be read
+/// is `?`.
+///
+/// A URL on the request line goes before the header (RFC 9112, section 3.2.2). Browsers never leave out both.
+pub fn foreign_host<'a>(uri: &'a Uri, headers: &'a HeaderMap, own: &[String]) -> Option<&'a str> {
+    let header = headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
+    uri.authority().map(Authority::as_str).or(header).filter(|host| !is_ours(host, own))
+}
+
 /// Whether a host is this machine by `localhost`, by an IP address, or by one of its own names; ports do not matter.
 ///
 /// The page of another site can have that site's name point at this machine (DNS rebinding). To the browser the hub is then a part of
 /// that site; but its requests carry the site's name.
-pub fn is_ours(host: &str, own: &[String]) -> bool {
+fn is_ours(host: &str, own: &[String]) -> bool {
     let host = name(host).to_ascii_lowercase();
     let is_local = host == "localhost" || host.ends_with(".localhost");
     let is_own = |own: &String| !host.is_empty() && host == name(own).to_ascii_lowercase();

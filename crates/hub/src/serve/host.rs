@@ -6,23 +6,17 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::mercure::is_ours;
+use crate::mercure::foreign_host;
 
 /// Passes a request on that asks for `localhost`, an IP address or the name that the server was told to listen on.
 pub(crate) async fn ours_alone(State(own): State<Arc<[String]>>, request: Request, next: Next) -> Response {
-    // A URL on the request line goes before the header (RFC 9112, 3.2.2). Browsers never leave out both.
-    let host = match (request.uri().authority(), request.headers().get(header::HOST)) {
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(host)) => host.to_str().unwrap_or("?"),
-        (None, None) => return next.run(request).await,
-    };
-    if is_ours(host, &own) {
+    let Some(host) = foreign_host(request.uri(), request.headers(), &own) else {
         return next.run(request).await;
-    }
+    };
     let why = format!(
         "{host:?} is not a name of this server: ask by localhost, by its IP address, or by the name given with --addr\n"
     );
