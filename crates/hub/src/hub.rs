@@ -307,7 +307,8 @@ fn refused(error: &AppendError) -> Problem {
     Problem { retry_after: wait, ..Problem::new(kind, error.to_string()) }
 }
 
-fn unreadable(error: &ReadError) -> Problem {
+/// The answer while the log cannot be read.
+pub(crate) fn unreadable(error: &ReadError) -> Problem {
     Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }
 

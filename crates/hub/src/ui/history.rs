@@ -14,7 +14,7 @@ use ssekit_wire::{Decoder, Item};
 
 use super::stats::milliseconds;
 use super::{Ui, refuse};
-use crate::hub::Hub;
+use crate::hub::{Hub, unreadable};
 use crate::mercure::discovery::EARLIEST;
 use crate::mercure::{Problem, ProblemKind, Selector, Subscribe, Token, may_read};
 
@@ -287,10 +287,6 @@ fn preview(body: &[u8]) -> (String, String, usize) {
         }
     }
     ("message".to_owned(), String::new(), 0)
-}
-
-fn unreadable(error: &ReadError) -> Problem {
-    Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(std::time::Duration::from_secs(1))
 }
 
 /// Places of the shortest stretch, and of the longest where updates are dense.
