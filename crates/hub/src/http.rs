@@ -36,8 +36,9 @@ use self::linger::Lingering;
 use self::places::{Place, Places};
 use self::rate::Rate;
 use self::refusals::{Refusals, Refused};
+pub(crate) use self::routes::refusal;
 use crate::hub::Hub;
-use crate::mercure::{Problem, ProblemKind};
+use crate::mercure::{Problem, ProblemKind, cors};
 
 /// A hub's HTTP server.
 #[derive(Debug)]
@@ -93,7 +94,16 @@ pub struct Options {
     /// Whether `/metrics` is served.
     pub metrics: bool,
     /// What else is served.
-    pub pages: Option<Router>,
+    pub pages: Option<Pages>,
+}
+
+/// What is served besides the hub.
+#[derive(Debug)]
+pub struct Pages {
+    /// What answers; it has no fallback.
+    pub router: Router,
+    /// Where there is a page to look at, for who has lost the way.
+    pub at: Vec<&'static str>,
 }
 
 impl Server {
@@ -245,7 +255,11 @@ impl Server {
     fn busy(&self, head: &[u8]) -> Vec<u8> {
         let retry = self.hub.retry();
         if asks_for_a_stream(head, &self.hub.path) {
-            return door::last(routes::come_back(retry));
+            let mut answer = routes::come_back(retry);
+            if let Some((_, request)) = door::first_request(head) {
+                cors::allow_reading(&request, &self.hub.access.cors_origins, answer.headers_mut());
+            }
+            return door::last(answer);
         }
         let problem = Problem::new(
             ProblemKind::Unavailable,

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -15,7 +15,9 @@ use ssekit_wire::Event;
 
 use crate::active::Active;
 use crate::fanout::{self, Fanout, Figures, Interest, Pace, Start, Subscription};
-use crate::mercure::{Access, Cursor, Ids, Limits, Problem, ProblemKind, Subscribe, cors, discovery};
+use crate::mercure::{
+    Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Subscribe, Token, cors, discovery,
+};
 
 /// A hub: who may do what, what was published, and who is told.
 #[derive(Debug)]
@@ -97,6 +99,40 @@ impl Hub {
         }))
     }
 
+    /// Who publishes by this request, once its token is verified.
+    pub(crate) async fn publisher(&self, request: &Parts) -> Result<Publisher, Problem> {
+        self.verified(request, Action::Publish, |now| self.access.publisher(request, now)).await
+    }
+
+    /// The token of who reads by this request; none of the anonymous, where they may.
+    pub(crate) async fn reader(&self, request: &Parts) -> Result<Option<Arc<Token>>, Problem> {
+        self.verified(request, Action::Subscribe, |now| self.access.subscriber(request, now)).await
+    }
+
+    /// What a subscriber asks for by this request, and its token.
+    pub(crate) async fn asked(&self, request: &Parts) -> Result<Subscribe, Problem> {
+        let read = |now| Subscribe::read(request, &self.access, &self.limits, now);
+        self.verified(request, Action::Subscribe, read).await
+    }
+
+    /// What is read by the keys that are here; where keys are fetched and that of the token is not here yet, by those that have been fetched
+    /// then. Dropping it only ends the waiting.
+    async fn verified<T>(
+        &self,
+        request: &Parts,
+        action: Action,
+        read: impl Fn(SystemTime) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let first = read(SystemTime::now());
+        if first.as_ref().is_err_and(|problem| problem.kind == ProblemKind::InvalidToken)
+            && let Some(renewal) = self.access.missing_key_of(request, action)
+        {
+            renewal.renewed().await;
+            return read(SystemTime::now());
+        }
+        first
+    }
+
     /// Keeps records; gives their ids.
     ///
     /// # Errors
@@ -172,10 +208,17 @@ impl Hub {
 
     /// Whether [`grant`](Self::grant) is enough.
     pub(crate) fn is_simple(&self, subscribe: &Subscribe) -> bool {
-        subscribe.cursor.is_none() && self.active.is_none() && !self.is_ending()
+        subscribe.cursor.is_none()
+            && self.active.is_none()
+            && !self.is_ending()
+            && left(subscribe, SystemTime::now()).is_none_or(|left| left >= SHORTEST)
     }
 
-    /// What a subscription needs: where it goes on, and who is told of it.
+    /// What a subscription needs: where it goes on, and who is told of it. To a browser that cannot be served now it is a stream that says
+    /// when to return: it would give up for good on all else (HTML, section 9.2.3).
+    ///
+    /// # Errors
+    /// When the hub ends or the log cannot be read, for who does not ask for `text/event-stream`; when the token has ended.
     pub(crate) async fn resolve(
         &self,
         request: &Parts,
@@ -183,14 +226,26 @@ impl Hub {
         now: SystemTime,
         guard: Option<Box<dyn Any + Send>>,
     ) -> Result<Granted, Problem> {
-        if self.is_ending() {
-            return Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
-                .retry_after(self.pace.retry()));
-        }
+        let since = Instant::now();
         let place = match subscribe.cursor.take() {
-            Some(cursor) => Some(self.place(cursor).await.map_err(|error| unreadable(&error))?),
-            None => None,
+            _ if self.is_ending() => Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
+                .retry_after(self.pace.retry())),
+            Some(cursor) => self.place(cursor).await.map(Some).map_err(|error| unreadable(&error)),
+            None => Ok(None),
         };
+        let place = match place {
+            Ok(place) => place,
+            Err(problem) if accepts_stream(request) => {
+                tracing::debug!(detail = problem.detail, "a subscriber is told to return");
+                return Ok(self.come_back(request, guard));
+            }
+            Err(problem) => return Err(problem),
+        };
+        let now = now + since.elapsed();
+        if left(&subscribe, now).is_some_and(|left| left < SHORTEST) {
+            let words = "the token has expired, or is about to (claim “exp”): get a new one";
+            return Err(Problem::new(ProblemKind::InvalidToken, words));
+        }
         let guard: Option<Box<dyn Any + Send>> = match &self.active {
             Some(active) if request.method != Method::HEAD => {
                 Some(Box::new((guard, active.enter(&subscribe))))
@@ -208,14 +263,7 @@ impl Hub {
         now: SystemTime,
         guard: Option<Box<dyn Any + Send>>,
     ) -> Granted {
-        let mut head = Vec::new();
-        Event::empty().with_retry(self.pace.retry()).encode(&mut head);
-        let mut headers = HeaderMap::with_capacity(12);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
-        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        discovery::link(&self.path, &mut headers);
-        cors::allow_reading(request, &self.access.cors_origins, &mut headers);
+        let (mut headers, mut head) = self.beginning(request);
         if let Some(place) = &place {
             discovery::begins_after(&place.before, &mut headers);
             if let Some(reason) = place.reset {
@@ -226,14 +274,50 @@ impl Hub {
                 }
             }
         }
-        let expires = subscribe.token.as_ref().and_then(|token| token.expires);
-        let left = expires.map(|at| at.duration_since(now).unwrap_or_default());
+        // Its thread ends it at the step of its clock before that, and may be told of it a little later.
+        let left = left(&subscribe, now).map(|left| left.saturating_sub(STEP));
         let ends = [left, self.max_lifetime].into_iter().flatten().min();
         let interest = Interest::new(subscribe.selectors, subscribe.token);
         let start = place.map(|place| place.start);
         Granted {
             headers,
             subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard },
+        }
+    }
+
+    /// A stream that says when to return, and ends. Nothing else is in it.
+    fn come_back(&self, request: &Parts, guard: Option<Box<dyn Any + Send>>) -> Granted {
+        let (headers, head) = self.beginning(request);
+        let interest = Interest::new(Vec::new(), None);
+        let ends = Some(Duration::ZERO);
+        Granted {
+            headers,
+            subscription: Subscription { interest, head: Bytes::from(head), start: None, ends, guard },
+        }
+    }
+
+    /// How every stream begins: the answer's headers, and when to return.
+    fn beginning(&self, request: &Parts) -> (HeaderMap, Vec<u8>) {
+        let mut head = Vec::new();
+        Event::empty().with_retry(self.pace.retry()).encode(&mut head);
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        discovery::link(&self.path, &mut headers);
+        cors::allow_reading(request, &self.access.cors_origins, &mut headers);
+        (headers, head)
+    }
+
+    /// The place of an update, by the id that the hub or its publisher gave it; none where that is behind `last`, or nowhere.
+    ///
+    /// Whether there is one does not depend on who asks: a page is told by its server of an update to go on after that the page's own user may not
+    /// read, and the answer says no more than that the id is one (protocol, 1.0 draft 08, section “Reconnection”). Ids that the hub gives can't be
+    /// guessed; who chooses ids of their own for private updates chooses such.
+    pub(crate) async fn position(&self, id: &str, last: Position) -> Result<Option<Position>, ReadError> {
+        match self.ids.position(id) {
+            Some(position) => Ok(Some(position).filter(|position| *position <= last)),
+            None => self.log.find(id).await,
         }
     }
 
@@ -256,11 +340,7 @@ impl Hub {
             }
             Cursor::After(id) => id,
         };
-        let known = match self.ids.position(&id) {
-            Some(position) => (position <= bounds.last).then_some(position),
-            None => self.log.find(&id).await?,
-        };
-        Ok(match known {
+        Ok(match self.position(&id, bounds.last).await? {
             None => everything(Some("unknown")),
             Some(after) if after < bounds.horizon => everything(Some("expired")),
             Some(after) => Place { start: Start::at(after), before: id.into(), reset: None },
@@ -298,6 +378,19 @@ struct Place {
     reset: Option<&'static str>,
 }
 
+/// What is left of the time that a subscriber's token grants; none of nothing that ends.
+fn left(subscribe: &Subscribe, now: SystemTime) -> Option<Duration> {
+    let expires = subscribe.token.as_ref()?.expires?;
+    Some(expires.duration_since(now).unwrap_or_default())
+}
+
+/// Whether a request is one of `EventSource`, or of who asks as it does.
+fn accepts_stream(request: &Parts) -> bool {
+    let accepted = request.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = accepted.flat_map(|value| value.split(',')).map(|range| range.split(';').next());
+    types.any(|name| name.is_some_and(|name| name.trim().eq_ignore_ascii_case("text/event-stream")))
+}
+
 fn refused(error: &AppendError) -> Problem {
     let (kind, wait) = match error {
         AppendError::Full(_) => (ProblemKind::StorageFull, Some(Duration::from_secs(10))),
@@ -312,5 +405,9 @@ pub(crate) fn unreadable(error: &ReadError) -> Problem {
     Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }
 
+/// The step of the clock by which the fan-out ends streams.
+const STEP: Duration = Duration::from_millis(100);
+/// The shortest time for which a token is worth a stream: one step to end it before its time, and one to get there.
+const SHORTEST: Duration = Duration::from_millis(200);
 /// How long a publisher waits for the fan-out to keep up.
 const PATIENCE: Duration = Duration::from_secs(10);

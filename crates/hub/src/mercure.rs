@@ -64,4 +64,5 @@ pub use self::publication::publication;
 pub use self::selector::{Kind, Selector, SelectorError};
 pub use self::subscribe::{Cursor, Subscribe};
 pub(crate) use self::template::Topic as PreparedTopic;
+pub(crate) use self::text::shown;
 pub use self::token::{Token, TokenError, may_read};

@@ -21,7 +21,7 @@ use self::host::ours_alone;
 use self::listeners::Listeners;
 use crate::config::{Config, Loaded};
 use crate::demo::Demo;
-use crate::http::Server;
+use crate::http::{Pages, Server};
 use crate::hub::Hub;
 use crate::systemd::{Environment, Notify};
 use crate::ui::Ui;
@@ -46,12 +46,17 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
     let ui = config.ui.then(|| Ui::start(Arc::clone(&hub)));
-    let routers = [demo.as_ref().map(Demo::router), ui.as_ref().map(Ui::router)];
-    let mut pages = routers.into_iter().flatten().reduce(Router::merge);
-    if config.demo || config.dev {
-        // A page of another site that has its name point here is refused.
-        pages = pages.map(|pages| pages.layer(from_fn_with_state(own_names(config), ours_alone)));
-    }
+    let demos = demo.as_ref().map(|demo| ("/", demo.router()));
+    let pages = [demos, ui.as_ref().map(|ui| ("/hub/", ui.router()))].into_iter().flatten();
+    let (at, routers): (Vec<_>, Vec<_>) = pages.unzip();
+    let pages = routers.into_iter().reduce(Router::merge).map(|router| {
+        if config.demo || config.dev {
+            // A page of another site that has its name point here is refused.
+            let router = router.layer(from_fn_with_state(own_names(config), ours_alone));
+            return Pages { router, at };
+        }
+        Pages { router, at }
+    });
     let server = Server::new(Arc::clone(&hub), parts::server(config, pages), registry);
     // Before anybody can come, so that everybody is noticed.
     let running = demo.as_ref().map(Demo::run);

@@ -29,16 +29,13 @@ mod stats;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::response::Response;
 use axum::routing::{get, post};
 use ssekit_server::{Channel, First, Streams};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::hub::Hub;
-use crate::mercure::Problem;
 
 /// What the page asks for. Clones are the same.
 #[derive(Clone, Debug)]
@@ -79,11 +76,98 @@ impl Ui {
     }
 }
 
-fn refuse(problem: &Problem) -> Response {
-    problem.response().map(Body::from)
-}
-
 /// Streams of figures at once.
 const MAX_STREAMS: usize = 256;
 /// Pages of history that are read at once.
 const MAX_READERS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::SystemTime;
+
+    use axum::Json;
+    use axum::body::Body;
+    use axum::extract::{Request, State};
+    use axum::http::StatusCode;
+    use serde_json::{Value, from_value, json};
+    use ssekit_log::{Keep, MemoryLog, Retention};
+    use ssekit_server::LastEventId;
+
+    use super::*;
+    use crate::fanout::{self, Overtaken, Pace};
+    use crate::hub;
+    use crate::mercure::jwks::{Rotation, Schedule};
+    use crate::mercure::{Access, Keys, Limits};
+    use crate::token::{Claims, Grants, Lifetime, Signer, make};
+
+    /// A JWKS with one secret of this name.
+    fn set(name: usize) -> String {
+        // 32 bytes of `A`.
+        let key = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE";
+        json!({ "keys": [{ "kty": "oct", "kid": name.to_string(), "k": key }] }).to_string()
+    }
+
+    /// A token that reads everything, of the key with this name.
+    fn token_of(name: usize) -> String {
+        let grants = Grants { publish: Vec::new(), subscribe: vec!["*".to_owned()], payload: None };
+        let claims = Claims::new(grants, SystemTime::now(), Lifetime(None));
+        let signer = Signer::read(&"A".repeat(32)).expect("a secret");
+        make(&claims, &signer, None, Some(&name.to_string())).expect("a token")
+    }
+
+    async fn hub(access: Access) -> Arc<Hub> {
+        let log = MemoryLog::new(Retention::of_everything(Keep::ALL).expect("a rule")).expect("a log");
+        let retry = std::time::Duration::from_secs(1);
+        let pace =
+            Pace { heartbeat: retry, stall: retry, retry: (retry, retry), overtaken: Overtaken::Close };
+        let options = hub::Options {
+            access,
+            limits: Limits::default(),
+            path: "/.well-known/mercure".to_owned(),
+            subscriptions: false,
+            fanout: fanout::Options { threads: 1, window: 1 << 20, replay: 1 << 20, pending: 1 << 16, pace },
+            max_lifetime: None,
+        };
+        let mut registry = prometheus_client::registry::Registry::default();
+        Hub::start(Arc::new(log), options, &mut registry).await.expect("a hub")
+    }
+
+    /// The page's requests were refused while the hub's own waited for the key.
+    #[tokio::test]
+    async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt() {
+        let mut access = Access::default();
+        access.subscribers = Keys::read(&set(0)).expect("keys");
+        let schedule = Schedule { at_least: std::time::Duration::ZERO, ..Schedule::default() };
+        let (rotation, renewal) = Rotation::new(access.subscribers.clone(), None, schedule);
+        access.subscribers_renewal = Some(renewal);
+        let ui = Ui::start(hub(access).await);
+        let fetched = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&fetched);
+        // With each fetch the issuer has another key, named after the count; this one fetches only when somebody waits.
+        let rotating = tokio::spawn(rotation.run(move || {
+            let name = count.fetch_add(1, Ordering::SeqCst);
+            async move { Ok::<_, String>(set(name)) }
+        }));
+        while fetched.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let request = |path: &str, name| {
+            let request = Request::get(path).header("authorization", format!("Bearer {}", token_of(name)));
+            request.body(Body::empty()).expect("a request")
+        };
+        let history = history::history(State(ui.clone()), request("/hub/history?topic=*", 1)).await;
+        assert_eq!((history.status(), fetched.load(Ordering::SeqCst)), (StatusCode::OK, 2));
+        let last = LastEventId::default();
+        let stats = stats::stats(State(ui.clone()), last, request("/hub/stats", 2)).await;
+        assert_eq!((stats.status(), fetched.load(Ordering::SeqCst)), (StatusCode::OK, 3));
+        let question = json!({ "token": token_of(3), "action": "subscribe" });
+        let question = from_value(question).map(Json).expect("a question");
+        let explained = explain::explain(State(ui.clone()), Ok(question)).await;
+        let body = axum::body::to_bytes(explained.into_body(), explain::MAX_BODY).await.expect("a body");
+        let explained: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((&explained["allowed"], fetched.load(Ordering::SeqCst)), (&json!(true), 4), "{explained}");
+        rotating.abort();
+        ui.close();
+    }
+}

@@ -1,7 +1,6 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::request::Parts;
@@ -14,7 +13,7 @@ use super::door::{first_request, is_half_a_head, last, write};
 use super::places::Place;
 use super::routes::{ids_or_problem, records};
 use super::{Protocol, Server};
-use crate::mercure::{Action, Problem, ProblemKind};
+use crate::mercure::{Problem, ProblemKind};
 
 /// Serves a connection that publishes: all requests that are here are read at once, appended at once and answered at once, so that
 /// a publisher who does not wait for each answer waits for the disk once for all of them.
@@ -119,8 +118,8 @@ async fn answer(server: &Server, round: Vec<(Parts, Bytes)>) -> Vec<u8> {
     let hub = &server.hub;
     let (mut requests, mut read) = (Vec::with_capacity(round.len()), Vec::with_capacity(round.len()));
     for (request, body) in round {
-        hub.access.ready(&request, Action::Publish).await;
-        read.push(records(hub, &request, &body, SystemTime::now()));
+        let publisher = hub.publisher(&request).await;
+        read.push(publisher.and_then(|publisher| records(hub, &publisher, &request, &body)));
         requests.push(request);
     }
     let mut out = Vec::with_capacity(requests.len() * ANSWER);

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -14,12 +14,13 @@ use http_body::Body as _;
 use prometheus_client::registry::Registry;
 use ssekit_log::Record;
 
+use super::Pages;
 use super::rate::Rate;
 use super::refusals::Refusals;
-use crate::hub::{Granted, Hub};
+use crate::hub::{Granted, Hub, unreadable};
 use crate::mercure::subscriptions::{self, Asked};
 use crate::mercure::{
-    Action, Problem, ProblemKind, Subscribe, cors, discovery, publication, publications_ndjson,
+    Problem, ProblemKind, Publisher, cors, discovery, publication, publications_ndjson, shown,
 };
 
 /// What a route needs.
@@ -31,8 +32,9 @@ pub(super) struct Context {
     pub(super) refusals: Arc<Refusals>,
 }
 
-pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: Option<Router>) -> Router {
+pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: Option<Pages>) -> Router {
     let path = context.hub.path.clone();
+    let mut there = vec![path.clone(), "/healthz".to_owned(), "/readyz".to_owned()];
     let mut router = Router::new()
         .route(&path, axum::routing::any(at_hub))
         .route(&format!("{path}/subscriptions"), axum::routing::any(active))
@@ -41,17 +43,32 @@ pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: O
         .route("/readyz", get(ready));
     if let Some(registry) = registry {
         router = router.route("/metrics", get(move || metrics(Arc::clone(&registry))));
-    }
-    if pages.is_none() {
-        router =
-            router.fallback(|| async { refusal(&Problem::new(ProblemKind::NotFound, "nothing is here")) });
+        there.push("/metrics".to_owned());
     }
     let refusals = Arc::clone(&context.refusals);
-    let router = router.layer(map_response_with_state(refusals, counted)).with_state(context);
-    match pages {
-        Some(pages) => router.merge(pages),
-        None => router,
+    let mut router = router.with_state(context);
+    if let Some(pages) = pages {
+        router = router.merge(pages.router);
+        there.extend(pages.at.into_iter().map(str::to_owned));
     }
+    let there: Arc<str> = there.join(", ").into();
+    router
+        .method_not_allowed_fallback(not_so)
+        .fallback(move |uri: Uri| async move { nothing(&uri, &there) })
+        .layer(map_response_with_state(refusals, counted))
+}
+
+/// The answer to who asks for what is not there.
+fn nothing(uri: &Uri, there: &str) -> Response {
+    let what = format!("nothing is at {}; there are: {there}", shown(uri.path()));
+    refusal(&Problem::new(ProblemKind::NotFound, what))
+}
+
+/// The answer to who asks in another way than can be; the router adds which ways there are.
+async fn not_so(method: Method, uri: Uri) -> Response {
+    let what =
+        format!("{method} is not a method of {}: the header Allow lists those that are", shown(uri.path()));
+    refusal(&Problem::new(ProblemKind::MethodNotAllowed(""), what))
 }
 
 /// Counts an answer that is a problem.
@@ -103,14 +120,13 @@ pub(super) fn ids_or_problem(
     response
 }
 
-/// The records that a request asks to publish, and may.
+/// The records that a publisher's request asks to publish, and may.
 pub(super) fn records(
     hub: &Hub,
+    publisher: &Publisher,
     request: &Parts,
     body: &[u8],
-    now: SystemTime,
 ) -> Result<Vec<Record>, Problem> {
-    let publisher = hub.access.publisher(request, now)?;
     let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
         publications_ndjson(content_type, body, &hub.path, &hub.limits)?
@@ -123,9 +139,8 @@ pub(super) fn records(
 
 /// Publishes what a request asks for, whose body has still to come; gives the ids.
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<Vec<String>, Problem> {
-    hub.access.ready(parts, Action::Publish).await;
     // Who may not publish is told so before the body is read.
-    hub.access.publisher(parts, SystemTime::now())?;
+    let publisher = hub.publisher(parts).await?;
     let too_large = || {
         let most = hub.limits.body;
         let what = format!("the body has more than {most} bytes, or did not come whole");
@@ -138,7 +153,8 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
     let late = || Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"));
     let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
     let body = body.map_err(|_| late())?.map_err(|_| too_large())?;
-    hub.publish(records(hub, parts, &body, SystemTime::now())?).await
+    hub.access.still(&publisher, SystemTime::now())?;
+    hub.publish(records(hub, &publisher, parts, &body)?).await
 }
 
 async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
@@ -148,11 +164,8 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
-    hub.access.ready(&parts, Action::Subscribe).await;
-    let now = SystemTime::now();
     let head = parts.method == Method::HEAD;
-    let read = Subscribe::read(&parts, &hub.access, &hub.limits, now);
-    let subscribe = read.map_err(|problem| refuse(problem, &parts))?;
+    let subscribe = hub.asked(&parts).await.map_err(|problem| refuse(problem, &parts))?;
     let too_fast = rate.as_ref().filter(|rate| !rate.take(Instant::now()));
     if let Some(rate) = too_fast {
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
@@ -162,7 +175,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
         return Ok(response);
     }
-    let granted = hub.resolve(&parts, subscribe, now, None).await;
+    let granted = hub.resolve(&parts, subscribe, SystemTime::now(), None).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
     let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription)) };
     let mut response = Response::new(body);
@@ -207,11 +220,9 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     let Some(asked) = Asked::read(path, &hub.path)? else {
         return Err(Problem::new(ProblemKind::NotFound, "there is no such collection of subscriptions"));
     };
-    hub.access.ready(parts, Action::Subscribe).await;
-    let token = hub.access.subscriber(parts, SystemTime::now())?;
+    let token = hub.reader(parts).await?;
     subscriptions::authorise(path, token.as_deref())?;
-    let bounds =
-        hub.log.bounds().await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))?;
+    let bounds = hub.log.bounds().await.map_err(|error| unreadable(&error))?;
     // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
     let last = hub.newest(&bounds);
     let (found, state) = active.list(&asked);
@@ -247,7 +258,7 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     let log = hub.log.bounds().await;
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
-        Err(error) => refusal(&Problem::new(ProblemKind::Unavailable, error.to_string())),
+        Err(error) => refusal(&unreadable(&error)),
         Ok(_) => "ready\n".into_response(),
     }
 }
@@ -265,7 +276,8 @@ async fn metrics(registry: Arc<Registry>) -> Response {
     }
 }
 
-fn refusal(problem: &Problem) -> Response {
+/// The answer that a problem is, of a route.
+pub(crate) fn refusal(problem: &Problem) -> Response {
     answer(problem).map(Body::from)
 }
 

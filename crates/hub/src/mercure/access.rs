@@ -146,19 +146,28 @@ impl Access {
         }
     }
 
-    /// Waits for the key of the request's token, where keys are fetched and this one is not here yet; otherwise for nothing. To be
-    /// called before [`Self::publisher`] or [`Self::subscriber`]. Dropping it only ends the waiting.
-    pub async fn ready(&self, request: &Parts, action: Action) {
+    /// Whether who publishes still may: the token, which was verified before, may have ended since.
+    ///
+    /// # Errors
+    /// 401 when it has.
+    pub fn still(&self, publisher: &Publisher, now: SystemTime) -> Result<(), Problem> {
+        let Publisher::Holder(token) = publisher else { return Ok(()) };
+        token.check_end(now, self.leeway).map_err(|error| Problem::new(Kind::InvalidToken, error.to_string()))
+    }
+
+    /// What has the keys fetched again, where they are fetched and the one is not here that this token names.
+    pub(crate) fn missing_key(&self, token: &str, action: Action) -> Option<&Renewal> {
         let (keys, renewal) = match action {
             Action::Publish => (&self.publishers, &self.publishers_renewal),
             Action::Subscribe => (&self.subscribers, &self.subscribers_renewal),
         };
-        let Some(renewal) = renewal else { return };
-        if let Ok(Some(credential)) = self.credential(request)
-            && keys.lacks_key(&credential.token, &self.limits)
-        {
-            renewal.renewed().await;
-        }
+        renewal.as_ref().filter(|_| keys.lacks_key(token, &self.limits))
+    }
+
+    /// The same, of the token that the request brings.
+    pub(crate) fn missing_key_of(&self, request: &Parts, action: Action) -> Option<&Renewal> {
+        let credential = self.credential(request).ok()??;
+        self.missing_key(&credential.token, action)
     }
 
     /// Where anyone may do anything, the request must ask for this machine by a name that no foreign site can point at it.

@@ -255,7 +255,7 @@ impl Renewal {
     /// Has the keys fetched again, if that may be now, and waits until they are here or were not to be had. For who was refused by
     /// [`TokenError::UnknownKey`](super::TokenError::UnknownKey), to try once more.
     ///
-    /// Waits no longer than one fetch may take.
+    /// Waits no longer than one fetch may take. Dropping it only ends the waiting.
     pub async fn renewed(&self) {
         let mut rounds = self.rounds.clone();
         rounds.mark_unchanged();

@@ -57,7 +57,7 @@ pub enum Kind {
     ForeignOrigin,
     /// Nothing is here.
     NotFound,
-    /// Not with this method; the text lists those that work.
+    /// Not with this method; the text lists those that work, for the header `Allow`, and is empty where that is added later.
     MethodNotAllowed(&'static str),
     /// Bigger than the hub takes.
     TooLarge,
@@ -207,7 +207,9 @@ impl Problem {
         if let Some(challenge) = self.challenge() {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
-        if let Kind::MethodNotAllowed(methods) = self.kind {
+        if let Kind::MethodNotAllowed(methods) = self.kind
+            && !methods.is_empty()
+        {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         if let Some(wait) = self.retry_after {

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 use http::request::Parts;
 
 use super::access::Access;
+use super::discovery::EARLIEST;
 use super::form;
 use super::limits::Limits;
 use super::problem::{Kind, Problem};
@@ -32,6 +33,28 @@ pub enum Cursor {
     After(Box<str>),
     /// From now on: the id that was sent is empty.
     Now,
+}
+
+impl Cursor {
+    /// Reads a last event ID.
+    ///
+    /// # Errors
+    /// 400 when it is none that an event could have.
+    pub fn read(id: &str, limits: &Limits) -> Result<Self, Problem> {
+        let invalid = |why: String| Err(Problem::new(Kind::InvalidId, why));
+        if id.len() > limits.id {
+            let length = id.len();
+            return invalid(format!("the last event ID has {length} bytes, {} at most are taken", limits.id));
+        }
+        if let Err(refused) = text::check(id) {
+            return invalid(format!("the last event ID {} holds {refused}, which no id does", shown(id)));
+        }
+        Ok(match id {
+            "" => Self::Now,
+            EARLIEST => Self::Earliest,
+            _ => Self::After(id.into()),
+        })
+    }
 }
 
 impl Subscribe {
@@ -83,7 +106,7 @@ impl Subscribe {
                 "the query names no topic: add “?topic=” with a topic, a URI template or “*”",
             ));
         }
-        let cursor = cursor.map(|sent| sent.cursor(limits)).transpose()?;
+        let cursor = cursor.map(|sent| Cursor::read(&sent.id, limits)).transpose()?;
         Ok(Self { selectors, cursor, token })
     }
 }
@@ -138,28 +161,6 @@ impl Sent {
             Some(old) if (old.id.is_empty(), old.rank) <= (new.id.is_empty(), new.rank) => Some(old),
             _ => Some(new),
         }
-    }
-
-    fn cursor(self, limits: &Limits) -> Result<Cursor, Problem> {
-        let invalid = |why: String| Err(Problem::new(Kind::InvalidId, why));
-        if self.id.len() > limits.id {
-            return invalid(format!(
-                "the last event ID has {} bytes, {} at most are taken",
-                self.id.len(),
-                limits.id
-            ));
-        }
-        if let Err(refused) = text::check(&self.id) {
-            return invalid(format!(
-                "the last event ID {} holds {refused}, which no id does",
-                shown(&self.id)
-            ));
-        }
-        Ok(match self.id.as_str() {
-            "" => Cursor::Now,
-            "earliest" => Cursor::Earliest,
-            _ => Cursor::After(self.id.into()),
-        })
     }
 }
 

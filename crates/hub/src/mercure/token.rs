@@ -33,6 +33,14 @@ impl Token {
         grants(self.publish.as_deref(), topic)
     }
 
+    /// Whether it has not ended; with a leeway.
+    ///
+    /// # Errors
+    /// When it has: since when.
+    pub(super) fn check_end(&self, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
+        check_end(self.expires, now, leeway)
+    }
+
     /// Whether it grants private updates of this topic.
     pub fn may_subscribe(&self, topic: &str) -> bool {
         grants(self.subscribe.as_deref(), topic)
@@ -43,6 +51,16 @@ impl Token {
 /// topic for which the token grants it. What somebody subscribed to widens nothing.
 pub fn may_read(token: Option<&Token>, topics: &[Box<str>], private: bool) -> bool {
     !private || token.is_some_and(|token| topics.iter().any(|topic| token.may_subscribe(topic)))
+}
+
+fn check_end(expires: Option<SystemTime>, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
+    match expires {
+        Some(expires) if now >= expires => {
+            let late = now.duration_since(expires).unwrap_or_default();
+            if late < leeway { Ok(()) } else { Err(TokenError::Expired(late)) }
+        }
+        _ => Ok(()),
+    }
 }
 
 fn grants(selectors: Option<&[Selector]>, topic: &str) -> bool {
@@ -217,12 +235,7 @@ struct Grants {
 
 impl Claims {
     pub(super) fn check_times(&self, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
-        if let Some(expires) = self.exp.and_then(Date::time) {
-            let late = now.duration_since(expires).unwrap_or_default();
-            if now >= expires && late >= leeway {
-                return Err(TokenError::Expired(late));
-            }
-        }
+        check_end(self.exp.and_then(Date::time), now, leeway)?;
         if let Some(starts) = self.nbf.and_then(Date::time_rounded_up) {
             let early = starts.duration_since(now).unwrap_or_default();
             if early > leeway {

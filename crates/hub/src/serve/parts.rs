@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::Router;
 use ssekit_log::{Durability, DurableLog, DurableOptions, Keep, Log, MemoryLog, Retention, Rule};
 
 use crate::config::{self, Config, Slow, Store};
@@ -69,7 +68,7 @@ pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
     }
 }
 
-pub(super) fn server(config: &Config, pages: Option<Router>) -> http::Options {
+pub(super) fn server(config: &Config, pages: Option<http::Pages>) -> http::Options {
     let limits = &config.limits;
     http::Options {
         connections: limits.connections.min(places()),

@@ -9,7 +9,8 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::{Ui, refuse};
+use super::Ui;
+use crate::http::refusal;
 use crate::mercure::{Access, Action, Check, Explanation, Problem, ProblemKind, explain as explained};
 
 /// The bytes of a question.
@@ -34,14 +35,30 @@ enum Wanted {
     Subscribe,
 }
 
+impl Wanted {
+    fn action(self) -> Action {
+        match self {
+            Self::Publish => Action::Publish,
+            Self::Subscribe => Action::Subscribe,
+        }
+    }
+}
+
 /// Goes through the checks of a token. A page of another site cannot ask: JSON from elsewhere needs a permission that is not given.
 pub(super) async fn explain(
     State(ui): State<Ui>,
     question: Result<Json<Question>, JsonRejection>,
 ) -> Response {
-    match question.as_ref().map_err(unreadable).and_then(|Json(question)| answer(question, &ui.hub.access)) {
+    let access = &ui.hub.access;
+    if let Ok(Json(Question { token, action, .. })) = &question
+        && let Some(renewal) = access.missing_key(token.trim(), action.action())
+    {
+        // As a request that brings it would.
+        renewal.renewed().await;
+    }
+    match question.as_ref().map_err(unreadable).and_then(|Json(question)| answer(question, access)) {
         Ok(explanation) => ([(CACHE_CONTROL, "no-store")], Json(explanation)).into_response(),
-        Err(problem) => refuse(&problem),
+        Err(problem) => refusal(&problem),
     }
 }
 
@@ -68,9 +85,10 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
         return Err(Problem::new(ProblemKind::TooLarge, words));
     }
     let token = question.token.trim();
-    let (action, keys) = match question.action {
-        Wanted::Publish => (Action::Publish, &access.publishers),
-        Wanted::Subscribe => (Action::Subscribe, &access.subscribers),
+    let action = question.action.action();
+    let keys = match action {
+        Action::Publish => &access.publishers,
+        Action::Subscribe => &access.subscribers,
     };
     if access.open && keys.is_empty() {
         let (header, claims) = match token {

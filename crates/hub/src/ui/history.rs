@@ -1,7 +1,6 @@
 //! What was published, a page at a time: to everyone what they may read of it.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{Query, Request, State};
@@ -12,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use ssekit_log::{Entry, Limit, Position, ReadError};
 use ssekit_wire::{Decoder, Item};
 
+use super::Ui;
 use super::stats::milliseconds;
-use super::{Ui, refuse};
+use crate::http::refusal;
 use crate::hub::{Hub, unreadable};
-use crate::mercure::discovery::EARLIEST;
-use crate::mercure::{Problem, ProblemKind, Selector, Subscribe, Token, may_read};
+use crate::mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read};
 
 /// Updates of one page, unless asked for fewer or more, and at most.
 const PAGE: usize = 50;
@@ -72,13 +71,13 @@ struct Shown {
 pub(super) async fn history(State(ui): State<Ui>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let read = async {
-        let (asked, reader) = Reader::read(&ui.hub, &parts)?;
+        let (asked, reader) = Reader::read(&ui.hub, &parts).await?;
         let _turn = ui.readers.acquire().await;
         reader.page(&asked).await
     };
     match read.await {
         Ok(page) => ([(CACHE_CONTROL, "no-store")], Json(page)).into_response(),
-        Err(problem) => refuse(&problem),
+        Err(problem) => refusal(&problem),
     }
 }
 
@@ -105,8 +104,8 @@ impl Found {
 
 impl<'a> Reader<'a> {
     /// Who asks must be who could subscribe, and is asked for topics in the same way.
-    fn read(hub: &'a Hub, parts: &Parts) -> Result<(Asked, Self), Problem> {
-        let subscribe = Subscribe::read(parts, &hub.access, &hub.limits, SystemTime::now())?;
+    async fn read(hub: &'a Hub, parts: &Parts) -> Result<(Asked, Self), Problem> {
+        let subscribe = hub.asked(parts).await?;
         let asked = Query::<Asked>::try_from_uri(&parts.uri);
         let Query(asked) = asked.map_err(|error| Problem::new(ProblemKind::Malformed, error.body_text()))?;
         if asked.after.is_some() && asked.before.is_some() {
@@ -132,18 +131,14 @@ impl<'a> Reader<'a> {
 
     /// The place of an update, or of where a page ended.
     async fn place(&self, id: &str, last: Position) -> Result<Position, Problem> {
-        if id == EARLIEST {
-            return Ok(Position::START);
-        }
-        if id.len() > self.hub.limits.id {
-            let words = format!("the id has {} bytes, {} at most are taken", id.len(), self.hub.limits.id);
-            return Err(Problem::new(ProblemKind::InvalidId, words));
-        }
-        let found = match self.hub.ids.position(id) {
-            Some(position) => (position.0 <= last.0 + 1).then_some(position),
-            None => self.hub.log.find(id).await.map_err(|error| unreadable(&error))?,
+        let id = match Cursor::read(id, &self.hub.limits)? {
+            Cursor::Earliest => return Ok(Position::START),
+            Cursor::Now => return Ok(last),
+            Cursor::After(id) => id,
         };
-        found.ok_or_else(|| {
+        // A page may end before what comes next.
+        let found = self.hub.position(&id, Position(last.0 + 1)).await;
+        found.map_err(|error| unreadable(&error))?.ok_or_else(|| {
             Problem::new(
                 ProblemKind::NotFound,
                 "no update of this id is held: it is of another history, or gone",

@@ -12,8 +12,9 @@ use serde::Serialize;
 use ssekit_server::{Channel, LastEventId, produce};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Ui, refuse};
+use super::Ui;
 use crate::fanout::End;
+use crate::http::refusal;
 use crate::hub::Hub;
 use crate::mercure::{Problem, Token, subscriptions};
 
@@ -61,11 +62,11 @@ struct Held {
 /// The figures, to who may see them.
 pub(super) async fn stats(State(ui): State<Ui>, last: LastEventId, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let now = SystemTime::now();
-    let token = match ui.hub.access.subscriber(&parts, now).and_then(|token| authorised(&ui.hub, token)) {
+    let token = match ui.hub.reader(&parts).await.and_then(|token| authorised(&ui.hub, token)) {
         Ok(token) => token,
-        Err(problem) => return refuse(&problem),
+        Err(problem) => return refusal(&problem),
     };
+    let now = SystemTime::now();
     let expires = token.and_then(|token| token.expires);
     let left = expires.map(|at| at.duration_since(now).unwrap_or_default());
     let stream = produce(move |stream| async move {

@@ -38,6 +38,11 @@ async fn check(way: Way, hub: &TestHub, refusal: &Refusal) {
     assert_eq!(json["status"], *status, "{shown}");
     assert!(json["title"].as_str().is_some_and(|title| !title.is_empty()), "{shown}");
     assert!(json["detail"].as_str().unwrap().contains(names), "{names} in {shown}");
+    assert_eq!(
+        answer.status == 405,
+        answer.header("allow").is_some_and(|allow| allow.contains("GET")),
+        "{shown}"
+    );
     match (challenge, answer.header("www-authenticate")) {
         (None, None) => {}
         (Some("Bearer"), found) => assert_eq!(found, Some("Bearer"), "{shown}"),
@@ -100,7 +105,17 @@ async fn line_64_to_67_every_refusal_of_a_subscriber_says_which_and_why_by_each_
         plain(get(&"topic=a&topic=b&".repeat(51)), 400, "invalid-selector", "100"),
         plain(get(&format!("topic=a&lastEventID={}", "x".repeat(1025))), 400, "invalid-id", "1025"),
         plain(Request::get("/nothing"), 404, "not-found", "nothing"),
+        plain(
+            Request::get("/nothing"),
+            404,
+            "not-found",
+            "/.well-known/mercure, /healthz, /readyz, /metrics",
+        ),
+        plain(Request::new("DELETE", "/nothing"), 404, "not-found", "nothing"),
         plain(Request::get(format!("{HUB}/subscriptions")), 404, "not-found", "--subscriptions"),
+        plain(Request::post("/healthz", "x"), 405, "method-not-allowed", "POST"),
+        plain(Request::new("DELETE", "/readyz"), 405, "method-not-allowed", "DELETE"),
+        plain(Request::new("OPTIONS", "/metrics"), 405, "method-not-allowed", "OPTIONS"),
     ];
     Way::each(async |way| {
         for refusal in &refusals {

@@ -70,6 +70,8 @@ pub(crate) struct TestHub {
     pub(crate) addr: SocketAddr,
     pub(crate) hub: Arc<Hub>,
     pub(crate) log: Arc<dyn Log>,
+    /// Who may do what. Its keys are the hub's own.
+    pub(crate) access: Access,
     server: Arc<Server>,
     opened: Option<Opened>,
 }
@@ -92,6 +94,7 @@ impl TestHub {
     pub(crate) async fn over(log: Arc<dyn Log>, setup: Setup) -> Self {
         let Setup { access, subscriptions, fanout, max_lifetime, server, keep: _, send_buffer } = setup;
         let limits = access.limits;
+        let own = access.clone();
         let options =
             hub::Options { access, limits, path: HUB.to_owned(), subscriptions, fanout, max_lifetime };
         let mut registry = Registry::with_prefix("ssekit");
@@ -100,7 +103,7 @@ impl TestHub {
         let listener = listener(send_buffer);
         let addr = listener.local_addr().unwrap();
         let opened = Some(server.open(vec![listener]).unwrap());
-        Self { addr, hub, log, server, opened }
+        Self { addr, hub, log, access: own, server, opened }
     }
 
     /// Ends as the program does.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde_json::json;
 use ssekit_client::Http;
 use ssekit_hub::mercure::jwks::{MAX_BYTES, Rotation, Schedule, Source, check_url};
-use ssekit_hub::mercure::{Action, Algorithm, Keys, TokenError};
+use ssekit_hub::mercure::{Algorithm, Keys, TokenError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, advance, timeout};
 
-use crate::request::{HUB, access, bearer, get, now, signed};
+use crate::request::{now, signed};
 
 /// A JWKS with one secret of this name.
 fn set(name: &str) -> String {
@@ -92,30 +92,6 @@ async fn a_token_that_names_a_new_key_has_the_keys_fetched_but_not_too_often() {
     // Without a rotation, nobody waits.
     drop(running.await);
     timeout(Duration::from_millis(1), renewal.renewed()).await.unwrap();
-}
-
-/// As a request of a subscriber meets it: its token is of a key that the issuer has begun to use since.
-#[tokio::test(start_paused = true)]
-async fn a_request_waits_for_the_key_of_its_token() {
-    let mut access = access();
-    access.subscribers = Keys::read(&set("1")).unwrap();
-    let (rotation, renewal) = Rotation::new(access.subscribers.clone(), None, Schedule::default());
-    access.subscribers_renewal = Some(renewal);
-    let token = signed(&"A".repeat(32), &json!({"alg": "HS256", "kid": "2"}), &json!({"mercure": {}}));
-    let request = get(HUB, &[("authorization", &bearer(&token))]);
-    assert_eq!(access.subscriber(&request, now()).unwrap_err().status(), 401);
-    let running = tokio::spawn(rotation.run(|| async { Ok::<_, String>(set("2")) }));
-    access.ready(&request, Action::Subscribe).await;
-    assert!(access.subscriber(&request, now()).unwrap().is_some());
-    running.abort();
-    drop(running.await);
-    // Who brings no token, or one that names a key that is here, waits for nothing: nobody would answer.
-    let start = Instant::now();
-    for request in [get(HUB, &[]), request, get(HUB, &[("authorization", "Bearer x")])] {
-        access.ready(&request, Action::Subscribe).await;
-        access.ready(&request, Action::Publish).await;
-    }
-    assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,54 @@ fn the_page_and_all_it_refers_to_are_served_and_nothing_comes_from_elsewhere() {
 
     let moved = get(&server, "/hub", "");
     assert_eq!((moved.status, moved.header("location")), (308, Some("/hub/")));
-    assert_eq!(get(&server, "/hub/nothing", "").status, 404);
+}
+
+#[test]
+fn beside_the_page_it_is_said_where_there_is_something_and_what_may_be_asked() {
+    let server = locked();
+    for path in ["/hub/nothing", "/nothing", "/hub/stats/x"] {
+        let answer = get(&server, path, "");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+        let (status, problem) = json_of(answer);
+        assert_eq!((status, &problem["type"]), (404, &json!("urn:ssekit:problem:not-found")), "{path}");
+        let detail = problem["detail"].as_str().expect("a detail");
+        for there in [path, HUB, "/hub/", "/healthz", "/readyz", "/metrics"] {
+            assert!(detail.contains(there), "{there} is not in {detail}");
+        }
+    }
+    for (path, allow) in [
+        ("/hub/", "GET"),
+        ("/hub/stats", "GET"),
+        ("/hub/history", "GET"),
+        ("/healthz", "GET"),
+        ("/readyz", "GET"),
+        ("/metrics", "GET"),
+    ] {
+        let answer = post(&server, path, "", "text/plain", "x");
+        let allowed = answer.header("allow").map(str::to_owned);
+        assert!(allowed.is_some_and(|allowed| allowed.contains(allow)), "{path}");
+        let (status, problem) = json_of(answer);
+        assert_eq!(
+            (status, &problem["type"]),
+            (405, &json!("urn:ssekit:problem:method-not-allowed")),
+            "{path}"
+        );
+    }
+    let answer = get(&server, "/hub/explain", "");
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    let head = request(server.addr, "HEAD /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    assert_eq!(head.status, 200);
+    // What is refused is counted, on the page as well.
+    let refused = get(&server, "/hub/history?topic=", "");
+    assert_eq!(refused.status, 400);
+    let metrics = get(&server, "/metrics", "").text();
+    for line in [
+        "ssekit_requests_refused_total{problem=\"not-found\"} 3",
+        "ssekit_requests_refused_total{problem=\"method-not-allowed\"} 7",
+        "ssekit_requests_refused_total{problem=\"invalid-selector\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in\n{metrics}");
+    }
 }
 
 #[test]
@@ -158,6 +205,7 @@ fn a_question_that_is_none_is_refused_with_the_reason() {
         ("topic=*&after=a&before=b", 400, "malformed"),
         ("topic=*&limit=many", 400, "malformed"),
         ("topic=*&after=nobody-knows-this", 404, "not-found"),
+        ("topic=*&after=no%00id", 400, "invalid-id"),
         ("topic=*&before=urn:ssekit:AAAAAAAAAAAAAAAAAAAAAA", 404, "not-found"),
     ] {
         let (found, problem) = json_of(get(&server, &format!("/hub/history?{query}"), ""));
