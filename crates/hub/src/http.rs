@@ -254,18 +254,17 @@ impl Server {
     /// Only for who asks for a stream: to all others that would be the answer that they wait for.
     fn busy(&self, head: &[u8]) -> Vec<u8> {
         let retry = self.hub.retry();
-        if asks_for_a_stream(head, &self.hub.path) {
-            let mut answer = routes::come_back(retry);
-            if let Some((_, request)) = door::first_request(head) {
-                cors::allow_reading(&request, &self.hub.access.cors_origins, answer.headers_mut());
-            }
-            return door::last(answer);
+        let mut answer = if asks_for_a_stream(head, &self.hub.path) {
+            routes::come_back(retry)
+        } else {
+            let words = "this hub has no room for another connection now: try again in a moment";
+            Problem::new(ProblemKind::Unavailable, words).retry_after(retry).response()
+        };
+        if let Some((_, request)) = door::first_request(head) {
+            // A page of another origin would take what it may not read for the end.
+            cors::allow_reading(&request, &self.hub.access.cors_origins, answer.headers_mut());
         }
-        let problem = Problem::new(
-            ProblemKind::Unavailable,
-            "this hub has no room for another connection now: try again in a moment",
-        );
-        door::last(problem.retry_after(retry).response())
+        door::last(answer)
     }
 
     /// What follows when a connection could not be accepted.

@@ -1,4 +1,5 @@
-//! The Mercure protocol, without sockets and clocks: what a request says, whether it may, and what it is answered.
+//! The Mercure protocol, without sockets and clocks: what a request says, whether it may, and what it is answered. ([`jwks`] alone
+//! has them: it fetches keys.)
 //!
 //! ```text
 //!  POST ─▶ Access::publisher ─▶ publication ─▶ Publisher::check ─▶ Record, for the log
@@ -18,7 +19,7 @@
 //! | topics of a publication; bytes of each | 1,000; 4,096 | 413 |
 //! | bytes of an id, of a type | 1,024 | 413 |
 //! | selectors of a subscription; bytes of each | 100; 4,096 | 400 |
-//! | variables of a template | 32 | 400, or 401 in a token |
+//! | variables of a template; of all in a subscription | 32; 256 | 400, or 401 in a token |
 //! | bytes of a last event ID | 1,024 | 400 |
 //! | bytes of a token; selectors in a claim | 8 KiB; 500 | 401 |
 //! | bytes of a secret | 32 at least | no key |

@@ -57,8 +57,12 @@ impl Key {
 
 fn read(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_KEY).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(MOST_KEY + 1).read_to_string(&mut text));
     match read {
+        // What is left of it would be another key.
+        Ok(bytes) if bytes as u64 > MOST_KEY => {
+            Err(format!("the key's file {} is larger than {MOST_KEY} bytes", path.display()))
+        }
         Err(error) => Err(format!("the key's file {} cannot be read: {error}", path.display())),
         Ok(_) if text.trim().is_empty() => Err(format!("the key's file {} is empty", path.display())),
         Ok(_) => Ok(Secret::new(

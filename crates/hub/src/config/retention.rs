@@ -15,27 +15,23 @@ const LAST: Optional<Count> = Optional(Count(1, 1_000_000));
 
 impl Form<Vec<Retention>> for Rules {
     fn read(&self, value: &Value) -> Result<Vec<Retention>, Refusal> {
-        match &value.raw {
-            Raw::Text(text) => {
-                let rules = text.split(';').map(str::trim).filter(|rule| !rule.is_empty());
-                rules.map(|rule| from_text(rule, value)).collect()
-            }
-            Raw::List(list) if list.len() > MOST_RULES => {
-                Err(Refusal { line: value.line, why: format!("there are more than {MOST_RULES} rules") })
-            }
+        let rules: Vec<Retention> = match &value.raw {
+            Raw::Text(text) => from_texts(text, value)?,
             Raw::List(list) => {
-                let rules: Result<Vec<Vec<Retention>>, Refusal> = list
-                    .iter()
-                    .map(|rule| match &rule.raw {
-                        Raw::Table(members) => from_members(members, rule).map(|rule| vec![rule]),
-                        Raw::Text(_) => self.read(rule),
-                        _ => Err(rule.refused("a rule")),
-                    })
-                    .collect();
-                rules.map(|rules| rules.concat())
+                let rules = list.iter().map(|rule| match &rule.raw {
+                    Raw::Table(members) => from_members(members, rule).map(|rule| vec![rule]),
+                    Raw::Text(text) => from_texts(text, rule),
+                    _ => Err(rule.refused("a rule")),
+                });
+                rules.collect::<Result<Vec<_>, _>>()?.concat()
             }
-            _ => Err(value.refused("a list of rules: [[retention]]")),
+            _ => return Err(value.refused("a list of rules: [[retention]]")),
+        };
+        if rules.len() > MOST_RULES {
+            let why = format!("there are {} rules, {MOST_RULES} at most are taken", rules.len());
+            return Err(Refusal { line: value.line, why });
         }
+        Ok(rules)
     }
 
     fn show(&self, value: &Vec<Retention>) -> Option<String> {
@@ -49,6 +45,11 @@ impl Form<Vec<Retention>> for Rules {
 
 /// A rule costs a look at every update.
 const MOST_RULES: usize = 1_000;
+
+fn from_texts(text: &str, value: &Value) -> Result<Vec<Retention>, Refusal> {
+    let rules = text.split(';').map(str::trim).filter(|rule| !rule.is_empty());
+    rules.map(|rule| from_text(rule, value)).collect()
+}
 
 fn from_text(rule: &str, value: &Value) -> Result<Retention, Refusal> {
     let mut members = Vec::new();

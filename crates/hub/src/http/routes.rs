@@ -85,14 +85,14 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
     let (hub, body_time) = (Arc::clone(hub), *body_time);
     match parts.method {
         Method::GET | Method::HEAD => subscribe(&context, parts).await.unwrap_or_else(|problem| problem),
-        Method::OPTIONS => preflight(&hub, &parts),
+        Method::OPTIONS => preflight(&hub, &parts, OF_HUB),
         Method::POST => {
             let ids = publish(&hub, &parts, body, body_time).await;
             ids_or_problem(&hub, &parts, ids).map(Body::from)
         }
         _ => {
             let mut response = refusal(&Problem::new(
-                ProblemKind::MethodNotAllowed("GET, HEAD, POST, OPTIONS"),
+                ProblemKind::MethodNotAllowed(OF_HUB),
                 format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
             ));
             cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
@@ -128,7 +128,8 @@ pub(super) fn records(
     body: &[u8],
 ) -> Result<Vec<Record>, Problem> {
     let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let records = if content_type.is_some_and(|media| media.starts_with("application/x-ndjson")) {
+    let essence = content_type.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
+    let records = if essence.eq_ignore_ascii_case("application/x-ndjson") {
         publications_ndjson(content_type, body, &hub.path, &hub.limits)?
     } else {
         vec![publication(content_type, body, &hub.path, &hub.limits)?]
@@ -183,8 +184,9 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     Ok(response)
 }
 
-fn preflight(hub: &Hub, parts: &Parts) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
+/// The answer to `OPTIONS`: which methods there are (RFC 9110, section 9.3.7), and to a page of another origin what it may send.
+fn preflight(hub: &Hub, parts: &Parts, methods: &'static str) -> Response {
+    let mut response = (StatusCode::NO_CONTENT, [(header::ALLOW, methods)]).into_response();
     cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());
     response
 }
@@ -193,7 +195,7 @@ fn preflight(hub: &Hub, parts: &Parts) -> Response {
 async fn active(State(Context { hub, .. }): State<Context>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     if parts.method == Method::OPTIONS {
-        return preflight(&hub, &parts);
+        return preflight(&hub, &parts, OF_SUBSCRIPTIONS);
     }
     let mut response = match list(&hub, &parts).await {
         Ok(response) => response.map(Body::from),
@@ -212,7 +214,7 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     };
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(Problem::new(
-            ProblemKind::MethodNotAllowed("GET, HEAD, OPTIONS"),
+            ProblemKind::MethodNotAllowed(OF_SUBSCRIPTIONS),
             "subscriptions can only be read",
         ));
     }
@@ -296,3 +298,7 @@ pub(super) fn come_back(retry: Duration) -> http::Response<Bytes> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+/// The methods of the hub, and of its subscriptions.
+const OF_HUB: &str = "GET, HEAD, POST, OPTIONS";
+const OF_SUBSCRIPTIONS: &str = "GET, HEAD, OPTIONS";

@@ -248,9 +248,7 @@ impl Access {
             shown(&origin)
         ))
     }
-}
 
-impl Access {
     /// Where anyone may publish, any page that its developer visits could as well: only pages of this machine, of the hub itself and of
     /// listed origins may. What is no page sends no `Origin`.
     fn check_visitor(&self, request: &Parts) -> Result<(), Problem> {

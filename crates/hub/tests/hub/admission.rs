@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ssekit_hub::mercure::Origins;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 
@@ -24,6 +25,9 @@ async fn check_turned_away(hub: &TestHub) {
     let retry =
         stream.body.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n")).expect("a time");
     assert!((1000..=2000).contains(&retry.parse::<u32>().unwrap()), "{retry}");
+    // Nor on one that its page may not read.
+    let elsewhere = turned_away(hub, &asked.with("origin", "https://app.example")).await;
+    assert_eq!(elsewhere.header("access-control-allow-origin"), Some("*"));
     let others = [
         publication("topic=a&data=x"),
         Request::get("/readyz"),
@@ -40,7 +44,11 @@ async fn check_turned_away(hub: &TestHub) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn line_15_connections_are_bounded_and_who_is_too_many_is_told_when_to_come_back() {
-    let hub = TestHub::start(|setup| setup.server.connections = 3).await;
+    let hub = TestHub::start(|setup| {
+        setup.server.connections = 3;
+        setup.access.cors_origins = Origins::Any;
+    })
+    .await;
     let mut streams = Vec::new();
     for way in Way::ALL {
         streams.push(way.subscribe(&hub, "topic=a").await);
@@ -69,7 +77,11 @@ async fn place(hub: &TestHub) -> Connection {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn line_15_connections_of_one_address_are_bounded_and_do_not_keep_others_away() {
-    let hub = TestHub::start(|setup| setup.server.connections_per_address = Some(2)).await;
+    let hub = TestHub::start(|setup| {
+        setup.server.connections_per_address = Some(2);
+        setup.access.cors_origins = Origins::Any;
+    })
+    .await;
     let _one = Way::Socket.subscribe(&hub, "topic=a").await;
     let _two = Way::Http2.subscribe(&hub, "topic=a").await;
     check_turned_away(&hub).await;

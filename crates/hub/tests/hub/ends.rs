@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -58,6 +59,43 @@ async fn line_81_a_stream_ends_no_later_than_its_token() {
     });
     tokio::join!(publisher, readers);
     hub.until_figure("ssekit_subscriptions_ended_total{reason=\"expired\"}", 9).await;
+}
+
+/// Streams end by the steps of a clock, and a token may end before the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn line_81_a_token_that_is_about_to_end_delivers_nothing_later() {
+    let hub = TestHub::usual().await;
+    let over = AtomicBool::new(false);
+    let publisher = async {
+        let mut connection = Connection::open(hub.addr).await;
+        while !over.load(Ordering::Relaxed) {
+            let form = format!("topic=a&private=on&data={}", unix_now());
+            assert_eq!(connection.ask(&publication(&form)).await.status, 200);
+        }
+    };
+    let readers = async {
+        for left in [0.03, 0.1, 0.17, 0.24, 0.31, 0.4] {
+            Way::each(async |way| {
+                let exp = (unix_now() + left).ceil();
+                let mut claims = claims(&[], &["a"]);
+                claims.exp = Some(exp as u64);
+                let get = Request::get(format!("{HUB}?topic=a")).bearer(&sign(&claims));
+                tokio::time::sleep(Duration::from_secs_f64((exp - left - unix_now()).max(0.0))).await;
+                let answer = way.ask(&hub, &get).await;
+                if answer.status != 200 {
+                    assert_eq!(answer.status, 401, "{}", answer.body);
+                    return;
+                }
+                let delivered = answer.body.lines().filter_map(|line| line.strip_prefix("data: "));
+                for published in delivered.map(|data| data.parse::<f64>().unwrap()) {
+                    assert!(published <= exp, "{} s after its end, with {left} s left", published - exp);
+                }
+            })
+            .await;
+        }
+        over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(publisher, readers);
 }
 
 #[tokio::test(flavor = "multi_thread")]

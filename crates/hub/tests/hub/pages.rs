@@ -78,6 +78,7 @@ async fn a_browser_that_asks_first_is_told_what_it_may_send() {
         };
         let ours = hub.ask(&ask(OURS)).await;
         assert_eq!((ours.status, &*ours.body), (204, ""), "{path}");
+        assert!(ours.header("allow").is_some_and(|allow| allow.starts_with("GET, HEAD, ")), "{path}");
         assert_eq!(allowed(&ours.headers), (Some(OURS), Some("true")));
         assert!(ours.header("access-control-allow-methods").unwrap().contains("POST"));
         let headers = ours.header("access-control-allow-headers").unwrap().to_ascii_lowercase();

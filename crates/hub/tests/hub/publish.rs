@@ -43,7 +43,9 @@ async fn a_batch_is_published_in_its_order_and_answered_with_an_id_for_each_line
             )
         })
         .collect();
-    let answer = hub.ask(&batch(&lines)).await;
+    // Media types know no case (RFC 9110, section 8.3.1).
+    let batch = publication(&lines).with("content-type", "Application/X-NDJSON; charset=UTF-8");
+    let answer = hub.ask(&batch).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let ids: Vec<_> = answer.body.lines().collect();
     assert_eq!(ids.len(), 500);

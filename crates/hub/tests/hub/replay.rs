@@ -175,6 +175,24 @@ async fn line_93_the_answer_says_after_which_event_it_begins_and_why_when_it_is_
     .await;
 }
 
+/// A server may tell a page the id of an update that the page's user does not see, to go on after. See `Hub::position`.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_an_update_may_go_on_after_it_and_is_shown_nothing_of_it() {
+    let hub = TestHub::usual().await;
+    hub.publish("topic=a&data=before").await;
+    let given = hub.publish("topic=secret&data=hidden&private=on").await;
+    let chosen = hub.publish("topic=secret&data=hidden&private=on&id=urn:chosen").await;
+    hub.publish("topic=a&data=after").await;
+    Way::each(async |way| {
+        for id in [&given, &chosen] {
+            let mut stream = way.subscribe(&hub, &format!("topic=*&lastEventID={}", encoded(id))).await;
+            assert_eq!((begins_after(&stream), stream.header("ssekit-reset")), (Some(&**id), None));
+            assert_eq!(stream.data().await, "after");
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn line_93_an_empty_last_event_id_is_answered_with_the_newest_and_nothing_is_replayed() {
     Way::each(async |way| {
