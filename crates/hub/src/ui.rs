@@ -84,7 +84,7 @@ const MAX_READERS: usize = 4;
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use axum::Json;
     use axum::body::Body;
@@ -118,7 +118,7 @@ mod tests {
 
     async fn hub(access: Access) -> Arc<Hub> {
         let log = MemoryLog::new(Retention::of_everything(Keep::ALL).expect("a rule")).expect("a log");
-        let retry = std::time::Duration::from_secs(1);
+        let retry = Duration::from_secs(1);
         let pace =
             Pace { heartbeat: retry, stall: retry, retry: (retry, retry), overtaken: Overtaken::Close };
         let options = hub::Options {
@@ -136,11 +136,10 @@ mod tests {
     /// The page's requests were refused while the hub's own waited for the key.
     #[tokio::test]
     async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt() {
-        let mut access = Access::default();
-        access.subscribers = Keys::read(&set(0)).expect("keys");
-        let schedule = Schedule { at_least: std::time::Duration::ZERO, ..Schedule::default() };
-        let (rotation, renewal) = Rotation::new(access.subscribers.clone(), None, schedule);
-        access.subscribers_renewal = Some(renewal);
+        let subscribers = Keys::read(&set(0)).expect("keys");
+        let schedule = Schedule { at_least: Duration::ZERO, ..Schedule::default() };
+        let (rotation, renewal) = Rotation::new(subscribers.clone(), None, schedule);
+        let access = Access { subscribers, subscribers_renewal: Some(renewal), ..Access::default() };
         let ui = Ui::start(hub(access).await);
         let fetched = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&fetched);

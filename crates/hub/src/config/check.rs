@@ -70,3 +70,25 @@ fn read(path: &Path) -> Result<Secret, String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was cut off, and the rest taken for a key.
+    #[test]
+    fn a_file_that_is_too_large_holds_no_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("key");
+        for (size, taken) in [(MOST_KEY, true), (MOST_KEY + 1, false)] {
+            std::fs::write(&file, "k".repeat(size as usize)).expect("it can be written");
+            let key = Key { file: Some(file.clone()), ..Key::default() };
+            match key.read() {
+                Ok(secret) => {
+                    assert!(taken && secret.is_some_and(|secret| secret.expose().len() as u64 == size))
+                }
+                Err(why) => assert!(!taken && why.ends_with("is larger than 1048576 bytes"), "{why}"),
+            }
+        }
+    }
+}

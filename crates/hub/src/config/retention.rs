@@ -102,3 +102,27 @@ fn show(rule: &Retention) -> String {
         members.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value?))).collect();
     format!("  {{ {} }},\n", said.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a list of tables was counted.
+    #[test]
+    fn rules_are_counted_however_they_are_written() {
+        let text = |count: usize| Raw::Text("topic=a;".repeat(count));
+        let value = |raw: Raw| Value { raw, line: Some(3) };
+        for (raw, taken) in [
+            (text(1_000), true),
+            (text(1_001), false),
+            (Raw::List(vec![value(text(500)), value(text(500))]), true),
+            (Raw::List(vec![value(text(500)), value(text(501))]), false),
+        ] {
+            let read = Rules.read(&value(raw));
+            assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(1_000));
+            if let Err(refusal) = read {
+                assert_eq!(refusal.why, "there are 1001 rules, 1000 at most are taken");
+            }
+        }
+    }
+}
