@@ -208,8 +208,8 @@ impl Hub {
         now: SystemTime,
         guard: Option<Box<dyn Any + Send>>,
     ) -> Granted {
-        let mut head = Vec::new();
-        Event::empty().with_retry(self.pace.retry()).encode(&mut head);
+        let mut first = Vec::new();
+        Event::empty().with_retry(self.pace.retry()).encode(&mut first);
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
@@ -222,7 +222,7 @@ impl Hub {
                 headers.insert(HeaderName::from_static("ssekit-reset"), HeaderValue::from_static(reason));
                 let data = format!("{{\"reason\":\"{reason}\"}}");
                 if let Ok(reset) = Event::new(data).with_event("reset") {
-                    reset.encode(&mut head);
+                    reset.encode(&mut first);
                 }
             }
         }
@@ -233,7 +233,7 @@ impl Hub {
         let start = place.map(|place| place.start);
         Granted {
             headers,
-            subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard },
+            subscription: Subscription { interest, first: Bytes::from(first), start, ends, guard },
         }
     }
 
