@@ -62,7 +62,8 @@ impl Contestant {
                 command.args(["serve", "--addr", "127.0.0.1:0", "--dev", "--subscriptions=false"]);
                 match store {
                     Store::Memory => command.args(["--store", "memory"]),
-                    Store::Folder(folder) => {
+                    Store::Folder(folder) => command.arg("--store").arg(folder),
+                    Store::Synced(folder) => {
                         command.arg("--store").arg(folder).args(["--durability", "sync"])
                     }
                 };
@@ -77,6 +78,8 @@ impl Contestant {
 pub enum Store<'a> {
     Memory,
     Folder(&'a Path),
+    /// Synced before a publisher is answered.
+    Synced(&'a Path),
 }
 
 /// The program `ssekit`.

@@ -25,11 +25,11 @@ pub fn table(measured: &Measured) -> Result<String> {
     )?;
     writeln!(
         out,
-        "The floor is one thread that sends one buffer to each socket: no topics, no history, no heartbeats, and what a"
+        "The hub is `ssekit serve --dev --subscriptions=false`. The floor is one thread that sends one buffer to each socket: no"
     )?;
     writeln!(
         out,
-        "full socket does not take is lost. axum's broadcast keeps {} events; nchan keeps a million in memory.",
+        "topics, no history, no heartbeats, and what a full socket does not take is lost. axum's broadcast keeps {} events, nchan\na million in memory.",
         broadcast::CAPACITY
     )?;
     for subscribers in ["1000", "10000"] {
@@ -106,7 +106,7 @@ pub fn table(measured: &Measured) -> Result<String> {
         if word == "publish" {
             writeln!(
                 out,
-                "\nThe hub answers when they are on disk and synced; the others keep them in memory."
+                "\nThe hub answers when the system has them (`kill -9` loses none), and syncs within 100 ms; where it says so, it syncs before it answers.\nThe others keep them in memory."
             )?;
         }
         for name in names {
