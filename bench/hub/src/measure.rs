@@ -64,7 +64,7 @@ pub struct Measured {
     pub restarts: Vec<restart::Restart>,
 }
 
-const ALL: &[Contestant] = &[Contestant::Floor, Contestant::Axum, Contestant::Nchan, Contestant::Hub];
+const ALL: &[Contestant] = &Contestant::ALL;
 
 /// All have an event before the next comes, or the CPU for a delivery would be that of events which leave together.
 pub const MEASURES: &[Measure] = &[

@@ -27,6 +27,19 @@ pub enum Contestant {
 }
 
 impl Contestant {
+    /// In the order of the tables.
+    pub const ALL: [Self; 4] = [Self::Floor, Self::Axum, Self::Nchan, Self::Hub];
+
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Axum => "axum",
+            Self::Nchan => "nchan",
+            Self::Hub => "ssekit",
+        }
+    }
+
     /// Its name in the tables.
     pub fn title(self) -> &'static str {
         match self {
