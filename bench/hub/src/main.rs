@@ -2,13 +2,14 @@
 //! once, publications that are kept, replay and restart.
 //!
 //! `cargo run --release --manifest-path bench/hub/Cargo.toml [-- --write]` builds the program, measures, and prints the
-//! tables; with `--write` it puts them into `bench/hub.md`. `-- --quick` is one short round, `-- --only WORD` the
+//! tables; with `--write` it puts them into `bench/hub.md`, with a chart. `-- --quick` is one short round, `-- --only WORD` the
 //! measurements that have it in their names, `-- --servers floor,axum` those alone. As root on Debian it installs nchan.
 //!
 //! By hand: `serve NAME` prints its address and serves `GET /events` and `POST /publish` until it is killed.
 
 #![forbid(unsafe_code)]
 
+mod chart;
 mod measure;
 mod restart;
 mod server;
@@ -26,7 +27,7 @@ use crate::server::{Contestant, Program};
 struct Arguments {
     #[command(flatten)]
     plan: Plan,
-    /// Puts the tables into bench/hub.md, too
+    /// Puts the tables into bench/hub.md, too, and a chart into bench/hub.svg
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     write: bool,
     /// Measures with this program `ssekit`, instead of building it
@@ -53,7 +54,10 @@ fn main() -> Result<()> {
     let table = table::table(&measured)?;
     println!("{table}");
     if arguments.write {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../hub.md"), table)?;
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        std::fs::write(format!("{folder}/hub.md"), table)?;
+        let chart = chart::chart(&measured)?.context("too little was measured for a chart")?;
+        std::fs::write(format!("{folder}/hub.svg"), chart)?;
     }
     Ok(())
 }

@@ -33,11 +33,21 @@ pub struct Plan {
 pub struct Measure {
     pub name: &'static str,
     contestants: &'static [Contestant],
-    /// The hub keeps what is published on disk, and syncs before it answers.
-    durable: bool,
+    /// Where the hub keeps what is published.
+    kept: Kept,
     arguments: &'static str,
     /// The same in a short round.
     quick: &'static str,
+}
+
+/// Where the hub keeps what is published.
+#[derive(Clone, Copy)]
+enum Kept {
+    InMemory,
+    /// As it does unless told otherwise.
+    OnDisk,
+    /// And synced before it answers.
+    Synced,
 }
 
 /// What a call has shown.
@@ -54,91 +64,98 @@ pub struct Measured {
     pub restarts: Vec<restart::Restart>,
 }
 
-const ALL: &[Contestant] = &[Contestant::Floor, Contestant::Axum, Contestant::Nchan, Contestant::Hub];
+const ALL: &[Contestant] = &Contestant::ALL;
 
 /// All have an event before the next comes, or the CPU for a delivery would be that of events which leave together.
 pub const MEASURES: &[Measure] = &[
     Measure {
         name: "fanout 1000",
         contestants: ALL,
-        durable: false,
+        kept: Kept::InMemory,
         arguments: "fanout --subscribers 1000 --rate 100 --events 500",
         quick: "fanout --subscribers 1000 --rate 100 --events 100",
     },
     Measure {
         name: "fanout 10000",
         contestants: ALL,
-        durable: false,
+        kept: Kept::InMemory,
         arguments: "fanout --subscribers 10000 --rate 5 --events 40 --warm-up 5",
         quick: "fanout --subscribers 10000 --rate 5 --events 10 --warm-up 5",
     },
     Measure {
         name: "unwaiting 1000",
         contestants: ALL,
-        durable: false,
+        kept: Kept::InMemory,
         arguments: "fanout --subscribers 1000 --unwaiting --events 3000",
         quick: "fanout --subscribers 1000 --unwaiting --events 1000",
     },
     Measure {
         name: "window 1000",
         contestants: ALL,
-        durable: false,
+        kept: Kept::InMemory,
         arguments: "fanout --subscribers 1000 --window 64 --events 3000",
         quick: "fanout --subscribers 1000 --window 64 --events 1000",
     },
     Measure {
         name: "idle 15000",
         contestants: ALL,
-        durable: false,
+        kept: Kept::InMemory,
         arguments: "idle --subscribers 15000 --seconds 5",
         quick: "idle --subscribers 15000 --seconds 1",
     },
     Measure {
         name: "connects 10000",
         contestants: ALL,
-        durable: false,
+        kept: Kept::InMemory,
         arguments: "connects --subscribers 10000",
         quick: "connects --subscribers 10000",
     },
     Measure {
         name: "publish, one after the other",
         contestants: &[Contestant::Axum, Contestant::Nchan, Contestant::Hub],
-        durable: true,
+        kept: Kept::OnDisk,
         arguments: "publish --events 20000",
         quick: "publish --events 2000",
     },
     Measure {
         name: "publish, 16 connections",
         contestants: &[Contestant::Axum, Contestant::Nchan, Contestant::Hub],
-        durable: true,
+        kept: Kept::OnDisk,
         arguments: "publish --connections 16 --events 100000",
         quick: "publish --connections 16 --events 10000",
     },
     Measure {
         name: "publish, 16 connections, pipelines of 64",
         contestants: &[Contestant::Axum, Contestant::Nchan, Contestant::Hub],
-        durable: true,
+        kept: Kept::OnDisk,
+        arguments: "publish --connections 16 --pipeline 64 --events 500000",
+        quick: "publish --connections 16 --pipeline 64 --events 50000",
+    },
+    Measure {
+        name: "publish, 16 connections, pipelines of 64, synced",
+        contestants: &[Contestant::Hub],
+        kept: Kept::Synced,
         arguments: "publish --connections 16 --pipeline 64 --events 500000",
         quick: "publish --connections 16 --pipeline 64 --events 50000",
     },
     Measure {
         name: "publish, batches of 1000",
         contestants: &[Contestant::Hub],
-        durable: true,
+        kept: Kept::OnDisk,
         arguments: "publish --batch 1000 --pipeline 4 --events 2000000",
         quick: "publish --batch 1000 --pipeline 4 --events 100000",
     },
     Measure {
         name: "replay from memory",
         contestants: &[Contestant::Nchan, Contestant::Hub],
-        durable: false,
+        kept: Kept::InMemory,
         arguments: "replay --events 100000",
         quick: "replay --events 20000",
     },
     Measure {
         name: "replay from disk",
         contestants: &[Contestant::Hub],
-        durable: true,
+        kept: Kept::OnDisk,
         arguments: "replay --batch 1000 --events 1000000",
         quick: "replay --batch 1000 --events 50000",
     },
@@ -173,7 +190,11 @@ impl Plan {
 impl Measure {
     fn run(&self, contestant: Contestant, program: &Program, quick: bool) -> Result<Value> {
         let folder = tempfile::tempdir()?;
-        let store = if self.durable { Store::Folder(folder.path()) } else { Store::Memory };
+        let store = match self.kept {
+            Kept::InMemory => Store::Memory,
+            Kept::OnDisk => Store::Folder(folder.path()),
+            Kept::Synced => Store::Synced(folder.path()),
+        };
         let server = contestant.start(program, store)?;
         let arguments = if quick { self.quick } else { self.arguments };
         let options = contestant.options(arguments.starts_with("replay"));

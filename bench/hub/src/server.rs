@@ -27,6 +27,19 @@ pub enum Contestant {
 }
 
 impl Contestant {
+    /// In the order of the tables.
+    pub const ALL: [Self; 4] = [Self::Floor, Self::Axum, Self::Nchan, Self::Hub];
+
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Axum => "axum",
+            Self::Nchan => "nchan",
+            Self::Hub => "ssekit",
+        }
+    }
+
     /// Its name in the tables.
     pub fn title(self) -> &'static str {
         match self {
@@ -62,7 +75,8 @@ impl Contestant {
                 command.args(["serve", "--addr", "127.0.0.1:0", "--dev", "--subscriptions=false"]);
                 match store {
                     Store::Memory => command.args(["--store", "memory"]),
-                    Store::Folder(folder) => {
+                    Store::Folder(folder) => command.arg("--store").arg(folder),
+                    Store::Synced(folder) => {
                         command.arg("--store").arg(folder).args(["--durability", "sync"])
                     }
                 };
@@ -77,6 +91,8 @@ impl Contestant {
 pub enum Store<'a> {
     Memory,
     Folder(&'a Path),
+    /// Synced before a publisher is answered.
+    Synced(&'a Path),
 }
 
 /// The program `ssekit`.

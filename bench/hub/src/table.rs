@@ -9,11 +9,11 @@ use crate::measure::{MEASURES, Measured};
 use crate::server::{Contestant, broadcast, nchan_version, said};
 
 /// A column: its title, where its figure is in a report, what to multiply it with, and its digits.
-type Column = (&'static str, &'static str, f64, usize);
+pub type Column = (&'static str, &'static str, f64, usize);
 
 /// All tables.
 pub fn table(measured: &Measured) -> Result<String> {
-    let mut out = String::from("# The hub\n\n");
+    let mut out = String::from("# The hub\n\n![The medians as bars](hub.svg)\n\n");
     writeln!(
         out,
         "HTTP/1.1 over loopback, events with 100 bytes of data, measured by `ssekit bench` on the same cores. Each server in"
@@ -25,11 +25,11 @@ pub fn table(measured: &Measured) -> Result<String> {
     )?;
     writeln!(
         out,
-        "The floor is one thread that sends one buffer to each socket: no topics, no history, no heartbeats, and what a"
+        "The hub is `ssekit serve --dev --subscriptions=false`. The floor is one thread that sends one buffer to each socket: no"
     )?;
     writeln!(
         out,
-        "full socket does not take is lost. axum's broadcast keeps {} events; nchan keeps a million in memory.",
+        "topics, no history, no heartbeats, and what a full socket does not take is lost. axum's broadcast keeps {} events, nchan\na million in memory.",
         broadcast::CAPACITY
     )?;
     for subscribers in ["1000", "10000"] {
@@ -106,7 +106,7 @@ pub fn table(measured: &Measured) -> Result<String> {
         if word == "publish" {
             writeln!(
                 out,
-                "\nThe hub answers when they are on disk and synced; the others keep them in memory."
+                "\nThe hub answers when the system has them (`kill -9` loses none), and syncs within 100 ms; where it says so, it syncs before it answers.\nThe others keep them in memory."
             )?;
         }
         for name in names {
@@ -197,7 +197,7 @@ impl Measured {
         }
         writeln!(out, "| server | {} |", titles.join(" | "))?;
         writeln!(out, "|---|{}", "---|".repeat(titles.len()))?;
-        for contestant in [Contestant::Floor, Contestant::Axum, Contestant::Nchan, Contestant::Hub] {
+        for contestant in Contestant::ALL {
             let figures = columns.iter().map(|column| Figure::of(self, measure, contestant, *column));
             let figures: Vec<_> = figures.collect();
             let Some(Some(first)) = figures.first() else { continue };
@@ -272,15 +272,15 @@ impl Measured {
 }
 
 /// A figure of several rounds.
-struct Figure {
+pub struct Figure {
     least: f64,
-    median: f64,
+    pub median: f64,
     most: f64,
 }
 
 impl Figure {
     /// Nothing, where nothing was measured.
-    fn of(
+    pub fn of(
         measured: &Measured,
         measure: &str,
         contestant: Contestant,

@@ -14,6 +14,7 @@ mod audience;
 mod engine;
 mod figures;
 mod frame;
+mod framing;
 mod inbox;
 mod recent;
 mod replay;
@@ -38,6 +39,7 @@ use tokio::task::AbortHandle;
 use self::engine::Engine;
 pub use self::figures::Figures;
 pub use self::frame::{Frame, Interest};
+use self::framing::{Framing, Piece};
 use self::inbox::{Inbox, Message};
 use self::recent::Recent;
 use self::replay::Replay;
@@ -102,8 +104,8 @@ impl Pace {
 pub struct Subscription {
     /// What it is for.
     pub interest: Interest,
-    /// What is written first: a response's head where the socket is ours, comments, a `reset` event.
-    pub head: Bytes,
+    /// What is written first: comments, a `reset` event.
+    pub first: Bytes,
     /// Where it begins; None for what is published from now on.
     pub start: Option<Start>,
     /// It ends after so long.
@@ -179,8 +181,18 @@ impl Fanout {
         })
     }
 
-    /// Subscribes a socket, from now on the hub's own: nothing else may read it or write to it.
-    pub fn subscribe_socket(&self, socket: mio::net::TcpStream, subscription: Subscription) {
+    /// Subscribes a socket, from now on the hub's own: nothing else may read it or write to it. It is written this head of a response, and
+    /// then a body in chunks (RFC 9112, section 7.1), an event each: readers that ask for so many bytes at a time have each event at once.
+    pub fn subscribe_socket(
+        &self,
+        socket: mio::net::TcpStream,
+        mut head: Vec<u8>,
+        mut subscription: Subscription,
+    ) {
+        if !subscription.first.is_empty() {
+            head.extend_from_slice(Piece::of(&[&subscription.first]).framed(Framing::Chunked));
+        }
+        subscription.first = head.into();
         self.subscribe(Sink::Socket(socket), subscription);
     }
 

@@ -263,14 +263,14 @@ impl Hub {
         now: SystemTime,
         guard: Option<Box<dyn Any + Send>>,
     ) -> Granted {
-        let (mut headers, mut head) = self.beginning(request);
+        let (mut headers, mut first) = self.beginning(request);
         if let Some(place) = &place {
             discovery::begins_after(&place.before, &mut headers);
             if let Some(reason) = place.reset {
                 headers.insert(HeaderName::from_static("ssekit-reset"), HeaderValue::from_static(reason));
                 let data = format!("{{\"reason\":\"{reason}\"}}");
                 if let Ok(reset) = Event::new(data).with_event("reset") {
-                    reset.encode(&mut head);
+                    reset.encode(&mut first);
                 }
             }
         }
@@ -281,39 +281,39 @@ impl Hub {
         let start = place.map(|place| place.start);
         Granted {
             headers,
-            subscription: Subscription { interest, head: Bytes::from(head), start, ends, guard },
+            subscription: Subscription { interest, first: Bytes::from(first), start, ends, guard },
         }
     }
 
     /// A stream that says when to return, and ends. Nothing else is in it.
     fn come_back(&self, request: &Parts, guard: Option<Box<dyn Any + Send>>) -> Granted {
-        let (headers, head) = self.beginning(request);
+        let (headers, first) = self.beginning(request);
         let interest = Interest::new(Vec::new(), None);
         let ends = Some(Duration::ZERO);
         Granted {
             headers,
-            subscription: Subscription { interest, head: Bytes::from(head), start: None, ends, guard },
+            subscription: Subscription { interest, first: Bytes::from(first), start: None, ends, guard },
         }
     }
 
     /// How every stream begins: the answer's headers, and when to return.
     fn beginning(&self, request: &Parts) -> (HeaderMap, Vec<u8>) {
-        let mut head = Vec::new();
-        Event::empty().with_retry(self.pace.retry()).encode(&mut head);
+        let mut first = Vec::new();
+        Event::empty().with_retry(self.pace.retry()).encode(&mut first);
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
         headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         discovery::link(&self.path, &mut headers);
         cors::allow_reading(request, &self.access.cors_origins, &mut headers);
-        (headers, head)
+        (headers, first)
     }
 
     /// The place of an update, by the id that the hub or its publisher gave it; none where that is behind `last`, or nowhere.
     ///
-    /// Whether there is one does not depend on who asks: a page is told by its server of an update to go on after that the page's own user may not
-    /// read, and the answer says no more than that the id is one (protocol, 1.0 draft 08, section “Reconnection”). Ids that the hub gives can't be
-    /// guessed; who chooses ids of their own for private updates chooses such.
+    /// Whether there is one does not depend on who asks. A page's server may name an update to go on after that the page's user may not read; to
+    /// call that unknown would have everything repeated. So the answer says that an id is one, and no more: the ids that the hub gives cannot be
+    /// guessed, and who chooses ids for private updates chooses such.
     pub(crate) async fn position(&self, id: &str, last: Position) -> Result<Option<Position>, ReadError> {
         match self.ids.position(id) {
             Some(position) => Ok(Some(position).filter(|position| *position <= last)),

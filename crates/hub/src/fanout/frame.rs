@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
 use ssekit_log::{Entry, Position};
 
+use super::framing::Piece;
 use crate::mercure::{Ids, Selector, Token, may_read};
 
 /// A record as it goes out: the same bytes for everybody.
@@ -18,7 +18,7 @@ pub struct Frame {
     /// Only who is authorised for one of the topics may read it.
     pub private: bool,
     /// The event with its id.
-    pub bytes: Bytes,
+    pub(super) piece: Piece,
 }
 
 impl Frame {
@@ -33,11 +33,8 @@ impl Frame {
                 &made
             }
         };
-        let mut bytes = BytesMut::with_capacity("id: \n".len() + id.len() + record.body.len());
-        for part in [b"id: ", id.as_bytes(), b"\n", &record.body] {
-            bytes.extend_from_slice(part);
-        }
-        Self { position, time, topics: record.topics, private: record.private, bytes: bytes.freeze() }
+        let piece = Piece::of(&[b"id: ", id.as_bytes(), b"\n", &record.body]);
+        Self { position, time, topics: record.topics, private: record.private, piece }
     }
 
     /// Whether it is meant for who asked for these topics, and whether they may read it.
@@ -48,7 +45,7 @@ impl Frame {
 
     /// What it takes in memory, in bytes.
     pub fn weight(&self) -> usize {
-        OVERHEAD + self.bytes.len()
+        OVERHEAD + self.piece.len()
     }
 }
 

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use ssekit_log::{Limit, Log, Position, ReadError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::framing::Framing;
 use super::{Frame, Interest};
 use crate::mercure::Ids;
 
@@ -51,6 +52,7 @@ impl Replay {
     pub(super) async fn page(
         &self,
         interest: &Interest,
+        framing: Framing,
         after: Position,
         told: Position,
         upto: Position,
@@ -59,7 +61,7 @@ impl Replay {
         loop {
             let permit = Arc::clone(&self.budget).acquire_many_owned(room).await;
             let permit = permit.map_err(|_| ReadError::Unavailable("the hub is ending".to_owned()))?;
-            let page = self.read(interest, after, told, upto, permit).await?;
+            let page = self.read(interest, framing, after, told, upto, permit).await?;
             let needed = u32::try_from(page.bytes.len().div_ceil(1024)).unwrap_or(u32::MAX).min(self.most);
             if needed <= room {
                 return Ok(page);
@@ -72,6 +74,7 @@ impl Replay {
     async fn read(
         &self,
         interest: &Interest,
+        framing: Framing,
         after: Position,
         told: Position,
         upto: Position,
@@ -92,7 +95,7 @@ impl Replay {
                 let frame = Frame::new(entry, &self.ids);
                 if frame.is_for(interest) {
                     events += 1;
-                    bytes.extend_from_slice(&frame.bytes);
+                    bytes.extend_from_slice(frame.piece.framed(framing));
                 }
             }
             let done = page.end || after >= upto;

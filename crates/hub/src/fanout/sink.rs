@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 use mio::net::TcpStream;
 
+use super::framing::{Framing, LAST};
 use super::inbox::{Inbox, Message};
 use super::subscriber::End;
 
@@ -29,6 +30,21 @@ impl Sink {
         let _ = pipe.writer.set(Writer(Arc::clone(inbox), slot, generation));
         // Asked for afterwards: who goes from now on tells the writer.
         !pipe.lock().gone
+    }
+
+    pub(super) fn framing(&self) -> Framing {
+        match self {
+            Self::Socket(_) => Framing::Chunked,
+            Self::Body(_) => Framing::Plain,
+        }
+    }
+
+    /// Says that all of the stream has been written. A body says so by its own end.
+    pub(super) fn finish(&mut self) {
+        if let Self::Socket(socket) = self {
+            // Who does not hear of it sees that the connection ends.
+            let _ = socket.write(LAST);
+        }
     }
 
     /// Writes as much as there is room for.

@@ -131,6 +131,11 @@ impl End {
         }
     }
 
+    /// Whether the stream is over for its reader, too: it has had all that is for it, or is told when to come back.
+    pub(super) fn is_orderly(self) -> bool {
+        matches!(self, Self::Expired | Self::Shutdown)
+    }
+
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
         match self {

@@ -336,15 +336,13 @@ impl Keeper {
 
 /// Hands a socket to the fan-out, with the answer's head before all else.
 fn begin(hub: &crate::hub::Hub, socket: TcpStream, granted: crate::hub::Granted) {
-    let crate::hub::Granted { headers, mut subscription } = granted;
+    let crate::hub::Granted { headers, subscription } = granted;
     let mut head = Vec::with_capacity(512);
     head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     fields(&headers, &mut head);
-    // The stream lasts until the connection ends: no length, no chunks.
-    head.extend_from_slice(b"connection: close\r\n\r\n");
-    head.extend_from_slice(&subscription.head);
-    subscription.head = Bytes::from(head);
-    hub.fanout.subscribe_socket(socket, subscription);
+    // Nothing else is asked for on this connection.
+    head.extend_from_slice(b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n");
+    hub.fanout.subscribe_socket(socket, head, subscription);
 }
 
 fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {

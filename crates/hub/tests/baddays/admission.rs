@@ -31,7 +31,7 @@ fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
     let hub = Hub::start(&["--limits-connections", "30"]);
     let first: Vec<_> = (0..29).map(|_| Stream::open(&hub, "topic=a")).collect();
     let here = hub.expect_figure("ssekit_subscribers", |now| now == 29);
-    let last = Stream::open(&hub, "topic=a");
+    let last = Stream::open_when_there_is_room(&hub, "topic=a");
     let times: Vec<_> = (0..30).map(|_| turned_away(&hub)).collect();
     is_spread(&times);
     // Who publishes must not take this for an answer.
@@ -44,13 +44,7 @@ fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
     drop(last);
     // As soon as one has gone, the next is served.
     hub.expect_subscribers(here);
-    let mut last = None;
-    crate::hub::until("room for one", || {
-        let mut stream = Stream::open(&hub, "topic=a");
-        let open = stream.wait(Duration::from_millis(100)) == Next::Silence;
-        last = open.then_some(stream);
-        last.is_some()
-    });
+    let mut last = Stream::open_when_there_is_room(&hub, "topic=a");
     drop(first);
     let turned_away = hub.expect_figure("ssekit_connections_turned_away_total", |_| true);
     assert!(turned_away >= 31, "{turned_away}");
@@ -58,7 +52,7 @@ fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
     let said = hub.said("limits.connections");
     assert!(said.len() < 20, "{}", hub.all_said());
     hub.publish("a", "hello");
-    assert_eq!(last.expect("it is open").next().data, "hello");
+    assert_eq!(last.next().data, "hello");
 }
 
 #[test]

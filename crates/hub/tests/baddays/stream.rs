@@ -8,7 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use ssekit_wire::{Decoder, Item};
 
-use crate::hub::{Hub, PATIENCE, subscribe};
+use crate::hub::{Hub, PATIENCE, subscribe, until};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -20,6 +20,8 @@ pub(crate) struct Event {
 pub(crate) struct Stream {
     socket: TcpStream,
     pub(crate) head: String,
+    /// What has come of a chunk that is not whole yet; None of an answer that is not in chunks.
+    chunk: Option<Vec<u8>>,
     decoder: Decoder,
     waiting: VecDeque<Event>,
 }
@@ -39,6 +41,21 @@ impl Stream {
         Self::over(hub.connect(), &subscribe(query)).expect("a stream begins")
     }
 
+    /// Comes again until there is room: a connection that has been closed is counted for a moment yet.
+    pub(crate) fn open_when_there_is_room(hub: &Hub, query: &str) -> Self {
+        let mut stream = None;
+        until("room for one", || {
+            stream = Some(Self::open(hub, query)).filter(Self::is_granted);
+            stream.is_some()
+        });
+        stream.expect("it is open")
+    }
+
+    /// Whether it goes on, and is not one that only says when to return.
+    fn is_granted(&self) -> bool {
+        self.chunk.is_some()
+    }
+
     /// The answer to a request on this connection.
     pub(crate) fn over(mut socket: TcpStream, request: &str) -> std::io::Result<Self> {
         socket.set_read_timeout(Some(PATIENCE))?;
@@ -52,10 +69,14 @@ impl Stream {
             head.push(byte[0]);
         }
         let head = String::from_utf8_lossy(&head).to_lowercase();
-        if !head.starts_with("http/1.1 200") || head.contains("transfer-encoding") {
+        if !head.starts_with("http/1.1 200") || !head.contains("connection: close") {
             return Err(std::io::Error::other(format!("no stream of its own: {head}")));
         }
-        Ok(Self { socket, head, decoder: Decoder::new(), waiting: VecDeque::new() })
+        // Who is told when to return gets that and nothing more.
+        let chunked = head.contains("transfer-encoding: chunked");
+        assert!(chunked || head.contains("content-length: "), "{head}");
+        let chunk = chunked.then(Vec::new);
+        Ok(Self { socket, head, chunk, decoder: Decoder::new(), waiting: VecDeque::new() })
     }
 
     /// The next event, or what came instead of it.
@@ -78,6 +99,25 @@ impl Stream {
     }
 
     fn feed(&mut self, bytes: &[u8]) {
+        let Some(mut chunk) = self.chunk.take() else { return self.decode(bytes) };
+        chunk.extend_from_slice(bytes);
+        let mut rest = &chunk[..];
+        // RFC 9112, section 7.1.
+        while let Some(line) = rest.windows(2).position(|end| end == b"\r\n") {
+            let size = std::str::from_utf8(&rest[..line]).expect("a chunk's size");
+            let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("a chunk's size: {size:?}"));
+            let (begin, end) = (line + 2, line + 2 + size);
+            if rest.len() < end + 2 {
+                break;
+            }
+            assert_eq!(rest[end..end + 2], *b"\r\n", "after a chunk");
+            self.decode(&rest[begin..end]);
+            rest = &rest[end + 2..];
+        }
+        self.chunk = Some(rest.to_vec());
+    }
+
+    fn decode(&mut self, bytes: &[u8]) {
         let mut items = self.decoder.feed(bytes);
         while let Some(item) = items.next() {
             if let Item::Message(message) = item.expect("events here are small") {

@@ -1,4 +1,4 @@
-use crate::client::{Connection, Request};
+use crate::client::{Connection, Framing, Request, text};
 use crate::setup::{HUB, TestHub, encoded, publication};
 use crate::stream::{Got, Stream, Way};
 
@@ -44,6 +44,38 @@ async fn line_12_one_selector_that_matches_is_enough_and_line_14_an_update_comes
         }
     })
     .await;
+}
+
+/// Clients that read so many bytes at a time, as Python's do, have an event when it comes if it is a chunk.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_a_chunk_of_its_own_whether_it_is_live_missed_or_one_of_many() {
+    const COUNT: usize = 50;
+    let hub = TestHub::usual().await;
+    let publish = async || {
+        for number in 0..COUNT {
+            hub.publish(&format!("topic=a&data={}", "x".repeat(number * number))).await;
+        }
+    };
+    publish().await;
+    let mut socket = Connection::open(hub.addr).await;
+    socket.send(&Request::get(format!("{HUB}?topic=a&lastEventID=earliest")).encode()).await;
+    let head = socket.head().await.unwrap();
+    assert_eq!(text(&head.headers, "transfer-encoding"), Some("chunked"));
+    publish().await;
+    let mut chunks = Vec::new();
+    let (mut framing, mut chunk) = (head.framing(), Vec::new());
+    while chunks.len() < 1 + 2 * COUNT {
+        chunk.extend_from_slice(&socket.piece(&mut framing).await.unwrap());
+        if matches!(framing, Framing::Chunk(0)) {
+            chunks.push(String::from_utf8(std::mem::take(&mut chunk)).unwrap());
+        }
+    }
+    assert!(chunks[0].starts_with("retry: "), "{}", chunks[0]);
+    for (number, chunk) in chunks[1..].iter().enumerate() {
+        let data = "x".repeat((number % COUNT) * (number % COUNT));
+        assert!(chunk.starts_with("id: ") && chunk.ends_with(&format!("\ndata: {data}\n\n")), "{chunk}");
+        assert_eq!(chunk.lines().count(), 3, "{chunk}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

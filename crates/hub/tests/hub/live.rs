@@ -257,7 +257,7 @@ async fn what_is_published_after_a_subscription_is_answered_is_delivered() {
         let interest = Interest::new(vec![Selector::parse(selector).unwrap()], None);
         fanout.subscribe_body(Subscription {
             interest,
-            head: Bytes::new(),
+            first: Bytes::new(),
             start: None,
             ends: None,
             guard: None,

@@ -1,0 +1,123 @@
+//! What is due to a subscriber when time has passed.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Engine;
+use crate::fanout::framing::Piece;
+use crate::fanout::subscriber::{Behind, Doing, End};
+
+impl Engine {
+    pub(super) fn tick(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn until_tick(&self) -> Option<Duration> {
+        if self.subscribers.is_empty() {
+            return None;
+        }
+        Some((TICK * (self.now + 1)).saturating_sub(self.started.elapsed()).max(Duration::from_millis(1)))
+    }
+
+    /// Heartbeats, and the end of those whose time is over.
+    pub(super) fn look_at_the_clock(&mut self) {
+        for (slot, generation) in self.wheel.turn(u64::from(self.now)) {
+            if !self.is_here(slot, generation) {
+                continue;
+            }
+            match self.due(slot) {
+                ControlFlow::Break(end) => self.end(slot, end),
+                ControlFlow::Continue(next) => self.wheel.insert(u64::from(next), (slot, generation)),
+            }
+        }
+    }
+
+    /// Does what is due for a subscriber; gives the tick at which to look again.
+    fn due(&mut self, slot: u32) -> ControlFlow<End, u32> {
+        let beat = ticks(self.pace.heartbeat).max(1);
+        let subscriber = &mut self.subscribers[slot as usize];
+        if self.ending && subscriber.behind.as_ref().is_none_or(|behind| !behind.last) {
+            return self.send_away(slot);
+        }
+        if subscriber.behind.as_ref().is_some_and(|behind| behind.last) {
+            return ControlFlow::Break(End::Shutdown);
+        }
+        if subscriber.ends <= self.now {
+            return ControlFlow::Break(End::Expired);
+        }
+        let next = if let Some(behind) = &subscriber.behind {
+            let stall = ticks(self.pace.stall).max(1);
+            let stalls = behind.since + stall;
+            // It reads, but so slowly that others would have to wait for what it has of the budget.
+            let hogs = behind.permit.as_ref().map(|(_, since)| since + stall);
+            let hogs_now = hogs.is_some_and(|hogs| hogs <= self.now) && self.replay.is_short();
+            match behind.doing {
+                Doing::Writing if stalls <= self.now || hogs_now => return ControlFlow::Break(End::Stalled),
+                Doing::Writing => hogs.map_or(stalls, |hogs| stalls.min(hogs.max(self.now + SOON))),
+                _ => self.now + beat.min(stall),
+            }
+        } else if subscriber.wrote + beat <= self.now {
+            let heartbeat = subscriber.sink.framing().heartbeat();
+            match subscriber.sink.write(&Bytes::from_static(heartbeat)) {
+                Ok(written) if written == heartbeat.len() => self.figures.heartbeats.inc(),
+                Ok(written) => {
+                    let rest = Bytes::from_static(&heartbeat[written..]);
+                    subscriber.behind = Some(Behind::new(rest, self.through, Doing::Writing, self.now));
+                    self.figures.blocked.inc()
+                }
+                Err(error) => return ControlFlow::Break(End::of(&error)),
+            };
+            subscriber.wrote = self.now;
+            self.now + beat
+        } else {
+            subscriber.wrote + beat
+        };
+        // Also who reads now may stop to.
+        let next = next.min(self.now + ticks(self.pace.stall).max(1));
+        ControlFlow::Continue(next.min(subscriber.ends))
+    }
+
+    /// Ends all subscriptions, spread over a time.
+    pub(super) fn begin_to_end(&mut self, over: Duration) {
+        if std::mem::replace(&mut self.ending, true) {
+            return;
+        }
+        let over = u64::from(ticks(over)).max(1);
+        let all: Vec<_> = self.subscribers.iter().map(|(slot, who)| (slot as u32, who.generation)).collect();
+        for (index, who) in (0u64..).zip(&all) {
+            let at = index * over / all.len() as u64;
+            self.wheel.insert(u64::from(self.now) + at, *who);
+        }
+    }
+
+    /// Tells a subscriber when to come back, after what is being written, and ends it.
+    fn send_away(&mut self, slot: u32) -> ControlFlow<End, u32> {
+        let farewell = Piece::of(&[&self.pace.farewell()]);
+        let subscriber = &mut self.subscribers[slot as usize];
+        let (now, through) = (self.now, self.through);
+        let behind =
+            subscriber.behind.get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now));
+        behind.last = true;
+        behind.unsent = [&behind.unsent[..], farewell.framed(subscriber.sink.framing())].concat().into();
+        behind.doing = Doing::Ready;
+        self.catch_up(slot)?;
+        ControlFlow::Continue(self.now + ticks(FAREWELL).max(1))
+    }
+}
+
+pub(super) fn ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX / 4).min(u32::MAX / 4)
+}
+
+pub(super) fn whole_ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX / 4).min(u32::MAX / 4)
+}
+
+/// The clock's step.
+const TICK: Duration = Duration::from_millis(100);
+/// After how many ticks one that is slow is looked at again.
+const SOON: u32 = 10;
+/// How long a subscriber that has been told to come back may take to read that.
+const FAREWELL: Duration = Duration::from_millis(500);
