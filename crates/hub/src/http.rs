@@ -8,6 +8,7 @@
 //! ```
 
 mod door;
+mod host;
 mod linger;
 mod places;
 mod publisher;
@@ -98,12 +99,14 @@ pub struct Options {
 }
 
 /// What is served besides the hub.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pages {
     /// What answers; it has no fallback.
     pub router: Router,
     /// Where there is a page to look at, for who has lost the way.
     pub at: Vec<&'static str>,
+    /// The names of this machine, besides `localhost` and IP addresses, by which alone these are served; None for any name.
+    pub names: Option<Arc<[String]>>,
 }
 
 impl Server {

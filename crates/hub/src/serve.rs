@@ -1,7 +1,6 @@
 //! `ssekit serve`: from a configuration to a hub that listens, and to its end.
 
 mod announce;
-mod host;
 mod keys;
 mod listeners;
 mod parts;
@@ -13,13 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use prometheus_client::registry::Registry;
 use ssekit_server::EmitError;
 
-use self::host::ours_alone;
 use self::listeners::Listeners;
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 use crate::demo::Demo;
 use crate::http::{Pages, Server};
 use crate::hub::Hub;
@@ -49,14 +46,9 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let demos = demo.as_ref().map(|demo| ("/", demo.router()));
     let pages = [demos, ui.as_ref().map(|ui| ("/hub/", ui.router()))].into_iter().flatten();
     let (at, routers): (Vec<_>, Vec<_>) = pages.unzip();
-    let pages = routers.into_iter().reduce(Router::merge).map(|router| {
-        if config.demo || config.dev {
-            // A page of another site that has its name point here is refused.
-            let router = router.layer(from_fn_with_state(own_names(config), ours_alone));
-            return Pages { router, at };
-        }
-        Pages { router, at }
-    });
+    // A page of another site that has its name point here is refused.
+    let names = (config.demo || config.dev).then(|| config.addr.clone().into());
+    let pages = routers.into_iter().reduce(Router::merge).map(|router| Pages { router, at, names });
     let server = Server::new(Arc::clone(&hub), parts::server(config, pages), registry);
     // Before anybody can come, so that everybody is noticed.
     let running = demo.as_ref().map(Demo::run);
@@ -111,11 +103,6 @@ async fn measure(running: Option<impl Future<Output = Result<(), EmitError>>>) -
         Some(running) => running.await.map_err(Into::into),
         None => std::future::pending().await,
     }
-}
-
-/// The names that `--addr` gives.
-fn own_names(config: &Config) -> Arc<[String]> {
-    config.addr.clone().into()
 }
 
 /// Ends with the first Ctrl-C or SIGTERM from now on.

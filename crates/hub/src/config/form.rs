@@ -183,11 +183,11 @@ impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
         match &value.raw {
             Raw::Text(text) if text.trim().is_empty() => Ok(Vec::new()),
             Raw::Text(text) => {
-                let each = |text: &str| Value { raw: Raw::Text(text.trim().to_owned()), ..value.clone() };
-                text.split(',').map(|text| self.0.read(&each(text))).collect()
-            }
-            Raw::List(list) if list.len() > MOST_ITEMS => {
-                Err(Refusal { line: value.line, why: format!("there are more than {MOST_ITEMS}") })
+                let each = |text: &str| Value { raw: Raw::Text(text.trim().to_owned()), line: value.line };
+                at_most(
+                    text.split(',').map(|text| self.0.read(&each(text))).collect::<Result<_, _>>()?,
+                    value,
+                )
             }
             Raw::List(list) => {
                 let mut all = Vec::new();
@@ -198,7 +198,7 @@ impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
                         _ => all.push(self.0.read(value)?),
                     }
                 }
-                Ok(all)
+                at_most(all, value)
             }
             _ => Err(value.refused("a list")),
         }
@@ -208,6 +208,13 @@ impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
         let items: Option<Vec<String>> = value.iter().map(|item| self.0.show(item)).collect();
         Some(format!("[{}]", items?.join(", ")))
     }
+}
+
+fn at_most<T>(items: Vec<T>, value: &Value) -> Result<Vec<T>, Refusal> {
+    if items.len() <= MOST_ITEMS {
+        return Ok(items);
+    }
+    Err(Refusal { line: value.line, why: format!("there are more than {MOST_ITEMS}") })
 }
 
 /// A way to sign tokens.
@@ -318,4 +325,28 @@ pub(super) fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only an array was counted.
+    #[test]
+    fn items_are_counted_however_they_are_written() {
+        let text = |count: usize| Raw::Text(vec!["RS256"; count].join(","));
+        let value = |raw: Raw| Value { raw, line: None };
+        for (raw, taken) in [
+            (text(1_000), true),
+            (text(1_001), false),
+            (Raw::List(vec![value(text(500)), value(text(500))]), true),
+            (Raw::List(vec![value(text(500)), value(text(501))]), false),
+        ] {
+            let read = List(Signing).read(&value(raw));
+            assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(1_000));
+            if let Err(refusal) = read {
+                assert_eq!(refusal.why, "there are more than 1000");
+            }
+        }
+    }
 }

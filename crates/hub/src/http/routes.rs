@@ -6,7 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::map_response_with_state;
+use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use ssekit_log::Record;
 
 use super::Pages;
+use super::host::ours_alone;
 use super::rate::Rate;
 use super::refusals::Refusals;
 use crate::hub::{Granted, Hub, unreadable};
@@ -46,16 +47,17 @@ pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: O
         there.push("/metrics".to_owned());
     }
     let refusals = Arc::clone(&context.refusals);
-    let mut router = router.with_state(context);
-    if let Some(pages) = pages {
-        router = router.merge(pages.router);
-        there.extend(pages.at.into_iter().map(str::to_owned));
-    }
+    let Pages { router: pages, at, names } = pages.unwrap_or_default();
+    there.extend(at.into_iter().map(str::to_owned));
     let there: Arc<str> = there.join(", ").into();
-    router
+    let mut pages = pages
         .method_not_allowed_fallback(not_so)
-        .fallback(move |uri: Uri| async move { nothing(&uri, &there) })
-        .layer(map_response_with_state(refusals, counted))
+        .fallback(move |uri: Uri| async move { nothing(&uri, &there) });
+    if let Some(names) = names {
+        pages = pages.layer(from_fn_with_state(names, ours_alone));
+    }
+    let router = router.method_not_allowed_fallback(not_so).with_state(context).merge(pages);
+    router.layer(map_response_with_state(refusals, counted))
 }
 
 /// The answer to who asks for what is not there.

@@ -1,7 +1,7 @@
-//! By which names the server may be asked.
+//! By which names pages may be asked for.
 //!
-//! The page of another site can have its own name point at this machine (DNS rebinding). To the browser the demo is then
-//! a part of that site, which may read it and speak in it; but its requests carry the site's name, and that is refused.
+//! The page of another site can have its own name point at this machine (DNS rebinding). To the browser our pages are then
+//! a part of that site, which may read them and speak in them; but its requests carry the site's name, and that is refused.
 
 use std::sync::Arc;
 
