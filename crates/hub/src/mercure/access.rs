@@ -99,7 +99,8 @@ impl Publisher {
 }
 
 impl Access {
-    /// Who publishes by this request, once its token is verified.
+    /// Who publishes by this request, once its token is verified, by the keys that are here: the hub asks again when it has had
+    /// a missing one fetched.
     ///
     /// # Errors
     /// 401 without a token or with a bad one, 403 when it grants no publishing or a foreign page sent the request, 400 when the
@@ -130,7 +131,7 @@ impl Access {
     }
 
     /// The token of who reads by this request; none for the anonymous, where they may. With [`open`](Self::open) and
-    /// without keys for subscribers it is one that grants everything.
+    /// without keys for subscribers it is one that grants everything. By the keys that are here, as [`publisher`](Self::publisher).
     ///
     /// # Errors
     /// 401 without a token where there must be one or with a bad one, 400 when it is not presented as it should be.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use ssekit_log::Record;
 use ssekit_wire::Event;
 
+use super::discovery::EARLIEST;
 use super::form;
 use super::limits::Limits;
 use super::namespace;
@@ -181,7 +182,7 @@ fn check_id(id: &str, limits: &Limits) -> Result<(), Problem> {
             shown(id)
         ));
     }
-    if id == "earliest" {
+    if id == EARLIEST {
         return invalid("the id “earliest” means the start of the history; choose another".to_owned());
     }
     Ok(())

@@ -58,7 +58,7 @@ impl Cursor {
 }
 
 impl Subscribe {
-    /// Reads a request of a subscriber; its method is not looked at.
+    /// Reads a request of a subscriber; its method is not looked at. Its token is verified as [`Access::subscriber`] does.
     ///
     /// `topic`, repeated, is a [selector](Selector::parse); `match` and `match_exact` are topics. The place to go on after is that of the header
     /// `Last-Event-ID`, else of `lastEventID`, `Last-Event-ID` or `last_event_id` in the query. Parameters of other names are ignored, but not those that

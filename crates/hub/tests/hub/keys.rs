@@ -116,7 +116,7 @@ async fn what_a_token_grants_is_kept_while_the_body_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_publishes_with_a_token_that_ends_before_the_body_is_there_is_refused() {
     let hub = TestHub::usual().await;
-    let exp = unix_now() as u64 + 2;
+    let exp = unix_now() as u64 + 3;
     let mut claims = claims(&["*"], &[]);
     claims.exp = Some(exp);
     let request = Request::post(HUB, "topic=a&data=x").bearer(&crate::setup::sign(&claims));

@@ -117,7 +117,7 @@ async fn line_81_nothing_is_delivered_to_who_waited_for_the_log_until_the_token_
     let log = Moody::new();
     let hub = TestHub::over(Arc::clone(&log) as Arc<dyn Log>, Setup::default()).await;
     hub.publish("topic=a&data=secret&private=on").await;
-    let exp = unix_now() as u64 + 2;
+    let exp = unix_now() as u64 + 3;
     let mut claims = claims(&[], &["a"]);
     claims.exp = Some(exp);
     let get = Request::get(format!("{HUB}?topic=a&lastEventID=earliest")).bearer(&sign(&claims));
