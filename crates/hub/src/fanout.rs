@@ -28,7 +28,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -108,8 +108,8 @@ pub struct Subscription {
     pub first: Bytes,
     /// Where it begins; None for what is published from now on.
     pub start: Option<Start>,
-    /// It ends after so long.
-    pub ends: Option<Duration>,
+    /// Nothing is written to it from then on; it ends up to 0.1 s before.
+    pub ends: Option<Instant>,
     /// Dropped when it has ended.
     pub guard: Option<Box<dyn Any + Send>>,
 }

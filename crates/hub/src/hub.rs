@@ -211,7 +211,7 @@ impl Hub {
         subscribe.cursor.is_none()
             && self.active.is_none()
             && !self.is_ending()
-            && left(subscribe, SystemTime::now()).is_none_or(|left| left >= SHORTEST)
+            && left(subscribe, SystemTime::now()).is_none_or(|left| !left.is_zero())
     }
 
     /// What a subscription needs: where it goes on, and who is told of it. To a browser that cannot be served now it is a stream that says
@@ -242,8 +242,8 @@ impl Hub {
             Err(problem) => return Err(problem),
         };
         let now = now + since.elapsed();
-        if left(&subscribe, now).is_some_and(|left| left < SHORTEST) {
-            let words = "the token has expired, or is about to (claim “exp”): get a new one";
+        if left(&subscribe, now).is_some_and(|left| left.is_zero()) {
+            let words = "the token has expired (claim “exp”): get a new one";
             return Err(Problem::new(ProblemKind::InvalidToken, words));
         }
         let guard: Option<Box<dyn Any + Send>> = match &self.active {
@@ -274,9 +274,8 @@ impl Hub {
                 }
             }
         }
-        // Its thread ends it at the step of its clock before that, and may be told of it a little later.
-        let left = left(&subscribe, now).map(|left| left.saturating_sub(STEP));
-        let ends = [left, self.max_lifetime].into_iter().flatten().min();
+        let left = [left(&subscribe, now), self.max_lifetime].into_iter().flatten().min();
+        let ends = left.and_then(|left| Instant::now().checked_add(left));
         let interest = Interest::new(subscribe.selectors, subscribe.token);
         let start = place.map(|place| place.start);
         Granted {
@@ -289,7 +288,7 @@ impl Hub {
     fn come_back(&self, request: &Parts, guard: Option<Box<dyn Any + Send>>) -> Granted {
         let (headers, first) = self.beginning(request);
         let interest = Interest::new(Vec::new(), None);
-        let ends = Some(Duration::ZERO);
+        let ends = Some(Instant::now());
         Granted {
             headers,
             subscription: Subscription { interest, first: Bytes::from(first), start: None, ends, guard },
@@ -405,9 +404,5 @@ pub(crate) fn unreadable(error: &ReadError) -> Problem {
     Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }
 
-/// The step of the clock by which the fan-out ends streams.
-const STEP: Duration = Duration::from_millis(100);
-/// The shortest time for which a token is worth a stream: one step to end it before its time, and one to get there.
-const SHORTEST: Duration = Duration::from_millis(200);
 /// How long a publisher waits for the fan-out to keep up.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use ssekit_log::Position;
 use tokio::runtime::Handle;
 
 use self::catch_up::{Begun, begun, joined};
-use self::clock::{ticks, whole_ticks};
+use self::clock::ticks;
 use super::audience::Audiences;
 use super::framing::Framing;
 use super::inbox::{Inbox, Message};
@@ -97,7 +97,7 @@ impl Engine {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
-            self.now = self.tick();
+            self.now = self.tick(Instant::now());
             // First, so that nobody whose time is over gets what has come since.
             self.look_at_the_clock();
             for event in &events {
@@ -169,6 +169,15 @@ impl Engine {
             return;
         }
         let Subscription { interest, first, start, ends, guard } = subscription;
+        // No later than that: the tick at which it comes to its end begins before.
+        let ends = ends.map_or(u32::MAX, |ends| self.tick(ends));
+        // One that is over gets its beginning alone, which says when to return.
+        if ends <= self.tick(Instant::now()) {
+            if matches!(sink.write(&first), Ok(written) if written == first.len()) {
+                sink.finish();
+            }
+            return;
+        }
         let entry = self.subscribers.vacant_entry();
         let slot = entry.key() as u32;
         self.generation = self.generation.wrapping_add(1);
@@ -186,8 +195,6 @@ impl Engine {
             }
         }
         let (audience, place) = self.audiences.join(interest, slot);
-        // No later than that: the tick at which it comes to its end begins before.
-        let ends = ends.map_or(u32::MAX, |left| self.now.saturating_add(whole_ticks(left)));
         let Start { after, told, stored } = start.unwrap_or_else(|| Start::at(self.through));
         let mut behind = Behind::new(first, after, Doing::Ready, self.now);
         (behind.told, behind.stored) = (told, stored);

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use super::places::Place;
 use super::refusals::Refused;
 use super::{Protocol, Server, publisher};
-use crate::mercure::Subscribe;
+use crate::mercure::{Subscribe, cors};
 
 /// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once; one that
 /// publishes to [`publisher`], all others to hyper, both unread.
@@ -302,7 +302,9 @@ impl Keeper {
                 Ok(granted) => begin(&hub, socket, granted),
                 Err(problem) => {
                     refusals.request(&problem);
-                    let _ = io::Write::write(&mut socket, &last(problem.response()));
+                    let mut response = problem.response();
+                    cors::allow_reading(&request, &hub.access.cors_origins, response.headers_mut());
+                    let _ = io::Write::write(&mut socket, &last(response));
                 }
             }
         });

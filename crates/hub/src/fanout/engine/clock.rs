@@ -1,7 +1,7 @@
 //! What is due to a subscriber when time has passed.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -10,8 +10,10 @@ use crate::fanout::framing::Piece;
 use crate::fanout::subscriber::{Behind, Doing, End};
 
 impl Engine {
-    pub(super) fn tick(&self) -> u32 {
-        u32::try_from(self.started.elapsed().as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
+    /// The tick at that time.
+    pub(super) fn tick(&self, at: Instant) -> u32 {
+        let elapsed = at.saturating_duration_since(self.started);
+        u32::try_from(elapsed.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn until_tick(&self) -> Option<Duration> {
@@ -109,10 +111,6 @@ impl Engine {
 
 pub(super) fn ticks(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX / 4).min(u32::MAX / 4)
-}
-
-pub(super) fn whole_ticks(time: Duration) -> u32 {
-    u32::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX / 4).min(u32::MAX / 4)
 }
 
 /// The clock's step.
