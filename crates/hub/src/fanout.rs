@@ -215,6 +215,11 @@ impl Fanout {
         self.recent.has_room().await;
     }
 
+    /// Up to where all who are up to date have been written.
+    pub fn through(&self) -> Position {
+        self.recent.passed()
+    }
+
     /// Waits until what was appended up to there has been written to all who are up to date.
     pub async fn passed(&self, position: Position) {
         self.recent.until_passed(position).await;

@@ -8,6 +8,7 @@
 //! ```
 
 mod door;
+mod gauges;
 mod host;
 mod linger;
 mod places;
@@ -33,6 +34,7 @@ use tokio::sync::watch;
 
 use self::door::Door;
 pub use self::door::parse;
+use self::gauges::Gauges;
 use self::linger::Lingering;
 use self::places::{Place, Places};
 use self::rate::Rate;
@@ -131,7 +133,7 @@ impl Server {
             rate: rate.clone(),
             refusals: Arc::clone(&refusals),
         };
-        let router = routes::router(context, metrics.then(|| Arc::new(registry)), pages);
+        let router = routes::router(context, metrics.then(|| Gauges::new(registry)), pages);
         Arc::new(Self {
             hub,
             router,

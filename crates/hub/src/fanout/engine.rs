@@ -196,7 +196,7 @@ impl Engine {
         }
         let (audience, place) = self.audiences.join(interest, slot);
         let Start { after, told, stored } = start.unwrap_or_else(|| Start::at(self.through));
-        let mut behind = Behind::new(first, after, Doing::Ready, self.now);
+        let mut behind = Behind::new(first, after, Doing::Ready, self.now, &self.figures);
         (behind.told, behind.stored) = (told, stored);
         entry.insert(Subscriber {
             sink,
@@ -278,7 +278,8 @@ impl Engine {
                     if written < bytes.len() {
                         let Begun { count, rest, through } = begun(pending.clone(), framing, written);
                         deliveries += count;
-                        subscriber.behind = Some(Behind::new(rest, through, Doing::Writing, self.now));
+                        subscriber.behind =
+                            Some(Behind::new(rest, through, Doing::Writing, self.now, &self.figures));
                         self.figures.blocked.inc();
                     } else {
                         deliveries += audience.pending.len() as u64;

@@ -21,6 +21,10 @@ pub struct Figures {
     pub replayed: Counter,
     /// Pages of the log that are read for who has missed them, or wait for memory.
     pub replays: Gauge,
+    /// Subscribers that have still to be written something that others have been.
+    pub behind: Gauge,
+    /// How many events somebody was replayed before they were up to date, or gone.
+    pub replay: Histogram,
     /// How often a subscriber could not take all at once.
     pub blocked: Counter,
     /// How often one was told that it has missed something.
@@ -45,6 +49,9 @@ impl Figures {
             delivered: Counter::default(),
             replayed: Counter::default(),
             replays: Gauge::default(),
+            behind: Gauge::default(),
+            // From one to a million.
+            replay: Histogram::new(exponential_buckets(1.0, 4.0, 11)),
             blocked: Counter::default(),
             gaps: Counter::default(),
             heartbeats: Counter::default(),
@@ -67,6 +74,16 @@ impl Figures {
             "replays",
             "Subscribers for whom the log is read now, or who wait for memory for that",
             figures.replays.clone(),
+        );
+        registry.register(
+            "subscribers_behind",
+            "Subscribers that have still to be written something that others have been",
+            figures.behind.clone(),
+        );
+        registry.register(
+            "replay_events",
+            "Events that somebody was replayed before they were up to date, or gone",
+            figures.replay.clone(),
         );
         registry.register(
             "subscribers_blocked",

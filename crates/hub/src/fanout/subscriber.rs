@@ -1,11 +1,13 @@
 use std::any::Any;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ssekit_log::Position;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
+use super::Figures;
 use super::sink::Sink;
 
 /// A subscriber, as its thread keeps it. An idle one has nothing else: no task, no timer, no buffer.
@@ -48,6 +50,9 @@ pub(super) struct Behind {
     pub(super) permit: Option<(OwnedSemaphorePermit, u32)>,
     /// What reads the log for it.
     pub(super) reading: Option<Reading>,
+    /// Events that were read from the log for it.
+    pub(super) replayed: u64,
+    figures: Arc<Figures>,
 }
 
 /// A page that is being read. Nobody reads it for who has gone.
@@ -94,7 +99,14 @@ pub enum End {
 
 impl Behind {
     /// Somebody who has still to be written this, and has otherwise read up to a place.
-    pub(super) fn new(unsent: Bytes, through: Position, doing: Doing, now: u32) -> Box<Self> {
+    pub(super) fn new(
+        unsent: Bytes,
+        through: Position,
+        doing: Doing,
+        now: u32,
+        figures: &Arc<Figures>,
+    ) -> Box<Self> {
+        figures.behind.inc();
         Box::new(Self {
             unsent,
             through,
@@ -105,7 +117,18 @@ impl Behind {
             last: false,
             permit: None,
             reading: None,
+            replayed: 0,
+            figures: Arc::clone(figures),
         })
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.figures.behind.dec();
+        if self.replayed > 0 {
+            self.figures.replay.observe(self.replayed as f64);
+        }
     }
 }
 

@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http_body::Body as _;
-use prometheus_client::registry::Registry;
 use ssekit_log::Record;
 
 use super::Pages;
+use super::gauges::Gauges;
 use super::host::ours_alone;
 use super::rate::Rate;
 use super::refusals::Refusals;
@@ -33,7 +33,7 @@ pub(super) struct Context {
     pub(super) refusals: Arc<Refusals>,
 }
 
-pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: Option<Pages>) -> Router {
+pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pages>) -> Router {
     let path = context.hub.path.clone();
     let mut there = vec![path.clone(), "/healthz".to_owned(), "/readyz".to_owned()];
     let mut router = Router::new()
@@ -42,8 +42,9 @@ pub(super) fn router(context: Context, registry: Option<Arc<Registry>>, pages: O
         .route(&format!("{path}/subscriptions/{{*of}}"), axum::routing::any(active))
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready));
-    if let Some(registry) = registry {
-        router = router.route("/metrics", get(move || metrics(Arc::clone(&registry))));
+    if let Some(gauges) = gauges.map(Arc::new) {
+        let show = move |State(context): State<Context>| async move { gauges.show(&context.hub).await };
+        router = router.route("/metrics", get(show));
         there.push("/metrics".to_owned());
     }
     let refusals = Arc::clone(&context.refusals);
@@ -264,19 +265,6 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
         Err(error) => refusal(&unreadable(&error)),
         Ok(_) => "ready\n".into_response(),
-    }
-}
-
-async fn metrics(registry: Arc<Registry>) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-                .into_response()
-        }
-        Err(error) => {
-            refusal(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}")))
-        }
     }
 }
 

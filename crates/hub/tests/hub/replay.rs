@@ -23,6 +23,23 @@ fn begins_after(stream: &Stream) -> Option<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_and_what_is_replayed_is_counted() {
+    let hub = TestHub::usual().await;
+    publish(&hub, "a", 6).await;
+    publish(&hub, "b", 4).await;
+    assert_eq!(hub.figure("ssekit_log_events").await, 10);
+    assert!(hub.figure("ssekit_log_bytes").await > 10);
+    for (topic, count) in [("a", 6), ("b", 4), ("c", 0)] {
+        let mut stream = Way::Socket.subscribe(&hub, &format!("topic={topic}&lastEventID=earliest")).await;
+        stream.datas(count).await;
+        hub.until_figure("ssekit_subscribers_behind", 0).await;
+    }
+    // Whom nothing is for is replayed nothing.
+    hub.until_figure("ssekit_replay_events_count", 2).await;
+    hub.until_figure("ssekit_events_replayed_total", 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn line_88_the_last_event_id_is_read_from_the_header_first_and_from_the_query() {
     let hub = TestHub::usual().await;
     let ids = publish(&hub, "a", 6).await;

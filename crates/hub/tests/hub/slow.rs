@@ -132,9 +132,12 @@ async fn who_does_not_read_delays_nobody_and_loses_nothing_that_the_log_keeps() 
         };
         tokio::join!(publish_much(&hub, MUCH), read);
         assert!(hub.figure("ssekit_subscribers_blocked_total").await >= 1);
+        hub.until_figure("ssekit_subscribers_behind", 1).await;
+        hub.until_figure("ssekit_lag_events", 0).await;
         for wanted in 0..MUCH {
             assert_eq!(number(&slow.data().await), wanted);
         }
+        hub.until_figure("ssekit_subscribers_behind", 0).await;
     })
     .await;
 }

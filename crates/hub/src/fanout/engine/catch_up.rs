@@ -150,6 +150,7 @@ impl Engine {
             }
             (behind.unsent, behind.through, behind.told) = (bytes, through, told);
             (behind.permit, behind.reading) = (Some((permit, self.now)), None);
+            behind.replayed += events;
             self.go_on(slot, generation, Doing::Reading);
         }
     }

@@ -66,7 +66,8 @@ impl Engine {
                 Ok(written) if written == heartbeat.len() => self.figures.heartbeats.inc(),
                 Ok(written) => {
                     let rest = Bytes::from_static(&heartbeat[written..]);
-                    subscriber.behind = Some(Behind::new(rest, self.through, Doing::Writing, self.now));
+                    subscriber.behind =
+                        Some(Behind::new(rest, self.through, Doing::Writing, self.now, &self.figures));
                     self.figures.blocked.inc()
                 }
                 Err(error) => return ControlFlow::Break(End::of(&error)),
@@ -98,9 +99,10 @@ impl Engine {
     fn send_away(&mut self, slot: u32) -> ControlFlow<End, u32> {
         let farewell = Piece::of(&[&self.pace.farewell()]);
         let subscriber = &mut self.subscribers[slot as usize];
-        let (now, through) = (self.now, self.through);
-        let behind =
-            subscriber.behind.get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now));
+        let (now, through, figures) = (self.now, self.through, &self.figures);
+        let behind = subscriber
+            .behind
+            .get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now, figures));
         behind.last = true;
         behind.unsent = [&behind.unsent[..], farewell.framed(subscriber.sink.framing())].concat().into();
         behind.doing = Doing::Ready;
