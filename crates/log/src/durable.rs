@@ -1,12 +1,15 @@
 //! The log on disk.
 
+mod changes;
 mod codec;
 mod folder;
+mod ids;
 mod journal;
 mod ledger;
 mod read;
 mod shared;
 mod store;
+mod view;
 mod writer;
 
 use std::path::Path;
@@ -164,8 +167,9 @@ impl DurableLog {
         let retention = options.retention.clone();
         let (messages, waiting) = mpsc::channel();
         let writer = Writer::new(Arc::clone(&shared), options, ledger, next);
-        let spawned =
-            std::thread::Builder::new().name("ssekit-log".to_owned()).spawn(move || writer.run(&waiting));
+        let spawned = std::thread::Builder::new()
+            .name("ssekit-log".to_owned())
+            .spawn(move || writer.run(&waiting, unclean));
         spawned.map_err(|source| OpenError::Io {
             what: "cannot start a thread for",
             path: shared.path.clone(),

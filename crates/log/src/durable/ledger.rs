@@ -3,7 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use super::store::{Changes, RuleId, Store, View};
+use super::changes::Changes;
+use super::codec::encode;
+use super::store::{RuleId, Store};
+use super::view::View;
 use crate::retention::Held;
 use crate::{Entry, Keep, Position, ReadError, Record, Retention};
 
@@ -14,6 +17,10 @@ pub(super) struct Ledger {
     pub(super) horizon: Position,
     /// Positions up to here may have been used, whatever was lost.
     pub(super) reserved: Position,
+    /// The ids of all records up to here are in tables.
+    indexed: Position,
+    /// Bytes of the records after that: what a start reads to know their ids.
+    unindexed: u64,
     /// Those of [`Retention`], in its order, then the rest, then those that had records once.
     rules: Vec<Kept>,
 }
@@ -39,9 +46,10 @@ impl Ledger {
         retention: &Retention,
     ) -> Result<Result<(Self, Changes<'a>), usize>, ReadError> {
         let view = store.view();
-        let (last, horizon) = view.log()?;
+        let state = view.state()?;
         let known = view.rules()?;
-        let mut unused = (1..NAMES).map(RuleId).filter(|id| known.iter().all(|(known, _)| known != id));
+        let mut unused =
+            (1..RuleId::COUNT).map(RuleId).filter(|id| known.iter().all(|(known, _)| known != id));
         let mut changes = store.changes();
         let mut rules = Vec::new();
         for rule in retention.rules() {
@@ -61,16 +69,57 @@ impl Ledger {
         let left: Vec<_> = left.map(|(id, _)| (*id, retention.rest())).collect();
         rules.extend(left);
         let kept = rules.into_iter().map(|(id, keep)| {
-            let (held, front) = view.held(id)?;
-            Ok(Kept { id, keep, held, front, oldest: None })
+            let row = state.rules.iter().find(|(rule, ..)| *rule == id);
+            let (held, front) = row.map_or_else(Default::default, |(_, held, front)| (*held, *front));
+            Kept { id, keep, held, front, oldest: None }
         });
-        let ledger = Self {
-            last,
-            horizon,
+        let mut ledger = Self {
+            last: state.last,
+            horizon: state.horizon,
             reserved: view.reserved()?,
-            rules: kept.collect::<Result<_, ReadError>>()?,
+            indexed: state.indexed,
+            unindexed: 0,
+            rules: kept.collect(),
         };
+        ledger.load_ids(store, &view)?;
         Ok(Ok((ledger, changes)))
+    }
+
+    /// Finds the ids that are not in tables yet.
+    fn load_ids(&mut self, store: &Store, view: &View<'_>) -> Result<(), ReadError> {
+        for Kept { id: rule, held, front, .. } in &self.rules {
+            store.ids.set_front(*rule, *front);
+            if held.records == 0 {
+                continue;
+            }
+            for entry in view.records(*rule, self.indexed.next().max(*front)) {
+                let (_, Entry { position, record, .. }) = entry?;
+                self.unindexed += weight(&record);
+                store.ids.add(record.id.map(|id| (store.id_key(&id, position), *rule)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the records whose ids are in memory alone, and all since the first of them.
+    pub(super) fn unindexed(&self) -> u64 {
+        self.unindexed
+    }
+
+    /// Notes that all ids are in tables.
+    pub(super) fn set_indexed(&mut self) {
+        self.indexed = self.last;
+        self.unindexed = 0;
+    }
+
+    /// Writes what each rule holds.
+    pub(super) fn write(&self, changes: &mut Changes<'_>) {
+        (0..self.rules.len()).for_each(|rule| self.write_rule(rule, changes));
+    }
+
+    fn write_rule(&self, rule: usize, changes: &mut Changes<'_>) {
+        let Kept { id, held, front, .. } = self.rules[rule];
+        changes.set_held(id, held, front, [self.last, self.horizon, self.indexed]);
     }
 
     pub(super) fn held(&self) -> Held {
@@ -144,8 +193,10 @@ impl<'a> Plan<'a> {
         for rule in 0..planner.ledger.rules.len() {
             let refused: Vec<_> = planner.view.records(planner.ledger.rules[rule].id, after.next()).collect();
             for entry in refused {
-                planner.remove(rule, &entry?)?;
+                let (group, entry) = entry?;
+                planner.remove(rule, group, &entry)?;
             }
+            planner.touched.insert(rule);
         }
         planner.ledger.last = planner.ledger.last.min(after);
         Ok(planner.finish())
@@ -208,7 +259,8 @@ impl<'a> Planner<'a> {
         if position >= self.first {
             self.drop_fresh(usize::try_from(position.0 - self.first.0).expect("its place in a batch"));
         } else if let Some(entry) = self.view.record(self.ledger.rules[rule].id, position)? {
-            self.take_away(rule, &entry);
+            // What may be replaced is a group of its own.
+            self.take_away(rule, position, &entry);
         }
         Ok(())
     }
@@ -218,7 +270,7 @@ impl<'a> Planner<'a> {
         self.touched.insert(rule);
         let Kept { id, keep, front, .. } = self.ledger.rules[rule];
         for entry in self.view.records(id, front) {
-            let entry = entry?;
+            let (group, entry) = entry?;
             if self.removed.contains(&entry.position) {
                 continue;
             }
@@ -233,7 +285,7 @@ impl<'a> Planner<'a> {
                 return Ok(());
             }
             self.budget -= 1;
-            self.remove(rule, &entry)?;
+            self.remove(rule, group, &entry)?;
             self.ledger.horizon = self.ledger.horizon.max(entry.position);
         }
         self.ledger.rules[rule].front = self.first;
@@ -261,20 +313,30 @@ impl<'a> Planner<'a> {
     }
 
     /// Takes a stored record away, and out of the newest of its topic.
-    fn remove(&mut self, rule: usize, entry: &Entry) -> Result<(), ReadError> {
+    fn remove(&mut self, rule: usize, group: Position, entry: &Entry) -> Result<(), ReadError> {
         if self.ledger.rules[rule].keep.last_per_topic.is_some() {
             self.newest_of(rule, &entry.record.topics[0])?.retain(|place| *place != entry.position);
         }
-        self.take_away(rule, entry);
+        self.take_away(rule, group, entry);
         Ok(())
     }
 
-    fn take_away(&mut self, rule: usize, entry: &Entry) {
+    /// Takes a stored record away; with the last of a group, the group goes.
+    fn take_away(&mut self, rule: usize, group: Position, entry: &Entry) {
         self.touched.insert(rule);
         self.removed.insert(entry.position);
         let kept = &mut self.ledger.rules[rule];
         kept.held.remove(entry.record.size());
-        self.changes.remove(kept.id, entry);
+        if group == entry.position {
+            self.changes.remove(kept.id, group);
+        }
+        let Some(id) = &entry.record.id else { return };
+        if entry.position > self.ledger.indexed {
+            self.changes.forget_id(id, entry.position);
+        } else if kept.keep.last_per_topic.is_some() {
+            // It goes before its rule's front has passed it.
+            self.changes.remove_id(id, entry.position);
+        }
     }
 
     fn drop_fresh(&mut self, index: usize) {
@@ -293,24 +355,23 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(mut self) -> Plan<'a> {
-        for (rule, entry, stays) in &self.fresh {
-            if *stays {
-                self.changes.insert(self.ledger.rules[*rule].id, entry);
-            }
-        }
+        self.write_groups();
         for ((rule, topic), places) in &self.newest {
             self.changes.set_newest(self.ledger.rules[*rule].id, topic, places);
-        }
-        for rule in &self.touched {
-            let Kept { id, held, front, .. } = self.ledger.rules[*rule];
-            self.changes.set_held(id, held, front);
         }
         let entries: Vec<_> = self.fresh.into_iter().map(|(_, entry, _)| entry).collect();
         let ledger = &mut self.ledger;
         if let Some(entry) = entries.last() {
             ledger.last = entry.position;
         }
-        self.changes.set_log(ledger.last, ledger.horizon);
+        if self.changes.leaves_ids() {
+            ledger.unindexed += entries.iter().map(|entry| weight(&entry.record)).sum::<u64>();
+        } else {
+            ledger.set_indexed();
+        }
+        for rule in &self.touched {
+            ledger.write_rule(*rule, &mut self.changes);
+        }
         let reserves = ledger.last > ledger.reserved;
         if reserves {
             ledger.reserved = Position(ledger.last.0.saturating_add(RESERVE));
@@ -318,10 +379,36 @@ impl<'a> Planner<'a> {
         }
         Plan { changes: self.changes, ledger: self.ledger, entries, reserves }
     }
+
+    /// Writes what comes and stays, in groups of a rule; alone what a newer one of its topic may replace.
+    fn write_groups(&mut self) {
+        let mut groups: HashMap<usize, (Position, Vec<u8>)> = HashMap::new();
+        for (rule, entry, _) in self.fresh.iter().filter(|(.., stays)| *stays) {
+            let Kept { id, keep, .. } = self.ledger.rules[*rule];
+            if let Some(text) = &entry.record.id {
+                self.changes.insert_id(id, text, entry.position);
+            }
+            let (last, group) = groups.entry(*rule).or_default();
+            *last = entry.position;
+            encode(entry, group);
+            if group.len() >= GROUP || keep.last_per_topic.is_some() {
+                self.changes.insert(id, *last, group);
+                group.clear();
+            }
+        }
+        for (rule, (last, group)) in groups.iter().filter(|(_, (_, group))| !group.is_empty()) {
+            self.changes.insert(self.ledger.rules[*rule].id, *last, group);
+        }
+    }
 }
 
-/// Names of rules that a store takes.
-const NAMES: u16 = 1024;
+/// The bytes that a record counts while its id is not in a table.
+fn weight(record: &Record) -> u64 {
+    record.size() as u64 + 64
+}
+
+/// Bytes after which a group is full.
+const GROUP: usize = 16 * 1024;
 
 /// So many records are let go at once.
 const AT_ONCE: usize = 8192;

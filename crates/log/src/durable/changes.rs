@@ -1,0 +1,97 @@
+//! What is written at once: all of it or nothing.
+
+use fjall::PersistMode;
+
+use super::ids::Key;
+use super::store::{RuleId, Store, record_key};
+use crate::Position;
+use crate::retention::Held;
+
+pub(super) struct Changes<'a> {
+    store: &'a Store,
+    batch: fjall::OwnedWriteBatch,
+    /// What comes into memory and what leaves it once this is written.
+    ids: Vec<(Key, RuleId)>,
+    forgotten: Vec<Key>,
+    fronts: Vec<(RuleId, Position)>,
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        let batch = store.database.batch();
+        Self { store, batch, ids: Vec::new(), forgotten: Vec::new(), fronts: Vec::new() }
+    }
+
+    /// Writes a group of records, the last of which is at this place.
+    pub(super) fn insert(&mut self, rule: RuleId, last: Position, group: &[u8]) {
+        self.batch.insert(&self.store.records, record_key(rule, last), group);
+    }
+
+    /// Takes a group away.
+    pub(super) fn remove(&mut self, rule: RuleId, last: Position) {
+        self.batch.remove(&self.store.records, record_key(rule, last));
+    }
+
+    pub(super) fn insert_id(&mut self, rule: RuleId, id: &str, position: Position) {
+        self.ids.push((self.store.id_key(id, position), rule));
+    }
+
+    /// Takes an id away that is in memory.
+    pub(super) fn forget_id(&mut self, id: &str, position: Position) {
+        self.forgotten.push(self.store.id_key(id, position));
+    }
+
+    /// Takes an id away that is in a table.
+    pub(super) fn remove_id(&mut self, id: &str, position: Position) {
+        self.batch.remove(self.store.ids.tables(), self.store.id_key(id, position));
+    }
+
+    /// Whether ids are in memory, or will be.
+    pub(super) fn leaves_ids(&self) -> bool {
+        !self.ids.is_empty() || !self.store.ids.is_empty()
+    }
+
+    pub(super) fn set_newest(&mut self, rule: RuleId, topic: &str, places: &[Position]) {
+        if places.is_empty() {
+            self.batch.remove(&self.store.topics, self.store.topic_key(rule, topic));
+        } else {
+            let places: Vec<u8> = places.iter().flat_map(|place| place.0.to_be_bytes()).collect();
+            self.batch.insert(&self.store.topics, self.store.topic_key(rule, topic), places);
+        }
+    }
+
+    pub(super) fn set_reserved(&mut self, reserved: Position) {
+        self.batch.insert(&self.store.meta, "reserved", row([reserved.0]));
+    }
+
+    pub(super) fn set_rule(&mut self, rule: RuleId, name: &str) {
+        self.batch.insert(&self.store.meta, [b"rule".as_slice(), &rule.0.to_be_bytes()].concat(), name);
+    }
+
+    /// What a rule holds, and the log's last position, horizon, and up to where ids are in tables.
+    pub(super) fn set_held(&mut self, rule: RuleId, held: Held, front: Position, log: [Position; 3]) {
+        let [last, horizon, indexed] = log.map(|place| place.0);
+        let key = [b"held".as_slice(), &rule.0.to_be_bytes()].concat();
+        let held = row([held.records, held.bytes, front.0, last, horizon, indexed]);
+        self.batch.insert(&self.store.meta, key, held);
+        self.fronts.push((rule, front));
+    }
+
+    /// Writes it: without a mode, into the process's own memory.
+    pub(super) fn commit(self, mode: Option<PersistMode>) -> fjall::Result<()> {
+        self.batch.durability(mode).commit()?;
+        let ids = &self.store.ids;
+        if !self.ids.is_empty() {
+            ids.add(self.ids);
+        }
+        ids.forget(&self.forgotten);
+        for (rule, front) in self.fronts {
+            ids.set_front(rule, front);
+        }
+        Ok(())
+    }
+}
+
+fn row<const N: usize>(numbers: [u64; N]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+}
