@@ -1,6 +1,6 @@
 //! What is written at once: all of it or nothing.
 
-use fjall::PersistMode;
+use fjall::{Keyspace, PersistMode};
 
 use super::ids::Key;
 use super::store::{RuleId, Store, record_key};
@@ -14,22 +14,23 @@ pub(super) struct Changes<'a> {
     ids: Vec<(Key, RuleId)>,
     forgotten: Vec<Key>,
     fronts: Vec<(RuleId, Position)>,
+    bytes: usize,
 }
 
 impl<'a> Changes<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         let batch = store.database.batch();
-        Self { store, batch, ids: Vec::new(), forgotten: Vec::new(), fronts: Vec::new() }
+        Self { store, batch, ids: Vec::new(), forgotten: Vec::new(), fronts: Vec::new(), bytes: 0 }
     }
 
     /// Writes a group of records, the last of which is at this place.
     pub(super) fn insert(&mut self, rule: RuleId, last: Position, group: &[u8]) {
-        self.batch.insert(&self.store.records, record_key(rule, last), group);
+        self.put(&self.store.records, record_key(rule, last), group);
     }
 
     /// Takes a group away.
     pub(super) fn remove(&mut self, rule: RuleId, last: Position) {
-        self.batch.remove(&self.store.records, record_key(rule, last));
+        self.take(&self.store.records, record_key(rule, last));
     }
 
     pub(super) fn insert_id(&mut self, rule: RuleId, id: &str, position: Position) {
@@ -43,7 +44,7 @@ impl<'a> Changes<'a> {
 
     /// Takes an id away that is in a table.
     pub(super) fn remove_id(&mut self, id: &str, position: Position) {
-        self.batch.remove(self.store.ids.tables(), self.store.id_key(id, position));
+        self.take(self.store.ids.tables(), self.store.id_key(id, position));
     }
 
     /// Whether ids are in memory, or will be.
@@ -53,19 +54,19 @@ impl<'a> Changes<'a> {
 
     pub(super) fn set_newest(&mut self, rule: RuleId, topic: &str, places: &[Position]) {
         if places.is_empty() {
-            self.batch.remove(&self.store.topics, self.store.topic_key(rule, topic));
+            self.take(&self.store.topics, self.store.topic_key(rule, topic));
         } else {
             let places: Vec<u8> = places.iter().flat_map(|place| place.0.to_be_bytes()).collect();
-            self.batch.insert(&self.store.topics, self.store.topic_key(rule, topic), places);
+            self.put(&self.store.topics, self.store.topic_key(rule, topic), places);
         }
     }
 
     pub(super) fn set_reserved(&mut self, reserved: Position) {
-        self.batch.insert(&self.store.meta, "reserved", row([reserved.0]));
+        self.put(&self.store.meta, "reserved", row([reserved.0]));
     }
 
     pub(super) fn set_rule(&mut self, rule: RuleId, name: &str) {
-        self.batch.insert(&self.store.meta, [b"rule".as_slice(), &rule.0.to_be_bytes()].concat(), name);
+        self.put(&self.store.meta, [b"rule".as_slice(), &rule.0.to_be_bytes()].concat(), name);
     }
 
     /// What a rule holds, and the log's last position, horizon, and up to where ids are in tables.
@@ -73,13 +74,25 @@ impl<'a> Changes<'a> {
         let [last, horizon, indexed] = log.map(|place| place.0);
         let key = [b"held".as_slice(), &rule.0.to_be_bytes()].concat();
         let held = row([held.records, held.bytes, front.0, last, horizon, indexed]);
-        self.batch.insert(&self.store.meta, key, held);
+        self.put(&self.store.meta, key, held);
         self.fronts.push((rule, front));
+    }
+
+    fn put(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.bytes += key.len() + value.len() + OVERHEAD;
+        self.batch.insert(keyspace, key, value);
+    }
+
+    fn take(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) {
+        self.bytes += key.as_ref().len() + OVERHEAD;
+        self.batch.remove(keyspace, key.as_ref());
     }
 
     /// Writes it: without a mode, into the process's own memory.
     pub(super) fn commit(self, mode: Option<PersistMode>) -> fjall::Result<()> {
         self.batch.durability(mode).commit()?;
+        self.store.count(self.bytes as u64);
         let ids = &self.store.ids;
         if !self.ids.is_empty() {
             ids.add(self.ids);
@@ -95,3 +108,6 @@ impl<'a> Changes<'a> {
 fn row<const N: usize>(numbers: [u64; N]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
+
+/// The bytes that the store's memory needs for an item, besides its own.
+const OVERHEAD: usize = 64;

@@ -18,8 +18,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use fjall::compaction::Leveled;
 use fjall::config::FilterPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use siphasher::sip128::SipHasher24;
@@ -49,6 +51,9 @@ pub(super) struct Store {
     pub(super) ids: Ids,
     pub(super) topics: Keyspace,
     pub(super) meta: Keyspace,
+    /// Bytes that are written before they go into tables, and those that have been written.
+    write_buffer: u64,
+    written: AtomicU64,
 }
 
 impl std::fmt::Debug for Store {
@@ -73,14 +78,17 @@ impl Store {
                 (name == IDS).then(|| Arc::clone(&filter))
             }))
             .open()?;
-        let write_buffer = options.write_buffer;
-        let keyspace = |memtable: u64| KeyspaceCreateOptions::default().max_memtable_size(memtable);
+        // The log itself says when a table is due: who works behind the store would not, while it merges.
+        let keyspace = || KeyspaceCreateOptions::default().max_memtable_size(2 * options.write_buffer);
         // Ranges are read of these, or keys that are there: a filter would say nothing.
-        let ranged = |memtable: u64| keyspace(memtable).filter_policy(FilterPolicy::disabled());
-        let records = database.keyspace("records", || ranged(write_buffer))?;
-        let ids = Ids::new(database.keyspace(IDS, || ranged(write_buffer))?, fronts);
-        let topics = database.keyspace("topics", || keyspace(write_buffer / 2))?;
-        let meta = database.keyspace("meta", || keyspace(write_buffer / 8))?;
+        let ranged = || keyspace().filter_policy(FilterPolicy::disabled());
+        // Every table of ids overlaps all others: small ones are merged without making anybody wait.
+        let small = Arc::new(Leveled::default().with_table_target_size(IDS_TABLE));
+        let records = database.keyspace("records", ranged)?;
+        let ids = database.keyspace(IDS, || ranged().compaction_strategy(small))?;
+        let ids = Ids::new(ids, fronts);
+        let topics = database.keyspace("topics", keyspace)?;
+        let meta = database.keyspace("meta", keyspace)?;
         let epoch = match meta.get("epoch")? {
             Some(epoch) => Epoch(epoch.first_chunk().copied().ok_or(fjall::Error::Unrecoverable)?),
             None => {
@@ -89,7 +97,8 @@ impl Store {
                 new
             }
         };
-        Ok(Self { epoch, database, records, ids, topics, meta })
+        let (write_buffer, written) = (options.write_buffer, AtomicU64::new(0));
+        Ok(Self { epoch, database, records, ids, topics, meta, write_buffer, written })
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -127,8 +136,14 @@ impl Store {
         self.database.persist(mode)
     }
 
-    /// Begins to move all that is in memory into tables, so that the next start has less to read.
+    /// Notes that so much has been written.
+    pub(super) fn count(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Begins to move all that is in memory into tables: a journal goes when all that it holds is there, of every keyspace.
     pub(super) fn begin_to_settle(&self) -> fjall::Result<()> {
+        self.written.store(0, Ordering::Relaxed);
         self.keyspaces().iter().try_for_each(|keyspace| keyspace.rotate_memtable().map(drop))
     }
 
@@ -151,7 +166,10 @@ impl Store {
     }
 
     /// Waits until the store has room for another write: `fjall` itself would wait for ever if what makes room has failed.
-    pub(super) fn wait_for_room(&self) -> fjall::Result<()> {
+    pub(super) fn make_room(&self) -> fjall::Result<()> {
+        if self.written.load(Ordering::Relaxed) > self.write_buffer {
+            self.begin_to_settle()?;
+        }
         let patience = Instant::now() + STALLED;
         while self
             .keyspaces()
@@ -181,6 +199,9 @@ pub(super) fn record_key(rule: RuleId, position: Position) -> [u8; 10] {
 
 /// The keyspace of ids.
 const IDS: &str = "ids";
+
+/// A table of ids has so many bytes, and the first of their levels four times as much.
+const IDS_TABLE: u64 = 8 * 1024 * 1024;
 
 /// Journals of that size are kept until what they hold is in tables: the bound of what is read at a start.
 const JOURNALS: u64 = 64 * 1024 * 1024;
