@@ -13,14 +13,17 @@ pub(super) struct Changes<'a> {
     /// What comes into memory and what leaves it once this is written.
     ids: Vec<(Key, RuleId)>,
     forgotten: Vec<Key>,
-    fronts: Vec<(RuleId, Position)>,
+    /// What rules hold then.
+    held: Vec<(RuleId, [u64; 6])>,
+    items: usize,
+    /// Of keys and values.
     bytes: usize,
 }
 
 impl<'a> Changes<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         let batch = store.database.batch();
-        Self { store, batch, ids: Vec::new(), forgotten: Vec::new(), fronts: Vec::new(), bytes: 0 }
+        Self { store, batch, ids: Vec::new(), forgotten: Vec::new(), held: Vec::new(), items: 0, bytes: 0 }
     }
 
     /// Writes a group of records, the last of which is at this place.
@@ -72,34 +75,44 @@ impl<'a> Changes<'a> {
     /// What a rule holds, and the log's last position, horizon, and up to where ids are in tables.
     pub(super) fn set_held(&mut self, rule: RuleId, held: Held, front: Position, log: [Position; 3]) {
         let [last, horizon, indexed] = log.map(|place| place.0);
-        let key = [b"held".as_slice(), &rule.0.to_be_bytes()].concat();
-        let held = row([held.records, held.bytes, front.0, last, horizon, indexed]);
-        self.put(&self.store.meta, key, held);
-        self.fronts.push((rule, front));
+        self.held.push((rule, [held.records, held.bytes, front.0, last, horizon, indexed]));
     }
 
     fn put(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let (key, value) = (key.as_ref(), value.as_ref());
-        self.bytes += key.len() + value.len() + OVERHEAD;
+        self.items += 1;
+        self.bytes += key.len() + value.len();
         self.batch.insert(keyspace, key, value);
     }
 
     fn take(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) {
-        self.bytes += key.as_ref().len() + OVERHEAD;
+        self.items += 1;
+        self.bytes += key.as_ref().len();
         self.batch.remove(keyspace, key.as_ref());
     }
 
     /// Writes it: without a mode, into the process's own memory.
-    pub(super) fn commit(self, mode: Option<PersistMode>) -> fjall::Result<()> {
+    pub(super) fn commit(mut self, mode: Option<PersistMode>) -> fjall::Result<()> {
+        let held = std::mem::take(&mut self.held);
+        for (index, (rule, numbers)) in held.iter().enumerate() {
+            let key = [b"held".as_slice(), &rule.0.to_be_bytes()].concat();
+            let mut value = row(*numbers);
+            if index + 1 == held.len() {
+                let (items, bytes) = (self.items + 1, self.bytes + key.len() + value.len());
+                let short = (items * SPACE).saturating_sub(bytes);
+                value.resize(value.len() + short, 0);
+            }
+            self.put(&self.store.meta, key, value);
+        }
         self.batch.durability(mode).commit()?;
-        self.store.count(self.bytes as u64);
+        self.store.count((self.bytes + self.items * OVERHEAD) as u64);
         let ids = &self.store.ids;
         if !self.ids.is_empty() {
             ids.add(self.ids);
         }
         ids.forget(&self.forgotten);
-        for (rule, front) in self.fronts {
-            ids.set_front(rule, front);
+        for (rule, [.., front, _, _, _]) in held {
+            ids.set_front(rule, Position(front));
         }
         Ok(())
     }
@@ -108,6 +121,10 @@ impl<'a> Changes<'a> {
 fn row<const N: usize>(numbers: [u64; N]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
+
+/// An item takes so many bytes at least, on average: what is smaller is filled up, so that as many bytes of journals as are there after
+/// `kill -9` hold no more items than a start repeats in time.
+const SPACE: usize = 256;
 
 /// The bytes that the store's memory needs for an item, besides its own.
 const OVERHEAD: usize = 64;

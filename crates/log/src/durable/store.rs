@@ -14,7 +14,7 @@
 //! the place of its group's last comes next, so that whatever follows a place begins with one seek.
 //!
 //! After `kill -9` a start repeats what the store's journals hold, of which there are 64 MB and more. That takes its time for each item in
-//! them, hardly for their bytes: so there are few items, whole groups of records, and none for an id.
+//! them, hardly for their bytes: so there are few items, whole groups of records, none for an id, and none that is small (changes.rs).
 
 use std::path::Path;
 use std::sync::Arc;

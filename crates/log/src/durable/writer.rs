@@ -190,7 +190,7 @@ impl Writer {
         self.shared.begin()?;
         let store = self.shared.store().ok_or(Failure::Gone)?;
         store.make_room()?;
-        if self.ledger.unindexed() > 2 * self.options.write_buffer {
+        if self.ledger.unindexed() > self.options.write_buffer {
             store.ids.index()?;
             self.ledger.set_indexed();
         }
