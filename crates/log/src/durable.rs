@@ -6,6 +6,7 @@ mod folder;
 mod ids;
 mod journal;
 mod ledger;
+mod plan;
 mod read;
 mod shared;
 mod store;
@@ -78,8 +79,8 @@ pub struct DurableOptions {
     pub retention: Retention,
     /// Bytes of what was read that are held for the next who reads. 32 MiB unless set.
     pub cache: u64,
-    /// Bytes of what was written that are held before they go into tables; up to six times as much while those are written. It is fixed with a
-    /// folder's first start. 16 MiB unless set.
+    /// Bytes of what was written that are held before they go into tables; up to six times as much while those are written. Also, of records whose
+    /// ids are not in tables. 16 MiB unless set; 1 MiB to 1 GiB.
     pub write_buffer: u64,
     /// The newest records, which who reads live does not read from the disk. 8,192 of them and 16 MiB unless set.
     pub recent: Limit,

@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{error, info, warn};
 
 use super::folder::PROBE;
-use super::ledger::{Ledger, Plan};
+use super::ledger::Ledger;
+use super::plan::Plan;
 use super::shared::Shared;
 use super::store::Store;
 use super::{Durability, DurableOptions};
@@ -190,7 +191,7 @@ impl Writer {
         self.shared.begin()?;
         let store = self.shared.store().ok_or(Failure::Gone)?;
         store.make_room()?;
-        if self.ledger.unindexed() > self.options.write_buffer {
+        if self.ledger.unindexed > self.options.write_buffer {
             store.ids.index()?;
             self.ledger.set_indexed();
         }
