@@ -259,7 +259,7 @@ impl<'a> Planner<'a> {
 }
 
 /// Bytes after which a group is full.
-const GROUP: usize = 16 * 1024;
+const GROUP: usize = 8 * 1024;
 
 /// So many records are let go at once.
 const AT_ONCE: usize = 8192;
