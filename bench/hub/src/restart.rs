@@ -12,12 +12,12 @@ use crate::server::{Contestant, Program, Server, Store};
 /// How long it took until a new subscriber had its stream.
 pub struct Restart {
     pub events: u64,
-    /// In seconds: after SIGTERM, and after SIGKILL.
+    /// In seconds: after SIGTERM, and the longest after SIGKILL.
     pub asked: f64,
     pub killed: f64,
 }
 
-/// Fills a hub, and starts it again on the same folder.
+/// Fills a hub, kills it, and starts it again on the same folder; kills it at some more moments, and at last asks it to end.
 pub fn run(program: &Program, events: u64) -> Result<Restart> {
     let folder = tempfile::tempdir()?;
     let start = || -> Result<(Server, f64)> {
@@ -26,16 +26,21 @@ pub fn run(program: &Program, events: u64) -> Result<Restart> {
         subscribe(&server.url)?;
         Ok((server, begin.elapsed().as_secs_f64()))
     };
-    let (server, empty) = start()?;
-    let fill = format!("publish --batch 1000 --pipeline 4 --events {events}");
-    bench(program, &server.url, &server.pids()?, &fill, Contestant::Hub.options(false))?;
+    let (mut server, empty) = start()?;
+    let mut killed = Vec::new();
+    for more in [events, events / 50, events / 70, events / 30, events / 100] {
+        let fill = format!("publish --batch 1000 --pipeline 4 --events {more}");
+        bench(program, &server.url, &server.pids()?, &fill, Contestant::Hub.options(false))?;
+        server.stop("-KILL")?;
+        let again = start()?;
+        server = again.0;
+        killed.push(again.1);
+    }
     server.stop("-TERM")?;
     let (server, asked) = start()?;
-    server.stop("-KILL")?;
-    let (server, killed) = start()?;
     drop(server);
-    eprintln!("    empty {empty:.3} s, after SIGTERM {asked:.3} s, after SIGKILL {killed:.3} s");
-    Ok(Restart { events, asked, killed })
+    eprintln!("    empty {empty:.3} s, after SIGKILL {killed:.3?} s, after SIGTERM {asked:.3} s");
+    Ok(Restart { events, asked, killed: killed.into_iter().fold(0.0, f64::max) })
 }
 
 /// Subscribes, and waits for the stream.

@@ -32,16 +32,25 @@ struct Arguments {
 enum Command {
     /// Appends for a while, on one thread
     Append { store: stores::Kind, level: stores::Level, batch: usize, folder: PathBuf },
-    /// Fills a store, and is killed at the end, or closes it
+    /// Opens a store, appends so many records, and is killed at the end
     Fill {
         store: stores::Kind,
         count: u64,
         folder: PathBuf,
+        #[arg(long, default_value_t = 1000)]
+        batch: u64,
+        /// Without ids, as only the log can
         #[arg(long)]
-        killed: bool,
+        plain: bool,
     },
-    /// Opens a store that was filled, and reads
-    Read { store: stores::Kind, count: u64, folder: PathBuf },
+    /// Opens a store that was filled, reads, and closes it
+    Read {
+        store: stores::Kind,
+        count: u64,
+        folder: PathBuf,
+        #[arg(long)]
+        plain: bool,
+    },
     /// Appends to the log for a while, from many tasks
     Through {
         level: stores::Level,
@@ -61,11 +70,13 @@ fn main() -> Result<()> {
         Some(Command::Append { store, level, batch, folder }) => {
             serde_json::to_string(&measure::append(store, level, batch, &folder)?)?
         }
-        Some(Command::Fill { store, count, folder, killed }) => {
-            serde_json::to_string(&measure::fill(store, count, &folder, killed)?)?
+        Some(Command::Fill { store, count, folder, batch, plain }) => {
+            println!("{}", serde_json::to_string(&measure::fill(store, count, &folder, batch, plain)?)?);
+            // As `kill -9` would.
+            std::process::abort();
         }
-        Some(Command::Read { store, count, folder }) => {
-            serde_json::to_string(&measure::read(store, count, &folder)?)?
+        Some(Command::Read { store, count, folder, plain }) => {
+            serde_json::to_string(&measure::read(store, count, &folder, plain)?)?
         }
         Some(Command::Through { level, callers, batch, ids, folder, keep }) => {
             serde_json::to_string(&through::run(level, callers, batch, ids, keep, &folder)?)?

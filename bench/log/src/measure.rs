@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::stores::{self, Kind, Level};
+use crate::stores::{self, Kind, Level, Store};
 
 #[derive(Serialize, Deserialize)]
 pub struct Appended {
@@ -13,7 +13,7 @@ pub struct Appended {
 
 /// Appends for two seconds.
 pub fn append(kind: Kind, level: Level, batch: usize, folder: &Path) -> Result<Appended> {
-    let mut store = stores::open(kind, folder)?;
+    let mut store = stores::open(kind, folder, false)?;
     let start = Instant::now();
     let mut next = 1;
     while start.elapsed() < Duration::from_secs(2) {
@@ -27,47 +27,50 @@ pub fn append(kind: Kind, level: Level, batch: usize, folder: &Path) -> Result<A
 
 #[derive(Serialize, Deserialize)]
 pub struct Filled {
+    /// How long it took to open it, in seconds, and of the processor.
+    pub open: [f64; 2],
     pub seconds: f64,
     /// Most memory that it has had.
     pub peak: u64,
 }
 
-/// Appends so many records in batches of 1,000.
-pub fn fill(kind: Kind, count: u64, folder: &Path, killed: bool) -> Result<Filled> {
-    let mut store = stores::open(kind, folder)?;
+/// Appends so many records. The store is left as it is: who calls is killed.
+pub fn fill(kind: Kind, count: u64, folder: &Path, batch: u64, plain: bool) -> Result<Filled> {
+    let (mut store, open) = open(kind, folder, plain)?;
     let start = Instant::now();
-    for first in (1..=count).step_by(1000) {
+    for first in (1..=count).step_by(usize::try_from(batch)?) {
         // A store without a level between syncs now and then, as the log would have it do, and at the end.
-        let synced = first % 100_000 == 1 || first + 1000 > count;
+        let synced = first % 100_000 == 1 || first + batch > count;
         let level = if matches!(kind, Kind::Redb) && !synced { Level::Memory } else { Level::Written };
-        store.append(first..(first + 1000).min(count + 1), level)?;
+        store.append(first..(first + batch).min(count + 1), level)?;
     }
-    let filled = Filled { seconds: start.elapsed().as_secs_f64(), peak: status("VmHWM:")? };
-    if killed {
-        println!("{}", serde_json::to_string(&filled)?);
-        std::process::abort();
-    }
-    store.close()?;
+    let filled = Filled { open, seconds: start.elapsed().as_secs_f64(), peak: status("VmHWM:")? };
+    std::mem::forget(store);
     Ok(filled)
+}
+
+/// Opens a store, and says how long it took, in seconds and of the processor.
+fn open(kind: Kind, folder: &Path, plain: bool) -> Result<(Box<dyn Store>, [f64; 2])> {
+    let (start, used) = (Instant::now(), processor()?);
+    let store = stores::open(kind, folder, plain)?;
+    Ok((store, [start.elapsed().as_secs_f64(), processor()? - used]))
 }
 
 #[derive(Serialize, Deserialize)]
 pub struct Read {
-    /// In seconds, and of the processor.
+    /// As of [`Filled`].
     pub open: [f64; 2],
     /// Of a page of 1,000, in seconds: median, 99th percentile.
     pub page: [f64; 2],
     /// Of an id, in seconds: median, 99th percentile.
-    pub find: [f64; 2],
+    pub find: Option<[f64; 2]>,
     /// Memory once it is open, and at the end.
     pub memory: [u64; 2],
 }
 
-pub fn read(kind: Kind, count: u64, folder: &Path) -> Result<Read> {
+pub fn read(kind: Kind, count: u64, folder: &Path, plain: bool) -> Result<Read> {
     let before = status("RssAnon:")?;
-    let (start, used) = (Instant::now(), processor()?);
-    let store = stores::open(kind, folder)?;
-    let open = [start.elapsed().as_secs_f64(), processor()? - used];
+    let (store, open) = open(kind, folder, plain)?;
     let opened = status("RssAnon:")?.saturating_sub(before);
     let mut random = fastrand::Rng::with_seed(1);
     let page = times(1000, || {
@@ -76,11 +79,14 @@ pub fn read(kind: Kind, count: u64, folder: &Path) -> Result<Read> {
         Ok(())
     })?;
     let mut random = fastrand::Rng::with_seed(2);
-    let find = times(20_000, || {
-        let place = random.u64(1..=count);
-        ensure!(store.find(place)? == place);
-        Ok(())
-    })?;
+    let mut find = || {
+        times(20_000, || {
+            let place = random.u64(1..=count);
+            ensure!(store.find(place)? == place);
+            Ok(())
+        })
+    };
+    let find = if plain { None } else { Some(find()?) };
     let memory = [opened, status("RssAnon:")?.saturating_sub(before)];
     store.close()?;
     Ok(Read { open, page, find, memory })

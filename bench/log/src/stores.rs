@@ -37,7 +37,8 @@ pub trait Store {
     fn close(self: Box<Self>) -> Result<()>;
 }
 
-pub fn open(kind: Kind, folder: &Path) -> Result<Box<dyn Store>> {
+/// Opens a store, or makes it; of the log it may be said that its records have no ids.
+pub fn open(kind: Kind, folder: &Path, plain: bool) -> Result<Box<dyn Store>> {
     Ok(match kind {
         Kind::Fjall => {
             let database = Database::builder(folder)
@@ -61,7 +62,7 @@ pub fn open(kind: Kind, folder: &Path) -> Result<Box<dyn Store>> {
         Kind::Log => {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
             let log = runtime.block_on(DurableLog::open(folder, options(Level::Written)))?;
-            Box::new(TheLog { runtime, log })
+            Box::new(TheLog { runtime, log, plain })
         }
     })
 }
@@ -158,11 +159,12 @@ impl Store for Redb {
 struct TheLog {
     runtime: tokio::runtime::Runtime,
     log: DurableLog,
+    plain: bool,
 }
 
 impl Store for TheLog {
     fn append(&mut self, places: std::ops::Range<u64>, _: Level) -> Result<()> {
-        let records = places.map(|place| record(place, true)).collect();
+        let records = places.map(|place| record(place, !self.plain)).collect();
         self.runtime.block_on(Log::append(&self.log, records))?;
         Ok(())
     }

@@ -1,4 +1,5 @@
-use std::fmt::Write;
+use std::ffi::OsStr;
+use std::fmt::{Debug, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -29,33 +30,17 @@ pub fn all(count: u64) -> Result<String> {
         }
         out.push('\n');
     }
-    write!(out, "\n## {} records, each with an id\n\n{READING}\n", grouped(count))?;
-    out.push_str("\n| store | records | filled in | most memory | on disk | start after `kill -9` (processor) | after it was closed | memory then | page of 1,000 | p99 | find an id | p99 | memory then |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
-    for (store, name) in [("log", "the log, on fjall"), ("fjall", "fjall"), ("redb", "redb")] {
+    write!(out, "\n## {} records\n\n{READING}\n", grouped(count))?;
+    out.push_str("\n| store | records | filled in | most memory | on disk | start after `kill -9`, least to most (processor) | after it was closed | memory then | page of 1,000 | p99 | find an id | p99 | memory then |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    for (store, name, plain, batch) in [
+        ("log", "the log, on fjall", false, 1000),
+        ("log", "the log, without ids", true, 1000),
+        ("log", "the log, without ids, then one by one", true, 1),
+        ("fjall", "fjall", false, 1000),
+        ("redb", "redb", false, 1000),
+    ] {
         for count in [count / 10, count] {
-            let folder = TempDir::new()?;
-            let count_text = count.to_string();
-            let filled: Filled = child(&["fill", store, &count_text, "--killed"], Some(folder.path()))?;
-            let killed: Read = child(&["read", store, &count_text], Some(folder.path()))?;
-            let closed: Read = child(&["read", store, &count_text], Some(folder.path()))?;
-            writeln!(
-                out,
-                "| {name} | {} | {} | {} | {} | {} ({}) | {} ({}) | {} | {} | {} | {} | {} | {} |",
-                grouped(count),
-                time(filled.seconds),
-                mib(filled.peak),
-                mib(size(folder.path())?),
-                time(killed.open[0]),
-                time(killed.open[1]),
-                time(closed.open[0]),
-                time(closed.open[1]),
-                mib(closed.memory[0]),
-                time(closed.page[0]),
-                time(closed.page[1]),
-                time(closed.find[0]),
-                time(closed.find[1]),
-                mib(closed.memory[1]),
-            )?;
+            restarts(&mut out, store, name, count, plain, batch)?;
             eprintln!("{}", out.lines().last().unwrap_or_default());
         }
     }
@@ -98,7 +83,7 @@ pub fn all(count: u64) -> Result<String> {
                 _ => "the disk has it",
             },
             if ids { "their own" } else { "–" },
-            keep.map_or("all".to_owned(), |keep| format!("{}", grouped(keep))),
+            keep.map_or("all".to_owned(), grouped),
             rate(through.per_second),
             time(through.answer[0]),
             time(through.answer[1]),
@@ -108,9 +93,54 @@ pub fn all(count: u64) -> Result<String> {
     Ok(out)
 }
 
+/// Fills a store, kills it at some moments, and writes the line that says how it started.
+fn restarts(out: &mut String, store: &str, name: &str, count: u64, plain: bool, batch: u64) -> Result<()> {
+    let folder = TempDir::new()?;
+    let run = |command: &[&str]| -> Vec<String> {
+        let plain = plain.then_some("--plain");
+        command.iter().copied().chain(plain).map(str::to_owned).collect()
+    };
+    let fill = |count: u64, batch: u64| -> Result<Filled> {
+        let fill = run(&["fill", store, &count.to_string(), "--batch", &batch.to_string()]);
+        child(&fill, Some(folder.path()))
+    };
+    let read = || -> Result<Read> { child(&run(&["read", store, &count.to_string()]), Some(folder.path())) };
+    let filled = fill(count, 1000)?;
+    let size = size(folder.path())?;
+    // Each start is after a kill, at another moment between two tables and two journals.
+    let mut random = fastrand::Rng::with_seed(count);
+    let mut starts: Vec<[f64; 2]> =
+        (0..KILLS).map(|_| Ok(fill(random.u64(1..400_000), batch)?.open)).collect::<Result<_>>()?;
+    starts.push(read()?.open);
+    starts.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    let closed = read()?;
+    let find = |index: usize| closed.find.map_or_else(|| "–".to_owned(), |find| time(find[index]));
+    writeln!(
+        out,
+        "| {name} | {} | {} | {} | {} | {} to {} ({} to {}) | {} ({}) | {} | {} | {} | {} | {} | {} |",
+        grouped(count),
+        time(filled.seconds),
+        mib(filled.peak),
+        mib(size),
+        time(starts[0][0]),
+        time(starts[KILLS][0]),
+        time(starts.iter().map(|start| start[1]).fold(f64::INFINITY, f64::min)),
+        time(starts.iter().map(|start| start[1]).fold(0.0, f64::max)),
+        time(closed.open[0]),
+        time(closed.open[1]),
+        mib(closed.memory[0]),
+        time(closed.page[0]),
+        time(closed.page[1]),
+        find(0),
+        find(1),
+        mib(closed.memory[1]),
+    )?;
+    Ok(())
+}
+
 /// Runs this program again, for one measurement.
-fn child<T: DeserializeOwned>(arguments: &[&str], folder: Option<&Path>) -> Result<T> {
-    eprintln!("{}", arguments.join(" "));
+fn child<T: DeserializeOwned>(arguments: &[impl AsRef<OsStr> + Debug], folder: Option<&Path>) -> Result<T> {
+    eprintln!("{arguments:?}");
     let fresh = TempDir::new()?;
     let folder = folder.unwrap_or(fresh.path());
     let output = Command::new(std::env::current_exe()?)
@@ -172,9 +202,13 @@ Records a second, each with an id, by one thread that waits for every answer. `r
 process alone has and one that is synced.
 ";
 
-const READING: &str = "Filled in batches of 1,000, at the level at which `kill -9` loses nothing (`redb`: synced every 100,000 records, and what lies
-between is lost). Started after its process was killed, and once more after it was closed; in parentheses the processor's time. Pages and ids at random places, from files that the
-system has in memory.";
+const READING: &str = "Filled in batches of 1,000, each record with an id unless it says so, at the level at which `kill -9` loses nothing (`redb`: synced every
+100,000 records, and what lies between is lost). Then killed ten times: right after that, and each time after up to 400,000 more, so that it happens at any moment between two tables and
+two journals; the table has the shortest of the ten starts that followed and the longest, in parentheses the processor's time, to 10 ms. `one by one`: those 400,000 are appended each by itself, so that journals are full of small
+writes. Started once more after it was closed. Pages and ids at random places, from files that the system has in memory.";
+
+/// How often a store is killed once it is filled, besides the first time.
+const KILLS: usize = 9;
 
 const THROUGH: &str = "## The log
 

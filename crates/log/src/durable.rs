@@ -1,12 +1,16 @@
 //! The log on disk.
 
+mod changes;
 mod codec;
 mod folder;
+mod ids;
 mod journal;
 mod ledger;
+mod plan;
 mod read;
 mod shared;
 mod store;
+mod view;
 mod writer;
 
 use std::path::Path;
@@ -75,8 +79,8 @@ pub struct DurableOptions {
     pub retention: Retention,
     /// Bytes of what was read that are held for the next who reads. 32 MiB unless set.
     pub cache: u64,
-    /// Bytes of what was written that are held before they go into tables; up to six times as much while those are written. It is fixed with a
-    /// folder's first start. 16 MiB unless set.
+    /// Bytes of what was written that are held before they go into tables; up to six times as much while those are written. Also, of records whose
+    /// ids are not in tables. 16 MiB unless set; 1 MiB to 1 GiB.
     pub write_buffer: u64,
     /// The newest records, which who reads live does not read from the disk. 8,192 of them and 16 MiB unless set.
     pub recent: Limit,
@@ -164,8 +168,9 @@ impl DurableLog {
         let retention = options.retention.clone();
         let (messages, waiting) = mpsc::channel();
         let writer = Writer::new(Arc::clone(&shared), options, ledger, next);
-        let spawned =
-            std::thread::Builder::new().name("ssekit-log".to_owned()).spawn(move || writer.run(&waiting));
+        let spawned = std::thread::Builder::new()
+            .name("ssekit-log".to_owned())
+            .spawn(move || writer.run(&waiting, unclean));
         spawned.map_err(|source| OpenError::Io {
             what: "cannot start a thread for",
             path: shared.path.clone(),

@@ -24,6 +24,7 @@
 //! | what a tail reads at once | 512 records, 1 MiB | the next page |
 //! | who reads from a disk at once | 16 | waits |
 //! | memory for what was read; for what was written | 32 MiB; 16 MiB, up to six times as much while it goes to the disk | read again; `append` waits |
+//! | records whose ids are in memory alone, which a start after `kill -9` reads | 16 MiB, each record counted 64 bytes larger | the ids go into tables |
 //! | a store that does not get on with its writes | 20 s | opened again; [`AppendError::Unavailable`] |
 //! | room on a disk that was full | 16 MiB, tried every 0.5 s | [`AppendError::Full`] |
 //! | retention rules, the last records of a topic | 64, 1,000 | [`RetentionError`] |

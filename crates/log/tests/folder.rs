@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use ssekit_log::{Durability, DurableLog, DurableOptions, Limit, Log, OpenError, Position, Record};
+use ssekit_log::{
+    Durability, DurableLog, DurableOptions, Keep, Limit, Log, OpenError, Position, Record, Retention,
+};
 use tempfile::TempDir;
 
 async fn open(folder: &Path) -> Result<DurableLog, OpenError> {
@@ -188,6 +190,36 @@ fn a_torn_end_is_repaired_and_told() {
             2,
         );
     }
+}
+
+/// Ids whose records have been let go are let go, too, though nobody takes each of them away.
+#[tokio::test]
+async fn ids_of_what_is_gone_do_not_stay() {
+    let folder = TempDir::new().unwrap();
+    let retention = Retention::of_everything(Keep { records: Some(20_000), ..Keep::ALL }).unwrap();
+    let options = DurableOptions { write_buffer: 1 << 20, retention, ..DurableOptions::default() };
+    let log = DurableLog::open(folder.path(), options).await.unwrap();
+    for batch in 0..IDS / 1000 {
+        let id = |number| Some(format!("urn:{}", 1000 * batch + number).into());
+        let records = (0..1000).map(|number| Record { id: id(number), ..record("") }).collect();
+        log.append(records).await.unwrap();
+    }
+    log.close().await.unwrap();
+    drop(log);
+    // The places of all ids alone would take that.
+    let size = size(&folder.path().join("store/keyspaces"));
+    assert!(size < IDS * 26, "{size} bytes");
+
+    const IDS: u64 = 300_000;
+}
+
+fn size(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let sizes = files.map(|file| {
+        let data = file.metadata().unwrap();
+        if data.is_dir() { size(&file.path()) } else { data.len() }
+    });
+    sizes.sum()
 }
 
 /// What is told by `tracing` on this thread and by those of the runtime.

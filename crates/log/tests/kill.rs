@@ -171,7 +171,7 @@ impl Witness {
                 let name = body.split(' ').next().unwrap().to_owned();
                 if let Some(id) = &entry.record.id {
                     assert_eq!(&**id, format!("urn:{name}"));
-                    if self.read.is_multiple_of(64) {
+                    if self.read.is_multiple_of(8) {
                         assert_eq!(log.find(id).await.unwrap(), Some(entry.position));
                     }
                 }

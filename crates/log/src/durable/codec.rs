@@ -1,7 +1,8 @@
-//! How a record lies in the store.
+//! How records lie in the store: those of one rule that were written at once, in groups.
 //!
 //! ```text
-//! flags u8 · time u64, ms since 1970 · topics u16 · (length u32 · topic)* · [length u32 · id] · body
+//! group    (position u64 · length u32 · record)*
+//! record   flags u8 · time u64, ms since 1970 · topics u16 · (length u32 · topic)* · [length u32 · id] · body
 //! ```
 //! Numbers are little-endian.
 
@@ -10,27 +11,73 @@ use bytes::{Buf, Bytes};
 use crate::clock::{from_millis, to_millis};
 use crate::{Entry, Position, ReadError, Record};
 
-pub(super) fn encode(entry: &Entry) -> Vec<u8> {
+/// Adds a record to a group.
+pub(super) fn encode(entry: &Entry, group: &mut Vec<u8>) {
     let Record { topics, private, id, body } = &entry.record;
-    let mut bytes = Vec::with_capacity(entry.record.size() + 15 + 4 * topics.len());
-    bytes.push(if *private { PRIVATE } else { 0 } | if id.is_some() { ID } else { 0 });
-    bytes.extend(to_millis(entry.time).to_le_bytes());
-    bytes.extend(
+    let strings: usize = topics.iter().chain(id).map(|text| 4 + text.len()).sum();
+    group.extend(entry.position.0.to_le_bytes());
+    group.extend(length(11 + strings + body.len()));
+    group.push(if *private { PRIVATE } else { 0 } | if id.is_some() { ID } else { 0 });
+    group.extend(to_millis(entry.time).to_le_bytes());
+    group.extend(
         u16::try_from(topics.len()).expect("a record's topics are counted when it is appended").to_le_bytes(),
     );
     for text in topics.iter().chain(id) {
-        bytes.extend(
-            u32::try_from(text.len()).expect("a record's size is limited when it is appended").to_le_bytes(),
-        );
-        bytes.extend(text.as_bytes());
+        group.extend(length(text.len()));
+        group.extend(text.as_bytes());
     }
-    bytes.extend(body);
-    bytes
+    group.extend(body);
 }
 
-pub(super) fn decode(position: Position, bytes: Bytes) -> Result<Entry, ReadError> {
-    fields(position, bytes)
-        .ok_or_else(|| ReadError::Damaged(format!("the record at {position} is not what was written")))
+fn length(length: usize) -> [u8; 4] {
+    u32::try_from(length).expect("a record's size is limited when it is appended").to_le_bytes()
+}
+
+/// The records of a group, from a place on.
+#[derive(Debug)]
+pub(super) struct Group {
+    bytes: Bytes,
+    from: Position,
+}
+
+impl Group {
+    pub(super) fn new(bytes: Bytes, from: Position) -> Self {
+        Self { bytes, from }
+    }
+
+    fn decode(&mut self) -> Option<Option<Entry>> {
+        let position = Position(self.bytes.try_get_u64_le().ok()?);
+        let length = usize::try_from(self.bytes.try_get_u32_le().ok()?).ok()?;
+        if length > self.bytes.len() {
+            return None;
+        }
+        let record = self.bytes.split_to(length);
+        if position < self.from {
+            return Some(None);
+        }
+        fields(position, record).map(Some)
+    }
+}
+
+impl Iterator for Group {
+    type Item = Result<Entry, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.bytes.is_empty() {
+            match self.decode() {
+                Some(None) => {}
+                Some(Some(entry)) => return Some(Ok(entry)),
+                None => {
+                    self.bytes.clear();
+                    let from = self.from;
+                    return Some(Err(ReadError::Damaged(format!(
+                        "the records from {from} on are not what was written"
+                    ))));
+                }
+            }
+        }
+        None
+    }
 }
 
 fn fields(position: Position, mut bytes: Bytes) -> Option<Entry> {
@@ -66,25 +113,55 @@ mod tests {
 
     use super::*;
 
+    fn entry() -> impl Strategy<Value = Entry> {
+        let topics = prop::collection::vec(".{0,20}", 1..5);
+        let id = prop::option::of(".{0,20}");
+        let millis = 0..u64::from(u32::MAX) * 1000;
+        (topics, any::<bool>(), id, any::<Vec<u8>>(), millis).prop_map(
+            |(topics, private, id, body, millis)| {
+                let topics = topics.into_iter().map(String::into_boxed_str).collect();
+                let record =
+                    Record { topics, private, id: id.map(String::into_boxed_str), body: body.into() };
+                let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+                Entry { position: Position::START, time, record }
+            },
+        )
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(
-            topics in prop::collection::vec(".{0,20}", 1..5),
-            private: bool,
-            id in prop::option::of(".{0,20}"),
-            body: Vec<u8>,
-            millis in 0..u64::from(u32::MAX) * 1000,
+        fn what_is_written_is_read_from_any_place_on(
+            entries in prop::collection::vec((entry(), 1u64..4), 0..5),
+            from in 0u64..16,
         ) {
-            let topics = topics.into_iter().map(String::into_boxed_str).collect();
-            let record = Record { topics, private, id: id.map(String::into_boxed_str), body: body.into() };
-            let entry = Entry { position: Position(7), time: SystemTime::UNIX_EPOCH + Duration::from_millis(millis), record };
-            prop_assert_eq!(decode(Position(7), encode(&entry).into()).unwrap(), entry);
+            let mut group = Vec::new();
+            let mut at = 0;
+            let mut expected = Vec::new();
+            for (entry, step) in entries {
+                at += step;
+                let entry = Entry { position: Position(at), ..entry };
+                encode(&entry, &mut group);
+                expected.push(entry);
+            }
+            expected.retain(|entry| entry.position.0 >= from);
+            let read: Vec<_> = Group::new(group.into(), Position(from)).map(Result::unwrap).collect();
+            prop_assert_eq!(read, expected);
         }
 
         #[test]
-        fn any_bytes_are_a_record_or_damage(bytes: Vec<u8>) {
-            if let Ok(entry) = decode(Position(7), Bytes::from(bytes.clone())) {
-                prop_assert_eq!(encode(&entry), bytes);
+        fn any_bytes_are_a_group_or_damage(bytes: Vec<u8>, place: u64) {
+            let framed = [&place.to_le_bytes()[..], &length(bytes.len()), &bytes].concat();
+            for bytes in [bytes, framed] {
+                let mut again = Vec::new();
+                let mut whole = true;
+                for entry in Group::new(bytes.clone().into(), Position::START) {
+                    match entry {
+                        Ok(entry) => encode(&entry, &mut again),
+                        Err(_) => whole = false,
+                    }
+                }
+                prop_assert!(bytes.starts_with(&again));
+                prop_assert_eq!(whole, again.len() == bytes.len());
             }
         }
     }

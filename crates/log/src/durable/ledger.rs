@@ -1,9 +1,10 @@
-//! What a log holds, counted, and what becomes of it when records come or time passes. Decides; the store obeys.
+//! What a log holds, counted.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use super::store::{Changes, RuleId, Store, View};
+use super::changes::Changes;
+use super::store::{RuleId, Store};
+use super::view::View;
 use crate::retention::Held;
 use crate::{Entry, Keep, Position, ReadError, Record, Retention};
 
@@ -14,20 +15,24 @@ pub(super) struct Ledger {
     pub(super) horizon: Position,
     /// Positions up to here may have been used, whatever was lost.
     pub(super) reserved: Position,
+    /// The ids of all records up to here are in tables.
+    pub(super) indexed: Position,
+    /// Bytes of the records after that: what a start reads to know their ids.
+    pub(super) unindexed: u64,
     /// Those of [`Retention`], in its order, then the rest, then those that had records once.
-    rules: Vec<Kept>,
+    pub(super) rules: Vec<Kept>,
 }
 
 /// What is kept under a rule.
 #[derive(Clone, Copy, Debug)]
-struct Kept {
-    id: RuleId,
-    keep: Keep,
-    held: Held,
+pub(super) struct Kept {
+    pub(super) id: RuleId,
+    pub(super) keep: Keep,
+    pub(super) held: Held,
     /// None of its records lies before.
-    front: Position,
+    pub(super) front: Position,
     /// None of its records is older, if that is known.
-    oldest: Option<SystemTime>,
+    pub(super) oldest: Option<SystemTime>,
 }
 
 impl Ledger {
@@ -39,9 +44,10 @@ impl Ledger {
         retention: &Retention,
     ) -> Result<Result<(Self, Changes<'a>), usize>, ReadError> {
         let view = store.view();
-        let (last, horizon) = view.log()?;
+        let state = view.state()?;
         let known = view.rules()?;
-        let mut unused = (1..NAMES).map(RuleId).filter(|id| known.iter().all(|(known, _)| known != id));
+        let mut unused =
+            (1..RuleId::COUNT).map(RuleId).filter(|id| known.iter().all(|(known, _)| known != id));
         let mut changes = store.changes();
         let mut rules = Vec::new();
         for rule in retention.rules() {
@@ -61,16 +67,52 @@ impl Ledger {
         let left: Vec<_> = left.map(|(id, _)| (*id, retention.rest())).collect();
         rules.extend(left);
         let kept = rules.into_iter().map(|(id, keep)| {
-            let (held, front) = view.held(id)?;
-            Ok(Kept { id, keep, held, front, oldest: None })
+            let row = state.rules.iter().find(|(rule, ..)| *rule == id);
+            let (held, front) = row.map_or_else(Default::default, |(_, held, front)| (*held, *front));
+            Kept { id, keep, held, front, oldest: None }
         });
-        let ledger = Self {
-            last,
-            horizon,
+        let mut ledger = Self {
+            last: state.last,
+            horizon: state.horizon,
             reserved: view.reserved()?,
-            rules: kept.collect::<Result<_, ReadError>>()?,
+            indexed: state.indexed,
+            unindexed: 0,
+            rules: kept.collect(),
         };
+        ledger.load_ids(store, &view)?;
         Ok(Ok((ledger, changes)))
+    }
+
+    /// Finds the ids that are not in tables yet.
+    fn load_ids(&mut self, store: &Store, view: &View<'_>) -> Result<(), ReadError> {
+        for Kept { id: rule, held, front, .. } in &self.rules {
+            store.ids.set_front(*rule, *front);
+            if held.records == 0 {
+                continue;
+            }
+            for entry in view.records(*rule, self.indexed.next().max(*front)) {
+                let (_, Entry { position, record, .. }) = entry?;
+                self.unindexed += weight(&record);
+                store.ids.add(record.id.map(|id| (store.id_key(&id, position), *rule)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that all ids are in tables.
+    pub(super) fn set_indexed(&mut self) {
+        self.indexed = self.last;
+        self.unindexed = 0;
+    }
+
+    /// Writes what each rule holds.
+    pub(super) fn write(&self, changes: &mut Changes<'_>) {
+        (0..self.rules.len()).for_each(|rule| self.write_rule(rule, changes));
+    }
+
+    pub(super) fn write_rule(&self, rule: usize, changes: &mut Changes<'_>) {
+        let Kept { id, held, front, .. } = self.rules[rule];
+        changes.set_held(id, held, front, [self.last, self.horizon, self.indexed]);
     }
 
     pub(super) fn held(&self) -> Held {
@@ -98,7 +140,7 @@ impl Ledger {
 }
 
 impl Kept {
-    fn is_due(&self, now: SystemTime) -> bool {
+    pub(super) fn is_due(&self, now: SystemTime) -> bool {
         self.held.records > 0
             && (self.keep.exceeded_by(self.held)
                 || self.keep.age.is_some()
@@ -106,225 +148,7 @@ impl Kept {
     }
 }
 
-/// What is to be written, and what holds once it is.
-pub(super) struct Plan<'a> {
-    pub(super) changes: Changes<'a>,
-    pub(super) ledger: Ledger,
-    /// The records that come, in their places.
-    pub(super) entries: Vec<Entry>,
-    /// Positions are reserved with it: it has to be on the disk before anybody hears of it.
-    pub(super) reserves: bool,
+/// The bytes that a record counts while its id is not in a table.
+pub(super) fn weight(record: &Record) -> u64 {
+    record.size() as u64 + 64
 }
-
-impl<'a> Plan<'a> {
-    /// Appends records from a place on, each with its rule, and lets go what is too much then: all of it, or for so long that others
-    /// should have their turn.
-    pub(super) fn new(
-        store: &'a Store,
-        ledger: &Ledger,
-        first: Position,
-        records: impl IntoIterator<Item = (usize, Record)>,
-        now: SystemTime,
-    ) -> Result<Self, ReadError> {
-        let mut planner = Planner::new(store, ledger, first);
-        for (rule, record) in records {
-            planner.append(rule, record, now)?;
-        }
-        for rule in 0..planner.ledger.rules.len() {
-            if planner.ledger.rules[rule].is_due(now) {
-                planner.trim(rule, now)?;
-            }
-        }
-        Ok(planner.finish())
-    }
-
-    /// Takes records away that were refused and are there all the same: those after a place.
-    pub(super) fn cut(store: &'a Store, ledger: &Ledger, after: Position) -> Result<Self, ReadError> {
-        let mut planner = Planner::new(store, ledger, Position(u64::MAX));
-        for rule in 0..planner.ledger.rules.len() {
-            let refused: Vec<_> = planner.view.records(planner.ledger.rules[rule].id, after.next()).collect();
-            for entry in refused {
-                planner.remove(rule, &entry?)?;
-            }
-        }
-        planner.ledger.last = planner.ledger.last.min(after);
-        Ok(planner.finish())
-    }
-}
-
-struct Planner<'a> {
-    view: View<'a>,
-    changes: Changes<'a>,
-    ledger: Ledger,
-    /// The rules whose counts change.
-    touched: BTreeSet<usize>,
-    /// The first place of what comes.
-    first: Position,
-    /// What comes, with its rule, and whether it stays.
-    fresh: Vec<(usize, Entry, bool)>,
-    /// The newest of topics, as far as they change.
-    newest: HashMap<(usize, Box<str>), Vec<Position>>,
-    /// The stored records that go.
-    removed: HashSet<Position>,
-    /// So many may be let go yet.
-    budget: usize,
-}
-
-impl<'a> Planner<'a> {
-    fn new(store: &'a Store, ledger: &Ledger, first: Position) -> Self {
-        Self {
-            view: store.view(),
-            changes: store.changes(),
-            ledger: ledger.clone(),
-            touched: BTreeSet::new(),
-            first,
-            fresh: Vec::new(),
-            newest: HashMap::new(),
-            removed: HashSet::new(),
-            budget: AT_ONCE,
-        }
-    }
-
-    fn append(&mut self, rule: usize, record: Record, now: SystemTime) -> Result<(), ReadError> {
-        let position = Position(self.first.0 + self.fresh.len() as u64);
-        self.touched.insert(rule);
-        self.ledger.rules[rule].held.add(record.size());
-        let topic = record.topics[0].clone();
-        self.fresh.push((rule, Entry { position, time: now, record }, true));
-        if let Some(last) = self.ledger.rules[rule].keep.last_per_topic {
-            self.newest_of(rule, &topic)?.push(position);
-            while let newest = self.newest_of(rule, &topic)?
-                && newest.len() > last
-            {
-                let replaced = newest.remove(0);
-                self.replace(rule, replaced)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes away what newer ones of its topic have replaced.
-    fn replace(&mut self, rule: usize, position: Position) -> Result<(), ReadError> {
-        if position >= self.first {
-            self.drop_fresh(usize::try_from(position.0 - self.first.0).expect("its place in a batch"));
-        } else if let Some(entry) = self.view.record(self.ledger.rules[rule].id, position)? {
-            self.take_away(rule, &entry);
-        }
-        Ok(())
-    }
-
-    /// Lets a rule's oldest records go, as long as there is too much of them.
-    fn trim(&mut self, rule: usize, now: SystemTime) -> Result<(), ReadError> {
-        self.touched.insert(rule);
-        let Kept { id, keep, front, .. } = self.ledger.rules[rule];
-        for entry in self.view.records(id, front) {
-            let entry = entry?;
-            if self.removed.contains(&entry.position) {
-                continue;
-            }
-            let kept = &mut self.ledger.rules[rule];
-            kept.front = entry.position;
-            if !keep.exceeded_by(kept.held) && !keep.outlived_by(entry.time, now) {
-                kept.oldest = Some(entry.time);
-                return Ok(());
-            }
-            if self.budget == 0 {
-                kept.oldest = None;
-                return Ok(());
-            }
-            self.budget -= 1;
-            self.remove(rule, &entry)?;
-            self.ledger.horizon = self.ledger.horizon.max(entry.position);
-        }
-        self.ledger.rules[rule].front = self.first;
-        for index in 0..self.fresh.len() {
-            let (of, Entry { position, .. }, stays) = &self.fresh[index];
-            if *of != rule || !stays {
-                continue;
-            }
-            let (position, kept) = (*position, &mut self.ledger.rules[rule]);
-            kept.front = position;
-            kept.oldest = Some(now);
-            if !keep.exceeded_by(kept.held) {
-                return Ok(());
-            }
-            if keep.last_per_topic.is_some() {
-                let topic = self.fresh[index].1.record.topics[0].clone();
-                self.newest_of(rule, &topic)?.retain(|place| *place != position);
-            }
-            self.drop_fresh(index);
-            self.ledger.horizon = self.ledger.horizon.max(position);
-        }
-        // There is none left, whatever was counted.
-        self.ledger.rules[rule].held = Held::default();
-        Ok(())
-    }
-
-    /// Takes a stored record away, and out of the newest of its topic.
-    fn remove(&mut self, rule: usize, entry: &Entry) -> Result<(), ReadError> {
-        if self.ledger.rules[rule].keep.last_per_topic.is_some() {
-            self.newest_of(rule, &entry.record.topics[0])?.retain(|place| *place != entry.position);
-        }
-        self.take_away(rule, entry);
-        Ok(())
-    }
-
-    fn take_away(&mut self, rule: usize, entry: &Entry) {
-        self.touched.insert(rule);
-        self.removed.insert(entry.position);
-        let kept = &mut self.ledger.rules[rule];
-        kept.held.remove(entry.record.size());
-        self.changes.remove(kept.id, entry);
-    }
-
-    fn drop_fresh(&mut self, index: usize) {
-        let (rule, entry, stays) = &mut self.fresh[index];
-        if std::mem::take(stays) {
-            self.ledger.rules[*rule].held.remove(entry.record.size());
-        }
-    }
-
-    fn newest_of(&mut self, rule: usize, topic: &str) -> Result<&mut Vec<Position>, ReadError> {
-        use std::collections::hash_map::Entry::{Occupied, Vacant};
-        Ok(match self.newest.entry((rule, topic.into())) {
-            Occupied(newest) => newest.into_mut(),
-            Vacant(newest) => newest.insert(self.view.newest(self.ledger.rules[rule].id, topic)?),
-        })
-    }
-
-    fn finish(mut self) -> Plan<'a> {
-        for (rule, entry, stays) in &self.fresh {
-            if *stays {
-                self.changes.insert(self.ledger.rules[*rule].id, entry);
-            }
-        }
-        for ((rule, topic), places) in &self.newest {
-            self.changes.set_newest(self.ledger.rules[*rule].id, topic, places);
-        }
-        for rule in &self.touched {
-            let Kept { id, held, front, .. } = self.ledger.rules[*rule];
-            self.changes.set_held(id, held, front);
-        }
-        let entries: Vec<_> = self.fresh.into_iter().map(|(_, entry, _)| entry).collect();
-        let ledger = &mut self.ledger;
-        if let Some(entry) = entries.last() {
-            ledger.last = entry.position;
-        }
-        self.changes.set_log(ledger.last, ledger.horizon);
-        let reserves = ledger.last > ledger.reserved;
-        if reserves {
-            ledger.reserved = Position(ledger.last.0.saturating_add(RESERVE));
-            self.changes.set_reserved(ledger.reserved);
-        }
-        Plan { changes: self.changes, ledger: self.ledger, entries, reserves }
-    }
-}
-
-/// Names of rules that a store takes.
-const NAMES: u16 = 1024;
-
-/// So many records are let go at once.
-const AT_ONCE: usize = 8192;
-
-/// So many positions are reserved at once: one sync of the disk for each so many records.
-const RESERVE: u64 = 1 << 20;

@@ -1,29 +1,36 @@
 //! The records and what is known of them, in an LSM tree on disk: `fjall`.
 //!
 //! ```text
-//! records   rule u16 · position u64       the record (codec.rs)
-//! ids       hash of the id · position     rule u16; of records with ids of their own
+//! records   rule u16 · position u64       a group of records, the last of which is there (codec.rs)
+//! ids       hash of the id · position     rule u16; of records with ids of their own (ids.rs)
 //! topics    rule u16 · hash of the topic  the positions of the newest, of rules that keep the last of each topic
 //! meta      "epoch"                       16 bytes
-//!           "log"                         the last position, the horizon
 //!           "reserved"                    up to where positions may have been used
 //!           "rule" · rule u16             its name; rule 0 is the rest
-//!           "held" · rule u16             records, bytes, a place before which none is held
+//!           "held" · rule u16             records, bytes, a place before which none is held; and of the log when this was written:
+//!                                         the last position, the horizon, a place up to which all ids are in tables
 //! ```
-//! Numbers are big-endian, so that keys lie in order. A record's rule comes first, so that what a rule lets go lies in one place.
+//! Numbers are big-endian, so that keys lie in order. A record's rule comes first, so that what a rule lets go lies in one place, and
+//! the place of its group's last comes next, so that whatever follows a place begins with one seek.
+//!
+//! After `kill -9` a start repeats what the store's journals hold, of which there are 64 MB and more. That takes its time for each item in
+//! them, hardly for their bytes: so there are few items, whole groups of records, none for an id, and none that is small (changes.rs).
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use fjall::compaction::Leveled;
 use fjall::config::FilterPolicy;
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use siphasher::sip128::SipHasher24;
 
 use super::DurableOptions;
-use super::codec::{decode, encode};
-use crate::retention::Held;
-use crate::{Entry, Epoch, Position, ReadError};
+use super::changes::Changes;
+use super::ids::{Fronts, Ids};
+use super::view::View;
+use crate::{Epoch, Position};
 
 /// The number of a rule in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,15 +39,21 @@ pub(super) struct RuleId(pub(super) u16);
 impl RuleId {
     /// What no rule matches.
     pub(super) const REST: Self = Self(0);
+
+    /// So many are possible.
+    pub(super) const COUNT: u16 = 1024;
 }
 
 pub(super) struct Store {
     epoch: Epoch,
-    database: Database,
-    records: Keyspace,
-    ids: Keyspace,
-    topics: Keyspace,
-    meta: Keyspace,
+    pub(super) database: Database,
+    pub(super) records: Keyspace,
+    pub(super) ids: Ids,
+    pub(super) topics: Keyspace,
+    pub(super) meta: Keyspace,
+    /// Bytes that are written before they go into tables, and those that have been written.
+    write_buffer: u64,
+    written: AtomicU64,
 }
 
 impl std::fmt::Debug for Store {
@@ -52,6 +65,8 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens the store in a folder, or makes one there, of this epoch.
     pub(super) fn open(path: &Path, options: &DurableOptions, new: Epoch) -> fjall::Result<Self> {
+        let fronts = Arc::new(Fronts::default());
+        let filter = Fronts::filter(&fronts);
         let database = Database::builder(path)
             .cache_size(options.cache)
             .journal_compression(CompressionType::None)
@@ -59,15 +74,21 @@ impl Store {
             .max_journaling_size(JOURNALS)
             .max_cached_files(Some(FILES))
             .worker_threads(WORKERS)
+            .with_compaction_filter_factories(Arc::new(move |name| {
+                (name == IDS).then(|| Arc::clone(&filter))
+            }))
             .open()?;
-        let write_buffer = options.write_buffer;
-        let keyspace = |memtable: u64| KeyspaceCreateOptions::default().max_memtable_size(memtable);
+        // The log itself says when a table is due: who works behind the store would not, while it merges.
+        let keyspace = || KeyspaceCreateOptions::default().max_memtable_size(2 * options.write_buffer);
         // Ranges are read of these, or keys that are there: a filter would say nothing.
-        let ranged = |memtable: u64| keyspace(memtable).filter_policy(FilterPolicy::disabled());
-        let records = database.keyspace("records", || ranged(write_buffer))?;
-        let ids = database.keyspace("ids", || ranged(write_buffer))?;
-        let topics = database.keyspace("topics", || keyspace(write_buffer / 2))?;
-        let meta = database.keyspace("meta", || keyspace(write_buffer / 8))?;
+        let ranged = || keyspace().filter_policy(FilterPolicy::disabled());
+        // Every table of ids overlaps all others: small ones are merged without making anybody wait.
+        let small = Arc::new(Leveled::default().with_table_target_size(IDS_TABLE));
+        let records = database.keyspace("records", ranged)?;
+        let ids = database.keyspace(IDS, || ranged().compaction_strategy(small))?;
+        let ids = Ids::new(ids, fronts);
+        let topics = database.keyspace("topics", keyspace)?;
+        let meta = database.keyspace("meta", keyspace)?;
         let epoch = match meta.get("epoch")? {
             Some(epoch) => Epoch(epoch.first_chunk().copied().ok_or(fjall::Error::Unrecoverable)?),
             None => {
@@ -76,7 +97,8 @@ impl Store {
                 new
             }
         };
-        Ok(Self { epoch, database, records, ids, topics, meta })
+        let (write_buffer, written) = (options.write_buffer, AtomicU64::new(0));
+        Ok(Self { epoch, database, records, ids, topics, meta, write_buffer, written })
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -84,26 +106,26 @@ impl Store {
     }
 
     pub(super) fn view(&self) -> View<'_> {
-        View { store: self, snapshot: self.database.snapshot() }
+        View::new(self)
     }
 
     pub(super) fn changes(&self) -> Changes<'_> {
-        Changes { store: self, batch: self.database.batch() }
+        Changes::new(self)
     }
 
     /// Of texts that publishers choose: nobody who does not know the epoch finds two that collide.
-    fn hash(&self, text: &str) -> [u8; 16] {
+    pub(super) fn hash(&self, text: &str) -> [u8; 16] {
         SipHasher24::new_with_key(&self.epoch.0).hash(text.as_bytes()).as_bytes()
     }
 
-    fn id_key(&self, id: &str, position: Position) -> [u8; 24] {
+    pub(super) fn id_key(&self, id: &str, position: Position) -> [u8; 24] {
         let mut key = [0; 24];
         key[..16].copy_from_slice(&self.hash(id));
         key[16..].copy_from_slice(&position.0.to_be_bytes());
         key
     }
 
-    fn topic_key(&self, rule: RuleId, topic: &str) -> [u8; 18] {
+    pub(super) fn topic_key(&self, rule: RuleId, topic: &str) -> [u8; 18] {
         let mut key = [0; 18];
         key[..2].copy_from_slice(&rule.0.to_be_bytes());
         key[2..].copy_from_slice(&self.hash(topic));
@@ -114,12 +136,21 @@ impl Store {
         self.database.persist(mode)
     }
 
+    /// Notes that so much has been written.
+    pub(super) fn count(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Begins to move all that is in memory into tables: a journal goes when all that it holds is there, of every keyspace.
+    pub(super) fn begin_to_settle(&self) -> fjall::Result<()> {
+        self.written.store(0, Ordering::Relaxed);
+        self.keyspaces().iter().try_for_each(|keyspace| keyspace.rotate_memtable().map(drop))
+    }
+
     /// Moves all that is in memory into tables, so that the journals are needed no more. False if that takes too long.
     pub(super) fn settle(&self) -> fjall::Result<bool> {
         let patience = Instant::now() + SETTLED;
-        for keyspace in self.keyspaces() {
-            keyspace.rotate_memtable()?;
-        }
+        self.begin_to_settle()?;
         while self.keyspaces().iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
             self.database.persist(PersistMode::SyncAll)?;
             if Instant::now() > patience {
@@ -131,11 +162,14 @@ impl Store {
     }
 
     fn keyspaces(&self) -> [&Keyspace; 4] {
-        [&self.records, &self.ids, &self.topics, &self.meta]
+        [&self.records, self.ids.tables(), &self.topics, &self.meta]
     }
 
     /// Waits until the store has room for another write: `fjall` itself would wait for ever if what makes room has failed.
-    pub(super) fn wait_for_room(&self) -> fjall::Result<()> {
+    pub(super) fn make_room(&self) -> fjall::Result<()> {
+        if self.written.load(Ordering::Relaxed) > self.write_buffer {
+            self.begin_to_settle()?;
+        }
         let patience = Instant::now() + STALLED;
         while self
             .keyspaces()
@@ -156,176 +190,18 @@ impl Store {
     }
 }
 
-/// What a store holds at one moment.
-pub(super) struct View<'a> {
-    store: &'a Store,
-    snapshot: Snapshot,
-}
-
-impl<'a> View<'a> {
-    /// A rule's records from a place on.
-    pub(super) fn records(
-        &self,
-        rule: RuleId,
-        from: Position,
-    ) -> impl Iterator<Item = Result<Entry, ReadError>> + use<'a> {
-        let range = self
-            .snapshot
-            .range(&self.store.records, record_key(rule, from)..=record_key(rule, Position(u64::MAX)));
-        range.map(|guard| {
-            let (key, value) = guard.into_inner().map_err(unreadable)?;
-            let position =
-                number(key.get(2..)).ok_or_else(|| ReadError::Damaged("a record's key is cut".to_owned()))?;
-            decode(Position(position), value.into())
-        })
-    }
-
-    pub(super) fn record(&self, rule: RuleId, position: Position) -> Result<Option<Entry>, ReadError> {
-        let value = self.snapshot.get(&self.store.records, record_key(rule, position)).map_err(unreadable)?;
-        value.map(|value| decode(position, value.into())).transpose()
-    }
-
-    /// Where an id may be, oldest first: another one may have the same hash.
-    pub(super) fn id_places(
-        &self,
-        id: &str,
-    ) -> impl Iterator<Item = Result<(RuleId, Position), ReadError>> + use<'a> {
-        self.snapshot.prefix(&self.store.ids, self.store.hash(id)).map(|guard| {
-            let (key, value) = guard.into_inner().map_err(unreadable)?;
-            let place = number(key.get(16..)).zip(value.first_chunk::<2>());
-            let (position, rule) =
-                place.ok_or_else(|| ReadError::Damaged("an id's place is cut".to_owned()))?;
-            Ok((RuleId(u16::from_be_bytes(*rule)), Position(position)))
-        })
-    }
-
-    /// The newest of a topic, as a rule keeps them, oldest first.
-    pub(super) fn newest(&self, rule: RuleId, topic: &str) -> Result<Vec<Position>, ReadError> {
-        let value =
-            self.snapshot.get(&self.store.topics, self.store.topic_key(rule, topic)).map_err(unreadable)?;
-        let places = value.map(|value| {
-            value.chunks_exact(8).filter_map(|place| number(Some(place))).map(Position).collect()
-        });
-        Ok(places.unwrap_or_default())
-    }
-
-    /// The last position and the horizon.
-    pub(super) fn log(&self) -> Result<(Position, Position), ReadError> {
-        let value = self.meta("log")?.unwrap_or_default();
-        Ok((place(&value, 0), place(&value, 1)))
-    }
-
-    pub(super) fn reserved(&self) -> Result<Position, ReadError> {
-        Ok(place(&self.meta("reserved")?.unwrap_or_default(), 0))
-    }
-
-    /// The rules that have been known, with their names.
-    pub(super) fn rules(&self) -> Result<Vec<(RuleId, Box<str>)>, ReadError> {
-        let rules = self.snapshot.prefix(&self.store.meta, "rule").map(|guard| {
-            let (key, value) = guard.into_inner().map_err(unreadable)?;
-            let rule =
-                key.get(4..).and_then(|key| key.first_chunk::<2>()).zip(std::str::from_utf8(&value).ok());
-            let (rule, name) = rule.ok_or_else(|| ReadError::Damaged("a rule's name is cut".to_owned()))?;
-            Ok((RuleId(u16::from_be_bytes(*rule)), name.into()))
-        });
-        rules.collect()
-    }
-
-    /// What a rule holds, and a place before which it holds nothing.
-    pub(super) fn held(&self, rule: RuleId) -> Result<(Held, Position), ReadError> {
-        let value =
-            self.snapshot.get(&self.store.meta, held_key(rule)).map_err(unreadable)?.unwrap_or_default();
-        Ok((Held { records: place(&value, 0).0, bytes: place(&value, 1).0 }, place(&value, 2)))
-    }
-
-    fn meta(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
-        Ok(self.snapshot.get(&self.store.meta, key).map_err(unreadable)?.map(Into::into))
-    }
-}
-
-/// What is written at once: all of it or nothing.
-pub(super) struct Changes<'a> {
-    store: &'a Store,
-    batch: fjall::OwnedWriteBatch,
-}
-
-impl Changes<'_> {
-    pub(super) fn insert(&mut self, rule: RuleId, entry: &Entry) {
-        self.batch.insert(&self.store.records, record_key(rule, entry.position), encode(entry));
-        if let Some(id) = &entry.record.id {
-            self.batch.insert(&self.store.ids, self.store.id_key(id, entry.position), rule.0.to_be_bytes());
-        }
-    }
-
-    pub(super) fn remove(&mut self, rule: RuleId, entry: &Entry) {
-        self.batch.remove(&self.store.records, record_key(rule, entry.position));
-        if let Some(id) = &entry.record.id {
-            self.batch.remove(&self.store.ids, self.store.id_key(id, entry.position));
-        }
-    }
-
-    pub(super) fn set_newest(&mut self, rule: RuleId, topic: &str, places: &[Position]) {
-        if places.is_empty() {
-            self.batch.remove(&self.store.topics, self.store.topic_key(rule, topic));
-        } else {
-            let places: Vec<u8> = places.iter().flat_map(|place| place.0.to_be_bytes()).collect();
-            self.batch.insert(&self.store.topics, self.store.topic_key(rule, topic), places);
-        }
-    }
-
-    pub(super) fn set_log(&mut self, last: Position, horizon: Position) {
-        self.batch.insert(&self.store.meta, "log", places([last.0, horizon.0]));
-    }
-
-    pub(super) fn set_reserved(&mut self, reserved: Position) {
-        self.batch.insert(&self.store.meta, "reserved", places([reserved.0]));
-    }
-
-    pub(super) fn set_rule(&mut self, rule: RuleId, name: &str) {
-        self.batch.insert(&self.store.meta, [b"rule".as_slice(), &rule.0.to_be_bytes()].concat(), name);
-    }
-
-    pub(super) fn set_held(&mut self, rule: RuleId, held: Held, front: Position) {
-        self.batch.insert(&self.store.meta, held_key(rule), places([held.records, held.bytes, front.0]));
-    }
-
-    /// Writes it: without a mode, into the process's own memory.
-    pub(super) fn commit(self, mode: Option<PersistMode>) -> fjall::Result<()> {
-        self.batch.durability(mode).commit()
-    }
-}
-
-fn record_key(rule: RuleId, position: Position) -> [u8; 10] {
+pub(super) fn record_key(rule: RuleId, position: Position) -> [u8; 10] {
     let mut key = [0; 10];
     key[..2].copy_from_slice(&rule.0.to_be_bytes());
     key[2..].copy_from_slice(&position.0.to_be_bytes());
     key
 }
 
-fn held_key(rule: RuleId) -> Vec<u8> {
-    [b"held".as_slice(), &rule.0.to_be_bytes()].concat()
-}
+/// The keyspace of ids.
+const IDS: &str = "ids";
 
-fn places<const N: usize>(numbers: [u64; N]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
-}
-
-/// The number at this place of a row of them; 0 where there is none.
-fn place(row: &[u8], index: usize) -> Position {
-    Position(number(row.get(8 * index..)).unwrap_or(0))
-}
-
-fn number(bytes: Option<&[u8]>) -> Option<u64> {
-    bytes?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
-}
-
-fn unreadable(error: fjall::Error) -> ReadError {
-    match error {
-        fjall::Error::Io(error) => ReadError::Unavailable(error.to_string()),
-        fjall::Error::Storage(fjall::LsmError::Io(error)) => ReadError::Unavailable(error.to_string()),
-        error => ReadError::Damaged(format!("{error:?}")),
-    }
-}
+/// A table of ids has so many bytes, and the first of their levels four times as much.
+const IDS_TABLE: u64 = 8 * 1024 * 1024;
 
 /// Journals of that size are kept until what they hold is in tables: the bound of what is read at a start.
 const JOURNALS: u64 = 64 * 1024 * 1024;

@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{error, info, warn};
 
 use super::folder::PROBE;
-use super::ledger::{Ledger, Plan};
+use super::ledger::Ledger;
+use super::plan::Plan;
 use super::shared::Shared;
 use super::store::Store;
 use super::{Durability, DurableOptions};
@@ -60,9 +61,12 @@ impl Writer {
     }
 
     /// Writes until the log is closed, or nobody is left to close it.
-    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+    pub(super) fn run(mut self, messages: &Receiver<Message>, unclean: bool) {
         // However it ends, the tails do, too.
         let _ended = Ended(Arc::clone(&self.shared));
+        if unclean {
+            self.settle();
+        }
         loop {
             let message = match self.patience() {
                 Some(patience) => messages.recv_timeout(patience),
@@ -83,6 +87,13 @@ impl Writer {
                 return;
             }
             self.tend();
+        }
+    }
+
+    /// Has what was found in journals put into tables, so that another start does not find it there again.
+    fn settle(&self) {
+        if let Some(Err(error)) = self.shared.store().map(|store| store.begin_to_settle()) {
+            warn!(folder = %self.shared.path.display(), "the next start takes longer: {error:?}");
         }
     }
 
@@ -179,7 +190,11 @@ impl Writer {
     {
         self.shared.begin()?;
         let store = self.shared.store().ok_or(Failure::Gone)?;
-        store.wait_for_room()?;
+        store.make_room()?;
+        if self.ledger.unindexed > self.options.write_buffer {
+            store.ids.index()?;
+            self.ledger.set_indexed();
+        }
         let plan = plan(&store, &self.ledger, self.options.clock.now())?;
         let mode = if plan.reserves { Some(PersistMode::SyncAll) } else { self.options.durability.mode() };
         plan.changes.commit(mode)?;
@@ -281,7 +296,10 @@ impl Writer {
                 return Ok(false);
             }
             // Nothing else is used: the next start goes on without a gap.
+            store.ids.index()?;
+            self.ledger.set_indexed();
             let mut changes = store.changes();
+            self.ledger.write(&mut changes);
             changes.set_reserved(Position(self.next.0 - 1));
             changes.commit(Some(PersistMode::SyncAll))?;
             Ok(store.settle()?)

@@ -42,7 +42,7 @@ macro_rules! contract_on_disk {
         mod $name {
             use super::*;
 
-            cases!($factory, restart: everything_is_there_again, a_tail_that_is_behind_reads_on_after_the_end);
+            cases!($factory, restart: everything_is_there_again, rules_may_change, a_tail_that_is_behind_reads_on_after_the_end);
         }
     };
 }

@@ -58,3 +58,29 @@ pub(crate) async fn a_tail_that_is_behind_reads_on_after_the_end(factory: &impl 
     let log = factory.open_keeping(Keep::ALL).await;
     assert_eq!(held_after(&*log, Position::START).await.len(), 20_000);
 }
+
+/// What was kept under other rules stays, and is let go as the new ones say.
+pub(crate) async fn rules_may_change(factory: &impl Factory) {
+    let topics = ["a", "b", "a"];
+    let log = factory.open_keeping(Keep::ALL).await;
+    let first =
+        log.append(topics.iter().zip(0..).map(|(topic, body)| record(topic, body)).collect()).await.unwrap();
+    log.close().await.unwrap();
+    drop(log);
+
+    let log = factory.open_keeping(Keep { last_per_topic: Some(1), ..Keep::ALL }).await;
+    log.append(vec![record("a", 3), record("a", 4)]).await.unwrap();
+    assert_eq!(bodies(&*log).await, ["0", "1", "2", "4"]);
+    log.close().await.unwrap();
+    drop(log);
+
+    for (next, held) in [("5", ["2", "4", "5"]), ("6", ["4", "5", "6"])] {
+        let log = factory.open_keeping(Keep { records: Some(3), ..Keep::ALL }).await;
+        log.append(vec![record("b", next)]).await.unwrap();
+        assert_eq!(bodies(&*log).await, held);
+        let after = held_after(&*log, first[0]).await;
+        assert_eq!(after.len(), 3);
+        log.close().await.unwrap();
+        drop(log);
+    }
+}

@@ -1,0 +1,146 @@
+//! What a store holds at one moment.
+
+use fjall::{Readable, Snapshot};
+
+use super::codec::Group;
+use super::store::{RuleId, Store, record_key};
+use crate::retention::Held;
+use crate::{Entry, Position, ReadError};
+
+pub(super) struct View<'a> {
+    store: &'a Store,
+    snapshot: Snapshot,
+}
+
+/// What is known of a log and what it holds.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) last: Position,
+    pub(super) horizon: Position,
+    /// The ids of all records up to here are in tables.
+    pub(super) indexed: Position,
+    /// What each rule holds, and a place before which it holds nothing.
+    pub(super) rules: Vec<(RuleId, Held, Position)>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        Self { store, snapshot: store.database.snapshot() }
+    }
+
+    /// A rule's records from a place on, each with the place of its group.
+    pub(super) fn records(
+        &self,
+        rule: RuleId,
+        from: Position,
+    ) -> impl Iterator<Item = Result<(Position, Entry), ReadError>> + use<'a> {
+        let range = record_key(rule, from)..=record_key(rule, Position(u64::MAX));
+        let groups = self.snapshot.range(&self.store.records, range);
+        groups.flat_map(move |guard| {
+            let group = guard.into_inner().map_err(unreadable).and_then(|(key, value)| {
+                let place = number(key.get(2..))
+                    .ok_or_else(|| ReadError::Damaged("a record's key is cut".to_owned()))?;
+                Ok((Position(place), Group::new(value.into(), from)))
+            });
+            let (group, error) = match group {
+                Ok(group) => (Some(group), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            let records = group
+                .into_iter()
+                .flat_map(|(place, group)| group.map(move |entry| entry.map(|entry| (place, entry))));
+            records.chain(error)
+        })
+    }
+
+    /// The record at a place.
+    pub(super) fn record(&self, rule: RuleId, position: Position) -> Result<Option<Entry>, ReadError> {
+        let next = self.records(rule, position).next().transpose()?;
+        Ok(next.map(|(_, entry)| entry).filter(|entry| entry.position == position))
+    }
+
+    /// Where the tables say that records with an id of this hash may be, oldest first, from a place on.
+    pub(super) fn id_places(
+        &self,
+        id: &str,
+        from: Position,
+    ) -> impl Iterator<Item = Result<(RuleId, Position), ReadError>> + use<'a> {
+        let range = self.store.id_key(id, from)..=self.store.id_key(id, Position(u64::MAX));
+        self.snapshot.range(self.store.ids.tables(), range).map(|guard| {
+            let (key, value) = guard.into_inner().map_err(unreadable)?;
+            let place = number(key.get(16..)).zip(value.first_chunk::<2>());
+            let (position, rule) =
+                place.ok_or_else(|| ReadError::Damaged("an id's place is cut".to_owned()))?;
+            Ok((RuleId(u16::from_be_bytes(*rule)), Position(position)))
+        })
+    }
+
+    /// The newest of a topic, as a rule keeps them, oldest first.
+    pub(super) fn newest(&self, rule: RuleId, topic: &str) -> Result<Vec<Position>, ReadError> {
+        let value =
+            self.snapshot.get(&self.store.topics, self.store.topic_key(rule, topic)).map_err(unreadable)?;
+        let places = value.map(|value| {
+            value.chunks_exact(8).filter_map(|place| number(Some(place))).map(Position).collect()
+        });
+        Ok(places.unwrap_or_default())
+    }
+
+    pub(super) fn state(&self) -> Result<State, ReadError> {
+        let mut state = State::default();
+        for guard in self.snapshot.prefix(&self.store.meta, "held") {
+            let (key, row) = guard.into_inner().map_err(unreadable)?;
+            let rule = rule(&key)?;
+            state.last = state.last.max(place(&row, 3));
+            state.horizon = state.horizon.max(place(&row, 4));
+            state.indexed = state.indexed.max(place(&row, 5));
+            state.rules.push((
+                rule,
+                Held { records: place(&row, 0).0, bytes: place(&row, 1).0 },
+                place(&row, 2),
+            ));
+        }
+        Ok(state)
+    }
+
+    pub(super) fn reserved(&self) -> Result<Position, ReadError> {
+        let row = self.snapshot.get(&self.store.meta, "reserved").map_err(unreadable)?;
+        Ok(place(&row.unwrap_or_default(), 0))
+    }
+
+    /// The rules that have been known, with their names.
+    pub(super) fn rules(&self) -> Result<Vec<(RuleId, Box<str>)>, ReadError> {
+        let rules = self.snapshot.prefix(&self.store.meta, "rule").map(|guard| {
+            let (key, name) = guard.into_inner().map_err(unreadable)?;
+            let name = std::str::from_utf8(&name);
+            let name = name.map_err(|error| ReadError::Damaged(format!("a rule's name: {error}")))?;
+            Ok((rule(&key)?, name.into()))
+        });
+        rules.collect()
+    }
+}
+
+/// The rule that a row is about.
+fn rule(key: &[u8]) -> Result<RuleId, ReadError> {
+    let number = key.get(4..).and_then(|key| key.first_chunk()).map(|number| u16::from_be_bytes(*number));
+    number
+        .filter(|number| *number < RuleId::COUNT)
+        .map(RuleId)
+        .ok_or_else(|| ReadError::Damaged("a rule's number is none".to_owned()))
+}
+
+/// The number at this place of a row of them; 0 where there is none.
+fn place(row: &[u8], index: usize) -> Position {
+    Position(number(row.get(8 * index..)).unwrap_or(0))
+}
+
+fn number(bytes: Option<&[u8]>) -> Option<u64> {
+    bytes?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+fn unreadable(error: fjall::Error) -> ReadError {
+    match error {
+        fjall::Error::Io(error) => ReadError::Unavailable(error.to_string()),
+        fjall::Error::Storage(fjall::LsmError::Io(error)) => ReadError::Unavailable(error.to_string()),
+        error => ReadError::Damaged(format!("{error:?}")),
+    }
+}

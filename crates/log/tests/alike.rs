@@ -1,0 +1,221 @@
+//! The log on disk holds what the one in memory holds, whatever comes in whatever batches, and over any restarts.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use ssekit_log::{
+    Bounds, Clock, DurableLog, DurableOptions, Entry, Keep, Limit, Log, MemoryLog, Position, Record,
+    Retention, Rule,
+};
+use tempfile::TempDir;
+
+/// What is to be done with both.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Topic, size and id of each record.
+    Append(Vec<(u8, usize, Option<u8>)>),
+    Pass(u64),
+    Close,
+    /// It is opened again as a process leaves it that was killed.
+    Kill,
+}
+
+fn step(largest: usize) -> impl Strategy<Value = Step> {
+    let record = (0u8..6, 0..largest, prop::option::weighted(0.4, 0u8..30));
+    prop_oneof![
+        12 => prop::collection::vec(record, 1..60).prop_map(Step::Append),
+        2 => (1u64..5).prop_map(Step::Pass),
+        1 => Just(Step::Close),
+        1 => Just(Step::Kill),
+    ]
+}
+
+fn keep() -> impl Strategy<Value = Keep> {
+    let of_all = (
+        prop::option::of(1u64..150),
+        prop::option::of(1u64..100_000),
+        prop::option::of((1u64..10).prop_map(Duration::from_secs)),
+    )
+        .prop_map(|(records, bytes, age)| Keep { records, bytes, age, last_per_topic: None });
+    let of_topics = (prop::option::of(1u64..6), 1usize..4).prop_map(|(records, last)| Keep {
+        records,
+        last_per_topic: Some(last),
+        ..Keep::ALL
+    });
+    prop_oneof![3 => of_all, 1 => of_topics, 1 => Just(Keep::ALL)]
+}
+
+fn retention(keeps: &[Keep]) -> Retention {
+    let of = |number: &'static str| move |topic: &str| topic.ends_with(number);
+    let rules = vec![Rule::new("zero", of("0"), keeps[0]), Rule::new("one", of("1"), keeps[1])];
+    Retention::new(rules, keeps[2]).unwrap()
+}
+
+fn records(batch: &[(u8, usize, Option<u8>)]) -> Vec<Record> {
+    let record = |(topic, size, id): &(u8, usize, Option<u8>)| Record {
+        topics: [format!("topic {topic}").into()].into(),
+        private: size % 2 == 0,
+        id: id.map(|id| format!("urn:{id}").into()),
+        body: Bytes::from(vec![*topic; *size]),
+    };
+    batch.iter().map(record).collect()
+}
+
+/// Both logs, and where each record is in them: the one on disk leaves a gap when it was killed.
+struct Both {
+    memory: MemoryLog,
+    disk: DurableLog,
+    folder: TempDir,
+    options: DurableOptions,
+    places: HashMap<Position, Position>,
+}
+
+impl Both {
+    async fn new(keeps: &[Keep], clock: Clock, write_buffer: u64) -> Self {
+        let retention = retention(keeps);
+        let folder = TempDir::new().unwrap();
+        let options = DurableOptions {
+            retention: retention.clone(),
+            clock: clock.clone(),
+            write_buffer,
+            ..DurableOptions::default()
+        };
+        Self {
+            memory: MemoryLog::with_clock(retention, clock).unwrap(),
+            disk: DurableLog::open(folder.path(), options.clone()).await.unwrap(),
+            folder,
+            options,
+            places: HashMap::from([(Position::START, Position::START)]),
+        }
+    }
+
+    async fn append(&mut self, records: Vec<Record>) {
+        let disk = self.disk.append(records.clone()).await.unwrap();
+        let memory = self.memory.append(records).await.unwrap();
+        self.places.extend(disk.into_iter().zip(memory));
+    }
+
+    async fn close(&mut self) {
+        self.disk.close().await.unwrap();
+        self.disk = DurableLog::open(self.folder.path(), self.options.clone()).await.unwrap();
+    }
+
+    async fn kill(&mut self) {
+        let left = left_by_a_killed_process(self.folder.path());
+        self.disk = DurableLog::open(left.path(), self.options.clone()).await.unwrap();
+        self.folder = left;
+    }
+
+    fn in_memory(&self, entry: Entry) -> Entry {
+        Entry { position: self.places[&entry.position], ..entry }
+    }
+
+    /// Compares all that can be asked of them.
+    async fn check(&self, limit: Limit) {
+        let all = Limit { records: usize::MAX, bytes: usize::MAX };
+        let expected = self.memory.read(Position::START, all).await.unwrap();
+        let mut read = Vec::new();
+        let mut after = Position::START;
+        loop {
+            let page = self.disk.read(after, limit).await.unwrap();
+            assert_eq!(self.places[&page.horizon], expected.horizon);
+            read.extend(page.entries.into_iter().map(|entry| self.in_memory(entry)));
+            after = page.through;
+            if page.end {
+                break;
+            }
+        }
+        assert_eq!(read, expected.entries);
+        for id in 0..30 {
+            let id = format!("urn:{id}");
+            let found = self.disk.find(&id).await.unwrap().map(|place| self.places[&place]);
+            assert_eq!(found, self.memory.find(&id).await.unwrap(), "{id}");
+        }
+        let Bounds { horizon, last, records, bytes } = self.disk.bounds().await.unwrap();
+        let bounds = Bounds { horizon: self.places[&horizon], last: self.places[&last], records, bytes };
+        assert_eq!(bounds, self.memory.bounds().await.unwrap());
+    }
+}
+
+/// A copy of a log's folder, taken when nobody was writing tables.
+fn left_by_a_killed_process(folder: &Path) -> TempDir {
+    fn files(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
+        let mut found = Vec::new();
+        for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if file.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.extend(files(&file.path()));
+            } else {
+                found.push((file.path(), file.metadata().map_or(0, |data| data.len())));
+            }
+        }
+        found.sort();
+        found
+    }
+    for _ in 0..1000 {
+        let copy = TempDir::new().unwrap();
+        let before = files(folder);
+        let copied = before.iter().all(|(path, size)| {
+            let to = copy.path().join(path.strip_prefix(folder).unwrap());
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(path, to).is_ok_and(|copied| copied == *size)
+        });
+        if copied && files(folder) == before {
+            return copy;
+        }
+    }
+    panic!("somebody always writes to {}", folder.display());
+}
+
+fn run(keeps: &[Keep], steps: &[Step], write_buffer: u64, limit: Limit) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let now = Arc::new(AtomicU64::new(1_800_000_000));
+    let clock = {
+        let now = Arc::clone(&now);
+        Clock::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(now.load(Ordering::SeqCst)))
+    };
+    runtime.block_on(async {
+        let mut both = Both::new(keeps, clock, write_buffer).await;
+        for step in steps {
+            match step {
+                Step::Append(batch) => both.append(records(batch)).await,
+                Step::Pass(seconds) => {
+                    now.fetch_add(*seconds, Ordering::SeqCst);
+                    // Each lets what is too old go when it likes, and at the latest when something comes.
+                    both.append(records(&[(0, 1, None), (1, 1, None), (2, 1, None)])).await;
+                }
+                Step::Close => both.close().await,
+                Step::Kill => both.kill().await,
+            }
+            both.check(limit).await;
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn small_records(
+        keeps in prop::collection::vec(keep(), 3),
+        steps in prop::collection::vec(step(300), 1..12),
+        limit in 1usize..100,
+    ) {
+        run(&keeps, &steps, 16 << 20, Limit { records: limit, bytes: usize::MAX });
+    }
+
+    /// So much that groups are full, ids and records go into tables, and tables are merged.
+    #[test]
+    fn large_records(
+        keeps in prop::collection::vec(keep(), 3),
+        steps in prop::collection::vec(step(20_000), 8..20),
+        limit in 1usize..2_000_000,
+    ) {
+        run(&keeps, &steps, 1, Limit { records: usize::MAX, bytes: limit });
+    }
+}
