@@ -131,7 +131,7 @@ pub fn table(measured: &Measured) -> Result<String> {
         writeln!(out, "\n## Restart\n")?;
         writeln!(
             out,
-            "With {} events kept, from the start of the process to a subscriber's stream: {:.3} s after SIGTERM, {:.3} s after SIGKILL.",
+            "With {} events kept, from the start of the process to a subscriber's stream: {:.3} s after SIGTERM, at most {:.3} s after five times SIGKILL.",
             restart.events, restart.asked, restart.killed
         )?;
     }
