@@ -35,7 +35,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let listeners = Listeners::bind(config)?;
     // Ready before anyone is told where to look, so that no signal from then on is missed.
     let mut stop = pin!(told_to_stop()?);
-    let log = parts::log(config).await?;
+    let log = parts::log(loaded).await?;
     let mut registry = Registry::with_prefix("ssekit");
     let (mut access, sets) = loaded.access()?;
     let _fetching = keys::keep_current(sets, &mut access);

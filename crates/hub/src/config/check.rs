@@ -7,7 +7,6 @@ use std::path::Path;
 use super::load::{Loaded, Problem, Problems};
 use super::{Key, Secret};
 use crate::listen::chain;
-use crate::mercure::Selector;
 use crate::tls::Tls;
 
 /// The largest file of a key, in bytes.
@@ -29,11 +28,8 @@ impl Loaded {
         if let Err(wrong) = self.access() {
             problems.extend(wrong.0);
         }
-        for rule in &config.retention {
-            if let Err(error) = Selector::parse(&rule.topic) {
-                let what = format!("{:?} is no topic, template or *: {error}", rule.topic);
-                problems.push(Problem { origin: self.origins.of("retention"), what });
-            }
+        if let Err(wrong) = self.kept() {
+            problems.extend(wrong.0);
         }
         if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
     }

@@ -1,6 +1,48 @@
-use super::Retention;
+//! What the history keeps.
+
+use ssekit_log::{Keep, Rule};
+
 use super::form::{Count, Form, Optional, Size, Time, quoted};
+use super::load::{Loaded, Problem, Problems};
 use super::value::{Raw, Refusal, Value};
+use super::{Retention, Store};
+use crate::mercure::Selector;
+
+impl Loaded {
+    /// What is kept, as the log wants to know it. In memory there is an end also to what no rule is about.
+    ///
+    /// # Errors
+    /// All that is wrong with the rules, at once.
+    pub fn kept(&self) -> Result<ssekit_log::Retention, Problems> {
+        let problem = |what| Problem { origin: self.origins.of("retention"), what };
+        let (mut rules, mut problems) = (Vec::new(), Vec::new());
+        for rule in &self.config.retention {
+            let keep = Keep {
+                records: rule.records,
+                bytes: rule.bytes,
+                age: rule.age,
+                last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
+            };
+            match Selector::parse(&rule.topic) {
+                Ok(selector) => {
+                    rules.push(Rule::new(&*rule.topic, move |topic| selector.matches(topic), keep));
+                }
+                Err(error) => {
+                    problems.push(problem(format!("{:?} is no topic, template or *: {error}", rule.topic)));
+                }
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let rest = match self.config.store {
+            Store::Memory => Keep { records: Some(100_000), bytes: Some(64 << 20), ..Keep::ALL },
+            Store::Folder(_) => Keep::ALL,
+        };
+        let kept = ssekit_log::Retention::new(rules, rest);
+        kept.map_err(|error| Problems(vec![problem(error.to_string())]))
+    }
+}
 
 /// Rules, each a table; or texts, with `;` between: `topic=* records=1000 age=7d`.
 pub(super) struct Rules;
@@ -11,7 +53,7 @@ const MEMBERS: &str = "topic, records, bytes, age, last";
 const RECORDS: Optional<Count> = Optional(Count(1, i64::MAX as u64));
 const BYTES: Optional<Size> = Optional(Size(1, i64::MAX as u64));
 const AGE: Optional<Time> = Optional(Time(1_000, 100 * 365 * 86_400_000));
-const LAST: Optional<Count> = Optional(Count(1, 1_000_000));
+const LAST: Optional<Count> = Optional(Count(1, Keep::LAST_PER_TOPIC as u64));
 
 impl Form<Vec<Retention>> for Rules {
     fn read(&self, value: &Value) -> Result<Vec<Retention>, Refusal> {
@@ -44,7 +86,7 @@ impl Form<Vec<Retention>> for Rules {
 }
 
 /// A rule costs a look at every update.
-const MOST_RULES: usize = 1_000;
+const MOST_RULES: usize = ssekit_log::Retention::RULES;
 
 fn from_texts(text: &str, value: &Value) -> Result<Vec<Retention>, Refusal> {
     let rules = text.split(';').map(str::trim).filter(|rule| !rule.is_empty());
@@ -113,15 +155,15 @@ mod tests {
         let text = |count: usize| Raw::Text("topic=a;".repeat(count));
         let value = |raw: Raw| Value { raw, line: Some(3) };
         for (raw, taken) in [
-            (text(1_000), true),
-            (text(1_001), false),
-            (Raw::List(vec![value(text(500)), value(text(500))]), true),
-            (Raw::List(vec![value(text(500)), value(text(501))]), false),
+            (text(64), true),
+            (text(65), false),
+            (Raw::List(vec![value(text(32)), value(text(32))]), true),
+            (Raw::List(vec![value(text(32)), value(text(33))]), false),
         ] {
             let read = Rules.read(&value(raw));
-            assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(1_000));
+            assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(64));
             if let Err(refusal) = read {
-                assert_eq!(refusal.why, "there are 1001 rules, 1000 at most are taken");
+                assert_eq!(refusal.why, "there are 65 rules, 64 at most are taken");
             }
         }
     }

@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use ssekit_log::{Durability, DurableLog, DurableOptions, Keep, Log, MemoryLog, Retention, Rule};
+use anyhow::Result;
+use ssekit_log::{Durability, DurableLog, DurableOptions, Log, MemoryLog};
 
-use crate::config::{self, Config, Slow, Store};
+use crate::config::{self, Config, Loaded, Slow, Store};
 use crate::fanout::{self, Overtaken, Pace};
-use crate::mercure::{Access, Selector};
+use crate::mercure::Access;
 use crate::{http, hub};
 
 /// Opens the log that a configuration asks for.
-pub(super) async fn log(config: &Config) -> Result<Arc<dyn Log>> {
-    let retention = retention(config)?;
+pub(super) async fn log(loaded: &Loaded) -> Result<Arc<dyn Log>> {
+    let (config, retention) = (&loaded.config, loaded.kept()?);
     let Store::Folder(folder) = &config.store else { return Ok(Arc::new(MemoryLog::new(retention)?)) };
     let durability = match config.durability {
         config::Durability::Memory => Durability::Memory(config.sync_every),
@@ -19,26 +19,6 @@ pub(super) async fn log(config: &Config) -> Result<Arc<dyn Log>> {
     };
     let options = DurableOptions { durability, retention, ..DurableOptions::default() };
     Ok(Arc::new(DurableLog::open(folder, options).await?))
-}
-
-fn retention(config: &Config) -> Result<Retention> {
-    let rules = config.retention.iter().map(|rule| {
-        let selector =
-            Selector::parse(&rule.topic).with_context(|| format!("retention of {:?}", rule.topic))?;
-        let keep = Keep {
-            records: rule.records,
-            bytes: rule.bytes,
-            age: rule.age,
-            last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
-        };
-        Ok(Rule::new(rule.topic.as_str(), move |topic| selector.matches(topic), keep))
-    });
-    // In memory there is an end to what can be kept.
-    let rest = match config.store {
-        Store::Memory => Keep { records: Some(100_000), bytes: Some(64 << 20), ..Keep::ALL },
-        Store::Folder(_) => Keep::ALL,
-    };
-    Ok(Retention::new(rules.collect::<Result<_>>()?, rest)?)
 }
 
 pub(super) fn hub(config: &Config, access: Access) -> hub::Options {

@@ -431,7 +431,7 @@ proptest! {
                 records: some.then_some(numbers[5]),
                 bytes: (!some).then_some(numbers[6]),
                 age: some.then(|| ms(6)),
-                last: (!some).then_some(numbers[7]),
+                last: (!some).then_some(numbers[7].min(1_000)),
             }],
             slow: if truths[2] { Slow::Skip } else { Slow::Close },
             unix_mode: u32::try_from(numbers[4] % 512).expect("it is small"),
@@ -500,6 +500,10 @@ fn the_program_checks_and_prints() {
         (
             vec!["--retention", "topic=a\u{7}"],
             "ssekit: --retention: \"a\\u{7}\" is no topic, template or *: ",
+        ),
+        (
+            vec!["--retention", "topic=a last=1; topic=a age=1d"],
+            "ssekit: --retention: two retention rules are named \"a\"",
         ),
         (
             vec!["--tls-cert", "/nowhere", "--tls-key", "/nowhere"],
