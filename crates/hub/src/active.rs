@@ -1,6 +1,7 @@
 //! Who is subscribed to what, where that is to be told: by an update for each that comes and goes, and by an API.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ssekit_log::{Log, Record};
@@ -29,6 +30,15 @@ struct All {
 pub(crate) struct Presence {
     active: Active,
     subscriber: Box<str>,
+}
+
+/// Some of all subscriptions.
+pub(crate) struct Listed {
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// There may be more, of the subscribers after this one.
+    pub(crate) next: Option<Box<str>>,
+    /// What tells this state of all from others.
+    pub(crate) state: u128,
 }
 
 impl Active {
@@ -70,19 +80,27 @@ impl Active {
         Presence { active: self.clone(), subscriber }
     }
 
-    /// Those that somebody asks for, and what tells this state from others.
-    pub(crate) fn list(&self, asked: &Asked) -> (Vec<Subscription>, u128) {
+    /// Those that somebody asks for, of the subscribers after one; not many more than [`LISTED`].
+    pub(crate) fn list(&self, asked: &Asked, after: Option<&str>) -> Listed {
         let all = self.lock();
         let among = |subscriptions: &[Subscription]| -> Vec<Subscription> {
             subscriptions.iter().filter(|one| asked.includes(one)).cloned().collect()
         };
-        let found = match asked {
-            Asked::One { subscriber, .. } => {
-                all.of.get(&**subscriber).map(|of| among(of)).unwrap_or_default()
+        let mut listed = Listed { subscriptions: Vec::new(), next: None, state: all.state };
+        if let Asked::One { subscriber, .. } = asked {
+            listed.subscriptions = all.of.get(&**subscriber).map(|of| among(of)).unwrap_or_default();
+            return listed;
+        }
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = all.of.range::<str, _>((from, Bound::Unbounded)).peekable();
+        while let Some((subscriber, of)) = rest.next() {
+            listed.subscriptions.append(&mut among(of));
+            if listed.subscriptions.len() >= LISTED && rest.peek().is_some() {
+                listed.next = Some(subscriber.clone());
+                break;
             }
-            _ => all.of.values().flat_map(|of| among(of)).collect(),
-        };
-        (found, all.state)
+        }
+        listed
     }
 
     fn tell(&self, subscriptions: &[Subscription], active: bool) {
@@ -125,6 +143,8 @@ fn random() -> u128 {
     u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..))
 }
 
+/// Subscriptions of an answer, and those of one subscriber more.
+const LISTED: usize = 10_000;
 /// Comings and goings that wait to be appended.
 const WAITING: usize = 1 << 16;
 /// Updates that are appended at once, and those of one subscriber more.

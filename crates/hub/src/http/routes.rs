@@ -18,6 +18,7 @@ use super::gauges::Gauges;
 use super::host::ours_alone;
 use super::rate::Rate;
 use super::refusals::Refusals;
+use crate::active::Listed;
 use crate::hub::{Granted, Hub, unreadable};
 use crate::mercure::subscriptions::{self, Asked};
 use crate::mercure::{
@@ -230,7 +231,8 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     let bounds = hub.log.bounds().await.map_err(|error| unreadable(&error))?;
     // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
     let last = hub.newest(&bounds);
-    let (found, state) = active.list(&asked);
+    let after = subscriptions::after(parts.uri.query())?;
+    let Listed { subscriptions: found, next, state } = active.list(&asked, after.as_deref());
     let body = match (&asked, &found[..]) {
         (Asked::One { .. }, []) => {
             return Err(Problem::new(
@@ -239,9 +241,9 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
             ));
         }
         (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
-        _ => subscriptions::collection(path, &hub.path, &last, &found),
+        _ => subscriptions::collection(path, &hub.path, &last, &found, next.as_deref()),
     };
-    let etag = subscriptions::etag(&format!("{last}/{state:x}"));
+    let etag = subscriptions::etag(&format!("{last}/{state:x}/{}", after.unwrap_or_default()));
     let current = subscriptions::is_current(&parts.headers, &etag);
     let mut response = http::Response::new(if current { Bytes::new() } else { Bytes::from(body) });
     if current {

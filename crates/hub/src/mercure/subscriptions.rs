@@ -12,6 +12,7 @@ use ssekit_log::Record;
 use ssekit_wire::Event;
 
 use super::access::not_granted;
+use super::form;
 use super::problem::{Kind, Problem};
 use super::selector::Selector;
 use super::text::shown;
@@ -71,12 +72,14 @@ impl Subscription {
     }
 }
 
-/// What the API answers for several; `path` is that of the request.
+/// What the API answers for several; `path` is that of the request. Where there are more, `next` is the subscriber after whom they come: its
+/// member `next` is where to ask for them.
 pub fn collection<'a>(
     path: &str,
     hub_path: &str,
     last_event_id: &str,
     subscriptions: impl IntoIterator<Item = &'a Subscription>,
+    next: Option<&str>,
 ) -> String {
     let subscriptions: Vec<(String, &Subscription)> =
         subscriptions.into_iter().map(|one| (one.path(hub_path), one)).collect();
@@ -86,7 +89,17 @@ pub fn collection<'a>(
         kind: "Subscriptions",
         last_event_id,
         subscriptions: subscriptions.iter().map(|(path, one)| one.document(path, None, true, None)).collect(),
+        next: next.map(|subscriber| format!("{path}?{AFTER}={}", encoded(subscriber))),
     })
+}
+
+/// The subscriber after whom those begin that are asked for, if the query says one.
+///
+/// # Errors
+/// 400 when it does not decode to UTF-8.
+pub fn after(query: Option<&str>) -> Result<Option<String>, Problem> {
+    let mut pairs = form::pairs(query.unwrap_or_default().as_bytes());
+    pairs.find(|pair| pair.name() == AFTER.as_bytes()).map(form::Pair::text).transpose()
 }
 
 /// What somebody asks of the API.
@@ -200,6 +213,8 @@ struct Collection<'a> {
     #[serde(rename = "lastEventID")]
     last_event_id: &'a str,
     subscriptions: Vec<Document<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 fn json(document: &impl Serialize) -> String {
@@ -229,3 +244,6 @@ fn decoded(part: &str) -> Result<String, Problem> {
 }
 
 const CONTEXT: &str = "https://mercure.rocks/";
+
+/// The parameter of the query that says where an answer goes on.
+const AFTER: &str = "after";

@@ -367,3 +367,28 @@ fn ids(list: &Value) -> BTreeSet<String> {
     let subscriptions = list["subscriptions"].as_array().unwrap();
     subscriptions.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_are_listed_a_part_at_a_time() {
+    let hub = telling_hub().await;
+    let topics = |of: usize| (0..100).map(move |number| format!("topics/{of}/{number}"));
+    let mut streams = Vec::new();
+    for of in 0..101 {
+        let query: Vec<_> = topics(of).map(|topic| format!("topic={topic}")).collect();
+        streams.push(Way::Socket.subscribe(&hub, &query.join("&")).await);
+    }
+    let (mut listed, mut path, mut parts) = (Vec::new(), Some(API.to_owned()), 0);
+    while let Some(next) = path {
+        let document = list(Way::KeptAlive, &hub, &next).await.json();
+        let some = document["subscriptions"].as_array().unwrap();
+        assert!(some.len() <= 10_100, "{}", some.len());
+        listed.extend(some.iter().map(|one| one["topic"].as_str().unwrap().to_owned()));
+        path = document.get("next").map(|next| next.as_str().unwrap().to_owned());
+        parts += 1;
+    }
+    assert_eq!(parts, 2);
+    listed.sort_unstable();
+    let mut all: Vec<_> = (0..101).flat_map(topics).collect();
+    all.sort_unstable();
+    assert!(listed == all, "{} of {}", listed.len(), all.len());
+}

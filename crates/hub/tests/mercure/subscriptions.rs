@@ -63,7 +63,7 @@ fn line_101_an_event_says_who_subscribes_to_what() {
 fn line_84_the_payload_of_the_token_goes_into_events_and_api() {
     let event = data(&example().event(HUB, true));
     let one: Value = serde_json::from_str(&example().json(HUB, "urn:1")).unwrap();
-    let all: Value = serde_json::from_str(&collection(PATH, HUB, "urn:1", [&example()])).unwrap();
+    let all: Value = serde_json::from_str(&collection(PATH, HUB, "urn:1", [&example()], None)).unwrap();
     for payload in [&event["payload"], &one["payload"], &all["subscriptions"][0]["payload"]] {
         assert_eq!(payload["user"], "ada");
     }
@@ -152,7 +152,7 @@ fn line_107_several_are_a_collection() {
     let some: Vec<_> = [&a, &b].into_iter().filter(|one| asked.includes(one)).collect();
     assert_eq!(some.len(), 1);
     let shown: Value =
-        serde_json::from_str(&collection("/.well-known/mercure/subscriptions", HUB, "urn:5", [&a, &b]))
+        serde_json::from_str(&collection("/.well-known/mercure/subscriptions", HUB, "urn:5", [&a, &b], None))
             .unwrap();
     let wanted = json!({
         "@context": "https://mercure.rocks/", "id": "/.well-known/mercure/subscriptions", "type": "Subscriptions", "lastEventID": "urn:5",
@@ -162,7 +162,7 @@ fn line_107_several_are_a_collection() {
         ],
     });
     assert_eq!(shown, wanted);
-    let none: Value = serde_json::from_str(&collection("/x", HUB, "earliest", [])).unwrap();
+    let none: Value = serde_json::from_str(&collection("/x", HUB, "earliest", [], None)).unwrap();
     assert_eq!(none["subscriptions"], json!([]));
 }
 
