@@ -83,6 +83,22 @@ fn subscriptions_come_and_go_before_ones_eyes() {
 }
 
 #[test]
+fn more_subscriptions_than_one_answer_has_are_listed() {
+    let (server, mut browser) = (open(), Chromium::start());
+    let streams: Vec<_> = (0..101)
+        .map(|of| {
+            let topics: Vec<_> = (0..100).map(|number| format!("topic=t/{of}/{number}")).collect();
+            get(&server, &format!("{HUB}?{}", topics.join("&")), "")
+        })
+        .collect();
+    let page = browser.open(&server.url("/hub/"), DESKTOP);
+    // With the page's own.
+    browser.wait_for(&page, &says("active-count", "10,101 subscriptions of 102 subscribers"));
+    drop(streams);
+    assert_eq!(browser.problems(), [] as [Value; 0]);
+}
+
+#[test]
 fn the_charts_are_drawn_from_the_hubs_figures() {
     let (server, mut browser) = (open(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
@@ -130,8 +146,6 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     let publisher = token(&["*"], &[]);
     publish(&server, &publisher, &[json!({ "topic": topic, "data": "secret", "private": true })]);
     let page = browser.open(&server.url("/hub/"), DESKTOP);
-    let says =
-        |id: &str, words: &str| format!("document.querySelector('#{id}').textContent.includes({words:?})");
     browser.wait_for(
         &page,
         &says("notice", "The figures need a token that grants /.well-known/mercure/subscriptions"),
@@ -347,6 +361,11 @@ fn picture_of_the_page() {
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hub.png"), picture)
         .expect("the repository can be written");
     drop(subscribers);
+}
+
+/// That an element has these words.
+fn says(id: &str, words: &str) -> String {
+    format!("document.querySelector('#{id}').textContent.includes({words:?})")
 }
 
 /// Puts text into a field, as if it was typed.

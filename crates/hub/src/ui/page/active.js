@@ -73,10 +73,16 @@ async function load() {
   if (!settings.subscriptions) {
     return say("This hub does not tell who is subscribed: start it with --subscriptions.");
   }
-  let found;
+  let found = [];
+  let from;
   try {
-    const response = await asked(fetch(`${settings.path}/subscriptions`, { headers: access.headers() }));
-    found = await response.json();
+    // They come in parts. What changes meanwhile is told behind the first.
+    for (let next = `${settings.path}/subscriptions`; next && found.length < KEPT; ) {
+      const part = await (await asked(fetch(next, { headers: access.headers() }))).json();
+      from ??= part.lastEventID;
+      found = found.concat(part.subscriptions);
+      next = part.next;
+    }
   } catch (error) {
     if (mine !== attempt) return;
     all = new Map();
@@ -91,9 +97,9 @@ async function load() {
     return say(`${sentence(error.message)} `, give);
   }
   if (mine !== attempt) return;
-  all = new Map(found.subscriptions.slice(0, KEPT).map((one) => [one.id, one]));
+  all = new Map(found.slice(0, KEPT).map((one) => [one.id, one]));
   draw();
-  listen(found.lastEventID, mine);
+  listen(from, mine);
 }
 
 /** Goes on where the list ends. */
