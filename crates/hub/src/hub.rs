@@ -200,10 +200,9 @@ impl Hub {
         &self,
         request: &Parts,
         subscribe: Subscribe,
-        now: SystemTime,
         guard: Option<Box<dyn Any + Send>>,
     ) -> Granted {
-        self.granted(request, subscribe, None, now, guard)
+        self.granted(request, subscribe, None, guard)
     }
 
     /// Whether [`grant`](Self::grant) is enough.
@@ -211,7 +210,7 @@ impl Hub {
         subscribe.cursor.is_none()
             && self.active.is_none()
             && !self.is_ending()
-            && left(subscribe, SystemTime::now()).is_none_or(|left| !left.is_zero())
+            && left(subscribe).is_none_or(|left| !left.is_zero())
     }
 
     /// What a subscription needs: where it goes on, and who is told of it. To a browser that cannot be served now it is a stream that says
@@ -223,10 +222,8 @@ impl Hub {
         &self,
         request: &Parts,
         mut subscribe: Subscribe,
-        now: SystemTime,
         guard: Option<Box<dyn Any + Send>>,
     ) -> Result<Granted, Problem> {
-        let since = Instant::now();
         let place = match subscribe.cursor.take() {
             _ if self.is_ending() => Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
                 .retry_after(self.pace.retry())),
@@ -241,8 +238,8 @@ impl Hub {
             }
             Err(problem) => return Err(problem),
         };
-        let now = now + since.elapsed();
-        if left(&subscribe, now).is_some_and(|left| left.is_zero()) {
+        // It may have ended while the place was looked for.
+        if left(&subscribe).is_some_and(|left| left.is_zero()) {
             let words = "the token has expired (claim “exp”): get a new one";
             return Err(Problem::new(ProblemKind::InvalidToken, words));
         }
@@ -252,7 +249,7 @@ impl Hub {
             }
             _ => guard,
         };
-        Ok(self.granted(request, subscribe, place, now, guard))
+        Ok(self.granted(request, subscribe, place, guard))
     }
 
     fn granted(
@@ -260,7 +257,6 @@ impl Hub {
         request: &Parts,
         subscribe: Subscribe,
         place: Option<Place>,
-        now: SystemTime,
         guard: Option<Box<dyn Any + Send>>,
     ) -> Granted {
         let (mut headers, mut first) = self.beginning(request);
@@ -274,7 +270,7 @@ impl Hub {
                 }
             }
         }
-        let left = [left(&subscribe, now), self.max_lifetime].into_iter().flatten().min();
+        let left = [left(&subscribe), self.max_lifetime].into_iter().flatten().min();
         let ends = left.and_then(|left| Instant::now().checked_add(left));
         let interest = Interest::new(subscribe.selectors, subscribe.token);
         let start = place.map(|place| place.start);
@@ -378,9 +374,9 @@ struct Place {
 }
 
 /// What is left of the time that a subscriber's token grants; none of nothing that ends.
-fn left(subscribe: &Subscribe, now: SystemTime) -> Option<Duration> {
+fn left(subscribe: &Subscribe) -> Option<Duration> {
     let expires = subscribe.token.as_ref()?.expires?;
-    Some(expires.duration_since(now).unwrap_or_default())
+    Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 /// Whether a request is one of `EventSource`, or of who asks as it does.

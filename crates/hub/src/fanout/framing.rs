@@ -33,10 +33,9 @@ pub(super) struct Piece {
 impl Piece {
     /// Of these parts in a row, which are not all empty: a chunk of nothing would end the stream.
     pub(super) fn of(parts: &[&[u8]]) -> Self {
-        let size = format!("{:x}\r\n", parts.iter().map(|part| part.len()).sum::<usize>());
-        let mut chunk = BytesMut::with_capacity(
-            size.len() + parts.iter().map(|part| part.len()).sum::<usize>() + END.len(),
-        );
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let size = format!("{length:x}\r\n");
+        let mut chunk = BytesMut::with_capacity(size.len() + length + END.len());
         chunk.put_slice(size.as_bytes());
         parts.iter().for_each(|part| chunk.put_slice(part));
         chunk.put_slice(END);

@@ -290,15 +290,14 @@ impl Keeper {
             return;
         }
         let hub = Arc::clone(&self.server.hub);
-        let now = SystemTime::now();
         let guard: Option<Box<dyn std::any::Any + Send>> = Some(Box::new(place));
         if hub.is_simple(&subscribe) {
-            let granted = hub.grant(&request, subscribe, now, guard);
+            let granted = hub.grant(&request, subscribe, guard);
             return begin(&hub, socket, granted);
         }
         let refusals = Arc::clone(&self.server.refusals);
         self.runtime.spawn(async move {
-            match hub.resolve(&request, subscribe, now, guard).await {
+            match hub.resolve(&request, subscribe, guard).await {
                 Ok(granted) => begin(&hub, socket, granted),
                 Err(problem) => {
                     refusals.request(&problem);

@@ -180,7 +180,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
         return Ok(response);
     }
-    let granted = hub.resolve(&parts, subscribe, SystemTime::now(), None).await;
+    let granted = hub.resolve(&parts, subscribe, None).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
     let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription)) };
     let mut response = Response::new(body);
