@@ -219,7 +219,7 @@ pub struct Limits {
     /// What waits for one subscriber.
     pub pending: usize,
     /// What all replays together hold in memory.
-    pub replay_memory: usize,
+    pub pending_memory: usize,
     /// The latest updates, which are held in memory for all.
     pub recent: usize,
 }

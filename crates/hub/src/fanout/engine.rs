@@ -6,16 +6,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use mio::{Events, Interest as Ready, Poll, Token, Waker};
 use slab::Slab;
 use ssekit_log::Position;
 use tokio::runtime::Handle;
 
-use self::catch_up::{Begun, begun, joined};
+use self::catch_up::{Begun, begun};
 use self::clock::ticks;
 use super::audience::Audiences;
-use super::framing::Framing;
 use super::inbox::{Inbox, Message};
 use super::recent::Recent;
 use super::replay::Replay;
@@ -49,6 +47,8 @@ pub(super) struct Engine {
     ahead: Vec<(u32, u32)>,
     /// Who has gone while an audience was served.
     dead: Vec<(u32, End)>,
+    /// The ticks since which the memory for unsent bytes is short, and at which that was seen last.
+    short: Option<(u32, u32)>,
     ending: bool,
 }
 
@@ -84,6 +84,7 @@ impl Engine {
             ready: Vec::new(),
             ahead: Vec::new(),
             dead: Vec::new(),
+            short: None,
             ending: false,
         }
     }
@@ -100,6 +101,7 @@ impl Engine {
             self.now = self.tick(Instant::now());
             // First, so that nobody whose time is over gets what has come since.
             self.look_at_the_clock();
+            self.end_hogs();
             for event in &events {
                 if event.token() != WAKE {
                     self.hear(event);
@@ -259,31 +261,26 @@ impl Engine {
     fn serve(&mut self, audience: u32, frames: &[Arc<Frame>]) -> u64 {
         let audience = self.audiences.get(audience);
         let pending = audience.pending.iter().map(|&number| &frames[number as usize]);
-        let (mut chunked, mut plain) = (None, None);
+        let mut for_sockets = None;
         let mut deliveries = 0;
         for &slot in &audience.members {
             let subscriber = &mut self.subscribers[slot as usize];
             if subscriber.behind.is_some() {
                 continue;
             }
-            let framing = subscriber.sink.framing();
-            let shared = match framing {
-                Framing::Chunked => &mut chunked,
-                Framing::Plain => &mut plain,
-            };
-            let bytes: &Bytes = shared.get_or_insert_with(|| joined(pending.clone(), framing));
-            match subscriber.sink.write(bytes) {
-                Ok(written) => {
+            match subscriber.sink.write_frames(pending.clone(), &mut for_sockets) {
+                Ok(None) => {
                     subscriber.wrote = self.now;
-                    if written < bytes.len() {
-                        let Begun { count, rest, through } = begun(pending.clone(), framing, written);
-                        deliveries += count;
-                        subscriber.behind =
-                            Some(Behind::new(rest, through, Doing::Writing, self.now, &self.figures));
-                        self.figures.blocked.inc();
-                    } else {
-                        deliveries += audience.pending.len() as u64;
-                    }
+                    deliveries += audience.pending.len() as u64;
+                }
+                Ok(Some(written)) => {
+                    subscriber.wrote = self.now;
+                    let Begun { count, rest, through } =
+                        begun(pending.clone(), subscriber.sink.framing(), written);
+                    deliveries += count;
+                    subscriber.behind =
+                        Some(Behind::new(rest, through, Doing::Writing, self.now, &self.figures));
+                    self.figures.blocked.inc();
                 }
                 Err(error) => self.dead.push((slot, End::of(&error))),
             }
