@@ -217,6 +217,11 @@ impl Fanout {
         self.inboxes[thread].send(Message::Join(Box::new((sink, subscription))));
     }
 
+    /// Bytes in memory that wait for subscribers, without the newest updates.
+    pub fn pending_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
     /// Waits until the threads keep up with what has been appended, so that publishers do not outrun them.
     pub async fn keeps_up(&self) {
         self.recent.has_room().await;
