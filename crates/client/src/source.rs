@@ -213,6 +213,12 @@ impl Source {
         self.set(|options| options.behaviour.max_event_bytes = limit)
     }
 
+    /// Gives an event whose blank line is missing when the server ends the stream, as some servers end theirs. By default
+    /// it is dropped, as the HTML standard says (9.2.6), and reported as [`Error::IncompleteEvent`].
+    pub fn accept_incomplete_event(self, accept: bool) -> Self {
+        self.set(|options| options.behaviour.accepts_incomplete_event = accept)
+    }
+
     /// How much each subscriber may leave unread: this many events (1024 by default) and as many bytes (16 MiB by
     /// default). One event always fits.
     pub fn buffer(self, events: usize, bytes: usize) -> Self {
