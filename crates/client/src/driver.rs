@@ -410,7 +410,9 @@ struct Received {
 enum Incoming {
     Message(Message),
     Comment(Arc<str>),
-    TooLarge { limit: usize },
+    TooLarge {
+        limit: usize,
+    },
     /// In the place of an event whose blank line is missing.
     Incomplete,
 }

@@ -246,7 +246,7 @@ pub use runtime::Instant;
 pub use runtime::{MaybeSend, MaybeSync};
 pub use select::{JsonFailure, Select};
 pub use source::{Source, source};
-pub use ssekit_session::{AfterEnd, MethodClass, NotRepeated, Progress, Reconnect, RepeatChoice, repeat};
+pub use ssekit_session::{AfterEnd, Reconnect};
 pub use status::{CloseReason, Status};
 pub use subscribers::WhenFull;
 pub use transport::{Body, Http, Sending, Transport};

@@ -1,8 +1,8 @@
 use core::time::Duration;
 
-use crate::{CloseReason, Trouble};
 #[cfg(doc)]
 use crate::Session;
+use crate::{CloseReason, Trouble};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -80,7 +80,9 @@ impl<E> CloseReason<E> {
     /// What went wrong, if something did.
     pub fn trouble(&self) -> Option<&Trouble<E>> {
         match self {
-            Self::Failed(trouble) | Self::NotRepeated(trouble) | Self::GaveUp { trouble, .. } => Some(trouble),
+            Self::Failed(trouble) | Self::NotRepeated(trouble) | Self::GaveUp { trouble, .. } => {
+                Some(trouble)
+            }
             Self::Local | Self::Unsubscribed | Self::Ended | Self::NoContent => None,
         }
     }

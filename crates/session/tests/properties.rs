@@ -67,7 +67,8 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
         Just(Reconnect::resilient().delay(Duration::MAX).max_server_delay(Duration::MAX)),
     ];
     let timeout = prop_oneof![Just(Duration::ZERO), Just(Duration::from_secs(1)), Just(Duration::MAX)];
-    let method = prop_oneof![Just(MethodClass::Safe), Just(MethodClass::Idempotent), Just(MethodClass::Neither)];
+    let method =
+        prop_oneof![Just(MethodClass::Safe), Just(MethodClass::Idempotent), Just(MethodClass::Neither)];
     let switches = (any::<bool>(), any::<bool>(), any::<bool>());
     (method, reconnect, timeout.clone(), prop::option::of(timeout), switches).prop_map(
         |(method, reconnect, connect_timeout, read_timeout, (comments, pauses_hidden, accepts))| Behaviour {

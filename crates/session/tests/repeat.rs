@@ -47,7 +47,11 @@ fn table() -> Vec<(Progress, [Verdict; 3])> {
 fn every_row_by_method() {
     for (progress, verdicts) in table() {
         for (method, verdict) in CLASSES.into_iter().zip(verdicts) {
-            assert_eq!(repeat(method, progress, RepeatChoice::default()), verdict, "{method:?}, {progress:?}");
+            assert_eq!(
+                repeat(method, progress, RepeatChoice::default()),
+                verdict,
+                "{method:?}, {progress:?}"
+            );
         }
     }
 }
@@ -58,7 +62,11 @@ fn every_row_by_choice() {
     for (progress, [safe, ..]) in table() {
         for method in CLASSES {
             let like_safe = RepeatChoice { like_safe: true, ..unset };
-            assert_eq!(repeat(method, progress, like_safe), safe, "like a safe one: {method:?}, {progress:?}");
+            assert_eq!(
+                repeat(method, progress, like_safe),
+                safe,
+                "like a safe one: {method:?}, {progress:?}"
+            );
 
             let final_refusals = RepeatChoice { after_refusal: false, ..unset };
             let expected = match progress {
@@ -75,7 +83,11 @@ fn every_row_by_choice() {
                     _ => repeat(method, progress, unset),
                 };
                 let choice = RepeatChoice { after_end, ..unset };
-                assert_eq!(repeat(method, progress, choice), expected, "{after_end:?}: {method:?}, {progress:?}");
+                assert_eq!(
+                    repeat(method, progress, choice),
+                    expected,
+                    "{after_end:?}: {method:?}, {progress:?}"
+                );
             }
         }
     }
@@ -134,7 +146,7 @@ fn over(method: MethodClass, reconnect: Reconnect, progress: Progress) -> Option
 }
 
 /// Why it is closed; `None` if it waits for another attempt.
-fn closed<'a>(mut session: Session<&'a str>) -> Option<CloseReason<&'a str>> {
+fn closed(mut session: Session<&str>) -> Option<CloseReason<&str>> {
     loop {
         match session.next_output().expect("it waits, or it is closed") {
             Output::Waiting { .. } => return None,
@@ -150,16 +162,17 @@ fn a_session_follows_every_row() {
         for (method, verdict) in CLASSES.into_iter().zip(verdicts) {
             let Some(session) = over(method, Reconnect::resilient(), progress) else { continue };
             let reason = closed(session);
-            let matches = match (verdict, &reason) {
+            let matches = matches!(
+                (verdict, &reason),
                 (Ok(()), None)
-                | (Err(Refused), Some(CloseReason::Failed(_)))
-                | (Err(Answered), Some(CloseReason::Ended))
-                | (Err(MayHaveHadEffect), Some(CloseReason::NotRepeated(_))) => true,
-                _ => false,
-            };
+                    | (Err(Refused), Some(CloseReason::Failed(_)))
+                    | (Err(Answered), Some(CloseReason::Ended))
+                    | (Err(MayHaveHadEffect), Some(CloseReason::NotRepeated(_)))
+            );
             assert!(matches, "{method:?}, {progress:?}: {reason:?}");
 
-            let session = over(method, Reconnect::resilient().repeat_like_safe(), progress).expect("the same");
+            let session =
+                over(method, Reconnect::resilient().repeat_like_safe(), progress).expect("the same");
             assert_eq!(closed(session).is_none(), verdicts[0].is_ok(), "like safe: {method:?}, {progress:?}");
         }
     }

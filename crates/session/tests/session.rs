@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ssekit_session::{AfterEnd, Answer, Behaviour, CloseReason, DecodeError, Item, MethodClass, Output, Reconnect, Session, Trouble};
+use ssekit_session::{
+    AfterEnd, Answer, Behaviour, CloseReason, DecodeError, Item, MethodClass, Output, Reconnect, Session,
+    Trouble,
+};
 
 /// What happens to a session.
 #[derive(Clone, Copy)]
@@ -30,13 +33,11 @@ enum Input {
     Offline(bool),
     /// The page became visible, after the machine slept for these seconds unseen by the clock.
     Woken(u64),
-    NothingSent,
-    Sent,
 }
 
 use Input::{
-    Answered, Busy, Bytes, Close, Compressed, Ended, Failed, Frozen, Hidden, NothingSent, Offline, Pass, Restart,
-    Sent, Start, StartLater, Thawed, Unsendable, Woken,
+    Answered, Busy, Bytes, Close, Compressed, Ended, Failed, Frozen, Hidden, Offline, Pass, Restart, Start,
+    StartLater, Thawed, Unsendable, Woken,
 };
 
 const STREAM: Input = Answered(200, "text/event-stream");
@@ -94,8 +95,6 @@ fn check(name: &str, behaviour: Behaviour, steps: &[Step]) {
             Hidden(hidden) => session.hidden(hidden, now),
             Offline(offline) => session.offline(offline, now),
             Woken(slept) => session.woken(Duration::from_secs(slept), now),
-            NothingSent => session.nothing_sent(),
-            Sent => session.sent(),
         }
         while let Some(output) = session.next_output() {
             seen.push(describe(&output, session.last_event_id(), now));

@@ -483,9 +483,10 @@ mod tests {
     #[test]
     fn an_event_that_is_not_complete_crosses_or_is_reported() {
         let accepting = Settings { accepts_incomplete_event: 1, ..Settings::UNSET };
-        for (settings, rows) in
-            [(&accepting, &[0, -1, 1, -1, 1][..]), (&Settings::UNSET, &[crate::table::INCOMPLETE, -1, -1, -1, 0])]
-        {
+        for (settings, rows) in [
+            (&accepting, &[0, -1, 1, -1, 1][..]),
+            (&Settings::UNSET, &[crate::table::INCOMPLETE, -1, -1, -1, 0]),
+        ] {
             let mut page = Page::new();
             let handle = page.open(settings, 0, 0, 1).unwrap();
             page.tell(handle, Input::Start, -1.0, 0.0);

@@ -89,8 +89,7 @@ impl<E: Clone + Debug> Session<E> {
         }
         let reconnection_time = self.decoder.reconnection_time();
         let policy = &self.behaviour.reconnect;
-        let mut delay =
-            policy.next_delay(self.failures, reconnection_time, retry_after, &mut self.random);
+        let mut delay = policy.next_delay(self.failures, reconnection_time, retry_after, &mut self.random);
         if self.offline {
             delay = delay.max(policy.offline_delay());
         }
