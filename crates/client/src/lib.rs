@@ -223,6 +223,7 @@ mod error;
 mod latest;
 mod message;
 mod notice;
+mod options;
 mod registry;
 mod request;
 mod response;
