@@ -96,10 +96,11 @@ impl Driver {
                 session.reading(self.clock.now());
             }
             let deadline = session.deadline().and_then(|deadline| self.clock.at(deadline));
+            let next = [deadline, self.page.next_look()].into_iter().flatten().min();
             let happened = {
                 let mut woken = pin!(self.connection.woken());
                 let mut wire = pin!(self.wire.next());
-                let mut time = pin!(at(deadline));
+                let mut time = pin!(at(next));
                 poll_fn(|context| {
                     if woken.as_mut().poll(context).is_ready() {
                         return Poll::Ready(Happened::Woken);
@@ -161,7 +162,11 @@ impl Driver {
                 self.wire = Wire::Nothing;
                 session.failed(error, now);
             }
-            Happened::Tick => session.tick(now),
+            Happened::Tick => {
+                self.page.look();
+                self.page.tell(session, now);
+                session.tick(now);
+            }
         }
     }
 

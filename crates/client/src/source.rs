@@ -252,7 +252,7 @@ impl Source {
     ///
     /// let connection = source("http://localhost:3000/events").on_close(|closed| {
     ///     eprintln!("{closed}");
-    ///     closed.connect(); // after the policy's delay, and not if it was closed here
+    ///     closed.connect(); // after the policy's delay, if somebody still listens
     /// });
     /// ```
     pub fn on_close(self, callback: impl Fn(&Notice<CloseReason>) + MaybeSend + MaybeSync + 'static) -> Self {

@@ -186,6 +186,9 @@ async fn a_close_callback_may_connect_again_after_a_local_close() {
     let mut messages = connection.select("message");
     data(&mut messages).await;
     connection.close();
+    assert!(messages.next().await.is_none(), "a close ends every stream");
+    let mut statuses = connection.statuses();
+    while !matches!(statuses.changed().await, Some(Status::Waiting { .. })) {}
     assert_eq!(data(&mut messages).await, "a", "the same stream goes on");
     assert_eq!(
         script.delays(),
