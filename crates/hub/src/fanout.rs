@@ -16,10 +16,12 @@ mod figures;
 mod frame;
 mod framing;
 mod inbox;
+mod prefix_tree;
 mod recent;
 mod replay;
 mod sink;
 mod subscriber;
+mod template_budget;
 mod templates;
 mod wheel;
 
@@ -46,6 +48,7 @@ use self::replay::Replay;
 pub use self::sink::Body;
 use self::sink::{Pipe, Sink};
 pub use self::subscriber::End;
+pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
 use crate::mercure::Ids;
 
 /// How subscribers are served.

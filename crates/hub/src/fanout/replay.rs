@@ -93,7 +93,7 @@ impl Replay {
             after = page.through.min(upto);
             for entry in page.entries.into_iter().take_while(|entry| entry.position <= upto) {
                 let frame = Frame::new(entry, &self.ids);
-                if frame.is_for(interest) {
+                if frame.is_for(interest, &mut 0) {
                     events += 1;
                     bytes.extend_from_slice(frame.piece.framed(framing));
                 }
