@@ -18,10 +18,12 @@ mod frame;
 mod framing;
 mod inbox;
 mod pipe;
+mod prefix_tree;
 mod recent;
 mod replay;
 mod sink;
 mod subscriber;
+mod template_budget;
 mod templates;
 mod wheel;
 
@@ -50,6 +52,7 @@ use self::recent::Recent;
 use self::replay::Replay;
 use self::sink::Sink;
 pub use self::subscriber::End;
+pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
 use crate::mercure::Ids;
 
 /// How subscribers are served.

@@ -105,7 +105,7 @@ impl Replay {
                     break;
                 }
                 let frame = Frame::new(entry, &self.ids);
-                if frame.is_for(&wanted.interest) {
+                if frame.is_for(&wanted.interest, &mut 0) {
                     draft.events += 1;
                     draft.bytes.extend_from_slice(frame.piece.framed(wanted.framing));
                 }
