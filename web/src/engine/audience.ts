@@ -62,22 +62,18 @@ export class Audience {
     this.tell('error', () => ({ error }))
   }
 
-  /** The connection is gone, and all have been told. */
-  end(error?: SourceErrorLike): void {
-    this.#gone = true
-    this.#waiting = []
-    for (const member of this.#members) member.left(error)
-    this.#members = []
+  /** The connection has closed, and all have been told: these stay, because it opens again for them. */
+  end(error: SourceErrorLike | undefined, staying: readonly Member[] = []): void {
+    const members = this.#members
+    this.#members = staying
+    this.#gone = !staying.length
+    if (this.#gone) this.#waiting = []
+    for (const member of members) if (!staying.includes(member)) member.left(error)
   }
 
   /** Nothing that has come is delivered any more. */
   stop(): void {
     this.#gone = true
-  }
-
-  /** Events are delivered again. */
-  goOn(): void {
-    this.#gone = false
   }
 
   /** Gives events to all, in order; a promise if that has to wait for an iterator. */

@@ -1,14 +1,14 @@
 import { SourceError } from '../errors.js'
 import type { Link, Member } from '../member.js'
 import { failureOf, isLocal } from '../notice.js'
-import type { CloseReason, SourceErrorLike } from '../types.js'
+import type { Closed, CloseReason, SourceErrorLike } from '../types.js'
 import { Audience } from './audience.js'
 import { Body } from './body.js'
 import { dropCore, PIECE, type Core } from './core.js'
 import { encodingOf, headersOf, isLoopback, retryAfterOf } from './fetching.js'
 import { isHidden, isOffline, watchPage, type PageListener } from './page.js'
 import { Input, Output, Session } from './session.js'
-import type { Asked, Settings } from './settings.js'
+import { Setting, type Asked, type Settings } from './settings.js'
 import { errorOf, type Attempt } from './trouble.js'
 
 /** What a connection is made of. */
@@ -31,8 +31,8 @@ export class Connection implements Link, PageListener {
   #timer: ReturnType<typeof setTimeout> | undefined
   #obeying = false
   #state: 'open' | 'closing' | 'gone' = 'open'
-  /** While it is closing: whether it is to be opened again, and when. */
-  #again: 'now' | 'later' | undefined
+  /** While it is closing: the sources that asked to open it again, and whether at once. */
+  readonly #again = new Map<Member, 'now' | 'later'>()
   readonly #unwatch: () => void
 
   /** @throws RangeError when the last event ID is none */
@@ -63,8 +63,16 @@ export class Connection implements Link, PageListener {
     else this.#audience.leave(member)
   }
 
-  connect(): void {
-    if (this.#state === 'closing') this.#again = 'now'
+  connect(member: Member): void {
+    this.#connect(member, 'now')
+  }
+
+  reconnect(member: Member): void {
+    this.#connect(member, 'later')
+  }
+
+  #connect(member: Member, when: 'now' | 'later'): void {
+    if (this.#state === 'closing') this.#again.set(member, when)
     else this.#input(Input.start)
   }
 
@@ -73,7 +81,7 @@ export class Connection implements Link, PageListener {
   }
 
   close(): void {
-    this.#again = undefined
+    this.#again.clear()
     this.#input(Input.close)
   }
 
@@ -157,30 +165,28 @@ export class Connection implements Link, PageListener {
     const reason = reasons[output] as CloseReason
     const number = reason === 'no-content' ? 7 : trouble
     const error = number ? errorOf(number, this.#attempt, text) : undefined
-    this.#close({ reason, ...(error && { error }), ...(retries && { retries }) })
-    if (this.#again) {
-      this.#state = 'open'
-      this.#audience.goOn()
-      this.#session.tell(this.#again === 'now' ? Input.start : Input.startLater, this.#attempt.retryAfter)
-      this.#again = undefined
-    } else this.#gone(failureOf(reason, error))
+    this.#close({ state: 'closed', reason, ...(error && { error }), ...(retries && { retries }) } as Closed)
+    const staying = [...this.#again.keys()].filter((member) => member.isWanted())
+    const isNow = [...this.#again.values()].includes('now')
+    this.#again.clear()
+    if (!staying.length) return this.#gone(failureOf(reason, error))
+    if (isLocal(reason)) {
+      // A new connection: this one may have received events that were not delivered.
+      this.#gone(undefined)
+      return reopen(staying, this.plan.settings)
+    }
+    this.#state = 'open'
+    this.#audience.end(failureOf(reason, error), staying)
+    this.#session.tell(isNow ? Input.start : Input.startLater, this.#attempt.retryAfter)
   }
 
-  /** Tells all that it is closed; who is told may open it again. */
-  #close(status: { reason: CloseReason; error?: SourceErrorLike; retries?: number }): void {
+  /** Tells all sources that it is closed; their callbacks may ask to open it again. */
+  #close(status: Closed): void {
     const { reason, error } = status
     this.#state = 'closing'
-    this.#audience.setStatus({ state: 'closed', ...status })
+    this.#audience.setStatus(status)
     if (error) this.#audience.tellError(error)
-    this.#audience.tell('close', (member) => ({
-      reason,
-      error,
-      connect: () => {
-        if (isLocal(reason)) return
-        if (this.#state === 'closing') this.#again ??= 'later'
-        else member.connect()
-      },
-    }))
+    this.#audience.tell('close', () => ({ reason, error }))
   }
 
   /** The module has trapped: it is of no use any more. */
@@ -188,7 +194,7 @@ export class Connection implements Link, PageListener {
     if (this.#state === 'gone') return
     dropCore()
     const error = new SourceError('wasm', `the WebAssembly module has failed: ${cause}`, { cause })
-    this.#close({ reason: 'failed', error })
+    this.#close({ state: 'closed', reason: 'failed', error })
     this.#gone(error)
   }
 
@@ -285,6 +291,12 @@ export class Connection implements Link, PageListener {
       await this.#feed(chunk.subarray(at, at + PIECE))
     }
   }
+}
+
+/** Opens a connection that was closed here again, after the policy's first delay, for the sources that are still wanted then. */
+export function reopen(members: readonly Member[], settings: Settings): void {
+  const delay = settings[Setting.delay] as number
+  setTimeout(() => members.forEach((member) => member.reconnect()), delay < 0 ? 1000 : delay)
 }
 
 const reasons: Record<number, CloseReason> = {

@@ -15,8 +15,6 @@ interface Exports {
   output_trouble(): number
   output_until(): number
   output_retries(): number
-  encode_event(name: number, data: number, id: number): number
-  encode_comment(): void
   text_address(): number
   text_length(): number
 }

@@ -5,7 +5,8 @@ import { tell } from '../notice.js'
 import type { SourceErrorCode } from '../types.js'
 import { Connection, type Plan } from './connection.js'
 import { loadCore, type Core } from './core.js'
-import { asked, keyOf, settings, tabsKeyOf, type Asked, type Settings } from './settings.js'
+import { asked, settings, type Asked, type Settings } from './settings.js'
+import { keyOf, tabsKeyOf } from './sharing.js'
 import { canShareTabs, TabConnection } from './tabs.js'
 
 /** The open connections that sources share. */
@@ -51,9 +52,17 @@ function connect(
     fetch: member.options.fetch ?? ((...request) => fetch(...request)),
     onGone: () => key !== undefined && connections.delete(key),
   }
-  const name = member.options.tabs && canShareTabs() ? tabsKeyOf(member.options, request, numbers) : undefined
-  return name ? new TabConnection(core, plan, name) : new Connection(core, plan)
+  const { tabs, share } = member.options
+  if (!tabs || share === false || !canShareTabs()) return new Connection(core, plan)
+  const name = key === undefined ? undefined : tabsKeyOf(member.options, request, numbers)
+  if (name) return new TabConnection(core, plan, name)
+  console.warn(`ssekit: \`tabs\` has no effect for ${request.url}: ${unproven}`)
+  return new Connection(core, plan)
 }
+
+const unproven =
+  'a request with cookies, or whose headers are from a function, needs a `key` that says whose events these are; ' +
+  'one with a body is never shared'
 
 /** Throws what `fetch` would throw each time. */
 function checkRequest({ url, init }: Asked): void {

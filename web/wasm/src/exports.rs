@@ -152,19 +152,6 @@ pub extern "C" fn session_deadline(handle: u32) -> f64 {
     page().deadline(handle as usize)
 }
 
-/// Makes an encoded event the text, from the lengths of its name and data in the input; an id if not negative. Gives 0
-/// if it is none.
-#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
-pub extern "C" fn encode_event(name: u32, data: u32, id: f64) -> u32 {
-    page().encode(name as usize, data as usize, id).map_or(0, |_| 1)
-}
-
-/// Makes an encoded empty comment the text.
-#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
-pub extern "C" fn encode_comment() {
-    page().encode_comment();
-}
-
 /// The address of the text.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn text_address() -> u32 {
