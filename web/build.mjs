@@ -63,6 +63,8 @@ await build({
     index: 'src/index.ts',
     'sveltekit-sse': 'src/sveltekit-sse.ts',
     engine: 'src/engine/engine.ts',
+    // Apart from the code, both compress better.
+    wasm: 'ssekit:wasm',
     react: 'src/react.ts',
   },
   external: ['react', './producing.js'],
@@ -76,7 +78,7 @@ for (const [name, entry] of [['workerd', 'index'], ['workerd-sveltekit-sse', 'sv
   await build({ ...common, entryPoints: { [name]: `src/${entry}.ts` }, plugins: [importWasm, eager] })
 }
 await copyFile(wasm, join(here, 'dist/ssekit.wasm'))
-// All in one file, for pages without a build step.
-await build({ ...common, entryPoints: { ssekit: 'src/index.ts' }, plugins: [inlineWasm, eager] })
+// The client in one file, for pages without a build step.
+await build({ ...common, entryPoints: { ssekit: 'src/single.ts' }, plugins: [inlineWasm, eager] })
 const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'))
 execFileSync(process.execPath, [join(typescript, 'bin/tsc'), '--emitDeclarationOnly'], { cwd: here, stdio: 'inherit' })

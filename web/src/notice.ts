@@ -55,7 +55,7 @@ export function isLocal(reason: CloseReason | undefined): boolean {
 
 /** What iterators end with: the error of a close that is a failure. */
 export function failureOf(reason: CloseReason | undefined, error: SourceErrorLike | undefined): SourceErrorLike | undefined {
-  return reason === 'failed' || reason === 'gave-up' ? error : undefined
+  return reason === 'failed' || reason === 'gave-up' || reason === 'not-repeated' ? error : undefined
 }
 
 /** What the nested callbacks of 0.14 get. */

@@ -74,7 +74,8 @@ export function source(from: string | URL, { cache, ...rest }: SourceConfigurati
 /** The key of its request; undefined for a request that is not to be shared, or that cannot be made. */
 function keyOfSource(from: string | URL, options: SourceOptions): string | undefined {
   try {
-    return keyOf(options, asked(from, options), settings(options))
+    const request = asked(from, options)
+    return keyOf(options, request, settings(options, request.init))
   } catch {
     return undefined
   }

@@ -49,8 +49,8 @@ export type Status =
   | (Plain & { readonly state: 'idle' | 'connecting' | 'open' })
   /** The next attempt follows at `until`, in milliseconds since 1970. */
   | (Plain<'until' | 'error'> & { readonly state: 'waiting'; readonly until: number; readonly error?: SourceErrorLike })
-  /** The next attempt follows when the page is shown, moves again, or has a network. */
-  | (Plain<'until' | 'error'> & { readonly state: 'paused'; readonly until?: number; readonly error?: SourceErrorLike })
+  /** The next attempt follows when the page is shown or moves again. */
+  | (Plain<'error'> & { readonly state: 'paused'; readonly error?: SourceErrorLike })
   | Closed
 
 /** A connection that has closed. */
@@ -58,7 +58,7 @@ export type Closed =
   | (Plain<'reason'> & { readonly state: 'closed'; readonly reason: 'local' | 'unsubscribed' | 'ended' })
   | (Plain<'reason' | 'error'> & {
       readonly state: 'closed'
-      readonly reason: 'no-content' | 'failed'
+      readonly reason: 'no-content' | 'failed' | 'not-repeated'
       readonly error: SourceErrorLike
     })
   | (Plain<'reason' | 'error' | 'retries'> & {
@@ -74,14 +74,15 @@ type Plain<Own extends string = never> = { readonly [Name in Exclude<'until' | '
 
 /**
  * Why a connection is closed: `local` by `close` or `signal`, `unsubscribed` because the last subscriber left, `ended` by the
- * server, `no-content` by 204, `failed` by a final error, `gave-up` after too many retries.
+ * server, `no-content` by 204, `failed` by a final error, `gave-up` after too many retries, `not-repeated` by an error after
+ * which the request must not be sent again, because it may have had an effect.
  */
 export type CloseReason = Closed['reason']
 
 /** What went wrong, in one word. */
 export type SourceErrorCode =
   | 'url' | 'headers' | 'connect' | 'connect-timeout' | 'read' | 'read-timeout' | 'ended' | 'no-content' | 'status'
-  | 'content-type' | 'content-encoding' | 'too-large' | 'last-event-id' | 'callback' | 'wasm'
+  | 'content-type' | 'content-encoding' | 'too-large' | 'incomplete-event' | 'last-event-id' | 'frozen' | 'callback' | 'wasm'
 
 /** A `SourceError` as its readers see it. */
 export interface SourceErrorLike extends Error {
@@ -138,6 +139,11 @@ export interface ReconnectOptions {
   jitter?: boolean
   /** After the server has ended the stream: always; when it has sent `retry:` (the default); never. */
   afterEnd?: 'always' | 'asked' | 'never'
+  /**
+   * The request may be sent again when nobody knows whether it had an effect: true for GET, and for POST without a body.
+   * For other requests it is false, and they are sent again only if nothing was sent, or to resume after an event.
+   */
+  repeatLikeSafe?: boolean
 }
 
 /** What the request is; other members of `RequestInit` (`credentials`, `mode`, …) are handed to `fetch`. */
@@ -188,6 +194,8 @@ export interface SourceOptions extends RequestOptions {
   lastEventId?: string
   /** Larger events are left out and told of: 16 MiB. */
   maxEventBytes?: number
+  /** Accepts an event whose blank line is missing when the stream ends: false, as the HTML standard says (9.2.6). */
+  acceptIncompleteEvent?: boolean
   /** How many events an iterator may leave unread: 1,024. Beyond it the oldest go, and it throws a `LaggedError` once. */
   buffer?: number
   /**

@@ -110,7 +110,7 @@ export class Audience {
   }
 
   #giveOne(item: Item): boolean {
-    if (item.kind === 'too-large') this.tellError(new SourceError('too-large', leftOut))
+    if (item.kind && item.kind !== 'id') this.tellError(new SourceError(item.kind, dropped[item.kind]))
     const members = this.#members
     if (members.length === 1) return this.#giveTo(members[0] as Member, item)
     let isFull = false
@@ -130,4 +130,7 @@ export class Audience {
   }
 }
 
-const leftOut = 'an event was larger than `maxEventBytes` and was left out: raise it if such events are expected'
+const dropped = {
+  'too-large': 'an event was larger than `maxEventBytes` and was left out: raise it if such events are expected',
+  'incomplete-event': 'the stream ended in an event without a blank line, which was dropped: `acceptIncompleteEvent` accepts it',
+}

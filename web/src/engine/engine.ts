@@ -21,7 +21,7 @@ export async function load(): Promise<Engine> {
 function join(core: Core, member: Member): void {
   const { options } = member
   const request = guard('url', () => asked(member.from, options))
-  const numbers = guard('url', () => settings(options))
+  const numbers = guard('url', () => settings(options, request.init))
   if (request.signal?.aborted) {
     member.setStatus({ state: 'closed', reason: 'local' })
     tell(member, 'close', { reason: 'local' })
@@ -56,13 +56,9 @@ function connect(
   if (!tabs || share === false || !canShareTabs()) return new Connection(core, plan)
   const name = key === undefined ? undefined : tabsKeyOf(member.options, request, numbers)
   if (name) return new TabConnection(core, plan, name)
-  console.warn(`ssekit: \`tabs\` has no effect for ${request.url}: ${unproven}`)
+  console.warn(`ssekit: tabs do not share ${request.url}: without a \`key\`, nothing proves that they have the same rights`)
   return new Connection(core, plan)
 }
-
-const unproven =
-  'a request with cookies, or whose headers are from a function, needs a `key` that says whose events these are; ' +
-  'one with a body is never shared'
 
 /** Throws what `fetch` would throw each time. */
 function checkRequest({ url, init }: Asked): void {

@@ -1,3 +1,4 @@
+import { causesOf } from '../errors.js'
 import { isSendable } from '../event-id.js'
 import type { Asked } from './settings.js'
 
@@ -16,6 +17,14 @@ export function retryAfterOf(headers: Headers): number {
   if (/^\d+$/.test(value)) return Number(value) * 1000
   const date = Date.parse(value)
   return Number.isNaN(date) ? -1 : Math.max(0, date - Date.now())
+}
+
+/** Codes of failures before a request is sent: of Node, and of Bun. A browser does not tell. */
+const unsent = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|ConnectionRefused|FailedToOpenSocket)$/
+
+/** Whether a failure proves that the server has not got the request. */
+export function isUnsent(cause: unknown): boolean {
+  return causesOf(cause).some(({ code }) => unsent.test(`${code}`))
 }
 
 /** Whether the request goes to this machine, which no network is needed for. */

@@ -1,20 +1,20 @@
 import type { ReconnectOptions, RequestOptions, SourceOptions } from '../types.js'
 
-/** The numbers of `Settings` in web/wasm, in its order; -1 for what is not set. */
+/** The numbers of `Settings` in web/wasm, in its order; -1 for an option that is not set. */
 export type Settings = readonly number[]
 
 /** Where some of them stand. */
-export const Setting = { delay: 1, readTimeout: 9, maxEventBytes: 10, pausesHidden: 11 } as const
+export const Setting = { delay: 1, maxEventBytes: 10, pausesHidden: 11 } as const
 
 const presets = ['resilient', 'standard', 'never']
-const afterEnds = ['always', 'asked', 'never']
+const afterEnds = ['always', 'asked', 'never', 'by-method']
 
-/** @throws TypeError for a word that is none */
-export function settings(options: SourceOptions): Settings {
+/** @throws TypeError for an unknown word */
+export function settings(options: SourceOptions, init: RequestInit): Settings {
   const given = options.reconnect ?? {}
   const policy: ReconnectOptions = typeof given === 'string' ? { preset: given } : given
   const preset = policy.preset ?? 'resilient'
-  const afterEnd = policy.afterEnd ?? (preset === 'standard' ? 'always' : 'asked')
+  const afterEnd = policy.afterEnd ?? (preset === 'standard' ? 'by-method' : 'asked')
   return [
     word(presets, preset, 'reconnect'),
     policy.delay ?? -1,
@@ -28,7 +28,17 @@ export function settings(options: SourceOptions): Settings {
     options.readTimeout ?? -1,
     options.maxEventBytes ?? -1,
     (options.openWhenHidden ?? options.options?.openWhenHidden) === false ? 1 : 0,
+    policy.repeatLikeSafe ?? isSubscription(init) ? 1 : 0,
+    options.acceptIncompleteEvent ? 1 : 0,
   ]
+}
+
+/**
+ * Whether a request only asks for events: a GET, or a POST without a body, which sveltekit-sse asks with. It may be
+ * repeated, and sources share it.
+ */
+export function isSubscription({ method = 'GET', body }: RequestInit): boolean {
+  return /^(get|post)$/i.test(method) && body == null
 }
 
 function word(words: string[], given: string, option: string): number {
@@ -40,6 +50,7 @@ function word(words: string[], given: string, option: string): number {
 /** Options that are not for `fetch`. */
 const own = new Set([
   'options', 'fetch', 'share', 'key', 'tabs', 'reconnect', 'connectTimeout', 'readTimeout', 'lastEventId', 'maxEventBytes', 'buffer',
+  'acceptIncompleteEvent',
   'open', 'onopen', 'close', 'onclose', 'error', 'onerror', 'onmessage', 'openWhenHidden', 'signal', 'headers',
 ])
 const ownNested = new Set(['onopen', 'onmessage', 'onclose', 'onerror', 'openWhenHidden', 'signal', 'headers'])

@@ -1,6 +1,6 @@
 /** Which sources share a connection: those whose requests have the same key. */
 import type { SourceOptions } from '../types.js'
-import type { Asked, Settings } from './settings.js'
+import { isSubscription, type Asked, type Settings } from './settings.js'
 
 /**
  * The key of a connection within this page; undefined for a connection that only one source uses.
@@ -10,9 +10,8 @@ import type { Asked, Settings } from './settings.js'
  */
 export function keyOf(options: SourceOptions, asked: Asked, numbers: Settings): string | undefined {
   const { init, headers, signal } = asked
-  const isFetched = /^(get|post)$/i.test(init.method as string) && init.body == null
   const isOpaque = typeof headers === 'function' && options.key === undefined
-  if (options.share === false || !isFetched || isOpaque) return undefined
+  if (options.share === false || !isSubscription(init) || isOpaque) return undefined
   return JSON.stringify([...request(options, asked, numbers), !!options.tabs, content(signal), content(options.fetch)])
 }
 
@@ -25,10 +24,7 @@ export function keyOf(options: SourceOptions, asked: Asked, numbers: Settings): 
  */
 export function tabsKeyOf(options: SourceOptions, asked: Asked, numbers: Settings): string | undefined {
   const isProven = options.key !== undefined || !(options.fetch || hasCookies(asked))
-  const values = request(options, asked, numbers)
-  // An object is the same object in this page alone.
-  const hasObjects = Object.values(asked.init).some((value) => isObject(value))
-  return isProven && !hasObjects ? `ssekit:${JSON.stringify(values)}` : undefined
+  return isProven ? `ssekit:${JSON.stringify(request(options, asked, numbers))}` : undefined
 }
 
 /** What two requests have in common that ask for the same, as JSON. */
@@ -49,11 +45,9 @@ function membersOf(init: RequestInit): (readonly [name: string, content: unknown
   return members.sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
-const isObject = (value: unknown): value is object => typeof value === 'function' || (typeof value === 'object' && !!value)
-
 /** The value itself, or a number that is the same only for the same object. */
 function content(value: unknown): unknown {
-  return isObject(value) ? ['object', identity(value)] : value
+  return Object(value) === value ? ['object', identity(value as object)] : value
 }
 
 let identities: WeakMap<object, number> | undefined

@@ -121,7 +121,10 @@ export class TabConnection implements Link, PageListener {
     this.#audience.setStatus({ state: 'paused' })
   }
 
+  // Its connection listens, too.
   offline(): void {}
+
+  woken(): void {}
 
   frozen(): void {
     this.#suspend()

@@ -358,6 +358,27 @@ test('restart drops the connection and resumes, without an error', async () => {
   connection.close()
 })
 
+test('an event whose blank line is missing is dropped and told, or accepted', async () => {
+  for (const acceptIncompleteEvent of [false, true]) {
+    const { server, connection, told } = connected({ acceptIncompleteEvent })
+    const seen = []
+    const ended = (async () => {
+      for await (const { id, event, data } of connection) seen.push([id, event, data])
+    })()
+    ;(await server.stream()).write('id: 1\ndata: a\n\nid: 2\nevent: last\ndata: b').end()
+    await ended
+    const first = ['1', 'message', 'a']
+    assert.deepEqual(seen, acceptIncompleteEvent ? [first, ['2', 'last', 'b']] : [first])
+    assert.deepEqual(told, acceptIncompleteEvent ? ['open', 'close ended'] : ['open', 'error incomplete-event', 'close ended'])
+    assert.equal(connection.lastEventId, acceptIncompleteEvent ? '2' : '1')
+  }
+  // A stream that ends between events, or after a comment, is complete.
+  const { server, told } = connected()
+  ;(await server.stream()).write('data: a\n\n: bye\n').end()
+  await until(() => told.includes('close ended'))
+  assert.deepEqual(told, ['open', 'close ended'])
+})
+
 test('events that are too large are left out, and told of', async () => {
   const { server, connection, told } = connected({ maxEventBytes: 20 })
   const seen = []
