@@ -3,7 +3,7 @@ export interface NodeResponse {
   readonly destroyed: boolean
   readonly req?: { readonly method?: string | undefined }
   writeHead(status: number, headers: Record<string, string | string[]>): unknown
-  flushHeaders(): unknown
+  flushHeaders?(): unknown
   write(bytes: Uint8Array): boolean
   end(): unknown
   destroy(error?: Error): unknown
@@ -27,7 +27,7 @@ export async function send(to: NodeResponse, response: Response): Promise<void> 
     if (to.destroyed) return leave()
     to.writeHead(response.status, headersOf(response))
     if (to.req?.method === 'HEAD') leave()
-    else to.flushHeaders()
+    else to.flushHeaders?.()
     for (let piece; (piece = await reader?.read()) && !piece.done; ) {
       if (!to.write(piece.value) && !to.destroyed) await drained(to)
     }
