@@ -16,7 +16,7 @@ use super::spki::PublicKey;
 pub(super) fn set(text: &str) -> Result<Vec<Key>, KeyError> {
     let mut object = object(text)?;
     let members = object.remove("keys").ok_or(KeyError::NoSet)?;
-    usable(serde_json::from_value(members).map_err(invalid)?)
+    usable(serde_json::from_value(members)?)
 }
 
 /// The keys of a set, or the single key that a JSON object is.
@@ -26,11 +26,13 @@ pub(super) fn set_or_key(text: &str) -> Result<Vec<Key>, KeyError> {
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, KeyError> {
-    serde_json::from_str(text).map_err(invalid)
+    Ok(serde_json::from_str(text)?)
 }
 
-fn invalid(error: serde_json::Error) -> KeyError {
-    KeyError::Json(error.to_string())
+impl From<serde_json::Error> for KeyError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error.to_string())
+    }
 }
 
 /// Those of the members that can be used. RFC 7517, section 5, skips the others; but a set of which none can be used is an error.
@@ -41,7 +43,10 @@ fn usable(members: Vec<Value>) -> Result<Vec<Key>, KeyError> {
     let mut keys = Vec::new();
     let mut why = KeyError::EmptySet;
     for member in members {
-        match serde_json::from_value::<Object<Jwk>>(member).map_err(invalid).and_then(|jwk| jwk.0.key()) {
+        match serde_json::from_value::<Object<Jwk>>(member)
+            .map_err(KeyError::from)
+            .and_then(|jwk| jwk.0.key())
+        {
             Ok(key) => keys.push(key),
             Err(error) => why = error,
         }

@@ -302,7 +302,7 @@ pub enum KeyError {
     #[error("this is a certificate: give its public key, as `openssl x509 -pubkey -noout` prints it")]
     Certificate,
     /// The text is no JSON object, or its members are not those of keys.
-    #[error("it is not the JSON of keys: {0}")]
+    #[error("it is no key or key set in JSON, {{\"keys\": [...]}}: {0}")]
     Json(String),
     /// A JSON object that is no set of keys.
     #[error(

@@ -147,7 +147,7 @@ fn a_url_that_answers_no_keys_opens_the_hub_to_nobody_and_turns_nobody_away_for_
     let url = format!("http://{}/keys", issuer.addr);
     let (program, addr) = serve(&["--jwks", &format!("{url}?secret=1"), "--anonymous"]);
     let line = program.stderr.find("cannot use JWKS");
-    assert!(line.contains(&format!("{url}: it is not the JSON of keys")), "{line}");
+    assert!(line.contains(&format!("{url}: it is no key or key set in JSON")), "{line}");
     assert!(line.ends_with("no keys yet, all tokens are refused; next attempt in 1 s"), "{line}");
     assert!(!line.contains("secret=1"), "{line}");
     assert_eq!(ready(addr), 503);
@@ -223,7 +223,7 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     for program in [&plain, &tls] {
         program.signal("HUP");
         let line = program.stderr.find("the keys stay as they were");
-        assert!(line.contains("--jwks: it is not the JSON of keys"), "{line}");
+        assert!(line.contains("--jwks: it is no key or key set in JSON"), "{line}");
     }
     assert_eq!(publish(addr, &token("1")).status, 200);
     for token in forged() {
