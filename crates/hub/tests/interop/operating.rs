@@ -82,7 +82,8 @@ fn the_heartbeat_is_shorter_than_every_idle_timeout() {
         ("nginx.conf", &["proxy_read_timeout", "send_timeout"][..]),
         ("haproxy.cfg", &["timeout client", "timeout server"]),
     ] {
-        let row = rows.iter().find(|row| row[0].starts_with(&format!("[our {file}]"))).expect("it is in the table");
+        let row =
+            rows.iter().find(|row| row[0].starts_with(&format!("[our {file}]"))).expect("it is in the table");
         let text = crate::hub::read_example(file);
         for directive in directives {
             let set = format!("{directive} {}", row[1].replace(' ', ""));
