@@ -9,6 +9,7 @@ mod admission;
 mod clock;
 mod descriptors;
 mod disk;
+mod hostile;
 mod hub;
 mod kill;
 mod memory;
