@@ -1,11 +1,9 @@
 //! What stands behind the boundary: the sessions of a page, and the buffers that it shares with JavaScript.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use ssekit_session::{Answer, CloseReason, Output, Session, Trouble};
-use ssekit_wire::{Event, encode_comment};
+use ssekit_session::{Answer, Behaviour, CloseReason, MethodClass, Output, Session, Trouble};
 
 use crate::Settings;
 use crate::settings::duration;
@@ -42,7 +40,7 @@ pub enum Input {
     Close,
     /// Close, because nobody listens.
     Unsubscribed,
-    /// The stream ended.
+    /// The stream ended. ([`Page::ended`] gives its last event, too.)
     Ended,
     /// The attempt or the stream failed.
     Failed,
@@ -64,6 +62,13 @@ pub enum Input {
     Frozen,
     /// Everything stood still until now.
     Thawed,
+    /// The page became visible, or the machine may have slept. With it comes, in place of `retry_after`, the time that
+    /// the clock of `now` did not count.
+    Woken,
+    /// No byte of the attempt's request has left.
+    NothingSent,
+    /// From now on the server may have the attempt's request.
+    Sent,
 }
 
 /// Numbers that an output has, as far as they apply.
@@ -105,10 +110,22 @@ impl Page {
         &mut self.input[..length]
     }
 
-    /// A connection whose last event ID is the input's beginning; `None` if that is none.
-    pub fn open(&mut self, settings: &Settings, last_event_id: usize, seed: u64) -> Option<usize> {
+    /// A connection; the input begins with its last event ID, and its method follows, in as many bytes (none for GET).
+    /// `None` if that is no last event ID.
+    pub fn open(
+        &mut self,
+        settings: &Settings,
+        last_event_id: usize,
+        method: usize,
+        seed: u64,
+    ) -> Option<usize> {
         let id = text(self.input.get(..last_event_id)?)?;
-        let session = Session::new(settings.behaviour(), seed).with_last_event_id(id).ok()?;
+        let method = match text(self.input.get(last_event_id..last_event_id.checked_add(method)?)?)? {
+            "" => MethodClass::Safe,
+            method => MethodClass::of(method),
+        };
+        let behaviour = Behaviour { method, ..settings.behaviour() };
+        let session = Session::new(behaviour, seed).with_last_event_id(id).ok()?;
         let connection = Some(Connection { session, known: Known::new(id) });
         match self.connections.iter().position(Option::is_none) {
             Some(handle) => {
@@ -139,7 +156,7 @@ impl Page {
             Input::Restart => session.restart(now),
             Input::Close => session.close(CloseReason::Local),
             Input::Unsubscribed => session.close(CloseReason::Unsubscribed),
-            Input::Ended => session.ended(now),
+            Input::Ended => session.ended(now, |_| {}),
             Input::Failed => session.failed((), now),
             Input::Unsendable => session.unsendable(()),
             Input::Tick => session.tick(now),
@@ -150,6 +167,9 @@ impl Page {
             Input::Online => session.offline(false, now),
             Input::Frozen => session.frozen(now),
             Input::Thawed => session.thawed(now),
+            Input::Woken => session.woken(duration(retry_after).unwrap_or_default(), now),
+            Input::NothingSent => session.nothing_sent(),
+            Input::Sent => session.sent(),
         }
     }
 
@@ -186,6 +206,17 @@ impl Page {
             && let Some(piece) = input.get(..length)
         {
             session.bytes(piece, moment(now), |item| table.push(item, known));
+            table.push_id(session.last_event_id(), known);
+        }
+        self.table.finish()
+    }
+
+    /// The answer's body has ended; gives the event that was not complete, if it is accepted or to be reported.
+    pub fn ended(&mut self, handle: usize, now: f64) -> &[i32] {
+        let Self { connections, table, .. } = self;
+        table.begin(b"");
+        if let Some(Some(Connection { session, known })) = connections.get_mut(handle) {
+            session.ended(moment(now), |item| table.push(item, known));
             table.push_id(session.last_event_id(), known);
         }
         self.table.finish()
@@ -231,6 +262,10 @@ impl Page {
                 self.note(Some(trouble));
                 12
             }
+            CloseReason::NotRepeated(trouble) => {
+                self.note(Some(trouble));
+                13
+            }
             _ => 11,
         }
     }
@@ -255,6 +290,7 @@ impl Page {
                 9
             }
             Trouble::ContentEncoding => 10,
+            Trouble::Frozen => 11,
             _ => 2,
         };
     }
@@ -267,28 +303,6 @@ impl Page {
     pub fn deadline(&self, handle: usize) -> f64 {
         let connection = self.connections.get(handle).and_then(Option::as_ref);
         connection.and_then(|connection| connection.session.deadline()).map_or(-1.0, millis)
-    }
-
-    /// Encodes an event as text: the input is its name and its data. It gets an id if that is no negative number.
-    pub fn encode(&mut self, name: usize, data: usize, id: f64) -> Option<&[u8]> {
-        let Self { input, table, .. } = self;
-        table.begin(b"");
-        let (name, rest) = input.split_at_checked(name)?;
-        let mut event = Event::new(text(rest.get(..data)?)?).with_event(text(name)?).ok()?;
-        if id >= 0.0 {
-            let mut digits = String::new();
-            push_number(&mut digits, id as u64);
-            event = event.with_id(digits).ok()?;
-        }
-        event.encode(table.text_mut());
-        Some(table.text())
-    }
-
-    /// Encodes a comment without text, which keeps a connection alive, as text.
-    pub fn encode_comment(&mut self) -> &[u8] {
-        self.table.begin(b"");
-        encode_comment("", self.table.text_mut());
-        self.table.text()
     }
 
     /// Where the text is, and how long.
@@ -319,13 +333,6 @@ fn text(bytes: &[u8]) -> Option<&str> {
     str::from_utf8(bytes).ok()
 }
 
-fn push_number(text: &mut String, number: u64) {
-    if number >= 10 {
-        push_number(text, number / 10);
-    }
-    text.push(char::from(b'0' + (number % 10) as u8));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,7 +344,7 @@ mod tests {
     }
 
     fn open(page: &mut Page) -> usize {
-        let handle = page.open(&Settings::UNSET, 0, 1).unwrap();
+        let handle = page.open(&Settings::UNSET, 0, 0, 1).unwrap();
         page.tell(handle, Input::Start, -1.0, 0.0);
         assert_eq!(page.next_output(handle), 1);
         let length = write(page, "text/event-stream");
@@ -366,7 +373,7 @@ mod tests {
     #[test]
     fn a_refusal_tells_its_text() {
         let mut page = Page::new();
-        let handle = page.open(&Settings::UNSET, 0, 1).unwrap();
+        let handle = page.open(&Settings::UNSET, 0, 0, 1).unwrap();
         page.tell(handle, Input::Start, -1.0, 0.0);
         assert_eq!(page.next_output(handle), 1);
         page.answered(handle, 404, None, None, -1.0, 1.0);
@@ -392,20 +399,78 @@ mod tests {
             assert_eq!(page.feed(wrong, 3, 0.0)[0], 0);
         }
         assert_eq!(page.feed(handle, usize::MAX, f64::NAN)[0], 0);
-        assert_eq!(page.open(&Settings::UNSET, usize::MAX, 0), None);
-        assert_eq!(page.encode(usize::MAX, 1, 0.0), None);
-        assert_eq!(page.encode(1, usize::MAX, 0.0), None);
+        assert_eq!(page.open(&Settings::UNSET, usize::MAX, 1, 0), None);
+        assert_eq!(page.open(&Settings::UNSET, 1, usize::MAX, 0), None);
+        assert_eq!(page.ended(usize::MAX, f64::NAN)[0], 0);
         let length = write(&mut page, "a\nb");
-        assert_eq!(page.open(&Settings::UNSET, length, 0), None);
-        assert_eq!(page.encode(length, 0, 0.0), None);
+        assert_eq!(page.open(&Settings::UNSET, length, 0, 0), None);
+    }
+
+    /// What follows a stream that broke, after this event, with this method.
+    fn after_a_break(method: &str, event: &str) -> Vec<u32> {
+        let mut page = Page::new();
+        let length = write(&mut page, method);
+        let handle = page.open(&Settings::UNSET, 0, length, 1).unwrap();
+        page.tell(handle, Input::Start, -1.0, 0.0);
+        let length = write(&mut page, "text/event-stream");
+        page.answered(handle, 200, Some(length), None, -1.0, 1.0);
+        let length = write(&mut page, event);
+        page.feed(handle, length, 2.0);
+        page.tell(handle, Input::Failed, -1.0, 3.0);
+        core::iter::from_fn(|| Some(page.next_output(handle)).filter(|output| *output != 0)).collect()
     }
 
     #[test]
-    fn events_are_encoded() {
+    fn a_method_says_whether_a_request_is_repeated() {
+        assert_eq!(after_a_break("POST", "data: x\n\n"), [1, 4, 3, 13]);
+        assert_eq!(after_a_break("POST", "id: 1\ndata: x\n\n"), [1, 4, 3, 5]);
+        assert_eq!(after_a_break("PUT", "data: x\n\n"), [1, 4, 3, 5]);
+        assert_eq!(after_a_break("", "data: x\n\n"), [1, 4, 3, 5]);
+    }
+
+    #[test]
+    fn a_request_that_was_not_sent_is_repeated() {
+        for (inputs, outputs) in [
+            (&[Input::NothingSent][..], [1, 3, 5]),
+            (&[Input::NothingSent, Input::Sent], [1, 3, 13]),
+            (&[], [1, 3, 13]),
+        ] {
+            let mut page = Page::new();
+            let length = write(&mut page, "POST");
+            let handle = page.open(&Settings::UNSET, 0, length, 1).unwrap();
+            for &input in [Input::Start].iter().chain(inputs).chain(&[Input::Failed]) {
+                page.tell(handle, input, -1.0, 0.0);
+            }
+            let seen: Vec<_> = (0..3).map(|_| page.next_output(handle)).collect();
+            assert_eq!(seen, outputs, "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_not_complete_crosses_or_is_reported() {
+        let accepting = Settings { accepts_incomplete_event: 1, ..Settings::UNSET };
+        for (settings, rows) in [
+            (&accepting, &[0, -1, 1, -1, 1][..]),
+            (&Settings::UNSET, &[crate::table::INCOMPLETE, -1, -1, -1, 0]),
+        ] {
+            let mut page = Page::new();
+            let handle = page.open(settings, 0, 0, 1).unwrap();
+            page.tell(handle, Input::Start, -1.0, 0.0);
+            let length = write(&mut page, "text/event-stream");
+            page.answered(handle, 200, Some(length), None, -1.0, 1.0);
+            let length = write(&mut page, "id: 1\ndata: x");
+            assert_eq!(page.feed(handle, length, 2.0)[0], 0);
+            assert_eq!(page.ended(handle, 3.0)[HEAD..], *rows);
+        }
+    }
+
+    #[test]
+    fn a_page_that_slept_opens_a_silent_stream_again() {
         let mut page = Page::new();
-        write(&mut page, "tickx\ny");
-        assert_eq!(page.encode(4, 3, 120.0).unwrap(), b"id: 120\nevent: tick\ndata: x\ndata: y\n\n");
-        assert_eq!(page.encode(4, 0, -1.0).unwrap(), b"event: tick\ndata: \n\n");
-        assert_eq!(page.encode_comment(), b":\n");
+        let handle = open(&mut page);
+        page.tell(handle, Input::Woken, 50_000.0, 5_000.0);
+        assert_eq!(page.next_output(handle), 0);
+        page.tell(handle, Input::Woken, 60_000.0, 5_000.0);
+        assert_eq!((page.next_output(handle), page.next_output(handle)), (3, 2));
     }
 }
