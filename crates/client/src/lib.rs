@@ -252,6 +252,7 @@ mod response;
 mod runtime;
 mod seat;
 mod select;
+mod shown;
 mod source;
 mod status;
 mod subscribers;
