@@ -90,12 +90,13 @@ impl Connection {
     pub(crate) fn new(
         url: String,
         request: Result<Request, Error>,
-        behaviour: Behaviour,
+        mut behaviour: Behaviour,
         buffer: Buffer,
         transport: Arc<dyn Transport>,
         headers_from: Option<HeadersFrom>,
     ) -> Self {
         let last_event_id = request.as_ref().map(|request| request.last_event_id.clone()).unwrap_or_default();
+        behaviour.method = request.as_ref().map(Request::method_class).unwrap_or_default();
         let session = Session::new(behaviour, runtime::seed())
             .with_last_event_id(&last_event_id)
             .expect("a request with an invalid last event ID is not built");
@@ -460,17 +461,26 @@ impl Connection {
     /// There is no driver, or it has panicked: the end, whatever was ordered.
     pub(crate) fn fail(self: &Arc<Self>, mut session: Box<Session<Error>>, error: Error) {
         session.abandon();
-        let reason = CloseReason::Failed(error.clone());
+        self.finish(session, CloseReason::Failed(error));
+    }
+
+    /// Without a driver.
+    fn finish(self: &Arc<Self>, session: Box<Session<Error>>, reason: CloseReason) {
         self.set_status(Status::Closed { reason: reason.clone() });
-        self.report(error);
+        if let Some(error) = reason.error() {
+            self.report(error.clone());
+        }
         self.tell_closed(&reason);
         lock(&self.state).orders = Orders::default();
         let _ = self.end(session, reason);
     }
 
-    /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection again.
-    pub(crate) fn abandon(&self, mut session: Box<Session<Error>>) {
-        session.abandon();
+    /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection again, unless
+    /// its request must not be repeated.
+    pub(crate) fn abandon(self: &Arc<Self>, mut session: Box<Session<Error>>) {
+        if !session.abandon() {
+            return self.finish(session, CloseReason::NotRepeated(Error::RuntimeGone));
+        }
         let mut state = lock(&self.state);
         state.session = Some(session);
         state.orders = Orders::default();

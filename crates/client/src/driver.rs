@@ -21,7 +21,7 @@ use crate::latest::panic_text;
 use crate::request::Attempt;
 use crate::runtime::{Instant, Page, now, sleep_until, take_turns, wall_clock, yield_now};
 use crate::subscribers::{Delivery, Offer};
-use crate::transport::{Arrived, Body, Sending};
+use crate::transport::{Arrived, Body, Progress, Sending};
 use crate::{BoxError, CloseReason, Error, Message, Response, Status, TransportError};
 
 /// At most this many bytes are decoded before what they hold is delivered, which bounds what waits in between.
@@ -40,6 +40,7 @@ pub(crate) async fn drive(connection: Arc<Connection>, mut session: Box<Session<
         page,
         wire: Wire::Nothing,
         attempt: None,
+        progress: Progress::default(),
         first: false,
         error: Error::Ended,
         received: Received::default(),
@@ -57,6 +58,8 @@ struct Driver {
     wire: Wire,
     /// What was sent last in this attempt; `None` until its headers are there.
     attempt: Option<Attempt>,
+    /// How far the transport has come with it.
+    progress: Progress,
     /// It is the first attempt of all.
     first: bool,
     /// What went wrong last.
@@ -157,13 +160,19 @@ impl Driver {
 
     fn happened(&mut self, happened: Happened) {
         let now = self.clock.now();
+        if let Happened::Failed(error) = &happened
+            && error.is_nothing_sent()
+        {
+            self.progress.set_unsent();
+        }
+        self.note_progress();
         let Some(session) = &mut self.session else { return };
         match happened {
             Happened::Headers(Ok(headers)) => self.request(&headers),
             Happened::Headers(Err(error)) => session.failed(Error::HeadersFrom(Arc::from(error)), now),
             Happened::Answered(head) => self.answered(head),
             Happened::Read | Happened::Woken => {}
-            Happened::Ended => session.ended(now),
+            Happened::Ended => session.ended(now, |item| self.received.take(item)),
             Happened::Failed(error) => {
                 let error = match &self.wire {
                     Wire::Sending(_) => {
@@ -175,6 +184,18 @@ impl Driver {
                 session.failed(error, now);
             }
             Happened::Tick => session.tick(now),
+        }
+    }
+
+    /// Tells the session whether the server may have the request, as far as that is known now.
+    fn note_progress(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        match (&self.wire, &self.attempt) {
+            (_, None) => session.nothing_sent(),
+            (Wire::Sending(_), Some(attempt)) if !attempt.is_redirected() && self.progress.is_unsent() => {
+                session.nothing_sent();
+            }
+            _ => session.sent(),
         }
     }
 
@@ -208,7 +229,11 @@ impl Driver {
 
     fn send(&mut self, attempt: Attempt) {
         match attempt.to_http() {
-            Ok(request) => self.wire = Wire::Sending(self.connection.transport.send(request)),
+            Ok(mut request) => {
+                self.progress = Progress::default();
+                request.extensions_mut().insert(self.progress.clone());
+                self.wire = Wire::Sending(self.connection.transport.send(request));
+            }
             Err(error) => {
                 if let Some(session) = &mut self.session {
                     session.unsendable(error);
@@ -297,6 +322,7 @@ impl Driver {
                     .and_then(|response| response.text_of(&CONTENT_ENCODING))
                     .unwrap_or_default(),
             },
+            Trouble::Frozen => Error::Frozen,
             _ => Error::Ended,
         }
     }
@@ -305,6 +331,7 @@ impl Driver {
         match incoming {
             Incoming::Message(message) => self.deliver(&Delivery::Message(message)).await,
             Incoming::Comment(text) => self.connection.tell_comment(&text),
+            Incoming::Incomplete => self.connection.report(Error::IncompleteEvent),
             Incoming::TooLarge { limit } => {
                 self.connection.report(Error::EventTooLarge { limit });
                 self.deliver(&Delivery::TooLarge { limit }).await;
@@ -340,6 +367,9 @@ impl Driver {
             ssekit_session::CloseReason::Unsubscribed => CloseReason::Unsubscribed,
             ssekit_session::CloseReason::NoContent => CloseReason::NoContent,
             ssekit_session::CloseReason::Failed(trouble) => CloseReason::Failed(self.error_of(trouble)),
+            ssekit_session::CloseReason::NotRepeated(trouble) => {
+                CloseReason::NotRepeated(self.error_of(trouble))
+            }
             ssekit_session::CloseReason::GaveUp { retries, trouble } => {
                 CloseReason::GaveUp { retries, error: self.error_of(trouble) }
             }
@@ -380,7 +410,11 @@ struct Received {
 enum Incoming {
     Message(Message),
     Comment(Arc<str>),
-    TooLarge { limit: usize },
+    TooLarge {
+        limit: usize,
+    },
+    /// In the place of an event whose blank line is missing.
+    Incomplete,
 }
 
 impl Default for Received {
@@ -409,6 +443,7 @@ impl Received {
             Err(DecodeError::EventTooLarge { limit } | DecodeError::CommentTooLarge { limit }) => {
                 Incoming::TooLarge { limit }
             }
+            Err(DecodeError::IncompleteEvent) => Incoming::Incomplete,
             Err(_) => return,
         });
     }
@@ -432,6 +467,7 @@ impl Clock {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        self.note_progress();
         let Some(session) = self.session.take() else { return };
         if std::thread::panicking() {
             // A transport's doing, or a mistake here. It would happen again, so nothing is opened again.

@@ -151,6 +151,10 @@ impl Source {
     }
 
     /// The request's body, sent with every attempt; its `content-type` is for [`header`](Self::header) to say.
+    ///
+    /// A request with a body is a POST unless another [method](Self::method) is set, and a POST that was answered, or
+    /// that may have had an effect, is not repeated: see [`repeat`](ssekit_session::repeat) for the rules of every method,
+    /// and [`Reconnect::repeat_like_safe`] for a POST that does no harm when it is repeated.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
         self.ask(|request| {
             request.body = Some(body.into());
@@ -158,7 +162,7 @@ impl Source {
         })
     }
 
-    /// Sends the [body](Self::body) with the first attempt only, and the attempts after it without.
+    /// Sends the [body](Self::body) only until an attempt can have reached the server, and the attempts after it without.
     pub fn body_once(self) -> Self {
         self.ask(|request| {
             request.body_once = true;
@@ -211,6 +215,12 @@ impl Source {
     /// on behind it. 16 MiB by default.
     pub fn max_event_bytes(self, limit: usize) -> Self {
         self.set(|options| options.behaviour.max_event_bytes = limit)
+    }
+
+    /// Gives an event whose blank line is missing when the server ends the stream, as some servers end theirs. By default
+    /// it is dropped, as the HTML standard says (9.2.6), and reported as [`Error::IncompleteEvent`].
+    pub fn accept_incomplete_event(self, accept: bool) -> Self {
+        self.set(|options| options.behaviour.accepts_incomplete_event = accept)
     }
 
     /// How much each subscriber may leave unread: this many events (1024 by default) and as many bytes (16 MiB by
