@@ -125,7 +125,7 @@ mod tests {
             access,
             limits: Limits::default(),
             path: "/.well-known/mercure".to_owned(),
-            subscriptions: false,
+            subscriptions: hub::Announced::Nobody,
             fanout: fanout::Options { threads: 1, window: 1 << 20, replay: 1 << 20, pending: 1 << 16, pace },
             max_lifetime: None,
         };

@@ -4,7 +4,7 @@
 use super::form::{
     Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Time, Truth, Where,
 };
-use super::retention::Rules;
+use super::retention::{OfSubscriptions, Rules};
 use super::texts::{ADDRESS, COOKIE, CORS_ORIGIN, HUB_PATH, JWKS, ORIGIN};
 use super::value::{Refusal, Value};
 use super::{Config, Durability, LogFormat, LogLevel, Slow};
@@ -204,7 +204,21 @@ pub(super) const GROUPS: &[Group] = &[
                 subscriptions,
                 "",
                 Truth,
-                "Tell who is subscribed to what: events and API"
+                "Announce who is subscribed to what: events and API"
+            ),
+            setting!(
+                "subscriptions_anonymous",
+                subscriptions_anonymous,
+                "",
+                Truth,
+                "Announce subscribers without a token, too (with --subscriptions)"
+            ),
+            setting!(
+                "subscriptions_retention",
+                subscriptions_retention,
+                "LIMITS",
+                OfSubscriptions,
+                "What to keep of subscription events: 'records=10000 bytes=16MiB age=1d'"
             ),
         ],
     },

@@ -85,7 +85,8 @@ impl Replay {
         loop {
             let page = self.log.read(after, Limit { records: PAGE_RECORDS, bytes: PAGE }).await?;
             // Asked for afterwards: retention may have moved on while the page was read.
-            let horizon = self.log.bounds().await?.horizon;
+            let bounds = self.log.bounds().await?;
+            let horizon = if interest.subscriptions { bounds.horizon_of_all() } else { bounds.horizon };
             if horizon > after.max(told) {
                 // It is told before this page: what goes behind the page, it will be told of then.
                 (lost, told) = (true, horizon.min(page.through));
