@@ -13,6 +13,7 @@ use super::keys::{Key, KeyList, Keys};
 use super::limits::Limits;
 use super::object::Object;
 use super::selector::{Selector, SelectorError};
+use super::template::Topic as PreparedTopic;
 use super::text::shown;
 
 /// What a valid token grants: the claim `mercure`, or `https://mercure.rocks/`, which goes first.
@@ -96,7 +97,9 @@ pub(super) fn check_end(
 }
 
 fn grants(selectors: Option<&[Selector]>, topic: &str) -> bool {
-    selectors.is_some_and(|selectors| selectors.iter().any(|selector| selector.matches(topic)))
+    let prepared = PreparedTopic::new(topic);
+    let selects = |selector: &Selector| selector.matches_prepared(topic, &prepared);
+    selectors.is_some_and(|selectors| selectors.iter().any(selects))
 }
 
 impl Keys {

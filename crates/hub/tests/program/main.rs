@@ -1,6 +1,7 @@
 //! The built program, from outside: over sockets, in a terminal's place, in a browser, and under Node.
 
 mod browser;
+mod check;
 mod chromium;
 mod compressed;
 mod config;
