@@ -82,8 +82,6 @@ pub struct DurableOptions {
     /// Bytes of what was written that are held before they go into tables; up to six times as much while those are written. Also, of records whose
     /// ids are not in tables. 16 MiB unless set; 1 MiB to 1 GiB.
     pub write_buffer: u64,
-    /// The newest records, which who reads live does not read from the disk. 8,192 of them and 16 MiB unless set.
-    pub recent: Limit,
     /// What it has the time from.
     pub clock: Clock,
 }
@@ -112,7 +110,6 @@ impl Default for DurableOptions {
             retention: Retention::of_everything(Keep::ALL).expect("no rule is outside of its limits"),
             cache: 32 * 1024 * 1024,
             write_buffer: 16 * 1024 * 1024,
-            recent: Limit { records: 8192, bytes: 16 * 1024 * 1024 },
             clock: Clock::default(),
         }
     }
@@ -164,7 +161,7 @@ impl DurableLog {
         }
         let next = ledger.last.max(ledger.reserved).next();
         let found = unclean.then(|| Found { records: ledger.held().records, last: ledger.last, torn });
-        let shared = Arc::new(Shared::new(folder, store, &ledger, options.recent));
+        let shared = Arc::new(Shared::new(folder, store, &ledger));
         let retention = options.retention.clone();
         let (messages, waiting) = mpsc::channel();
         let writer = Writer::new(Arc::clone(&shared), options, ledger, next);
@@ -184,7 +181,7 @@ impl DurableLog {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let size = records.iter().map(|record| record.size() + OVERHEAD).sum::<usize>();
+        let size = records.iter().map(Record::weight).sum::<usize>();
         let records =
             records.into_iter().map(|record| (self.retention.rule_of(&record.topics[0]), record)).collect();
         let permits = u32::try_from(size.min(WAITING)).expect("no more than may wait");
@@ -211,7 +208,8 @@ impl Log for DurableLog {
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        tail(Arc::new(Follower::new(&self.shared)), after, self.shared.marks.subscribe())
+        let horizon = self.shared.shown().bounds.horizon;
+        tail(Arc::new(Follower::new(&self.shared)), after, horizon, self.shared.marks.subscribe())
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
@@ -246,6 +244,3 @@ struct Found {
 
 /// Bytes of records that may wait to be written; who comes then waits before.
 const WAITING: usize = 64 * 1024 * 1024;
-
-/// What a record takes while it waits, besides its bytes.
-const OVERHEAD: usize = 256;

@@ -28,10 +28,14 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// When the storage cannot be read.
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>>;
 
-    /// All records after a place, oldest first, then each as it is kept; ends when the log is closed and all of it has been read.
+    /// All records after a position, oldest first, then each as it is kept; ends when the log is closed and all of it has been read.
     ///
-    /// A reader that is slow makes nobody wait: what is not in memory any more is read from storage. What retention drops before it was read is told
-    /// as [`ReadError::Missed`], and reading goes on behind it; to [`Position::START`], whatever is held is all there is.
+    /// A slow reader makes nobody wait: records that are no longer in memory are read from storage. Records that retention dropped before they
+    /// were read are reported as [`ReadError::Missed`], and reading goes on behind them. After [`Position::START`], the records that the log holds at
+    /// the time of this call count, and all later ones.
+    ///
+    /// A tail misses nothing, whatever retention drops, while the records that it has not read yet weigh no more than
+    /// [`Record::BATCH_WEIGHT`]: one append of the largest size.
     ///
     /// An error is not the end; the next poll tries again, after a pause.
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>>;

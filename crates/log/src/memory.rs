@@ -16,7 +16,7 @@ use crate::{
 
 /// A log that is gone with its process.
 ///
-/// It holds what its [`Retention`] keeps, and besides it the newest records for who reads live: at most 8,192 of them and 16 MiB.
+/// It holds the records that its [`Retention`] keeps, and for tails the newest ones besides, up to [`Record::BATCH_WEIGHT`].
 ///
 /// ```
 /// use ssekit_log::{Keep, Log, MemoryLog, Retention};
@@ -53,7 +53,7 @@ impl MemoryLog {
             entries: BTreeMap::new(),
             rules: (0..rules).map(|_| Kept::default()).collect(),
             ids: HashMap::new(),
-            recent: Recent::new(RECENT, Position::START),
+            recent: Recent::new(Position::START),
             closed: false,
         };
         let (marks, _) = watch::channel(Mark { last: Position::START, closed: false });
@@ -89,7 +89,8 @@ impl Log for MemoryLog {
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        tail(Arc::clone(&self.shared), after, self.shared.marks.subscribe())
+        let horizon = self.shared.state().horizon;
+        tail(Arc::clone(&self.shared), after, horizon, self.shared.marks.subscribe())
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
@@ -269,5 +270,3 @@ impl State {
         Bounds { horizon: self.horizon, last: self.last, records, bytes }
     }
 }
-
-const RECENT: Limit = Limit { records: 8192, bytes: 16 * 1024 * 1024 };
