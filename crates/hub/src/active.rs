@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use ssekit_log::{Log, Record};
 use tokio::sync::mpsc;
 
+use crate::log_limit::LogLimit;
 use crate::mercure::Subscribe;
 use crate::mercure::subscriptions::{Asked, Subscription, subscriber_id};
 
@@ -16,6 +18,7 @@ pub(crate) struct Active {
     path: Arc<str>,
     all: Arc<Mutex<All>>,
     news: mpsc::Sender<Vec<Record>>,
+    log_limit: Arc<LogLimit>,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,8 @@ impl Active {
     /// Nobody yet; who comes and goes is told by updates in this log.
     pub(crate) fn start(log: Arc<dyn Log>, path: &str) -> Self {
         let (news, mut told) = mpsc::channel::<Vec<Record>>(WAITING);
+        let log_limit = Arc::new(LogLimit::default());
+        let limit = Arc::clone(&log_limit);
         tokio::spawn(async move {
             while let Some(mut records) = told.recv().await {
                 // Many who come together are told in one append.
@@ -53,13 +58,15 @@ impl Active {
                     records.extend(more);
                 }
                 let count = records.len();
-                if let Err(error) = log.append(records).await {
-                    tracing::error!(%error, count, "updates about active subscriptions are lost");
+                if let Err(error) = log.append(records).await
+                    && let Some(appends) = limit.due("not appended", LogLimit::OFTEN, Instant::now())
+                {
+                    tracing::error!(%error, appends, count, "the log has refused subscription events");
                 }
             }
         });
         let all = All { of: BTreeMap::new(), state: random() };
-        Self { path: path.into(), all: Arc::new(Mutex::new(all)), news }
+        Self { path: path.into(), all: Arc::new(Mutex::new(all)), news, log_limit }
     }
 
     /// A subscriber has come: it is active until what this gives is dropped.
@@ -107,10 +114,13 @@ impl Active {
         let events: Vec<_> = subscriptions.iter().map(|one| one.event(&self.path, active)).collect();
         match self.news.try_send(events) {
             Err(mpsc::error::TrySendError::Full(events)) => {
-                tracing::error!(
-                    count = events.len(),
-                    "updates about active subscriptions are lost: the log is too slow"
-                );
+                if let Some(changes) = self.log_limit.due("not queued", LogLimit::OFTEN, Instant::now()) {
+                    tracing::error!(
+                        changes,
+                        count = events.len(),
+                        "subscription events are lost: they come faster than the log takes them"
+                    );
+                }
             }
             // When the hub has ended, nobody listens.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}

@@ -115,6 +115,7 @@ pub mod fanout;
 pub mod http;
 pub mod hub;
 pub mod listen;
+mod log_limit;
 pub mod mercure;
 pub mod publish;
 pub mod serve;

@@ -1,24 +1,22 @@
-use std::collections::HashMap;
 use std::error::Error;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::log_limit::LogLimit;
 use crate::mercure::Problem;
 
-/// What was refused: counted, and told, but seldom, since those whom it is about decide how often it happens.
+/// Counts rejected connections and requests, and logs them rate-limited, because peers control how often they occur.
 #[derive(Debug)]
 pub(super) struct Refusals {
     connections: Family<ByReason, Counter>,
     requests: Family<ByProblem, Counter>,
     pub(super) turned_away: Counter,
     pub(super) exhausted: Counter,
-    /// Of each reason, when it was told last, and how often it has happened since.
-    told: Mutex<HashMap<&'static str, (Instant, u64)>>,
+    log_limit: LogLimit,
 }
 
 /// Why a connection was closed that had not asked for anything.
@@ -52,7 +50,7 @@ impl Refusals {
             requests: Family::default(),
             turned_away: Counter::default(),
             exhausted: Counter::default(),
-            told: Mutex::default(),
+            log_limit: LogLimit::default(),
         };
         for refused in [Refused::Silent, Refused::Slow, Refused::Head, Refused::Malformed] {
             // So that each is shown from the beginning.
@@ -89,7 +87,7 @@ impl Refusals {
             Refused::Head => "limits.head_size",
             Refused::Malformed => "",
         };
-        if let Some(count) = self.is_due(refused.name(), QUIET) {
+        if let Some(count) = self.log_limit.due(refused.name(), LogLimit::SELDOM, Instant::now()) {
             tracing::warn!(
                 reason = refused.name(),
                 limit,
@@ -107,7 +105,7 @@ impl Refusals {
 
     pub(super) fn turned_away(&self, limit: &'static str, most: u64) {
         self.turned_away.inc();
-        if let Some(count) = self.is_due(limit, OFTEN) {
+        if let Some(count) = self.log_limit.due(limit, LogLimit::OFTEN, Instant::now()) {
             tracing::warn!(
                 limit,
                 most,
@@ -119,28 +117,13 @@ impl Refusals {
 
     pub(super) fn exhausted(&self, error: &std::io::Error) {
         self.exhausted.inc();
-        if let Some(count) = self.is_due("exhausted", OFTEN) {
+        if let Some(count) = self.log_limit.due("exhausted", LogLimit::OFTEN, Instant::now()) {
             tracing::error!(
                 %error,
                 count,
                 "there is no file descriptor for another connection: raise the limit (`ulimit -n`, LimitNOFILE= of systemd) or lower limits.connections"
             );
         }
-    }
-
-    /// How often it has happened since it was told, if it is to be told again.
-    fn is_due(&self, reason: &'static str, pause: Duration) -> Option<u64> {
-        let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((last, count)) = told.get_mut(reason) else {
-            told.insert(reason, (now, 0));
-            return Some(1);
-        };
-        *count += 1;
-        (now.duration_since(*last) >= pause).then(|| {
-            *last = now;
-            std::mem::take(count)
-        })
     }
 }
 
@@ -168,7 +151,3 @@ impl Refused {
         }
     }
 }
-
-/// How often it is told that somebody misbehaves, and that operators should do something.
-const QUIET: Duration = Duration::from_secs(10);
-const OFTEN: Duration = Duration::from_secs(1);
