@@ -78,7 +78,8 @@ impl Hub {
         let figures = Figures::new(registry);
         let published = Counter::default();
         registry.register("events_published", "Events that publishers were answered for", published.clone());
-        let fanout = Fanout::start(Arc::clone(&log), &fan, Arc::clone(&figures)).await?;
+        let fanout = Fanout::start(log, &fan, Arc::clone(&figures)).await?;
+        let log = fanout.log();
         let active = subscriptions.then(|| Active::start(Arc::clone(&log), &path));
         let ids = Ids::new(log.epoch());
         let ending = AtomicBool::new(false);
@@ -142,13 +143,6 @@ impl Hub {
             return Err(Problem::new(
                 ProblemKind::Unavailable,
                 "this hub is about to end: publish again in a moment",
-            )
-            .retry_after(Duration::from_secs(1)));
-        }
-        if tokio::time::timeout(PATIENCE, self.fanout.keeps_up()).await.is_err() {
-            return Err(Problem::new(
-                ProblemKind::Unavailable,
-                "more is published than can be delivered: publish again in a moment, and less at a time",
             )
             .retry_after(Duration::from_secs(1)));
         }
@@ -320,7 +314,7 @@ impl Hub {
     async fn place(&self, cursor: Cursor) -> Result<Place, ReadError> {
         let bounds = self.log.bounds().await?;
         let everything = |reset| Place {
-            start: Start { after: Position::START, told: bounds.horizon, stored: bounds.last },
+            start: Start { after: Position::START, told: None, stored: bounds.last },
             before: discovery::EARLIEST.to_owned(),
             reset,
         };
@@ -392,13 +386,16 @@ fn refused(error: &AppendError) -> Problem {
         AppendError::Invalid(_) => (ProblemKind::TooLarge, None),
         _ => (ProblemKind::Unavailable, Some(Duration::from_secs(1))),
     };
-    Problem { retry_after: wait, ..Problem::new(kind, error.to_string()) }
+    let detail = match error {
+        AppendError::Busy(_) => {
+            "more is published than can be delivered: publish again in a moment, and less at a time".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    Problem { retry_after: wait, ..Problem::new(kind, detail) }
 }
 
 /// The answer while the log cannot be read.
 pub(crate) fn unreadable(error: &ReadError) -> Problem {
     Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }
-
-/// How long a publisher waits for the fan-out to keep up.
-const PATIENCE: Duration = Duration::from_secs(10);

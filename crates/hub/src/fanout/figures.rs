@@ -29,6 +29,8 @@ pub struct Figures {
     pub blocked: Counter,
     /// How often one was told that it has missed something.
     pub gaps: Counter,
+    /// Times that the log dropped records before the fan-out had read them.
+    pub tail_gaps: Counter,
     /// Comments sent to idle subscribers.
     pub heartbeats: Counter,
     /// From the time that a record was appended until it had been written to all who are up to date, in seconds.
@@ -54,6 +56,7 @@ impl Figures {
             replay: Histogram::new(exponential_buckets(1.0, 4.0, 11)),
             blocked: Counter::default(),
             gaps: Counter::default(),
+            tail_gaps: Counter::default(),
             heartbeats: Counter::default(),
             // From 50 µs to 13 s.
             latency: Histogram::new(exponential_buckets(50e-6, 2.0, 19)),
@@ -94,6 +97,11 @@ impl Figures {
             "gaps",
             "Times that a subscriber was told that it missed something",
             figures.gaps.clone(),
+        );
+        registry.register(
+            "tail_gaps",
+            "Times that retention dropped updates before they were delivered to anybody",
+            figures.tail_gaps.clone(),
         );
         registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
         registry.register(

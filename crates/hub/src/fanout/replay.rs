@@ -6,6 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::framing::Framing;
 use super::{Frame, Interest};
+use crate::log_limit::LogLimit;
 use crate::mercure::Ids;
 
 /// Reads for subscribers who are further behind than the window: a page each at a time, all within one budget of memory.
@@ -17,6 +18,7 @@ pub(super) struct Replay {
     budget: Arc<Semaphore>,
     /// All of it.
     most: u32,
+    pub(super) log_limit: Arc<LogLimit>,
 }
 
 /// What was read for a subscriber.
@@ -28,8 +30,8 @@ pub(super) struct Page {
     pub(super) through: Position,
     /// Records after the place where it stood may be gone, of which it has not been told.
     pub(super) lost: bool,
-    /// What is gone up to here, it has been told of when it has been told of this page.
-    pub(super) told: Position,
+    /// It knows of records that are gone up to here, once it has been told of this page.
+    pub(super) told: Option<Position>,
     /// How many events it has.
     pub(super) events: u64,
     /// Its part of the budget, until it has been written.
@@ -40,7 +42,7 @@ impl Replay {
     pub(super) fn new(log: Arc<dyn Log>, budget: usize) -> Self {
         let ids = Ids::new(log.epoch());
         let most = u32::try_from((budget >> 10).max(PAGE >> 10)).unwrap_or(u32::MAX >> 3);
-        Self { log, ids, budget: Arc::new(Semaphore::new(most as usize)), most }
+        Self { log, ids, budget: Arc::new(Semaphore::new(most as usize)), most, log_limit: Arc::default() }
     }
 
     /// Whether others may wait for what somebody has of the budget.
@@ -54,7 +56,7 @@ impl Replay {
         interest: &Interest,
         framing: Framing,
         after: Position,
-        told: Position,
+        told: Option<Position>,
         upto: Position,
     ) -> Result<Page, ReadError> {
         let mut room = (PAGE >> 10) as u32;
@@ -76,7 +78,7 @@ impl Replay {
         interest: &Interest,
         framing: Framing,
         after: Position,
-        told: Position,
+        told: Option<Position>,
         upto: Position,
         permit: OwnedSemaphorePermit,
     ) -> Result<Page, ReadError> {
@@ -84,12 +86,7 @@ impl Replay {
         let mut bytes = BytesMut::new();
         loop {
             let page = self.log.read(after, Limit { records: PAGE_RECORDS, bytes: PAGE }).await?;
-            // Asked for afterwards: retention may have moved on while the page was read.
-            let horizon = self.log.bounds().await?.horizon;
-            if horizon > after.max(told) {
-                // It is told before this page: what goes behind the page, it will be told of then.
-                (lost, told) = (true, horizon.min(page.through));
-            }
+            lost |= told.is_some_and(|told| page.horizon > after.max(told));
             after = page.through.min(upto);
             for entry in page.entries.into_iter().take_while(|entry| entry.position <= upto) {
                 let frame = Frame::new(entry, &self.ids);
@@ -99,6 +96,11 @@ impl Replay {
                 }
             }
             let done = page.end || after >= upto;
+            if told.is_some() || !bytes.is_empty() || done {
+                // It is told before the events of this page. Of records that are gone behind them, it will be told later.
+                let all = lost && bytes.is_empty();
+                told = Some(if all { page.horizon } else { page.horizon.min(after) });
+            }
             if !bytes.is_empty() || done {
                 let through = if done { upto } else { after };
                 return Ok(Page { bytes: bytes.freeze(), through, lost, told, events, permit });

@@ -92,6 +92,21 @@ pub(crate) fn records(bodies: impl IntoIterator<Item = impl ToString>) -> Vec<Re
     bodies.into_iter().map(|body| record("topic", body)).collect()
 }
 
+/// More than a tail finds in memory, in appends: records of 2 kB, whose bodies begin with numbers from 0 on.
+pub(crate) fn many() -> impl Iterator<Item = Vec<Record>> {
+    let record = |number| record("topic", format!("{number} {}", "x".repeat(2000)));
+    (0..MANY).step_by(1000).map(move |first| (first..first + 1000).map(record).collect())
+}
+
+/// How many these are.
+pub(crate) const MANY: usize = 20_000;
+
+/// Whether these are they.
+pub(crate) fn are_many(entries: &[Entry]) -> bool {
+    let numbers = entries.iter().map(|entry| body(entry).split(' ').next().unwrap().parse().unwrap());
+    numbers.eq(0..MANY)
+}
+
 pub(crate) fn with_id(id: &str, body: impl ToString) -> Record {
     Record { id: Some(id.into()), ..record("topic", body) }
 }

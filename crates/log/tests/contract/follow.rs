@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use ssekit_log::{AppendError, Keep, Limit, Log, Position, ReadError, Record};
 use tokio::time::timeout;
 
-use crate::factory::{DEADLINE, Factory, body, held_after, record, records, take};
+use crate::factory::{DEADLINE, Factory, MANY, are_many, body, held_after, many, record, records, take};
 
 pub(crate) async fn a_tail_gives_what_is_there_and_what_comes(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
@@ -29,27 +29,24 @@ pub(crate) async fn a_tail_gives_what_is_there_and_what_comes(factory: &impl Fac
 pub(crate) async fn a_slow_tail_gets_all_of_it(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let mut tail = log.tail(Position::START);
-    // More than any log keeps in memory for who reads live.
-    for chunk in 0..30 {
-        log.append(records((0..1000).map(|number| chunk * 1000 + number))).await.unwrap();
+    for append in many() {
+        log.append(append).await.unwrap();
     }
-    let got = take(&mut tail, 30_000).await;
-    assert!(got.iter().map(body).eq((0..30_000).map(|number: u32| number.to_string())));
+    assert!(are_many(&take(&mut tail, MANY).await));
 }
 
 pub(crate) async fn a_tail_ends_with_its_log(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let mut behind = log.tail(Position::START);
-    for chunk in 0..20 {
-        log.append(records(chunk * 1000..(chunk + 1) * 1000)).await.unwrap();
+    for append in many() {
+        log.append(append).await.unwrap();
     }
     let mut waiting = log.tail(log.bounds().await.unwrap().last);
     let waits = tokio::spawn(async move { waiting.next().await.is_none() });
     log.close().await.unwrap();
     assert!(timeout(DEADLINE, waits).await.expect("its end").unwrap());
     assert!(matches!(log.append(records(["late"])).await, Err(AppendError::Closed)));
-    let got = take(&mut behind, 20_000).await;
-    assert!(got.iter().map(body).eq((0..20_000).map(|number: u32| number.to_string())));
+    assert!(are_many(&take(&mut behind, MANY).await));
     assert!(timeout(DEADLINE, behind.next()).await.expect("its end").is_none());
     log.close().await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use ssekit_log::Position;
@@ -11,7 +12,8 @@ use crate::fanout::framing::{Framing, Piece};
 use crate::fanout::inbox::Message;
 use crate::fanout::replay::Page;
 use crate::fanout::subscriber::{Doing, End, Reading};
-use crate::fanout::{Figures, Frame, Overtaken};
+use crate::log_limit::LogLimit;
+use crate::fanout::{Figures, Frame};
 
 impl Engine {
     /// Lets a subscriber go on that waited for what has come.
@@ -89,6 +91,7 @@ impl Engine {
             if written > 0 {
                 (subscriber.wrote, behind.since) = (self.now, self.now);
             }
+            subscriber.delivered = true;
             let mut delivered = own.len() as u64;
             if written < bytes.len() {
                 let begun = begun(own.iter().copied(), framing, written);
@@ -105,7 +108,7 @@ impl Engine {
     }
 
     /// Has a page of the log read for a subscriber; the answer comes as a message.
-    fn read(&mut self, slot: u32, after: Position, told: Position, upto: Position) {
+    fn read(&mut self, slot: u32, after: Position, told: Option<Position>, upto: Position) {
         let subscriber = &mut self.subscribers[slot as usize];
         let (generation, framing) = (subscriber.generation, subscriber.sink.framing());
         let interest = self.audiences.get(subscriber.audience).interest.clone();
@@ -116,7 +119,9 @@ impl Engine {
             inbox.send(match replay.page(&interest, framing, after, told, upto).await {
                 Ok(page) => Message::Page(slot, generation, page),
                 Err(error) => {
-                    tracing::error!(%error, "a subscriber cannot be told what it missed: it is sent away to come back");
+                    if let Some(count) = replay.log_limit.due("unreadable", LogLimit::OFTEN, Instant::now()) {
+                        tracing::error!(%error, count, "the log cannot be read, so streams that are behind end: their clients come back and resume");
+                    }
                     Message::Unreadable(slot, generation)
                 }
             });
@@ -134,15 +139,14 @@ impl Engine {
         self.figures.replayed.inc_by(events);
         self.figures.delivered.inc_by(events);
         if lost {
-            match self.pace.overtaken {
-                Overtaken::Close => return self.end(slot, End::Overtaken),
-                Overtaken::Skip => {
-                    self.figures.gaps.inc();
-                    let framing = self.subscribers[slot as usize].sink.framing();
-                    bytes = [Piece::of(&[GAP]).framed(framing), &bytes].concat().into();
-                }
+            if self.closes_when_overtaken(slot) {
+                return self.end(slot, End::Overtaken);
             }
+            self.figures.gaps.inc();
+            let framing = self.subscribers[slot as usize].sink.framing();
+            bytes = [Piece::of(&[GAP]).framed(framing), &bytes].concat().into();
         }
+        self.subscribers[slot as usize].delivered |= events > 0;
         if let Some(behind) = &mut self.subscribers[slot as usize].behind {
             if behind.last {
                 // It is being sent away: what it has not had, it asks for when it is back.
