@@ -102,9 +102,10 @@ pub(crate) fn many() -> impl Iterator<Item = Vec<Record>> {
 pub(crate) const MANY: usize = 20_000;
 
 /// Whether these are they.
+#[expect(clippy::cast_possible_truncation, reason = "20,000 records")]
 pub(crate) fn are_many(entries: &[Entry]) -> bool {
-    let numbers = entries.iter().map(|entry| body(entry).split(' ').next().unwrap().parse().unwrap());
-    numbers.eq(0..MANY)
+    let numbers = entries.iter().map(|entry| body(entry).split(' ').next().unwrap().parse::<u32>().unwrap());
+    numbers.eq(0..MANY as u32)
 }
 
 pub(crate) fn with_id(id: &str, body: impl ToString) -> Record {
