@@ -1,28 +1,27 @@
 //! What obeys: carries a session's outputs out, and tells it what happened.
 
-use std::any::Any;
-use std::collections::VecDeque;
-use std::future::{pending, poll_fn, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
-use ssekit_session::{DecodeError, Item, Output, Session, Trouble};
+use ssekit_session::{Output, Session, Trouble};
 
-use crate::connection::{Asking, Connect, Connection, HeadersFrom};
-use crate::latest::panic_text;
+use self::received::{Incoming, Received};
+use self::wire::{Happened, Wire, ask};
+use crate::connection::{Connect, Connection};
 use crate::request::Attempt;
 use crate::runtime::{Instant, Page, now, sleep_until, take_turns, wall_clock, yield_now};
 use crate::subscribers::{Delivery, Offer};
-use crate::transport::{Arrived, Body, Sending};
-use crate::{BoxError, CloseReason, Error, Message, Response, Status, TransportError};
+use crate::transport::{Arrived, Progress};
+use crate::{BoxError, CloseReason, Error, Response, Status};
+
+mod received;
+mod wire;
 
 /// At most this many bytes are decoded before what they hold is delivered, which bounds what waits in between.
 const PIECE: usize = 16 << 10;
@@ -40,6 +39,7 @@ pub(crate) async fn drive(connection: Arc<Connection>, mut session: Box<Session<
         page,
         wire: Wire::Nothing,
         attempt: None,
+        progress: Progress::default(),
         first: false,
         error: Error::Ended,
         received: Received::default(),
@@ -57,6 +57,8 @@ struct Driver {
     wire: Wire,
     /// What was sent last in this attempt; `None` until its headers are there.
     attempt: Option<Attempt>,
+    /// How far the transport has come with it.
+    progress: Progress,
     /// It is the first attempt of all.
     first: bool,
     /// What went wrong last.
@@ -64,27 +66,6 @@ struct Driver {
     received: Received,
     /// Delivering has taken a while.
     has_waited: bool,
-}
-
-/// What is under way.
-enum Wire {
-    Nothing,
-    Asking(Asking),
-    Sending(Sending),
-    Reading { body: Body, rest: Bytes },
-}
-
-/// What has happened on the wire.
-enum Happened {
-    Headers(Result<HeaderMap, BoxError>),
-    Answered(Parts),
-    Read,
-    Ended,
-    Failed(TransportError),
-    /// A deadline has passed.
-    Tick,
-    /// There may be orders.
-    Woken,
 }
 
 impl Driver {
@@ -115,10 +96,11 @@ impl Driver {
                 session.reading(self.clock.now());
             }
             let deadline = session.deadline().and_then(|deadline| self.clock.at(deadline));
+            let next = [deadline, self.page.next_look()].into_iter().flatten().min();
             let happened = {
                 let mut woken = pin!(self.connection.woken());
                 let mut wire = pin!(self.wire.next());
-                let mut time = pin!(at(deadline));
+                let mut time = pin!(at(next));
                 poll_fn(|context| {
                     if woken.as_mut().poll(context).is_ready() {
                         return Poll::Ready(Happened::Woken);
@@ -157,13 +139,19 @@ impl Driver {
 
     fn happened(&mut self, happened: Happened) {
         let now = self.clock.now();
+        if let Happened::Failed(error) = &happened
+            && error.is_nothing_sent()
+        {
+            self.progress.set_unsent();
+        }
+        self.note_progress();
         let Some(session) = &mut self.session else { return };
         match happened {
             Happened::Headers(Ok(headers)) => self.request(&headers),
             Happened::Headers(Err(error)) => session.failed(Error::HeadersFrom(Arc::from(error)), now),
             Happened::Answered(head) => self.answered(head),
             Happened::Read | Happened::Woken => {}
-            Happened::Ended => session.ended(now),
+            Happened::Ended => session.ended(now, |item| self.received.take(item)),
             Happened::Failed(error) => {
                 let error = match &self.wire {
                     Wire::Sending(_) => {
@@ -174,7 +162,23 @@ impl Driver {
                 self.wire = Wire::Nothing;
                 session.failed(error, now);
             }
-            Happened::Tick => session.tick(now),
+            Happened::Tick => {
+                self.page.look();
+                self.page.tell(session, now);
+                session.tick(now);
+            }
+        }
+    }
+
+    /// Tells the session whether the server may have the request, as far as that is known now.
+    fn note_progress(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        match (&self.wire, &self.attempt) {
+            (_, None) => session.nothing_sent(),
+            (Wire::Sending(_), Some(attempt)) if !attempt.is_redirected() && self.progress.is_unsent() => {
+                session.nothing_sent();
+            }
+            _ => session.sent(),
         }
     }
 
@@ -208,7 +212,11 @@ impl Driver {
 
     fn send(&mut self, attempt: Attempt) {
         match attempt.to_http() {
-            Ok(request) => self.wire = Wire::Sending(self.connection.transport.send(request)),
+            Ok(mut request) => {
+                self.progress = Progress::default();
+                request.extensions_mut().insert(self.progress.clone());
+                self.wire = Wire::Sending(self.connection.transport.send(request));
+            }
             Err(error) => {
                 if let Some(session) = &mut self.session {
                     session.unsendable(error);
@@ -297,6 +305,7 @@ impl Driver {
                     .and_then(|response| response.text_of(&CONTENT_ENCODING))
                     .unwrap_or_default(),
             },
+            Trouble::Frozen => Error::Frozen,
             _ => Error::Ended,
         }
     }
@@ -305,6 +314,7 @@ impl Driver {
         match incoming {
             Incoming::Message(message) => self.deliver(&Delivery::Message(message)).await,
             Incoming::Comment(text) => self.connection.tell_comment(&text),
+            Incoming::Incomplete => self.connection.report(Error::IncompleteEvent),
             Incoming::TooLarge { limit } => {
                 self.connection.report(Error::EventTooLarge { limit });
                 self.deliver(&Delivery::TooLarge { limit }).await;
@@ -340,6 +350,9 @@ impl Driver {
             ssekit_session::CloseReason::Unsubscribed => CloseReason::Unsubscribed,
             ssekit_session::CloseReason::NoContent => CloseReason::NoContent,
             ssekit_session::CloseReason::Failed(trouble) => CloseReason::Failed(self.error_of(trouble)),
+            ssekit_session::CloseReason::NotRepeated(trouble) => {
+                CloseReason::NotRepeated(self.error_of(trouble))
+            }
             ssekit_session::CloseReason::GaveUp { retries, trouble } => {
                 CloseReason::GaveUp { retries, error: self.error_of(trouble) }
             }
@@ -352,6 +365,7 @@ impl Driver {
         self.connection.set_status(Status::Closed { reason: reason.clone() });
         self.error = told.clone().unwrap_or(Error::Ended);
         self.report(told);
+        self.connection.begin_to_close();
         self.connection.tell_closed(&reason);
         let Some(session) = self.session.take() else { return };
         if let Some((mut session, connect)) = self.connection.end(session, reason) {
@@ -367,51 +381,6 @@ impl Driver {
 /// The URL that was asked last, for messages.
 fn asked_url(connection: &Connection, attempt: &Option<Attempt>) -> String {
     attempt.as_ref().map_or_else(|| connection.url.clone(), Attempt::display_url)
-}
-
-/// What was received and not handed out yet.
-struct Received {
-    items: VecDeque<Incoming>,
-    /// The last name and id, shared by the messages that repeat them.
-    event: Arc<str>,
-    last_event_id: Arc<str>,
-}
-
-enum Incoming {
-    Message(Message),
-    Comment(Arc<str>),
-    TooLarge { limit: usize },
-}
-
-impl Default for Received {
-    fn default() -> Self {
-        Self { items: VecDeque::new(), event: Arc::from("message"), last_event_id: Arc::default() }
-    }
-}
-
-impl Received {
-    fn take(&mut self, item: Result<Item<'_>, DecodeError>) {
-        self.items.push_back(match item {
-            Ok(Item::Message(message)) => {
-                if *self.event != *message.event {
-                    self.event = Arc::from(message.event);
-                }
-                if *self.last_event_id != *message.last_event_id {
-                    self.last_event_id = Arc::from(message.last_event_id);
-                }
-                Incoming::Message(Message::new(
-                    Arc::clone(&self.event),
-                    Arc::from(message.data),
-                    Arc::clone(&self.last_event_id),
-                ))
-            }
-            Ok(Item::Comment(text)) => Incoming::Comment(Arc::from(text)),
-            Err(DecodeError::EventTooLarge { limit } | DecodeError::CommentTooLarge { limit }) => {
-                Incoming::TooLarge { limit }
-            }
-            Err(_) => return,
-        });
-    }
 }
 
 /// A session's time: since the driver has begun.
@@ -432,6 +401,7 @@ impl Clock {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        self.note_progress();
         let Some(session) = self.session.take() else { return };
         if std::thread::panicking() {
             // A transport's doing, or a mistake here. It would happen again, so nothing is opened again.
@@ -441,56 +411,6 @@ impl Drop for Driver {
             self.connection.abandon(session);
         }
     }
-}
-
-impl Wire {
-    /// Waits for what happens next. Cancel safe.
-    async fn next(&mut self) -> Happened {
-        match self {
-            Self::Nothing => pending().await,
-            Self::Asking(asking) => {
-                let headers = asking.as_mut().await;
-                *self = Self::Nothing;
-                Happened::Headers(headers)
-            }
-            Self::Sending(sending) => match sending.as_mut().await {
-                Ok(answer) => {
-                    let (head, body) = answer.into_parts();
-                    *self = Self::Reading { body, rest: Bytes::new() };
-                    Happened::Answered(head)
-                }
-                Err(error) => Happened::Failed(error),
-            },
-            Self::Reading { body, rest } => match next(body).await {
-                Some(Ok(bytes)) => {
-                    *rest = bytes;
-                    Happened::Read
-                }
-                Some(Err(error)) => Happened::Failed(error),
-                None => {
-                    *self = Self::Nothing;
-                    Happened::Ended
-                }
-            },
-        }
-    }
-}
-
-/// Asks for headers; a panic is an error like any other.
-fn ask(headers_from: &HeadersFrom) -> Asking {
-    let panicked = |panic: Box<dyn Any + Send>| {
-        BoxError::from(format!("headers_from panicked: {}", panic_text(&*panic)))
-    };
-    match catch_unwind(AssertUnwindSafe(|| headers_from())) {
-        Ok(asking) => Box::pin(async move {
-            AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)))
-        }),
-        Err(panic) => Box::pin(ready(Err(panicked(panic)))),
-    }
-}
-
-async fn next(body: &mut Body) -> Option<Result<Bytes, TransportError>> {
-    poll_fn(|context| body.as_mut().poll_next(context)).await
 }
 
 async fn at(deadline: Option<Instant>) {

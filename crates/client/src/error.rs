@@ -112,6 +112,16 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The stream ended inside an event, which was dropped: the blank line at its end is missing. Accepted by
+    /// [`accept_incomplete_event`](crate::Source::accept_incomplete_event).
+    #[error("the stream ended inside an event, which was dropped: the blank line at its end is missing")]
+    IncompleteEvent,
+    /// The page was frozen, or put into the back-forward cache, which ends its connections. In a browser only.
+    #[error("the page was frozen, which ended its connection")]
+    Frozen,
+    /// The tokio runtime that the connection ran on has ended.
+    #[error("the tokio runtime that the connection ran on has ended")]
+    RuntimeGone,
     /// The last event ID holds a control character that HTTP does not allow in a header, so the connection was made
     /// without it: the server cannot tell what was missed.
     #[error("the last event ID {id:?} cannot be sent: the server cannot tell which events were missed")]
@@ -165,6 +175,7 @@ impl Error {
 #[error("{text}")]
 pub struct TransportError {
     text: String,
+    nothing_sent: bool,
     /// Not its source: what matters of it is in the text.
     cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -172,7 +183,7 @@ pub struct TransportError {
 impl TransportError {
     /// An error with this text and no other cause.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), cause: None }
+        Self { text: text.into(), nothing_sent: false, cause: None }
     }
 
     /// An error that was caused by another one and says what that says at its innermost level, where the operating
@@ -183,7 +194,18 @@ impl TransportError {
         while let Some(inner) = innermost.source() {
             innermost = inner;
         }
-        Self { text: innermost.to_string(), cause: Some(Arc::from(error)) }
+        Self { text: innermost.to_string(), nothing_sent: false, cause: Some(Arc::from(error)) }
+    }
+
+    /// Says that no byte of the request has left: there was no connection to send it on. Then any request may be
+    /// repeated, also one that would have an effect each time.
+    #[must_use]
+    pub fn nothing_sent(self) -> Self {
+        Self { nothing_sent: true, ..self }
+    }
+
+    pub(crate) fn is_nothing_sent(&self) -> bool {
+        self.nothing_sent
     }
 
     /// What caused it, with all its levels.

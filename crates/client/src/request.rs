@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::percent_decode_str;
+use ssekit_session::MethodClass;
 use url::Url;
 
 use crate::{Error, Response, transport};
@@ -60,6 +61,24 @@ impl Request {
         without_login(&self.url).into()
     }
 
+    pub(crate) fn method(&self) -> Method {
+        match &self.method {
+            Some(method) => method.clone(),
+            None if self.body.is_some() => Method::POST,
+            None => Method::GET,
+        }
+    }
+
+    /// Whether sources that ask for this may share one response: it only reads, and is complete in its URL and headers.
+    pub(crate) fn is_shareable(&self) -> bool {
+        self.method() == Method::GET && self.body.is_none()
+    }
+
+    /// When it may be repeated.
+    pub(crate) fn method_class(&self) -> MethodClass {
+        MethodClass::of(self.method().as_str())
+    }
+
     pub(crate) fn set_header(&mut self, name: HeaderName, mut value: HeaderValue) {
         value.set_sensitive(SECRETS.contains(&name));
         self.headers.retain(|(other, _)| *other != name);
@@ -102,12 +121,7 @@ impl Request {
             }
         }
         let body = self.body.clone().filter(|_| first || !self.body_once);
-        let method = match &self.method {
-            Some(method) => method.clone(),
-            None if self.body.is_some() => Method::POST,
-            None => Method::GET,
-        };
-        (Attempt { url: self.url.clone(), method, headers, body, redirects: 0 }, error)
+        (Attempt { url: self.url.clone(), method: self.method(), headers, body, redirects: 0 }, error)
     }
 }
 
@@ -132,6 +146,11 @@ impl Attempt {
             });
         }
         Ok(request)
+    }
+
+    /// Whether a server has answered it already, by a redirect.
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.redirects > 0
     }
 
     /// Where the answer redirects to, as the fetch standard follows it (4.4, "HTTP-redirect fetch").

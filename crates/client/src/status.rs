@@ -18,7 +18,7 @@ pub enum Status {
         /// What happened.
         error: Error,
     },
-    /// The next attempt follows when the page is shown or moves again, or when there is a network: in a browser only.
+    /// The next attempt follows when the page is shown or moves again: in a browser only.
     Paused,
     /// It is closed, and stays so until it is asked to connect.
     Closed {
@@ -58,6 +58,10 @@ pub enum CloseReason {
     /// An error that is not retried.
     #[error("it failed")]
     Failed(#[source] Error),
+    /// The attempt or the stream was lost, and the request was not repeated: it may have had an effect, and there is no
+    /// event to resume after. [`Reconnect::repeat_like_safe`](crate::Reconnect::repeat_like_safe) allows to repeat it.
+    #[error("the request was not repeated, because it may have had an effect")]
+    NotRepeated(#[source] Error),
     /// As many attempts as the policy allows have failed in a row.
     #[error("gave up after {retries} retries")]
     GaveUp {
@@ -78,7 +82,7 @@ impl CloseReason {
     /// What went wrong, if something did.
     pub fn error(&self) -> Option<&Error> {
         match self {
-            Self::Failed(error) | Self::GaveUp { error, .. } => Some(error),
+            Self::Failed(error) | Self::NotRepeated(error) | Self::GaveUp { error, .. } => Some(error),
             Self::Local | Self::Unsubscribed | Self::Ended | Self::NoContent => None,
         }
     }

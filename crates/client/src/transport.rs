@@ -12,7 +12,7 @@ mod browser;
 #[cfg(target_arch = "wasm32")]
 pub use browser::{Credentials, Http, Mode};
 #[cfg(target_arch = "wasm32")]
-pub(crate) use browser::{defaults, refusal, shared};
+pub(crate) use browser::{Progress, defaults, refusal, shared};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
@@ -21,7 +21,7 @@ mod proxy;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::Http;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{defaults, refusal, shared};
+pub(crate) use native::{Progress, defaults, refusal, shared};
 
 /// Sends the requests of a connection, one at a time.
 ///
@@ -30,7 +30,9 @@ pub(crate) use native::{defaults, refusal, shared};
 /// - sends the request as it is: no header is added that the request has, no redirect is followed, nothing is retried;
 /// - answers as soon as the head of the answer is there;
 /// - gives the body as it arrives, without holding pieces back, decompressed by nobody;
-/// - stops and closes what it has when the future or the body is dropped.
+/// - stops and closes what it has when the future or the body is dropped;
+/// - says [`nothing_sent`](TransportError::nothing_sent) of an error if it knows so: else the server may have the request,
+///   and one that may have had an effect is not repeated.
 ///
 /// Its futures run on the runtime that the connection runs on; in a browser they need not be `Send`. What it answers is
 /// not trusted.

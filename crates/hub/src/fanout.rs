@@ -11,16 +11,20 @@
 //! Live and replay are the same order read by the same cursor, so nothing is missed between them and nothing is repeated.
 
 mod audience;
+mod budget;
 mod engine;
 mod figures;
 mod frame;
 mod framing;
 mod inbox;
 mod paced_log;
+mod pipe;
+mod prefix_tree;
 mod recent;
 mod replay;
 mod sink;
 mod subscriber;
+mod template_budget;
 mod templates;
 mod wheel;
 
@@ -38,17 +42,20 @@ use ssekit_log::{Entry, Log, Position, ReadError};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use self::budget::Budget;
 use self::engine::Engine;
 pub use self::figures::Figures;
 pub use self::frame::{Frame, Interest};
 use self::framing::{Framing, Piece};
 use self::inbox::{Inbox, Message};
 use self::paced_log::{PacedLog, Unread};
+use self::pipe::Pipe;
+pub use self::pipe::{Body, Cut};
 use self::recent::Recent;
 use self::replay::Replay;
-pub use self::sink::Body;
-use self::sink::{Pipe, Sink};
+use self::sink::Sink;
 pub use self::subscriber::End;
+pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
 use crate::log_limit::LogLimit;
 use crate::mercure::Ids;
 
@@ -59,9 +66,9 @@ pub struct Options {
     pub threads: usize,
     /// The newest frames that are kept in memory, in bytes.
     pub window: usize,
-    /// What replays may hold in memory, in bytes.
-    pub replay: usize,
-    /// What may wait for a subscriber whose connection is not the fan-out's own, and one piece more; in bytes. On the others it is the system's to hold.
+    /// Memory for the bytes that wait for all subscribers together, replayed or new, besides the window.
+    pub pending_memory: usize,
+    /// Bytes that may wait for one subscriber.
     pub pending: usize,
     /// When what is due.
     pub pace: Pace,
@@ -144,6 +151,7 @@ pub struct Fanout {
     inboxes: Box<[Arc<Inbox>]>,
     recent: Arc<Recent>,
     log: Arc<PacedLog>,
+    budget: Arc<Budget>,
     next: AtomicUsize,
     pending: usize,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
@@ -159,7 +167,8 @@ impl Fanout {
         let last = log.bounds().await.map_err(io::Error::other)?.last;
         // Opened now, so that it reports the loss of any record appended from now on.
         let tail = log.tail(last);
-        let replay = Replay::new(Arc::clone(&log), options.replay);
+        let budget = Budget::new(options.pending_memory.max(replay::PAGE));
+        let replay = Replay::new(Arc::clone(&log), Arc::clone(&budget));
         let polls = (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(engine::waker).collect::<io::Result<Vec<_>>>()?;
         let recent = Arc::new(Recent::new(options.window, last, wakers.clone()));
@@ -184,6 +193,7 @@ impl Fanout {
             ids: Ids::new(log.epoch()),
             recent: Arc::clone(&recent),
             unread: Arc::clone(&unread),
+            budget: Arc::clone(&budget),
             figures,
         };
         let feed = tokio::spawn(feed.run(tail)).abort_handle();
@@ -191,6 +201,7 @@ impl Fanout {
             inboxes,
             recent,
             log: Arc::new(PacedLog::new(log, unread)),
+            budget,
             next: AtomicUsize::new(0),
             pending: options.pending,
             threads: Mutex::new(threads),
@@ -217,8 +228,8 @@ impl Fanout {
     pub fn subscribe_body(&self, mut subscription: Subscription) -> Body {
         // Its head may be with the client before a thread knows of it: what is published from then on is for it.
         subscription.start.get_or_insert_with(|| Start::at(self.recent.last()));
-        let pipe = Arc::new(Pipe::new(self.pending));
-        self.subscribe(Sink::Body(Arc::clone(&pipe)), subscription);
+        let pipe = Arc::new(Pipe::new(self.pending, Arc::clone(&self.budget)));
+        self.subscribe(Sink::body(Arc::clone(&pipe)), subscription);
         Body(pipe)
     }
 
@@ -231,6 +242,11 @@ impl Fanout {
     /// [`AppendError::Busy`](ssekit_log::AppendError::Busy).
     pub fn log(&self) -> Arc<dyn Log> {
         Arc::clone(&self.log) as Arc<dyn Log>
+    }
+
+    /// Bytes in memory that wait for subscribers, without the newest updates.
+    pub fn pending_bytes(&self) -> usize {
+        self.budget.used()
     }
 
     /// Up to where all who are up to date have been written.
@@ -277,6 +293,7 @@ struct Feed {
     ids: Ids,
     recent: Arc<Recent>,
     unread: Arc<Unread>,
+    budget: Arc<Budget>,
     figures: Arc<Figures>,
 }
 
@@ -289,8 +306,8 @@ impl Feed {
                     if let Some(newest) = entries.last() {
                         self.unread.read_upto(newest.position);
                     }
-                    let frames =
-                        entries.into_iter().map(|entry| Arc::new(Frame::new(entry, &self.ids))).collect();
+                    let frame = |entry| Arc::new(Frame::for_window(entry, &self.ids, &self.budget));
+                    let frames = entries.into_iter().map(frame).collect();
                     self.recent.push(frames).await;
                 }
                 Err(ReadError::Missed { after, horizon }) => {

@@ -14,7 +14,9 @@ use ssekit_log::{AppendError, Bounds, Log, Position, ReadError, Record};
 use ssekit_wire::Event;
 
 use crate::active::Active;
-use crate::fanout::{self, Fanout, Figures, Interest, Pace, Start, Subscription};
+use crate::fanout::{
+    self, Fanout, Figures, Interest, Pace, Start, Subscription, TemplateBudget, TemplatesFull,
+};
 use crate::mercure::{
     Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Subscribe, Token, cors, discovery,
 };
@@ -27,6 +29,8 @@ pub struct Hub {
     pub(crate) fanout: Fanout,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
+    /// The templates of all subscribers.
+    templates: Arc<TemplateBudget>,
     /// Where it is: `/.well-known/mercure`, unless configured.
     pub(crate) path: String,
     /// Who is subscribed to what, when that is to be told.
@@ -78,6 +82,7 @@ impl Hub {
         let figures = Figures::new(registry);
         let published = Counter::default();
         registry.register("events_published", "Events that publishers were answered for", published.clone());
+        let templates = TemplateBudget::new(&limits, registry);
         let fanout = Fanout::start(log, &fan, Arc::clone(&figures)).await?;
         let log = fanout.log();
         let active = subscriptions.then(|| Active::start(Arc::clone(&log), &path));
@@ -90,6 +95,7 @@ impl Hub {
             fanout,
             access,
             limits,
+            templates,
             path,
             active,
             figures,
@@ -137,7 +143,7 @@ impl Hub {
     /// Keeps records; gives their ids.
     ///
     /// # Errors
-    /// When the fan-out does not keep up, or the log refuses.
+    /// When the topics of one cost too much to match, the fan-out does not keep up, or the log refuses.
     pub async fn publish(&self, records: Vec<Record>) -> Result<Vec<String>, Problem> {
         if self.is_ending() {
             return Err(Problem::new(
@@ -145,6 +151,17 @@ impl Hub {
                 "this hub is about to end: publish again in a moment",
             )
             .retry_after(Duration::from_secs(1)));
+        }
+        if let Some(cost) = records.iter().find_map(|record| self.templates.excess(&record.topics)) {
+            return Err(Problem::new(
+                ProblemKind::TooLarge,
+                format!(
+                    "the topics of the update are too many or too long to be matched with the templates of this hub's subscribers: that would \
+                     cost {cost} (for each topic, the variables to try times its length in pieces of 64 bytes), {} at most is taken; publish \
+                     it with fewer topics",
+                    self.limits.matching
+                ),
+            ));
         }
         let own: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
         let positions = self.log.append(records).await.map_err(|error| refused(&error))?;
@@ -203,6 +220,7 @@ impl Hub {
     pub(crate) fn is_simple(&self, subscribe: &Subscribe) -> bool {
         subscribe.cursor.is_none()
             && self.active.is_none()
+            && subscribe.selectors.iter().all(|selector| selector.variables() == 0)
             && !self.is_ending()
             && left(subscribe).is_none_or(|left| !left.is_zero())
     }
@@ -224,14 +242,19 @@ impl Hub {
             Some(cursor) => self.place(cursor).await.map(Some).map_err(|error| unreadable(&error)),
             None => Ok(None),
         };
-        let place = match place {
-            Ok(place) => place,
+        let admitted = place.and_then(|place| {
+            let admitted = self.templates.admit(&subscribe.selectors, subscribe.token.is_some());
+            Ok((place, admitted.map_err(|full| templates_full(full).retry_after(self.pace.retry()))?))
+        });
+        let (place, templates) = match admitted {
+            Ok(admitted) => admitted,
             Err(problem) if accepts_stream(request) => {
                 tracing::debug!(detail = problem.detail, "a subscriber is told to return");
                 return Ok(self.come_back(request, guard));
             }
             Err(problem) => return Err(problem),
         };
+        let guard = Some(Box::new((guard, templates)) as Box<dyn Any + Send>);
         // It may have ended while the place was looked for.
         if left(&subscribe).is_some_and(|left| left.is_zero()) {
             let words = "the token has expired (claim “exp”): get a new one";
@@ -388,11 +411,23 @@ fn refused(error: &AppendError) -> Problem {
     };
     let detail = match error {
         AppendError::Busy(_) => {
-            "more is published than can be delivered: publish again in a moment, and less at a time".to_owned()
+            "more is published than can be delivered: publish again in a moment, and less at a time"
+                .to_owned()
         }
         _ => error.to_string(),
     };
     Problem { retry_after: wait, ..Problem::new(kind, detail) }
+}
+
+/// The answer to a subscriber whose templates find no room.
+fn templates_full(TemplatesFull { most }: TemplatesFull) -> Problem {
+    Problem::new(
+        ProblemKind::Unavailable,
+        format!(
+            "with the templates of this subscription a topic would have to be matched with more than {most} variables of all subscribers: \
+             try again later, subscribe to topics instead of templates, or to templates that begin with a longer literal"
+        ),
+    )
 }
 
 /// The answer while the log cannot be read.

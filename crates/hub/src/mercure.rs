@@ -20,6 +20,8 @@
 //! | bytes of an id, of a type | 1,024 | 413 |
 //! | selectors of a subscription; bytes of each | 100; 4,096 | 400 |
 //! | variables of a template; of all in a subscription | 32; 256 | 400, or 401 in a token |
+//! | cost of the templates that one topic is tried with (see [`Limits::hub_variables`]) | 8,192; half without a token | told to return, or 503 |
+//! | cost of matching one publication (see [`Limits::matching`]) | 4,194,304 | 413 |
 //! | bytes of a last event ID | 1,024 | 400 |
 //! | bytes of a token; selectors in a claim | 8 KiB; 500 | 401 |
 //! | bytes of a secret | 32 at least | no key |
@@ -62,6 +64,7 @@ pub use self::limits::Limits;
 pub use self::origins::{OriginError, Origins};
 pub use self::problem::{Kind as ProblemKind, Problem};
 pub use self::publication::publication;
+pub(crate) use self::selector::selects;
 pub use self::selector::{Kind, Selector, SelectorError};
 pub use self::subscribe::{Cursor, Subscribe};
 pub(crate) use self::template::Topic as PreparedTopic;

@@ -126,7 +126,13 @@ mod tests {
             limits: Limits::default(),
             path: "/.well-known/mercure".to_owned(),
             subscriptions: false,
-            fanout: fanout::Options { threads: 1, window: 1 << 20, replay: 1 << 20, pending: 1 << 16, pace },
+            fanout: fanout::Options {
+                threads: 1,
+                window: 1 << 20,
+                pending_memory: 1 << 20,
+                pending: 1 << 16,
+                pace,
+            },
             max_lifetime: None,
         };
         let mut registry = prometheus_client::registry::Registry::default();

@@ -26,12 +26,18 @@
 extern crate alloc;
 
 mod answer;
+mod behaviour;
+mod output;
 mod reconnect;
+mod repeat;
 mod session;
 mod trouble;
 
 pub use answer::Answer;
+pub use behaviour::Behaviour;
+pub use output::Output;
 pub use reconnect::{AfterEnd, Reconnect};
-pub use session::{Behaviour, Output, Session};
+pub use repeat::{MethodClass, NotRepeated, Progress, RepeatChoice, repeat};
+pub use session::Session;
 pub use ssekit_wire::{DecodeError, Item, Message};
 pub use trouble::{CloseReason, Trouble};

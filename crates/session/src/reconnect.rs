@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use fastrand::Rng;
 
-use crate::Trouble;
+use crate::RepeatChoice;
 
 /// Whether and when a connection is made again after it failed or ended.
 ///
@@ -11,6 +11,9 @@ use crate::Trouble;
 /// | [`resilient`](Self::resilient), the default | no connection, broken and ended streams, 408, 425, 429, 5xx | grows from 1 s to 30 s, random |
 /// | [`standard`](Self::standard) | no connection, broken and ended streams | 3 s, always the same |
 /// | [`never`](Self::never) | nothing | |
+///
+/// A request is repeated only where the [table of all clients](crate::repeat) allows it: a POST that was answered, or
+/// that may have had an effect and cannot resume after an event, is sent once.
 ///
 /// What the server asks for counts more than what is set here: a `retry:` field replaces the first delay and is never
 /// undercut, and a `Retry-After` header is waited for; both up to [`max_server_delay`](Self::max_server_delay). A small
@@ -34,19 +37,19 @@ pub struct Reconnect {
     max_retries: Option<u32>,
     grows: bool,
     jitter: bool,
-    retries_refusals: bool,
-    after_end: AfterEnd,
+    choice: RepeatChoice,
 }
 
 /// Whether a connection is made again after the server has ended the stream, rather than that it broke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AfterEnd {
-    /// Always, as a browser's `EventSource` does.
+    /// Always for safe methods, as a browser's `EventSource` does; like [`Asked`](Self::Asked) for all others.
     #[default]
+    ByMethod,
+    /// Always, whatever the method.
     Always,
-    /// If the server has set a reconnection time by `retry:`, and so has said that it expects clients to return. For
-    /// requests that must not be repeated unasked.
+    /// If the server has set a reconnection time by `retry:`, and so has said that it expects clients to return.
     Asked,
     /// The end of the stream is the end.
     Never,
@@ -69,8 +72,7 @@ impl Reconnect {
             max_retries: None,
             grows: true,
             jitter: true,
-            retries_refusals: true,
-            after_end: AfterEnd::Always,
+            choice: RepeatChoice::default(),
         }
     }
 
@@ -82,7 +84,7 @@ impl Reconnect {
             max_delay: Duration::from_secs(3),
             grows: false,
             jitter: false,
-            retries_refusals: false,
+            choice: RepeatChoice { after_refusal: false, ..RepeatChoice::default() },
             ..Self::resilient()
         }
     }
@@ -138,30 +140,31 @@ impl Reconnect {
         self
     }
 
-    /// Whether a stream that the server has ended is asked for again. It is by default.
+    /// Whether to ask again after the server has ended the stream. By default that depends on the method: see
+    /// [`AfterEnd::ByMethod`].
     #[must_use]
     pub fn after_end(mut self, after_end: AfterEnd) -> Self {
-        self.after_end = after_end;
+        self.choice.after_end = after_end;
         self
     }
 
-    /// Whether another attempt may help after this trouble; `asked_to_return`: the stream has set a reconnection time.
-    pub(crate) fn retries<E>(&self, trouble: &Trouble<E>, asked_to_return: bool) -> bool {
-        match trouble {
-            Trouble::Connect(_) | Trouble::ConnectTimeout | Trouble::Read(_) | Trouble::ReadTimeout => true,
-            Trouble::Ended => match self.after_end {
-                AfterEnd::Always => true,
-                AfterEnd::Asked => asked_to_return,
-                AfterEnd::Never => false,
-            },
-            Trouble::Status { status, .. } => {
-                self.retries_refusals && matches!(status, 408 | 425 | 429 | 500..=599)
-            }
-            Trouble::Request(_)
-            | Trouble::NoContent
-            | Trouble::ContentType { .. }
-            | Trouble::ContentEncoding => false,
-        }
+    /// Repeats requests of every method like safe ones. For a POST that only asks for a stream, or whose repetition
+    /// does no harm. Not so by default.
+    #[must_use]
+    pub fn repeat_like_safe(mut self) -> Self {
+        self.choice.like_safe = true;
+        self
+    }
+
+    /// The part of the policy that decides whether a request may be repeated.
+    pub fn choice(&self) -> RepeatChoice {
+        self.choice
+    }
+
+    /// The delay of a client whose device reports that it is offline. The report may be wrong, so the client keeps
+    /// trying, but at its slowest pace.
+    pub(crate) fn offline_delay(&self) -> Duration {
+        self.max_delay.max(self.min_delay)
     }
 
     /// Whether this many retries are all that is allowed.

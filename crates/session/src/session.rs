@@ -5,8 +5,8 @@
 //!       refused, failed│  │ tick, online                     │ ended, failed, tick
 //!                      ▼  │                                  │
 //!                     Waiting ◀──────────────────────────────┘
-//!                      │                           hidden, frozen, offline: Paused, from these, and back
-//!                      │ final trouble, too many retries, close
+//!                      │                           hidden, frozen: Paused, from these, and back
+//!                      │ final trouble, not to be repeated, too many retries, close
 //!                      ▼
 //!                     Closed
 //! ```
@@ -14,44 +14,16 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt::Debug;
-use core::mem;
 use core::time::Duration;
 
 use fastrand::Rng;
-use ssekit_wire::{DEFAULT_MAX_EVENT_BYTES, DecodeError, Decoder, FieldError, Item};
+use ssekit_wire::{DecodeError, Decoder, FieldError, Item};
 
 use crate::answer::Verdict;
-use crate::{Answer, CloseReason, Reconnect, Trouble};
+use crate::{Answer, Behaviour, CloseReason, Output, Trouble};
 
-/// How a connection behaves, apart from what it asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Behaviour {
-    /// Whether and when it is made again.
-    pub reconnect: Reconnect,
-    /// How long an attempt may take until the head of the answer has come. 60 s by default.
-    pub connect_timeout: Duration,
-    /// A stream in which not a byte has come for this long is taken for dead. None by default.
-    pub read_timeout: Option<Duration>,
-    /// Events with more bytes than this in their fields are left out and told of. 16 MiB by default.
-    pub max_event_bytes: usize,
-    /// Comments are items too. They are not by default.
-    pub comments: bool,
-    /// A hidden page has no connection. It has one by default.
-    pub pauses_hidden: bool,
-}
-
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self {
-            reconnect: Reconnect::default(),
-            connect_timeout: Duration::from_secs(60),
-            read_timeout: None,
-            max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
-            comments: false,
-            pauses_hidden: false,
-        }
-    }
-}
+mod outcome;
+mod page;
 
 /// The state machine of one connection.
 ///
@@ -67,8 +39,10 @@ pub struct Session<E> {
     state: State<E>,
     /// Attempts in a row without a good connection, the first one of all not counted.
     failures: u32,
-    /// No attempt has been made yet.
-    first: bool,
+    /// The server may have the request of the last attempt.
+    is_sent: bool,
+    /// The server may have a request of an attempt before the last one.
+    was_sent: bool,
     hidden: bool,
     offline: bool,
     frozen: bool,
@@ -94,42 +68,13 @@ enum State<E> {
     Waiting {
         until: Duration,
     },
-    /// Until the page is shown or moves again, or there is a network.
-    Paused,
+    /// Until the page is shown or moves again.
+    Paused {
+        /// When to look whether that has happened unreported.
+        check_at: Duration,
+    },
     Closed,
 }
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Output<E> {
-    /// Drop what stands, and make a request that resumes after [`Session::last_event_id`].
-    Connect {
-        /// It is the first of all attempts.
-        first: bool,
-    },
-    /// Drop the request or the stream that stands.
-    Disconnect,
-    /// The answer is an event stream.
-    Opened,
-    /// Another attempt follows.
-    Waiting {
-        /// When.
-        until: Duration,
-        /// What went wrong; `None` after [`Session::start_later`].
-        trouble: Option<Trouble<E>>,
-    },
-    /// Another attempt follows when the page is shown, or when there is a network.
-    Paused {
-        /// What went wrong, if something did.
-        trouble: Option<Trouble<E>>,
-    },
-    /// For good: no output follows until the session is started again.
-    Closed(CloseReason<E>),
-}
-
-/// After a good connection retries and delays are counted anew; see [`Reconnect`].
-const GOOD_AFTER: Duration = Duration::from_secs(5);
 
 /// How much of a refusal's body is kept, and how long is waited for it.
 const MAX_REFUSAL_BYTES: usize = 16 << 10;
@@ -148,7 +93,8 @@ impl<E: Clone + Debug> Session<E> {
             random: Rng::with_seed(seed),
             state: State::Idle,
             failures: 0,
-            first: true,
+            is_sent: false,
+            was_sent: false,
             hidden: false,
             offline: false,
             frozen: false,
@@ -178,7 +124,8 @@ impl<E: Clone + Debug> Session<E> {
                 self.behaviour.read_timeout.map(|timeout| last_byte.saturating_add(timeout))
             }
             State::Waiting { until } => Some(*until),
-            State::Idle | State::Paused | State::Closed => None,
+            State::Paused { check_at } => Some(*check_at),
+            State::Idle | State::Closed => None,
         }
     }
 
@@ -202,12 +149,12 @@ impl<E: Clone + Debug> Session<E> {
         matches!(self.state, State::Closed)
     }
 
-    /// Opens the connection, or does at once what it waits for.
+    /// Opens the connection, closed or not, or does at once what it waits for.
     pub fn start(&mut self, now: Duration) {
         if self.is_closed() {
             self.failures = 0;
         }
-        if let State::Idle | State::Closed | State::Waiting { .. } | State::Paused = self.state {
+        if let State::Idle | State::Closed | State::Waiting { .. } | State::Paused { .. } = self.state {
             self.begin(now);
         }
     }
@@ -237,15 +184,34 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// What ran the connection is gone, and the connection with it: as if it had never been opened.
-    pub fn abandon(&mut self) {
+    /// What ran the connection is gone, and the connection with it: as if it had never been opened. A request that may
+    /// not be repeated stays closed; gives whether that is so.
+    pub fn abandon(&mut self) -> bool {
+        let may_reopen = self.repeats(self.progress());
         self.outputs.clear();
-        self.state = State::Idle;
+        self.state = if may_reopen { State::Idle } else { State::Closed };
+        may_reopen
+    }
+
+    /// No byte of the attempt's request has left so far. (Otherwise the server may have it: nothing is known of the
+    /// transport, and a request that the server may have is not always repeated.)
+    pub fn nothing_sent(&mut self) {
+        if let State::Connecting { .. } = self.state {
+            self.is_sent = false;
+        }
+    }
+
+    /// From now on the server may have the attempt's request.
+    pub fn sent(&mut self) {
+        if let State::Connecting { .. } = self.state {
+            self.is_sent = true;
+        }
     }
 
     /// The head of the answer has come.
     pub fn answered(&mut self, answer: &Answer<'_>, now: Duration) {
         let State::Connecting { .. } = self.state else { return };
+        self.is_sent = true;
         let trouble = match answer.verdict() {
             Verdict::EventStream => {
                 self.decoder.reconnect();
@@ -299,10 +265,22 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// The answer's body has ended.
-    pub fn ended(&mut self, now: Duration) {
-        match self.state {
-            State::Open { .. } => self.interrupt(Trouble::Ended, now),
+    /// The answer's body has ended. The sink is given an event whose blank line is missing, or an error in its place:
+    /// see [`Behaviour::accepts_incomplete_event`].
+    pub fn ended(&mut self, now: Duration, mut sink: impl FnMut(Result<Item<'_>, DecodeError>)) {
+        match &mut self.state {
+            State::Open { brought_events, .. } => {
+                if self.behaviour.accepts_incomplete_event {
+                    let mut items = self.decoder.finish();
+                    while let Some(item) = items.next() {
+                        *brought_events |= matches!(item, Ok(Item::Message(_)));
+                        sink(item);
+                    }
+                } else if self.decoder.is_inside_event() {
+                    sink(Err(DecodeError::IncompleteEvent));
+                }
+                self.interrupt(Trouble::Ended, now);
+            }
             State::Refused { .. } => self.refuse(now),
             _ => {}
         }
@@ -325,61 +303,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// The page was hidden, or shown.
-    pub fn hidden(&mut self, hidden: bool, now: Duration) {
-        self.hidden = hidden;
-        match self.state {
-            State::Idle | State::Closed => {}
-            State::Paused if hidden => {}
-            State::Paused => self.begin(now),
-            _ if hidden && self.behaviour.pauses_hidden => {
-                self.settle(now);
-                self.outputs.push_back(Output::Disconnect);
-                self.pause(None);
-            }
-            _ => {}
-        }
-    }
-
-    /// There is no network any more, or there is one again. Without one no attempt is made but the first, and with one
-    /// it is made at once.
-    pub fn offline(&mut self, offline: bool, now: Duration) {
-        self.offline = offline;
-        match self.state {
-            State::Waiting { .. } if offline => self.pause(None),
-            State::Waiting { .. } | State::Paused if !offline => self.begin(now),
-            _ => {}
-        }
-    }
-
-    /// The page will stand still, frozen or kept for the way back. It has no connection meanwhile: browsers do not keep it
-    /// well.
-    pub fn frozen(&mut self, now: Duration) {
-        self.frozen = true;
-        match self.state {
-            State::Idle | State::Paused | State::Closed => {}
-            _ => {
-                self.settle(now);
-                self.outputs.push_back(Output::Disconnect);
-                self.pause(None);
-            }
-        }
-    }
-
-    /// Everything here has stood still until now: what was connected connects again, and what was waited for gets its
-    /// time again.
-    pub fn thawed(&mut self, now: Duration) {
-        self.frozen = false;
-        match &mut self.state {
-            State::Connecting { deadline } => *deadline = now.saturating_add(self.behaviour.connect_timeout),
-            State::Refused { deadline, .. } => *deadline = now.saturating_add(REFUSAL_TIMEOUT),
-            State::Open { last_byte, .. } => *last_byte = now,
-            State::Paused => self.begin(now),
-            State::Idle | State::Waiting { .. } | State::Closed => {}
-        }
-    }
-
-    /// Time has passed.
+    /// Time has passed. Before it, the shell tells what the page says of itself, if that has changed: see
+    /// [`hidden`](Self::hidden) and [`offline`](Self::offline).
     pub fn tick(&mut self, now: Duration) {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
@@ -389,88 +314,18 @@ impl<E: Clone + Debug> Session<E> {
             State::Open { .. } => self.interrupt(Trouble::ReadTimeout, now),
             State::Refused { .. } => self.refuse(now),
             State::Waiting { .. } => self.begin(now),
-            State::Idle | State::Paused | State::Closed => {}
+            State::Paused { .. } => self.check_pause(now),
+            State::Idle | State::Closed => {}
         }
     }
 
     fn begin(&mut self, now: Duration) {
         if self.is_still() {
-            return self.pause(None);
+            return self.pause(None, now);
         }
         self.state = State::Connecting { deadline: now.saturating_add(self.behaviour.connect_timeout) };
-        let first = mem::take(&mut self.first);
-        self.outputs.push_back(Output::Connect { first });
-    }
-
-    /// The page is to have no connection now.
-    fn is_still(&self) -> bool {
-        self.frozen || (self.hidden && self.behaviour.pauses_hidden)
-    }
-
-    fn pause(&mut self, trouble: Option<Trouble<E>>) {
-        self.state = State::Paused;
-        self.outputs.push_back(Output::Paused { trouble });
-    }
-
-    /// The refusal's body is read as far as it counts.
-    fn refuse(&mut self, now: Duration) {
-        if let State::Refused { trouble, .. } = mem::replace(&mut self.state, State::Idle) {
-            self.interrupt(trouble, now);
-        }
-    }
-
-    /// Counts anew after a good connection.
-    fn settle(&mut self, now: Duration) {
-        if let State::Open { since, brought_events, .. } = self.state
-            && (brought_events || now.saturating_sub(since) >= GOOD_AFTER)
-        {
-            self.failures = 0;
-        }
-    }
-
-    /// The attempt or the stream is over: another one follows, or none.
-    fn interrupt(&mut self, trouble: Trouble<E>, now: Duration) {
-        self.settle(now);
-        let retries = self.failures;
-        let asked_to_return = self.decoder.reconnection_time().is_some();
-        if !self.behaviour.reconnect.retries(&trouble, asked_to_return) {
-            return self.finish(match trouble {
-                Trouble::Ended => CloseReason::Ended,
-                trouble => CloseReason::Failed(trouble),
-            });
-        }
-        if self.behaviour.reconnect.is_exhausted(retries) {
-            return self.finish(match trouble {
-                Trouble::Ended if retries == 0 => CloseReason::Ended,
-                trouble if retries == 0 => CloseReason::Failed(trouble),
-                trouble => CloseReason::GaveUp { retries, trouble },
-            });
-        }
-        self.outputs.push_back(Output::Disconnect);
-        let retry_after = trouble.retry_after();
-        self.wait(Some(trouble), retry_after, now);
-    }
-
-    fn wait(&mut self, trouble: Option<Trouble<E>>, retry_after: Option<Duration>, now: Duration) {
-        if self.offline || self.is_still() {
-            return self.pause(trouble);
-        }
-        let reconnection_time = self.decoder.reconnection_time();
-        let delay = self.behaviour.reconnect.next_delay(
-            self.failures,
-            reconnection_time,
-            retry_after,
-            &mut self.random,
-        );
-        self.failures += 1;
-        let until = now.saturating_add(delay);
-        self.state = State::Waiting { until };
-        self.outputs.push_back(Output::Waiting { until, trouble });
-    }
-
-    fn finish(&mut self, reason: CloseReason<E>) {
-        self.state = State::Closed;
-        self.outputs.push_back(Output::Disconnect);
-        self.outputs.push_back(Output::Closed(reason));
+        self.was_sent |= self.is_sent;
+        self.is_sent = true;
+        self.outputs.push_back(Output::Connect { first: !self.was_sent });
     }
 }

@@ -7,15 +7,18 @@ use core::time::Duration;
 pub enum Trouble<E> {
     /// The request cannot be made, and never will be. Final.
     Request(E),
-    /// The attempt brought no answer. Retried.
+    /// The attempt brought no response head. Retried where the [table](crate::repeat) allows it.
     Connect(E),
-    /// No answer came within the connect timeout. Retried.
+    /// No response head came within the connect timeout. Retried where the [table](crate::repeat) allows it.
     ConnectTimeout,
-    /// The stream broke off. Retried.
+    /// The stream broke off. Retried where the [table](crate::repeat) allows it.
     Read(E),
-    /// Not a byte came within the read timeout. Retried.
+    /// No byte came within the read timeout. Retried where the [table](crate::repeat) allows it.
     ReadTimeout,
-    /// The server ended the stream. Retried as the policy says.
+    /// The page was frozen or put into the back-forward cache, and the request or stream was dropped for that time.
+    /// Reported only if the [table](crate::repeat) forbids to repeat the request.
+    Frozen,
+    /// The server ended the stream. Retried where the [table](crate::repeat) allows it.
     Ended,
     /// The server answered 204: there is nothing to listen to (HTML standard 9.2.3). Final.
     NoContent,
@@ -61,6 +64,9 @@ pub enum CloseReason<E> {
     NoContent,
     /// A trouble that is not retried.
     Failed(Trouble<E>),
+    /// The request may have had an effect and cannot resume after an event, so it was not repeated: see
+    /// [`NotRepeated::MayHaveHadEffect`](crate::NotRepeated::MayHaveHadEffect).
+    NotRepeated(Trouble<E>),
     /// As many attempts as the policy allows have failed in a row.
     GaveUp {
         /// How often was retried since the last good connection.
@@ -74,7 +80,9 @@ impl<E> CloseReason<E> {
     /// What went wrong, if something did.
     pub fn trouble(&self) -> Option<&Trouble<E>> {
         match self {
-            Self::Failed(trouble) | Self::GaveUp { trouble, .. } => Some(trouble),
+            Self::Failed(trouble) | Self::NotRepeated(trouble) | Self::GaveUp { trouble, .. } => {
+                Some(trouble)
+            }
             Self::Local | Self::Unsubscribed | Self::Ended | Self::NoContent => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ssekit_session::{AfterEnd, Answer, Behaviour, CloseReason, Output, Reconnect, Session};
+use ssekit_session::{AfterEnd, Answer, Behaviour, CloseReason, MethodClass, Output, Reconnect, Session};
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -22,6 +22,9 @@ enum Input {
     Offline(bool),
     Frozen,
     Thawed,
+    Woken(Duration),
+    NothingSent,
+    Sent,
     Tick,
 }
 
@@ -46,6 +49,9 @@ fn input() -> impl Strategy<Value = Input> {
         any::<bool>().prop_map(Input::Offline),
         Just(Input::Frozen),
         Just(Input::Thawed),
+        delay().prop_map(|slept| Input::Woken(slept.unwrap_or_default())),
+        Just(Input::NothingSent),
+        Just(Input::Sent),
         Just(Input::Tick),
         Just(Input::Tick),
     ]
@@ -61,14 +67,19 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
         Just(Reconnect::resilient().delay(Duration::MAX).max_server_delay(Duration::MAX)),
     ];
     let timeout = prop_oneof![Just(Duration::ZERO), Just(Duration::from_secs(1)), Just(Duration::MAX)];
-    (reconnect, timeout.clone(), prop::option::of(timeout), any::<bool>(), any::<bool>()).prop_map(
-        |(reconnect, connect_timeout, read_timeout, comments, pauses_hidden)| Behaviour {
+    let method =
+        prop_oneof![Just(MethodClass::Safe), Just(MethodClass::Idempotent), Just(MethodClass::Neither)];
+    let switches = (any::<bool>(), any::<bool>(), any::<bool>());
+    (method, reconnect, timeout.clone(), prop::option::of(timeout), switches).prop_map(
+        |(method, reconnect, connect_timeout, read_timeout, (comments, pauses_hidden, accepts))| Behaviour {
+            method,
             reconnect,
             connect_timeout,
             read_timeout,
             comments,
             pauses_hidden,
             max_event_bytes: 1 << 10,
+            accepts_incomplete_event: accepts,
         },
     )
 }
@@ -92,8 +103,9 @@ proptest! {
                 Input::Restart => session.restart(now),
                 Input::Close => session.close(CloseReason::Local),
                 Input::Abandon => {
-                    session.abandon();
-                    (stands, open, closed) = (false, false, false);
+                    let may_reopen = session.abandon();
+                    prop_assert_eq!(session.is_closed(), !may_reopen);
+                    (stands, open, closed) = (false, false, !may_reopen);
                 }
                 Input::Answered { status, stream, retry_after } => {
                     let content_type = stream.then_some("text/event-stream");
@@ -105,13 +117,20 @@ proptest! {
                     prop_assert!(items == 0 || open, "events without an open stream");
                 }
                 Input::Reading => session.reading(now),
-                Input::Ended => session.ended(now),
+                Input::Ended => {
+                    let mut items = 0;
+                    session.ended(now, |_| items += 1);
+                    prop_assert!(items == 0 || open, "events without an open stream");
+                }
                 Input::Failed => session.failed((), now),
                 Input::Unsendable => session.unsendable(()),
                 Input::Hidden(hidden) => session.hidden(hidden, now),
                 Input::Offline(offline) => session.offline(offline, now),
                 Input::Frozen => session.frozen(now),
                 Input::Thawed => session.thawed(now),
+                Input::Woken(slept) => session.woken(slept, now),
+                Input::NothingSent => session.nothing_sent(),
+                Input::Sent => session.sent(),
                 Input::Tick => session.tick(now),
             }
             while let Some(output) = session.next_output() {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ssekit_session::{AfterEnd, Answer, Behaviour, CloseReason, Item, Output, Reconnect, Session, Trouble};
+use ssekit_session::{
+    AfterEnd, Answer, Behaviour, CloseReason, DecodeError, Item, MethodClass, Output, Reconnect, Session,
+    Trouble,
+};
 
 /// What happens to a session.
 #[derive(Clone, Copy)]
@@ -28,11 +31,13 @@ enum Input {
     Unsendable,
     Hidden(bool),
     Offline(bool),
+    /// The page became visible, after the machine slept for these seconds unseen by the clock.
+    Woken(u64),
 }
 
 use Input::{
     Answered, Busy, Bytes, Close, Compressed, Ended, Failed, Frozen, Hidden, Offline, Pass, Restart, Start,
-    StartLater, Thawed, Unsendable,
+    StartLater, Thawed, Unsendable, Woken,
 };
 
 const STREAM: Input = Answered(200, "text/event-stream");
@@ -43,7 +48,7 @@ type Step = (Input, &'static [&'static str]);
 fn check(name: &str, behaviour: Behaviour, steps: &[Step]) {
     let behaviour = Behaviour {
         reconnect: behaviour.reconnect.without_jitter(),
-        read_timeout: Some(Duration::from_secs(10)),
+        read_timeout: behaviour.read_timeout.or(Some(Duration::from_secs(10))),
         comments: true,
         max_event_bytes: 1000,
         ..behaviour
@@ -83,23 +88,26 @@ fn check(name: &str, behaviour: Behaviour, steps: &[Step]) {
                     now,
                 );
             }
-            Bytes(bytes) => session.bytes(bytes.as_bytes(), now, |item| {
-                seen.push(match item {
-                    Ok(Item::Message(it)) => format!("{}: {} ({})", it.event, it.data, it.last_event_id),
-                    Ok(Item::Comment(text)) => format!("comment {text}"),
-                    Err(error) => format!("{error:?}"),
-                });
-            }),
-            Ended => session.ended(now),
+            Bytes(bytes) => session.bytes(bytes.as_bytes(), now, |item| seen.push(read(item))),
+            Ended => session.ended(now, |item| seen.push(read(item))),
             Failed => session.failed("reset", now),
             Unsendable => session.unsendable("no such header"),
             Hidden(hidden) => session.hidden(hidden, now),
             Offline(offline) => session.offline(offline, now),
+            Woken(slept) => session.woken(Duration::from_secs(slept), now),
         }
         while let Some(output) = session.next_output() {
             seen.push(describe(&output, session.last_event_id(), now));
         }
         assert_eq!(seen, expected, "{name}, step {number}");
+    }
+}
+
+fn read(item: Result<Item<'_>, DecodeError>) -> String {
+    match item {
+        Ok(Item::Message(it)) => format!("{}: {} ({})", it.event, it.data, it.last_event_id),
+        Ok(Item::Comment(text)) => format!("comment {text}"),
+        Err(error) => format!("{error:?}"),
     }
 }
 
@@ -120,6 +128,9 @@ fn describe(output: &Output<&str>, last_event_id: &str, now: Duration) -> String
         Output::Paused { trouble: None } => "paused".to_owned(),
         Output::Paused { trouble: Some(trouble) } => format!("paused: {}", describe_trouble(trouble)),
         Output::Closed(CloseReason::Failed(trouble)) => format!("failed: {}", describe_trouble(trouble)),
+        Output::Closed(CloseReason::NotRepeated(trouble)) => {
+            format!("not repeated: {}", describe_trouble(trouble))
+        }
         Output::Closed(CloseReason::GaveUp { retries, trouble }) => {
             format!("gave up after {retries}: {}", describe_trouble(trouble))
         }
@@ -385,32 +396,49 @@ fn a_hidden_page_has_no_connection_if_it_is_to() {
 }
 
 #[test]
-fn nothing_is_retried_without_a_network() {
+fn a_device_that_reports_no_network_keeps_trying_at_the_slowest_pace() {
     check(
-        "the first attempt is made, the next when there is one",
+        "the report only lengthens the delay, as for a server in the LAN",
         Behaviour::default(),
         &[
             (Offline(true), &[]),
             START,
-            (Failed, &["disconnect", "paused: Connect(\"reset\")"]),
-            (Pass(1_000_000), &[]),
-            (Offline(false), &["connect"]),
-            (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
+            (Failed, &["disconnect", "wait 30000 ms: Connect(\"reset\")"]),
+            (Pass(29_999), &[]),
+            (Pass(1), &["connect"]),
+            OPEN,
+            (Bytes("id: 1\ndata: x\n\n"), &["message: x (1)"]),
+            (Failed, &["disconnect", "wait 30000 ms: Read(\"reset\")"]),
+            (Offline(false), &["connect after 1"]),
+            (Failed, &["disconnect", "wait 2000 ms: Connect(\"reset\")"]),
         ],
     );
     check(
-        "what waits goes on at once",
+        "a delay that runs is lengthened, and a network ends it",
         Behaviour::default(),
         &[
             START,
             (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
-            (Offline(true), &["paused"]),
+            (Offline(true), &["wait 30000 ms"]),
             (Pass(1_000), &[]),
             (Offline(false), &["connect"]),
         ],
     );
     check(
-        "what stands is left alone",
+        "a longer delay of the server stays, and the policy's longest delay counts",
+        by(Reconnect::resilient().max_delay(Duration::from_secs(3))),
+        &[
+            (Offline(true), &[]),
+            START,
+            (Busy(5), &[]),
+            (Ended, &["disconnect", "wait 5000 ms: 503 "]),
+            (Offline(true), &[]),
+            (Pass(5_000), &["connect"]),
+            (Failed, &["disconnect", "wait 3000 ms: Connect(\"reset\")"]),
+        ],
+    );
+    check(
+        "a connection that stands is left alone",
         Behaviour::default(),
         &[
             START,
@@ -427,8 +455,129 @@ fn nothing_is_retried_without_a_network() {
             START,
             (Offline(true), &[]),
             (Hidden(true), &["disconnect", "paused"]),
-            (Offline(false), &["paused"]),
+            (Offline(false), &[]),
             (Hidden(false), &["connect"]),
+        ],
+    );
+}
+
+#[test]
+fn a_pause_whose_end_is_not_reported_ends_all_the_same() {
+    check(
+        "a page whose timers run is not frozen",
+        Behaviour::default(),
+        &[START, OPEN, (Frozen, &["disconnect", "paused"]), (Pass(59_999), &[]), (Pass(1), &["connect"])],
+    );
+    check(
+        "a hidden page stays without a connection, and is looked at every minute",
+        Behaviour { pauses_hidden: true, ..Behaviour::default() },
+        &[
+            START,
+            (Hidden(true), &["disconnect", "paused"]),
+            (Pass(60_000), &[]),
+            (Pass(59_999), &[]),
+            // What the shell sees when the timer is due.
+            (Hidden(false), &["connect"]),
+        ],
+    );
+    let mut session = Session::<&str>::new(Behaviour { pauses_hidden: true, ..Behaviour::default() }, 0);
+    session.start(Duration::ZERO);
+    session.hidden(true, Duration::ZERO);
+    assert_eq!(session.deadline(), Some(Duration::from_secs(60)));
+    session.tick(Duration::from_secs(60));
+    assert_eq!(session.deadline(), Some(Duration::from_secs(120)));
+}
+
+#[test]
+fn a_stream_that_may_have_died_in_the_machine_s_sleep_is_opened_again() {
+    let unwatched = |input| (input, &[] as &[&str]);
+    let event: Step = (Bytes("id: 1\ndata: x\n\n"), &["message: x (1)"]);
+    let quiet = || Behaviour { read_timeout: Some(Duration::MAX), ..Behaviour::default() };
+    check(
+        "after a minute without a byte",
+        quiet(),
+        &[
+            START,
+            OPEN,
+            event,
+            unwatched(Pass(59_999)),
+            unwatched(Woken(0)),
+            unwatched(Pass(1)),
+            (Woken(0), &["disconnect", "connect after 1"]),
+            OPEN,
+        ],
+    );
+    check(
+        "also if the clock stood still",
+        quiet(),
+        &[START, OPEN, event, unwatched(Woken(59)), (Woken(60), &["disconnect", "connect after 1"])],
+    );
+    check(
+        "a delay that has passed is over",
+        quiet(),
+        &[
+            START,
+            (Busy(3600), &[]),
+            (Ended, &["disconnect", "wait 3600000 ms: 503 "]),
+            unwatched(Woken(3599)),
+            (Woken(3600), &["connect"]),
+        ],
+    );
+    check(
+        "not a request that must not be repeated",
+        Behaviour { method: MethodClass::Neither, ..quiet() },
+        &[START, OPEN, (Bytes("data: x\n\n"), &["message: x ()"]), unwatched(Woken(3600))],
+    );
+    check("nor anything else", quiet(), &[unwatched(Woken(60)), START, unwatched(Woken(60)), OPEN]);
+}
+
+/// What a stream gives when it ends after these bytes.
+fn given_at_the_end(stream: &str, accepts_incomplete_event: bool) -> Vec<String> {
+    let behaviour = Behaviour { accepts_incomplete_event, ..Behaviour::default() };
+    let mut session = Session::<&str>::new(behaviour, 0);
+    let (now, mut seen) = (Duration::ZERO, Vec::new());
+    session.start(now);
+    let content_type = Some("text/event-stream");
+    session.answered(&Answer { status: 200, content_type, ..Answer::default() }, now);
+    session.bytes(stream.as_bytes(), now, |_| {});
+    session.ended(now, |item| seen.push(read(item)));
+    seen
+}
+
+#[test]
+fn an_event_whose_blank_line_is_missing_is_given_or_reported() {
+    let incomplete = ["IncompleteEvent".to_owned()];
+    for (stream, event) in [
+        ("data: x", "message: x ()"),
+        ("data: x\r", "message: x ()"),
+        ("data: x\r\n", "message: x ()"),
+        ("id: 1\ndata: a\n\nevent: end\ndata: x\ndata: y\n", "end: x\ny (1)"),
+        ("id: 2\ndata", "message:  (2)"),
+    ] {
+        assert_eq!(given_at_the_end(stream, false), incomplete, "{stream:?}");
+        assert_eq!(given_at_the_end(stream, true), [event], "{stream:?}");
+    }
+    for no_event in ["id: 2\n", "event: end", "dat"] {
+        assert_eq!(given_at_the_end(no_event, false), incomplete, "{no_event:?}");
+        assert!(given_at_the_end(no_event, true).is_empty(), "{no_event:?}");
+    }
+    for complete in ["", "retry: 7", "data: x\n\n", "data: x\n\n: bye\n", "data: x\r\r:", "unknown: x\n"] {
+        assert!(given_at_the_end(complete, false).is_empty(), "{complete:?}");
+        assert!(given_at_the_end(complete, true).is_empty(), "{complete:?}");
+    }
+}
+
+#[test]
+fn an_accepted_event_counts_for_the_next_attempt() {
+    check(
+        "its id",
+        Behaviour { accepts_incomplete_event: true, ..Behaviour::default() },
+        &[
+            START,
+            OPEN,
+            (Bytes("id: 7\ndata: x"), &[]),
+            (Ended, &["message: x (7)", "disconnect", "wait 1000 ms: Ended"]),
+            (Pass(1000), &["connect after 7"]),
         ],
     );
 }

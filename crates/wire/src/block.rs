@@ -106,6 +106,16 @@ impl Block {
         self.ended
     }
 
+    /// Whether the block that is being read holds an event or an id, or a part of one, that was not reported yet.
+    pub(crate) fn holds_event(&self) -> bool {
+        let is_cut_in_one = match self.line {
+            Line::Name { len, .. } => len > 0,
+            Line::Value { field, .. } => matches!(field, Name::Data | Name::Event | Name::Id),
+        };
+        let holds_one = self.has_data || self.has_id || !self.event.is_empty();
+        !self.ended && !self.too_large && (holds_one || is_cut_in_one)
+    }
+
     /// Whether the next byte begins a line.
     #[inline]
     pub(crate) fn is_at_line_start(&self) -> bool {

@@ -79,6 +79,10 @@ pub enum DecodeError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The stream ended inside an event, which was dropped (9.2.6, "once the end of the file is reached"). The decoder
+    /// itself does not report this: whoever sees the end of the stream does, by [`Decoder::is_inside_event`].
+    #[error("the stream ended inside an event, which was dropped: the blank line at its end is missing")]
+    IncompleteEvent,
 }
 
 impl Default for Decoder {
@@ -131,6 +135,28 @@ impl Decoder {
     #[inline]
     pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> Items<'a> {
         Items::new(self, piece)
+    }
+
+    /// Ends the stream as if a blank line followed: gives the event whose blank line is missing, if there is one.
+    ///
+    /// The standard drops such an event. This is for servers that are known to leave out the last blank line.
+    ///
+    /// ```
+    /// use ssekit_wire::{Decoder, Item};
+    ///
+    /// let mut decoder = Decoder::new();
+    /// assert!(decoder.feed(b"data: the last one").next().is_none());
+    /// let mut items = decoder.finish();
+    /// assert!(matches!(items.next(), Some(Ok(Item::Message(message))) if message.data == "the last one"));
+    /// ```
+    pub fn finish(&mut self) -> Items<'_> {
+        // The first one ends a line, or is the LF of a CR, or ends the block.
+        self.feed(b"\n\n")
+    }
+
+    /// Whether an event, an id or a part of one would be lost if the stream ended here.
+    pub fn is_inside_event(&self) -> bool {
+        self.block.holds_event()
     }
 
     /// The last event ID, to be sent when the stream is opened again; empty for none.

@@ -26,7 +26,8 @@ pub extern "C" fn input(length: u32) -> u32 {
     address(page().input(length as usize))
 }
 
-/// A connection whose last event ID is the input's first bytes; gives its handle, or -1 if that is no last event ID.
+/// A connection; the input begins with its last event ID, and its method follows, with these lengths. Gives its handle,
+/// or -1 if that is no last event ID.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 #[allow(clippy::too_many_arguments, reason = "numbers are all that can cross")]
 pub extern "C" fn session_open(
@@ -44,6 +45,9 @@ pub extern "C" fn session_open(
     pauses_hidden: u32,
     last_event_id: u32,
     seed: f64,
+    method: u32,
+    repeats_like_safe: u32,
+    accepts_incomplete_event: u32,
 ) -> i32 {
     let settings = Settings {
         preset,
@@ -58,8 +62,11 @@ pub extern "C" fn session_open(
         read_timeout,
         max_event_bytes,
         pauses_hidden,
+        repeats_like_safe,
+        accepts_incomplete_event,
     };
-    page().open(&settings, last_event_id as usize, seed.to_bits()).map_or(-1, |handle| handle as i32)
+    let handle = page().open(&settings, last_event_id as usize, method as usize, seed.to_bits());
+    handle.map_or(-1, |handle| handle as i32)
 }
 
 /// Forgets a connection.
@@ -68,10 +75,11 @@ pub extern "C" fn session_free(handle: u32) {
     page().free(handle as usize);
 }
 
-/// Tells a session what has happened; `retry_after` in milliseconds or negative, `now` in milliseconds.
+/// Tells a session what has happened; `retry_after` (for `Woken`: the time that `now` does not count) in milliseconds or
+/// negative, `now` in milliseconds.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_tell(handle: u32, input: u32, retry_after: f64, now: f64) {
-    const INPUTS: [Input; 16] = [
+    const INPUTS: [Input; 19] = [
         Input::Start,
         Input::StartLater,
         Input::Restart,
@@ -88,6 +96,9 @@ pub extern "C" fn session_tell(handle: u32, input: u32, retry_after: f64, now: f
         Input::Online,
         Input::Frozen,
         Input::Thawed,
+        Input::Woken,
+        Input::NothingSent,
+        Input::Sent,
     ];
     if let Some(&input) = INPUTS.get(input as usize) {
         page().tell(handle as usize, input, retry_after, now);
@@ -120,6 +131,12 @@ pub extern "C" fn session_answered(
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_feed(handle: u32, length: u32, now: f64) -> u32 {
     address(page().feed(handle as usize, length as usize, now))
+}
+
+/// The answer's body has ended; gives the address of the table of its last event.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn session_ended(handle: u32, now: f64) -> u32 {
+    address(page().ended(handle as usize, now))
 }
 
 /// What is to be done next: its number, or 0 for nothing.

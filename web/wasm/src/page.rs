@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use ssekit_session::{Answer, CloseReason, Output, Session, Trouble};
+use ssekit_session::{Answer, Behaviour, CloseReason, MethodClass, Output, Session, Trouble};
 use ssekit_wire::{Event, encode_comment};
 
 use crate::Settings;
@@ -42,7 +42,7 @@ pub enum Input {
     Close,
     /// Close, because nobody listens.
     Unsubscribed,
-    /// The stream ended.
+    /// The stream ended. ([`Page::ended`] gives its last event, too.)
     Ended,
     /// The attempt or the stream failed.
     Failed,
@@ -64,6 +64,13 @@ pub enum Input {
     Frozen,
     /// Everything stood still until now.
     Thawed,
+    /// The page became visible, or the machine may have slept. With it comes, in place of `retry_after`, the time that
+    /// the clock of `now` did not count.
+    Woken,
+    /// No byte of the attempt's request has left.
+    NothingSent,
+    /// From now on the server may have the attempt's request.
+    Sent,
 }
 
 /// Numbers that an output has, as far as they apply.
@@ -105,10 +112,22 @@ impl Page {
         &mut self.input[..length]
     }
 
-    /// A connection whose last event ID is the input's beginning; `None` if that is none.
-    pub fn open(&mut self, settings: &Settings, last_event_id: usize, seed: u64) -> Option<usize> {
+    /// A connection; the input begins with its last event ID, and its method follows, in as many bytes (none for GET).
+    /// `None` if that is no last event ID.
+    pub fn open(
+        &mut self,
+        settings: &Settings,
+        last_event_id: usize,
+        method: usize,
+        seed: u64,
+    ) -> Option<usize> {
         let id = text(self.input.get(..last_event_id)?)?;
-        let session = Session::new(settings.behaviour(), seed).with_last_event_id(id).ok()?;
+        let method = match text(self.input.get(last_event_id..last_event_id.checked_add(method)?)?)? {
+            "" => MethodClass::Safe,
+            method => MethodClass::of(method),
+        };
+        let behaviour = Behaviour { method, ..settings.behaviour() };
+        let session = Session::new(behaviour, seed).with_last_event_id(id).ok()?;
         let connection = Some(Connection { session, known: Known::new(id) });
         match self.connections.iter().position(Option::is_none) {
             Some(handle) => {
@@ -139,7 +158,7 @@ impl Page {
             Input::Restart => session.restart(now),
             Input::Close => session.close(CloseReason::Local),
             Input::Unsubscribed => session.close(CloseReason::Unsubscribed),
-            Input::Ended => session.ended(now),
+            Input::Ended => session.ended(now, |_| {}),
             Input::Failed => session.failed((), now),
             Input::Unsendable => session.unsendable(()),
             Input::Tick => session.tick(now),
@@ -150,6 +169,9 @@ impl Page {
             Input::Online => session.offline(false, now),
             Input::Frozen => session.frozen(now),
             Input::Thawed => session.thawed(now),
+            Input::Woken => session.woken(duration(retry_after).unwrap_or_default(), now),
+            Input::NothingSent => session.nothing_sent(),
+            Input::Sent => session.sent(),
         }
     }
 
@@ -186,6 +208,17 @@ impl Page {
             && let Some(piece) = input.get(..length)
         {
             session.bytes(piece, moment(now), |item| table.push(item, known));
+            table.push_id(session.last_event_id(), known);
+        }
+        self.table.finish()
+    }
+
+    /// The answer's body has ended; gives the event that was not complete, if it is accepted or to be reported.
+    pub fn ended(&mut self, handle: usize, now: f64) -> &[i32] {
+        let Self { connections, table, .. } = self;
+        table.begin(b"");
+        if let Some(Some(Connection { session, known })) = connections.get_mut(handle) {
+            session.ended(moment(now), |item| table.push(item, known));
             table.push_id(session.last_event_id(), known);
         }
         self.table.finish()
@@ -231,6 +264,10 @@ impl Page {
                 self.note(Some(trouble));
                 12
             }
+            CloseReason::NotRepeated(trouble) => {
+                self.note(Some(trouble));
+                13
+            }
             _ => 11,
         }
     }
@@ -255,6 +292,7 @@ impl Page {
                 9
             }
             Trouble::ContentEncoding => 10,
+            Trouble::Frozen => 11,
             _ => 2,
         };
     }
@@ -337,7 +375,7 @@ mod tests {
     }
 
     fn open(page: &mut Page) -> usize {
-        let handle = page.open(&Settings::UNSET, 0, 1).unwrap();
+        let handle = page.open(&Settings::UNSET, 0, 0, 1).unwrap();
         page.tell(handle, Input::Start, -1.0, 0.0);
         assert_eq!(page.next_output(handle), 1);
         let length = write(page, "text/event-stream");
@@ -366,7 +404,7 @@ mod tests {
     #[test]
     fn a_refusal_tells_its_text() {
         let mut page = Page::new();
-        let handle = page.open(&Settings::UNSET, 0, 1).unwrap();
+        let handle = page.open(&Settings::UNSET, 0, 0, 1).unwrap();
         page.tell(handle, Input::Start, -1.0, 0.0);
         assert_eq!(page.next_output(handle), 1);
         page.answered(handle, 404, None, None, -1.0, 1.0);
@@ -392,12 +430,82 @@ mod tests {
             assert_eq!(page.feed(wrong, 3, 0.0)[0], 0);
         }
         assert_eq!(page.feed(handle, usize::MAX, f64::NAN)[0], 0);
-        assert_eq!(page.open(&Settings::UNSET, usize::MAX, 0), None);
+        assert_eq!(page.open(&Settings::UNSET, usize::MAX, 1, 0), None);
+        assert_eq!(page.open(&Settings::UNSET, 1, usize::MAX, 0), None);
+        assert_eq!(page.ended(usize::MAX, f64::NAN)[0], 0);
         assert_eq!(page.encode(usize::MAX, 1, 0.0), None);
         assert_eq!(page.encode(1, usize::MAX, 0.0), None);
         let length = write(&mut page, "a\nb");
-        assert_eq!(page.open(&Settings::UNSET, length, 0), None);
+        assert_eq!(page.open(&Settings::UNSET, length, 0, 0), None);
         assert_eq!(page.encode(length, 0, 0.0), None);
+    }
+
+    /// What follows a stream that broke, after this event, with this method.
+    fn after_a_break(method: &str, event: &str) -> Vec<u32> {
+        let mut page = Page::new();
+        let length = write(&mut page, method);
+        let handle = page.open(&Settings::UNSET, 0, length, 1).unwrap();
+        page.tell(handle, Input::Start, -1.0, 0.0);
+        let length = write(&mut page, "text/event-stream");
+        page.answered(handle, 200, Some(length), None, -1.0, 1.0);
+        let length = write(&mut page, event);
+        page.feed(handle, length, 2.0);
+        page.tell(handle, Input::Failed, -1.0, 3.0);
+        core::iter::from_fn(|| Some(page.next_output(handle)).filter(|output| *output != 0)).collect()
+    }
+
+    #[test]
+    fn a_method_says_whether_a_request_is_repeated() {
+        assert_eq!(after_a_break("POST", "data: x\n\n"), [1, 4, 3, 13]);
+        assert_eq!(after_a_break("POST", "id: 1\ndata: x\n\n"), [1, 4, 3, 5]);
+        assert_eq!(after_a_break("PUT", "data: x\n\n"), [1, 4, 3, 5]);
+        assert_eq!(after_a_break("", "data: x\n\n"), [1, 4, 3, 5]);
+    }
+
+    #[test]
+    fn a_request_that_was_not_sent_is_repeated() {
+        for (inputs, outputs) in [
+            (&[Input::NothingSent][..], [1, 3, 5]),
+            (&[Input::NothingSent, Input::Sent], [1, 3, 13]),
+            (&[], [1, 3, 13]),
+        ] {
+            let mut page = Page::new();
+            let length = write(&mut page, "POST");
+            let handle = page.open(&Settings::UNSET, 0, length, 1).unwrap();
+            for &input in [Input::Start].iter().chain(inputs).chain(&[Input::Failed]) {
+                page.tell(handle, input, -1.0, 0.0);
+            }
+            let seen: Vec<_> = (0..3).map(|_| page.next_output(handle)).collect();
+            assert_eq!(seen, outputs, "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_not_complete_crosses_or_is_reported() {
+        let accepting = Settings { accepts_incomplete_event: 1, ..Settings::UNSET };
+        for (settings, rows) in [
+            (&accepting, &[0, -1, 1, -1, 1][..]),
+            (&Settings::UNSET, &[crate::table::INCOMPLETE, -1, -1, -1, 0]),
+        ] {
+            let mut page = Page::new();
+            let handle = page.open(settings, 0, 0, 1).unwrap();
+            page.tell(handle, Input::Start, -1.0, 0.0);
+            let length = write(&mut page, "text/event-stream");
+            page.answered(handle, 200, Some(length), None, -1.0, 1.0);
+            let length = write(&mut page, "id: 1\ndata: x");
+            assert_eq!(page.feed(handle, length, 2.0)[0], 0);
+            assert_eq!(page.ended(handle, 3.0)[HEAD..], *rows);
+        }
+    }
+
+    #[test]
+    fn a_page_that_slept_opens_a_silent_stream_again() {
+        let mut page = Page::new();
+        let handle = open(&mut page);
+        page.tell(handle, Input::Woken, 50_000.0, 5_000.0);
+        assert_eq!(page.next_output(handle), 0);
+        page.tell(handle, Input::Woken, 60_000.0, 5_000.0);
+        assert_eq!((page.next_output(handle), page.next_output(handle)), (3, 2));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Settings {
     pub max_retries: f64,
     /// 0 for none.
     pub jitter: f64,
-    /// 0 always, 1 when the server has asked for it, 2 never.
+    /// 0 always, 1 when the server has asked for it, 2 never, 3 or not set: by the method.
     pub after_end: f64,
     /// How long an attempt may take.
     pub connect_timeout: f64,
@@ -31,6 +31,10 @@ pub struct Settings {
     pub max_event_bytes: f64,
     /// Not 0: a hidden page has no connection.
     pub pauses_hidden: u32,
+    /// Not 0: requests of every method are repeated like safe ones.
+    pub repeats_like_safe: u32,
+    /// Not 0: an event whose blank line is missing at the end of the stream is given.
+    pub accepts_incomplete_event: u32,
 }
 
 impl Settings {
@@ -45,6 +49,8 @@ impl Settings {
                 .map_or(unset.max_event_bytes, |bytes| (bytes as usize).min(MAX_EVENT_BYTES)),
             comments: false,
             pauses_hidden: self.pauses_hidden != 0,
+            accepts_incomplete_event: self.accepts_incomplete_event != 0,
+            ..unset
         }
     }
 
@@ -73,9 +79,13 @@ impl Settings {
         if self.jitter == 0.0 {
             policy = policy.without_jitter();
         }
+        if self.repeats_like_safe != 0 {
+            policy = policy.repeat_like_safe();
+        }
         match number(self.after_end) {
             Some(0.0) => policy.after_end(AfterEnd::Always),
             Some(1.0) => policy.after_end(AfterEnd::Asked),
+            Some(3.0) => policy.after_end(AfterEnd::ByMethod),
             Some(_) => policy.after_end(AfterEnd::Never),
             None => policy,
         }
@@ -112,6 +122,8 @@ impl Settings {
         read_timeout: -1.0,
         max_event_bytes: -1.0,
         pauses_hidden: 0,
+        repeats_like_safe: 0,
+        accepts_incomplete_event: 0,
     };
 }
 
@@ -140,6 +152,8 @@ mod tests {
             read_timeout: f64::INFINITY,
             max_event_bytes: 1000.0,
             pauses_hidden: 1,
+            repeats_like_safe: 1,
+            accepts_incomplete_event: 1,
         };
         let behaviour = settings.behaviour();
         let millis = Duration::from_millis;
@@ -150,11 +164,12 @@ mod tests {
             .max_server_delay(millis(1_000_000_000))
             .max_retries(3)
             .without_jitter()
+            .repeat_like_safe()
             .after_end(AfterEnd::Asked);
         assert_eq!(behaviour.reconnect, policy);
         assert_eq!(behaviour.connect_timeout, Duration::from_micros(500));
         assert!(behaviour.read_timeout > Some(millis(1_000_000_000_000)));
         assert_eq!(behaviour.max_event_bytes, 1000);
-        assert!(behaviour.pauses_hidden);
+        assert!(behaviour.pauses_hidden && behaviour.accepts_incomplete_event);
     }
 }

@@ -3,8 +3,8 @@
 //! ```text
 //! numbers   0 how many events   1, 2 address and length of the text   3 whether the piece is ASCII
 //!           then for each event, five:
-//!           name     its number; a new one is the next number, UNNAMED_AGAIN is not kept, TOO_LARGE and ID_ALONE are
-//!                    no events
+//!           name     its number; a new one is the next number, UNNAMED_AGAIN is not kept, TOO_LARGE, ID_ALONE and
+//!                    INCOMPLETE are no events
 //!           name's length, if it is in the text, else ABSENT
 //!           id's length, if it is another one than before, else ABSENT
 //!           data's start in the piece, or ABSENT if it is in the text
@@ -35,6 +35,8 @@ pub const UNNAMED_AGAIN: i32 = -1;
 pub const TOO_LARGE: i32 = -2;
 /// In the place of a block that had an id and no data.
 pub const ID_ALONE: i32 = -3;
+/// In the place of an event that was dropped because its blank line is missing at the end of the stream.
+pub const INCOMPLETE: i32 = -4;
 /// How many names of a connection get numbers.
 pub const MAX_NAMES: usize = 256;
 
@@ -110,6 +112,9 @@ impl Table {
         match item {
             Ok(Item::Message(message)) => self.push_message(message, known),
             Ok(Item::Comment(_)) => {}
+            Err(DecodeError::IncompleteEvent) => {
+                self.numbers.extend_from_slice(&[INCOMPLETE, ABSENT, ABSENT, ABSENT, 0]);
+            }
             Err(_) => self.numbers.extend_from_slice(&[TOO_LARGE, ABSENT, ABSENT, ABSENT, 0]),
         }
     }

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -79,6 +80,21 @@ pub(crate) fn refusal(request: &http::Request<Bytes>) -> Option<&'static str> {
         Method::CONNECT | Method::TRACE => Some("browsers do not send it"),
         Method::GET | Method::HEAD if !request.body().is_empty() => Some("browsers send no body with it"),
         _ => None,
+    }
+}
+
+/// How far a request has come. `fetch` says the same of a connection that was refused and of one that broke off later, so
+/// only a transport that says so itself has sent nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress(Arc<AtomicBool>);
+
+impl Progress {
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_unsent(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -52,6 +53,30 @@ struct Inner {
 struct Client {
     http: legacy::Client<HttpsConnector<Connector>, Full<Bytes>>,
     connector: Connector,
+}
+
+/// How far [`Http`] has come with a request; in the request's extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress(Arc<OnceLock<Option<CaptureConnection>>>);
+
+impl Progress {
+    /// No byte has left, because there is no connection for it yet. Not so where nothing is known.
+    pub(crate) fn is_unsent(&self) -> bool {
+        match self.0.get() {
+            Some(Some(connection)) => connection.connection_metadata().is_none(),
+            Some(None) => true,
+            None => false,
+        }
+    }
+
+    /// The transport has said so itself.
+    pub(crate) fn set_unsent(&self) {
+        let _ = self.0.set(None);
+    }
+
+    fn watch(&self, request: &mut http::Request<Bytes>) {
+        let _ = self.0.set(Some(capture_connection(request)));
+    }
 }
 
 const PRODUCT: &str = concat!("ssekit/", env!("CARGO_PKG_VERSION"));
@@ -118,7 +143,10 @@ impl Transport for Http {
     fn send(&self, mut request: http::Request<Bytes>) -> Sending {
         let client = self.inner.client();
         Box::pin(async move {
-            let Client { http, connector } = client?;
+            let Client { http, connector } = client.map_err(TransportError::nothing_sent)?;
+            if let Some(progress) = request.extensions().get::<Progress>().cloned() {
+                progress.watch(&mut request);
+            }
             let headers = request.headers_mut();
             headers.entry(USER_AGENT).or_insert(const { HeaderValue::from_static(PRODUCT) });
             if let Some(login) = connector.proxy_authorization(request.uri()) {

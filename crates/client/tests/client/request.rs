@@ -113,7 +113,7 @@ async fn case_065_a_body_is_posted_again_with_every_attempt() {
     let connection = source(peer.url("/"))
         .header("content-type", "application/json")
         .body(r#"{"ask":1}"#)
-        .reconnect(eager());
+        .reconnect(eager().repeat_like_safe());
     let mut messages = connection.select("message");
     data(&mut messages).await;
     data(&mut messages).await;
@@ -128,7 +128,7 @@ async fn case_065_a_body_is_posted_again_with_every_attempt() {
 #[tokio::test]
 async fn case_065_a_body_may_be_sent_once() {
     let peer = Peer::start([Answer::events(ONE), Answer::events(ONE).then_stay()]).await;
-    let connection = source(peer.url("/")).body("once").body_once().reconnect(eager());
+    let connection = source(peer.url("/")).body("once").body_once().reconnect(eager().repeat_like_safe());
     let mut messages = connection.select("message");
     data(&mut messages).await;
     data(&mut messages).await;

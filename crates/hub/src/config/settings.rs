@@ -322,11 +322,11 @@ pub(super) const GROUPS: &[Group] = &[
                 "What waits for one subscriber"
             ),
             setting!(
-                "limits.replay_memory",
-                limits.replay_memory,
+                "limits.pending_memory",
+                limits.pending_memory,
                 "SIZE",
                 Size(MIB, 1024 * GIB),
-                "What all replays together hold in memory"
+                "Memory for the bytes that wait for all subscribers together"
             ),
             setting!(
                 "limits.recent",

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::BoxStream;
-use ssekit_log::{
-    AppendError, Bounds, Entry, Epoch, Limit, Log, Page, Position, ReadError, Record,
-};
+use ssekit_log::{AppendError, Bounds, Entry, Epoch, Limit, Log, Page, Position, ReadError, Record};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A log whose appends wait until the fan-out has read most of the earlier ones.

@@ -14,6 +14,7 @@ use http_body::Body as _;
 use ssekit_log::Record;
 
 use super::Pages;
+use super::activity::Open;
 use super::gauges::Gauges;
 use super::host::ours_alone;
 use super::rate::Rate;
@@ -175,12 +176,16 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     if let Some(rate) = too_fast {
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
     }
-    if too_fast.is_some() || hub.is_ending() {
+    let stream = parts.extensions.get::<Arc<Open>>().map(|open| open.subscribe()).transpose();
+    if let Err(taken) = &stream {
+        refusals.turned_away(taken.limit, taken.most as u64);
+    }
+    if too_fast.is_some() || stream.is_err() || hub.is_ending() {
         let mut response = come_back(hub.retry()).map(Body::from);
         cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
         return Ok(response);
     }
-    let granted = hub.resolve(&parts, subscribe, None).await;
+    let granted = hub.resolve(&parts, subscribe, Some(Box::new(stream))).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
     let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription)) };
     let mut response = Response::new(body);

@@ -11,6 +11,7 @@ use super::algorithm::Algorithm;
 use super::keys::Keys;
 use super::limits::Limits;
 use super::selector::{Selector, SelectorError};
+use super::template::Topic as PreparedTopic;
 use super::text::shown;
 
 /// What a valid token grants: the claim `mercure`, or `https://mercure.rocks/`, which goes first.
@@ -64,7 +65,9 @@ fn check_end(expires: Option<SystemTime>, now: SystemTime, leeway: Duration) -> 
 }
 
 fn grants(selectors: Option<&[Selector]>, topic: &str) -> bool {
-    selectors.is_some_and(|selectors| selectors.iter().any(|selector| selector.matches(topic)))
+    let prepared = PreparedTopic::new(topic);
+    let selects = |selector: &Selector| selector.matches_prepared(topic, &prepared);
+    selectors.is_some_and(|selectors| selectors.iter().any(selects))
 }
 
 impl Keys {

@@ -272,7 +272,10 @@ async fn a_subscriber_that_races_with_retention_gets_events_each_time() {
                         (had, id) = (Some(number), got.id);
                         events += 1;
                     } else if round == 0 {
-                        assert!(events > 0, "the earliest that is held when it is read, misses nothing before it");
+                        assert!(
+                            events > 0,
+                            "the earliest that is held when it is read, misses nothing before it"
+                        );
                     }
                 }
                 request = Request::get(format!("{HUB}?topic=a&lastEventID={}", encoded(&id)));

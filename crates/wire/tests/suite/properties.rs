@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use ssekit_wire::{DEFAULT_MAX_EVENT_BYTES, Event, encode_comment};
+use ssekit_wire::{DEFAULT_MAX_EVENT_BYTES, Decoder, Event, encode_comment};
 
 use crate::reference::{Given, Outcome, Reading, decoded, standard};
 
@@ -22,6 +22,49 @@ proptest! {
     ) {
         let reading = Reading { comments, max_event_bytes: DEFAULT_MAX_EVENT_BYTES };
         check_every_chunking(&stream, &cuts, size, reading)?;
+    }
+
+    /// The end of a stream loses an event exactly when the stream says that it is inside one, and has data of it; and
+    /// it can be asked to give that event.
+    #[test]
+    fn the_end_of_a_stream_gives_what_a_blank_line_would_give(
+        stream in stream(),
+        cuts in vec(any::<Index>(), 0..4),
+    ) {
+        let feed = |decoder: &mut Decoder, pieces: &[&[u8]]| {
+            let mut seen = Vec::new();
+            for piece in pieces {
+                let mut items = decoder.feed(piece);
+                while let Some(item) = items.next() {
+                    seen.push(format!("{item:?}"));
+                }
+            }
+            seen
+        };
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        cuts.sort_unstable();
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        for cut in cuts.into_iter().chain([stream.len()]) {
+            pieces.push(&stream[from..cut]);
+            from = cut;
+        }
+        let (mut finished, mut continued) = (Decoder::new(), Decoder::new());
+        feed(&mut finished, &pieces);
+        feed(&mut continued, &[&stream]);
+        let is_inside = finished.is_inside_event();
+        prop_assert_eq!(is_inside, continued.is_inside_event(), "it does not depend on chunking");
+        let wanted = feed(&mut continued, &[b"\n", b"\n"]);
+        let mut given = Vec::new();
+        let mut items = finished.finish();
+        while let Some(item) = items.next() {
+            given.push(format!("{item:?}"));
+        }
+        drop(items);
+        prop_assert!(given.is_empty() || is_inside, "{given:?} is no loss");
+        prop_assert_eq!(given, wanted);
+        prop_assert_eq!(finished.last_event_id(), continued.last_event_id());
+        prop_assert!(!finished.is_inside_event());
     }
 
     /// Small limits, so that what is too large and what is just not are both common.

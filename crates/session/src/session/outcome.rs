@@ -1,0 +1,107 @@
+//! What follows when an attempt or a stream is over.
+
+use core::fmt::Debug;
+use core::mem;
+use core::time::Duration;
+
+use super::{Session, State};
+use crate::repeat::{repeat, resumes};
+use crate::{CloseReason, NotRepeated, Output, Progress, Trouble};
+
+/// After a good connection retries and delays are counted anew; see [`Reconnect`](crate::Reconnect).
+const GOOD_AFTER: Duration = Duration::from_secs(5);
+
+impl<E: Clone + Debug> Session<E> {
+    /// The refusal's body is read as far as it counts.
+    pub(super) fn refuse(&mut self, now: Duration) {
+        if let State::Refused { trouble, .. } = mem::replace(&mut self.state, State::Idle) {
+            self.interrupt(trouble, now);
+        }
+    }
+
+    /// Counts anew after a good connection.
+    pub(super) fn settle(&mut self, now: Duration) {
+        if let State::Open { since, brought_events, .. } = self.state
+            && (brought_events || now.saturating_sub(since) >= GOOD_AFTER)
+        {
+            self.failures = 0;
+        }
+    }
+
+    /// How far the request has come, if it is given up now, whatever the server may still send.
+    pub(super) fn progress(&self) -> Progress {
+        let resumes = resumes(self.decoder.last_event_id());
+        match &self.state {
+            State::Connecting { .. } if self.is_sent => Progress::NoHead { resumes },
+            State::Open { .. } => Progress::Broken { resumes },
+            State::Refused { .. } => Progress::NoHead { resumes },
+            State::Connecting { .. }
+            | State::Idle
+            | State::Waiting { .. }
+            | State::Paused { .. }
+            | State::Closed => Progress::NothingSent,
+        }
+    }
+
+    fn refusal(trouble: &Trouble<E>, resumes: bool) -> Progress {
+        let status = if let Trouble::Status { status, .. } = trouble { *status } else { 200 };
+        Progress::Refused { status, resumes }
+    }
+
+    pub(super) fn repeats(&self, progress: Progress) -> bool {
+        repeat(self.behaviour.method, progress, self.behaviour.reconnect.choice()).is_ok()
+    }
+
+    /// The attempt or the stream is over: another one follows, or none.
+    pub(super) fn interrupt(&mut self, trouble: Trouble<E>, now: Duration) {
+        self.settle(now);
+        let retries = self.failures;
+        let is_exhausted = self.behaviour.reconnect.is_exhausted(retries);
+        let progress = match &trouble {
+            Trouble::Ended => Progress::Ended { asked_to_return: self.decoder.reconnection_time().is_some() },
+            Trouble::Status { .. } | Trouble::ContentType { .. } | Trouble::ContentEncoding => {
+                Self::refusal(&trouble, resumes(self.decoder.last_event_id()))
+            }
+            _ => self.progress(),
+        };
+        match repeat(self.behaviour.method, progress, self.behaviour.reconnect.choice()) {
+            Ok(()) => {}
+            Err(NotRepeated::Answered) => return self.finish(CloseReason::Ended),
+            Err(NotRepeated::Refused) => return self.finish(CloseReason::Failed(trouble)),
+            Err(NotRepeated::MayHaveHadEffect) if is_exhausted => {}
+            Err(NotRepeated::MayHaveHadEffect) => return self.finish(CloseReason::NotRepeated(trouble)),
+        }
+        if is_exhausted {
+            return self.finish(match trouble {
+                Trouble::Ended if retries == 0 => CloseReason::Ended,
+                trouble if retries == 0 => CloseReason::Failed(trouble),
+                trouble => CloseReason::GaveUp { retries, trouble },
+            });
+        }
+        self.outputs.push_back(Output::Disconnect);
+        let retry_after = trouble.retry_after();
+        self.wait(Some(trouble), retry_after, now);
+    }
+
+    pub(super) fn wait(&mut self, trouble: Option<Trouble<E>>, retry_after: Option<Duration>, now: Duration) {
+        if self.is_still() {
+            return self.pause(trouble, now);
+        }
+        let reconnection_time = self.decoder.reconnection_time();
+        let policy = &self.behaviour.reconnect;
+        let mut delay = policy.next_delay(self.failures, reconnection_time, retry_after, &mut self.random);
+        if self.offline {
+            delay = delay.max(policy.offline_delay());
+        }
+        self.failures += 1;
+        let until = now.saturating_add(delay);
+        self.state = State::Waiting { until };
+        self.outputs.push_back(Output::Waiting { until, trouble });
+    }
+
+    pub(super) fn finish(&mut self, reason: CloseReason<E>) {
+        self.state = State::Closed;
+        self.outputs.push_back(Output::Disconnect);
+        self.outputs.push_back(Output::Closed(reason));
+    }
+}
