@@ -1,8 +1,8 @@
 //! What joins the protocol, the log and the fan-out.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -17,8 +17,10 @@ use crate::active::Active;
 use crate::fanout::{
     self, Fanout, Figures, Interest, Pace, Start, Subscription, TemplateBudget, TemplatesFull,
 };
+use crate::mercure::jwks::Renewed;
 use crate::mercure::{
-    Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Subscribe, Token, cors, discovery,
+    Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Replacements, Subscribe, Token,
+    cors, discovery,
 };
 
 /// A hub: who may do what, what was published, and who is told.
@@ -89,7 +91,8 @@ impl Hub {
         let ids = Ids::new(log.epoch());
         let ending = AtomicBool::new(false);
         let pace = fan.pace;
-        Ok(Arc::new(Self {
+        let replacements = access.subscribers.replacements();
+        let hub = Arc::new(Self {
             log,
             ids,
             fanout,
@@ -103,7 +106,9 @@ impl Hub {
             max_lifetime,
             published,
             ending,
-        }))
+        });
+        tokio::spawn(end_revoked(replacements, Arc::downgrade(&hub)));
+        Ok(hub)
     }
 
     /// Who publishes by this request, once its token is verified.
@@ -122,22 +127,26 @@ impl Hub {
         self.verified(request, Action::Subscribe, read).await
     }
 
-    /// What is read by the keys that are here; where keys are fetched and that of the token is not here yet, by those that have been fetched
-    /// then. Dropping it only ends the waiting.
+    /// Verifies with the cached keys. If these are fetched and lack the token's key, has them fetched once and verifies again; where they cannot
+    /// be fetched now, the answer is one to come back for, because the token may be good. Dropping it only ends the waiting.
     async fn verified<T>(
         &self,
         request: &Parts,
         action: Action,
         read: impl Fn(SystemTime) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
+        let missing = |read: &Result<T, Problem>| {
+            let refused = read.as_ref().is_err_and(|problem| problem.kind == ProblemKind::InvalidToken);
+            refused.then(|| self.access.missing_key_of(request, action)).flatten()
+        };
         let first = read(SystemTime::now());
-        if first.as_ref().is_err_and(|problem| problem.kind == ProblemKind::InvalidToken)
-            && let Some(renewal) = self.access.missing_key_of(request, action)
-        {
-            renewal.renewed().await;
-            return read(SystemTime::now());
+        let Some(renewal) = missing(&first) else { return first };
+        let renewed = renewal.renewed().await;
+        let second = read(SystemTime::now());
+        match renewed {
+            Renewed::Later(wait) if missing(&second).is_some() => Err(keys_awaited(wait)),
+            _ => second,
         }
-        first
     }
 
     /// Keeps records; gives their ids.
@@ -381,6 +390,14 @@ impl Hub {
     }
 }
 
+/// Ends the streams of tokens that no longer verify, each time that keys are replaced. Their clients come back, and are checked again.
+async fn end_revoked(mut replacements: Replacements, hub: Weak<Hub>) {
+    while replacements.next().await {
+        let Some(hub) = hub.upgrade() else { return };
+        hub.fanout.keys_replaced();
+    }
+}
+
 /// Where a subscriber goes on.
 struct Place {
     start: Start,
@@ -397,10 +414,16 @@ fn left(subscribe: &Subscribe) -> Option<Duration> {
 }
 
 /// Whether a request is one of `EventSource`, or of who asks as it does.
-fn accepts_stream(request: &Parts) -> bool {
+pub(crate) fn accepts_stream(request: &Parts) -> bool {
     let accepted = request.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut types = accepted.flat_map(|value| value.split(',')).map(|range| range.split(';').next());
     types.any(|name| name.is_some_and(|name| name.trim().eq_ignore_ascii_case("text/event-stream")))
+}
+
+/// The answer to a token whose key cannot be known yet.
+fn keys_awaited(wait: Duration) -> Problem {
+    let words = "the key of the token is not known yet: the hub fetches its issuer's keys again in a moment";
+    Problem::new(ProblemKind::Unavailable, words).retry_after(wait.max(Duration::from_secs(1)))
 }
 
 fn refused(error: &AppendError) -> Problem {

@@ -26,22 +26,25 @@
 //! | bytes of a token; selectors in a claim | 8 KiB; 500 | 401 |
 //! | bytes of a secret | 32 at least | no key |
 //! | bytes of a modulus (RSA) | 256 to 1,024 | no key |
-//! | keys of a set; bytes of it; time to fetch it | 100; 256 KiB; 10 s | the keys before are used on |
-//! | fetches of keys | one in 30 s | tokens that name a missing key are refused |
+//! | keys of a set; bytes of it; time to fetch it | 100; 256 KiB; 10 s | the keys from before stay in use |
+//! | fetches of keys; after a failure | one in 30 s; after 1 s, 2 s, … 30 s | 503 for tokens that name a missing key, or a stream that says when to return |
 
 mod access;
 mod algorithm;
 mod batch;
+mod claims;
 pub mod cors;
 pub mod discovery;
 mod explain;
 mod form;
 mod host;
 mod ids;
+mod jwk;
 pub mod jwks;
 mod keys;
 mod limits;
 mod namespace;
+mod object;
 mod origins;
 mod problem;
 mod publication;
@@ -60,7 +63,9 @@ pub use self::explain::{Action, Check, Explanation, explain};
 pub use self::host::foreign_host;
 pub use self::ids::Ids;
 pub use self::keys::{KeyError, Keys};
+pub(crate) use self::keys::{Replacements, secret_text};
 pub use self::limits::Limits;
+pub(crate) use self::object::Object;
 pub use self::origins::{OriginError, Origins};
 pub use self::problem::{Kind as ProblemKind, Problem};
 pub use self::publication::publication;

@@ -28,7 +28,8 @@ impl Loaded {
                     rules.push(Rule::new(&*rule.topic, move |topic| selector.matches(topic), keep));
                 }
                 Err(error) => {
-                    problems.push(problem(format!("{:?} is no topic, template or *: {error}", rule.topic)));
+                    problems
+                        .push(problem(format!("{:?} is not a topic, template or *: {error}", rule.topic)));
                 }
             }
         }
@@ -56,6 +57,8 @@ const AGE: Optional<Time> = Optional(Time(1_000, 100 * 365 * 86_400_000));
 const LAST: Optional<Count> = Optional(Count(1, Keep::LAST_PER_TOPIC as u64));
 
 impl Form<Vec<Retention>> for Rules {
+    const REPEATS: bool = true;
+
     fn read(&self, value: &Value) -> Result<Vec<Retention>, Refusal> {
         let rules: Vec<Retention> = match &value.raw {
             Raw::Text(text) => from_texts(text, value)?,
@@ -70,7 +73,7 @@ impl Form<Vec<Retention>> for Rules {
             _ => return Err(value.refused("a list of rules: [[retention]]")),
         };
         if rules.len() > MOST_RULES {
-            let why = format!("there are {} rules, {MOST_RULES} at most are taken", rules.len());
+            let why = format!("there are {} rules; the limit is {MOST_RULES}", rules.len());
             return Err(Refusal { line: value.line, why });
         }
         Ok(rules)
@@ -98,7 +101,10 @@ fn from_text(rule: &str, value: &Value) -> Result<Retention, Refusal> {
     for word in rule.split_whitespace() {
         let Some((name, text)) = word.split_once('=') else {
             let example = "topic=* records=1000 age=7d";
-            return Err(Refusal { line: value.line, why: format!("{word:?} is not as in {example:?}") });
+            return Err(Refusal {
+                line: value.line,
+                why: format!("{word:?} has no value; a rule looks like {example:?}"),
+            });
         };
         members.push((name.to_owned(), Value { raw: Raw::Text(text.to_owned()), line: value.line }));
     }
@@ -120,13 +126,13 @@ fn from_members(members: &[(String, Value)], rule: &Value) -> Result<Retention, 
             "age" => kept.age = AGE.read(value).map_err(named)?,
             "last" => kept.last = LAST.read(value).map_err(named)?,
             other => {
-                let why = format!("a rule has no {other:?}; it has: {MEMBERS}");
+                let why = format!("unknown member {other:?} of a rule; the members are: {MEMBERS}");
                 return Err(Refusal { line: value.line, why });
             }
         }
     }
     let Some(topic) = topic else {
-        let why = "a rule says which topic it is for; \"*\" for all".to_owned();
+        let why = "a rule needs a topic; \"*\" matches all".to_owned();
         return Err(Refusal { line: rule.line, why });
     };
     Ok(Retention { topic, ..kept })
@@ -163,7 +169,7 @@ mod tests {
             let read = Rules.read(&value(raw));
             assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(64));
             if let Err(refusal) = read {
-                assert_eq!(refusal.why, "there are 65 rules, 64 at most are taken");
+                assert_eq!(refusal.why, "there are 65 rules; the limit is 64");
             }
         }
     }

@@ -65,6 +65,12 @@ impl Audiences {
         moved
     }
 
+    /// The subscribers whose tokens no longer verify.
+    pub(super) fn revoked(&self) -> Vec<u32> {
+        let revoked = self.audiences.iter().filter(|(_, audience)| audience.interest.is_revoked());
+        revoked.flat_map(|(_, audience)| audience.members.iter().copied()).collect()
+    }
+
     pub(super) fn get(&self, audience: u32) -> &Audience {
         &self.audiences[audience as usize]
     }

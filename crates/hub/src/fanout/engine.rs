@@ -158,6 +158,11 @@ impl Engine {
                     self.end(slot, End::Failed);
                 }
             }
+            Message::KeysReplaced => {
+                for slot in self.audiences.revoked() {
+                    self.end(slot, End::Revoked);
+                }
+            }
             Message::End(over) => self.begin_to_end(over),
         }
     }
@@ -173,8 +178,9 @@ impl Engine {
         let Subscription { interest, first, start, ends, guard } = subscription;
         // No later than that: the tick at which it comes to its end begins before.
         let ends = ends.map_or(u32::MAX, |ends| self.tick(ends));
-        // One that is over gets its beginning alone, which says when to return.
-        if ends <= self.tick(Instant::now()) {
+        // One that is over gets its beginning alone, which says when to return. Keys may have been replaced since its token was verified; from
+        // here on a message tells when they are.
+        if ends <= self.tick(Instant::now()) || interest.is_revoked() {
             if matches!(sink.write(&first), Ok(written) if written == first.len()) {
                 sink.finish();
             }

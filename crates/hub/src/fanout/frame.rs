@@ -87,6 +87,11 @@ impl Interest {
         Self { selectors: selectors.into(), token }
     }
 
+    /// Whether the token no longer verifies that it was granted by.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| token.is_revoked())
+    }
+
     pub(super) fn may_read(&self, frame: &Frame) -> bool {
         may_read(self.token.as_deref(), &frame.topics, frame.private)
     }

@@ -166,6 +166,8 @@ pub enum End {
     Vanished,
     /// Its token has expired, or its time is over.
     Expired,
+    /// The key of its token has been replaced or revoked.
+    Revoked,
     /// It has not read for too long.
     Stalled,
     /// What it had still to read is no longer in the log.
@@ -216,10 +218,11 @@ impl Drop for Behind {
 
 impl End {
     /// All of them, for metrics.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Left,
         Self::Vanished,
         Self::Expired,
+        Self::Revoked,
         Self::Stalled,
         Self::Overtaken,
         Self::Failed,
@@ -238,7 +241,7 @@ impl End {
 
     /// Whether the hub ends the stream between two events, so that the body of its response is complete.
     pub(super) fn is_orderly(self) -> bool {
-        matches!(self, Self::Expired | Self::Overtaken | Self::Failed | Self::Shutdown)
+        matches!(self, Self::Expired | Self::Revoked | Self::Overtaken | Self::Failed | Self::Shutdown)
     }
 
     /// Its name in metrics.
@@ -247,6 +250,7 @@ impl End {
             Self::Left => "left",
             Self::Vanished => "vanished",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
             Self::Stalled => "stalled",
             Self::Overtaken => "overtaken",
             Self::Failed => "failed",

@@ -57,6 +57,42 @@ fn all_that_is_named_is_there() {
     }
 }
 
+/// The time between two heartbeats is shorter than each idle timeout, and where a whole response is limited, it is said what to set.
+#[test]
+fn the_heartbeat_is_shorter_than_every_idle_timeout() {
+    let text = text();
+    let (_, chapter) = text.split_once("\n## Idle timeouts\n").expect("the chapter is there");
+    let (chapter, _) = chapter.split_once("\n## ").expect("it is not the last one");
+    let heartbeat = ssekit_hub::config::Config::default().heartbeat.as_secs();
+    assert!(chapter.contains(&format!("each {heartbeat} s (`heartbeat`)")), "{chapter}");
+    let rows = chapter.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows: Vec<Vec<&str>> = rows.skip(1).map(|row| row.split(" | ").collect()).collect();
+    let seconds = |cell: &str| match cell {
+        "none" => None,
+        cell => Some(cell.strip_suffix(" s").and_then(|number| number.parse::<u64>().ok()).expect("seconds")),
+    };
+    for row in &rows {
+        let [name, idle, whole, setting, source] = row[..] else { panic!("five cells: {row:?}") };
+        assert!(seconds(idle).is_none_or(|idle| idle > heartbeat), "{name}: {idle} is too short");
+        assert!(seconds(whole).is_none() || setting != "–", "{name}: what is to be set?");
+        assert!(!source.is_empty(), "{name}: who says so?");
+    }
+    // What our examples set is what is said of them.
+    for (file, directives) in [
+        ("nginx.conf", &["proxy_read_timeout", "send_timeout"][..]),
+        ("haproxy.cfg", &["timeout client", "timeout server"]),
+    ] {
+        let row =
+            rows.iter().find(|row| row[0].starts_with(&format!("[our {file}]"))).expect("it is in the table");
+        let text = crate::hub::read_example(file);
+        for directive in directives {
+            let set = format!("{directive} {}", row[1].replace(' ', ""));
+            assert!(text.contains(&set), "{file}: {set}");
+        }
+    }
+    assert!(rows.len() > 15, "{rows:?}");
+}
+
 fn text() -> String {
     let path = root().join("docs/operating.md");
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
