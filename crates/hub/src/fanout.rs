@@ -249,8 +249,6 @@ impl Fanout {
         self.budget.used()
     }
 
-<<<<<<< HEAD
-=======
     /// Ends the streams of tokens that no longer verify.
     pub fn keys_replaced(&self) {
         for inbox in &self.inboxes {
@@ -258,12 +256,6 @@ impl Fanout {
         }
     }
 
-    /// Waits until the threads keep up with what has been appended, so that publishers do not outrun them.
-    pub async fn keeps_up(&self) {
-        self.recent.has_room().await;
-    }
-
->>>>>>> main
     /// Up to where all who are up to date have been written.
     pub fn through(&self) -> Position {
         self.recent.passed()
