@@ -52,6 +52,16 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// When the storage cannot be read.
     fn bounds(&self) -> BoxFuture<'_, Result<Bounds, ReadError>>;
 
+    /// Whether everything that is held can be read, as far as is known. Records that are damaged are passed over by
+    /// [`read`](Self::read) and [`tail`](Self::tail) like those that retention has dropped: what is read afterwards has a later
+    /// [`Page::horizon`].
+    ///
+    /// # Errors
+    /// When the storage cannot be read, or damage was found that is not behind the horizon yet.
+    fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        Box::pin(async { self.bounds().await.map(drop) })
+    }
+
     /// Takes no more records, keeps what it has taken as surely as it can, and ends the tails once they have read all of it.
     ///
     /// Closing a log that is closed does nothing. A log that is dropped instead is closed, too, and tells nobody of errors.

@@ -7,7 +7,7 @@ use futures_util::future::{self, BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
-use crate::retention::Held;
+use crate::retention::{Ahead, Held};
 use crate::tail::{Mark, Recent, Source, Taken, tail};
 use crate::{
     AppendError, Bounds, Clock, Entry, Epoch, Keep, Limit, Log, OpenError, Page, Position, ReadError, Record,
@@ -180,6 +180,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Kept {
     held: Held,
+    ahead: Ahead,
     places: BTreeSet<Position>,
     /// Of each topic, if the rule asks for it, the newest.
     topics: HashMap<Box<str>, VecDeque<Position>>,
@@ -218,8 +219,9 @@ impl State {
     fn trim(&mut self, rule: usize, now: SystemTime) {
         let keep = self.keeps[rule];
         while let Some(oldest) = self.rules[rule].places.first().copied() {
-            let old = keep.age.is_some()
-                && self.entries.get(&oldest).is_some_and(|(_, entry)| keep.outlived_by(entry.time, now));
+            let time = self.entries.get(&oldest).filter(|_| keep.age.is_some()).map(|(_, entry)| entry.time);
+            let old =
+                time.is_some_and(|time| keep.outlived_by(self.rules[rule].ahead.time_of(time, now), now));
             if !old && !keep.exceeded_by(self.rules[rule].held) {
                 break;
             }

@@ -122,6 +122,10 @@ impl Log for PacedLog {
         self.log.bounds()
     }
 
+    fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        self.log.health()
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         self.log.close()
     }

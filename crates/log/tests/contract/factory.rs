@@ -72,6 +72,10 @@ impl Time {
         self.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    pub(crate) fn back(&self, time: Duration) {
+        self.0.fetch_sub(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         let millis = Arc::clone(&self.0);
         Clock::new(move || {

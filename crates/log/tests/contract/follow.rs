@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use ssekit_log::{AppendError, Keep, Limit, Log, Position, ReadError, Record};
 use tokio::time::timeout;
 
-use crate::factory::{DEADLINE, Factory, MANY, are_many, body, held_after, many, record, records, take};
+use crate::factory::{DEADLINE, Factory, MANY, are_many, held_after, many, record, records, take};
 
 pub(crate) async fn a_tail_gives_what_is_there_and_what_comes(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
