@@ -126,7 +126,7 @@ mod tests {
             access,
             limits: Limits::default(),
             path: "/.well-known/mercure".to_owned(),
-            subscriptions: false,
+            subscriptions: hub::Announced::Nobody,
             fanout: fanout::Options {
                 threads: 1,
                 window: 1 << 20,
