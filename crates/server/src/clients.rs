@@ -74,6 +74,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
             replace_oldest: false,
             when_full: WhenFull::LeaveOut,
             retry: DEFAULT_RETRY,
+            name: None,
             key: PhantomData,
         }
     }
@@ -274,6 +275,17 @@ impl<K> Clients<K> {
     pub fn left_out(&self) -> u64 {
         self.shared.losses.count()
     }
+
+    /// The name that they were built with.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.shared.name.as_deref()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn recorded(&self) -> &crate::metrics::Recorded {
+        &self.shared.recorded
+    }
 }
 
 impl<K> Clone for Clients<K> {
@@ -304,6 +316,7 @@ pub struct ClientsBuilder<K> {
     replace_oldest: bool,
     when_full: WhenFull,
     retry: Duration,
+    name: Option<Box<str>>,
     key: PhantomData<fn() -> K>,
 }
 
@@ -340,6 +353,12 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
         self
     }
 
+    /// A name, for metrics: several `Clients` of one program are told apart by it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
     /// A registry with these options.
     #[must_use]
     pub fn build(self) -> Clients<K> {
@@ -352,6 +371,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
                 losses: Arc::new(Losses::new(self.when_full)),
                 registry: Mutex::new(registry),
                 watchers: Watchers::new(),
+                name: self.name,
+                #[cfg(feature = "metrics")]
+                recorded: crate::metrics::Recorded::default(),
             }),
         }
     }
