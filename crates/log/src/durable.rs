@@ -237,7 +237,7 @@ impl Log for DurableLog {
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        let horizon = self.shared.shown().bounds.horizon;
+        let horizon = self.shared.shown().bounds.horizon_of_all();
         tail(Arc::new(Follower::new(&self.shared)), after, horizon, self.shared.marks.subscribe())
     }
 

@@ -89,8 +89,10 @@ pub struct Page {
     pub through: Position,
     /// Nothing was held after `through` when this was read.
     pub end: bool,
-    /// [`Bounds::horizon`] when this was read: who read on after a place before it has missed something.
+    /// [`Bounds::horizon`] when this was read, or the end of damaged records: a reader that goes on after a position before it has missed something.
     pub horizon: Position,
+    /// [`Bounds::separate_horizon`] when this was read.
+    pub separate_horizon: Position,
 }
 
 /// What a log holds.
@@ -99,10 +101,26 @@ pub struct Bounds {
     /// Records up to here may be gone by count, bytes or age: who has read less has missed something. Records that a newer one of the same
     /// topic has replaced do not count.
     pub horizon: Position,
+    /// The same of records whose rule is counted separately ([`Rule::separate`](crate::Rule::separate)), which [`horizon`](Self::horizon) leaves out.
+    pub separate_horizon: Position,
     /// Where the newest record was appended, even if it is gone; [`Position::START`] in a new log.
     pub last: Position,
     /// How many records are held. Where the storage does not count, an estimate.
     pub records: u64,
     /// How many bytes they take ([`Record::size`]). Where the storage does not count, an estimate.
     pub bytes: u64,
+}
+
+impl Bounds {
+    /// The horizon of a reader of all records.
+    pub fn horizon_of_all(&self) -> Position {
+        self.horizon.max(self.separate_horizon)
+    }
+}
+
+impl Page {
+    /// The horizon of a reader of all records.
+    pub fn horizon_of_all(&self) -> Position {
+        self.horizon.max(self.separate_horizon)
+    }
 }

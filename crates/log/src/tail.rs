@@ -62,9 +62,10 @@ impl<S: Source> Cursor<S> {
                     return Some(Err(error));
                 }
             };
-            if page.horizon > self.after.max(self.not_missed) {
-                let missed = ReadError::Missed { after: self.after, horizon: page.horizon };
-                self.after = page.horizon;
+            let horizon = page.horizon_of_all();
+            if horizon > self.after.max(self.not_missed) {
+                let missed = ReadError::Missed { after: self.after, horizon };
+                self.after = horizon;
                 return Some(Err(missed));
             }
             self.after = page.through.max(self.after);
@@ -123,7 +124,7 @@ impl Recent {
         let first = self.entries.partition_point(|entry| entry.position <= after);
         let mut taken = Taken::new(limit);
         let end = self.entries.range(first..).all(|entry| taken.take(entry.record.size(), || entry.clone()));
-        Some(taken.page(after, end, Position::START))
+        Some(taken.page(after, end, [Position::START; 2]))
     }
 }
 
@@ -153,8 +154,9 @@ impl Taken {
     }
 
     /// What was taken of what follows `after`: all of it, if this is the `end`.
-    pub(crate) fn page(self, after: Position, end: bool, horizon: Position) -> Page {
+    pub(crate) fn page(self, after: Position, end: bool, horizons: [Position; 2]) -> Page {
+        let [horizon, separate_horizon] = horizons;
         let through = self.entries.last().map_or(after, |entry| entry.position);
-        Page { entries: self.entries, through, end, horizon }
+        Page { entries: self.entries, through, end, horizon, separate_horizon }
     }
 }

@@ -93,7 +93,9 @@ impl Replay {
         let (mut looked_at, mut size) = (0, wanted.size);
         loop {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
-            draft.lost |= draft.told.is_some_and(|told| page.horizon > draft.after.max(told));
+            // Of the page's own moment: retention may have moved on since.
+            let horizon = if wanted.interest.subscriptions { page.horizon_of_all() } else { page.horizon };
+            draft.lost |= draft.told.is_some_and(|told| horizon > draft.after.max(told));
             let mut through = page.through.min(wanted.upto);
             for entry in page.entries {
                 if entry.position > wanted.upto {
@@ -115,7 +117,7 @@ impl Replay {
             if draft.told.is_some() || draft.events > 0 || done {
                 // It is told before the events of this page. Of records that are gone behind them, it will be told later.
                 let all = draft.lost && draft.bytes.is_empty();
-                draft.told = Some(if all { page.horizon } else { page.horizon.min(through) });
+                draft.told = Some(if all { horizon } else { horizon.min(through) });
             }
             if done {
                 return Ok(true);

@@ -33,9 +33,16 @@ fn pass_over(store: &Store, after: Position, problem: String) -> Result<Page, Re
         let middle = damaged + (readable - damaged) / 2;
         if is_readable(middle) { readable = middle } else { damaged = middle }
     }
-    let horizon = store.view().state()?.horizon.max(Position(readable));
+    let state = store.view().state()?;
+    let (horizon, separate_horizon) = (state.horizon.max(Position(readable)), state.separate_horizon);
     store.damage.note(after, Position(readable), &problem);
-    Ok(Page { entries: Vec::new(), through: Position(readable), end: readable >= last.0, horizon })
+    Ok(Page {
+        entries: Vec::new(),
+        through: Position(readable),
+        end: readable >= last.0,
+        horizon,
+        separate_horizon,
+    })
 }
 
 fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
@@ -59,7 +66,7 @@ fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, Read
         let (head, entries) = &mut rules[rule];
         let size = head.record.size();
         if !taken.take(size, || head.clone()) {
-            return Ok(taken.page(after, false, state.horizon));
+            return Ok(taken.page(after, false, [state.horizon, state.separate_horizon]));
         }
         match entries.next() {
             Some(Ok(entry)) => {
@@ -67,11 +74,11 @@ fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, Read
                 *head = entry;
             }
             // It is looked at when the page after this one is read.
-            Some(Err(_)) => return Ok(taken.page(after, false, state.horizon)),
+            Some(Err(_)) => return Ok(taken.page(after, false, [state.horizon, state.separate_horizon])),
             None => {}
         }
     }
-    let mut page = taken.page(after, true, state.horizon);
+    let mut page = taken.page(after, true, [state.horizon, state.separate_horizon]);
     page.through = page.through.max(state.last);
     Ok(page)
 }
