@@ -69,6 +69,11 @@ impl Request {
         }
     }
 
+    /// Whether sources that ask for this may share one response: it only reads, and is complete in its URL and headers.
+    pub(crate) fn is_shareable(&self) -> bool {
+        self.method() == Method::GET && self.body.is_none()
+    }
+
     /// When it may be repeated.
     pub(crate) fn method_class(&self) -> MethodClass {
         MethodClass::of(self.method().as_str())

@@ -218,8 +218,8 @@ pub struct Limits {
     pub selector_size: usize,
     /// What waits for one subscriber.
     pub pending: usize,
-    /// What all replays together hold in memory.
-    pub replay_memory: usize,
+    /// Memory for the bytes that wait for all subscribers together, besides [`recent`](Self::recent).
+    pub pending_memory: usize,
     /// The latest updates, which are held in memory for all.
     pub recent: usize,
 }

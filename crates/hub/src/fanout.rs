@@ -11,15 +11,19 @@
 //! Live and replay are the same order read by the same cursor, so nothing is missed between them and nothing is repeated.
 
 mod audience;
+mod budget;
 mod engine;
 mod figures;
 mod frame;
 mod framing;
 mod inbox;
+mod pipe;
+mod prefix_tree;
 mod recent;
 mod replay;
 mod sink;
 mod subscriber;
+mod template_budget;
 mod templates;
 mod wheel;
 
@@ -36,16 +40,19 @@ use ssekit_log::{Log, Position, ReadError};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use self::budget::Budget;
 use self::engine::Engine;
 pub use self::figures::Figures;
 pub use self::frame::{Frame, Interest};
 use self::framing::{Framing, Piece};
 use self::inbox::{Inbox, Message};
+use self::pipe::Pipe;
+pub use self::pipe::{Body, Cut};
 use self::recent::Recent;
 use self::replay::Replay;
-pub use self::sink::Body;
-use self::sink::{Pipe, Sink};
+use self::sink::Sink;
 pub use self::subscriber::End;
+pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
 use crate::mercure::Ids;
 
 /// How subscribers are served.
@@ -55,9 +62,9 @@ pub struct Options {
     pub threads: usize,
     /// The newest frames that are kept in memory, in bytes.
     pub window: usize,
-    /// What replays may hold in memory, in bytes.
-    pub replay: usize,
-    /// What may wait for a subscriber whose connection is not the fan-out's own, and one piece more; in bytes. On the others it is the system's to hold.
+    /// Memory for the bytes that wait for all subscribers together, replayed or new, besides the window.
+    pub pending_memory: usize,
+    /// Bytes that may wait for one subscriber.
     pub pending: usize,
     /// When what is due.
     pub pace: Pace,
@@ -137,6 +144,7 @@ impl Start {
 pub struct Fanout {
     inboxes: Box<[Arc<Inbox>]>,
     recent: Arc<Recent>,
+    budget: Arc<Budget>,
     next: AtomicUsize,
     pending: usize,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
@@ -150,7 +158,8 @@ impl Fanout {
     /// When the log cannot be read, or the system gives no epoll or thread.
     pub async fn start(log: Arc<dyn Log>, options: &Options, figures: Arc<Figures>) -> io::Result<Self> {
         let last = log.bounds().await.map_err(io::Error::other)?.last;
-        let replay = Replay::new(Arc::clone(&log), options.replay);
+        let budget = Budget::new(options.pending_memory.max(replay::PAGE));
+        let replay = Replay::new(Arc::clone(&log), Arc::clone(&budget));
         let polls = (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(engine::waker).collect::<io::Result<Vec<_>>>()?;
         let recent = Arc::new(Recent::new(options.window, last, wakers.clone()));
@@ -170,10 +179,11 @@ impl Fanout {
             let thread = std::thread::Builder::new().name(format!("fan-out {number}"));
             threads.push(thread.spawn(move || engine.run())?);
         }
-        let feed = tokio::spawn(feed(log, last, Arc::clone(&recent))).abort_handle();
+        let feed = tokio::spawn(feed(log, last, Arc::clone(&recent), Arc::clone(&budget))).abort_handle();
         Ok(Self {
             inboxes,
             recent,
+            budget,
             next: AtomicUsize::new(0),
             pending: options.pending,
             threads: Mutex::new(threads),
@@ -200,14 +210,26 @@ impl Fanout {
     pub fn subscribe_body(&self, mut subscription: Subscription) -> Body {
         // Its head may be with the client before a thread knows of it: what is published from then on is for it.
         subscription.start.get_or_insert_with(|| Start::at(self.recent.last()));
-        let pipe = Arc::new(Pipe::new(self.pending));
-        self.subscribe(Sink::Body(Arc::clone(&pipe)), subscription);
+        let pipe = Arc::new(Pipe::new(self.pending, Arc::clone(&self.budget)));
+        self.subscribe(Sink::body(Arc::clone(&pipe)), subscription);
         Body(pipe)
     }
 
     fn subscribe(&self, sink: Sink, subscription: Subscription) {
         let thread = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
         self.inboxes[thread].send(Message::Join(Box::new((sink, subscription))));
+    }
+
+    /// Bytes in memory that wait for subscribers, without the newest updates.
+    pub fn pending_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
+    /// Ends the streams of tokens that no longer verify.
+    pub fn keys_replaced(&self) {
+        for inbox in &self.inboxes {
+            inbox.send(Message::KeysReplaced);
+        }
     }
 
     /// Waits until the threads keep up with what has been appended, so that publishers do not outrun them.
@@ -255,13 +277,14 @@ impl Drop for Fanout {
 }
 
 /// Hands on what is appended to the log.
-async fn feed(log: Arc<dyn Log>, after: Position, recent: Arc<Recent>) {
+async fn feed(log: Arc<dyn Log>, after: Position, recent: Arc<Recent>, budget: Arc<Budget>) {
     let ids = Ids::new(log.epoch());
     let mut tail = log.tail(after);
     while let Some(next) = tail.next().await {
         match next {
             Ok(entries) => {
-                let frames = entries.into_iter().map(|entry| Arc::new(Frame::new(entry, &ids))).collect();
+                let frame = |entry| Arc::new(Frame::for_window(entry, &ids, &budget));
+                let frames = entries.into_iter().map(frame).collect();
                 recent.push(frames).await;
             }
             Err(error) => {

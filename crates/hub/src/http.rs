@@ -7,6 +7,7 @@
 //!  TLS, Unix ───────────────────────▶ hyper           └─ POST, the API, health, metrics, pages
 //! ```
 
+mod activity;
 mod door;
 mod gauges;
 mod head;
@@ -18,12 +19,13 @@ mod rate;
 mod refusals;
 mod routes;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -33,6 +35,7 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use self::activity::{Activity, Answering, Verdict};
 use self::door::Door;
 pub use self::door::parse;
 use self::gauges::Gauges;
@@ -168,12 +171,14 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let asked = Arc::new(AtomicBool::new(false));
+        let activity = Activity::new(place, Instant::now());
         let service = {
-            let (asked, service) = (Arc::clone(&asked), TowerToHyperService::new(self.router.clone()));
-            service_fn(move |request| {
-                asked.store(true, Ordering::Relaxed);
-                service.call(request)
+            let (activity, service) = (Arc::clone(&activity), TowerToHyperService::new(self.router.clone()));
+            service_fn(move |mut request: http::Request<Incoming>| {
+                let open = activity.open();
+                request.extensions_mut().insert(Arc::clone(&open));
+                let answer = service.call(request);
+                async move { Ok::<_, Infallible>(answer.await?.map(|body| Answering { body, _open: open })) }
             })
         };
         let socket = TokioIo::new(Lingering::new(socket));
@@ -186,53 +191,74 @@ impl Server {
                     .max_buf_size(head::readable(self.head_size))
                     // No `pipeline_flush`: with it, an answer is lost after which the connection ends while something is unread (400, 413, 431).
                     .serve_connection(socket, service);
-                self.watch(connection, &asked).await
+                self.watch(connection, &activity).await
             }
             Protocol::Http2 => {
                 let connection = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .max_header_list_size(u32::try_from(head::readable(self.head_size)).unwrap_or(u32::MAX))
                     .max_concurrent_streams(STREAMS)
+                    .max_send_buf_size(SENDING)
+                    // Of a body that is not read yet, as before its publisher is known, the hub holds no more.
+                    .initial_stream_window_size(WINDOW)
+                    .initial_connection_window_size(WINDOW)
                     .keep_alive_interval(Some(Duration::from_secs(20)))
                     .keep_alive_timeout(Duration::from_secs(20))
                     .serve_connection(socket, service);
-                self.watch(connection, &asked).await
+                self.watch(connection, &activity).await
             }
         };
         match ended {
             Ok(()) => {}
             Err(Broken::Unasked) => self.refusals.connection(Refused::Slow),
+            Err(Broken::Abandoned) => {
+                tracing::debug!("a connection is closed whose peer does not read a stream that has ended")
+            }
             Err(Broken::Connection(error)) => {
                 tracing::debug!(%error, "a connection broke");
-                // Who has asked before and then says nothing for a while is only idle.
-                let refused = Refused::of(&error)
-                    .filter(|refused| *refused != Refused::Slow || !asked.load(Ordering::Relaxed));
+                // A connection that had a request before is only idle.
+                let refused =
+                    Refused::of(&error).filter(|refused| *refused != Refused::Slow || !activity.was_asked());
                 if let Some(refused) = refused {
                     self.refusals.connection(refused);
                 }
             }
         }
-        drop(place);
     }
 
-    /// Drives a connection to its end, which comes after the request at hand when the server ends.
-    /// One that has not asked for anything in time is given up: in HTTP/2, too, which has no time for that of its own.
-    async fn watch<C>(&self, connection: C, asked: &AtomicBool) -> Result<(), Broken>
+    /// Drives a connection to its end: that of its own, that of the server, or when it is idle for too long. The last two come after the requests
+    /// at hand. Without any request in time, or when its peer does not let go of a stream that has ended, it is given up.
+    async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), Broken>
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
         let mut connection = std::pin::pin!(connection);
         let mut end = self.end.subscribe();
-        let unasked = async {
-            tokio::time::sleep(self.head_time).await;
-            if asked.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
+        let mut end = std::pin::pin!(end.wait_for(|end| *end));
+        loop {
+            let look = match activity.verdict(self.head_time, Instant::now()) {
+                Verdict::Fine(look) => look,
+                Verdict::Unasked => return Err(Broken::Unasked),
+                Verdict::Abandoned => return Err(Broken::Abandoned),
+                Verdict::Idle => {
+                    connection.as_mut().graceful_shutdown();
+                    // A peer that does not answer has had its time.
+                    let ended = tokio::time::timeout(FAREWELL, connection).await;
+                    return ended.unwrap_or(Ok(())).map_err(Broken::Connection);
+                }
+            };
+            let due = async {
+                match look {
+                    Some(look) => tokio::time::sleep_until(look.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                ended = connection.as_mut() => return ended.map_err(Broken::Connection),
+                () = due => {}
+                () = activity.changed() => {}
+                _ = &mut end => break,
             }
-        };
-        tokio::select! {
-            ended = connection.as_mut() => return ended.map_err(Broken::Connection),
-            () = unasked => return Err(Broken::Unasked),
-            () = async { drop(end.wait_for(|end| *end).await) } => {}
         }
         connection.as_mut().graceful_shutdown();
         connection.await.map_err(Broken::Connection)
@@ -291,6 +317,8 @@ impl Server {
 enum Broken {
     /// It has not asked for anything in time.
     Unasked,
+    /// Its peer does not let go of a stream that has ended.
+    Abandoned,
     Connection(hyper::Error),
 }
 
@@ -317,3 +345,9 @@ impl Opened {
 
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 256;
+/// Bytes of a stream's body that HTTP/2 may hold until they are sent; a piece more.
+const SENDING: usize = 16 << 10;
+/// Bytes of requests' bodies that a connection of HTTP/2 may send before the hub reads them.
+const WINDOW: u32 = 64 << 10;
+/// How long an idle connection may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);

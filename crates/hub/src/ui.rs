@@ -126,7 +126,13 @@ mod tests {
             limits: Limits::default(),
             path: "/.well-known/mercure".to_owned(),
             subscriptions: false,
-            fanout: fanout::Options { threads: 1, window: 1 << 20, replay: 1 << 20, pending: 1 << 16, pace },
+            fanout: fanout::Options {
+                threads: 1,
+                window: 1 << 20,
+                pending_memory: 1 << 20,
+                pending: 1 << 16,
+                pace,
+            },
             max_lifetime: None,
         };
         let mut registry = prometheus_client::registry::Registry::default();
@@ -138,7 +144,7 @@ mod tests {
     async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt() {
         let subscribers = Keys::read(&set(0)).expect("keys");
         let schedule = Schedule { at_least: Duration::ZERO, ..Schedule::default() };
-        let (rotation, renewal) = Rotation::new(subscribers.clone(), None, schedule);
+        let (rotation, renewal) = Rotation::new("the issuer", subscribers.clone(), None, schedule);
         let access = Access { subscribers, subscribers_renewal: Some(renewal), ..Access::default() };
         let ui = Ui::start(hub(access).await);
         let fetched = Arc::new(AtomicUsize::new(0));

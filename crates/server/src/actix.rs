@@ -2,24 +2,30 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::body::BodyStream;
+use actix_web::body::{BodyStream, EitherBody, None as NoBody};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
+use http_body::Body as _;
 
 use crate::body::SseBody;
 use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
 
 impl Responder for Produce {
-    type Body = BodyStream<SseBody>;
+    type Body = EitherBody<BodyStream<SseBody>, NoBody>;
 
     fn respond_to(self, _request: &HttpRequest) -> HttpResponse<Self::Body> {
         let (parts, body) = self.response().into_parts();
         // actix-web speaks `http` 0.2, which knows the same statuses and headers in types of its own.
         let status = StatusCode::from_u16(parts.status.as_u16()).expect("a status of http 1");
-        let mut response = HttpResponse::with_body(status, BodyStream::new(body));
+        let body = match body.is_end_stream() {
+            // It would write a last chunk after a head that has no body, as of 204.
+            true => EitherBody::right(NoBody::new()),
+            false => EitherBody::left(BodyStream::new(body)),
+        };
+        let mut response = HttpResponse::with_body(status, body);
         let headers = response.headers_mut();
         for (name, value) in &parts.headers {
             headers.append(

@@ -159,7 +159,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// Ends all streams of this key, as when its user has logged out, after what was emitted; gives how many.
     ///
     /// They have left when this returns: nothing that is emitted later reaches them. The reason is
-    /// [`Unlocked`](StopReason::Unlocked). Clients return: answer with 204, or 401, to whoever must stay away.
+    /// [`Ended`](StopReason::Ended). Clients return: answer with 204, or 401, to whoever must stay away.
     pub fn close<Q>(&self, key: &Q) -> usize
     where
         K: Borrow<Q>,
@@ -173,7 +173,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         drop(key);
         told.wake();
         for tab in &group.tabs {
-            tab.emitter.outbox().end(StopReason::Unlocked);
+            tab.emitter.outbox().end(StopReason::Ended);
         }
         group.tabs.len()
     }

@@ -598,8 +598,8 @@ mod metrics;
 #[cfg(feature = "tcp")]
 mod tcp;
 
-pub use body::{SseBody, Stalled};
-pub use channel::{Channel, ChannelBuilder, ChannelStats, EventId, First, Overtaken, Selection};
+pub use body::{BodyError, SseBody};
+pub use channel::{Channel, ChannelBuilder, ChannelStats, CloseOnDrop, EventId, First, Overtaken, Selection};
 pub use clients::{Audience, AudienceError, Clients, ClientsBuilder, Delivery};
 pub use emitter::{EmitError, Emitter, Lock};
 pub use error::Error;

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
 use http::{Response, StatusCode};
 use sync_wrapper::SyncWrapper;
 use tokio::time::Instant;
@@ -51,7 +51,7 @@ use crate::streams::{Join, Streams};
 ///
 /// # Errors of `start`
 /// An error that `start` returns and a panic in it end this stream alone, after what is queued was sent: both are
-/// logged and given to [`on_stop`](Produce::on_stop).
+/// logged and given to [`on_stop`](Produce::on_stop), and the response is cut, so that no client takes it for complete.
 pub fn produce<F, R, Kind>(start: F) -> Produce
 where
     F: FnOnce(Emitter) -> R + Send + 'static,
@@ -100,6 +100,8 @@ pub struct Produce {
     /// None where nobody emits.
     start: Option<SyncWrapper<Start>>,
     reader: Option<Reader>,
+    /// The answer is not a stream but this status.
+    nothing_left: Option<StatusCode>,
     /// Whether the answer depends on what the client accepts.
     negotiated: bool,
     encoding: Option<Encoding>,
@@ -122,6 +124,7 @@ impl Produce {
         Self {
             start: start.map(SyncWrapper::new),
             reader: None,
+            nothing_left: None,
             negotiated: false,
             encoding: None,
             status: StatusCode::OK,
@@ -141,6 +144,36 @@ impl Produce {
     /// A stream to which nobody emits.
     pub(crate) fn silent() -> Self {
         Self::new(None)
+    }
+
+    /// The answer to a client that is to stay away, since there is nothing more to come: 204 No Content instead of a
+    /// stream. `EventSource` and our clients take it for final. See [ending for good](crate#ending-for-good).
+    ///
+    /// ```
+    /// use ssekit_server::{Event, LastEventId, Produce, produce};
+    ///
+    /// async fn report(last: LastEventId) -> Produce {
+    ///     if last.as_str() == Some("end") {
+    ///         return Produce::no_content();
+    ///     }
+    ///     produce(|stream| async move {
+    ///         stream.send(Event::new("…").with_event("report")?.with_id("end")?).await?;
+    ///         stream.close();
+    ///         Ok(())
+    ///     })
+    /// }
+    /// # let _ = report;
+    /// ```
+    pub fn no_content() -> Self {
+        Self { nothing_left: Some(StatusCode::NO_CONTENT), ..Self::silent() }
+    }
+
+    /// The status for a client for whom there is nothing left, if that is so.
+    fn nothing_left(&self) -> Option<StatusCode> {
+        let channels = || self.reader.as_ref().filter(|_| self.start.is_none())?.nothing_left();
+        self.nothing_left.or_else(|| {
+            channels().map(|closed| if closed { StatusCode::NO_CONTENT } else { StatusCode::GONE })
+        })
     }
 
     /// Reads these channels too.
@@ -309,9 +342,7 @@ impl Produce {
     pub fn response(self) -> Response<SseBody> {
         self.try_response().unwrap_or_else(|_| {
             // `try_response` has told `on_stop` and the log.
-            let now = Instant::now();
-            let body = SseBody::ended(Outbox::new(None), Pace::new(None, None, now));
-            let mut response = Response::new(body);
+            let mut response = Response::new(SseBody::empty());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
         })
@@ -329,6 +360,17 @@ impl Produce {
                 return Err(error);
             }
         };
+        if let Some(status) = self.nothing_left() {
+            self.stop.run(StopReason::Ended);
+            let mut response = Response::new(SseBody::empty());
+            *response.status_mut() = status;
+            let headers = response.headers_mut();
+            headers.extend(given);
+            headers.remove(CONTENT_TYPE);
+            // Or a browser might not ask again when there is another stream at this address.
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return Ok(response);
+        }
         let queue = match (&self.start, self.retry) {
             (None, None) => None,
             (_, retry) => Some(Queue::new(self.buffer, self.ids_from, retry)),

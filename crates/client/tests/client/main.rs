@@ -3,8 +3,10 @@
 mod answer;
 mod callbacks;
 mod latest;
+mod open;
 mod peer;
 mod reconnect;
+mod repeat;
 mod request;
 mod response;
 mod robustness;

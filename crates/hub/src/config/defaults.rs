@@ -64,7 +64,7 @@ impl Default for Limits {
             selectors: 100,
             selector_size: 4096,
             pending: 64 << 10,
-            replay_memory: 64 << 20,
+            pending_memory: 64 << 20,
             recent: 16 << 20,
         }
     }

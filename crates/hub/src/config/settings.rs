@@ -364,11 +364,11 @@ pub(super) const GROUPS: &[Group] = &[
                 "Send buffer per subscriber"
             ),
             setting!(
-                "limits.replay_memory",
-                limits.replay_memory,
+                "limits.pending_memory",
+                limits.pending_memory,
                 "SIZE",
                 Size(MIB, 1024 * GIB),
-                "Memory for all replays"
+                "Memory for the bytes that wait for all subscribers together"
             ),
             setting!(
                 "limits.recent",

@@ -1,21 +1,20 @@
 mod catch_up;
 mod clock;
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use mio::{Events, Interest as Ready, Poll, Token, Waker};
 use slab::Slab;
 use ssekit_log::Position;
 use tokio::runtime::Handle;
 
-use self::catch_up::{Begun, begun, joined};
+use self::catch_up::{Begun, begun};
 use self::clock::ticks;
 use super::audience::Audiences;
-use super::framing::Framing;
 use super::inbox::{Inbox, Message};
 use super::recent::Recent;
 use super::replay::Replay;
@@ -43,12 +42,16 @@ pub(super) struct Engine {
     started: Instant,
     now: u32,
     generation: u32,
-    /// Who has more to write and waits for their turn.
-    ready: Vec<(u32, u32)>,
+    /// Subscribers that have more to write and wait for their turn.
+    ready: VecDeque<(u32, u32)>,
+    /// The steps of matching that are left before other work has its turn.
+    steps: u64,
     /// Who has had more elsewhere than has been passed on here.
     ahead: Vec<(u32, u32)>,
     /// Who has gone while an audience was served.
     dead: Vec<(u32, End)>,
+    /// The ticks since which the memory for unsent bytes is short, and at which that was seen last.
+    short: Option<(u32, u32)>,
     ending: bool,
 }
 
@@ -81,9 +84,11 @@ impl Engine {
             started: Instant::now(),
             now: 0,
             generation: 0,
-            ready: Vec::new(),
+            ready: VecDeque::new(),
+            steps: 0,
             ahead: Vec::new(),
             dead: Vec::new(),
+            short: None,
             ending: false,
         }
     }
@@ -98,8 +103,10 @@ impl Engine {
                 polled => polled?,
             }
             self.now = self.tick(Instant::now());
+            self.steps = SLICE;
             // First, so that nobody whose time is over gets what has come since.
             self.look_at_the_clock();
+            self.end_hogs();
             for event in &events {
                 if event.token() != WAKE {
                     self.hear(event);
@@ -108,17 +115,11 @@ impl Engine {
             for message in self.inbox.take() {
                 self.obey(message);
             }
-            let mut more = true;
-            for _ in 0..PASSES {
-                more = more && self.pass();
-            }
-            if more {
+            if self.pass_on() {
                 // There may be more frames: not before all have been heard.
                 self.inbox.wake();
             }
-            for (slot, generation) in std::mem::take(&mut self.ready) {
-                self.go_on(slot, generation, Doing::Ready);
-            }
+            self.serve_ready();
             if self.ending && self.subscribers.is_empty() {
                 return Ok(());
             }
@@ -156,6 +157,11 @@ impl Engine {
                     self.end(slot, End::Failed);
                 }
             }
+            Message::KeysReplaced => {
+                for slot in self.audiences.revoked() {
+                    self.end(slot, End::Revoked);
+                }
+            }
             Message::End(over) => self.begin_to_end(over),
         }
     }
@@ -171,8 +177,9 @@ impl Engine {
         let Subscription { interest, first, start, ends, guard } = subscription;
         // No later than that: the tick at which it comes to its end begins before.
         let ends = ends.map_or(u32::MAX, |ends| self.tick(ends));
-        // One that is over gets its beginning alone, which says when to return.
-        if ends <= self.tick(Instant::now()) {
+        // One that is over gets its beginning alone, which says when to return. Keys may have been replaced since its token was verified; from
+        // here on a message tells when they are.
+        if ends <= self.tick(Instant::now()) || interest.is_revoked() {
             if matches!(sink.write(&first), Ok(written) if written == first.len()) {
                 sink.finish();
             }
@@ -228,16 +235,50 @@ impl Engine {
         drop(subscriber.guard);
     }
 
-    /// Passes the next frames on to all who are up to date; true when there may be more.
+    /// Passes frames on until none is left or others should have their turn; true when there may be more.
+    fn pass_on(&mut self) -> bool {
+        self.steps = SLICE;
+        let mut more = true;
+        for _ in 0..PASSES {
+            more = more && self.pass();
+            if self.steps == 0 {
+                break;
+            }
+        }
+        more
+    }
+
+    /// Lets those go on that are ready, until others should have their turn.
+    fn serve_ready(&mut self) {
+        self.steps = SLICE;
+        let mut waiting = std::mem::take(&mut self.ready);
+        while self.steps > 0
+            && let Some((slot, generation)) = waiting.pop_front()
+        {
+            self.go_on(slot, generation, Doing::Ready);
+        }
+        waiting.append(&mut self.ready);
+        self.ready = waiting;
+    }
+
+    /// Passes the next frames on to all subscribers that are up to date; true when there may be more.
     fn pass(&mut self) -> bool {
-        let frames = match self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) {
+        let mut frames = match self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) {
             Some(frames) if !frames.is_empty() => frames,
             _ => return false,
         };
         let mut reached = Vec::new();
+        let mut marked = 0;
         for (number, frame) in (0..).zip(&frames) {
-            self.audiences.mark(number, frame, &mut reached);
+            let took = self.audiences.mark(number, frame, &mut reached);
+            self.figures.matching.inc_by(took);
+            self.steps = self.steps.saturating_sub(took);
+            marked += 1;
+            if self.steps == 0 {
+                break;
+            }
         }
+        frames.truncate(marked);
         self.through = frames[frames.len() - 1].position;
         let mut deliveries = 0;
         for audience in reached {
@@ -259,31 +300,26 @@ impl Engine {
     fn serve(&mut self, audience: u32, frames: &[Arc<Frame>]) -> u64 {
         let audience = self.audiences.get(audience);
         let pending = audience.pending.iter().map(|&number| &frames[number as usize]);
-        let (mut chunked, mut plain) = (None, None);
+        let mut for_sockets = None;
         let mut deliveries = 0;
         for &slot in &audience.members {
             let subscriber = &mut self.subscribers[slot as usize];
             if subscriber.behind.is_some() {
                 continue;
             }
-            let framing = subscriber.sink.framing();
-            let shared = match framing {
-                Framing::Chunked => &mut chunked,
-                Framing::Plain => &mut plain,
-            };
-            let bytes: &Bytes = shared.get_or_insert_with(|| joined(pending.clone(), framing));
-            match subscriber.sink.write(bytes) {
-                Ok(written) => {
+            match subscriber.sink.write_frames(pending.clone(), &mut for_sockets) {
+                Ok(None) => {
                     subscriber.wrote = self.now;
-                    if written < bytes.len() {
-                        let Begun { count, rest, through } = begun(pending.clone(), framing, written);
-                        deliveries += count;
-                        subscriber.behind =
-                            Some(Behind::new(rest, through, Doing::Writing, self.now, &self.figures));
-                        self.figures.blocked.inc();
-                    } else {
-                        deliveries += audience.pending.len() as u64;
-                    }
+                    deliveries += audience.pending.len() as u64;
+                }
+                Ok(Some(written)) => {
+                    subscriber.wrote = self.now;
+                    let Begun { count, rest, through } =
+                        begun(pending.clone(), subscriber.sink.framing(), written);
+                    deliveries += count;
+                    subscriber.behind =
+                        Some(Behind::new(rest, through, Doing::Writing, self.now, &self.figures));
+                    self.figures.blocked.inc();
                 }
                 Err(error) => self.dead.push((slot, End::of(&error))),
             }
@@ -316,3 +352,5 @@ const FRAMES: usize = 1024;
 const BYTES: usize = 256 << 10;
 /// How often frames are passed on before messages and events are heard.
 const PASSES: usize = 4;
+/// Steps of matching after which events, messages and the clock have their turn: some milliseconds. One frame may take more.
+const SLICE: u64 = 1 << 20;

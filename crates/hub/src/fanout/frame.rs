@@ -3,11 +3,12 @@ use std::time::SystemTime;
 
 use ssekit_log::{Entry, Position};
 
+use super::budget::{Budget, InWindow};
 use super::framing::Piece;
-use crate::mercure::{Ids, Selector, Token, may_read};
+use crate::mercure::{Ids, Selector, Token, may_read, selects};
 
 /// A record as it goes out: the same bytes for everybody.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Frame {
     /// Its place in the log.
     pub position: Position,
@@ -19,11 +20,25 @@ pub struct Frame {
     pub private: bool,
     /// The event with its id.
     pub(super) piece: Piece,
+    /// Dropped when nothing but slow subscribers hold the piece any more.
+    _window: Option<InWindow>,
 }
 
 impl Frame {
     /// Gives a record its id.
     pub fn new(entry: Entry, ids: &Ids) -> Self {
+        Self::of(entry, ids, |parts| (Piece::of(parts), None))
+    }
+
+    /// The same, for the window of the newest.
+    pub(super) fn for_window(entry: Entry, ids: &Ids, budget: &Arc<Budget>) -> Self {
+        Self::of(entry, ids, |parts| {
+            let (piece, window) = Piece::for_window(parts, budget);
+            (piece, Some(window))
+        })
+    }
+
+    fn of(entry: Entry, ids: &Ids, piece: impl FnOnce(&[&[u8]]) -> (Piece, Option<InWindow>)) -> Self {
         let Entry { position, time, record } = entry;
         let made;
         let id = match &record.id {
@@ -33,24 +48,27 @@ impl Frame {
                 &made
             }
         };
-        let piece = Piece::of(&[b"id: ", id.as_bytes(), b"\n", &record.body]);
-        Self { position, time, topics: record.topics, private: record.private, piece }
+        let (piece, window) = piece(&[b"id: ", id.as_bytes(), b"\n", &record.body]);
+        Self { position, time, topics: record.topics, private: record.private, piece, _window: window }
     }
 
-    /// Whether it is meant for who asked for these topics, and whether they may read it.
-    pub fn is_for(&self, interest: &Interest) -> bool {
-        interest.selectors.iter().any(|selector| self.topics.iter().any(|topic| selector.matches(topic)))
-            && interest.may_read(self)
+    /// Whether it is for a subscriber with this interest, which may read it. Adds the steps of matching that took to `steps`.
+    pub(super) fn is_for(&self, interest: &Interest, steps: &mut u64) -> bool {
+        let (is_selected, took) = selects(&interest.selectors, &self.topics);
+        *steps += took + 1;
+        is_selected && interest.may_read(self)
     }
 
-    /// What it takes in memory, in bytes.
+    /// Its size in memory, in bytes.
     pub fn weight(&self) -> usize {
-        OVERHEAD + self.piece.len()
+        let topics: usize = self.topics.iter().map(|topic| topic.len() + TOPIC).sum();
+        OVERHEAD + topics + self.piece.len()
     }
 }
 
-/// A frame's own memory, with its topics; roughly.
-const OVERHEAD: usize = 160;
+/// The memory of a frame besides its bytes and topics, and of each topic besides its bytes, roughly.
+const OVERHEAD: usize = 192;
+const TOPIC: usize = 32;
 
 /// What a subscriber asked for, and by which right.
 #[derive(Clone, Debug)]
@@ -67,6 +85,11 @@ impl Interest {
         let mut seen = std::collections::HashSet::new();
         selectors.retain(|selector| seen.insert(selector.clone()));
         Self { selectors: selectors.into(), token }
+    }
+
+    /// Whether the token no longer verifies that it was granted by.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| token.is_revoked())
     }
 
     pub(super) fn may_read(&self, frame: &Frame) -> bool {

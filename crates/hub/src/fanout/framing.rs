@@ -1,4 +1,8 @@
-use bytes::{BufMut, Bytes, BytesMut};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::budget::{Budget, InWindow};
 
 /// How the pieces of a stream lie on its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +37,16 @@ pub(super) struct Piece {
 impl Piece {
     /// Of these parts in a row, which are not all empty: a chunk of nothing would end the stream.
     pub(super) fn of(parts: &[&[u8]]) -> Self {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        let size = format!("{length:x}\r\n");
-        let mut chunk = BytesMut::with_capacity(size.len() + length + END.len());
-        chunk.put_slice(size.as_bytes());
-        parts.iter().for_each(|part| chunk.put_slice(part));
-        chunk.put_slice(END);
-        Self { chunk: chunk.freeze(), size: size.len() }
+        let (chunk, size) = chunk(parts);
+        Self { chunk: chunk.into(), size }
+    }
+
+    /// The same, for the window; the budget counts what is left of it afterwards.
+    pub(super) fn for_window(parts: &[&[u8]], budget: &Arc<Budget>) -> (Self, InWindow) {
+        let (chunk, size) = chunk(parts);
+        let charge = budget.charge(chunk.len());
+        let window = charge.in_window();
+        (Self { chunk: charge.own(chunk), size }, window)
     }
 
     pub(super) fn framed(&self, framing: Framing) -> &[u8] {
@@ -58,6 +65,17 @@ impl Piece {
     pub(super) fn len(&self) -> usize {
         self.chunk.len()
     }
+}
+
+/// A chunk of these parts, and how long the line of its size is.
+fn chunk(parts: &[&[u8]]) -> (Vec<u8>, usize) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let size = format!("{length:x}\r\n");
+    let mut chunk = Vec::with_capacity(size.len() + length + END.len());
+    chunk.extend_from_slice(size.as_bytes());
+    parts.iter().for_each(|part| chunk.extend_from_slice(part));
+    chunk.extend_from_slice(END);
+    (chunk, size.len())
 }
 
 const END: &[u8] = b"\r\n";

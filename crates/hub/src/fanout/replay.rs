@@ -1,115 +1,139 @@
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ssekit_log::{Limit, Log, Position, ReadError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::budget::Budget;
 use super::framing::Framing;
 use super::{Frame, Interest};
 use crate::mercure::Ids;
 
-/// Reads for subscribers who are further behind than the window: a page each at a time, all within one budget of memory.
+/// Reads the log for subscribers that are further behind than the window: a page at a time for each, all within one budget of memory.
 #[derive(Clone, Debug)]
 pub(super) struct Replay {
     pub(super) log: Arc<dyn Log>,
     pub(super) ids: Ids,
-    /// KiB.
-    budget: Arc<Semaphore>,
-    /// All of it.
-    most: u32,
+    pub(super) budget: Arc<Budget>,
 }
 
-/// What was read for a subscriber.
+/// The next page that a subscriber needs.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) interest: Interest,
+    pub(super) framing: Framing,
+    /// Records after this place,
+    pub(super) after: Position,
+    /// and up to this one.
+    pub(super) upto: Position,
+    /// It knows that records up to here may be gone.
+    pub(super) told: Position,
+    /// About so many bytes.
+    pub(super) size: usize,
+}
+
+/// Events that were read for a subscriber.
 #[derive(Debug)]
 pub(super) struct Page {
-    /// What it may have of it, encoded.
+    /// The events, encoded; the budget counts them until the subscriber has them.
     pub(super) bytes: Bytes,
     /// Everything up to here has been looked at.
     pub(super) through: Position,
     /// Records after the place where it stood may be gone, of which it has not been told.
     pub(super) lost: bool,
-    /// What is gone up to here, it has been told of when it has been told of this page.
+    /// It knows that records up to here may be gone, once it has been told of this page.
     pub(super) told: Position,
     /// How many events it has.
     pub(super) events: u64,
-    /// Its part of the budget, until it has been written.
-    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// A page that is being read.
+struct Draft {
+    bytes: Vec<u8>,
+    after: Position,
+    lost: bool,
+    told: Position,
+    events: u64,
 }
 
 impl Replay {
-    pub(super) fn new(log: Arc<dyn Log>, budget: usize) -> Self {
+    pub(super) fn new(log: Arc<dyn Log>, budget: Arc<Budget>) -> Self {
         let ids = Ids::new(log.epoch());
-        let most = u32::try_from((budget >> 10).max(PAGE >> 10)).unwrap_or(u32::MAX >> 3);
-        Self { log, ids, budget: Arc::new(Semaphore::new(most as usize)), most }
+        Self { log, ids, budget }
     }
 
-    /// Whether others may wait for what somebody has of the budget.
-    pub(super) fn is_short(&self) -> bool {
-        self.budget.available_permits() < PAGE >> 10
+    /// The size of the next page for a subscriber that was sent so many bytes: small at first, so that those who do not read hold little, then
+    /// larger; and small for all when memory is short.
+    pub(super) fn page_size(&self, sent: u64) -> usize {
+        let earned = usize::try_from(sent / 8).unwrap_or(usize::MAX);
+        earned.min(self.budget.free() / 32).clamp(SMALL_PAGE, PAGE)
     }
 
-    /// The next of what is for a subscriber, after one place and up to another. Empty only when there is nothing more.
-    pub(super) async fn page(
-        &self,
-        interest: &Interest,
-        framing: Framing,
-        after: Position,
-        told: Position,
-        upto: Position,
-    ) -> Result<Page, ReadError> {
-        let mut room = (PAGE >> 10) as u32;
+    /// The next page for a subscriber. Empty only when there is nothing more.
+    pub(super) async fn page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
+        let Wanted { after, told, .. } = *wanted;
+        let mut draft = Draft { bytes: Vec::new(), after, lost: false, told, events: 0 };
         loop {
-            let permit = Arc::clone(&self.budget).acquire_many_owned(room).await;
-            let permit = permit.map_err(|_| ReadError::Unavailable("the hub is ending".to_owned()))?;
-            let page = self.read(interest, framing, after, told, upto, permit).await?;
-            let needed = u32::try_from(page.bytes.len().div_ceil(1024)).unwrap_or(u32::MAX).min(self.most);
-            if needed <= room {
-                return Ok(page);
+            // Nothing is held while it waits, so that a scan that finds nothing keeps nobody from theirs.
+            let charge = self.budget.reserve(wanted.size).await;
+            let done = self.scan(wanted, &mut draft).await?;
+            if done || !draft.bytes.is_empty() {
+                let Draft { bytes, after, lost, told, events } = draft;
+                let through = if done { wanted.upto } else { after };
+                return Ok(Page { bytes: charge.own(bytes), through, lost, told, events });
             }
-            // One record is larger than what there was room for: it is let go, and waits for as much as it takes.
-            room = needed;
+            drop(charge);
+            tokio::task::yield_now().await;
         }
     }
 
-    async fn read(
-        &self,
-        interest: &Interest,
-        framing: Framing,
-        after: Position,
-        told: Position,
-        upto: Position,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Page, ReadError> {
-        let (mut after, mut told, mut lost, mut events) = (after, told, false, 0);
-        let mut bytes = BytesMut::new();
+    /// Looks at the next records, a bounded number of them; true at the end.
+    async fn scan(&self, wanted: &Wanted, draft: &mut Draft) -> Result<bool, ReadError> {
+        let (mut looked_at, mut size) = (0, wanted.size);
         loop {
-            let page = self.log.read(after, Limit { records: PAGE_RECORDS, bytes: PAGE }).await?;
+            let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
             // Asked for afterwards: retention may have moved on while the page was read.
             let horizon = self.log.bounds().await?.horizon;
-            if horizon > after.max(told) {
-                // It is told before this page: what goes behind the page, it will be told of then.
-                (lost, told) = (true, horizon.min(page.through));
-            }
-            after = page.through.min(upto);
-            for entry in page.entries.into_iter().take_while(|entry| entry.position <= upto) {
+            let lost = horizon > draft.after.max(draft.told);
+            let mut through = page.through.min(wanted.upto);
+            for entry in page.entries {
+                if entry.position > wanted.upto {
+                    break;
+                }
+                if draft.bytes.len() >= wanted.size {
+                    // The others are read again, from where this page ends.
+                    through = Position(entry.position.0 - 1);
+                    break;
+                }
                 let frame = Frame::new(entry, &self.ids);
-                if frame.is_for(interest) {
-                    events += 1;
-                    bytes.extend_from_slice(frame.piece.framed(framing));
+                if frame.is_for(&wanted.interest, &mut 0) {
+                    draft.events += 1;
+                    draft.bytes.extend_from_slice(frame.piece.framed(wanted.framing));
                 }
             }
-            let done = page.end || after >= upto;
-            if !bytes.is_empty() || done {
-                let through = if done { upto } else { after };
-                return Ok(Page { bytes: bytes.freeze(), through, lost, told, events, permit });
+            if lost {
+                // It is told before this page: what goes behind the page, it will be told of then.
+                (draft.lost, draft.told) = (true, horizon.min(through));
             }
-            // A scan over what is not for this subscriber must not keep others from theirs.
-            tokio::task::yield_now().await;
+            draft.after = through;
+            if through >= wanted.upto || page.end && through >= page.through {
+                return Ok(true);
+            }
+            looked_at += size;
+            if looked_at >= SCAN || draft.bytes.len() * 2 >= wanted.size {
+                return Ok(false);
+            }
+            size = match draft.bytes.len() {
+                // Nothing so far: there may be much of which nothing is for this subscriber.
+                0 => (size * 2).min(PAGE),
+                found => wanted.size - found,
+            };
         }
     }
 }
 
-/// How much of the log is read at once, in bytes; one record may be more.
-const PAGE: usize = 256 << 10;
-/// How many records are read at once.
-const PAGE_RECORDS: usize = 4096;
+/// The bytes of a page, at least and at most; one record may be more.
+const SMALL_PAGE: usize = 16 << 10;
+pub(super) const PAGE: usize = 256 << 10;
+/// How much of the log is looked at before others have their turn, in bytes and in records of one read.
+const SCAN: usize = 256 << 10;
+const RECORDS: usize = 4096;

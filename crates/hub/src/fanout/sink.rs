@@ -1,35 +1,58 @@
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::ControlFlow;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body::Frame as BodyFrame;
+use bytes::{Bytes, BytesMut};
 use mio::net::TcpStream;
 
+use super::Frame;
 use super::framing::{Framing, LAST};
-use super::inbox::{Inbox, Message};
-use super::subscriber::End;
+use super::inbox::Inbox;
+use super::pipe::Pipe;
+use super::subscriber::{End, Mark};
 
-/// Where a subscriber's bytes go.
+/// The destination of a subscriber's bytes.
 #[derive(Debug)]
 pub(super) enum Sink {
     /// A socket that is ours alone.
     Socket(TcpStream),
     /// The body of a response, on a connection that is not ours: TLS, HTTP/2, a Unix socket, one that served before.
-    Body(Arc<Pipe>),
+    Body(Box<Piped>),
+}
+
+/// A pipe, and what its thread has seen of its peer's progress.
+#[derive(Debug)]
+pub(super) struct Piped {
+    pub(super) pipe: Arc<Pipe>,
+    /// When bytes were sent last.
+    pub(super) idle: Mark,
+    /// How fast they are sent.
+    pub(super) speed: Mark,
+}
+
+impl Piped {
+    /// The tick since which bytes wait and none was sent.
+    pub(super) fn waits_since(&mut self, now: u32) -> Option<u32> {
+        let (waiting, sent) = self.pipe.progress();
+        if waiting == 0 {
+            self.idle = Mark { tick: now, sent };
+            return None;
+        }
+        Some(now - self.idle.idle(sent, now))
+    }
 }
 
 impl Sink {
-    /// Says whose it is; false when nobody reads any more.
+    pub(super) fn body(pipe: Arc<Pipe>) -> Self {
+        Self::Body(Box::new(Piped { pipe, idle: Mark::default(), speed: Mark::default() }))
+    }
+
+    /// Names the subscriber that writes here; false when nobody reads any more.
     pub(super) fn belongs_to(&self, inbox: &Arc<Inbox>, slot: u32, generation: u32) -> bool {
-        let Self::Body(pipe) = self else { return true };
-        // A pipe has one writer, who says so once.
-        let _ = pipe.writer.set(Writer(Arc::clone(inbox), slot, generation));
-        // Asked for afterwards: who goes from now on tells the writer.
-        !pipe.lock().gone
+        match self {
+            Self::Socket(_) => true,
+            Self::Body(body) => body.pipe.belongs_to(inbox, slot, generation),
+        }
     }
 
     pub(super) fn framing(&self) -> Framing {
@@ -39,25 +62,49 @@ impl Sink {
         }
     }
 
-    /// Says that all of the stream has been written. A body says so by its own end.
+    /// Ends the stream after all that has been written. Without it, dropping the sink cuts the stream: its reader sees an error.
     pub(super) fn finish(&mut self) {
-        if let Self::Socket(socket) = self {
-            // Who does not hear of it sees that the connection ends.
-            let _ = socket.write(LAST);
+        match self {
+            // A peer that does not get this sees that the connection ends.
+            Self::Socket(socket) => _ = socket.write(LAST),
+            Self::Body(body) => body.pipe.finish(),
         }
     }
 
     /// Writes as much as there is room for.
     pub(super) fn write(&mut self, bytes: &Bytes) -> io::Result<usize> {
         match self {
-            Self::Socket(socket) => loop {
-                match socket.write(bytes) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
-                    written => return written,
-                }
-            },
-            Self::Body(pipe) => pipe.write(bytes),
+            Self::Socket(socket) => write(socket, bytes),
+            Self::Body(body) => body.pipe.write([bytes.clone()]),
+        }
+    }
+
+    /// Writes as much as there is room for of frames in a row; gives how many bytes when that is not all of them. For a socket, they are joined
+    /// into one write, once for all who get the same; a body shares each.
+    pub(super) fn write_frames<'a>(
+        &mut self,
+        frames: impl Iterator<Item = &'a Arc<Frame>> + Clone,
+        for_sockets: &mut Option<Bytes>,
+    ) -> io::Result<Option<usize>> {
+        let (written, all) = match self {
+            Self::Socket(socket) => {
+                let bytes = for_sockets.get_or_insert_with(|| joined(frames));
+                (write(socket, bytes)?, bytes.len())
+            }
+            Self::Body(body) => {
+                let all = frames.clone().map(|frame| frame.piece.framed(Framing::Plain).len()).sum();
+                (body.pipe.write(frames.map(|frame| frame.piece.shared(Framing::Plain, 0)))?, all)
+            }
+        };
+        Ok(Some(written).filter(|written| *written < all))
+    }
+
+    /// Whether the peer has so much of what was written that more of the log may be read for it. If not, a message says when that is so.
+    pub(super) fn wants_more(&self) -> bool {
+        match self {
+            // What the system holds of it is no memory of ours.
+            Self::Socket(_) => true,
+            Self::Body(body) => body.pipe.wants_more(),
         }
     }
 
@@ -78,131 +125,34 @@ impl Sink {
     }
 }
 
+/// All of some frames in chunks, in a row: of one, its own bytes.
+fn joined<'a>(mut frames: impl Iterator<Item = &'a Arc<Frame>> + Clone) -> Bytes {
+    let all = frames.clone();
+    if let (Some(one), None) = (frames.next(), frames.next()) {
+        return one.piece.shared(Framing::Chunked, 0);
+    }
+    let mut joined = BytesMut::with_capacity(all.clone().map(|frame| frame.piece.len()).sum());
+    all.for_each(|frame| joined.extend_from_slice(frame.piece.framed(Framing::Chunked)));
+    joined.freeze()
+}
+
+fn write(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match socket.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            written => return written,
+        }
+    }
+}
+
 /// Reads of 4 KiB at one go.
 const MAX_READS: usize = 16;
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        if let Self::Body(pipe) = self {
-            pipe.end();
+        if let Self::Body(body) = self {
+            body.pipe.cut();
         }
-    }
-}
-
-/// What lies between a fan-out thread and a response's body: bounded, and it never blocks.
-#[derive(Debug)]
-pub(super) struct Pipe {
-    /// What it holds, and one chunk more: in bytes.
-    room: usize,
-    state: Mutex<State>,
-    /// Who writes into it, once that is known.
-    writer: OnceLock<Writer>,
-}
-
-/// The subscriber that writes into a pipe: its thread, slot and generation.
-#[derive(Debug)]
-struct Writer(Arc<Inbox>, u32, u32);
-
-#[derive(Debug, Default)]
-struct State {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
-    /// Something was refused for lack of room.
-    refused: bool,
-    ended: bool,
-    /// The body is gone.
-    gone: bool,
-    reader: Option<Waker>,
-}
-
-impl Pipe {
-    pub(super) fn new(room: usize) -> Self {
-        Self { room, state: Mutex::default(), writer: OnceLock::new() }
-    }
-
-    fn tell(&self, message: fn(u32, u32) -> Message) {
-        if let Some(Writer(inbox, slot, generation)) = self.writer.get() {
-            inbox.send(message(*slot, *generation));
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes all, or nothing when there is no room.
-    fn write(&self, bytes: &Bytes) -> io::Result<usize> {
-        let mut state = self.lock();
-        if state.gone {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        if state.bytes >= self.room {
-            state.refused = true;
-            return Ok(0);
-        }
-        state.bytes += bytes.len();
-        state.chunks.push_back(bytes.clone());
-        let reader = state.reader.take();
-        drop(state);
-        wake(reader);
-        Ok(bytes.len())
-    }
-
-    fn end(&self) {
-        let mut state = self.lock();
-        state.ended = true;
-        let reader = state.reader.take();
-        drop(state);
-        wake(reader);
-    }
-}
-
-fn wake(reader: Option<Waker>) {
-    if let Some(reader) = reader {
-        reader.wake();
-    }
-}
-
-/// A subscriber's stream as the body of a response. Dropping it ends the subscription.
-#[derive(Debug)]
-pub struct Body(pub(super) Arc<Pipe>);
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<BodyFrame<Bytes>, Self::Error>>> {
-        let mut state = self.0.lock();
-        let Some(chunk) = state.chunks.pop_front() else {
-            if state.ended {
-                return Poll::Ready(None);
-            }
-            let replaced = state.reader.replace(cx.waker().clone());
-            drop(state);
-            drop(replaced);
-            return Poll::Pending;
-        };
-        state.bytes -= chunk.len();
-        let room = state.refused && state.bytes <= self.0.room / 2;
-        state.refused &= !room;
-        drop(state);
-        if room {
-            self.0.tell(Message::Room);
-        }
-        Poll::Ready(Some(Ok(BodyFrame::data(chunk))))
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.gone = true;
-        let (chunks, reader) = (std::mem::take(&mut state.chunks), state.reader.take());
-        drop(state);
-        drop((chunks, reader));
-        self.0.tell(Message::Gone);
     }
 }

@@ -3,8 +3,8 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use ssekit_log::Position;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
 use super::Figures;
@@ -29,11 +29,29 @@ pub(super) struct Subscriber {
     pub(super) guard: Option<Box<dyn Any + Send>>,
 }
 
+impl Subscriber {
+    /// The bytes that wait for it, those that were sent to it so far, and the last measurement of that; None when nothing waits.
+    pub(super) fn progress(&mut self) -> Option<(usize, u64, &mut Mark)> {
+        let unsent = self.behind.as_ref().map_or(0, |behind| behind.unsent.len());
+        match (&mut self.sink, &mut self.behind) {
+            (Sink::Socket(_), None) => None,
+            (Sink::Socket(_), Some(behind)) => Some((unsent, behind.written, &mut behind.speed)),
+            (Sink::Body(body), _) => {
+                let (waiting, sent) = body.pipe.progress();
+                Some((unsent + waiting, sent, &mut body.speed))
+            }
+        }
+    }
+}
+
 /// What a subscriber has that is not up to date.
 #[derive(Debug)]
 pub(super) struct Behind {
     /// What it is being written.
-    pub(super) unsent: Bytes,
+    pub(super) unsent: Unsent,
+    /// Bytes that were written to it since it is behind.
+    pub(super) written: u64,
+    pub(super) speed: Mark,
     /// After that it goes on behind this place.
     pub(super) through: Position,
     /// What is gone up to here, it has been told of.
@@ -46,13 +64,72 @@ pub(super) struct Behind {
     pub(super) doing: Doing,
     /// It ends when all that is unsent has been written.
     pub(super) last: bool,
-    /// The part of the budget of what is unsent, and the tick since which it has it.
-    pub(super) permit: Option<(OwnedSemaphorePermit, u32)>,
     /// What reads the log for it.
     pub(super) reading: Option<Reading>,
     /// Events that were read from the log for it.
     pub(super) replayed: u64,
     figures: Arc<Figures>,
+}
+
+/// A measurement of a subscriber's progress: at this tick, so many bytes had been sent to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    pub(super) tick: u32,
+    pub(super) sent: u64,
+}
+
+impl Mark {
+    /// Ticks since the last byte was sent, as far as is known.
+    pub(super) fn idle(&mut self, sent: u64, now: u32) -> u32 {
+        if sent != self.sent {
+            *self = Self { tick: now, sent };
+        }
+        now - self.tick
+    }
+
+    /// Whether fewer bytes than this were sent in each tick, measured over so many; where it was as fast, the measurement begins again.
+    pub(super) fn is_slower(&mut self, bytes: u64, over: u32, sent: u64, now: u32) -> bool {
+        let ticks = now - self.tick;
+        let slow = ticks >= over && sent - self.sent < bytes * u64::from(ticks);
+        if ticks >= over && !slow {
+            *self = Self { tick: now, sent };
+        }
+        slow
+    }
+}
+
+/// Bytes to write, in order; none of the pieces is empty.
+#[derive(Debug, Default)]
+pub(super) struct Unsent(SmallVec<[Bytes; 2]>);
+
+impl Unsent {
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.0.push(bytes);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn first(&self) -> Option<&Bytes> {
+        self.0.first()
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// So many bytes of the first piece have been written.
+    pub(super) fn advance(&mut self, written: usize) {
+        if let Some(first) = self.0.first_mut() {
+            drop(first.split_to(written));
+            if first.is_empty() {
+                self.0.remove(0);
+            }
+        }
+    }
 }
 
 /// A page that is being read. Nobody reads it for who has gone.
@@ -87,6 +164,8 @@ pub enum End {
     Vanished,
     /// Its token has expired, or its time is over.
     Expired,
+    /// The key of its token has been replaced or revoked.
+    Revoked,
     /// It has not read for too long.
     Stalled,
     /// What it had still to read is no longer in the log.
@@ -107,15 +186,18 @@ impl Behind {
         figures: &Arc<Figures>,
     ) -> Box<Self> {
         figures.behind.inc();
+        let mut waiting = Unsent::default();
+        waiting.push(unsent);
         Box::new(Self {
-            unsent,
+            unsent: waiting,
+            written: 0,
+            speed: Mark { tick: now, sent: 0 },
             through,
             told: Position::START,
             stored: Position::START,
             since: now,
             doing,
             last: false,
-            permit: None,
             reading: None,
             replayed: 0,
             figures: Arc::clone(figures),
@@ -134,10 +216,11 @@ impl Drop for Behind {
 
 impl End {
     /// All of them, for metrics.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Left,
         Self::Vanished,
         Self::Expired,
+        Self::Revoked,
         Self::Stalled,
         Self::Overtaken,
         Self::Failed,
@@ -156,7 +239,7 @@ impl End {
 
     /// Whether the stream is over for its reader, too: it has had all that is for it, or is told when to come back.
     pub(super) fn is_orderly(self) -> bool {
-        matches!(self, Self::Expired | Self::Shutdown)
+        matches!(self, Self::Expired | Self::Revoked | Self::Shutdown)
     }
 
     /// Its name in metrics.
@@ -165,6 +248,7 @@ impl End {
             Self::Left => "left",
             Self::Vanished => "vanished",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
             Self::Stalled => "stalled",
             Self::Overtaken => "overtaken",
             Self::Failed => "failed",

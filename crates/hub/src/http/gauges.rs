@@ -15,12 +15,13 @@ pub(super) struct Gauges {
     lag: Gauge,
     records: Gauge,
     bytes: Gauge,
+    pending: Gauge,
 }
 
 impl Gauges {
     /// Those of a registry, and what is looked up when they are asked for.
     pub(super) fn new(mut registry: Registry) -> Self {
-        let (lag, records, bytes) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let [lag, records, bytes, pending] = [(); 4].map(|()| Gauge::default());
         registry.register(
             "lag_events",
             "Events that the log has kept and that have still to be written to who is up to date",
@@ -28,14 +29,17 @@ impl Gauges {
         );
         registry.register("log_events", "Events that the log holds", records.clone());
         registry.register("log_bytes", "What the log holds, in bytes", bytes.clone());
-        Self { registry, lag, records, bytes }
+        let help = "Bytes in memory that wait for subscribers, without the newest updates";
+        registry.register("pending_bytes", help, pending.clone());
+        Self { registry, lag, records, bytes, pending }
     }
 
     /// The answer to who asks for them. Where the log cannot be read, its figures are those of when it could.
     pub(super) async fn show(&self, hub: &Hub) -> Response {
         let through = hub.fanout.through();
+        let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.pending.set(value(hub.fanout.pending_bytes() as u64));
         if let Ok(bounds) = hub.log.bounds().await {
-            let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
             self.lag.set(value(bounds.last.0.saturating_sub(through.0)));
             self.records.set(value(bounds.records));
             self.bytes.set(value(bounds.bytes));

@@ -41,13 +41,28 @@ impl Places {
     /// # Errors
     /// When all are taken, or all of this peer: by which limit.
     pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<Place, Taken> {
-        let inner = &self.0;
+        Place::take(&self.0, peer)
+    }
+
+    /// How many there are.
+    pub(crate) fn most(&self) -> usize {
+        self.0.most
+    }
+
+    /// How many are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+}
+
+impl Place {
+    fn take(inner: &Arc<Inner>, peer: Option<IpAddr>) -> Result<Self, Taken> {
         if inner.taken.fetch_add(1, Ordering::Relaxed) >= inner.most {
             inner.taken.fetch_sub(1, Ordering::Relaxed);
             return Err(Taken { limit: "limits.connections", most: inner.most });
         }
         // From here on, dropping the place gives it back.
-        let mut place = Place { places: Arc::clone(inner), peer: None };
+        let mut place = Self { places: Arc::clone(inner), peer: None };
         if let (Some(most), Some(peer)) = (inner.most_of_one, peer) {
             let mut of_one = inner.of_one.lock().unwrap_or_else(PoisonError::into_inner);
             let taken = of_one.entry(peer).or_insert(0);
@@ -60,14 +75,12 @@ impl Places {
         Ok(place)
     }
 
-    /// How many there are.
-    pub(crate) fn most(&self) -> usize {
-        self.0.most
-    }
-
-    /// How many are taken.
-    pub(crate) fn taken(&self) -> usize {
-        self.0.taken.load(Ordering::Relaxed)
+    /// Another place for the same peer.
+    ///
+    /// # Errors
+    /// As [`Places::take`].
+    pub(crate) fn another(&self) -> Result<Self, Taken> {
+        Self::take(&self.places, self.peer)
     }
 }
 

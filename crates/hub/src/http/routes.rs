@@ -14,13 +14,14 @@ use http_body::Body as _;
 use ssekit_log::Record;
 
 use super::Pages;
+use super::activity::Open;
 use super::gauges::Gauges;
 use super::head::{self, HeadLimit};
 use super::host::ours_alone;
 use super::rate::Rate;
 use super::refusals::Refusals;
 use crate::active::Listed;
-use crate::hub::{Granted, Hub, unreadable};
+use crate::hub::{Granted, Hub, accepts_stream, unreadable};
 use crate::mercure::subscriptions::{self, Asked};
 use crate::mercure::{
     Problem, ProblemKind, Publisher, cors, discovery, publication, publications_ndjson, shown,
@@ -173,17 +174,33 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     let Context { hub, rate, refusals, .. } = context;
     let refuse = |problem: Problem, parts: &Parts| refused(hub, parts, &problem);
     let head = parts.method == Method::HEAD;
-    let subscribe = hub.asked(&parts).await.map_err(|problem| refuse(problem, &parts))?;
+    let come_back = |retry: Duration, parts: &Parts| {
+        let mut response = come_back(retry).map(Body::from);
+        cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
+        response
+    };
+    let subscribe = match hub.asked(&parts).await {
+        Ok(subscribe) => subscribe,
+        // For good a browser gives up on all but 200 (HTML, section 9.2.3).
+        Err(Problem { kind: ProblemKind::Unavailable, retry_after: Some(wait), .. })
+            if accepts_stream(&parts) =>
+        {
+            return Ok(come_back(wait + hub.retry(), &parts));
+        }
+        Err(problem) => return Err(refuse(problem, &parts)),
+    };
     let too_fast = rate.as_ref().filter(|rate| !rate.take(Instant::now()));
     if let Some(rate) = too_fast {
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
     }
-    if too_fast.is_some() || hub.is_ending() {
-        let mut response = come_back(hub.retry()).map(Body::from);
-        cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
-        return Ok(response);
+    let stream = parts.extensions.get::<Arc<Open>>().map(|open| open.subscribe()).transpose();
+    if let Err(taken) = &stream {
+        refusals.turned_away(taken.limit, taken.most as u64);
     }
-    let granted = hub.resolve(&parts, subscribe, None).await;
+    if too_fast.is_some() || stream.is_err() || hub.is_ending() {
+        return Ok(come_back(hub.retry(), &parts));
+    }
+    let granted = hub.resolve(&parts, subscribe, Some(Box::new(stream))).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
     let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription)) };
     let mut response = Response::new(body);
@@ -269,6 +286,11 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
         Err(error) => refusal(&unreadable(&error)),
+        Ok(_) if hub.access.awaits_keys() => {
+            let words =
+                "no keys have come yet from the URL of `jwks`: the log says why, and when the hub asks again";
+            refusal(&Problem::new(ProblemKind::Unavailable, words))
+        }
         Ok(_) => "ready\n".into_response(),
     }
 }

@@ -147,16 +147,19 @@ impl Access {
         }
     }
 
-    /// Whether who publishes still may: the token, which was verified before, may have ended since.
+    /// Whether a publisher whose token was verified before still may publish: the token may have expired since, and its key may have been
+    /// replaced.
     ///
     /// # Errors
-    /// 401 when it has.
+    /// 401 when it may not.
     pub fn still(&self, publisher: &Publisher, now: SystemTime) -> Result<(), Problem> {
         let Publisher::Holder(token) = publisher else { return Ok(()) };
-        token.check_end(now, self.leeway).map_err(|error| Problem::new(Kind::InvalidToken, error.to_string()))
+        token
+            .check_again(now, self.leeway)
+            .map_err(|error| Problem::new(Kind::InvalidToken, error.to_string()))
     }
 
-    /// What has the keys fetched again, where they are fetched and the one is not here that this token names.
+    /// The renewal of the keys, where they are fetched and lack the key of this token.
     pub(crate) fn missing_key(&self, token: &str, action: Action) -> Option<&Renewal> {
         let (keys, renewal) = match action {
             Action::Publish => (&self.publishers, &self.publishers_renewal),
@@ -169,6 +172,12 @@ impl Access {
     pub(crate) fn missing_key_of(&self, request: &Parts, action: Action) -> Option<&Renewal> {
         let credential = self.credential(request).ok()??;
         self.missing_key(&credential.token, action)
+    }
+
+    /// Whether keys are fetched and none has come yet, so that no token can be verified.
+    pub(crate) fn awaits_keys(&self) -> bool {
+        self.publishers_renewal.is_some() && self.publishers.is_empty()
+            || self.subscribers_renewal.is_some() && self.subscribers.is_empty()
     }
 
     /// Where anyone may do anything, the request must ask for this machine by a name that no foreign site can point at it.

@@ -117,6 +117,9 @@ impl Opened {
     }
 }
 
+/// Encrypted bytes that a connection may hold until its socket takes them: one record (RFC 8446, section 5.1).
+const UNSENT: usize = 16 << 10;
+
 async fn accept_tls(
     listener: tokio::net::TcpListener,
     tls: TlsAcceptor,
@@ -136,7 +139,8 @@ async fn accept_tls(
         let (tls, server) = (tls.clone(), Arc::clone(&server));
         tokio::spawn(async move {
             match tokio::time::timeout(patience, tls.accept(socket)).await {
-                Ok(Ok(socket)) => {
+                Ok(Ok(mut socket)) => {
+                    socket.get_mut().1.set_buffer_limit(Some(UNSENT));
                     let protocol = Protocol::agreed(socket.get_ref().1.alpn_protocol());
                     server.serve(socket, protocol, place).await;
                 }

@@ -31,7 +31,7 @@ pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
         fanout: fanout::Options {
             threads,
             window: config.limits.recent,
-            replay: config.limits.replay_memory,
+            pending_memory: config.limits.pending_memory,
             pending: config.limits.pending,
             pace: Pace {
                 heartbeat: config.heartbeat,

@@ -70,15 +70,15 @@ impl Explain {
 
     /// With the keys that were named; none, if none was.
     fn access(&self) -> Result<Option<Access>, Error> {
-        let text = match &self.jwks {
+        let keys = match &self.jwks {
             Some(path) => {
                 let key = Key { file: Some(path.clone()), ..Key::default() };
-                key.read().map_err(|error| anyhow!(error))?
+                let text = key.read().map_err(|error| anyhow!(error))?;
+                text.map(|text| Keys::read_set(text.expose()))
             }
-            None => self.key.read()?,
+            None => self.key.read()?.map(|text| Keys::read(text.expose())),
         };
-        let Some(text) = text else { return Ok(None) };
-        let keys = Keys::read(text.expose())?;
+        let Some(keys) = keys.transpose()? else { return Ok(None) };
         Ok(Some(Access { publishers: keys.clone(), subscribers: keys, ..Access::default() }))
     }
 }

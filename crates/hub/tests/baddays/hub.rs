@@ -64,7 +64,7 @@ impl Hub {
         };
         // What else it prints is not waited for.
         thread::spawn(move || lines.count());
-        let addr = line.split("http://").nth(1).and_then(|url| url.split('/').next()?.parse().ok());
+        let addr = line.split("://").nth(1).and_then(|url| url.split('/').next()?.parse().ok());
         Ok(Self { child, addr: addr.unwrap_or_else(|| panic!("no address in {line:?}")), said })
     }
 
@@ -162,14 +162,7 @@ impl Hub {
 
     /// Memory of the process that is in use, in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        self.status("VmRSS:")
-    }
-
-    fn status(&self, name: &str) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs, on Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        memory_of(self.pid())
     }
 
     /// Processor time that the process has used.
@@ -213,7 +206,7 @@ impl Drop for Hub {
 
 impl Answer {
     /// Reads up to the end of the connection.
-    pub(crate) fn read(socket: &mut TcpStream) -> std::io::Result<Self> {
+    pub(crate) fn read(socket: &mut impl Read) -> std::io::Result<Self> {
         let mut bytes = Vec::new();
         socket.read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -226,6 +219,13 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
+}
+
+/// Memory of a process that is in use, in bytes.
+pub(crate) fn memory_of(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs, on Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
 /// A publication.

@@ -198,7 +198,7 @@ async fn run(seed: u64) {
     let mut setup = Setup::default();
     setup.fanout.threads = rng.usize(1..=3);
     setup.fanout.window = [1, 8 << 10, 64 << 10, 1 << 20][rng.usize(..4)];
-    setup.fanout.replay = [1, 1 << 20][rng.usize(..2)];
+    setup.fanout.pending_memory = [1, 1 << 20][rng.usize(..2)];
     setup.send_buffer = [None, Some(4096)][rng.usize(..2)];
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
     let publishers = rng.usize(1..=3);

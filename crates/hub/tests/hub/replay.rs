@@ -234,7 +234,8 @@ async fn line_93_an_empty_last_event_id_is_answered_with_the_newest_and_nothing_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_history_is_replayed_to_many_within_a_small_budget_of_memory() {
-    let hub = TestHub::start(|setup| (setup.fanout.window, setup.fanout.replay) = (64 << 10, 1)).await;
+    let hub =
+        TestHub::start(|setup| (setup.fanout.window, setup.fanout.pending_memory) = (64 << 10, 1)).await;
     let filler = "x".repeat(2000);
     for part in 0..4 {
         let line = |n: usize| {

@@ -47,7 +47,13 @@ impl Default for Setup {
         Self {
             access,
             subscriptions: false,
-            fanout: fanout::Options { threads: 2, window: 4 << 20, replay: 4 << 20, pending: 64 << 10, pace },
+            fanout: fanout::Options {
+                threads: 2,
+                window: 4 << 20,
+                pending_memory: 4 << 20,
+                pending: 64 << 10,
+                pace,
+            },
             max_lifetime: None,
             server: http::Options {
                 connections: 1000,

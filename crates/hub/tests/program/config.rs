@@ -510,7 +510,10 @@ fn the_program_checks_and_prints() {
             vec!["--key-file", &key, "--algorithms", "ES256"],
             "ssekit: --key-file: no algorithm that is allowed fits",
         ),
-        (vec!["--subscriber-jwks", &key], "ssekit: --subscriber-jwks: the file holds no set of keys"),
+        (
+            vec!["--subscriber-jwks", &key],
+            "ssekit: --subscriber-jwks: it is no key or key set in JSON, {\"keys\": [...]}: ",
+        ),
         (
             vec!["--retention", "topic=a\u{7}"],
             "ssekit: --retention: \"a\\u{7}\" is not a topic, template or *: ",

@@ -7,6 +7,7 @@ mod compressed;
 mod config;
 mod examples;
 mod http;
+mod keys;
 mod listen;
 #[path = "../../../server/tests/sveltekit_sse/node.rs"]
 mod node;

@@ -169,7 +169,7 @@ async fn case_107_a_transport_that_does_not_write_is_cut_off_and_one_that_does_i
                 assert!(body.frame().await.is_none());
                 drop(held);
             }
-            let expected = if unlock_before { "Unlocked" } else { "Shutdown" };
+            let expected = if unlock_before { "Ended" } else { "Shutdown" };
             assert_eq!(format!("{:?}", reason.try_recv().unwrap()), expected);
             within(streams.ended()).await;
         }

@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ssekit_log::Position;
 
 use super::{BYTES, Engine, FRAMES};
 use crate::fanout::framing::{Framing, Piece};
 use crate::fanout::inbox::Message;
-use crate::fanout::replay::Page;
+use crate::fanout::replay::{Page, Wanted};
 use crate::fanout::subscriber::{Doing, End, Reading};
 use crate::fanout::{Figures, Frame, Overtaken};
 
@@ -32,25 +32,21 @@ impl Engine {
         for _ in 0..TURN {
             let subscriber = &mut self.subscribers[slot as usize];
             let Some(behind) = &mut subscriber.behind else { return ControlFlow::Continue(()) };
-            if !behind.unsent.is_empty() {
-                let written = match subscriber.sink.write(&behind.unsent) {
+            if let Some(bytes) = behind.unsent.first() {
+                let written = match subscriber.sink.write(bytes) {
                     Ok(written) => written,
                     Err(error) => return ControlFlow::Break(End::of(&error)),
                 };
-                if written > 0 {
-                    behind.unsent = behind.unsent.split_off(written);
-                    (subscriber.wrote, behind.since) = (self.now, self.now);
-                }
-                if !behind.unsent.is_empty() {
+                if written == 0 {
+                    // Room that has come since then is told, or will be.
                     behind.doing = Doing::Writing;
-                    // With what it could not take: there is no word of room that has come since, or one will follow.
-                    if written > 0 {
-                        continue;
-                    }
                     return ControlFlow::Continue(());
                 }
+                behind.unsent.advance(written);
+                behind.written += written as u64;
+                (subscriber.wrote, behind.since) = (self.now, self.now);
+                continue;
             }
-            behind.permit = None;
             if behind.last {
                 return ControlFlow::Break(End::Shutdown);
             }
@@ -65,55 +61,83 @@ impl Engine {
                 self.ahead.push((slot, subscriber.generation));
                 return ControlFlow::Continue(());
             }
+            if self.steps == 0 {
+                break;
+            }
             let recent =
                 stored.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
             let Some(frames) = recent else {
-                behind.doing = Doing::Reading;
-                let (after, told) = (behind.through, behind.told);
+                if !subscriber.sink.wants_more() {
+                    behind.doing = Doing::Writing;
+                    return ControlFlow::Continue(());
+                }
                 let upto = self.through.max(behind.stored);
-                self.read(slot, after, told, upto);
+                self.read(slot, upto);
                 return ControlFlow::Continue(());
             };
-            behind.through = frames.last().map_or(self.through, |frame| frame.position);
             let interest = &self.audiences.get(subscriber.audience).interest;
-            let own: Vec<_> = frames.iter().filter(|frame| frame.is_for(interest)).collect();
+            let mut own = Vec::new();
+            for frame in &frames {
+                let mut took = 0;
+                if frame.is_for(interest, &mut took) {
+                    own.push(frame);
+                }
+                behind.through = frame.position;
+                self.steps = self.steps.saturating_sub(took);
+                if self.steps == 0 {
+                    break;
+                }
+            }
+            if frames.is_empty() {
+                behind.through = self.through;
+            }
             if own.is_empty() {
                 continue;
             }
-            let framing = subscriber.sink.framing();
-            let bytes = joined(own.iter().copied(), framing);
-            let written = match subscriber.sink.write(&bytes) {
+            let written = match subscriber.sink.write_frames(own.iter().copied(), &mut None) {
                 Ok(written) => written,
                 Err(error) => return ControlFlow::Break(End::of(&error)),
             };
-            if written > 0 {
-                (subscriber.wrote, behind.since) = (self.now, self.now);
-            }
             let mut delivered = own.len() as u64;
-            if written < bytes.len() {
-                let begun = begun(own.iter().copied(), framing, written);
-                (behind.unsent, behind.through, delivered) = (begun.rest, begun.through, begun.count);
+            if let Some(written) = written {
+                let begun = begun(own.iter().copied(), subscriber.sink.framing(), written);
+                behind.unsent.push(begun.rest);
+                (behind.through, delivered) = (begun.through, begun.count);
+                behind.written += written as u64;
+            }
+            if written != Some(0) {
+                (subscriber.wrote, behind.since) = (self.now, self.now);
             }
             self.figures.delivered.inc_by(delivered);
         }
         let subscriber = &mut self.subscribers[slot as usize];
         if let Some(behind) = &mut subscriber.behind {
             behind.doing = Doing::Ready;
-            self.ready.push((slot, subscriber.generation));
+            self.ready.push_back((slot, subscriber.generation));
         }
         ControlFlow::Continue(())
     }
 
     /// Has a page of the log read for a subscriber; the answer comes as a message.
-    fn read(&mut self, slot: u32, after: Position, told: Position, upto: Position) {
+    fn read(&mut self, slot: u32, upto: Position) {
         let subscriber = &mut self.subscribers[slot as usize];
-        let (generation, framing) = (subscriber.generation, subscriber.sink.framing());
-        let interest = self.audiences.get(subscriber.audience).interest.clone();
+        let sent = subscriber.progress().map_or(0, |(_, sent, _)| sent);
+        let Some(behind) = &mut subscriber.behind else { return };
+        behind.doing = Doing::Reading;
+        let wanted = Wanted {
+            interest: self.audiences.get(subscriber.audience).interest.clone(),
+            framing: subscriber.sink.framing(),
+            after: behind.through,
+            upto,
+            told: behind.told,
+            size: self.replay.page_size(sent),
+        };
+        let generation = subscriber.generation;
         let (replay, inbox) = (self.replay.clone(), Arc::clone(&self.inbox));
         let counted = Counted::new(&self.figures);
         let reading = self.runtime.spawn(async move {
             let _counted = counted;
-            inbox.send(match replay.page(&interest, framing, after, told, upto).await {
+            inbox.send(match replay.page(&wanted).await {
                 Ok(page) => Message::Page(slot, generation, page),
                 Err(error) => {
                     tracing::error!(%error, "a subscriber cannot be told what it missed: it is sent away to come back");
@@ -121,53 +145,37 @@ impl Engine {
                 }
             });
         });
-        if let Some(behind) = &mut subscriber.behind {
-            behind.reading = Some(Reading(reading.abort_handle()));
-        }
+        behind.reading = Some(Reading(reading.abort_handle()));
     }
 
     pub(super) fn take_page(&mut self, slot: u32, generation: u32, page: Page) {
         if !self.is_here(slot, generation) {
             return;
         }
-        let Page { mut bytes, through, lost, told, events, permit } = page;
+        let Page { bytes, through, lost, told, events } = page;
         self.figures.replayed.inc_by(events);
         self.figures.delivered.inc_by(events);
         if lost {
             match self.pace.overtaken {
                 Overtaken::Close => return self.end(slot, End::Overtaken),
-                Overtaken::Skip => {
-                    self.figures.gaps.inc();
-                    let framing = self.subscribers[slot as usize].sink.framing();
-                    bytes = [Piece::of(&[GAP]).framed(framing), &bytes].concat().into();
-                }
-            }
+                Overtaken::Skip => self.figures.gaps.inc(),
+            };
         }
-        if let Some(behind) = &mut self.subscribers[slot as usize].behind {
+        let subscriber = &mut self.subscribers[slot as usize];
+        if let Some(behind) = &mut subscriber.behind {
             if behind.last {
                 // It is being sent away: what it has not had, it asks for when it is back.
                 return;
             }
-            (behind.unsent, behind.through, behind.told) = (bytes, through, told);
-            (behind.permit, behind.reading) = (Some((permit, self.now)), None);
+            if lost {
+                behind.unsent.push(Piece::of(&[GAP]).shared(subscriber.sink.framing(), 0));
+            }
+            behind.unsent.push(bytes);
+            (behind.through, behind.told, behind.reading) = (through, told, None);
             behind.replayed += events;
             self.go_on(slot, generation, Doing::Reading);
         }
     }
-}
-
-/// All of some frames, in a row: of one, its own bytes.
-pub(super) fn joined<'a>(
-    mut frames: impl Iterator<Item = &'a Arc<Frame>> + Clone,
-    framing: Framing,
-) -> Bytes {
-    let all = frames.clone();
-    if let (Some(one), None) = (frames.next(), frames.next()) {
-        return one.piece.shared(framing, 0);
-    }
-    let mut joined = BytesMut::with_capacity(all.clone().map(|frame| frame.piece.len()).sum());
-    all.for_each(|frame| joined.extend_from_slice(frame.piece.framed(framing)));
-    joined.freeze()
 }
 
 /// Where somebody stands who has not been written all of some frames.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::Engine;
 use crate::fanout::framing::Piece;
-use crate::fanout::subscriber::{Behind, Doing, End};
+use crate::fanout::sink::Sink;
+use crate::fanout::subscriber::{Behind, Doing, End, Mark};
 
 impl Engine {
     /// The tick at that time.
@@ -38,7 +39,6 @@ impl Engine {
 
     /// Does what is due for a subscriber; gives the tick at which to look again.
     fn due(&mut self, slot: u32) -> ControlFlow<End, u32> {
-        let beat = ticks(self.pace.heartbeat).max(1);
         let subscriber = &mut self.subscribers[slot as usize];
         if self.ending && subscriber.behind.as_ref().is_none_or(|behind| !behind.last) {
             return self.send_away(slot);
@@ -49,37 +49,70 @@ impl Engine {
         if subscriber.ends <= self.now {
             return ControlFlow::Break(End::Expired);
         }
-        let next = if let Some(behind) = &subscriber.behind {
-            let stall = ticks(self.pace.stall).max(1);
-            let stalls = behind.since + stall;
-            // It reads, but so slowly that others would have to wait for what it has of the budget.
-            let hogs = behind.permit.as_ref().map(|(_, since)| since + stall);
-            let hogs_now = hogs.is_some_and(|hogs| hogs <= self.now) && self.replay.is_short();
-            match behind.doing {
-                Doing::Writing if stalls <= self.now || hogs_now => return ControlFlow::Break(End::Stalled),
-                Doing::Writing => hogs.map_or(stalls, |hogs| stalls.min(hogs.max(self.now + SOON))),
-                _ => self.now + beat.min(stall),
-            }
-        } else if subscriber.wrote + beat <= self.now {
-            let heartbeat = subscriber.sink.framing().heartbeat();
-            match subscriber.sink.write(&Bytes::from_static(heartbeat)) {
-                Ok(written) if written == heartbeat.len() => self.figures.heartbeats.inc(),
-                Ok(written) => {
-                    let rest = Bytes::from_static(&heartbeat[written..]);
-                    subscriber.behind =
-                        Some(Behind::new(rest, self.through, Doing::Writing, self.now, &self.figures));
-                    self.figures.blocked.inc()
-                }
+        let (beat, stall) = (ticks(self.pace.heartbeat).max(1), ticks(self.pace.stall).max(1));
+        // The peer must take what waits for it, whether its thread has more for it or not.
+        let since = match (&mut subscriber.sink, &subscriber.behind) {
+            (Sink::Socket(_), Some(behind)) if behind.doing == Doing::Writing => Some(behind.since),
+            (Sink::Socket(_), _) => None,
+            (Sink::Body(body), _) => body.waits_since(self.now),
+        };
+        if since.is_some_and(|since| since + stall <= self.now) {
+            return ControlFlow::Break(End::Stalled);
+        }
+        let is_between_events = match &subscriber.behind {
+            None => true,
+            Some(behind) => behind.doing == Doing::Reading && behind.unsent.is_empty(),
+        };
+        if is_between_events && subscriber.wrote + beat <= self.now {
+            let heartbeat = Bytes::from_static(subscriber.sink.framing().heartbeat());
+            let written = match subscriber.sink.write(&heartbeat) {
+                Ok(written) => written,
                 Err(error) => return ControlFlow::Break(End::of(&error)),
             };
             subscriber.wrote = self.now;
-            self.now + beat
-        } else {
-            subscriber.wrote + beat
+            let rest = heartbeat.slice(written..);
+            if rest.is_empty() {
+                self.figures.heartbeats.inc();
+            } else if let Some(behind) = &mut subscriber.behind {
+                behind.unsent.push(rest);
+            } else {
+                subscriber.behind =
+                    Some(Behind::new(rest, self.through, Doing::Writing, self.now, &self.figures));
+                self.figures.blocked.inc();
+            }
+        }
+        let mut next = self.now + stall;
+        if let Some(since) = since {
+            next = next.min(since + stall);
+        }
+        if is_between_events {
+            next = next.min(subscriber.wrote + beat);
+        }
+        ControlFlow::Continue(next.max(self.now + 1).min(subscriber.ends))
+    }
+
+    /// While memory for unsent bytes is short, ends those that take almost nothing of theirs. They resume.
+    pub(super) fn end_hogs(&mut self) {
+        let now = self.now;
+        let since = match self.short {
+            Some((since, seen)) if now - seen <= MEASURED => since,
+            _ => now,
         };
-        // Also who reads now may stop to.
-        let next = next.min(self.now + ticks(self.pace.stall).max(1));
-        ControlFlow::Continue(next.min(subscriber.ends))
+        if !self.replay.budget.is_short() {
+            return;
+        }
+        self.short = Some((since, now));
+        for (slot, subscriber) in &mut self.subscribers {
+            let Some((waiting, sent, speed)) = subscriber.progress() else { continue };
+            if waiting == 0 || speed.tick < since {
+                *speed = Mark { tick: now, sent };
+            } else if speed.is_slower(SLOW, MEASURED, sent, now) {
+                self.dead.push((slot as u32, End::Stalled));
+            }
+        }
+        for (slot, end) in std::mem::take(&mut self.dead) {
+            self.end(slot, end);
+        }
     }
 
     /// Ends all subscriptions, spread over a time.
@@ -104,7 +137,7 @@ impl Engine {
             .behind
             .get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now, figures));
         behind.last = true;
-        behind.unsent = [&behind.unsent[..], farewell.framed(subscriber.sink.framing())].concat().into();
+        behind.unsent.push(farewell.shared(subscriber.sink.framing(), 0));
         behind.doing = Doing::Ready;
         self.catch_up(slot)?;
         ControlFlow::Continue(self.now + ticks(FAREWELL).max(1))
@@ -117,7 +150,8 @@ pub(super) fn ticks(time: Duration) -> u32 {
 
 /// The clock's step.
 const TICK: Duration = Duration::from_millis(100);
-/// After how many ticks one that is slow is looked at again.
-const SOON: u32 = 10;
+/// While memory is short, a subscriber must take so many bytes a tick, measured over so many ticks: 16 KiB in a second.
+const SLOW: u64 = 1638;
+const MEASURED: u32 = 10;
 /// How long a subscriber that has been told to come back may take to read that.
 const FAREWELL: Duration = Duration::from_millis(500);

@@ -1,0 +1,218 @@
+//! The memory of bytes that wait for subscribers: one limit for all of them, over every transport.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// Counts each allocation that holds bytes for subscribers once, however many of them share it, until the last one has them.
+///
+/// The newest updates are no part of it while they are in the window of [`Recent`](super::recent::Recent), which has a limit of its own: to wait
+/// for one of them costs nothing. An update that has left the window and that a slow subscriber still holds counts in full.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    /// Bytes of all allocations that are counted here.
+    held: AtomicUsize,
+    /// The part of `held` that the window accounts for.
+    window: AtomicUsize,
+    /// Reads of the log that wait for room.
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+impl Budget {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            held: AtomicUsize::new(0),
+            window: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
+        })
+    }
+
+    /// Bytes that wait for subscribers, without those that the window accounts for.
+    pub(super) fn used(&self) -> usize {
+        self.held.load(Ordering::Acquire).saturating_sub(self.window.load(Ordering::Acquire))
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.limit.saturating_sub(self.used())
+    }
+
+    /// Whether bytes that a subscriber does not take keep others from theirs.
+    pub(super) fn is_short(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0 || self.used() > self.limit
+    }
+
+    /// Counts bytes that are in memory already.
+    pub(super) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+        self.held.fetch_add(bytes, Ordering::AcqRel);
+        Charge { budget: Arc::clone(self), bytes }
+    }
+
+    /// Waits for room for so many bytes, and counts them. More than the limit gets all of it.
+    pub(super) async fn reserve(self: &Arc<Self>, bytes: usize) -> Charge {
+        let bytes = bytes.min(self.limit);
+        if let Some(charge) = self.try_reserve(bytes) {
+            return charge;
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        loop {
+            let freed = self.freed.notified();
+            // Asked again: what was freed before that is told to nobody.
+            if let Some(charge) = self.try_reserve(bytes) {
+                return charge;
+            }
+            freed.await;
+        }
+    }
+
+    fn try_reserve(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        let window = self.window.load(Ordering::Acquire);
+        let more = |held: usize| Some(held + bytes).filter(|held| held.saturating_sub(window) <= self.limit);
+        self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Charge { budget: Arc::clone(self), bytes })
+    }
+
+    fn release(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::AcqRel);
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+}
+
+/// So many bytes of the budget, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Gives back what is not needed, or counts more.
+    pub(super) fn resize(&mut self, bytes: usize) {
+        match self.bytes.checked_sub(bytes) {
+            Some(less) => self.budget.release(less),
+            None => _ = self.budget.held.fetch_add(bytes - self.bytes, Ordering::AcqRel),
+        }
+        self.bytes = bytes;
+    }
+
+    /// Bytes that stay counted until the last slice of them is dropped, wherever it is: with a thread, in a response, in a connection's buffers.
+    pub(super) fn own(mut self, bytes: Vec<u8>) -> Bytes {
+        self.resize(bytes.len());
+        Bytes::from_owner(Charged { bytes, _charge: self })
+    }
+
+    /// What the window accounts for of these bytes, until that is dropped.
+    pub(super) fn in_window(&self) -> InWindow {
+        self.budget.window.fetch_add(self.bytes, Ordering::AcqRel);
+        InWindow { budget: Arc::clone(&self.budget), bytes: self.bytes }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}
+
+/// Bytes that are counted by the window as long as it holds them.
+#[derive(Debug)]
+pub(super) struct InWindow {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for InWindow {
+    fn drop(&mut self) {
+        self.budget.window.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+struct Charged {
+    bytes: Vec<u8>,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::Budget;
+
+    #[test]
+    fn bytes_count_once_until_their_last_slice_is_dropped() {
+        let budget = Budget::new(1000);
+        let bytes = budget.charge(0).own(vec![0; 600]);
+        let slices = [bytes.slice(..1), bytes.slice(599..), bytes.clone()];
+        drop(bytes);
+        assert_eq!((budget.used(), budget.is_short()), (600, false));
+        let more = budget.charge(500);
+        assert_eq!((budget.used(), budget.is_short()), (1100, true));
+        drop(more);
+        let [first, last, all] = slices;
+        drop((first, all));
+        assert_eq!(budget.used(), 600);
+        drop(last);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn bytes_in_the_window_are_free_and_count_when_they_have_left_it() {
+        let budget = Budget::new(1000);
+        let charge = budget.charge(600);
+        let window = charge.in_window();
+        let bytes = charge.own(vec![0; 600]);
+        assert_eq!(budget.used(), 0);
+        drop(window);
+        assert_eq!(budget.used(), 600);
+        drop(bytes);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn who_finds_no_room_waits_until_enough_is_given_back() {
+        let budget = Budget::new(1000);
+        let (first, second) = (budget.charge(500), budget.charge(300));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut reserved = pin!(budget.reserve(400));
+        assert!(reserved.as_mut().poll(&mut cx).is_pending());
+        assert!(budget.is_short());
+        drop(second);
+        let Poll::Ready(mut charge) = reserved.as_mut().poll(&mut cx) else { panic!("there is room") };
+        assert!(!budget.is_short());
+        charge.resize(100);
+        assert_eq!(budget.used(), 600);
+        drop((charge, first));
+        // More than there can ever be room for is let through alone.
+        let mut all = pin!(budget.reserve(5000));
+        assert!(all.as_mut().poll(&mut cx).is_ready());
+    }
+}

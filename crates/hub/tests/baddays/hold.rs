@@ -1,0 +1,179 @@
+//! Memory that peers make the hub hold: each kind of it has a limit, whatever a thousand of them do.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::http2::{DATA, END_STREAM, HEADERS, Http2};
+use crate::hub::{Hub, PATH, many_descriptors, subscribe, until};
+use crate::stream::{Stream, narrow};
+use crate::tls::TlsHub;
+
+const MIB: u64 = 1 << 20;
+const KIB: u64 = 1 << 10;
+
+/// The most memory that a program uses while something happens, beyond what it used before.
+struct Peak {
+    before: u64,
+    stop: Arc<AtomicBool>,
+    watching: thread::JoinHandle<u64>,
+}
+
+impl Peak {
+    fn watch(hub: &Hub) -> Self {
+        let (before, pid, stop) = (hub.memory(), hub.pid(), Arc::<AtomicBool>::default());
+        let watching = {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                let mut most = before;
+                while !stop.load(Ordering::Relaxed) {
+                    most = most.max(crate::hub::memory_of(pid));
+                    thread::sleep(Duration::from_millis(20));
+                }
+                most
+            })
+        };
+        Self { before, stop, watching }
+    }
+
+    fn end(self, what: &str) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        let grown = self.watching.join().expect("it watches").saturating_sub(self.before);
+        println!("{what}: {} KiB more", grown / KIB);
+        grown
+    }
+}
+
+/// A connection of HTTP/2 whose streams get nothing, until the hub closes it.
+fn without_window(hub: &Hub, streams: impl Iterator<Item = String>) -> thread::JoinHandle<(Vec<u8>, usize)> {
+    let mut http2 = Http2::over(hub.connect(), 0);
+    for query in streams {
+        http2.subscribe(&query);
+    }
+    thread::spawn(move || http2.until_closed())
+}
+
+fn closed_by_the_hub(peers: Vec<thread::JoinHandle<(Vec<u8>, usize)>>) {
+    until("each connection is closed", || peers.iter().all(thread::JoinHandle::is_finished));
+    for peer in peers {
+        let (_, data) = peer.join().expect("it reads");
+        assert_eq!(data, 0, "without a window nothing is sent");
+    }
+}
+
+/// Serves others: what is published, and what is kept.
+fn serves(hub: &Hub, kept: usize) {
+    let mut live = Stream::open(hub, "topic=live");
+    hub.publish("live", "hello");
+    assert_eq!(live.next().data, "hello");
+    let mut stream = Stream::open(hub, "topic=a&lastEventID=earliest");
+    for _ in 0..kept {
+        assert_ne!(stream.next().id, "");
+    }
+}
+
+/// Of a thousand streams, each was given a page of the history, which nothing counted once the response had it; and when they were ended for
+/// reading nothing, all of it stayed.
+#[test]
+fn a_thousand_replays_without_a_window_cost_what_the_budget_allows_and_are_closed() {
+    let hub = Hub::start(&["--stall", "3s", "--limits-pending-memory", "16MiB", "--limits-recent", "1MiB"]);
+    hub.fill("a", 5_000, 4000);
+    let peak = Peak::watch(&hub);
+    let peers = (0..4).map(|peer| {
+        without_window(&hub, (0..250).map(move |n| format!("topic=a&topic={peer}-{n}&lastEventID=earliest")))
+    });
+    let peers: Vec<_> = peers.collect();
+    hub.expect_figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}", |ended| ended > 0);
+    serves(&hub, 5_000);
+    closed_by_the_hub(peers);
+    hub.expect_figure("ssekit_pending_bytes", |bytes| bytes < 64 << 10);
+    hub.expect_subscribers(0);
+    // The budget, and what a stream itself costs.
+    let grown = peak.end("a thousand replays over HTTP/2 without a window");
+    assert!(grown < 16 * MIB + 1000 * 24 * KIB + 8 * MIB, "{} KiB", grown / KIB);
+}
+
+/// Each set of selectors had a copy of its own of all that was published at once.
+#[test]
+fn a_thousand_streams_without_a_window_share_what_is_published() {
+    let hub = Hub::start(&["--stall", "1h", "--limits-pending-memory", "16MiB", "--limits-recent", "4MiB"]);
+    let mut good = Stream::open(&hub, "topic=a");
+    let peak = Peak::watch(&hub);
+    let peers: Vec<_> = (0..8)
+        .map(|peer| without_window(&hub, (0..125).map(move |n| format!("topic=a&topic={peer}-{n}"))))
+        .collect();
+    hub.expect_subscribers(1_001);
+    for _ in 0..50 {
+        hub.fill("a", 60, 4000);
+        for _ in 0..60 {
+            good.next();
+        }
+    }
+    hub.expect_subscribers(1_001);
+    // All hold the same first 64 KiB; the log has 12 MB of its own.
+    assert!(hub.figure("ssekit_pending_bytes") < 16 << 20);
+    let grown = peak.end("a thousand streams over HTTP/2 without a window");
+    assert!(grown < 12 * MIB + 4 * MIB + 1000 * 40 * KIB + 8 * MIB, "{} KiB", grown / KIB);
+    drop(peers);
+}
+
+#[test]
+fn peers_of_tls_that_read_nothing_cost_what_the_budget_allows() {
+    many_descriptors(1_000);
+    let tls = TlsHub::start(&["--stall", "3s", "--limits-pending-memory", "8MiB", "--limits-recent", "1MiB"]);
+    let line = format!("{{\"topic\":\"a\",\"data\":\"{}\"}}\n", "x".repeat(4000));
+    for _ in 0..50 {
+        let body = line.repeat(100);
+        let head = format!(
+            "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        assert_eq!(tls.ask(&(head + &body)).status, 200);
+    }
+    let peak = Peak::watch(&tls.hub);
+    let peers: Vec<_> = (0..300)
+        .map(|_| {
+            let mut peer = tls.secure(narrow(tls.hub.addr));
+            peer.write_all(subscribe("topic=a&lastEventID=earliest").as_bytes()).expect("the hub reads");
+            peer
+        })
+        .collect();
+    let metrics = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let figure = |name: &str| -> u64 {
+        let metrics = tls.ask(metrics).body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    };
+    until("those who read nothing are ended", || {
+        figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}") == 300
+    });
+    until("nothing waits for them", || figure("ssekit_pending_bytes") == 0);
+    // The budget; and for each connection the state of TLS, and 16 KiB that are encrypted.
+    let grown = peak.end("300 peers of TLS that read nothing");
+    assert!(grown < 8 * MIB + 300 * 96 * KIB + 8 * MIB, "{} KiB", grown / KIB);
+    drop(peers);
+}
+
+#[test]
+fn each_stream_of_http_2_takes_a_place() {
+    let hub = Hub::start(&["--limits-connections", "50"]);
+    let mut http2 = Http2::over(hub.connect(), 65_535);
+    for n in 0..100 {
+        http2.subscribe(&format!("topic={n}"));
+    }
+    // Each is answered; those for whom there is no place end at once, with the time to return.
+    let (mut answered, mut ended) = (0, 0);
+    while answered < 100 || ended < 50 {
+        let frame = http2.next().expect("all are answered");
+        answered += usize::from(frame.kind == HEADERS);
+        ended += usize::from(frame.kind == DATA && frame.flags & END_STREAM != 0);
+    }
+    assert_eq!((answered, ended), (100, 50));
+    let busy = hub.get("/readyz");
+    assert_eq!(busy.status, 503, "{busy:?}");
+    drop::<TcpStream>(http2.socket);
+    hub.expect_subscribers(0);
+}
