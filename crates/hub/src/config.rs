@@ -80,7 +80,7 @@ pub struct Config {
     pub subscriber: Key,
     /// Who has no token may subscribe to what is public.
     pub anonymous: bool,
-    /// Whose pages may ask from a browser: origins, or `*` for any without their cookies.
+    /// Origins whose pages may subscribe, or `*` for all of them without cookies. Empty with `dev`: pages of the visitor's own machine.
     pub cors_origins: Vec<String>,
     /// Whose pages may publish by a cookie: origins.
     pub publish_origins: Vec<String>,

@@ -53,7 +53,11 @@ impl Loaded {
             cookie: config.cookie.clone(),
             query_token: config.query_token,
             publish_origins: origins(&config.publish_origins),
-            cors_origins: origins(&config.cors_origins),
+            // A page on a development server has another port.
+            cors_origins: match config.dev && config.cors_origins.is_empty() {
+                true => Origins::Local,
+                false => origins(&config.cors_origins),
+            },
             limits: config.protocol_limits(),
             ..Access::default()
         };

@@ -89,7 +89,7 @@ pub(super) const GROUPS: &[Group] = &[
                 dev,
                 "",
                 Truth,
-                "For your own machine: everyone may publish and subscribe; turns on --ui, --metrics, --subscriptions, --anonymous"
+                "For your own machine: everyone may publish and subscribe; turns on --ui, --metrics, --subscriptions, --anonymous\n(and lets pages of localhost subscribe, on every port)"
             ),
             setting!(
                 "dev_anywhere",

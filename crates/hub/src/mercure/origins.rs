@@ -1,4 +1,4 @@
-use url::Url;
+use url::{Host, Url};
 
 /// The web origins whose pages may do something: all, some or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,6 +8,8 @@ pub enum Origins {
     /// None.
     #[default]
     None,
+    /// Pages of the visitor's own machine, on every port.
+    Local,
     /// These, as `https://example.com`.
     Listed(Vec<String>),
 }
@@ -36,8 +38,19 @@ impl Origins {
         match self {
             Self::Any => true,
             Self::None => false,
+            Self::Local => is_local(origin),
             Self::Listed(origins) => origins.iter().any(|listed| listed == origin),
         }
+    }
+}
+
+/// Whether an origin is one of the visitor's own machine: `localhost`, or a loopback address.
+pub(super) fn is_local(origin: &str) -> bool {
+    match Url::parse(origin).ok().as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
