@@ -298,6 +298,13 @@ pub(super) const GROUPS: &[Group] = &[
                 Time(SECOND, HOUR),
                 "The time until it is there"
             ),
+            setting!(
+                "limits.body_memory",
+                limits.body_memory,
+                "SIZE",
+                Size(MIB, 1024 * GIB),
+                "Memory for the bodies of all requests together"
+            ),
             setting!("limits.token_size", limits.token_size, "SIZE", Size(256, MIB), "A token"),
             setting!("limits.topics", limits.topics, "COUNT", Count(1, 100_000), "Topics of one update"),
             setting!(

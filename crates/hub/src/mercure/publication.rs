@@ -54,6 +54,12 @@ pub fn publication(
             _ => {}
         }
     }
+    if draft.topics.is_empty()
+        && let Some(name) = form::indexed_topic(body)
+    {
+        let words = format!("a publication has a field “topic” for each of its topics; this one has {name}");
+        return Err(Problem::new(Kind::MissingTopic, words));
+    }
     let retry = match draft.retry.take().filter(|retry| !retry.is_empty()) {
         Some(retry) => Some(milliseconds(&retry)?),
         None => None,
