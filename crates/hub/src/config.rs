@@ -212,6 +212,8 @@ pub struct Limits {
     pub body_size: usize,
     /// The time until it is there.
     pub body_time: Duration,
+    /// Memory for the bodies of all requests together, each without its first 16 KiB.
+    pub body_memory: usize,
     /// A token.
     pub token_size: usize,
     /// Topics of one update.
