@@ -152,10 +152,14 @@ async fn damaged_cycles() {
             }
         }
         found += held.len();
-        log.close().await.unwrap();
+        // A store whose damaged table is due to be merged takes no more records, and says so.
+        if log.close().await.is_err() {
+            (refused, folder) = (refused + 1, TempDir::new().unwrap());
+            answered.clear();
+        }
     }
     println!(
-        "damaged after a kill: {found} records read, {missing} missing and told, {refused} starts refused"
+        "damaged after a kill: {found} records read, {missing} missing and told, {refused} starts or ends refused"
     );
 }
 
