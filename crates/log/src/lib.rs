@@ -20,14 +20,14 @@
 //! | appended at once | 16,384 records, 32 MiB | [`AppendError::Invalid`] |
 //! | what waits to be written | 64 MiB, each record counted 256 bytes larger | `append` waits |
 //! | written at once | 4,096 records or 4 MiB, and the append that exceeds it | the next write |
-//! | the newest records, for tails | 8,192, 16 MiB | read from storage, or [`ReadError::Missed`] |
+//! | the newest records, for tails | 36 MiB, each record counted 256 bytes larger: one append of the largest size | read from storage, or [`ReadError::Missed`] |
 //! | what a tail reads at once | 512 records, 1 MiB | the next page |
 //! | who reads from a disk at once | 16 | waits |
 //! | memory for what was read; for what was written | 32 MiB; 16 MiB, up to six times as much while it goes to the disk | read again; `append` waits |
 //! | records whose ids are in memory alone, which a start after `kill -9` reads | 16 MiB, each record counted 64 bytes larger | the ids go into tables |
 //! | a store that does not get on with its writes | 20 s | opened again; [`AppendError::Unavailable`] |
 //! | room on a disk that was full | 16 MiB, tried every 0.5 s | [`AppendError::Full`] |
-//! | retention rules, the last records of a topic | 64, 1,000 | [`RetentionError`] |
+//! | retention rules, the last records of a topic | 65, 1,000 | [`RetentionError`] |
 //! | names of rules that a folder remembers | 1,023 | [`OpenError::Names`] |
 //! | let go at once by retention | 8,192 records | the rest with the next write |
 //! | a start while another log in the folder ends | 1 s | [`OpenError::InUse`] |

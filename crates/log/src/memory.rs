@@ -7,7 +7,7 @@ use futures_util::future::{self, BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
-use crate::retention::Held;
+use crate::retention::{Ahead, Held};
 use crate::tail::{Mark, Recent, Source, Taken, tail};
 use crate::{
     AppendError, Bounds, Clock, Entry, Epoch, Keep, Limit, Log, OpenError, Page, Position, ReadError, Record,
@@ -16,7 +16,7 @@ use crate::{
 
 /// A log that is gone with its process.
 ///
-/// It holds what its [`Retention`] keeps, and besides it the newest records for who reads live: at most 8,192 of them and 16 MiB.
+/// It holds the records that its [`Retention`] keeps, and for tails the newest ones besides, up to [`Record::BATCH_WEIGHT`].
 ///
 /// ```
 /// use ssekit_log::{Keep, Log, MemoryLog, Retention};
@@ -48,12 +48,14 @@ impl MemoryLog {
         let rules = retention.rules().len() + 1;
         let state = State {
             keeps: retention.rules().iter().map(|rule| rule.keep).chain([retention.rest()]).collect(),
+            separate: retention.rules().iter().map(|rule| rule.separate).chain([false]).collect(),
             last: Position::START,
             horizon: Position::START,
+            separate_horizon: Position::START,
             entries: BTreeMap::new(),
             rules: (0..rules).map(|_| Kept::default()).collect(),
             ids: HashMap::new(),
-            recent: Recent::new(RECENT, Position::START),
+            recent: Recent::new(Position::START),
             closed: false,
         };
         let (marks, _) = watch::channel(Mark { last: Position::START, closed: false });
@@ -89,7 +91,8 @@ impl Log for MemoryLog {
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        tail(Arc::clone(&self.shared), after, self.shared.marks.subscribe())
+        let horizon = self.shared.state().bounds().horizon_of_all();
+        tail(Arc::clone(&self.shared), after, horizon, self.shared.marks.subscribe())
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
@@ -164,8 +167,11 @@ impl Source for Shared {
 struct State {
     /// What each rule keeps, and the rest.
     keeps: Box<[Keep]>,
+    /// Whether what it drops is counted separately.
+    separate: Box<[bool]>,
     last: Position,
     horizon: Position,
+    separate_horizon: Position,
     /// What is kept, each with its rule.
     entries: BTreeMap<Position, (usize, Entry)>,
     rules: Vec<Kept>,
@@ -179,6 +185,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Kept {
     held: Held,
+    ahead: Ahead,
     places: BTreeSet<Position>,
     /// Of each topic, if the rule asks for it, the newest.
     topics: HashMap<Box<str>, VecDeque<Position>>,
@@ -217,13 +224,15 @@ impl State {
     fn trim(&mut self, rule: usize, now: SystemTime) {
         let keep = self.keeps[rule];
         while let Some(oldest) = self.rules[rule].places.first().copied() {
-            let old = keep.age.is_some()
-                && self.entries.get(&oldest).is_some_and(|(_, entry)| keep.outlived_by(entry.time, now));
+            let time = self.entries.get(&oldest).filter(|_| keep.age.is_some()).map(|(_, entry)| entry.time);
+            let old =
+                time.is_some_and(|time| keep.outlived_by(self.rules[rule].ahead.time_of(time, now), now));
             if !old && !keep.exceeded_by(self.rules[rule].held) {
                 break;
             }
             self.remove(oldest);
-            self.horizon = self.horizon.max(oldest);
+            let horizon = if self.separate[rule] { &mut self.separate_horizon } else { &mut self.horizon };
+            *horizon = oldest.max(*horizon);
         }
     }
 
@@ -254,7 +263,7 @@ impl State {
         let mut rest =
             self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, (_, entry))| entry);
         let end = rest.all(|entry| taken.take(entry.record.size(), || entry.clone()));
-        let mut page = taken.page(after, end, self.horizon);
+        let mut page = taken.page(after, end, [self.horizon, self.separate_horizon]);
         if end {
             page.through = page.through.max(self.last);
         }
@@ -266,8 +275,7 @@ impl State {
             .rules
             .iter()
             .fold((0, 0), |(records, bytes), kept| (records + kept.held.records, bytes + kept.held.bytes));
-        Bounds { horizon: self.horizon, last: self.last, records, bytes }
+        let (horizon, separate_horizon, last) = (self.horizon, self.separate_horizon, self.last);
+        Bounds { horizon, separate_horizon, last, records, bytes }
     }
 }
-
-const RECENT: Limit = Limit { records: 8192, bytes: 16 * 1024 * 1024 };

@@ -282,7 +282,7 @@ async fn healthy() -> &'static str {
 }
 
 async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
-    let log = hub.log.bounds().await;
+    let log = hub.log.health().await;
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
         Err(error) => refusal(&unreadable(&error)),

@@ -54,7 +54,7 @@ pub fn check(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
 
 /// Checks that files can be created in a folder, or in the folder where it would be created.
 fn is_writable(folder: &Path) -> Result<(), String> {
-    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or_else(|| Path::new("."));
     if !existing.is_dir() {
         return Err(format!("{} is not a folder", existing.display()));
     }
@@ -97,7 +97,8 @@ fn is_hub(addr: &str, path: &str) -> bool {
 /// Checks that a Unix socket can be created.
 #[cfg(unix)]
 fn is_available_path(path: &Path) -> Result<Option<String>, String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     if !folder.is_dir() {
         return Err(format!("{} is not a folder", folder.display()));
     }

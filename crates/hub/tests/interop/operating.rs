@@ -45,15 +45,24 @@ fn the_first_minutes_are_as_they_are_told() {
 
 #[test]
 fn all_that_is_named_is_there() {
-    let text = text();
-    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let links: Vec<PathBuf> = links.map(|link| root().join("docs").join(link)).collect();
-    let words = text.split(|character: char| character.is_whitespace() || "`\"".contains(character));
-    let files: Vec<PathBuf> =
-        words.filter(|word| word.starts_with("examples/")).map(|word| root().join(word)).collect();
-    assert!(links.len() > 7 && files.len() > 4, "{links:?} {files:?}");
-    for named in links.iter().chain(&files) {
-        assert!(named.exists(), "{} is not there", named.display());
+    for (name, links) in [("operating.md", 8), ("page.md", 5)] {
+        let text = document(name);
+        let found: Vec<&str> = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert!(found.len() >= links, "{name}: {found:?}");
+        for link in found {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { name } else { file };
+            let path = root().join("docs").join(file);
+            assert!(path.exists(), "{name}: {} is not there", path.display());
+            let slug = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
+            let is_there =
+                || document(file).lines().any(|line| line.starts_with('#') && slug(line) == heading);
+            assert!(heading.is_empty() || is_there(), "{name}: {link} names no heading");
+        }
+        let words = text.split(|character: char| character.is_whitespace() || "`\"".contains(character));
+        for word in words.filter(|word| word.starts_with("examples/")) {
+            assert!(root().join(word).exists(), "{name}: {word} is not there");
+        }
     }
 }
 
@@ -94,7 +103,11 @@ fn the_heartbeat_is_shorter_than_every_idle_timeout() {
 }
 
 fn text() -> String {
-    let path = root().join("docs/operating.md");
+    document("operating.md")
+}
+
+fn document(name: &str) -> String {
+    let path = root().join("docs").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

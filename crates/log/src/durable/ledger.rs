@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use super::changes::Changes;
 use super::store::{RuleId, Store};
+use super::used::Last;
 use super::view::View;
-use crate::retention::Held;
+use crate::retention::{Ahead, Held};
 use crate::{Entry, Keep, Position, ReadError, Record, Retention};
 
 /// What the log holds.
@@ -13,6 +14,7 @@ use crate::{Entry, Keep, Position, ReadError, Record, Retention};
 pub(super) struct Ledger {
     pub(super) last: Position,
     pub(super) horizon: Position,
+    pub(super) separate_horizon: Position,
     /// Positions up to here may have been used, whatever was lost.
     pub(super) reserved: Position,
     /// The ids of all records up to here are in tables.
@@ -28,11 +30,14 @@ pub(super) struct Ledger {
 pub(super) struct Kept {
     pub(super) id: RuleId,
     pub(super) keep: Keep,
+    /// What it drops is counted separately.
+    pub(super) separate: bool,
     pub(super) held: Held,
     /// None of its records lies before.
     pub(super) front: Position,
     /// None of its records is older, if that is known.
     pub(super) oldest: Option<SystemTime>,
+    pub(super) ahead: Ahead,
 }
 
 impl Ledger {
@@ -59,21 +64,22 @@ impl Ledger {
                     id
                 }
             };
-            rules.push((id, rule.keep));
+            rules.push((id, rule.keep, rule.separate));
         }
-        rules.push((RuleId::REST, retention.rest()));
+        rules.push((RuleId::REST, retention.rest(), false));
         // What is left of rules that are no more is kept as the rest is.
-        let left = known.iter().filter(|(id, _)| rules.iter().all(|(used, _)| used != id));
-        let left: Vec<_> = left.map(|(id, _)| (*id, retention.rest())).collect();
+        let left = known.iter().filter(|(id, _)| rules.iter().all(|(used, ..)| used != id));
+        let left: Vec<_> = left.map(|(id, _)| (*id, retention.rest(), false)).collect();
         rules.extend(left);
-        let kept = rules.into_iter().map(|(id, keep)| {
+        let kept = rules.into_iter().map(|(id, keep, separate)| {
             let row = state.rules.iter().find(|(rule, ..)| *rule == id);
             let (held, front) = row.map_or_else(Default::default, |(_, held, front)| (*held, *front));
-            Kept { id, keep, held, front, oldest: None }
+            Kept { id, keep, separate, held, front, oldest: None, ahead: Ahead::default() }
         });
         let mut ledger = Self {
             last: state.last,
             horizon: state.horizon,
+            separate_horizon: state.separate_horizon,
             reserved: view.reserved()?,
             indexed: state.indexed,
             unindexed: 0,
@@ -99,6 +105,24 @@ impl Ledger {
         Ok(())
     }
 
+    /// Up to where records are lost that may have been answered, if the store has less than was used or is damaged.
+    pub(super) fn lost(&self, used: Last, damaged: bool) -> Option<Position> {
+        let reserved = self.last.max(self.reserved);
+        match used {
+            Last::Upto(used) if used > self.last => Some(used.max(reserved)),
+            Last::Unknown if reserved > Position::START => Some(Position(reserved.0.saturating_add(UNKNOWN))),
+            Last::Upto(_) if damaged => Some(reserved),
+            _ => None,
+        }
+    }
+
+    /// Goes on behind a position up to which records are lost: whoever has read less has missed something.
+    pub(super) fn skip_to(&mut self, position: Position, changes: &mut Changes<'_>) {
+        self.last = self.last.max(position);
+        (self.horizon, self.separate_horizon) = (self.last, self.last);
+        self.write(changes);
+    }
+
     /// Notes that all ids are in tables.
     pub(super) fn set_indexed(&mut self) {
         self.indexed = self.last;
@@ -112,7 +136,14 @@ impl Ledger {
 
     pub(super) fn write_rule(&self, rule: usize, changes: &mut Changes<'_>) {
         let Kept { id, held, front, .. } = self.rules[rule];
-        changes.set_held(id, held, front, [self.last, self.horizon, self.indexed]);
+        changes.set_held(id, held, front, [self.last, self.horizon, self.indexed, self.separate_horizon]);
+    }
+
+    /// Notes that a rule has dropped the record at a place.
+    pub(super) fn drop_upto(&mut self, rule: usize, position: Position) {
+        let separate = self.rules[rule].separate;
+        let horizon = if separate { &mut self.separate_horizon } else { &mut self.horizon };
+        *horizon = position.max(*horizon);
     }
 
     pub(super) fn held(&self) -> Held {
@@ -144,7 +175,7 @@ impl Kept {
         self.held.records > 0
             && (self.keep.exceeded_by(self.held)
                 || self.keep.age.is_some()
-                    && self.oldest.is_none_or(|oldest| self.keep.outlived_by(oldest, now)))
+                    && self.oldest.is_none_or(|oldest| oldest > now || self.keep.outlived_by(oldest, now)))
     }
 }
 
@@ -152,3 +183,6 @@ impl Kept {
 pub(super) fn weight(record: &Record) -> u64 {
     record.size() as u64 + 64
 }
+
+/// So many positions are skipped where nobody knows which were used: more than any journal holds.
+const UNKNOWN: u64 = 1 << 40;

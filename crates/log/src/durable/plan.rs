@@ -132,8 +132,9 @@ impl<'a> Planner<'a> {
             }
             let kept = &mut self.ledger.rules[rule];
             kept.front = entry.position;
-            if !keep.exceeded_by(kept.held) && !keep.outlived_by(entry.time, now) {
-                kept.oldest = Some(entry.time);
+            let time = kept.ahead.time_of(entry.time, now);
+            if !keep.exceeded_by(kept.held) && !keep.outlived_by(time, now) {
+                kept.oldest = Some(time);
                 return Ok(());
             }
             if self.budget == 0 {
@@ -142,7 +143,7 @@ impl<'a> Planner<'a> {
             }
             self.budget -= 1;
             self.remove(rule, group, &entry)?;
-            self.ledger.horizon = self.ledger.horizon.max(entry.position);
+            self.ledger.drop_upto(rule, entry.position);
         }
         self.ledger.rules[rule].front = self.first;
         for index in 0..self.fresh.len() {
@@ -161,7 +162,7 @@ impl<'a> Planner<'a> {
                 self.newest_of(rule, &topic)?.retain(|place| *place != position);
             }
             self.drop_fresh(index);
-            self.ledger.horizon = self.ledger.horizon.max(position);
+            self.ledger.drop_upto(rule, position);
         }
         // There is none left, whatever was counted.
         self.ledger.rules[rule].held = Held::default();

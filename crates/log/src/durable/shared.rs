@@ -55,7 +55,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(folder: Folder, store: Store, ledger: &Ledger, recent: Limit) -> Self {
+    pub(super) fn new(folder: Folder, store: Store, ledger: &Ledger) -> Self {
         let (marks, _) = watch::channel(Mark { last: ledger.last, closed: false });
         Self {
             path: folder.path().to_owned(),
@@ -66,7 +66,7 @@ impl Shared {
             settled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             tails: AtomicUsize::new(0),
-            shown: Mutex::new(Shown { recent: Recent::new(recent, ledger.last), bounds: bounds(ledger) }),
+            shown: Mutex::new(Shown { recent: Recent::new(ledger.last), bounds: bounds(ledger) }),
             marks,
             reads: Arc::new(Semaphore::new(READS)),
         }
@@ -215,7 +215,13 @@ impl Source for Follower {
 
 fn bounds(ledger: &Ledger) -> Bounds {
     let held = ledger.held();
-    Bounds { horizon: ledger.horizon, last: ledger.last, records: held.records, bytes: held.bytes }
+    Bounds {
+        horizon: ledger.horizon,
+        separate_horizon: ledger.separate_horizon,
+        last: ledger.last,
+        records: held.records,
+        bytes: held.bytes,
+    }
 }
 
 /// So many read from the disk at once.

@@ -8,7 +8,8 @@
 //!           "reserved"                    up to where positions may have been used
 //!           "rule" · rule u16             its name; rule 0 is the rest
 //!           "held" · rule u16             records, bytes, a place before which none is held; and of the log when this was written:
-//!                                         the last position, the horizon, a place up to which all ids are in tables
+//!                                         the last position, the horizon, a place up to which all ids are in tables,
+//!                                         the horizon of the rules that are counted separately
 //! ```
 //! Numbers are big-endian, so that keys lie in order. A record's rule comes first, so that what a rule lets go lies in one place, and
 //! the place of its group's last comes next, so that whatever follows a place begins with one seek.
@@ -28,6 +29,7 @@ use siphasher::sip128::SipHasher24;
 
 use super::DurableOptions;
 use super::changes::Changes;
+use super::damage::Damage;
 use super::ids::{Fronts, Ids};
 use super::view::View;
 use crate::{Epoch, Position};
@@ -51,6 +53,7 @@ pub(super) struct Store {
     pub(super) ids: Ids,
     pub(super) topics: Keyspace,
     pub(super) meta: Keyspace,
+    pub(super) damage: Damage,
     /// Bytes that are written before they go into tables, and those that have been written.
     write_buffer: u64,
     written: AtomicU64,
@@ -98,7 +101,8 @@ impl Store {
             }
         };
         let (write_buffer, written) = (options.write_buffer, AtomicU64::new(0));
-        Ok(Self { epoch, database, records, ids, topics, meta, write_buffer, written })
+        let damage = Damage::default();
+        Ok(Self { epoch, database, records, ids, topics, meta, damage, write_buffer, written })
     }
 
     pub(super) fn epoch(&self) -> Epoch {
