@@ -3,7 +3,7 @@
 use super::load::{Loaded, Problem, Problems};
 use super::{Config, Key, Secret};
 use crate::mercure::jwks::Source;
-use crate::mercure::{self, Access, Algorithm, Keys, Origins};
+use crate::mercure::{self, Access, Algorithm, Keys};
 
 /// A set of keys that has to be fetched, or read, again and again.
 #[derive(Clone, Debug)]
@@ -47,13 +47,15 @@ impl Loaded {
         let access = Access {
             publishers,
             subscribers,
+            publishers_required: config.publisher_required.or(&config.required),
+            subscribers_required: config.subscriber_required.or(&config.required),
             anonymous: config.anonymous,
             open: config.dev,
             own_names: config.addr.clone(),
             cookie: config.cookie.clone(),
             query_token: config.query_token,
-            publish_origins: origins(&config.publish_origins),
-            cors_origins: origins(&config.cors_origins),
+            publish_origins: config.publish_origins.clone().into(),
+            cors_origins: config.cors_origins.clone().into(),
             limits: config.protocol_limits(),
             ..Access::default()
         };
@@ -126,9 +128,4 @@ impl Config {
             ..mercure::Limits::default()
         }
     }
-}
-
-/// The loader has looked at each.
-fn origins(texts: &[String]) -> Origins {
-    Origins::parse(texts.iter().map(String::as_str)).unwrap_or_default()
 }
