@@ -52,7 +52,10 @@ async fn main() -> ExitCode {
             Err(error) => end(Err((1, error))),
         },
         Command::Token(token) => match token.run(SystemTime::now()) {
-            Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
+            Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => {
+                answer.warnings.iter().for_each(|warning| say(warning));
+                ExitCode::from(answer.code)
+            }
             Ok(_) => ExitCode::FAILURE,
             Err(failure) => end(Err((failure.code, failure.error))),
         },
