@@ -110,7 +110,7 @@ fn client(parameters: &Parameters, reports: &mpsc::UnboundedSender<Value>) -> So
         reconnect = reconnect.delay(Duration::from_millis(delay));
     }
     let mut connection = source(&parameters.stream_url)
-        .cache(false)
+        .share(false)
         .reconnect(reconnect)
         .on_message(move |message| {
             let event =

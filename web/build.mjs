@@ -41,6 +41,13 @@ const eager = {
   },
 }
 
+/** Members between our modules, which no page, browser or other tab names: they are shortened. */
+const internal = [
+  'asked', 'bytes', 'changes', 'core', 'deliver', 'delivering', 'effects', 'isReading', 'isWanted', 'iterate', 'joined',
+  'listen', 'numbers', 'onGone', 'plan', 'setStatus', 'settings', 'tellError', 'textAt', 'textBytes', 'thrown', 'unanswered', 'unused',
+  'writeTexts',
+]
+
 const common = {
   absWorkingDir: here,
   bundle: true,
@@ -49,6 +56,7 @@ const common = {
   format: 'esm',
   legalComments: 'none',
   logLevel: 'warning',
+  mangleProps: new RegExp(`^(${internal.join('|')})$`),
   minify: true,
   outdir: 'dist',
   plugins: [inlineWasm],
@@ -58,20 +66,34 @@ const common = {
 await rm(join(here, 'dist'), { recursive: true, force: true })
 await build({
   ...common,
-  // A page loads `index` at once, `engine` with its first connection; servers load `producing` with the first answer.
+  // A page loads `index` or `sveltekit-sse` at once, and `engine` with its first connection.
   entryPoints: {
     index: 'src/index.ts',
+    'sveltekit-sse': 'src/sveltekit-sse.ts',
     engine: 'src/engine/engine.ts',
-    producing: 'src/producing.ts',
+    // Apart from the code, both compress better.
+    wasm: 'ssekit:wasm',
     react: 'src/react.ts',
   },
+  external: ['react', './producing.js'],
   splitting: true,
   chunkNames: 'shared-[hash]',
 })
+// Modules for servers: `producing` loads with the first response. Its copy of shared code keeps the pages' files few.
+await build({ ...common, entryPoints: { node: 'src/node.ts', producing: 'src/producing.ts' } })
 // The same for Cloudflare's workers.
-await build({ ...common, entryPoints: { workerd: 'src/index.ts' }, plugins: [importWasm, eager] })
+for (const [name, entry] of [['workerd', 'index'], ['workerd-sveltekit-sse', 'sveltekit-sse']]) {
+  await build({ ...common, entryPoints: { [name]: `src/${entry}.ts` }, plugins: [importWasm, eager] })
+}
 await copyFile(wasm, join(here, 'dist/ssekit.wasm'))
-// All in one file, for pages without a build step.
-await build({ ...common, entryPoints: { ssekit: 'src/index.ts' }, plugins: [inlineWasm, eager] })
+// The client in one file, for pages without a build step.
+const { outdir, ...inOneFile } = common
+await build({
+  ...inOneFile,
+  // The module's text in front of the code: in its midst, both would compress less.
+  stdin: { contents: "import 'ssekit:wasm'; export * from './src/single.ts'", resolveDir: here },
+  outfile: `${outdir}/ssekit.js`,
+  plugins: [inlineWasm, eager],
+})
 const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'))
 execFileSync(process.execPath, [join(typescript, 'bin/tsc'), '--emitDeclarationOnly'], { cwd: here, stdio: 'inherit' })

@@ -17,6 +17,13 @@ export class SourceError extends Error implements SourceErrorLike {
   }
 }
 
+/** An error and its causes, which Node keeps apart: `fetch failed`, and why. At most four. */
+export function causesOf(error: unknown): { message?: string; code?: string }[] {
+  const causes: object[] = []
+  for (let cause = error; causes.length < 4 && cause != null; cause = (cause as Error).cause) causes.push(Object(cause))
+  return causes
+}
+
 /** An iterator was read too slowly: so many events are lost to it. It goes on behind them. */
 export class LaggedError extends Error {
   override readonly name = 'LaggedError'

@@ -1,7 +1,12 @@
 import { LaggedError } from './errors.js'
 import type { Message } from './types.js'
 
-/** Who listens to a source. */
+/** The result of a map that has no value for an event: iterators and stores skip it. */
+export const SKIP = Symbol()
+
+export type Mapping<T> = (message: Message) => T | typeof SKIP
+
+/** A subscriber of a source. */
 export interface Sink {
   /** The events of this name; all without. */
   event?: string | undefined
@@ -21,13 +26,13 @@ let forgotten: FinalizationRegistry<() => void> | undefined
  *
  * @param listen adds the sink to the source; gives what removes it
  * @param limit how many events may wait
- * @param map makes the value of each
+ * @param map makes the value of each event, or skips it
  */
 export function iterate<T>(
   listen: (sink: Sink) => () => void,
   event: string | undefined,
   limit: number,
-  map: (message: Message) => T,
+  map: Mapping<T>,
 ): AsyncIterableIterator<T> {
   const inbox = new Inbox(limit, map)
   inbox.event = event
@@ -64,12 +69,12 @@ class Inbox<T> implements Sink {
 
   constructor(
     readonly limit: number,
-    readonly map: (message: Message) => T,
+    readonly map: Mapping<T>,
   ) {}
 
   take(message: Message): boolean {
     if (this.#waiters.length) {
-      this.#give(message, this.#waiters.shift() as Waiter<T>)
+      if (this.#give(message, this.#waiters[0] as Waiter<T>)) this.#waiters.shift()
       return false
     }
     this.#messages.push(message)
@@ -104,13 +109,16 @@ class Inbox<T> implements Sink {
 
   next(): Promise<IteratorResult<T>> {
     this.#read = true
-    if (this.#lost || !this.#unread()) return new Promise((...waiter) => this.#wait(waiter))
-    // The way of most events when many come at once.
-    try {
-      return Promise.resolve({ value: this.map(this.#shift()), done: false })
-    } catch (error) {
-      return Promise.reject(error)
+    // Most events pass here when many come at once.
+    while (!this.#lost && this.#unread()) {
+      try {
+        const value = this.map(this.#shift())
+        if (value !== SKIP) return Promise.resolve({ value, done: false })
+      } catch (error) {
+        return Promise.reject(error)
+      }
     }
+    return new Promise((...waiter) => this.#wait(waiter))
   }
 
   #wait(waiter: Waiter<T>): void {
@@ -124,12 +132,16 @@ class Inbox<T> implements Sink {
     else resolve({ value: undefined, done: true })
   }
 
-  #give(message: Message, [resolve, reject]: Waiter<T>): void {
+  /** Whether the waiter has got a value or an error. */
+  #give(message: Message, [resolve, reject]: Waiter<T>): boolean {
     try {
-      resolve({ value: this.map(message), done: false })
+      const value = this.map(message)
+      if (value === SKIP) return false
+      resolve({ value, done: false })
     } catch (error) {
       reject(error)
     }
+    return true
   }
 
   #unread(): number {

@@ -17,6 +17,9 @@ export type * from './produce-types.js'
  * @example
  * const value = source('/custom-event').select('message') // a store: {$value}
  */
-export function source(from: string | URL, options: SourceOptions = {}): Source {
-  return new Events(from, options)
+export function source<E extends object = Record<string, unknown>>(
+  from: string | URL,
+  options: SourceOptions = {},
+): Source<E> {
+  return new Events(from, options) as Source<object> as Source<E>
 }

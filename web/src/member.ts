@@ -4,6 +4,8 @@ import type { Message, SourceErrorLike, SourceOptions, Status } from './types.js
 export interface Member {
   readonly from: string | URL
   readonly options: SourceOptions
+  /** The status that its notices have without a response. */
+  readonly unanswered: { readonly status: number; readonly statusText: string }
   /** Of the last event that it was given, or of a block without data after that. */
   lastEventId: string
   /** Whether somebody listens, or it was told to connect. */
@@ -17,7 +19,8 @@ export interface Member {
   joined(link: Link): void
   /** The connection is gone, and has been told of: iterators end. */
   left(error?: SourceErrorLike): void
-  connect(): void
+  /** Opens the connection again, unless nobody wants it any more. */
+  reconnect(): void
   close(): void
 }
 
@@ -25,7 +28,10 @@ export interface Member {
 export interface Link {
   /** Nobody listens to this source any more. */
   leave(member: Member): void
-  connect(): void
+  /** Connects now, also if the policy would wait. */
+  connect(member: Member): void
+  /** Called while the connection closes: opens it again for this source, after the policy's delay. Else the same as `connect`. */
+  reconnect(member: Member): void
   restart(): void
   close(): void
 }

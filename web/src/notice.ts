@@ -8,7 +8,6 @@ export interface Told {
   response?: Response | undefined
   error?: SourceErrorLike | undefined
   reason?: CloseReason
-  connect?: () => void
 }
 
 type Kind = 'open' | 'close' | 'error' | 'message'
@@ -56,7 +55,7 @@ export function isLocal(reason: CloseReason | undefined): boolean {
 
 /** What iterators end with: the error of a close that is a failure. */
 export function failureOf(reason: CloseReason | undefined, error: SourceErrorLike | undefined): SourceErrorLike | undefined {
-  return reason === 'failed' || reason === 'gave-up' ? error : undefined
+  return reason === 'failed' || reason === 'gave-up' || reason === 'not-repeated' ? error : undefined
 }
 
 /** What the nested callbacks of 0.14 get. */
@@ -73,14 +72,13 @@ function noticeOf(member: Member, kind: Kind, told: Told): Notice {
     name: event,
     data: message?.data ?? '',
     isLocal: isLocal(reason),
-    // The worst is assumed until there is an answer.
-    status: response?.status ?? 500,
-    statusText: response ? response.statusText : 'Internal Server Error',
+    status: (response ?? member.unanswered).status,
+    statusText: (response ?? member.unanswered).statusText,
     headers: response?.headers ?? new Headers(),
     ...(response && { response }),
     ...(error && { error }),
     ...(reason && { reason }),
-    connect: told.connect ?? (() => member.connect()),
+    connect: () => member.reconnect(),
     close: () => member.close(),
   }
 }

@@ -1,3 +1,4 @@
+import type { RequestLike } from './event-id.js'
 import type { Readable } from './types.js'
 
 /** A result, or an error that was not thrown. */
@@ -9,27 +10,46 @@ export interface Writable<T> extends Omit<Readable<T>, 'get'> {
   update(change: (value: T) => T): void
 }
 
-/** What a {@link Start} works with. */
+/** Fields of an event besides its name and data. */
+export interface EventFields {
+  /** The id after which a client resumes, if it has received the event. */
+  id?: string | number
+  /** Milliseconds after which a client whose connection has ended returns. */
+  retry?: number
+}
+
+/** The argument of {@link Start}. */
 export interface StartContext {
-  /** The stream's underlying source, which `stop` and the returned function are given too. */
+  /** The stream's underlying source, which is also the argument of `stop` and of the returned function. */
   source: UnderlyingDefaultSource<Uint8Array>
   /**
    * Sends an event. Never throws: the error says that the client has gone, that the buffer is full, or what is wrong
    * with the event.
    */
-  emit(event: string, data: string): Unsafe<void>
+  emit(event: string, data: string, fields?: EventFields): Unsafe<void>
   /** Like `emit`, but waits for room when the buffer is full. */
-  send(event: string, data: string): Promise<Unsafe<void>>
+  send(event: string, data: string, fields?: EventFields): Promise<Unsafe<void>>
+  /** Sends a comment, which clients ignore. */
+  comment(text?: string): Unsafe<void>
+  /** The last event ID that the client sends, of `options.request`; empty for none. */
+  lastEventId: string
   /** The stream is open while this is true. */
   lock: Writable<boolean>
-  /** Aborted when the stream has stopped, however it came to that. */
+  /** Ends the stream after the events so far, like `lock.set(false)`. The client may return for another one. */
+  close(): void
+  /**
+   * Ends the stream for good: `produce` answers 204 to a client that returns, if it is given the `request`. Then browsers'
+   * `EventSource` and `source` do not ask again.
+   */
+  finish(): void
+  /** Aborted when the stream has stopped, for whatever reason. */
   signal: AbortSignal
 }
 
-/** What sends the events. The function that it may return runs after the stream has stopped. */
+/** Sends the events. The function that it may return runs after the stream has stopped. */
 export type Start = (context: StartContext) => void | Stop | Promise<void | Stop>
 
-/** What runs when a stream has stopped. */
+/** A function that runs when a stream has stopped. */
 export type Stop = (source: UnderlyingDefaultSource<Uint8Array>) => unknown
 
 /** How events are produced. */
@@ -44,4 +64,10 @@ export interface ProduceOptions {
   headers?: HeadersInit
   /** How much may wait for the client, in bytes: 1 MiB. Beyond it `emit` answers an error. */
   buffer?: number
+  /** The request that is answered, for `lastEventId` and `finish`. */
+  request?: RequestLike
+  /** The id of the first event that `emit` is given none for; those after it are counted up. Without it they have no ids. */
+  idsFrom?: number
+  /** Milliseconds after which a client whose connection has ended returns. */
+  retry?: number
 }

@@ -1,6 +1,6 @@
-/** What loads when an answer of `produce` is first read. */
-import { loadCore, type Core } from './engine/core.js'
-import type { ProduceOptions, Start, StartContext, Unsafe } from './produce-types.js'
+/** The stream of a response of `produce`, loaded when a response is first read. */
+import { FINISHED, isSendable } from './event-id.js'
+import type { EventFields, ProduceOptions, Start, StartContext, Unsafe } from './produce-types.js'
 import { Store } from './store.js'
 
 type Source = UnderlyingDefaultSource<Uint8Array>
@@ -9,21 +9,29 @@ type Controller = ReadableStreamDefaultController<Uint8Array>
 const LONGEST_PING = 0x7fffffff
 const MAX_EVENT = 16 << 20
 
-/** Starts a stream; gives what its reader pulls from. */
-export async function begin(
+/** Starts a stream; returns the object that its reader pulls from. */
+export function begin(
   source: Source,
   start: Start,
   options: ProduceOptions,
   ping: number | false,
-): Promise<Production> {
-  const core = await loadCore()
-  const production = new Production(core, source, options)
+  lastEventId: string,
+): Production {
+  const production = new Production(source, options, lastEventId)
   production.run(start, ping)
   return production
 }
 
+const encoder = new TextEncoder()
 const done: Unsafe<void> = { value: undefined, error: false }
 const failed = (message: string): Unsafe<void> => ({ value: null, error: new Error(message) })
+
+/** A field with a line for each line of the text: CR, LF and CRLF end one. */
+const lines = (field: string, text: string): string =>
+  text
+    .split(/\r\n|[\r\n]/)
+    .map((line) => `${field}${line}\n`)
+    .join('')
 
 class Lock extends Store<boolean> {
   constructor(private readonly changed: (value: boolean) => void) {
@@ -37,14 +45,19 @@ class Lock extends Store<boolean> {
   }
 }
 
-/** A stream of events: what waits for its reader, and how it ends. */
+/** A stream of events: the bytes that wait for its reader, and how it ends. */
 export class Production {
   #queue: Uint8Array[] = []
   /** Bytes of the queue. */
   #waiting = 0
   readonly #limit: number
-  #lastId = 0
+  /** The id of the next event without its own; none if they are not counted. */
+  #nextId: number | undefined
+  /** Lines that belong in front of the first event: a block of their own would be an empty event to clients of sveltekit-sse. */
+  #head: string
   #connected = true
+  /** The error that `start` has thrown. */
+  #failure: unknown
   readonly #abort = new AbortController()
   readonly #lock = new Lock((isLocked) => !isLocked && void this.#stop())
   #started: Promise<unknown> = Promise.resolve()
@@ -55,11 +68,13 @@ export class Production {
   #room: (() => void)[] = []
 
   constructor(
-    readonly core: Core,
     readonly source: Source,
     readonly options: ProduceOptions,
+    readonly lastEventId: string,
   ) {
     this.#limit = options.buffer ?? 1 << 20
+    this.#nextId = options.idsFrom
+    this.#head = options.retry === undefined ? '' : `retry: ${options.retry}\n`
   }
 
   run(start: Start, ping: number | false): void {
@@ -72,8 +87,9 @@ export class Production {
     try {
       return await start(this.#context())
     } catch (error) {
-      console.error('ssekit: `start` of a stream has thrown, and the stream ends:', error)
-      this.#lock.write(false)
+      console.error('ssekit: `start` of a stream has thrown, and the stream is cut:', error)
+      this.#failure = error ?? new Error('`start` of a stream has thrown')
+      this.#close()
       return undefined
     }
   }
@@ -84,82 +100,107 @@ export class Production {
       source: this.source,
       emit: this.#emit,
       send: this.#send,
+      comment: this.#comment,
+      lastEventId: this.lastEventId,
       lock: {
-        subscribe: (run, invalidate) => lock.subscribe(run, invalidate),
+        subscribe: lock.subscribe,
         set: lock.write,
         update: (change) => lock.write(change(lock.get())),
       },
+      close: this.#close,
+      finish: this.#finish,
       signal: this.#abort.signal,
     }
   }
 
-  // What the reader does.
+  // For the reader.
 
   readonly pull = async (controller: Controller): Promise<void> => {
     while (!this.#waiting && this.#connected) await new Promise<void>((wake) => (this.#wake = wake))
     if (this.#waiting) controller.enqueue(this.#take())
-    if (!this.#waiting && !this.#connected) controller.close()
+    if (this.#waiting || this.#connected) return
+    // A reader must not take the events so far for all of them.
+    if (this.#failure) controller.error(this.#failure)
+    else controller.close()
   }
 
   readonly cancel = async (): Promise<void> => {
     this.#take()
-    this.#lock.write(false)
+    this.#close()
   }
 
-  // What start does.
+  // For `start`.
 
-  readonly #emit = (name: string, data: string): Unsafe<void> => {
-    const problem = this.#problem(name, data)
+  readonly #emit = (name: string, data: string, fields: EventFields = {}): Unsafe<void> => {
+    const problem = this.#problem(name, data, fields)
     if (problem) return failed(problem)
-    const bytes = this.#encode(name, data, this.#lastId + 1)
+    const { id = this.#nextId, retry } = fields
+    const head = (retry === undefined ? '' : `retry: ${retry}\n`) + (id === undefined ? '' : `id: ${id}\n`)
+    const result = this.#write(`${head}event: ${name}\n${lines('data: ', data)}\n`)
+    if (!result.error && fields.id === undefined && this.#nextId !== undefined) this.#nextId++
+    return result
+  }
+
+  readonly #send = async (name: string, data: string, fields: EventFields = {}): Promise<Unsafe<void>> => {
+    while (!this.#problem(name, data, fields) && !this.#hasRoom(name.length + data.length)) {
+      await new Promise<void>((wake) => this.#room.push(wake))
+    }
+    return this.#emit(name, data, fields)
+  }
+
+  readonly #comment = (text = ''): Unsafe<void> =>
+    this.#connected ? this.#write(text ? lines(': ', text) : ':\n') : failed(GONE)
+
+  readonly #close = (): void => this.#lock.write(false)
+
+  readonly #finish = (): void => {
+    // However much waits: it is the last block.
+    if (this.#connected) this.#push(`id: ${FINISHED}\n\n`)
+    this.#close()
+  }
+
+  /** The reason why an event cannot be sent now, or never. */
+  #problem(name: unknown, data: unknown, { id = '', retry = 0 }: EventFields): string | undefined {
+    if (!this.#connected) return GONE
+    if (typeof name !== 'string') return `Event name must of type \`string\`, received \`${typeof name}\`.`
+    if (typeof data !== 'string') return `Event data must of type \`string\`, received \`${typeof data}\`.`
+    if (/[\r\n]/.test(name)) return `Event name must not contain new line characters, received "${name}".`
+    if (!isSendable(`${id}`)) return `Event id must not contain control characters, or begin or end with white space, received "${id}".`
+    if (!/^\d+$/.test(`${retry}`)) return `Event retry must be a whole number of milliseconds, received ${retry}.`
+    if (data.length > MAX_EVENT) return `The event is larger than ${MAX_EVENT} bytes.`
+    return undefined
+  }
+
+  #write(text: string): Unsafe<void> {
+    const bytes = encoder.encode(this.#head + text)
     if (bytes.length > MAX_EVENT) return failed(`The event is larger than ${MAX_EVENT} bytes.`)
     if (!this.#hasRoom(bytes.length)) {
       return failed(`The buffer of the stream is full: the client has not read ${this.#waiting} bytes.`)
     }
-    this.#lastId++
-    this.#push(bytes)
+    this.#head = ''
+    this.#pushBytes(bytes)
     return done
   }
 
-  readonly #send = async (name: string, data: string): Promise<Unsafe<void>> => {
-    while (!this.#problem(name, data) && !this.#hasRoom(name.length + data.length)) {
-      await new Promise<void>((wake) => this.#room.push(wake))
-    }
-    return this.#emit(name, data)
-  }
-
-  /** What is wrong with an event, or with sending it now. */
-  #problem(name: unknown, data: unknown): string | undefined {
-    if (!this.#connected) return 'Client disconnected from the stream.'
-    if (typeof name !== 'string') return `Event name must of type \`string\`, received \`${typeof name}\`.`
-    if (typeof data !== 'string') return `Event data must of type \`string\`, received \`${typeof data}\`.`
-    if (/[\r\n]/.test(name)) return `Event name must not contain new line characters, received "${name}".`
-    return undefined
-  }
-
-  #encode(name: string, data: string, id: number): Uint8Array {
-    const lengths = this.core.writeTexts(name, data) as [number, number]
-    this.core.exports.encode_event(...lengths, id)
-    return this.core.textBytes().slice()
-  }
-
   readonly #ping = (): void => {
-    // What waits will show whether the client is there.
-    if (this.#waiting) return
-    if (this.options.pingAs === 'comment') {
-      this.core.exports.encode_comment()
-      this.#push(this.core.textBytes().slice())
-    } else this.#push(this.#encode('ping', '', -1))
+    // The bytes that wait will show whether the client is there.
+    if (!this.#waiting) this.#push(this.options.pingAs === 'comment' ? ':\n' : 'event: ping\ndata: \n\n')
   }
 
-  // What waits.
+  // The bytes that wait.
 
   /** One event always has room. */
   #hasRoom(length: number): boolean {
     return !this.#waiting || this.#waiting + length <= this.#limit
   }
 
-  #push(bytes: Uint8Array): void {
+  #push(text: string): void {
+    const bytes = encoder.encode(this.#head + text)
+    this.#head = ''
+    this.#pushBytes(bytes)
+  }
+
+  #pushBytes(bytes: Uint8Array): void {
     this.#queue.push(bytes)
     this.#waiting += bytes.length
     this.#wake()
@@ -181,7 +222,7 @@ export class Production {
     return all
   }
 
-  /** Once, however the stream ends. What waits is still read. */
+  /** Runs once, for whatever reason the stream ends. The bytes that wait are still read. */
   async #stop(): Promise<void> {
     if (!this.#connected) return
     this.#connected = false
@@ -198,7 +239,9 @@ export class Production {
     try {
       await stop(this.source)
     } catch (error) {
-      console.error('ssekit: what runs when a stream has stopped has thrown:', error)
+      console.error('ssekit: a function that runs when a stream has stopped has thrown:', error)
     }
   }
 }
+
+const GONE = 'Client disconnected from the stream.'

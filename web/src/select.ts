@@ -1,26 +1,79 @@
+import { SKIP, type Mapping } from './inbox.js'
 import { Store } from './store.js'
 import type { Events } from './source.js'
-import type { JsonFailure, Message, Readable, Select } from './types.js'
+import type { JsonFailure, Message, Select, Values } from './types.js'
 
-type Mapped<T> = Readable<T | null> & AsyncIterable<T>
-
-/** The latest value that events of one name gave. */
-class View<T> extends Store<T> {
+/** See {@link Select}. */
+export class Selected extends Store<string> implements Select {
   #stop: (() => void) | undefined
 
   constructor(
-    protected readonly source: Events,
-    protected readonly event: string,
-    first: T,
-    private readonly map: (message: Message) => T,
+    readonly source: Events,
+    readonly event: string,
   ) {
-    super(first)
+    super('')
   }
 
   protected override started(): void {
     this.#stop = this.source.listen({
       event: this.event,
-      take: (message) => this.set(this.map(message), this.source.thrown),
+      take: (message) => this.set(message.data, this.source.thrown),
+    })
+  }
+
+  protected override stopped(): void {
+    this.#stop?.()
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Message> {
+    return this.source.iterate(this.event, (message) => message)
+  }
+
+  json<T>(or?: (failure: JsonFailure<T>) => T | null | undefined): Values<T> {
+    return this.#values(
+      () => parser<T>(or ?? (() => null)),
+      () => parser<T>(or) as (data: string) => T | typeof SKIP,
+    )
+  }
+
+  transform<T>(fn: (data: string) => T): Values<T> {
+    return this.#values(() => fn, () => fn)
+  }
+
+  /** A store, and iterators, each with a map of its own. */
+  #values<T>(ofStore: () => (data: string) => T | null | typeof SKIP, ofIterator: () => (data: string) => T | typeof SKIP): Values<T> {
+    const iterate = (): AsyncIterableIterator<T> => {
+      const map = ofIterator()
+      return this.source.iterate(this.event, ((message) => map(message.data)) as Mapping<T>)
+    }
+    return Object.assign(new Mapped<T>(this, ofStore()), { [Symbol.asyncIterator]: iterate })
+  }
+}
+
+/** The latest value that a map has made of a select's data. It starts with the data that the select has. */
+class Mapped<T> extends Store<T | null> {
+  #stop: (() => void) | undefined
+  /** The number of the select's changes that it has mapped: no event is mapped twice. */
+  #mapped = 0
+
+  constructor(
+    private readonly select: Selected,
+    private readonly map: (data: string) => T | null | typeof SKIP,
+  ) {
+    super(null)
+  }
+
+  protected override started(): void {
+    this.#stop = this.select.subscribe((data) => {
+      const { changes, source } = this.select
+      if (this.#mapped === changes) return
+      this.#mapped = changes
+      try {
+        const value = this.map(data)
+        if (value !== SKIP) this.set(value, source.thrown)
+      } catch (error) {
+        source.thrown(error)
+      }
     })
   }
 
@@ -29,44 +82,15 @@ class View<T> extends Store<T> {
   }
 }
 
-/** See {@link Select}. */
-export class Selected extends View<string> implements Select {
-  constructor(source: Events, event: string) {
-    super(source, event, '', (message) => message.data)
-  }
-
-  [Symbol.asyncIterator](): AsyncIterableIterator<Message> {
-    return this.source.iterate(this.event, (message) => message)
-  }
-
-  json<T>(or?: (failure: JsonFailure<T>) => T | null): Mapped<T> {
-    return this.#mapped(
-      () => parser<T>(or ?? (() => null)),
-      () => parser<T>(or) as (message: Message) => T,
-    )
-  }
-
-  transform<T>(fn: (data: string) => T): Mapped<T> {
-    const map = (message: Message) => fn(message.data)
-    return this.#mapped(() => map, () => map)
-  }
-
-  /** A store, and iterators, each with a map of its own. */
-  #mapped<T>(ofStore: () => (message: Message) => T | null, ofIterator: () => (message: Message) => T): Mapped<T> {
-    return Object.assign(new View<T | null>(this.source, this.event, null, ofStore()), {
-      [Symbol.asyncIterator]: () => this.source.iterate(this.event, ofIterator()),
-    })
-  }
-}
-
-function parser<T>(or?: (failure: JsonFailure<T>) => T | null): (message: Message) => T | null {
+function parser<T>(or?: (failure: JsonFailure<T>) => T | null | undefined): (data: string) => T | null | typeof SKIP {
   let previous: T | null = null
-  return ({ data: raw }) => {
+  return (raw) => {
     try {
       return (previous = JSON.parse(raw) as T)
     } catch (error) {
       if (!or) throw error
-      return or({ error: error as Error, raw, previous })
+      const value = or({ error: error as Error, raw, previous })
+      return value === undefined ? SKIP : value
     }
   }
 }

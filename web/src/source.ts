@@ -1,11 +1,11 @@
 import { SourceError } from './errors.js'
-import { iterate, type Sink } from './inbox.js'
+import { iterate, type Mapping, type Sink } from './inbox.js'
 import { loadEngine } from './lazy.js'
 import { tell, thrown } from './notice.js'
 import { Selected } from './select.js'
 import { Store } from './store.js'
 import type { Engine, Link, Member } from './member.js'
-import type { CloseReason, Message, Readable, Select, Source, SourceErrorLike, SourceOptions, Status } from './types.js'
+import type { Closed, Message, Readable, Select, Source, SourceErrorLike, SourceOptions, Status } from './types.js'
 
 /** The engine, loaded when it is first asked for. */
 async function engine(): Promise<Engine> {
@@ -17,24 +17,23 @@ async function engine(): Promise<Engine> {
 }
 
 /** Pages and workers connect for a store; where pages are rendered, a store keeps its first value. */
-const isClient = (): boolean => typeof document !== 'undefined' || typeof importScripts === 'function'
+export const isClient = (): boolean => typeof document !== 'undefined' || typeof importScripts === 'function'
 declare const importScripts: unknown
 
-type ClosedStatus = Status & { reason: CloseReason }
-
-/** A source: who listens to it, and what it has asked of the engine. */
+/** A source: its subscribers, and its connection in the engine. */
 export class Events implements Source, Member {
   readonly from: string | URL
   readonly options: SourceOptions
+  readonly unanswered: { status: number; statusText: string } = { status: 0, statusText: '' }
   lastEventId: string
   readonly #status = new Store<Status>({ state: 'idle' })
   /** Another list whenever one comes or goes. */
   #sinks: readonly Sink[] = []
   readonly #selects = new Map<string, Select>()
   #link: Link | undefined
-  /** To be open: somebody came or asked since the last close. */
+  /** It is to be open: since the last close, somebody has subscribed or called `connect`. */
   #active = false
-  /** To be open though nobody listens, because `connect` said so. */
+  /** It is wanted without subscribers, too: `connect` was called, and neither `close` nor the last subscriber's leave followed. */
   #held = false
   #joining = false
 
@@ -44,13 +43,13 @@ export class Events implements Source, Member {
     this.lastEventId = options.lastEventId ?? ''
   }
 
-  // For those who use it.
+  // For the page. Its methods are properties, so that they work without their source: `onclick={source.close}`.
 
   get status(): Readable<Status> {
     return this.#status
   }
 
-  select(event = 'message'): Select {
+  readonly select = (event = 'message'): Select => {
     if (/[\r\n]/.test(event)) {
       throw new Error(`The name of the event must not contain new line characters, received "${event}"`)
     }
@@ -63,24 +62,25 @@ export class Events implements Source, Member {
     return this.iterate(undefined, (message) => message)
   }
 
-  connect(): void {
+  readonly connect = (): void => {
     this.#held = true
     this.#open()
-    this.#link?.connect()
+    this.#link?.connect(this)
   }
 
-  restart(): void {
+  readonly restart = (): void => {
     this.#link?.restart()
   }
 
-  close(): void {
+  readonly close = (): void => {
+    this.#held = false
     if (this.#link) this.#link.close()
     else if (this.#active) this.#closedEarly({ state: 'closed', reason: 'local' })
   }
 
   // For its stores and iterators.
 
-  iterate<T>(event: string | undefined, map: (message: Message) => T): AsyncIterableIterator<T> {
+  iterate<T>(event: string | undefined, map: Mapping<T>): AsyncIterableIterator<T> {
     return iterate((sink) => this.listen(sink), event, Math.max(1, this.options.buffer ?? 1024), map)
   }
 
@@ -88,7 +88,7 @@ export class Events implements Source, Member {
    * Gives events to the sink from now on.
    *
    * @param connects the first one opens the connection
-   * @returns what ends this
+   * @returns a function that ends this
    */
   listen(sink: Sink, connects = isClient()): () => void {
     this.#sinks = [...this.#sinks, sink]
@@ -99,14 +99,26 @@ export class Events implements Source, Member {
       this.#sinks = this.#sinks.filter((other) => other !== sink)
       if (this.#sinks.length) return
       this.#held = false
-      // Who leaves for another subscriber of the same moment does not close the connection.
+      this.unused()
+      // A subscriber that another one replaces in the same moment does not close the connection.
       queueMicrotask(() => this.#link && !this.isWanted() && this.#link.leave(this))
     }
   }
 
   readonly thrown = (error: unknown): void => thrown(this, error)
 
+  /** The last subscriber has left, or the connection has closed. */
+  protected unused(): void {}
+
   // For the engine.
+
+  reconnect(): void {
+    const { signal, options } = this.options
+    const isWanted = this.#held || this.#sinks.length > 0
+    if (!isWanted || (signal ?? options?.signal)?.aborted) return
+    if (this.#link) this.#link.reconnect(this)
+    else this.#open()
+  }
 
   isWanted(): boolean {
     return this.#active && (this.#held || this.#sinks.length > 0)
@@ -145,7 +157,8 @@ export class Events implements Source, Member {
 
   left(error?: SourceErrorLike): void {
     this.#link = undefined
-    this.#active = this.#held = false
+    this.#active = false
+    this.unused()
     const sinks = this.#sinks
     this.#sinks = sinks.filter((sink) => !sink.end)
     for (const sink of sinks) sink.end?.(error)
@@ -170,11 +183,11 @@ export class Events implements Source, Member {
   }
 
   /** Closed before there was a connection. */
-  #closedEarly(status: ClosedStatus): void {
+  #closedEarly(status: Closed): void {
     const { reason, error } = status
     this.setStatus(status)
     if (error) tell(this, 'error', { error })
-    tell(this, 'close', { reason, error })
+    tell(this, 'close', { reason, ...(error && { error }) })
     this.left(error)
   }
 }

@@ -5,7 +5,7 @@ interface Subscriber<T> {
   invalidate: (() => void) | undefined
 }
 
-/** A store of Svelte's contract. Equal values are told too: each is an event. */
+/** A store of Svelte's contract. Its subscribers are called for equal values, too: each is an event. */
 export class Store<T> implements Readable<T> {
   /** Another list whenever one comes or goes: to go through a list costs an event less than to go through a set. */
   #subscribers: readonly Subscriber<T>[] = []
@@ -16,14 +16,21 @@ export class Store<T> implements Readable<T> {
     this.#value = value
   }
 
+  /** How often the value was set. */
+  get changes(): number {
+    return this.#changes
+  }
+
   get(): T {
     return this.#value
   }
 
-  subscribe(run: (value: T) => void, invalidate?: () => void): () => void {
+  // A property, so that it works without its store: `const { subscribe } = store`.
+  readonly subscribe = (run: (value: T) => void, invalidate?: () => void): (() => void) => {
     const subscriber = { run, invalidate }
+    // A value that is set meanwhile is the subscriber's first.
+    if (!this.#subscribers.length) this.started()
     this.#subscribers = [...this.#subscribers, subscriber]
-    if (this.#subscribers.length === 1) this.started()
     run(this.#value)
     return () => {
       if (!this.#subscribers.includes(subscriber)) return
@@ -50,7 +57,7 @@ export class Store<T> implements Readable<T> {
     }
   }
 
-  /** The first subscriber has come. */
+  /** The first subscriber comes. */
   protected started(): void {}
 
   /** The last subscriber has gone. */

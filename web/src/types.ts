@@ -19,7 +19,7 @@ export interface Readable<T> {
   get(): T
 }
 
-/** What `or` of {@link Select.json} is told of data that is no JSON. */
+/** The argument of `or` in {@link Select.json}: data that is not JSON. */
 export interface JsonFailure<T> {
   error: Error
   /** The data as it came. */
@@ -28,38 +28,61 @@ export interface JsonFailure<T> {
   previous: T | null
 }
 
-/** The events of one name: a store of the latest data, and every event as an async iterator. */
-export interface Select extends Readable<string>, AsyncIterable<Message> {
+/** A store of the latest value, and an async iterator over every value. */
+export type Values<T> = Readable<T | null> & AsyncIterable<T>
+
+/** The events of one name: a store of the latest data, and every event as an async iterator. `T` is the type of their JSON. */
+export interface Select<T = unknown> extends Readable<string>, AsyncIterable<Message> {
   /**
    * The data parsed as JSON; `null` until the first event.
    *
-   * @param or gives the value for data that is no JSON. Without it the store becomes `null`, and an iterator throws.
+   * @param or gives the value for data that is not JSON; `undefined` skips the event. Without `or` the store becomes
+   * `null`, and an iterator throws.
    */
-  json<T = any>(or?: (failure: JsonFailure<T>) => T | null): Readable<T | null> & AsyncIterable<T>
-  /** The data as `fn` makes it; `null` until the first event. */
-  transform<T>(fn: (data: string) => T): Readable<T | null> & AsyncIterable<T>
+  json<U = T>(or?: (failure: JsonFailure<U>) => U | null | undefined): Values<U>
+  /** The result of `fn` for the data; `null` until the first event. */
+  transform<U>(fn: (data: string) => U): Values<U>
 }
 
-/** Where a connection stands. */
-export interface Status {
-  readonly state: 'idle' | 'connecting' | 'open' | 'waiting' | 'paused' | 'closed'
-  /** When it is waiting: the moment of the next attempt, in milliseconds since 1970. */
-  readonly until?: number
-  /** What went wrong, if something did. */
-  readonly error?: SourceErrorLike
-  /** When it is closed: why. */
-  readonly reason?: CloseReason
-  /** When it gave up: after how many retries. */
-  readonly retries?: number
-}
+/** The state of a connection. */
+export type Status =
+  | (Plain & { readonly state: 'idle' | 'connecting' | 'open' })
+  /** The next attempt follows at `until`, in milliseconds since 1970. */
+  | (Plain<'until' | 'error'> & { readonly state: 'waiting'; readonly until: number; readonly error?: SourceErrorLike })
+  /** The next attempt follows when the page is shown or moves again. */
+  | (Plain<'error'> & { readonly state: 'paused'; readonly error?: SourceErrorLike })
+  | Closed
 
-/** Why a connection is closed: here, because nobody listens, by the server's end or 204, by a final error, after too many retries. */
-export type CloseReason = 'local' | 'unsubscribed' | 'ended' | 'no-content' | 'failed' | 'gave-up'
+/** A connection that has closed. */
+export type Closed =
+  | (Plain<'reason'> & { readonly state: 'closed'; readonly reason: 'local' | 'unsubscribed' | 'ended' })
+  | (Plain<'reason' | 'error'> & {
+      readonly state: 'closed'
+      readonly reason: 'no-content' | 'failed' | 'not-repeated'
+      readonly error: SourceErrorLike
+    })
+  | (Plain<'reason' | 'error' | 'retries'> & {
+      readonly state: 'closed'
+      readonly reason: 'gave-up'
+      readonly error: SourceErrorLike
+      /** The number of retries before it gave up. */
+      readonly retries: number
+    })
+
+/** Members that other states have, so that they can be read without asking for the state. */
+type Plain<Own extends string = never> = { readonly [Name in Exclude<'until' | 'error' | 'reason' | 'retries', Own>]?: undefined }
+
+/**
+ * Why a connection is closed: `local` by `close` or `signal`, `unsubscribed` because the last subscriber left, `ended` by the
+ * server, `no-content` by 204, `failed` by a final error, `gave-up` after too many retries, `not-repeated` by an error after
+ * which the request must not be sent again, because it may have had an effect.
+ */
+export type CloseReason = Closed['reason']
 
 /** What went wrong, in one word. */
 export type SourceErrorCode =
   | 'url' | 'headers' | 'connect' | 'connect-timeout' | 'read' | 'read-timeout' | 'ended' | 'no-content' | 'status'
-  | 'content-type' | 'content-encoding' | 'too-large' | 'last-event-id' | 'callback' | 'wasm'
+  | 'content-type' | 'content-encoding' | 'too-large' | 'incomplete-event' | 'last-event-id' | 'frozen' | 'callback' | 'wasm'
 
 /** A `SourceError` as its readers see it. */
 export interface SourceErrorLike extends Error {
@@ -83,14 +106,17 @@ export interface Notice {
   readonly data: string
   /** It was closed here: by `close`, by `signal`, or because nobody listens any more. */
   readonly isLocal: boolean
-  /** Of the answer; 500 before there is one. */
+  /** The response's status; 0 without a response. */
   readonly status: number
   readonly statusText: string
   readonly headers: Headers
   readonly response?: Response
   readonly error?: SourceErrorLike
   readonly reason?: CloseReason
-  /** Connects again: after the policy's delay when the connection is closed, and not if it was closed here. */
+  /**
+   * Connects again while somebody subscribes, or since `Source.connect` opened the connection; without either it does
+   * nothing. Within a close callback the attempt follows after the policy's delay, else at once.
+   */
   connect(): void
   close(): void
 }
@@ -113,14 +139,20 @@ export interface ReconnectOptions {
   jitter?: boolean
   /** After the server has ended the stream: always; when it has sent `retry:` (the default); never. */
   afterEnd?: 'always' | 'asked' | 'never'
+  /**
+   * The request may be sent again when nobody knows whether it had an effect: true for GET, and for POST without a body.
+   * For other requests it is false, and they are sent again only if nothing was sent, or to resume after an event.
+   */
+  repeatLikeSafe?: boolean
 }
 
 /** What the request is; other members of `RequestInit` (`credentials`, `mode`, …) are handed to `fetch`. */
-export interface RequestOptions extends Omit<RequestInit, 'cache' | 'headers' | 'method' | 'body' | 'signal'> {
+export interface RequestOptions extends Omit<RequestInit, 'headers' | 'method' | 'body' | 'signal'> {
   /** `POST` by default, as in sveltekit-sse. */
   method?: string
-  /** A function is asked anew before each attempt; the source then has a connection of its own. */
+  /** A function is called before each attempt; without a `key`, the source then has its own connection. */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>)
+  /** A source with a body has its own connection. */
   body?: BodyInit | null
   /** Aborting closes the source. */
   signal?: AbortSignal | null
@@ -130,7 +162,6 @@ export interface RequestOptions extends Omit<RequestInit, 'cache' | 'headers' | 
 
 /** The nested form of the request's options, as in sveltekit-sse 0.14. */
 export interface NestedOptions extends RequestOptions {
-  cache?: RequestCache
   onopen?: (response: Response) => void
   onmessage?: (message: Message) => void
   onclose?: () => void
@@ -143,8 +174,16 @@ export interface SourceOptions extends RequestOptions {
   options?: NestedOptions
   /** Makes the requests: `globalThis.fetch` by default. */
   fetch?: typeof fetch
-  /** Sources of the same request share a connection: true. */
-  cache?: boolean
+  /**
+   * GET and POST requests without a body share a connection with the same request elsewhere in the page: true. The second
+   * source of a shared connection receives the events from then on, not those before.
+   */
+  share?: boolean
+  /**
+   * Names what the events are and whom they are for, such as a user's id. Sources and tabs share a connection only if their
+   * keys are equal. With a key they share it also if `headers` is a function or the request carries cookies.
+   */
+  key?: string
   /** Whether and when to connect again: `resilient`, after an end only when the server has asked for it. */
   reconnect?: 'resilient' | 'standard' | 'never' | ReconnectOptions
   /** How long an attempt may take until the answer's head has come, in milliseconds: 60,000. */
@@ -155,9 +194,14 @@ export interface SourceOptions extends RequestOptions {
   lastEventId?: string
   /** Larger events are left out and told of: 16 MiB. */
   maxEventBytes?: number
+  /** Accepts an event whose blank line is missing when the stream ends: false, as the HTML standard says (9.2.6). */
+  acceptIncompleteEvent?: boolean
   /** How many events an iterator may leave unread: 1,024. Beyond it the oldest go, and it throws a `LaggedError` once. */
   buffer?: number
-  /** One connection for all tabs of the origin: false. */
+  /**
+   * One connection for all tabs of the origin: false. Tabs whose request carries cookies, or whose headers are from a
+   * function, share only with a `key`.
+   */
   tabs?: boolean
   open?: (notice: Notice) => void
   onopen?: (notice: Notice) => void
@@ -168,22 +212,23 @@ export interface SourceOptions extends RequestOptions {
   onmessage?: (notice: Notice) => void
 }
 
-/** A connection to a URL that sends events, opened when somebody listens. */
-export interface Source extends AsyncIterable<Message> {
+/** A connection to a URL that sends events, opened when somebody listens. `E` maps the names of events to the types of their JSON. */
+export interface Source<E extends object = Record<string, unknown>> extends AsyncIterable<Message> {
   /**
    * The events of this name.
    *
    * @param event `message` by default
    * @throws when the name holds a line end
    */
-  select(event?: string): Select
+  select<K extends keyof E & string>(event: K): Select<E[K]>
+  select(): Select<'message' extends keyof E ? E['message'] : unknown>
   /** Every event of any name, in order. Opens the connection; leaving the loop lets it go. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Message>
   /** Where the connection stands. To subscribe does not open it. */
   readonly status: Readable<Status>
   /** The last event ID, which the next attempt sends; empty for none. */
   readonly lastEventId: string
-  /** Opens the connection now, whether anyone listens or not. */
+  /** Opens the connection now, with or without subscribers; also after `close`. */
   connect(): void
   /** Drops the connection and makes a new one, without an error. */
   restart(): void

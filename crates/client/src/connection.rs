@@ -1,20 +1,24 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
+use futures_util::future::select;
 use http::HeaderMap;
 use ssekit_session::{Behaviour, Session};
 
-use crate::callbacks::{Callback, Callbacks};
+use crate::callbacks::Callbacks;
 use crate::driver;
 use crate::latest::{Store, lock};
 use crate::request::Request;
 use crate::runtime::{self, BoxFuture};
-use crate::subscribers::{self, Buffer, Delivery, Offer, Received, Subscribers};
+use crate::subscribers::{Buffer, Received, Subscribers};
 use crate::wake::{Bell, Changes};
-use crate::{BoxError, CloseReason, Error, Message, Notice, Response, Status, Transport};
+use crate::{BoxError, CloseReason, Error, Response, Status, Transport};
+
+mod driving;
+mod listening;
 
 /// One connection and all who listen to it: what its driver, its subscribers and its handles share.
 ///
@@ -53,7 +57,14 @@ struct State {
     waits_for_room: bool,
     /// Closed for good: streams end once they are read empty.
     end: Option<CloseReason>,
+    /// The head of the last response in this attempt.
     response: Option<Arc<Response>>,
+    /// The same, once it has turned out to begin an event stream.
+    opened: Option<Arc<Response>>,
+    /// Callbacks are being told that it is closed.
+    is_closing: bool,
+    /// It was opened before anybody listened: what comes waits for the first who does.
+    holds: bool,
     resumption: Resumption,
 }
 
@@ -117,6 +128,9 @@ impl Connection {
                 waits_for_room: false,
                 end: None,
                 response: None,
+                opened: None,
+                is_closing: false,
+                holds: false,
                 resumption,
             }),
             status: Arc::new(status),
@@ -193,9 +207,12 @@ impl Connection {
         }
     }
 
-    /// Opens the connection, closed or not, and whether anyone listens or not.
+    /// Opens the connection, closed or not, if somebody listens: a subscriber, or a callback for messages.
     pub(crate) fn connect(self: &Arc<Self>) {
         let mut state = lock(&self.state);
+        if !state.is_heard() {
+            return;
+        }
         state.end = None;
         match state.session.take() {
             Some(session) => {
@@ -209,11 +226,54 @@ impl Connection {
         }
     }
 
-    /// Opens the connection that is being closed after a while.
-    pub(crate) fn connect_later(&self) {
+    /// Opens the connection that has been closed for this reason: after a while if it is being closed just now, so that a
+    /// callback that always does this makes no storm of requests.
+    pub(crate) fn connect_after(self: &Arc<Self>, reason: &CloseReason) {
         let mut state = lock(&self.state);
-        if state.end.is_none() && state.session.is_none() {
-            state.orders.connect = Some(Connect::Later);
+        let left = matches!(reason, CloseReason::Unsubscribed) && state.subscribers.is_empty();
+        if left || !state.is_heard() {
+            return;
+        }
+        if state.session.is_some() {
+            drop(state);
+            return self.connect();
+        }
+        if state.is_closing {
+            state.end = None;
+            state.orders.connect.get_or_insert(Connect::Later);
+        }
+    }
+
+    /// Opens the connection for the source itself, unless it is closed for good. What comes waits for the first subscriber.
+    pub(crate) fn open_ahead(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        if state.session.is_some() && state.end.is_none() {
+            state.opened = None;
+            state.holds = !state.is_heard();
+        }
+        drop(state);
+        self.open();
+    }
+
+    /// Waits for the head of an event stream, or gives that of the last one; the error says why none will come.
+    pub(crate) async fn head(&self) -> Result<Response, CloseReason> {
+        loop {
+            let (ended, changed) = (self.ended.next(), self.status.next_change());
+            if let Some(head) = self.opened() {
+                return head;
+            }
+            select(ended, changed).await;
+        }
+    }
+
+    fn opened(&self) -> Option<Result<Response, CloseReason>> {
+        let state = lock(&self.state);
+        match (&state.opened, &state.end) {
+            (Some(response), _) => Some(Ok((**response).clone())),
+            (None, Some(reason)) => Some(Err(reason.clone())),
+            // Nothing runs: the last subscriber has left meanwhile.
+            (None, None) if state.session.is_some() => Some(Err(CloseReason::Unsubscribed)),
+            (None, None) => None,
         }
     }
 
@@ -258,58 +318,6 @@ impl Connection {
         }
     }
 
-    // For subscribers.
-
-    pub(crate) fn subscribe(&self, event: Option<Arc<str>>) -> u64 {
-        lock(&self.state).subscribers.add(event)
-    }
-
-    pub(crate) fn unsubscribe(&self, id: u64) {
-        let mut state = lock(&self.state);
-        let left = state.subscribers.remove(id);
-        if state.subscribers.is_empty() && state.session.is_none() && state.end.is_none() {
-            state.orders.close = Some(CloseReason::Unsubscribed);
-            self.wake_for_orders();
-        }
-        self.wake_for_room(&mut state);
-        drop(state);
-        drop(left);
-    }
-
-    /// The next thing for a subscriber. Opens the connection when that was not done yet.
-    pub(crate) fn poll(self: &Arc<Self>, id: u64, context: &mut Context<'_>) -> Poll<Found> {
-        let mut state = lock(&self.state);
-        let polled = state.subscribers.poll(id, context);
-        self.wake_for_room(&mut state);
-        match polled {
-            Poll::Ready(received) => Poll::Ready(Found::Received(received)),
-            Poll::Pending => match &state.end {
-                Some(reason) => Poll::Ready(Found::Closed(reason.clone())),
-                None => {
-                    let idle = state.session.is_some();
-                    drop(state);
-                    if idle {
-                        self.open();
-                    }
-                    Poll::Pending
-                }
-            },
-        }
-    }
-
-    /// From now on the subscriber is called; what it has not read yet comes first.
-    pub(crate) fn call_with(&self, id: u64, callback: &subscribers::Callback) {
-        // The driver waits with what comes next until what was left has been given.
-        let mut called = lock(callback);
-        let mut state = lock(&self.state);
-        let left = state.subscribers.call(id, Arc::clone(callback));
-        self.wake_for_room(&mut state);
-        drop(state);
-        for delivery in left {
-            called(&delivery);
-        }
-    }
-
     fn wake_for_room(&self, state: &mut State) {
         if state.waits_for_room {
             state.waits_for_room = false;
@@ -330,168 +338,12 @@ impl Connection {
             None => self.fail(session, Error::NoRuntime),
         }
     }
+}
 
-    // For the driver.
-
-    /// Wakes the driver.
-    #[cfg(target_arch = "wasm32")]
-    pub(crate) fn wake(&self) {
-        self.wake.ring();
-    }
-
-    /// Resolves when there may be orders or room.
-    pub(crate) async fn woken(&self) {
-        self.wake.rung().await;
-    }
-
-    pub(crate) fn take_orders(&self) -> Orders {
-        if !self.has_orders.swap(false, Ordering::Acquire) {
-            return Orders::default();
-        }
-        let mut state = lock(&self.state);
-        match state.orders.close.take() {
-            // Somebody has come in the meantime.
-            Some(CloseReason::Unsubscribed) if !state.subscribers.is_empty() => {}
-            // What was ordered after it is for the end.
-            Some(reason) => return Orders { close: Some(reason), ..Orders::default() },
-            None => {}
-        }
-        std::mem::take(&mut state.orders)
-    }
-
-    pub(crate) fn is_told_to_close(&self) -> bool {
-        self.has_orders.load(Ordering::Acquire) && lock(&self.state).orders.close.is_some()
-    }
-
-    /// Sets the status, unless the connection was closed here in the meantime.
-    pub(crate) fn set_status(&self, status: Status) {
-        let mut state = lock(&self.state);
-        if state.end.is_some() {
-            return;
-        }
-        if let Status::Connecting = status {
-            state.response = None;
-        }
-        self.status.put(status);
-        drop(state);
-        self.status.tell();
-    }
-
-    pub(crate) fn set_response(&self, response: Response) {
-        lock(&self.state).response = Some(Arc::new(response));
-    }
-
-    /// Notes what the session would resume with.
-    pub(crate) fn note(&self, session: &Session<Error>) {
-        let mut state = lock(&self.state);
-        if state.resumption.last_event_id != session.last_event_id() {
-            session.last_event_id().clone_into(&mut state.resumption.last_event_id);
-        }
-        state.resumption.reconnection_time = session.reconnection_time();
-    }
-
-    /// The callbacks of all sources.
-    pub(crate) fn callbacks<T: ?Sized>(
-        &self,
-        which: impl Fn(&Callbacks) -> &Vec<Callback<T>>,
-    ) -> Vec<Callback<T>> {
-        lock(&self.state).sources.iter().flat_map(|callbacks| which(callbacks).iter().cloned()).collect()
-    }
-
-    /// Who is called for the delivery: callbacks, if it is a message, and subscribers.
-    #[allow(clippy::type_complexity, reason = "two lists from under one lock")]
-    pub(crate) fn called(
-        &self,
-        delivery: &Delivery,
-    ) -> (Vec<Callback<Notice<Message>>>, Vec<subscribers::Callback>) {
-        let state = lock(&self.state);
-        let callbacks = match delivery {
-            Delivery::Message(_) => state.sources.iter().flat_map(|it| it.message.iter().cloned()).collect(),
-            Delivery::TooLarge { .. } => Vec::new(),
-        };
-        (callbacks, state.subscribers.callbacks(delivery))
-    }
-
-    /// Offers the delivery to the subscribers; [`wake_readers`](Self::wake_readers) follows.
-    pub(crate) fn offer(&self, delivery: &Delivery) -> Offer {
-        let mut state = lock(&self.state);
-        let offer = state.subscribers.offer(delivery);
-        state.waits_for_room = offer == Offer::Full;
-        offer
-    }
-
-    pub(crate) fn force(&self, delivery: &Delivery) {
-        lock(&self.state).subscribers.force(delivery);
-    }
-
-    /// Wakes those who were given something to read.
-    pub(crate) fn wake_readers(&self) {
-        let woken = lock(&self.state).subscribers.take_woken();
-        woken.into_iter().for_each(Waker::wake);
-    }
-
-    /// The driver has closed the session and told everyone. Either it goes on, or this is the end.
-    pub(crate) fn end(
-        self: &Arc<Self>,
-        session: Box<Session<Error>>,
-        reason: CloseReason,
-    ) -> Option<(Box<Session<Error>>, Connect)> {
-        let mut state = lock(&self.state);
-        let orders = std::mem::take(&mut state.orders);
-        if let Some(connect) = orders.connect {
-            return Some((session, connect));
-        }
-        let unsubscribed = matches!(reason, CloseReason::Unsubscribed) && state.end.is_none();
-        if unsubscribed && !state.subscribers.is_empty() {
-            return Some((session, Connect::Now));
-        }
-        state.session = Some(session);
-        // Whoever comes next opens it again.
-        if !unsubscribed {
-            state.end.get_or_insert(reason);
-        }
-        state.subscribers.wake_all();
-        let woken = state.subscribers.take_woken();
-        drop(state);
-        self.ended.tell();
-        woken.into_iter().for_each(Waker::wake);
-        None
-    }
-
-    /// There is no driver, or it has panicked: the end, whatever was ordered.
-    pub(crate) fn fail(self: &Arc<Self>, mut session: Box<Session<Error>>, error: Error) {
-        session.abandon();
-        self.finish(session, CloseReason::Failed(error));
-    }
-
-    /// Without a driver.
-    fn finish(self: &Arc<Self>, session: Box<Session<Error>>, reason: CloseReason) {
-        self.set_status(Status::Closed { reason: reason.clone() });
-        if let Some(error) = reason.error() {
-            self.report(error.clone());
-        }
-        self.tell_closed(&reason);
-        lock(&self.state).orders = Orders::default();
-        let _ = self.end(session, reason);
-    }
-
-    /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection again, unless
-    /// its request must not be repeated.
-    pub(crate) fn abandon(self: &Arc<Self>, mut session: Box<Session<Error>>) {
-        if !session.abandon() {
-            return self.finish(session, CloseReason::NotRepeated(Error::RuntimeGone));
-        }
-        let mut state = lock(&self.state);
-        state.session = Some(session);
-        state.orders = Orders::default();
-        if state.end.is_none() {
-            self.status.put(Status::Idle);
-        }
-        state.subscribers.wake_all();
-        let woken = state.subscribers.take_woken();
-        drop(state);
-        self.status.tell();
-        woken.into_iter().for_each(Waker::wake);
+impl State {
+    /// Somebody listens: a subscriber, or a callback for messages.
+    fn is_heard(&self) -> bool {
+        !self.subscribers.is_empty() || self.sources.iter().any(|callbacks| !callbacks.message.is_empty())
     }
 }
 

@@ -1,28 +1,27 @@
 //! What obeys: carries a session's outputs out, and tells it what happened.
 
-use std::any::Any;
-use std::collections::VecDeque;
-use std::future::{pending, poll_fn, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
-use ssekit_session::{DecodeError, Item, Output, Session, Trouble};
+use ssekit_session::{Output, Session, Trouble};
 
-use crate::connection::{Asking, Connect, Connection, HeadersFrom};
-use crate::latest::panic_text;
+use self::received::{Incoming, Received};
+use self::wire::{Happened, Wire, ask};
+use crate::connection::{Connect, Connection};
 use crate::request::Attempt;
 use crate::runtime::{Instant, Page, now, sleep_until, take_turns, wall_clock, yield_now};
 use crate::subscribers::{Delivery, Offer};
-use crate::transport::{Arrived, Body, Progress, Sending};
-use crate::{BoxError, CloseReason, Error, Message, Response, Status, TransportError};
+use crate::transport::{Arrived, Progress};
+use crate::{BoxError, CloseReason, Error, Response, Status};
+
+mod received;
+mod wire;
 
 /// At most this many bytes are decoded before what they hold is delivered, which bounds what waits in between.
 const PIECE: usize = 16 << 10;
@@ -69,27 +68,6 @@ struct Driver {
     has_waited: bool,
 }
 
-/// What is under way.
-enum Wire {
-    Nothing,
-    Asking(Asking),
-    Sending(Sending),
-    Reading { body: Body, rest: Bytes },
-}
-
-/// What has happened on the wire.
-enum Happened {
-    Headers(Result<HeaderMap, BoxError>),
-    Answered(Parts),
-    Read,
-    Ended,
-    Failed(TransportError),
-    /// A deadline has passed.
-    Tick,
-    /// There may be orders.
-    Woken,
-}
-
 impl Driver {
     async fn run(&mut self) {
         loop {
@@ -118,10 +96,11 @@ impl Driver {
                 session.reading(self.clock.now());
             }
             let deadline = session.deadline().and_then(|deadline| self.clock.at(deadline));
+            let next = [deadline, self.page.next_look()].into_iter().flatten().min();
             let happened = {
                 let mut woken = pin!(self.connection.woken());
                 let mut wire = pin!(self.wire.next());
-                let mut time = pin!(at(deadline));
+                let mut time = pin!(at(next));
                 poll_fn(|context| {
                     if woken.as_mut().poll(context).is_ready() {
                         return Poll::Ready(Happened::Woken);
@@ -174,16 +153,20 @@ impl Driver {
             Happened::Read | Happened::Woken => {}
             Happened::Ended => session.ended(now, |item| self.received.take(item)),
             Happened::Failed(error) => {
-                let error = match &self.wire {
-                    Wire::Sending(_) => {
-                        Error::Connect { url: asked_url(&self.connection, &self.attempt), source: error }
+                let url = || asked_url(&self.connection, &self.attempt);
+                match std::mem::replace(&mut self.wire, Wire::Nothing) {
+                    Wire::Sending(_) if error.is_certificate() => {
+                        session.unsendable(Error::Certificate { url: url(), source: error });
                     }
-                    _ => Error::Read(error),
-                };
-                self.wire = Wire::Nothing;
-                session.failed(error, now);
+                    Wire::Sending(_) => session.failed(Error::Connect { url: url(), source: error }, now),
+                    _ => session.failed(Error::Read(error), now),
+                }
             }
-            Happened::Tick => session.tick(now),
+            Happened::Tick => {
+                self.page.look();
+                self.page.tell(session, now);
+                session.tick(now);
+            }
         }
     }
 
@@ -201,8 +184,7 @@ impl Driver {
 
     fn answered(&mut self, mut head: Parts) {
         let (Some(session), Some(attempt)) = (&mut self.session, &self.attempt) else { return };
-        let url =
-            head.extensions.remove::<Arrived>().map_or_else(|| attempt.display_url(), |Arrived(url)| url);
+        let url = head.extensions.remove::<Arrived>().map_or_else(|| attempt.url(), |Arrived(url)| url);
         let response = Response::new(head.status, head.headers, url);
         if response.is_redirect() {
             return match attempt.redirect(&response) {
@@ -382,6 +364,7 @@ impl Driver {
         self.connection.set_status(Status::Closed { reason: reason.clone() });
         self.error = told.clone().unwrap_or(Error::Ended);
         self.report(told);
+        self.connection.begin_to_close();
         self.connection.tell_closed(&reason);
         let Some(session) = self.session.take() else { return };
         if let Some((mut session, connect)) = self.connection.end(session, reason) {
@@ -397,56 +380,6 @@ impl Driver {
 /// The URL that was asked last, for messages.
 fn asked_url(connection: &Connection, attempt: &Option<Attempt>) -> String {
     attempt.as_ref().map_or_else(|| connection.url.clone(), Attempt::display_url)
-}
-
-/// What was received and not handed out yet.
-struct Received {
-    items: VecDeque<Incoming>,
-    /// The last name and id, shared by the messages that repeat them.
-    event: Arc<str>,
-    last_event_id: Arc<str>,
-}
-
-enum Incoming {
-    Message(Message),
-    Comment(Arc<str>),
-    TooLarge {
-        limit: usize,
-    },
-    /// In the place of an event whose blank line is missing.
-    Incomplete,
-}
-
-impl Default for Received {
-    fn default() -> Self {
-        Self { items: VecDeque::new(), event: Arc::from("message"), last_event_id: Arc::default() }
-    }
-}
-
-impl Received {
-    fn take(&mut self, item: Result<Item<'_>, DecodeError>) {
-        self.items.push_back(match item {
-            Ok(Item::Message(message)) => {
-                if *self.event != *message.event {
-                    self.event = Arc::from(message.event);
-                }
-                if *self.last_event_id != *message.last_event_id {
-                    self.last_event_id = Arc::from(message.last_event_id);
-                }
-                Incoming::Message(Message::new(
-                    Arc::clone(&self.event),
-                    Arc::from(message.data),
-                    Arc::clone(&self.last_event_id),
-                ))
-            }
-            Ok(Item::Comment(text)) => Incoming::Comment(Arc::from(text)),
-            Err(DecodeError::EventTooLarge { limit } | DecodeError::CommentTooLarge { limit }) => {
-                Incoming::TooLarge { limit }
-            }
-            Err(DecodeError::IncompleteEvent) => Incoming::Incomplete,
-            Err(_) => return,
-        });
-    }
 }
 
 /// A session's time: since the driver has begun.
@@ -477,56 +410,6 @@ impl Drop for Driver {
             self.connection.abandon(session);
         }
     }
-}
-
-impl Wire {
-    /// Waits for what happens next. Cancel safe.
-    async fn next(&mut self) -> Happened {
-        match self {
-            Self::Nothing => pending().await,
-            Self::Asking(asking) => {
-                let headers = asking.as_mut().await;
-                *self = Self::Nothing;
-                Happened::Headers(headers)
-            }
-            Self::Sending(sending) => match sending.as_mut().await {
-                Ok(answer) => {
-                    let (head, body) = answer.into_parts();
-                    *self = Self::Reading { body, rest: Bytes::new() };
-                    Happened::Answered(head)
-                }
-                Err(error) => Happened::Failed(error),
-            },
-            Self::Reading { body, rest } => match next(body).await {
-                Some(Ok(bytes)) => {
-                    *rest = bytes;
-                    Happened::Read
-                }
-                Some(Err(error)) => Happened::Failed(error),
-                None => {
-                    *self = Self::Nothing;
-                    Happened::Ended
-                }
-            },
-        }
-    }
-}
-
-/// Asks for headers; a panic is an error like any other.
-fn ask(headers_from: &HeadersFrom) -> Asking {
-    let panicked = |panic: Box<dyn Any + Send>| {
-        BoxError::from(format!("headers_from panicked: {}", panic_text(&*panic)))
-    };
-    match catch_unwind(AssertUnwindSafe(|| headers_from())) {
-        Ok(asking) => Box::pin(async move {
-            AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)))
-        }),
-        Err(panic) => Box::pin(ready(Err(panicked(panic)))),
-    }
-}
-
-async fn next(body: &mut Body) -> Option<Result<Bytes, TransportError>> {
-    poll_fn(|context| body.as_mut().poll_next(context)).await
 }
 
 async fn at(deadline: Option<Instant>) {

@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 
 use crate::runtime::{MaybeSend, MaybeSync, Resident};
 use crate::seat::Seat;
-use crate::wake::Changes;
+use crate::wake::{Change, Changes};
 
 /// The latest value of something that changes, as a readable store: [`get`](Self::get) it, wait until it has
 /// [`changed`](Self::changed), or [`subscribe`](Self::subscribe) to it.
@@ -186,6 +186,11 @@ impl<T> Store<T> {
         for listener in listeners {
             self.call(&listener);
         }
+    }
+
+    /// The next change since it was asked for.
+    pub(crate) fn next_change(&self) -> Change<'_> {
+        self.changed.next()
     }
 
     fn read(&self) -> (Option<Arc<T>>, u64) {

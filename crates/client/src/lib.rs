@@ -4,7 +4,7 @@
 //!  source(url) ─▶ select("quote") ─▶ json::<Quote>() ─▶ next().await          every event, in order
 //!      │      └─▶ select("stats") ─▶ transform(parse) ─▶ latest() ─▶ get()    the latest value alone
 //!      │
-//!      └─ one connection for all of them, and for other sources of the same request:
+//!      └─ one connection for all of them, and for other sources that GET the same:
 //!
 //!            ┌──────────── waits: retry:, Retry-After, growing random delays ◀──────────┐
 //!            ▼                                                                          │
@@ -26,6 +26,10 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! Sources that GET the same URL with the same headers share a connection, and one that joins later receives what comes from
+//! then on. Where a stream begins with history, or is one job's progress, each viewer needs its own: [`share(false)`](Source::share).
+//! A request with another method or a body never shares.
 //!
 //! [`Select`] is a [`Stream`](futures_core::Stream) too. It needs a tokio runtime with time and I/O enabled; without
 //! one the connection closes with [`Error::NoRuntime`]. In a [browser](#in-a-browser) it needs none.
@@ -96,7 +100,8 @@
 //!     .on_error(|error| eprintln!("{error}; now {:?}", error.connection_status()))
 //!     .on_close(|reason| println!("{reason}"));
 //! let mut statuses = connection.statuses();
-//! connection.connect(); // or a subscriber's first look
+//! let _messages = connection.select_all();
+//! connection.connect(); // now, or when something is first read
 //! while let Some(status) = statuses.changed().await {
 //!     match status {
 //!         Status::Waiting { until, error } => println!("{error}; again at {until:?}"),
@@ -107,7 +112,9 @@
 //! # }
 //! ```
 //!
-//! Errors are told in two parts, as Rust programs do: what happened, and as [`source`](std::error::Error::source) why.
+//! An [`Error`] is told in two parts, as Rust programs do: what happened, and as [`source`](std::error::Error::source) why. The
+//! texts of [`CloseReason`] and [`SelectError`] hold both. No message and no `Debug` shows the user, password or query of a URL, or the
+//! value of a header.
 //!
 //! # Tokens that expire
 //!
@@ -127,7 +134,22 @@
 //! # Reconnecting
 //!
 //! By default a connection comes back from everything that may pass, for ever, and resumes after the last event that it
-//! saw. Other policies are a builder call away:
+//! saw. A POST, or another request that may have an effect each time it is sent, is repeated only where that does no harm;
+//! [`ssekit_session::repeat`] is the table that every client follows:
+//!
+//! | The attempt or stream | GET, HEAD | PUT, DELETE | POST, PATCH |
+//! |---|---|---|---|
+//! | nothing was sent: refused connection, unknown host | again | again | again |
+//! | refused with 408, 425, 429, 503 | again | again | again |
+//! | refused with another 5xx | again | again | again if it can resume after an id |
+//! | no response head, by reset or timeout | again | again | again if it can resume after an id |
+//! | the stream broke off | again | again | again if it can resume after an id |
+//! | the server ended the stream after a `retry:` | again | again | again |
+//! | the server ended the stream | again | no more | no more |
+//! | 204, another status, no event stream | no more | no more | no more |
+//!
+//! [`Reconnect::repeat_like_safe`] treats every method like GET, and [`Reconnect::after_end`] says what follows an end. Other
+//! policies are a builder call away:
 //!
 //! ```
 //! use std::time::Duration;
@@ -145,8 +167,8 @@
 //! # Closing
 //!
 //! Dropping what was selected leaves the connection, and the last one to leave closes it: that is all that most programs
-//! need. [`Source::close`] closes it for all at once, and for good: no event, no error and no retry follows.
-//! [`Source::connect`] opens it again, and [`Source::restart`] replaces it.
+//! need. [`Source::close`] closes it for all at once: no event, no error and no retry follows. [`Source::connect`] opens it
+//! again as long as somebody listens, and [`Source::restart`] replaces it.
 //!
 //! # Slow subscribers
 //!
@@ -207,9 +229,13 @@
 //! | headers | as they are set | but those that a browser keeps to itself; other origins must allow them (CORS), and `Last-Event-ID` with them when a connection resumes |
 //! | compression | never asked for | the browser's own affair |
 //! | redirects | 20, then a final error | 20, then a failed attempt |
+//! | a redirect to another origin | gets `Last-Event-ID` and the headers that say what is accepted, no header that may be a secret; with a body it is a final error. From `http` to `https` of the same host is no other origin | as `fetch` does: all headers but `Authorization`, and the body of 307 and 308 |
+//! | a certificate that is not trusted | a final error | a failed attempt like any other |
 //! | a page that is hidden | | keeps its connection, unless [`pause_when_hidden`](Source::pause_when_hidden) |
-//! | no network | an attempt fails | [`Status::Paused`] until there is one, but for hosts that are this very machine |
+//! | no network, says the browser | | delays are the policy's longest until there is one, but for hosts that are this very machine |
 //! | a frozen page, the back-forward cache | | has no connection; resumes when it goes on |
+//! | the machine has slept | TCP keep-alive finds a dead connection within a minute | a stream that was silent for a minute is opened again when the page is shown or its clock has jumped |
+//! | a POST that could not be sent | is repeated | counts as sent: `fetch` does not tell one from the other |
 //! | closures, values | [`Send`] | anything: `MaybeSend` says so in signatures. A source, its streams and stores are [`Send`] all the same, but must be used in the thread that made them |
 //! | a panic in a closure | an error | the end of the program, as WebAssembly has it |
 //! | time | [`std::time::Instant`] | that of the crate `web-time`, by the same name: [`Instant`] |
@@ -223,12 +249,14 @@ mod error;
 mod latest;
 mod message;
 mod notice;
+mod options;
 mod registry;
 mod request;
 mod response;
 mod runtime;
 mod seat;
 mod select;
+mod shown;
 mod source;
 mod status;
 mod subscribers;

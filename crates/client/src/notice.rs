@@ -37,16 +37,13 @@ impl<T> Notice<T> {
 }
 
 impl Notice<CloseReason> {
-    /// Connects again after the delay that the policy has for another retry, so that a handler that always does this
-    /// makes no storm of requests.
+    /// Connects again, as long as somebody listens: a stream, a [latest value](crate::Latest), or, unless the last of these
+    /// has just left, an [`on_message`](crate::Source::on_message) callback.
     ///
-    /// Does nothing after a local close, by [`close`](crate::Source::close) or because the last subscriber left: a
-    /// handler that always reconnects must not bring back what its owner has closed. For that there is
-    /// [`Source::connect`](crate::Source::connect).
+    /// While the callback runs, that is after the delay that the policy has for another retry, so that a callback that
+    /// always does this makes no storm of requests.
     pub fn connect(&self) {
-        if !self.what.is_local() {
-            self.connection.connect_later();
-        }
+        self.connection.connect_after(&self.what);
     }
 }
 

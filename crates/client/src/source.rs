@@ -10,11 +10,12 @@ use ssekit_session::Behaviour;
 use ssekit_wire::Decoder;
 use url::Url;
 
-use crate::callbacks::{self, Callbacks};
-use crate::connection::{Connection, HeadersFrom};
-use crate::registry::{self, Key};
+use crate::callbacks;
+use crate::connection::Connection;
+use crate::options::Options;
 use crate::request::{Request, is_http};
 use crate::runtime::{self, MaybeSend, MaybeSync, Resident};
+use crate::shown::shown_text;
 use crate::subscribers::{Buffer, WhenFull};
 use crate::transport::{self, Transport};
 use crate::{BoxError, CloseReason, Error, Latest, Message, Notice, Reconnect, Response, Select, Status};
@@ -48,10 +49,11 @@ pub fn source(url: impl AsRef<str>) -> Source {
 /// **Laziness.** Nothing is requested until a stream or a [latest value](Latest) is first used. The connection is
 /// closed when its last subscriber is gone, whatever events the others were interested in.
 ///
-/// **Sharing.** Sources that ask for the same (URL, method, headers in any order, body, first last event ID) in the
-/// same way (policy, timeouts, limits, buffers, transport) share one connection, and each one's callbacks are called.
-/// [`cache(false)`](Self::cache) opts out, and so does [`headers_from`](Self::headers_from), because what it will give
-/// cannot be compared.
+/// **Sharing.** Sources that GET the same (URL, headers in any order, first last event ID) in the same way (policy,
+/// timeouts, limits, buffers, transport) share one connection, and each one's callbacks are called. One that joins later
+/// receives what comes from then on, not what has come before. [`share(false)`](Self::share) opts out. A request with
+/// another method or with a body never shares, nor does one with [`headers_from`](Self::headers_from), because what that
+/// will give cannot be compared.
 #[derive(Clone, Debug)]
 #[must_use = "a source does nothing until something is selected from it"]
 pub struct Source {
@@ -65,23 +67,9 @@ pub(crate) struct Shared {
     connection: OnceLock<Arc<Connection>>,
 }
 
-#[derive(Clone)]
-struct Options {
-    /// As it was given.
-    url: String,
-    /// Or the first mistake in it.
-    request: Result<Request, Error>,
-    behaviour: Behaviour,
-    buffer: Buffer,
-    headers_from: Option<HeadersFrom>,
-    transport: Arc<dyn Transport>,
-    is_shared: bool,
-    callbacks: Arc<Callbacks>,
-}
-
 impl Source {
     fn new(text: &str) -> Self {
-        let refuse = |reason: String| Error::Url { url: text.to_owned(), reason };
+        let refuse = |reason: String| Error::Url { url: shown_text(text), reason };
         let base = runtime::base_url();
         let request = match Url::options().base_url(base.as_ref()).parse(text) {
             Ok(url) if is_http(&url) => Ok(Request::new(url)),
@@ -235,10 +223,14 @@ impl Source {
         self.set(|options| options.buffer.when_full = when_full)
     }
 
-    /// Whether sources of the same request share one connection. They do by default; `cache(false)` gives a source one of
-    /// its own.
-    pub fn cache(self, cache: bool) -> Self {
-        self.set(|options| options.is_shared = cache)
+    /// Whether this source shares its connection with others of the same request. GET requests without a body do by
+    /// default; `share(false)` gives a source a connection of its own. A request with another method or with a body always
+    /// has one of its own: each is a request, however equal.
+    ///
+    /// A source that joins a connection receives what comes from then on. If the stream begins with history, or is the
+    /// progress of one job, each viewer needs its beginning: use `share(false)` there.
+    pub fn share(self, share: bool) -> Self {
+        self.set(|options| options.is_shared = share)
     }
 
     /// What makes the requests. By default [`Http`](crate::Http), the same for all sources.
@@ -261,7 +253,7 @@ impl Source {
     ///
     /// let connection = source("http://localhost:3000/events").on_close(|closed| {
     ///     eprintln!("{closed}");
-    ///     closed.connect(); // after the policy's delay, and not if it was closed here
+    ///     closed.connect(); // after the policy's delay, if somebody still listens
     /// });
     /// ```
     pub fn on_close(self, callback: impl Fn(&Notice<CloseReason>) + MaybeSend + MaybeSync + 'static) -> Self {
@@ -326,13 +318,37 @@ impl Source {
         Latest::of(self.shared.connection().statuses())
     }
 
-    /// Opens the connection at once: for the first time, or again after it was closed, or without waiting for a
-    /// retry's delay. It resumes after the last event that it saw.
+    /// Opens the connection at once: for the first time, or again after it was closed, on this side too, or without waiting
+    /// for a retry's delay. It resumes after the last event that it saw.
     ///
-    /// A connection that is opened in this way needs no subscriber; it closes when one came and the last one left, or
-    /// when the source and its clones are dropped.
+    /// Only if somebody listens: a stream, a [latest value](Latest), or a callback for [messages](Self::on_message).
+    /// Otherwise it does nothing, so that no connection outlives the last one who reads it.
     pub fn connect(&self) {
         self.shared.connection().connect();
+    }
+
+    /// Opens the connection, if that was not done yet, and waits for the head of the response.
+    ///
+    /// Whoever calls this before anything was selected misses nothing: the events wait for the first subscriber. A source
+    /// that is opened in this way needs no subscriber; it closes when one came and the last one left, or when the source
+    /// and its clones are dropped. It does not open a connection again that is closed: [`connect`](Self::connect) does.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let connection = ssekit_client::source("http://localhost:3000/events");
+    /// let response = connection.open().await?; // through all retries; a 401 is an error here
+    /// println!("{:?}", response.headers().get("server"));
+    /// let mut messages = connection.select("message");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the connection is closed and no event stream came: the reason.
+    pub async fn open(&self) -> Result<Response, CloseReason> {
+        let connection = self.shared.connection();
+        connection.open_ahead();
+        connection.head().await
     }
 
     /// Drops the connection and makes it anew at once, without an error. Does nothing when it is closed.
@@ -398,60 +414,6 @@ impl Drop for Shared {
         if let Some(connection) = self.connection.get() {
             connection.leave(&self.options.callbacks);
         }
-    }
-}
-
-impl Options {
-    fn connection(&self) -> Arc<Connection> {
-        let make = || {
-            Connection::new(
-                self.display_url(),
-                self.request.clone(),
-                self.behaviour.clone(),
-                self.buffer,
-                Arc::clone(&self.transport),
-                self.headers_from.clone(),
-            )
-        };
-        match &self.request {
-            Ok(request) if self.is_shared && self.headers_from.is_none() => {
-                let key = Key {
-                    request: request.clone(),
-                    behaviour: self.behaviour.clone(),
-                    buffer: self.buffer,
-                    transport: self.transport.address(),
-                };
-                registry::share(key, &self.callbacks, make)
-            }
-            _ => {
-                let connection = Arc::new(make());
-                connection.join(&self.callbacks);
-                connection
-            }
-        }
-    }
-
-    /// The URL without user and password.
-    fn display_url(&self) -> String {
-        self.request.as_ref().map_or_else(|_| self.url.clone(), Request::display_url)
-    }
-
-    fn callbacks_mut(&mut self) -> &mut Callbacks {
-        Arc::make_mut(&mut self.callbacks)
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("url", &self.display_url())
-            .field("headers", &self.request.as_ref().map(|request| &request.headers))
-            .field("behaviour", &self.behaviour)
-            .field("buffer", &self.buffer)
-            .field("transport", &self.transport)
-            .field("is_shared", &self.is_shared)
-            .field("callbacks", &self.callbacks)
-            .finish_non_exhaustive()
     }
 }
 

@@ -67,7 +67,7 @@ use self::progress::Progress;
 use self::report::Report;
 use self::target::Target;
 
-/// What to measure.
+/// The measurements of `ssekit bench`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Bench {
@@ -77,24 +77,24 @@ pub struct Bench {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Measure {
-    /// Deliveries a second, how long they take and what they cost the server
+    /// Measure deliveries per second, their latency and the load of the server
     Fanout(Box<fanout::Fanout>),
-    /// What a subscriber that gets nothing costs the server
+    /// Measure the memory and CPU time of idle subscribers
     Idle(Box<idle::Idle>),
-    /// Subscribers a second, when many come at once
+    /// Measure subscribers per second when many connect at once
     Connects(Box<connects::Connects>),
-    /// Publications a second, and how long their answers take
+    /// Measure publications per second, and the latency of their answers
     Publish(Box<publish::Publish>),
-    /// How fast what is kept is sent to who comes late
+    /// Measure how fast the history is sent to late subscribers
     Replay(Box<replay::Replay>),
 }
 
 const EXIT_CODES: &str = "\
 Exit codes:
-    0  measured, and every subscriber got every event once and in order
-    1  not measured: no connection, a refusal, a process that is not there
+    0  measured; every subscriber received every event once and in order
+    1  not measured: no connection, a refused request, an unknown process
     2  usage
-    3  measured, but something was lost, repeated or out of order, or streams ended";
+    3  measured, but events were lost, repeated or out of order, or streams ended";
 
 /// How a measurement went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

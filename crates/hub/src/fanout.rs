@@ -18,10 +18,12 @@ mod frame;
 mod framing;
 mod inbox;
 mod pipe;
+mod prefix_tree;
 mod recent;
 mod replay;
 mod sink;
 mod subscriber;
+mod template_budget;
 mod templates;
 mod wheel;
 
@@ -50,6 +52,7 @@ use self::recent::Recent;
 use self::replay::Replay;
 use self::sink::Sink;
 pub use self::subscriber::End;
+pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
 use crate::mercure::Ids;
 
 /// How subscribers are served.
@@ -220,6 +223,13 @@ impl Fanout {
     /// Bytes in memory that wait for subscribers, without the newest updates.
     pub fn pending_bytes(&self) -> usize {
         self.budget.used()
+    }
+
+    /// Ends the streams of tokens that no longer verify.
+    pub fn keys_replaced(&self) {
+        for inbox in &self.inboxes {
+            inbox.send(Message::KeysReplaced);
+        }
     }
 
     /// Waits until the threads keep up with what has been appended, so that publishers do not outrun them.

@@ -11,6 +11,7 @@ mod activity;
 mod bodies;
 mod door;
 mod gauges;
+mod head;
 mod host;
 mod linger;
 mod places;
@@ -140,6 +141,7 @@ impl Server {
             options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
         let context = routes::Context {
             hub: Arc::clone(&hub),
+            head_size,
             body_time,
             rate: rate.clone(),
             refusals: Arc::clone(&refusals),
@@ -202,7 +204,7 @@ impl Server {
                     .timer(TokioTimer::new())
                     .header_read_timeout(self.head_time)
                     // What may be read of a head that is not whole yet; `max_header_size` is about trailers.
-                    .max_buf_size(self.head_size.max(8192))
+                    .max_buf_size(head::readable(self.head_size))
                     // No `pipeline_flush`: with it, an answer is lost after which the connection ends while something is unread (400, 413, 431).
                     .serve_connection(socket, service);
                 self.watch(connection, &activity).await
@@ -210,7 +212,7 @@ impl Server {
             Protocol::Http2 => {
                 let connection = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
-                    .max_header_list_size(u32::try_from(self.head_size).unwrap_or(u32::MAX))
+                    .max_header_list_size(u32::try_from(head::readable(self.head_size)).unwrap_or(u32::MAX))
                     .max_concurrent_streams(STREAMS)
                     .max_send_buf_size(SENDING)
                     // Of a body that is not read yet, as before its publisher is known, the hub holds no more.

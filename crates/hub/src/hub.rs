@@ -1,8 +1,8 @@
 //! What joins the protocol, the log and the fan-out.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -14,9 +14,14 @@ use ssekit_log::{AppendError, Bounds, Log, Position, ReadError, Record};
 use ssekit_wire::Event;
 
 use crate::active::Active;
-use crate::fanout::{self, Fanout, Figures, Interest, Pace, Start, Subscription};
+pub use crate::active::retention_rule;
+use crate::fanout::{
+    self, Fanout, Figures, Interest, Pace, Start, Subscription, TemplateBudget, TemplatesFull,
+};
+use crate::mercure::jwks::Renewed;
 use crate::mercure::{
-    Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Subscribe, Token, cors, discovery,
+    Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Replacements, Subscribe, Token,
+    cors, discovery, subscriptions,
 };
 
 /// A hub: who may do what, what was published, and who is told.
@@ -27,6 +32,8 @@ pub struct Hub {
     pub(crate) fanout: Fanout,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
+    /// The templates of all subscribers.
+    templates: Arc<TemplateBudget>,
     /// Where it is: `/.well-known/mercure`, unless configured.
     pub(crate) path: String,
     /// Who is subscribed to what, when that is to be told.
@@ -47,12 +54,23 @@ pub struct Options {
     pub limits: Limits,
     /// Where it is.
     pub path: String,
-    /// Whether who is subscribed to what is told, by events and by an API.
-    pub subscriptions: bool,
+    /// Which subscriptions are announced by events and listed by an API.
+    pub subscriptions: Announced,
     /// How subscribers are served.
     pub fanout: fanout::Options,
     /// After how long a subscriber must come back.
     pub max_lifetime: Option<Duration>,
+}
+
+/// Which subscriptions a hub announces and lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// None.
+    Nobody,
+    /// Those of subscribers with a token.
+    WithToken,
+    /// All: then visitors without a token can make the hub write.
+    Everyone,
 }
 
 /// A subscription that has been granted.
@@ -78,17 +96,22 @@ impl Hub {
         let figures = Figures::new(registry);
         let published = Counter::default();
         registry.register("events_published", "Events that publishers were answered for", published.clone());
+        let templates = TemplateBudget::new(&limits, registry);
         let fanout = Fanout::start(Arc::clone(&log), &fan, Arc::clone(&figures)).await?;
-        let active = subscriptions.then(|| Active::start(Arc::clone(&log), &path));
+        let anonymous = subscriptions == Announced::Everyone;
+        let active = (subscriptions != Announced::Nobody)
+            .then(|| Active::start(Arc::clone(&log), &path, anonymous, registry));
         let ids = Ids::new(log.epoch());
         let ending = AtomicBool::new(false);
         let pace = fan.pace;
-        Ok(Arc::new(Self {
+        let replacements = access.subscribers.replacements();
+        let hub = Arc::new(Self {
             log,
             ids,
             fanout,
             access,
             limits,
+            templates,
             path,
             active,
             figures,
@@ -96,7 +119,9 @@ impl Hub {
             max_lifetime,
             published,
             ending,
-        }))
+        });
+        tokio::spawn(end_revoked(replacements, Arc::downgrade(&hub)));
+        Ok(hub)
     }
 
     /// Who publishes by this request, once its token is verified.
@@ -115,28 +140,32 @@ impl Hub {
         self.verified(request, Action::Subscribe, read).await
     }
 
-    /// What is read by the keys that are here; where keys are fetched and that of the token is not here yet, by those that have been fetched
-    /// then. Dropping it only ends the waiting.
+    /// Verifies with the cached keys. If these are fetched and lack the token's key, has them fetched once and verifies again; where they cannot
+    /// be fetched now, the answer is one to come back for, because the token may be good. Dropping it only ends the waiting.
     async fn verified<T>(
         &self,
         request: &Parts,
         action: Action,
         read: impl Fn(SystemTime) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
+        let missing = |read: &Result<T, Problem>| {
+            let refused = read.as_ref().is_err_and(|problem| problem.kind == ProblemKind::InvalidToken);
+            refused.then(|| self.access.missing_key_of(request, action)).flatten()
+        };
         let first = read(SystemTime::now());
-        if first.as_ref().is_err_and(|problem| problem.kind == ProblemKind::InvalidToken)
-            && let Some(renewal) = self.access.missing_key_of(request, action)
-        {
-            renewal.renewed().await;
-            return read(SystemTime::now());
+        let Some(renewal) = missing(&first) else { return first };
+        let renewed = renewal.renewed().await;
+        let second = read(SystemTime::now());
+        match renewed {
+            Renewed::Later(wait) if missing(&second).is_some() => Err(keys_awaited(wait)),
+            _ => second,
         }
-        first
     }
 
     /// Keeps records; gives their ids.
     ///
     /// # Errors
-    /// When the fan-out does not keep up, or the log refuses.
+    /// When the topics of one cost too much to match, the fan-out does not keep up, or the log refuses.
     pub async fn publish(&self, records: Vec<Record>) -> Result<Vec<String>, Problem> {
         if self.is_ending() {
             return Err(Problem::new(
@@ -144,6 +173,17 @@ impl Hub {
                 "this hub is about to end: publish again in a moment",
             )
             .retry_after(Duration::from_secs(1)));
+        }
+        if let Some(cost) = records.iter().find_map(|record| self.templates.excess(&record.topics)) {
+            return Err(Problem::new(
+                ProblemKind::TooLarge,
+                format!(
+                    "the topics of the update are too many or too long to be matched with the templates of this hub's subscribers: that would \
+                     cost {cost} (for each topic, the variables to try times its length in pieces of 64 bytes), {} at most is taken; publish \
+                     it with fewer topics",
+                    self.limits.matching
+                ),
+            ));
         }
         if tokio::time::timeout(PATIENCE, self.fanout.keeps_up()).await.is_err() {
             return Err(Problem::new(
@@ -208,7 +248,8 @@ impl Hub {
     /// Whether [`grant`](Self::grant) is enough.
     pub(crate) fn is_simple(&self, subscribe: &Subscribe) -> bool {
         subscribe.cursor.is_none()
-            && self.active.is_none()
+            && self.active.as_ref().is_none_or(|active| !active.announces(subscribe))
+            && subscribe.selectors.iter().all(|selector| selector.variables() == 0)
             && !self.is_ending()
             && left(subscribe).is_none_or(|left| !left.is_zero())
     }
@@ -227,24 +268,33 @@ impl Hub {
         let place = match subscribe.cursor.take() {
             _ if self.is_ending() => Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
                 .retry_after(self.pace.retry())),
-            Some(cursor) => self.place(cursor).await.map(Some).map_err(|error| unreadable(&error)),
+            Some(cursor) => self
+                .place(cursor, self.reads_subscriptions(&subscribe))
+                .await
+                .map(Some)
+                .map_err(|error| unreadable(&error)),
             None => Ok(None),
         };
-        let place = match place {
-            Ok(place) => place,
+        let admitted = place.and_then(|place| {
+            let admitted = self.templates.admit(&subscribe.selectors, subscribe.token.is_some());
+            Ok((place, admitted.map_err(|full| templates_full(full).retry_after(self.pace.retry()))?))
+        });
+        let (place, templates) = match admitted {
+            Ok(admitted) => admitted,
             Err(problem) if accepts_stream(request) => {
                 tracing::debug!(detail = problem.detail, "a subscriber is told to return");
                 return Ok(self.come_back(request, guard));
             }
             Err(problem) => return Err(problem),
         };
+        let guard = Some(Box::new((guard, templates)) as Box<dyn Any + Send>);
         // It may have ended while the place was looked for.
         if left(&subscribe).is_some_and(|left| left.is_zero()) {
             let words = "the token has expired (claim “exp”): get a new one";
             return Err(Problem::new(ProblemKind::InvalidToken, words));
         }
         let guard: Option<Box<dyn Any + Send>> = match &self.active {
-            Some(active) if request.method != Method::HEAD => {
+            Some(active) if request.method != Method::HEAD && active.announces(&subscribe) => {
                 Some(Box::new((guard, active.enter(&subscribe))))
             }
             _ => guard,
@@ -272,7 +322,9 @@ impl Hub {
         }
         let left = [left(&subscribe), self.max_lifetime].into_iter().flatten().min();
         let ends = left.and_then(|left| Instant::now().checked_add(left));
-        let interest = Interest::new(subscribe.selectors, subscribe.token);
+        let reads_subscriptions = self.reads_subscriptions(&subscribe);
+        let interest =
+            Interest::new(subscribe.selectors, subscribe.token).with_subscriptions(reads_subscriptions);
         let start = place.map(|place| place.start);
         Granted {
             headers,
@@ -317,10 +369,11 @@ impl Hub {
     }
 
     /// Where a subscriber goes on that says what it has had.
-    async fn place(&self, cursor: Cursor) -> Result<Place, ReadError> {
+    async fn place(&self, cursor: Cursor, reads_subscriptions: bool) -> Result<Place, ReadError> {
         let bounds = self.log.bounds().await?;
+        let horizon = if reads_subscriptions { bounds.horizon_of_all() } else { bounds.horizon };
         let everything = |reset| Place {
-            start: Start { after: Position::START, told: bounds.horizon, stored: bounds.last },
+            start: Start { after: Position::START, told: horizon, stored: bounds.last },
             before: discovery::EARLIEST.to_owned(),
             reset,
         };
@@ -337,9 +390,14 @@ impl Hub {
         };
         Ok(match self.position(&id, bounds.last).await? {
             None => everything(Some("unknown")),
-            Some(after) if after < bounds.horizon => everything(Some("expired")),
+            Some(after) if after < horizon => everything(Some("expired")),
             Some(after) => Place { start: Start::at(after), before: id.into(), reset: None },
         })
+    }
+
+    /// Whether a subscriber may be sent subscription events: of those that retention drops, it misses some.
+    fn reads_subscriptions(&self, subscribe: &Subscribe) -> bool {
+        subscriptions::may_be_read(&subscribe.selectors, subscribe.token.as_deref(), &self.path)
     }
 
     /// The id of the newest update; `earliest` where there is none.
@@ -364,6 +422,14 @@ impl Hub {
     }
 }
 
+/// Ends the streams of tokens that no longer verify, each time that keys are replaced. Their clients come back, and are checked again.
+async fn end_revoked(mut replacements: Replacements, hub: Weak<Hub>) {
+    while replacements.next().await {
+        let Some(hub) = hub.upgrade() else { return };
+        hub.fanout.keys_replaced();
+    }
+}
+
 /// Where a subscriber goes on.
 struct Place {
     start: Start,
@@ -380,10 +446,16 @@ fn left(subscribe: &Subscribe) -> Option<Duration> {
 }
 
 /// Whether a request is one of `EventSource`, or of who asks as it does.
-fn accepts_stream(request: &Parts) -> bool {
+pub(crate) fn accepts_stream(request: &Parts) -> bool {
     let accepted = request.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut types = accepted.flat_map(|value| value.split(',')).map(|range| range.split(';').next());
     types.any(|name| name.is_some_and(|name| name.trim().eq_ignore_ascii_case("text/event-stream")))
+}
+
+/// The answer to a token whose key cannot be known yet.
+fn keys_awaited(wait: Duration) -> Problem {
+    let words = "the key of the token is not known yet: the hub fetches its issuer's keys again in a moment";
+    Problem::new(ProblemKind::Unavailable, words).retry_after(wait.max(Duration::from_secs(1)))
 }
 
 fn refused(error: &AppendError) -> Problem {
@@ -393,6 +465,17 @@ fn refused(error: &AppendError) -> Problem {
         _ => (ProblemKind::Unavailable, Some(Duration::from_secs(1))),
     };
     Problem { retry_after: wait, ..Problem::new(kind, error.to_string()) }
+}
+
+/// The answer to a subscriber whose templates find no room.
+fn templates_full(TemplatesFull { most }: TemplatesFull) -> Problem {
+    Problem::new(
+        ProblemKind::Unavailable,
+        format!(
+            "with the templates of this subscription a topic would have to be matched with more than {most} variables of all subscribers: \
+             try again later, subscribe to topics instead of templates, or to templates that begin with a longer literal"
+        ),
+    )
 }
 
 /// The answer while the log cannot be read.

@@ -1,4 +1,4 @@
-//! The `ssekit` program: see the library's front page.
+//! The `ssekit` program; the library's front page describes it.
 
 use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
@@ -12,9 +12,11 @@ use ssekit_hub::listen::{Listen, chain, colours, say};
 use ssekit_hub::publish::Publish;
 use ssekit_hub::serve;
 use ssekit_hub::token::Token;
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Server-sent events: a demo to look at, and a listener for the terminal
+/// Server-sent events hub and tools
 #[derive(Debug, Parser)]
 #[command(version, args_override_self = true, after_help = "Without a command: serve --demo --store memory")]
 struct Cli {
@@ -24,15 +26,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve events over HTTP, until Ctrl-C or SIGTERM
+    /// Run the hub (or the demo) until Ctrl-C or SIGTERM
     Serve(Box<Flags>),
-    /// Listen to events in the terminal: curl for server-sent events
+    /// Print the events of a stream: curl for server-sent events
     Listen(Box<Listen>),
     /// Publish updates to a hub
     Publish(Box<Publish>),
-    /// Measure a server of events: a load generator that checks what arrives
+    /// Load-test a server of event streams, and check that every event arrives
     Bench(Bench),
-    /// Make tokens, and see what they are good for
+    /// Make and check tokens
     #[command(subcommand)]
     Token(Box<Token>),
 }
@@ -79,49 +81,92 @@ fn arguments() -> Vec<OsString> {
 }
 
 async fn configured(flags: &Flags) -> ExitCode {
+    let log = Loaded::log(flags);
+    log_as(log);
+    let reporter = Reporter(log.format);
     let loaded = match Loaded::read(flags) {
         Ok(loaded) => loaded,
-        Err(problems) => return refuse(&problems),
+        Err(problems) => return reporter.problems(&problems),
     };
     if flags.print && write!(stdout(), "{}", loaded.to_toml()).is_err() {
         return ExitCode::FAILURE;
     }
-    if flags.check {
-        for warning in &loaded.warnings {
-            say(warning);
-        }
-        return match loaded.check() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(problems) => refuse(&problems),
-        };
-    }
-    if flags.print {
+    if flags.print && !flags.check {
         return ExitCode::SUCCESS;
     }
-    log_as(loaded.config.log);
-    for warning in &loaded.warnings {
-        match loaded.config.log.format {
-            LogFormat::Text => say(warning),
-            LogFormat::Json => tracing::warn!("{warning}"),
+    loaded.warnings.iter().for_each(|warning| reporter.warning(warning));
+    if flags.check {
+        return match serve::check(&loaded) {
+            Ok(remarks) => {
+                remarks.iter().for_each(|remark| reporter.warning(remark));
+                reporter.valid(flags.print)
+            }
+            Err(problems) => {
+                problems.iter().for_each(|problem| reporter.error(problem));
+                ExitCode::FAILURE
+            }
+        };
+    }
+    loaded.unusable.iter().for_each(|warning| reporter.warning(warning));
+    match serve::run(&loaded, &mut stdout()).await.map_err(anyhow::Error::downcast::<Problems>) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ok(problems)) => reporter.problems(&problems),
+        Err(Err(error)) => {
+            reporter.error(&chain(error.as_ref()));
+            ExitCode::FAILURE
         }
     }
-    end(serve::run(&loaded, &mut stdout()).await.map_err(|error| (1, error)))
 }
 
-/// Says all that is wrong with the configuration, one a line.
-fn refuse(problems: &Problems) -> ExitCode {
-    for problem in &problems.0 {
-        say(&problem.to_string());
+/// Reports to the operator of `serve`: in prose, or as log lines where logs are JSON.
+#[derive(Clone, Copy)]
+struct Reporter(LogFormat);
+
+impl Reporter {
+    fn warning(self, text: &str) {
+        match self.0 {
+            LogFormat::Text => say(text),
+            LogFormat::Json => tracing::warn!("{text}"),
+        }
     }
-    ExitCode::FAILURE
+
+    /// Reports an error that ends the program, whatever the log level is.
+    fn error(self, text: &str) {
+        match self.0 {
+            LogFormat::Text => say(text),
+            LogFormat::Json => {
+                tracing::subscriber::with_default(json_lines(LevelFilter::ERROR), || {
+                    tracing::error!("{text}")
+                });
+            }
+        }
+    }
+
+    fn problems(self, problems: &Problems) -> ExitCode {
+        problems.0.iter().for_each(|problem| self.error(&problem.to_string()));
+        ExitCode::FAILURE
+    }
+
+    /// Reports that the configuration is valid: after a printed configuration, as its comment.
+    fn valid(self, printed: bool) -> ExitCode {
+        let comment = if printed { "# " } else { "" };
+        match self.0 {
+            LogFormat::Json if !printed => tracing::info!("{VALID}"),
+            _ if writeln!(stdout(), "{comment}{VALID}").is_err() => return ExitCode::FAILURE,
+            _ => {}
+        }
+        ExitCode::SUCCESS
+    }
 }
 
-/// What the libraries tell goes to stderr.
+const VALID: &str = "the configuration is valid";
+
+/// Logs of the libraries go to stderr.
 fn log(level: LevelFilter) {
     tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(stderr).init();
 }
 
-/// The same, as an operator wants it.
+/// The same, as configured.
 fn log_as(wanted: Log) {
     let level = match wanted.level {
         LogLevel::Off => LevelFilter::OFF,
@@ -134,13 +179,18 @@ fn log_as(wanted: Log) {
     match wanted.format {
         LogFormat::Text => log(level),
         LogFormat::Json => {
-            let lines = tracing_subscriber::fmt().json().flatten_event(true);
-            lines.with_max_level(level).with_writer(stderr).init();
+            json_lines(level).init();
+            std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));
         }
     }
 }
 
-/// Says what went wrong and why, on one line.
+/// A JSON object per line.
+fn json_lines(level: LevelFilter) -> impl Subscriber + Send + Sync {
+    tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).with_writer(stderr).finish()
+}
+
+/// Reports an error and its causes on one line.
 fn end(result: Result<(), (u8, anyhow::Error)>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

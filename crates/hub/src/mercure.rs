@@ -20,26 +20,31 @@
 //! | bytes of an id, of a type | 1,024 | 413 |
 //! | selectors of a subscription; bytes of each | 100; 4,096 | 400 |
 //! | variables of a template; of all in a subscription | 32; 256 | 400, or 401 in a token |
+//! | cost of the templates that one topic is tried with (see [`Limits::hub_variables`]) | 8,192; half without a token | told to return, or 503 |
+//! | cost of matching one publication (see [`Limits::matching`]) | 4,194,304 | 413 |
 //! | bytes of a last event ID | 1,024 | 400 |
 //! | bytes of a token; selectors in a claim | 8 KiB; 500 | 401 |
 //! | bytes of a secret | 32 at least | no key |
 //! | bytes of a modulus (RSA) | 256 to 1,024 | no key |
-//! | keys of a set; bytes of it; time to fetch it | 100; 256 KiB; 10 s | the keys before are used on |
-//! | fetches of keys | one in 30 s | tokens that name a missing key are refused |
+//! | keys of a set; bytes of it; time to fetch it | 100; 256 KiB; 10 s | the keys from before stay in use |
+//! | fetches of keys; after a failure | one in 30 s; after 1 s, 2 s, … 30 s | 503 for tokens that name a missing key, or a stream that says when to return |
 
 mod access;
 mod algorithm;
 mod batch;
+mod claims;
 pub mod cors;
 pub mod discovery;
 mod explain;
 mod form;
 mod host;
 mod ids;
+mod jwk;
 pub mod jwks;
 mod keys;
 mod limits;
 mod namespace;
+mod object;
 mod origins;
 mod problem;
 mod publication;
@@ -58,10 +63,13 @@ pub use self::explain::{Action, Check, Explanation, explain};
 pub use self::host::foreign_host;
 pub use self::ids::Ids;
 pub use self::keys::{KeyError, Keys};
+pub(crate) use self::keys::{Replacements, secret_text};
 pub use self::limits::Limits;
+pub(crate) use self::object::Object;
 pub use self::origins::{OriginError, Origins};
 pub use self::problem::{Kind as ProblemKind, Problem};
 pub use self::publication::publication;
+pub(crate) use self::selector::selects;
 pub use self::selector::{Kind, Selector, SelectorError};
 pub use self::subscribe::{Cursor, Subscribe};
 pub(crate) use self::template::Topic as PreparedTopic;

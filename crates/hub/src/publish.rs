@@ -76,7 +76,7 @@ pub struct Publish {
 
 const AFTER_HELP: &str = "\
 Prints the id of each update. With a key instead of a token it makes itself tokens, for these topics and a minute.
-Nothing is sent twice: where it is not known whether the hub has it, that is said.
+Requests are never retried; an unknown outcome is reported.
 
 Exit codes, curl's where it has one:
     0  the hub has everything

@@ -1,6 +1,7 @@
 //! `ssekit serve`: from a configuration to a hub that listens, and to its end.
 
 mod announce;
+mod check;
 mod keys;
 mod listeners;
 mod parts;
@@ -15,6 +16,7 @@ use axum::Router;
 use prometheus_client::registry::Registry;
 use ssekit_server::EmitError;
 
+pub use self::check::check;
 use self::listeners::Listeners;
 use crate::config::Loaded;
 use crate::demo::Demo;
@@ -26,18 +28,20 @@ use crate::ui::Ui;
 /// How long connections that are no streams may hold up the end.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Serves until Ctrl-C or SIGTERM. What is to be known of it is written to `out`.
+/// Serves until Ctrl-C or SIGTERM. The addresses are written to `out`, or logged if logs are JSON.
 ///
 /// # Errors
-/// When an address cannot be listened on, the store cannot be opened, or a key cannot be read.
+/// When a file of the configuration cannot be used, an address cannot be listened on, or the store cannot be opened.
 pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let config = &loaded.config;
-    let listeners = Listeners::bind(config)?;
-    // Ready before anyone is told where to look, so that no signal from then on is missed.
-    let mut stop = pin!(told_to_stop()?);
-    let log = parts::log(loaded).await?;
-    let mut registry = Registry::with_prefix("ssekit");
+    // Mistakes in the configuration are reported before the state of the machine: an address in use, a store that is locked.
     let (mut access, sets) = loaded.access()?;
+    let retention = loaded.kept()?;
+    let listeners = Listeners::bind(config)?;
+    // Before the addresses are announced, so that no later signal is missed.
+    let mut stop = pin!(told_to_stop()?);
+    let log = parts::log(config, retention).await?;
+    let mut registry = Registry::with_prefix("ssekit");
     let _fetching = keys::keep_current(sets, &mut access);
     let options = parts::hub(config, access);
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
@@ -53,7 +57,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     // Before anybody can come, so that everybody is noticed.
     let running = demo.as_ref().map(Demo::run);
     let opened = listeners.serve(config, &server)?;
-    announce::say(config, &opened.local, out).context("cannot say where to look")?;
+    announce::say(config, &opened.local, out).context("cannot write the addresses")?;
     let manager = Notify::new(&Environment::read()).context("the service manager cannot be told")?;
     manager.ready();
 

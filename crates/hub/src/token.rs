@@ -20,12 +20,12 @@ use crate::mercure::{Algorithm, Selector};
 pub use self::explain::Explain;
 pub use self::sign::{SignError, Signer};
 
-/// What to do with tokens.
+/// The subcommands of `ssekit token`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Token {
-    /// Make a token (JWT), and print it
+    /// Make a token (JWT) and print it
     Make(Make),
-    /// Say what a token holds, and why it is refused
+    /// Show what a token holds, and why a hub would refuse it
     Explain(Explain),
 }
 
@@ -51,27 +51,27 @@ pub struct Answer {
     pub code: u8,
 }
 
-/// What a new token grants.
+/// The flags of `ssekit token make`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Make {
-    /// Grant to publish to topics that this selects: a topic, a template, or * (repeatable)
+    /// Topics that the holder may publish to: a topic, a template or * (repeatable)
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     publish: Vec<String>,
-    /// Grant to read private updates of topics that this selects (repeatable)
+    /// Topics whose private updates the holder may read (repeatable)
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     subscribe: Vec<String>,
-    /// What others are told of its holder's subscriptions
+    /// Payload shown in subscription events and the API
     #[arg(long, value_name = "JSON", value_parser = json)]
     payload: Option<Value>,
-    /// Valid for so long, or `none`: for ever
+    /// Lifetime, or `none` for a token that does not expire
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime)]
     expires_in: Lifetime,
     #[command(flatten)]
     key: KeyFlags,
-    /// Sign by this algorithm [default: HS256 by a secret, RS256 by RSA, what the curve says otherwise]
+    /// Signing algorithm [default: HS256 for a secret, RS256 for RSA, the curve's own for elliptic curves]
     #[arg(long, value_name = "NAME")]
     algorithm: Option<Algorithm>,
-    /// The key's name, for a hub that knows several
+    /// Key ID (`kid`), for a hub with several keys
     #[arg(long, value_name = "NAME")]
     kid: Option<String>,
 }
@@ -80,13 +80,13 @@ pub struct Make {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime(pub Option<Duration>);
 
-/// By which key.
+/// The key to sign or verify with.
 #[derive(Clone, Debug, clap::Args)]
 pub struct KeyFlags {
-    /// The key: a secret, or PEM [env: SSEKIT_KEY]
+    /// Key: a secret, or a private key as PEM [env: SSEKIT_KEY]
     #[arg(long, value_name = "SECRET", conflicts_with = "key_file", value_parser = secret)]
     key: Option<Secret>,
-    /// A file that holds the key, so that `ps` does not show it [env: SSEKIT_KEY_FILE]
+    /// File that holds the key, which keeps it out of `ps` [env: SSEKIT_KEY_FILE]
     #[arg(long, value_name = "PATH")]
     key_file: Option<PathBuf>,
 }
@@ -184,10 +184,11 @@ impl Make {
     fn run(&self, now: SystemTime) -> Result<Answer, Failure> {
         let usage = |error| Failure { code: USAGE, error };
         let key = self.key.read().map_err(usage)?;
-        let key = key.ok_or_else(|| usage(anyhow!("a token is signed: give --key-file, or --key")))?;
+        let key =
+            key.ok_or_else(|| usage(anyhow!("no key to sign the token with: set --key-file or --key")))?;
         let signer = Signer::read(key.expose()).map_err(|error| usage(error.into()))?;
         if self.publish.is_empty() && self.subscribe.is_empty() {
-            return Err(usage(anyhow!("a token grants something: give --publish, --subscribe, or both")));
+            return Err(usage(anyhow!("the token would grant nothing: set --publish, --subscribe or both")));
         }
         let grants = Grants {
             publish: self.publish.clone(),
@@ -223,7 +224,7 @@ fn selector(text: &str) -> Result<String, String> {
 }
 
 fn json(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))
+    serde_json::from_str(text).map_err(|error| format!("invalid JSON: {error}"))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the parser of flags asks for it")]
@@ -236,6 +237,7 @@ fn lifetime(text: &str) -> Result<Lifetime, String> {
         return Ok(Lifetime(None));
     }
     let lifetime = time(text).filter(|lifetime| *lifetime >= Duration::from_secs(1));
-    let lifetime = lifetime.ok_or("it must be a time of a second at least: 90s, 15m, 1h30m, 7d, or none")?;
+    let lifetime =
+        lifetime.ok_or("not a time of at least one second, such as 90s, 15m, 1h30m or 7d, nor `none`")?;
     Ok(Lifetime(Some(lifetime)))
 }

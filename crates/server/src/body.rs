@@ -15,7 +15,7 @@ use crate::compress::{Encoder, Piece};
 use crate::emitter::{EmitError, Emitter};
 use crate::error::Error;
 use crate::outbox::{Next, Outbox};
-use crate::pace::{Pace, SHUTDOWN_GRACE};
+use crate::pace::Pace;
 use crate::queue::Ping;
 use crate::start::{Rest, Running, Start, StartFuture};
 use crate::stop::{CleanUp, Stop, StopReason, catch_panic, log_panic};
@@ -40,6 +40,12 @@ pub struct SseBody {
     ping: Ping,
     timer: Option<Pin<Box<Sleep>>>,
     begun: bool,
+    /// The transport had no turn to flush since the response was built, or since the last poll handed out bytes.
+    unflushed: bool,
+    /// Why the response is to be cut, once the transport has flushed what it was handed.
+    cut: Option<BodyError>,
+    /// The framework cannot cut a response: the bytes of one that is incomplete end in the middle of an event.
+    ends_within_an_event: bool,
     ended: bool,
 }
 
@@ -58,30 +64,42 @@ enum Work {
     Done,
 }
 
-/// The client has not read for the stall time, or not what was left for it when the server shut down: the connection is
-/// to be closed.
+const HALF_AN_EVENT: &[u8] = b"event: incomplete\ndata:";
+
+/// Why a body ends with an error instead of an end: the transport then cuts the response, so that no client takes it for
+/// complete. [`on_stop`](crate::Produce::on_stop) gets the [`StopReason`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the client has not read for {after:?}{}: its connection is closed (a body that is collected instead of sent \
-     needs `no_stall_timeout`)",
-    if *.shutdown { " while the server shuts down" } else { "" }
-)]
-pub struct Stalled {
-    after: Duration,
-    shutdown: bool,
+#[non_exhaustive]
+pub enum BodyError {
+    /// The client has not read for the [stall time](crate::Produce::stall_timeout).
+    #[error(
+        "the client has not read for {after:?}: its connection is closed (a body that is collected instead of sent \
+         needs `no_stall_timeout`)"
+    )]
+    Stalled {
+        /// For how long it had not.
+        after: Duration,
+    },
+    /// The client did not read the rest of the stream when the server [shut down](crate::Streams::shutdown).
+    #[error(
+        "the server shuts down, and the client has not read the rest of its stream: its connection is closed"
+    )]
+    ShutDown,
+    /// The stream [failed](StopReason::Failed) or was [overtaken](StopReason::Overtaken): the client lacks a part of it.
+    #[error("the event stream is not complete: {reason}")]
+    Incomplete {
+        /// The text of the [`StopReason`].
+        reason: String,
+    },
 }
 
-impl Stalled {
-    /// For how long the client had not read.
-    #[must_use]
-    pub fn after(&self) -> Duration {
-        self.after
-    }
-}
-
-impl From<Stalled> for std::io::Error {
-    fn from(stalled: Stalled) -> Self {
-        Self::new(std::io::ErrorKind::TimedOut, stalled)
+impl From<BodyError> for std::io::Error {
+    fn from(error: BodyError) -> Self {
+        let kind = match error {
+            BodyError::Stalled { .. } | BodyError::ShutDown => std::io::ErrorKind::TimedOut,
+            BodyError::Incomplete { .. } => std::io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
     }
 }
 
@@ -98,30 +116,59 @@ impl SseBody {
     ) -> Self {
         let work = start.map_or(Work::Done, |(start, emitter)| Work::Waiting(start, emitter));
         let encoder = encoder.map(|encoder| Box::new(SyncWrapper::new(encoder)));
-        Self { outbox, work, reader, encoder, stop, pace, ping, timer: None, begun: false, ended: false }
+        Self {
+            outbox,
+            work,
+            reader,
+            encoder,
+            stop,
+            pace,
+            ping,
+            timer: None,
+            begun: false,
+            unflushed: true,
+            cut: None,
+            ends_within_an_event: false,
+            ended: false,
+        }
     }
 
     /// A body without a byte.
-    pub(crate) fn ended(outbox: Outbox, pace: Pace) -> Self {
-        let outbox = Arc::new(outbox);
-        Self {
-            outbox,
-            work: Work::Done,
-            reader: None,
-            encoder: None,
-            stop: Stop::default(),
-            pace,
-            ping: Ping::Event,
-            timer: None,
-            begun: true,
-            ended: true,
-        }
+    pub(crate) fn empty() -> Self {
+        let pace = Pace::new(None, None, Instant::now());
+        let (outbox, stop) = (Arc::new(Outbox::new(None)), Stop::default());
+        let mut body = Self::new(outbox, None, None, None, stop, pace, Ping::Event);
+        body.ended = true;
+        body
     }
 
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Stalled>>> {
-        if self.ended {
-            return Poll::Ready(None);
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let polled = match self.ended {
+            true => self.poll_end(cx),
+            false => self.poll_stream(cx),
+        };
+        self.unflushed = matches!(polled, Poll::Ready(Some(Ok(_))));
+        polled
+    }
+
+    /// For a framework that ends a response whose body fails as if it were complete.
+    #[cfg(any(feature = "poem", feature = "rocket"))]
+    pub(crate) fn ending_within_an_event(mut self) -> Self {
+        self.ends_within_an_event = true;
+        self
+    }
+
+    /// Fails the response if it is to be cut. A transport that copies what it is handed drops the copy when the body
+    /// fails, and the head of the response too, so that it gets a turn before, in which it flushes.
+    fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.cut.is_some() && self.unflushed {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        Poll::Ready(self.cut.take().map(Err))
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut now = Instant::now();
         if !std::mem::replace(&mut self.begun, true) {
             self.pace.begin(now);
@@ -140,6 +187,15 @@ impl SseBody {
             match self.outbox.next(&mut self.pace, self.ping, more_may_come, compress, cx.waker(), now) {
                 Next::Hand(bytes) => return Poll::Ready(Some(Ok(bytes))),
                 Next::Compress(bytes) => self.offer(Ok(bytes)),
+                Next::End(reason) if reason.is_incomplete() => {
+                    self.cut = Some(BodyError::Incomplete { reason: reason.to_string() });
+                    let half = self.ends_within_an_event.then(|| self.half_an_event()).flatten();
+                    self.end(reason);
+                    return match half {
+                        Some(half) => Poll::Ready(Some(Ok(half))),
+                        None => self.poll_end(cx),
+                    };
+                }
                 Next::End(reason) => {
                     let last = self.encoder.take().and_then(|encoder| encoder.into_inner().finish().ok());
                     self.end(reason);
@@ -147,11 +203,11 @@ impl SseBody {
                 }
                 Next::Stalled(after) => {
                     self.end(StopReason::Stalled { after });
-                    return Poll::Ready(Some(Err(Stalled { after, shutdown: false })));
+                    return Poll::Ready(Some(Err(BodyError::Stalled { after })));
                 }
                 Next::Cut => {
                     self.end(StopReason::Shutdown);
-                    return Poll::Ready(Some(Err(Stalled { after: SHUTDOWN_GRACE, shutdown: true })));
+                    return Poll::Ready(Some(Err(BodyError::ShutDown)));
                 }
                 Next::Wait { until, room, same } => {
                     if room {
@@ -213,6 +269,14 @@ impl SseBody {
         self.outbox.offer(offered);
     }
 
+    /// An event without its end, which every decoder drops and ours tells of.
+    fn half_an_event(&mut self) -> Option<Bytes> {
+        match &mut self.encoder {
+            Some(encoder) => encoder.get_mut().encode(HALF_AN_EVENT).ok(),
+            None => Some(Bytes::from_static(HALF_AN_EVENT)),
+        }
+    }
+
     /// Runs `start` up to where it returns or first waits.
     fn start(&mut self) {
         let Work::Waiting(start, emitter) = std::mem::replace(&mut self.work, Work::Done) else { return };
@@ -264,6 +328,7 @@ impl SseBody {
         self.drop_work();
         self.reader = None;
         self.timer = None;
+        self.encoder = None;
         self.stop.run(given.unwrap_or(reason));
     }
 
@@ -283,22 +348,22 @@ impl Drop for SseBody {
 
 impl Body for SseBody {
     type Data = Bytes;
-    type Error = Stalled;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Stalled>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.poll_bytes(cx).map_ok(Frame::data)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended
+        self.ended && self.cut.is_none()
     }
 }
 
 impl Stream for SseBody {
-    type Item = Result<Bytes, Stalled>;
+    type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_bytes(cx)

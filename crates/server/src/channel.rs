@@ -1,5 +1,6 @@
 //! Channels: logs of events that any number of streams read.
 
+mod close_on_drop;
 mod id;
 mod log;
 pub(crate) mod reader;
@@ -17,11 +18,14 @@ use std::time::Duration;
 use ssekit_wire::Event;
 use tokio::time::Instant;
 
+pub(crate) use self::close_on_drop::ChannelFailed;
+pub use self::close_on_drop::CloseOnDrop;
 pub use self::id::EventId;
 use self::log::Keep;
 pub use self::selection::Selection;
-use self::shared::Shared;
+use self::shared::{End, Shared};
 use crate::emitter::EmitError;
+use crate::error::Error;
 use crate::last_event_id::LastEventId;
 use crate::presence::Presence;
 use crate::produce::Produce;
@@ -36,18 +40,24 @@ use crate::produce::Produce;
 /// ([`LastEventId`]) reads on after it.
 ///
 /// ```
-/// use axum::extract::State;
-/// use ssekit_server::{Channel, LastEventId, Produce};
+/// use axum::{Router, extract::State, routing::get};
+/// use ssekit_server::{Channel, LastEventId, Produce, Streams};
 ///
 /// async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
 ///     news.subscribe(last)
 /// }
 ///
-/// # fn main() -> Result<(), ssekit_server::EmitError> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn ctrl_c() {} // tokio::signal::ctrl_c
 /// let news = Channel::builder().keep_last(10_000).build();
-/// let app = axum::Router::new().route("/events", axum::routing::get(events)).with_state(news.clone());
-/// # let _: axum::Router = app;
+/// let streams = Streams::new(); // end every stream when the server shuts down
+/// let app = Router::new().route("/events", get(events)).with_state(news.clone()).layer(streams.clone());
+///
 /// news.emit("headline", "…")?; // from any thread or task
+///
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// axum::serve(listener, app).with_graceful_shutdown(streams.shutdown_on(ctrl_c())).await?;
 /// # Ok(()) }
 /// ```
 ///
@@ -64,10 +74,15 @@ use crate::produce::Produce;
 /// A channel that has a [name](ChannelBuilder::name) adds `"channel":"…"`. Then comes what
 /// [`after_reset`](ChannelBuilder::after_reset) says: everything that is held, unless set.
 ///
-/// # Handles
+/// # When it ends
 ///
-/// Clones are handles of the same channel. It ends when it is [closed](Self::close), not when they are dropped:
-/// subscribers that nobody can send to any more stay connected.
+/// Clones are handles of the same channel. It ends when it is [closed](Self::close) or [fails](Self::fail), not when they
+/// are dropped: subscribers that nobody can send to any more stay connected. A job that owns its channel therefore holds
+/// a [guard](Self::close_on_drop), which ends the channel whatever happens to the job.
+///
+/// Streams of a closed channel end when they have given their clients what is left. `EventSource` then comes back, as
+/// after every end; a client that has read everything is answered with 204, which keeps it away for good. See [ending for
+/// good](crate#ending-for-good).
 #[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
@@ -192,9 +207,48 @@ impl Channel {
         Selection::from(self).first(first)
     }
 
-    /// Takes no more events. Streams that read this channel alone end when they have read what is left.
+    /// Ends the channel: it takes no more events, and streams that read it alone end when they have read what is left.
+    ///
+    /// A client that comes back later gets the rest first. Who has read everything is answered with 204, which tells
+    /// browsers and our clients to stay away: [ending for good](crate#ending-for-good). So keep a closed channel for as
+    /// long as its clients may come back.
+    #[doc(alias("end", "finish"))]
     pub fn close(&self) {
-        self.shared.close();
+        self.shared.end(End::Closed);
+    }
+
+    /// Ends the channel as failed: as [`close`](Self::close), but streams that have read what is left are cut, so that no
+    /// client takes them for complete, and who comes back after that is answered with 410.
+    ///
+    /// The error is logged, and each stream's [`on_stop`](Produce::on_stop) gets it as
+    /// [`Failed`](crate::StopReason::Failed). A channel that has ended is left as it is.
+    pub fn fail(&self, error: impl Into<Error>) {
+        let error: Error = error.into();
+        if !self.is_closed() {
+            tracing::error!(%error, channel = self.name(), "a channel failed");
+        }
+        self.shared.end(End::Failed(Arc::new(error)));
+    }
+
+    /// A handle that ends the channel as failed when it is dropped, unless the channel was closed before: for a job that
+    /// must not leave its subscribers waiting when it returns early or panics.
+    ///
+    /// ```
+    /// # use ssekit_server::{Channel, Error};
+    /// async fn import(progress: Channel) -> Result<(), Error> {
+    ///     let progress = progress.close_on_drop();
+    ///     for percent in 0..=100 {
+    ///         step().await?; // an error or a panic here fails the channel
+    ///         progress.emit("progress", percent.to_string())?;
+    ///     }
+    ///     progress.close(); // complete
+    ///     Ok(())
+    /// }
+    /// # async fn step() -> Result<(), std::io::Error> { Ok(()) }
+    /// # let _ = import;
+    /// ```
+    pub fn close_on_drop(&self) -> CloseOnDrop {
+        CloseOnDrop::new(self.clone())
     }
 
     /// Whether it takes no more events.
@@ -310,6 +364,14 @@ impl ChannelBuilder {
         self
     }
 
+    /// Holds all events, of any number and size, for as long as the channel lives: for a log that is finite, as that of a
+    /// job. Its memory grows with every event.
+    #[doc(alias("history", "replay"))]
+    pub fn keep_all(mut self) -> Self {
+        self.keep = Keep { events: u64::MAX, bytes: usize::MAX, time: None };
+        self
+    }
+
     /// Bytes of encoded events that are held at most: 16 MiB unless set. The newest event is held whatever its size.
     ///
     /// Memory follows it up to some 130 KiB: events are dropped one by one, and their memory in pieces.
@@ -375,7 +437,10 @@ const DEFAULT_BYTES: usize = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overtaken {
-    /// Its stream ends. The client comes back with its last event ID and is told by a `reset` event what it missed.
+    /// Its stream is cut. The client comes back with its last event ID and is told by a `reset` event what it missed.
+    ///
+    /// A stream that has not given its client an event yet is told by a `gap` event instead, and goes on: otherwise a
+    /// client that comes back while events come fast might be closed again and again, and get none.
     Close,
     /// It is told by a `gap` event, whose data is `{"missed":42}`, and goes on with the oldest event that is held.
     Gap,
@@ -392,8 +457,10 @@ pub enum Overtaken {
 pub enum First {
     /// What is published from now on.
     New,
-    /// As many of the latest events; `Last(1)` is the last value.
+    /// As many of the latest events as are held; `Last(1)` is the last value.
     Last(u64),
-    /// Everything that is held.
+    /// All events since the channel began. When the oldest are not [held](ChannelBuilder::keep_last) any more, a `gap`
+    /// event, whose data is `{"missed":976}`, comes first. A channel of which nothing may be missing
+    /// [keeps all](ChannelBuilder::keep_all); one that shows the latest has [`Last`](Self::Last).
     All,
 }

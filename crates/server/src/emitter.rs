@@ -100,12 +100,21 @@ impl Emitter {
         Lock { hold: self.hold.clone() }
     }
 
-    /// Ends the stream as failed, after what is queued was sent. Nothing happens when it is ending already.
+    /// Ends the stream after what is queued was sent. Nothing happens when it is ending already.
+    ///
+    /// A browser's `EventSource` comes back and asks again: see [ending for good](crate#ending-for-good).
+    #[doc(alias("end", "finish", "disconnect"))]
+    pub fn close(&self) {
+        self.hold.0.end(StopReason::Ended);
+    }
+
+    /// Ends the stream as failed, after what is queued was sent: the response is cut, so that its client does not take it
+    /// for complete. Nothing happens when it is ending already.
     pub fn fail(&self, error: impl Into<Error>) {
         self.hold.0.end(StopReason::Failed(error.into()));
     }
 
-    /// Whether the stream takes no more events: it was unlocked, or its client is gone.
+    /// Whether the stream takes no more events: it was closed, or its client is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.hold.0.is_closed()
@@ -139,7 +148,7 @@ impl Lock {
     /// `false` ends the stream after what is queued was sent; `true` changes nothing.
     pub fn set(&self, locked: bool) {
         if !locked {
-            self.hold.0.end(StopReason::Unlocked);
+            self.hold.0.end(StopReason::Ended);
         }
     }
 
@@ -169,7 +178,7 @@ impl Drop for Hold {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// The stream was unlocked or has ended, or its client is gone.
+    /// The stream was closed or has ended, or its client is gone.
     #[error("the event stream has ended: stop emitting to it")]
     Closed,
     /// The client reads more slowly than events come.
@@ -198,6 +207,21 @@ pub enum EmitError {
         size: usize,
         /// Bytes that one event may have.
         limit: usize,
+    },
+    /// The id is longer than the [last event ID](crate::LastEventId) of a request may be: its client could not come back.
+    #[error("the event's id has {bytes} bytes, above the limit of {limit}: give events shorter ids")]
+    IdTooLong {
+        /// Its length.
+        bytes: usize,
+        /// Bytes that an id may have.
+        limit: usize,
+    },
+    /// The id is one that the [`Channel`](crate::Channel) gives its own events: a client that has seen the other event
+    /// of this id would come back to the wrong place.
+    #[error("the id `{id}` is one of this channel's own: leave it out, or give the event another")]
+    ReservedId {
+        /// The id.
+        id: Box<str>,
     },
     /// The name or the id holds a character that would end its line.
     #[error(transparent)]

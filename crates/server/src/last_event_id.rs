@@ -46,7 +46,7 @@ impl LastEventId {
     /// When it is no id: see [`InvalidLastEventId`].
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidLastEventId> {
         let id = id.into();
-        if id.len() > MAX_BYTES {
+        if id.len() > MAX_ID_BYTES {
             return Err(InvalidLastEventId::TooLong { bytes: id.len() });
         }
         match id.contains(['\r', '\n', '\0']) {
@@ -76,7 +76,7 @@ impl LastEventId {
 
 pub(crate) const HEADER: &str = "last-event-id";
 /// Far above any id of use, and what servers take in a header anyway.
-const MAX_BYTES: usize = 4 << 10;
+pub(crate) const MAX_ID_BYTES: usize = 4 << 10;
 
 /// `lastEventId`, `last-event-id`, `last_event_id`, `Last-Event-ID` and their kin.
 fn is_parameter(name: &str) -> bool {
@@ -92,7 +92,9 @@ pub enum InvalidLastEventId {
     #[error("the last event id is not UTF-8, or holds a line break or a NUL: send the id as it was received")]
     NotAnId,
     /// It is longer than 4 KiB.
-    #[error("the last event id has {bytes} bytes, above the limit of {MAX_BYTES}: give events shorter ids")]
+    #[error(
+        "the last event id has {bytes} bytes, above the limit of {MAX_ID_BYTES}: give events shorter ids"
+    )]
     TooLong {
         /// Its length.
         bytes: usize,

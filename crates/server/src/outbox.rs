@@ -304,9 +304,9 @@ impl Outbox {
         if state.rest.is_empty() && !state.has_queued() {
             let nobody_can_emit = state.abandoned && !more_may_come;
             if nobody_can_emit || !matches!(state.phase, Phase::Open) {
-                if !state.shuts_down || flight == Flight::Empty {
+                if flight == Flight::Empty || !state.waits_for_the_transport() {
                     drop(state);
-                    return Next::End(self.close().unwrap_or(StopReason::Unlocked));
+                    return Next::End(self.close().unwrap_or(StopReason::Ended));
                 }
                 blocked = true;
             }
@@ -359,6 +359,11 @@ impl Outbox {
 impl State {
     fn has_queued(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
+    }
+
+    /// Whether the stream is over only when the transport has written everything: a failed body would lose it.
+    fn waits_for_the_transport(&self) -> bool {
+        self.shuts_down || matches!(&self.phase, Phase::Ending(reason) if reason.is_incomplete())
     }
 
     fn flight(&self) -> Flight {

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
 use http::{Response, StatusCode};
 use sync_wrapper::SyncWrapper;
 use tokio::time::Instant;
@@ -51,7 +51,7 @@ use crate::streams::{Join, Streams};
 ///
 /// # Errors of `start`
 /// An error that `start` returns and a panic in it end this stream alone, after what is queued was sent: both are
-/// logged and given to [`on_stop`](Produce::on_stop).
+/// logged and given to [`on_stop`](Produce::on_stop), and the response is cut, so that no client takes it for complete.
 pub fn produce<F, R, Kind>(start: F) -> Produce
 where
     F: FnOnce(Emitter) -> R + Send + 'static,
@@ -100,6 +100,8 @@ pub struct Produce {
     /// None where nobody emits.
     start: Option<SyncWrapper<Start>>,
     reader: Option<Reader>,
+    /// The answer is not a stream but this status.
+    nothing_left: Option<StatusCode>,
     /// Whether the answer depends on what the client accepts.
     negotiated: bool,
     encoding: Option<Encoding>,
@@ -122,6 +124,7 @@ impl Produce {
         Self {
             start: start.map(SyncWrapper::new),
             reader: None,
+            nothing_left: None,
             negotiated: false,
             encoding: None,
             status: StatusCode::OK,
@@ -141,6 +144,36 @@ impl Produce {
     /// A stream to which nobody emits.
     pub(crate) fn silent() -> Self {
         Self::new(None)
+    }
+
+    /// The answer to a client that is to stay away, since there is nothing more to come: 204 No Content instead of a
+    /// stream. `EventSource` and our clients take it for final. See [ending for good](crate#ending-for-good).
+    ///
+    /// ```
+    /// use ssekit_server::{Event, LastEventId, Produce, produce};
+    ///
+    /// async fn report(last: LastEventId) -> Produce {
+    ///     if last.as_str() == Some("end") {
+    ///         return Produce::no_content();
+    ///     }
+    ///     produce(|stream| async move {
+    ///         stream.send(Event::new("…").with_event("report")?.with_id("end")?).await?;
+    ///         stream.close();
+    ///         Ok(())
+    ///     })
+    /// }
+    /// # let _ = report;
+    /// ```
+    pub fn no_content() -> Self {
+        Self { nothing_left: Some(StatusCode::NO_CONTENT), ..Self::silent() }
+    }
+
+    /// The status for a client for whom there is nothing left, if that is so.
+    fn nothing_left(&self) -> Option<StatusCode> {
+        let channels = || self.reader.as_ref().filter(|_| self.start.is_none())?.nothing_left();
+        self.nothing_left.or_else(|| {
+            channels().map(|closed| if closed { StatusCode::NO_CONTENT } else { StatusCode::GONE })
+        })
     }
 
     /// Reads these channels too.
@@ -256,16 +289,33 @@ impl Produce {
 
     /// Counts the stream among these, from the building of the response until it has ended: they limit how many there
     /// are and how long each lives, and end them all when the server shuts down. See [`Streams`].
-    pub fn within(mut self, streams: &Streams) -> Self {
-        self.lives(streams.lifetime());
-        self.joins(streams.join(None))
+    ///
+    /// Every stream of a server is so if its router has them as a [layer](Streams#shutting-down).
+    pub fn within(self, streams: &Streams) -> Self {
+        match self.is_within(streams) {
+            true => self,
+            false => self.within_for(streams, None),
+        }
     }
 
     /// The same, counted for this key too: a user, a session, an address, of one type throughout. See
     /// [`max_per_key`](crate::StreamsBuilder::max_per_key).
-    pub fn within_as(mut self, streams: &Streams, key: impl Hash) -> Self {
-        self.lives(streams.lifetime());
-        self.joins(streams.join(Some(streams.count_as(key))))
+    pub fn within_as(self, streams: &Streams, key: impl Hash) -> Self {
+        self.within_for(streams, Some(streams.count_as(key)))
+    }
+
+    /// Joins these instead of joining them without this key.
+    fn within_for(mut self, streams: &Streams, key: Option<u64>) -> Self {
+        if self.is_within(streams) {
+            self.joins.retain(|join| !join.streams.as_ref().is_some_and(|of| of.is(streams)));
+        } else {
+            self.lives(streams.lifetime());
+        }
+        self.joins(streams.join(key))
+    }
+
+    fn is_within(&self, streams: &Streams) -> bool {
+        self.joins.iter().any(|join| join.streams.as_ref().is_some_and(|of| of.is(streams)))
     }
 
     pub(crate) fn joins(mut self, join: Join) -> Self {
@@ -309,9 +359,7 @@ impl Produce {
     pub fn response(self) -> Response<SseBody> {
         self.try_response().unwrap_or_else(|_| {
             // `try_response` has told `on_stop` and the log.
-            let now = Instant::now();
-            let body = SseBody::ended(Outbox::new(None), Pace::new(None, None, now));
-            let mut response = Response::new(body);
+            let mut response = Response::new(SseBody::empty());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
         })
@@ -329,6 +377,20 @@ impl Produce {
                 return Err(error);
             }
         };
+        if let Some(status) = self.nothing_left() {
+            self.stop.run(StopReason::Ended);
+            let mut response = Response::new(SseBody::empty());
+            *response.status_mut() = status;
+            let headers = response.headers_mut();
+            headers.extend(given);
+            headers.remove(CONTENT_TYPE);
+            // Or a browser might not ask again when there is another stream at this address.
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return Ok(response);
+        }
+        for streams in Streams::of_scope() {
+            self = self.within(&streams);
+        }
         let queue = match (&self.start, self.retry) {
             (None, None) => None,
             (_, retry) => Some(Queue::new(self.buffer, self.ids_from, retry)),
@@ -337,7 +399,7 @@ impl Produce {
         let emitter = Emitter::new(outbox.clone());
         let pace = Pace::new(self.ping, self.stall, Instant::now()).lives(self.lifetime);
         let refusal = self.joins.into_iter().find_map(|join| {
-            let (place, refusal) = join(&emitter);
+            let (place, refusal) = (join.join)(&emitter);
             self.stop.joined(place);
             refusal
         });

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ssekit_wire::{Event, encode_comment};
 
 use crate::emitter::EmitError;
+use crate::last_event_id::MAX_ID_BYTES;
 
 /// The encoded events that wait for the connection to take them: bounded, in order, and always whole events.
 #[derive(Debug)]
@@ -168,8 +169,11 @@ pub(crate) fn encode_retry(retry: Duration, out: &mut Vec<u8>) {
     out.pop();
 }
 
-/// Refuses an event that would be too large, before memory is taken for it.
+/// Refuses an event that would be too large, before memory is taken for it, and one whose id no request could carry back.
 pub(crate) fn check_size(event: &Event<'_>) -> Result<(), EmitError> {
+    if let Some(bytes) = event.id().map(str::len).filter(|bytes| *bytes > MAX_ID_BYTES) {
+        return Err(EmitError::IdTooLong { bytes, limit: MAX_ID_BYTES });
+    }
     let data = event.data().unwrap_or_default();
     let fixed = FIELDS + event.event().map_or(0, str::len) + event.id().map_or(0, str::len);
     // Each line of the data costs its `data: ` and its line feed: seven bytes for one, at worst.

@@ -8,16 +8,21 @@ use std::time::Duration;
 use sync_wrapper::SyncWrapper;
 use tokio::runtime::Handle;
 
+use crate::channel::ChannelFailed;
 use crate::error::Error;
 
-/// Why a stream ended. The first cause stands: a stream that was unlocked is `Unlocked`, also if its client left
-/// before it had read everything.
+/// Why a stream ended. The first cause stands: a stream that the server ended is `Ended`, also if its client left before
+/// it had read everything.
+///
+/// A stream that [failed](Self::Failed) or was [overtaken](Self::Overtaken) is cut: its response has no proper end, so
+/// that a client that reads it once does not take it for complete. See [`BodyError`](crate::BodyError).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The lock was released by [`Lock::set`](crate::Lock::set), or nobody was left who could emit: also
-    /// when all its channels were closed.
-    Unlocked,
+    /// The server ended it: by [`Emitter::close`](crate::Emitter::close), [`Lock::set`](crate::Lock::set) or
+    /// [`Clients::close`](crate::Clients::close), when its last emitter was dropped, or when all its channels were closed
+    /// and read. A request that is answered with 204, since there is nothing more to come, ends so too.
+    Ended,
     /// The client went, or the server gave the connection up.
     Disconnected,
     /// The client has not read for the [stall time](crate::Produce::stall_timeout), so its connection was closed.
@@ -47,14 +52,23 @@ pub enum StopReason {
     Failed(Error),
 }
 
+impl StopReason {
+    /// Whether the client lacks a part of the stream that it would wait for in vain, and is to find that out.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Overtaken { .. })
+    }
+}
+
 /// Says why in words that follow "the stream ended: ".
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unlocked => f.write_str("it was unlocked"),
+            Self::Ended => f.write_str("the server ended it"),
             Self::Disconnected => f.write_str("the client disconnected"),
             Self::Stalled { after } => write!(f, "the client read nothing for {after:?}"),
-            Self::Overtaken { missed } => write!(f, "events went on without it, by {missed}"),
+            Self::Overtaken { missed } => {
+                write!(f, "the client reads too slowly: {missed} events were dropped before it had read them")
+            }
             Self::Shutdown => f.write_str("the server shuts down"),
             Self::Expired => f.write_str("it has lived for its time"),
             Self::Refused => f.write_str("it was refused, since there are too many"),
@@ -116,6 +130,10 @@ impl Stop {
             return;
         }
         match &reason {
+            // The channel has logged it, once for all its streams.
+            StopReason::Failed(error) if error.is::<ChannelFailed>() => {
+                tracing::debug!(%reason, "event stream ended");
+            }
             StopReason::Failed(error) => {
                 let source = error.source();
                 tracing::error!(error = %error, source, "event stream failed");

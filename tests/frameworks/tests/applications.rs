@@ -39,6 +39,8 @@ async fn play(name: &str) {
 
     let mut here = Client::get(address, "/events").await;
     assert_eq!(here.header("content-type"), ["text/event-stream"]);
+    let place = String::from_utf8(here.some().await).expect("text");
+    assert!(place.starts_with("id: ") && place.ends_with("-0\n\n"), "{place:?}");
     let mut ids = Vec::new();
     for text in ["hello", "are you there?"] {
         let mut said = Client::post(address, "/say", text).await;

@@ -62,22 +62,18 @@ export class Audience {
     this.tell('error', () => ({ error }))
   }
 
-  /** The connection is gone, and all have been told. */
-  end(error?: SourceErrorLike): void {
-    this.#gone = true
-    this.#waiting = []
-    for (const member of this.#members) member.left(error)
-    this.#members = []
+  /** The connection has closed, and all have been told: these stay, because it opens again for them. */
+  end(error: SourceErrorLike | undefined, staying: readonly Member[] = []): void {
+    const members = this.#members
+    this.#members = staying
+    this.#gone = !staying.length
+    if (this.#gone) this.#waiting = []
+    for (const member of members) if (!staying.includes(member)) member.left(error)
   }
 
   /** Nothing that has come is delivered any more. */
   stop(): void {
     this.#gone = true
-  }
-
-  /** Events are delivered again. */
-  goOn(): void {
-    this.#gone = false
   }
 
   /** Gives events to all, in order; a promise if that has to wait for an iterator. */
@@ -114,7 +110,7 @@ export class Audience {
   }
 
   #giveOne(item: Item): boolean {
-    if (item.kind === 'too-large') this.tellError(new SourceError('too-large', leftOut))
+    if (item.kind && item.kind !== 'id') this.tellError(new SourceError(item.kind, dropped[item.kind]))
     const members = this.#members
     if (members.length === 1) return this.#giveTo(members[0] as Member, item)
     let isFull = false
@@ -134,4 +130,7 @@ export class Audience {
   }
 }
 
-const leftOut = 'an event was larger than `maxEventBytes` and was left out: raise it if such events are expected'
+const dropped = {
+  'too-large': 'an event was larger than `maxEventBytes` and was left out: raise it if such events are expected',
+  'incomplete-event': 'the stream ended in an event without a blank line, which was dropped: `acceptIncompleteEvent` accepts it',
+}

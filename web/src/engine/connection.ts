@@ -1,14 +1,14 @@
 import { SourceError } from '../errors.js'
 import type { Link, Member } from '../member.js'
 import { failureOf, isLocal } from '../notice.js'
-import type { CloseReason, SourceErrorLike } from '../types.js'
+import type { Closed, CloseReason, SourceErrorLike } from '../types.js'
 import { Audience } from './audience.js'
 import { Body } from './body.js'
 import { dropCore, PIECE, type Core } from './core.js'
-import { encodingOf, headersOf, isLoopback, retryAfterOf } from './fetching.js'
+import { encodingOf, headersOf, isLoopback, isUnsent, retryAfterOf } from './fetching.js'
 import { isHidden, isOffline, watchPage, type PageListener } from './page.js'
 import { Input, Output, Session } from './session.js'
-import type { Asked, Settings } from './settings.js'
+import { Setting, type Asked, type Settings } from './settings.js'
 import { errorOf, type Attempt } from './trouble.js'
 
 /** What a connection is made of. */
@@ -31,21 +31,27 @@ export class Connection implements Link, PageListener {
   #timer: ReturnType<typeof setTimeout> | undefined
   #obeying = false
   #state: 'open' | 'closing' | 'gone' = 'open'
-  /** While it is closing: whether it is to be opened again, and when. */
-  #again: 'now' | 'later' | undefined
+  /** While it is closing: the sources that asked to open it again, and whether at once. */
+  readonly #again = new Map<Member, 'now' | 'later'>()
   readonly #unwatch: () => void
+  /** No network is needed for it. */
+  readonly #isLoopback: boolean
+  /** The state of the page that the session knows. */
+  #isHidden = false
+  #isOffline = false
 
   /** @throws RangeError when the last event ID is none */
   constructor(
     core: Core,
     readonly plan: Plan,
   ) {
-    this.#session = new Session(core, plan.settings, plan.lastEventId)
-    this.#attempt = { url: plan.asked.url }
+    const { signal, url, init } = plan.asked
+    this.#session = new Session(core, plan.settings, (init.method as string).toUpperCase(), plan.lastEventId)
+    this.#attempt = { url }
+    this.#isLoopback = isLoopback(url)
     this.#unwatch = watchPage(this)
-    plan.asked.signal?.addEventListener('abort', this.#aborted)
-    if (isHidden()) this.#session.tell(Input.hidden)
-    if (isOffline() && !isLoopback(plan.asked.url)) this.#session.tell(Input.offline)
+    signal?.addEventListener('abort', this.#aborted)
+    this.#look()
     this.#session.tell(Input.start)
   }
 
@@ -63,8 +69,16 @@ export class Connection implements Link, PageListener {
     else this.#audience.leave(member)
   }
 
-  connect(): void {
-    if (this.#state === 'closing') this.#again = 'now'
+  connect(member: Member): void {
+    this.#connect(member, 'now')
+  }
+
+  reconnect(member: Member): void {
+    this.#connect(member, 'later')
+  }
+
+  #connect(member: Member, when: 'now' | 'later'): void {
+    if (this.#state === 'closing') this.#again.set(member, when)
     else this.#input(Input.start)
   }
 
@@ -73,7 +87,7 @@ export class Connection implements Link, PageListener {
   }
 
   close(): void {
-    this.#again = undefined
+    this.#again.clear()
     this.#input(Input.close)
   }
 
@@ -82,11 +96,24 @@ export class Connection implements Link, PageListener {
   // For the page.
 
   hidden(hidden: boolean): void {
+    this.#isHidden = hidden
     this.#input(hidden ? Input.hidden : Input.shown)
   }
 
   offline(offline: boolean): void {
-    if (!isLoopback(this.plan.asked.url)) this.#input(offline ? Input.offline : Input.online)
+    if (this.#isLoopback) return
+    this.#isOffline = offline
+    this.#input(offline ? Input.offline : Input.online)
+  }
+
+  woken(slept: number): void {
+    this.#input(Input.woken, slept)
+  }
+
+  /** Looks at the page, one of whose events may have got lost. */
+  #look(): void {
+    if (this.#isHidden !== isHidden()) this.hidden(isHidden())
+    if (this.#isOffline !== isOffline()) this.offline(isOffline())
   }
 
   // Chromium never gives a fetch another byte if some came while its page was frozen: there must be none then.
@@ -98,12 +125,12 @@ export class Connection implements Link, PageListener {
     this.#input(Input.thawed)
   }
 
-  // What the session says is done.
+  // For the session.
 
-  #input(input: number, retryAfter?: number): void {
+  #input(input: number, time?: number): void {
     if (this.#state !== 'open') return
     try {
-      this.#session.tell(input, retryAfter)
+      this.#session.tell(input, time)
       // What was received and not delivered yet is not delivered any more.
       if (input === Input.close || input === Input.unsubscribed) this.#audience.stop()
       this.#obey()
@@ -157,30 +184,28 @@ export class Connection implements Link, PageListener {
     const reason = reasons[output] as CloseReason
     const number = reason === 'no-content' ? 7 : trouble
     const error = number ? errorOf(number, this.#attempt, text) : undefined
-    this.#close({ reason, ...(error && { error }), ...(retries && { retries }) })
-    if (this.#again) {
-      this.#state = 'open'
-      this.#audience.goOn()
-      this.#session.tell(this.#again === 'now' ? Input.start : Input.startLater, this.#attempt.retryAfter)
-      this.#again = undefined
-    } else this.#gone(failureOf(reason, error))
+    this.#close({ state: 'closed', reason, ...(error && { error }), ...(retries && { retries }) } as Closed)
+    const staying = [...this.#again.keys()].filter((member) => member.isWanted())
+    const isNow = [...this.#again.values()].includes('now')
+    this.#again.clear()
+    if (!staying.length) return this.#gone(failureOf(reason, error))
+    if (isLocal(reason)) {
+      // A new connection: this one may have received events that were not delivered.
+      this.#gone(undefined)
+      return reopen(staying, this.plan.settings)
+    }
+    this.#state = 'open'
+    this.#audience.end(failureOf(reason, error), staying)
+    this.#session.tell(isNow ? Input.start : Input.startLater, this.#attempt.retryAfter)
   }
 
-  /** Tells all that it is closed; who is told may open it again. */
-  #close(status: { reason: CloseReason; error?: SourceErrorLike; retries?: number }): void {
+  /** Tells all sources that it is closed; their callbacks may ask to open it again. */
+  #close(status: Closed): void {
     const { reason, error } = status
     this.#state = 'closing'
-    this.#audience.setStatus({ state: 'closed', ...status })
+    this.#audience.setStatus(status)
     if (error) this.#audience.tellError(error)
-    this.#audience.tell('close', (member) => ({
-      reason,
-      error,
-      connect: () => {
-        if (isLocal(reason)) return
-        if (this.#state === 'closing') this.#again ??= 'later'
-        else member.connect()
-      },
-    }))
+    this.#audience.tell('close', () => ({ reason, error }))
   }
 
   /** The module has trapped: it is of no use any more. */
@@ -188,7 +213,7 @@ export class Connection implements Link, PageListener {
     if (this.#state === 'gone') return
     dropCore()
     const error = new SourceError('wasm', `the WebAssembly module has failed: ${cause}`, { cause })
-    this.#close({ reason: 'failed', error })
+    this.#close({ state: 'closed', reason: 'failed', error })
     this.#gone(error)
   }
 
@@ -210,8 +235,9 @@ export class Connection implements Link, PageListener {
     const delay = this.#session.deadline()
     if (delay === undefined) return
     this.#timer = setTimeout(() => {
-      // Who does not read cannot say that nothing comes.
+      // Silence cannot be measured while nobody reads.
       if (this.#audience.delivering) this.#input(Input.reading)
+      this.#look()
       this.#input(Input.tick)
     }, Math.min(Math.ceil(delay), 0x7fffffff))
   }
@@ -229,6 +255,7 @@ export class Connection implements Link, PageListener {
     const attempt: Attempt = (this.#attempt = { url: asked.url })
     this.#audience.response = undefined
     let body: Body | undefined
+    this.#session.tell(Input.nothingSent)
     try {
       // Events of the last attempt that still wait come first.
       await this.#audience.delivering
@@ -238,6 +265,7 @@ export class Connection implements Link, PageListener {
       attempt.code = undefined
       if (!isIdSent) this.#audience.tellError(new SourceError('last-event-id', unsendable))
       if (signal.aborted) return
+      this.#session.tell(Input.sent)
       const response = await fetch(asked.url, { ...asked.init, headers, signal })
       if (signal.aborted) return void response.body?.cancel().catch(() => {})
       this.#answered(response)
@@ -251,11 +279,15 @@ export class Connection implements Link, PageListener {
         if (blocked) await blocked
         body.used(value)
       }
-      if (!signal.aborted) this.#input(Input.ended)
+      if (signal.aborted) return
+      // At most one: it needs no waiting for an iterator.
+      void this.#audience.deliver(this.#session.ended())
+      this.#obey()
     } catch (cause) {
       if (signal.aborted) return
       if (cause instanceof WebAssembly.RuntimeError) return this.#broken(cause)
       attempt.cause = cause
+      if (isUnsent(cause)) this.#input(Input.nothingSent)
       this.#input(Input.failed)
     } finally {
       if (signal.aborted) body?.cancel()
@@ -287,6 +319,12 @@ export class Connection implements Link, PageListener {
   }
 }
 
+/** Opens a connection that was closed here again, after the policy's first delay, for the sources that are still wanted then. */
+export function reopen(members: readonly Member[], settings: Settings): void {
+  const delay = settings[Setting.delay] as number
+  setTimeout(() => members.forEach((member) => member.reconnect()), delay < 0 ? 1000 : delay)
+}
+
 const reasons: Record<number, CloseReason> = {
   [Output.local]: 'local',
   [Output.unsubscribed]: 'unsubscribed',
@@ -294,6 +332,7 @@ const reasons: Record<number, CloseReason> = {
   [Output.noContent]: 'no-content',
   [Output.failed]: 'failed',
   [Output.gaveUp]: 'gave-up',
+  [Output.notRepeated]: 'not-repeated',
 }
 
 const unsendable = 'the last event ID cannot be sent in a header: the attempt goes without it'

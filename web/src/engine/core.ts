@@ -10,13 +10,12 @@ interface Exports {
   session_tell(handle: number, input: number, retryAfter: number, now: number): void
   session_answered(handle: number, status: number, type: number, encoding: number, retryAfter: number, now: number): void
   session_feed(handle: number, length: number, now: number): number
+  session_ended(handle: number, now: number): number
   session_output(handle: number): number
   session_deadline(handle: number): number
   output_trouble(): number
   output_until(): number
   output_retries(): number
-  encode_event(name: number, data: number, id: number): number
-  encode_comment(): void
   text_address(): number
   text_length(): number
 }

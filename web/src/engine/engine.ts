@@ -5,7 +5,8 @@ import { tell } from '../notice.js'
 import type { SourceErrorCode } from '../types.js'
 import { Connection, type Plan } from './connection.js'
 import { loadCore, type Core } from './core.js'
-import { asked, keyOf, settings, tabsKeyOf, type Asked, type Settings } from './settings.js'
+import { asked, settings, type Asked, type Settings } from './settings.js'
+import { keyOf, tabsKeyOf } from './sharing.js'
 import { canShareTabs, TabConnection } from './tabs.js'
 
 /** The open connections that sources share. */
@@ -20,7 +21,7 @@ export async function load(): Promise<Engine> {
 function join(core: Core, member: Member): void {
   const { options } = member
   const request = guard('url', () => asked(member.from, options))
-  const numbers = guard('url', () => settings(options))
+  const numbers = guard('url', () => settings(options, request.init))
   if (request.signal?.aborted) {
     member.setStatus({ state: 'closed', reason: 'local' })
     tell(member, 'close', { reason: 'local' })
@@ -51,8 +52,12 @@ function connect(
     fetch: member.options.fetch ?? ((...request) => fetch(...request)),
     onGone: () => key !== undefined && connections.delete(key),
   }
-  const name = member.options.tabs && canShareTabs() ? tabsKeyOf(member.options, request, numbers) : undefined
-  return name ? new TabConnection(core, plan, name) : new Connection(core, plan)
+  const { tabs, share } = member.options
+  if (!tabs || share === false || !canShareTabs()) return new Connection(core, plan)
+  const name = key === undefined ? undefined : tabsKeyOf(member.options, request, numbers)
+  if (name) return new TabConnection(core, plan, name)
+  console.warn(`ssekit: tabs do not share ${request.url}: without a \`key\`, nothing proves that they have the same rights`)
+  return new Connection(core, plan)
 }
 
 /** Throws what `fetch` would throw each time. */

@@ -1,4 +1,4 @@
-/** What happens to the page, or to the worker. */
+/** Is called for events of the page or the worker. */
 export interface PageListener {
   hidden(hidden: boolean): void
   offline(offline: boolean): void
@@ -6,7 +6,13 @@ export interface PageListener {
   frozen(): void
   /** It moves again. */
   thawed(): void
+  /** It has become visible, or the machine may have slept; `slept` milliseconds of that time are not in `performance.now()`. */
+  woken(slept: number): void
 }
+
+/** How often it is checked whether the machine has slept, and how late a check must be for that, in milliseconds. */
+const CHECK = 30_000
+const LATE = 90_000
 
 const listeners = new Set<PageListener>()
 let stop: (() => void) | undefined
@@ -14,7 +20,7 @@ let stop: (() => void) | undefined
 export const isHidden = (): boolean => globalThis.document?.visibilityState === 'hidden'
 export const isOffline = (): boolean => globalThis.navigator?.onLine === false
 
-/** Listens to the page while there is anyone to tell. */
+/** Listens to the page while there are listeners. */
 export function watchPage(listener: PageListener): () => void {
   listeners.add(listener)
   stop ??= watch()
@@ -26,24 +32,50 @@ export function watchPage(listener: PageListener): () => void {
   }
 }
 
+const tellAll = (tell: (listener: PageListener) => void): void => [...listeners].forEach(tell)
+
 function watch(): () => void {
   const stops: (() => void)[] = []
-  const on = (target: EventTarget | undefined, name: string, tell: (listener: PageListener, event: Event) => void): void => {
+  const on = (target: EventTarget | undefined, name: string, handler: (event: Event) => void): void => {
     if (!target?.addEventListener) return
-    const handler = (event: Event): void => {
-      for (const listener of [...listeners]) tell(listener, event)
-    }
     target.addEventListener(name, handler)
     stops.push(() => target.removeEventListener(name, handler))
   }
+  const clock = new Clock()
+  const wake = (slept: number): void => tellAll((listener) => listener.woken(slept))
+  const timer = setInterval(() => {
+    const [passed, slept] = clock.lap()
+    if (passed > LATE) wake(slept)
+  }, CHECK)
+  // It keeps no program running.
+  ;(timer as { unref?: () => void }).unref?.()
+  stops.push(() => clearInterval(timer))
   // There are none of these in Node.
   const here = typeof addEventListener === 'function' ? globalThis : undefined
-  on(globalThis.document, 'visibilitychange', (listener) => listener.hidden(isHidden()))
-  on(globalThis.document, 'freeze', (listener) => listener.frozen())
-  on(globalThis.document, 'resume', (listener) => listener.thawed())
-  on(here, 'offline', (listener) => listener.offline(true))
-  on(here, 'online', (listener) => listener.offline(false))
-  on(here, 'pagehide', (listener, event) => (event as PageTransitionEvent).persisted && listener.frozen())
-  on(here, 'pageshow', (listener, event) => (event as PageTransitionEvent).persisted && listener.thawed())
+  on(globalThis.document, 'visibilitychange', () => {
+    tellAll((listener) => listener.hidden(isHidden()))
+    if (!isHidden()) wake(clock.lap()[1])
+  })
+  on(globalThis.document, 'freeze', () => tellAll((listener) => listener.frozen()))
+  on(globalThis.document, 'resume', () => tellAll((listener) => listener.thawed()))
+  on(here, 'offline', () => tellAll((listener) => listener.offline(true)))
+  on(here, 'online', () => tellAll((listener) => listener.offline(false)))
+  on(here, 'pagehide', (event) => (event as PageTransitionEvent).persisted && tellAll((listener) => listener.frozen()))
+  on(here, 'pageshow', (event) => (event as PageTransitionEvent).persisted && tellAll((listener) => listener.thawed()))
   return () => stops.forEach((stop) => stop())
+}
+
+/** `Date.now()` counts the time in which the machine slept, `performance.now()` does not count it everywhere. */
+class Clock {
+  #date = Date.now()
+  #moment = performance.now()
+
+  /** The milliseconds since the last lap, and how many of them `performance.now()` has not counted. */
+  lap(): [passed: number, slept: number] {
+    const passed = Date.now() - this.#date
+    const counted = performance.now() - this.#moment
+    this.#date += passed
+    this.#moment += counted
+    return [passed, Math.max(0, passed - counted)]
+  }
 }

@@ -3,30 +3,30 @@ import { decoder, type Core } from './core.js'
 import { Setting, type Settings } from './settings.js'
 
 /** What a session is told; the numbers of `Input` in web/wasm. */
-export const Input = {
-  start: 0, startLater: 1, restart: 2, close: 3, unsubscribed: 4, ended: 5, failed: 6, unsendable: 7, tick: 8,
-  reading: 9, hidden: 10, shown: 11, offline: 12, online: 13, frozen: 14, thawed: 15,
-} as const
+export const enum Input {
+  start = 0, startLater = 1, restart = 2, close = 3, unsubscribed = 4, ended = 5, failed = 6, unsendable = 7, tick = 8,
+  reading = 9, hidden = 10, shown = 11, offline = 12, online = 13, frozen = 14, thawed = 15, woken = 16, nothingSent = 17, sent = 18,
+}
 
 /** What is to be done; the numbers of `Page::next_output`. */
-export const Output = {
-  connectFirst: 1, connect: 2, disconnect: 3, opened: 4, waiting: 5, paused: 6, local: 7, unsubscribed: 8, ended: 9,
-  noContent: 10, failed: 11, gaveUp: 12,
-} as const
+export const enum Output {
+  connectFirst = 1, connect = 2, disconnect = 3, opened = 4, waiting = 5, paused = 6, local = 7, unsubscribed = 8, ended = 9,
+  noContent = 10, failed = 11, gaveUp = 12, notRepeated = 13,
+}
 
-/** Of rows that are no events; see table.rs. */
-const TOO_LARGE = -2
-const ID_ALONE = -3
+/** Rows that are not events; see table.rs. */
+const kinds: Record<number, Item['kind']> = { [-2]: 'too-large', [-3]: 'id', [-4]: 'incomplete-event' }
 const HEAD = 4
 const ROW = 5
 
-/** What came: an event, a block that has set the last event ID, or an event that was too large. */
-export type Item = Message & { readonly kind?: 'id' | 'too-large' }
+/** An event; or a block that has set the last event ID, or an event that was dropped because it was too large or not complete. */
+export type Item = Message & { readonly kind?: 'id' | 'too-large' | 'incomplete-event' | undefined }
 
 /** Pieces that may be read here, in bytes. */
 const SIMPLE = 2048
 
 const nothing: readonly Item[] = []
+const none = new Uint8Array()
 
 /** The state machine and decoder of one connection, in WebAssembly. */
 export class Session {
@@ -37,23 +37,21 @@ export class Session {
   #isBetween = false
   /** Events were read here that the decoder has not seen. */
   #isAhead = false
-  /** When it has read the last of them. */
+  /** When the last of them came. */
   #readAt = 0
-  /** Silence is measured. */
-  readonly #hasWatchdog: boolean
   readonly #simpleLimit: number
 
   /** @throws RangeError when the last event ID is none */
   constructor(
     readonly core: Core,
     settings: Settings,
+    method: string,
     lastEventId: string,
   ) {
-    const [length] = core.writeTexts(lastEventId) as [number]
-    this.#handle = core.exports.session_open(...settings, length, Math.random())
+    const lengths = core.writeTexts(lastEventId, method)
+    this.#handle = core.exports.session_open(...settings, ...lengths, Math.random())
     if (this.#handle < 0) throw new RangeError('the last event ID holds a line end or NUL')
     this.#id = lastEventId
-    this.#hasWatchdog = settings[Setting.readTimeout]! >= 0
     const limit = settings[Setting.maxEventBytes]!
     this.#simpleLimit = limit < 0 ? SIMPLE : Math.min(SIMPLE, limit)
   }
@@ -81,7 +79,7 @@ export class Session {
     )
   }
 
-  /** What a piece brings, of at most `PIECE` bytes. */
+  /** The items of a piece of at most `PIECE` bytes. */
   feed(piece: Uint8Array): readonly Item[] {
     return this.#simple(piece) ?? this.#read(piece)
   }
@@ -90,8 +88,20 @@ export class Session {
     const { core } = this
     this.#catchUp()
     core.write(piece)
-    const address = core.exports.session_feed(this.#handle, piece.length, this.#now())
+    const address = core.exports.session_feed(this.#handle, piece.length, performance.now())
     this.#isBetween = endsInBlank(piece)
+    return this.#items(address, piece)
+  }
+
+  /** The body has ended: the event whose blank line is missing, if there is one. */
+  ended(): readonly Item[] {
+    this.#catchUp()
+    return this.#items(this.core.exports.session_ended(this.#handle, performance.now()), none)
+  }
+
+  /** The rows of the table at this address. */
+  #items(address: number, piece: Uint8Array): readonly Item[] {
+    const { core } = this
     core.look()
     const { numbers } = core
     let row = address >> 2
@@ -114,7 +124,7 @@ export class Session {
       const data =
         start >= 0 ? (whole ??= decoder.decode(piece)).slice(start, start + length) : text.slice(at, (at += length))
       const message = { id: this.#id, event, data }
-      items[i] = name > TOO_LARGE ? message : { ...message, kind: name === ID_ALONE ? 'id' : 'too-large' }
+      items[i] = name >= -1 ? message : { ...message, kind: kinds[name] }
     }
     return items
   }
@@ -149,8 +159,7 @@ export class Session {
     }
     this.#id = id
     this.#isAhead = true
-    this.#readAt = this.#now()
-    if (this.#hasWatchdog) this.core.exports.session_tell(this.#handle, Input.reading, -1, this.#readAt)
+    this.#readAt = performance.now()
     return items
   }
 
@@ -160,11 +169,6 @@ export class Session {
     this.#isAhead = false
     const [length] = this.core.writeTexts(`id: ${this.#id}\ndata\n\n`) as [number]
     this.core.exports.session_feed(this.#handle, length, this.#readAt)
-  }
-
-  /** The time, which is dear, where it counts for every piece. */
-  #now(): number {
-    return this.#hasWatchdog ? performance.now() : 0
   }
 
   #name(number: number, text: string, at: number, end: number): string {

@@ -1,20 +1,20 @@
 import type { ReconnectOptions, RequestOptions, SourceOptions } from '../types.js'
 
-/** The numbers of `Settings` in web/wasm, in its order; -1 for what is not set. */
+/** The numbers of `Settings` in web/wasm, in its order; -1 for an option that is not set. */
 export type Settings = readonly number[]
 
 /** Where some of them stand. */
-export const Setting = { readTimeout: 9, maxEventBytes: 10, pausesHidden: 11 } as const
+export const enum Setting { delay = 1, maxEventBytes = 10, pausesHidden = 11 }
 
 const presets = ['resilient', 'standard', 'never']
-const afterEnds = ['always', 'asked', 'never']
+const afterEnds = ['always', 'asked', 'never', 'by-method']
 
-/** @throws TypeError for a word that is none */
-export function settings(options: SourceOptions): Settings {
+/** @throws TypeError for an unknown word */
+export function settings(options: SourceOptions, init: RequestInit): Settings {
   const given = options.reconnect ?? {}
   const policy: ReconnectOptions = typeof given === 'string' ? { preset: given } : given
   const preset = policy.preset ?? 'resilient'
-  const afterEnd = policy.afterEnd ?? (preset === 'standard' ? 'always' : 'asked')
+  const afterEnd = policy.afterEnd ?? (preset === 'standard' ? 'by-method' : 'asked')
   return [
     word(presets, preset, 'reconnect'),
     policy.delay ?? -1,
@@ -28,7 +28,17 @@ export function settings(options: SourceOptions): Settings {
     options.readTimeout ?? -1,
     options.maxEventBytes ?? -1,
     (options.openWhenHidden ?? options.options?.openWhenHidden) === false ? 1 : 0,
+    policy.repeatLikeSafe ?? isSubscription(init) ? 1 : 0,
+    options.acceptIncompleteEvent ? 1 : 0,
   ]
+}
+
+/**
+ * Whether a request only asks for events: a GET, or a POST without a body, which sveltekit-sse asks with. It may be
+ * repeated, and sources share it.
+ */
+export function isSubscription({ method = 'GET', body }: RequestInit): boolean {
+  return /^(get|post)$/i.test(method) && body == null
 }
 
 function word(words: string[], given: string, option: string): number {
@@ -39,7 +49,8 @@ function word(words: string[], given: string, option: string): number {
 
 /** Options that are not for `fetch`. */
 const own = new Set([
-  'options', 'fetch', 'cache', 'reconnect', 'connectTimeout', 'readTimeout', 'lastEventId', 'maxEventBytes', 'buffer', 'tabs',
+  'options', 'fetch', 'share', 'key', 'tabs', 'reconnect', 'connectTimeout', 'readTimeout', 'lastEventId', 'maxEventBytes', 'buffer',
+  'acceptIncompleteEvent',
   'open', 'onopen', 'close', 'onclose', 'error', 'onerror', 'onmessage', 'openWhenHidden', 'signal', 'headers',
 ])
 const ownNested = new Set(['onopen', 'onmessage', 'onclose', 'onerror', 'openWhenHidden', 'signal', 'headers'])
@@ -73,53 +84,4 @@ export function asked(from: string | URL, options: SourceOptions): Asked {
 
 function base(): string | undefined {
   return (globalThis.document?.baseURI ?? globalThis.location?.href) || undefined
-}
-
-let identities: WeakMap<object, number> | undefined
-let lastIdentity = 0
-
-/** A number of its own for each object. */
-function identity(object: object): number {
-  identities ??= new WeakMap()
-  let number = identities.get(object)
-  if (!number) identities.set(object, (number = ++lastIdentity))
-  return number
-}
-
-/** What of a value makes two requests the same: its content where that can be read, else which one it is. */
-function content(value: unknown): unknown {
-  if (value instanceof URLSearchParams) return ['params', `${value}`]
-  if (value instanceof ArrayBuffer) return ['bytes', [...new Uint8Array(value)]]
-  if (ArrayBuffer.isView(value)) return ['bytes', [...new Uint8Array(value.buffer, value.byteOffset, value.byteLength)]]
-  if (typeof value === 'function' || (typeof value === 'object' && value)) return ['object', identity(value)]
-  return value
-}
-
-/** The members of a request, in whatever order they were given. */
-function membersOf(init: RequestInit): (readonly [name: string, content: unknown])[] {
-  const members = Object.entries(init).map(([name, value]) => [name, content(value)] as const)
-  return members.sort(([a], [b]) => (a < b ? -1 : 1))
-}
-
-/** The key by which tabs find each other; undefined when the request cannot be told from another one's in another tab. */
-export function tabsKeyOf(options: SourceOptions, { url, init, headers }: Asked, numbers: Settings): string | undefined {
-  const members = membersOf(init)
-  if (members.some(([, value]) => Array.isArray(value) && value[0] === 'object') || options.fetch) return undefined
-  const sent = typeof headers === 'function' ? 'function' : [...new Headers(headers)]
-  return `ssekit:${JSON.stringify([url, members, sent, numbers.map(String)])}`
-}
-
-/** The key by which sources find the connection of the same request; undefined for one of its own. */
-export function keyOf(options: SourceOptions, { url, init, headers, signal }: Asked, numbers: Settings): string | undefined {
-  if (options.cache === false || typeof headers === 'function') return undefined
-  return JSON.stringify([
-    url,
-    membersOf(init),
-    [...new Headers(headers)],
-    options.lastEventId ?? '',
-    numbers.map(String),
-    !!options.tabs,
-    content(signal),
-    content(options.fetch),
-  ])
 }

@@ -1,9 +1,9 @@
 import { SourceError } from '../errors.js'
 import type { Link, Member } from '../member.js'
-import { failureOf, isLocal } from '../notice.js'
+import { failureOf } from '../notice.js'
 import type { CloseReason, Notice, SourceErrorCode, SourceErrorLike, Status } from '../types.js'
 import { Audience } from './audience.js'
-import { Connection, type Plan } from './connection.js'
+import { Connection, reopen, type Plan } from './connection.js'
 import type { Core } from './core.js'
 import { isHidden, watchPage, type PageListener } from './page.js'
 import type { Item } from './session.js'
@@ -18,7 +18,7 @@ interface Said {
   response?: { status: number; statusText: string; headers: [string, string][] } | undefined
 }
 
-type SaidStatus = Omit<Status, 'error'> & { error?: SaidError }
+type SaidStatus = { [Name in 'state' | 'until' | 'reason' | 'retries']?: Status[Name] } & { error?: SaidError }
 type SaidError = { code: SourceErrorCode; message: string; status?: number; body?: string; retryAfter?: number }
 
 /** An order to the leader: its connection is everyone's. */
@@ -49,7 +49,8 @@ export class TabConnection implements Link, PageListener {
   /** Events of this moment, which are said together. */
   #came: Item[] = []
   #state: 'open' | 'closing' | 'gone' = 'open'
-  #reopens = false
+  /** While it is closing: the sources that asked to open it again. */
+  readonly #again = new Set<Member>()
   readonly #pausesHidden: boolean
   readonly #unwatch: () => void
   /** When it leads: of its connection. */
@@ -91,9 +92,13 @@ export class TabConnection implements Link, PageListener {
     else this.#goLocally('unsubscribed')
   }
 
-  connect(): void {
-    if (this.#state === 'closing') this.#reopens = true
+  connect(member: Member): void {
+    if (this.#state === 'closing') this.#again.add(member)
     else this.#order('connect')
+  }
+
+  reconnect(member: Member): void {
+    this.connect(member)
   }
 
   restart(): void {
@@ -101,7 +106,7 @@ export class TabConnection implements Link, PageListener {
   }
 
   close(): void {
-    this.#reopens = false
+    this.#again.clear()
     this.#goLocally('local')
   }
 
@@ -116,7 +121,10 @@ export class TabConnection implements Link, PageListener {
     this.#audience.setStatus({ state: 'paused' })
   }
 
+  // Its connection listens, too.
   offline(): void {}
+
+  woken(): void {}
 
   frozen(): void {
     this.#suspend()
@@ -134,7 +142,7 @@ export class TabConnection implements Link, PageListener {
     const channel = (this.#channel = new BroadcastChannel(this.name))
     channel.onmessage = ({ data }: MessageEvent<TabMessage<Said> | Order>) => {
       if (data.kind !== 'order') this.#tab.hear(data)
-      else if (this.#connection) this.#connection[data.order]()
+      else if (this.#connection) this.#obey(data.order)
     }
     this.#tab.enter()
     const waiting = (this.#waiting = new AbortController())
@@ -173,6 +181,7 @@ export class TabConnection implements Link, PageListener {
         onclose: (notice) => this.#closed(notice),
       },
       lastEventId,
+      unanswered: { status: 0, statusText: '' },
       take: (message) => {
         if (!this.#came.length) queueMicrotask(() => this.#say())
         this.#came.push(message)
@@ -183,7 +192,7 @@ export class TabConnection implements Link, PageListener {
       isReading: () => false,
       joined() {},
       left() {},
-      connect() {},
+      reconnect: () => this.#connection?.reconnect(relay),
       close() {},
     }
     return relay
@@ -205,8 +214,13 @@ export class TabConnection implements Link, PageListener {
   }
 
   #order(order: Order['order']): void {
-    if (this.#connection) this.#connection[order]()
+    if (this.#connection) this.#obey(order)
     else this.#channel?.postMessage({ kind: 'order', order } satisfies Order)
+  }
+
+  #obey(order: Order['order']): void {
+    if (order === 'restart') this.#connection!.restart()
+    else this.#connection!.connect(this.#relay as Member)
   }
 
   // As the leader.
@@ -235,7 +249,7 @@ export class TabConnection implements Link, PageListener {
   #tell(kind: 'open' | 'error', { response, error }: Notice): void {
     if (!this.#connection) return
     this.#say()
-    const status = saidStatus(error ? { ...this.#status, error } : this.#status)
+    const status = saidStatus(this.#status, error)
     this.#audience.response = response
     this.#audience.tell(kind, () => (error ? { error } : {}))
     this.#tab.tell({ status, tell: kind, response: saidResponse(response) })
@@ -246,12 +260,8 @@ export class TabConnection implements Link, PageListener {
     this.#say()
     this.#audience.response = response
     this.#tab.tell({ status: saidStatus(this.#status), tell: 'close', response: saidResponse(response) })
-    this.#closeAudience(this.#status, reason as CloseReason, error)
-    if (this.#reopens) {
-      this.#state = 'open'
-      this.#reopens = false
-      connect()
-    } else this.#go(failureOf(reason, error))
+    if (this.#closeAudience(this.#status, reason as CloseReason, error)) connect()
+    else this.#go(failureOf(reason, error))
   }
 
   // As one who follows.
@@ -259,19 +269,15 @@ export class TabConnection implements Link, PageListener {
   #hear({ status: said, tell, response }: Said, isLate: boolean): void {
     const { error: saidError, ...rest } = said
     const error = saidError && errorOf(saidError)
-    const status: Status = error ? { ...rest, error } : rest
+    const status = (error ? { ...rest, error } : rest) as Status
     this.#audience.response = responseOf(response)
     if (!tell || isLate) return this.#audience.setStatus(status)
     if (tell === 'close') {
-      this.#closeAudience(status, status.reason as CloseReason, error)
-      if (this.#reopens) {
-        // The leader closes: who goes on finds another, or is the next.
-        this.#reopens = false
-        this.#state = 'open'
-        this.#suspend()
-        return this.#enter()
-      }
-      return this.#go(failureOf(status.reason, error))
+      const isStaying = this.#closeAudience(status, status.reason as CloseReason, error)
+      if (!isStaying) return this.#go(failureOf(status.reason, error))
+      // The leader closes: this tab finds another leader, or is the next.
+      this.#suspend()
+      return this.#enter()
     }
     this.#audience.tell(tell, () => (error ? { error } : {}))
   }
@@ -281,22 +287,28 @@ export class TabConnection implements Link, PageListener {
   #goLocally(reason: 'local' | 'unsubscribed'): void {
     if (this.#state !== 'open') return
     this.#audience.stop()
-    this.#closeAudience({ state: 'closed', reason }, reason)
+    const staying = this.#tellClosed({ state: 'closed', reason }, reason)
     this.#go()
+    if (staying.length) reopen(staying, this.plan.settings)
   }
 
-  #closeAudience(status: Status, reason: CloseReason, error?: SourceErrorLike): void {
+  /** Tells the sources of this tab that the connection has closed; whether some of them stay, because they asked to open it again. */
+  #closeAudience(status: Status, reason: CloseReason, error?: SourceErrorLike): boolean {
+    const staying = this.#tellClosed(status, reason, error)
+    if (!staying.length) return false
+    this.#state = 'open'
+    this.#audience.end(failureOf(reason, error), staying)
+    return true
+  }
+
+  /** Gives those that asked to open it again. */
+  #tellClosed(status: Status, reason: CloseReason, error?: SourceErrorLike): Member[] {
     this.#state = 'closing'
     this.#audience.setStatus(status)
-    this.#audience.tell('close', (member) => ({
-      reason,
-      ...(error && { error }),
-      connect: () => {
-        if (isLocal(reason)) return
-        if (this.#state === 'closing') this.#reopens = true
-        else member.connect()
-      },
-    }))
+    this.#audience.tell('close', () => ({ reason, ...(error && { error }) }))
+    const staying = [...this.#again].filter((member) => member.isWanted())
+    this.#again.clear()
+    return staying
   }
 
   #go(error?: SourceErrorLike): void {
@@ -323,7 +335,7 @@ export class TabConnection implements Link, PageListener {
   }
 }
 
-function saidStatus({ error, ...status }: Status): SaidStatus {
+function saidStatus({ error: own, ...status }: Status, error: SourceErrorLike | undefined = own): SaidStatus {
   if (!error) return status
   const { code, message, status: answered, body, retryAfter } = error
   return {

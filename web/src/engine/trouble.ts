@@ -1,4 +1,4 @@
-import { SourceError } from '../errors.js'
+import { causesOf, SourceError } from '../errors.js'
 import type { SourceErrorCode } from '../types.js'
 
 /** What the shell knows of an attempt, for the texts of its errors. */
@@ -47,11 +47,16 @@ export function errorOf(number: number, attempt: Attempt, body: string): SourceE
     }
     case 10:
       return make('content-encoding', `${url} answered in an encoding that cannot be read`)
+    case 11:
+      return make('frozen', `the page stood still, and the request to ${url} is not repeated: it may have had an effect`)
     default:
       return make('no-content', `${url} answered 204: there is nothing to listen to`)
   }
 }
 
+/** `fetch failed: connect ECONNREFUSED 127.0.0.1:3000` */
 function text(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
+  return causesOf(cause)
+    .map(({ message, code }) => message || code || String(cause))
+    .join(': ')
 }

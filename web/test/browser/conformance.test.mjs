@@ -71,7 +71,7 @@ const read = ({ path, startId, limit }) =>
   new Promise((done) => {
     const items = []
     const reconnect = { preset: 'standard', delay: 1, minDelay: 1, maxDelay: 1, maxServerDelay: 1, jitter: false }
-    const options = { cache: false, reconnect, buffer: 10_000 }
+    const options = { share: false, reconnect, buffer: 10_000 }
     if (startId !== undefined) options.lastEventId = startId
     if (limit !== undefined) options.maxEventBytes = limit
     const source = ssekit.source(path, {

@@ -9,7 +9,7 @@
 // | 4  callbacks: open, refusals, messages, ends, closes, breaks, failures,| `callbacks.test.mjs` 4.1 to 4.19 |
 // |    callbacks that throw, empty answers, connect                        | |
 // | Q1  one event's last unsubscription ends its siblings                  | `stores.test.mjs` 3.10 |
-// | Q2  the usual way to reconnect also reconnects after leaving           | `callbacks.test.mjs` 4.16, 4.17 |
+// | Q2  the usual way to reconnect also reconnects after leaving           | `callbacks.test.mjs` 4.16, 4.17; `original.test.mjs` |
 // | Q3  an AbortError is told a second after closing                       | `callbacks.test.mjs` 4.8 |
 // | Q4  a refusal is asked for again at once, for ever                     | Q4; `network.test.mjs`: 500, 429, delays; 4.2, 4.4 |
 // | Q5  a first connection that fails is silent; there is no state         | Q5; `callbacks.test.mjs` 4.11 |

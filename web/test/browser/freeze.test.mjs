@@ -51,8 +51,8 @@ test('a page goes on though its server was killed and started again while it was
 })
 
 test('the leading tab is frozen while events come: the others miss none, and thawed it misses none either', async () => {
-  const leader = await open({ tabs: true })
-  const rest = [await open({ tabs: true }), await open({ tabs: true })]
+  const leader = await open({ tabs: true, key: 'news' })
+  const rest = [await open({ tabs: true, key: 'news' }), await open({ tabs: true, key: 'news' })]
   const publisher = publishing(channel.server)
   await publisher.more(20)
   await heard([leader, ...rest])
@@ -67,7 +67,7 @@ test('the leading tab is frozen while events come: the others miss none, and tha
 })
 
 test('a tab that does not lead is frozen and thawed: it misses nothing', async () => {
-  const [leader, other] = [await open({ tabs: true }), await open({ tabs: true })]
+  const [leader, other] = [await open({ tabs: true, key: 'news' }), await open({ tabs: true, key: 'news' })]
   const publisher = publishing(channel.server)
   await publisher.more(20)
   await heard([leader, other])
@@ -80,7 +80,7 @@ test('a tab that does not lead is frozen and thawed: it misses nothing', async (
 })
 
 test('a tab that stood still for longer than the others remember is told that it has missed events, and goes on', async () => {
-  const [leader, other] = [await open({ tabs: true }), await open({ tabs: true })]
+  const [leader, other] = [await open({ tabs: true, key: 'news' }), await open({ tabs: true, key: 'news' })]
   const megabyte = ' '.repeat(1 << 20)
   for (let number = 1; number <= 3; number++) await channel.server.publish('news', number)
   for (const page of [leader, other]) await sawAll(page, 3, 1)

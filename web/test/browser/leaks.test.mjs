@@ -30,7 +30,7 @@ async function heapOf(page) {
   return usedSize
 }
 
-for (const options of [{}, { tabs: true }]) {
+for (const options of [{}, { tabs: true, key: 'news' }]) {
   test(`1,000 sources that were closed: ${JSON.stringify(options)}`, { timeout: 60_000 }, async (t) => {
     const page = await it.fixturePage()
     await loadPackage(page)

@@ -19,7 +19,7 @@ async function tabs(count) {
   const pages = []
   while (pages.length < count) {
     const page = await it.newPage(blankPageOf(server))
-    await listen(page, { tabs: true })
+    await listen(page, { tabs: true, key: 'news' })
     pages.push(page)
   }
   return pages
@@ -76,7 +76,7 @@ test('the leading tab is reloaded while events come: the others miss none, and i
   await publisher.more(30)
   await heard([leader, ...rest])
   await leader.reload()
-  await listen(leader, { tabs: true })
+  await listen(leader, { tabs: true, key: 'news' })
   await publisher.more(30)
   const last = await publisher.stop()
   for (const page of rest) await sawAll(page, last, 1)
@@ -126,7 +126,7 @@ test('the end of the stream is told in every tab, once', async () => {
     pages.push(page)
   }
   // The server answers after a while, so that all are there.
-  for (const page of pages) await page.evaluate(() => void watch('/lock', { tabs: true }))
+  for (const page of pages) await page.evaluate(() => void watch('/lock', { tabs: true, key: 'news' }))
   for (const page of pages) {
     const closes = await noted(page, 'close')
     assert.deepEqual(closes.map(({ reason, isLocal }) => [reason, isLocal]), [['ended', false]])
@@ -136,7 +136,7 @@ test('the end of the stream is told in every tab, once', async () => {
 test('sources of other requests, and sources that are not for all tabs, have their own connection', async () => {
   const pages = await tabs(2)
   await pages[0].evaluate(() => void watch('/channel', { select: ['news'], method: 'GET' }))
-  await pages[1].evaluate(() => void watch('/channel?all=true', { select: ['news'], method: 'GET', tabs: true }))
+  await pages[1].evaluate(() => void watch('/channel?all=true', { select: ['news'], method: 'GET', tabs: true, key: 'news' }))
   await server.untilOpen(3)
 })
 
@@ -170,7 +170,7 @@ test('the leading tab is closed while the next one is busy: who is ahead of the 
 })
 
 test('openWhenHidden: false: a hidden tab hands over, misses nothing, and all hidden leave no connection', async () => {
-  const options = { tabs: true, openWhenHidden: false }
+  const options = { tabs: true, key: 'news', openWhenHidden: false }
   const pages = []
   while (pages.length < 2) {
     const page = await it.newPage(blankPageOf(server))
@@ -217,7 +217,7 @@ test('tabs come, go, are reloaded and crash as it happens, the server too: whoev
     },
     reload: async (at) => {
       await pages[at].reload()
-      await listen(pages[at], { tabs: true })
+      await listen(pages[at], { tabs: true, key: 'news' })
     },
     kill: async () => {
       const last = await publisher.stop()
@@ -249,7 +249,7 @@ test('where a page may have no locks, which needs a secure origin, each tab has 
   while (pages.length < 2) {
     const page = await it.newPage(blankPageOf({ url: `http://ssekit.test:${server.port}` }))
     assert.equal(await page.evaluate(() => isSecureContext), false)
-    await listen(page, { tabs: true })
+    await listen(page, { tabs: true, key: 'news' })
     pages.push(page)
   }
   await server.untilOpen(2)

@@ -45,7 +45,7 @@ const RUNTIMES = {
 /** Writes a sample, with the address that it has in this test. */
 function write(name, text, address) {
   assert.match(text, /3000/)
-  writeFileSync(join(app.folder, name), text.replace(/localhost:3000|port: 3000/, address))
+  writeFileSync(join(app.folder, name), text.replace(/localhost:3000|port: 3000|listen\(3000\)/, address))
   return name
 }
 
@@ -68,16 +68,47 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
 }
 
 describe('answers', () => {
-  for (const name of ['Deno', 'Bun']) {
+  for (const name of ['Node', 'Deno', 'Bun']) {
     test(`${name} produces`, async () => {
       const port = await freePort()
-      const file = write('answer.mjs', sample(name.toLowerCase()), `port: ${port}`)
+      const file = write('answer.mjs', sample(name.toLowerCase()), name === 'Node' ? `listen(${port})` : `port: ${port}`)
       const server = await startProgram([...RUNTIMES[name](), file], { cwd: app.folder })
       try {
-        const answer = await until(() => fetch(`http://127.0.0.1:${port}/`), `an answer of ${name}`)
+        const answer = await until(() => fetch(`http://127.0.0.1:${port}/`).catch(() => undefined), `an answer of ${name}`)
         assert.equal(answer.headers.get('content-type'), 'text/event-stream')
         const { value } = await answer.body.pipeThrough(new TextDecoderStream()).getReader().read()
-        assert.equal(value, `id: 1\nevent: message\ndata: hello from ${name}\n\n`)
+        assert.equal(value, `event: message\ndata: hello from ${name}\n\n`)
+      } finally {
+        await server.kill()
+      }
+    })
+  }
+})
+
+/** Longer than the idle limit of each runtime that has one, as the samples set it. */
+const SILENCE = 40_000
+
+describe('silence', { concurrency: true }, () => {
+  for (const name of ['Node', 'Deno', 'Bun']) {
+    test(`${name}: a sample that sends an event, and another one after 40 s, is not cut`, async () => {
+      const port = await freePort()
+      const text = sample(name.toLowerCase()).replace(
+        /\(\{ emit \}\) => void (emit\(.*?\))/,
+        `({ emit }) => { $1; setTimeout(() => emit('message', 'still here'), ${SILENCE}) }`,
+      )
+      assert.match(text, /still here/)
+      const file = write(`silent-${name}.mjs`, text, name === 'Node' ? `listen(${port})` : `port: ${port}`)
+      const server = await startProgram([...RUNTIMES[name](), file], { cwd: app.folder })
+      try {
+        const answer = await until(() => fetch(`http://127.0.0.1:${port}/`).catch(() => undefined), `an answer of ${name}`)
+        let text = ''
+        for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) {
+          text += piece
+          if (text.includes('still here')) break
+        }
+        assert.match(text, /hello from[^]*still here/)
+        // One event in 40 s, and the ping of the sample.
+        assert.equal(text.match(/^event: ping$/gm)?.length, 1)
       } finally {
         await server.kill()
       }

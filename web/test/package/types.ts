@@ -1,6 +1,8 @@
 import { LaggedError, SourceError, produce, source } from 'ssekit'
 import type {
+  Closed,
   CloseReason,
+  EventFields,
   JsonFailure,
   Message,
   NestedOptions,
@@ -22,7 +24,12 @@ import type {
   Writable,
 } from 'ssekit'
 import { useReadable } from 'ssekit/react'
+import { createServer } from 'node:http'
+import { createServer as createServer2 } from 'node:http2'
+import { send } from 'ssekit/node'
 import { source as sourceOfOneFile } from 'ssekit/ssekit.js'
+import { produce as produceOfOriginal, source as sourceOfOriginal } from 'ssekit/sveltekit-sse'
+import type { Emitter, EventListener, SourceConfiguration } from 'ssekit/sveltekit-sse'
 
 interface Quote {
   price: number
@@ -52,6 +59,7 @@ const reconnect: ReconnectOptions = {
   maxRetries: 5,
   jitter: true,
   afterEnd: 'asked',
+  repeatLikeSafe: false,
 }
 const nested: NestedOptions = {
   method: 'GET',
@@ -70,7 +78,10 @@ const options: SourceOptions = {
   signal: new AbortController().signal,
   openWhenHidden: false,
   fetch,
-  cache: false,
+  cache: 'no-store',
+  share: false,
+  key: 'ada',
+  acceptIncompleteEvent: true,
   reconnect,
   connectTimeout: 60_000,
   readTimeout: 45_000,
@@ -97,6 +108,20 @@ const quotes = select.json<Quote>((failure: JsonFailure<Quote>) => {
 })
 const lengths = select.transform((data) => data.length)
 same<Quote | null>()<ReturnType<typeof quotes.get>>(true)
+same<unknown>()<ReturnType<ReturnType<typeof select.json>['get']>>(true)
+
+/** A map of events gives their types. */
+interface Events {
+  quote: Quote
+  message: string[]
+}
+const typed: Source<Events> = source<Events>('/events')
+const mapped = typed.select('quote').json(({ previous }) => previous ?? undefined)
+same<Quote | null>()<ReturnType<typeof mapped.get>>(true)
+const messages = typed.select().json()
+same<string[] | null>()<ReturnType<typeof messages.get>>(true)
+// @ts-expect-error no such event
+typed.select('qoute')
 same<number | null>()<ReturnType<typeof lengths.get>>(true)
 const leave: () => void = text.subscribe((value: string) => console.log(value))
 leave()
@@ -104,6 +129,15 @@ leave()
 connection.status.subscribe((status: Status) => {
   if (status.state === 'waiting') console.log(status.until, status.error?.code)
   if (status.state === 'closed') console.log(status.reason, status.retries)
+  if (status.state === 'waiting') same<number>()<typeof status.until>(true)
+  if (status.state === 'closed' && status.reason === 'gave-up') {
+    same<number>()<typeof status.retries>(true)
+    same<SourceErrorLike>()<typeof status.error>(true)
+  }
+  if (status.state === 'closed') {
+    const closed: Closed = status
+    same<CloseReason>()<typeof closed.reason>(true)
+  }
 })
 
 export async function read(): Promise<void> {
@@ -123,7 +157,12 @@ export async function read(): Promise<void> {
 }
 
 const stop: Stop = (stopped) => console.log(stopped)
-const start: Start = async ({ emit, send, lock, signal, source: stream }: StartContext) => {
+const fields: EventFields = { id: 7, retry: 1_000 }
+const start: Start = async ({ emit, send, comment, close, finish, lastEventId, lock, signal, source: stream }: StartContext) => {
+  emit('message', lastEventId, fields)
+  comment('…')
+  if (lastEventId) finish()
+  else close()
   const { value, error }: Unsafe<void> = emit('message', 'hello')
   if (error) console.error(error.message, value)
   await send('message', 'hello')
@@ -132,7 +171,7 @@ const start: Start = async ({ emit, send, lock, signal, source: stream }: StartC
   signal.addEventListener('abort', () => console.log(stream))
   return stop
 }
-const producing: ProduceOptions = { ping: 4_000, pingAs: 'comment', stop, headers: { 'x-request-id': '7' }, buffer: 1 << 20 }
+const producing: ProduceOptions = { ping: 4_000, pingAs: 'comment', stop, headers: { 'x-request-id': '7' }, buffer: 1 << 20, idsFrom: 1, retry: 0 }
 export const POST = (): Response => produce(start, producing)
 export const GET = (): Response => produce(({ lock }) => lock.set(false), { ping: false })
 
@@ -142,11 +181,24 @@ export function Price(): string {
 }
 
 same<typeof source>()<typeof sourceOfOneFile>(true)
+
+createServer((request, response) => void send(response, produce(start, { request })))
+createServer2((request, response) => void send(response, produce(start, { request })))
+export const answer = (request: Request): Response => produce(start, { request })
+
+const listener: EventListener = ({ status, connect }) => (status === 500 ? connect() : undefined)
+const configuration: SourceConfiguration = { cache: false, close: listener, options: nested }
+const original = sourceOfOriginal('/events', configuration)
+same<string>()<ReturnType<ReturnType<typeof original.select>['get']>>(true)
+export const emitters = new Map<string, Emitter>()
+export const PUT = (): Response => produceOfOriginal(({ emit }) => void emitters.set('x', emit), { ping: 4_000 })
 // @ts-expect-error or else nothing above is checked
 same<number>()<string>(true)
 // @ts-expect-error a name is a text
 connection.select(7)
 // @ts-expect-error no such preset
 source('/events', { reconnect: 'sometimes' })
+// @ts-expect-error it is `share` here
+source('/events', { cache: false })
 // @ts-expect-error data is a text
 produce(({ emit }) => void emit('message', { hello: 1 }))

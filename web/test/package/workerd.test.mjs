@@ -17,9 +17,15 @@ const hello = () => produce(({ emit, lock }) => {
   lock.set(false)
 })
 
+const silent = () => produce(({ emit }) => {
+  emit('message', 'hello')
+  setTimeout(() => emit('message', 'still here'), 40_000)
+})
+
 export default {
   async fetch(request) {
     if (new URL(request.url).pathname === '/produce') return hello()
+    if (new URL(request.url).pathname === '/silent') return silent()
     const seen = []
     for await (const message of source('http://events/', { fetch: async () => hello() })) seen.push(message)
     return Response.json(seen)
@@ -60,13 +66,23 @@ after(() => server?.kill())
 test('it produces', async () => {
   const answer = await until(() => fetch(`${url}/produce`).catch(() => undefined), 'an answer')
   assert.equal(answer.headers.get('content-type'), 'text/event-stream')
-  assert.equal(await answer.text(), 'id: 1\nevent: message\ndata: hello\n\nid: 2\nevent: tick\ndata: wörld\n\n')
+  assert.equal(await answer.text(), 'event: message\ndata: hello\n\nevent: tick\ndata: wörld\n\n')
 })
 
 test('it listens', async () => {
   const answer = await until(() => fetch(url).catch(() => undefined), 'an answer')
   assert.deepEqual(await answer.json(), [
-    { id: '1', event: 'message', data: 'hello' },
-    { id: '2', event: 'tick', data: 'wörld' },
+    { id: '', event: 'message', data: 'hello' },
+    { id: '', event: 'tick', data: 'wörld' },
   ])
+})
+
+test('it keeps a stream that is silent for 40 s, but for a ping', async () => {
+  const answer = await until(() => fetch(`${url}/silent`).catch(() => undefined), 'an answer')
+  let text = ''
+  for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) {
+    text += piece
+    if (text.includes('still here')) break
+  }
+  assert.equal(text.match(/^event: ping$/gm)?.length, 1)
 })

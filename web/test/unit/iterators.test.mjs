@@ -52,6 +52,32 @@ test('a select gives its events, json and transform their values', async () => {
   assert.deepEqual(texts, ['<1>', '<3>'])
 })
 
+test('`or` that gives undefined skips the event: in iterators that wait, in those that lag, and in stores', async () => {
+  const server = new Server()
+  const connection = source(url, options(server))
+  const tokens = connection.select().json(({ raw }) => (raw === '[DONE]' ? undefined : `not ${raw}`))
+  const waiting = tokens[Symbol.asyncIterator]()
+  const late = tokens[Symbol.asyncIterator]()
+  const values = []
+  tokens.subscribe((value) => values.push(value))
+  const first = waiting.next()
+  ;(await server.stream()).write('data: [DONE]\n\ndata: 1\n\ndata: oops\n\ndata: [DONE]\n\n').end()
+  assert.equal((await first).value, 1)
+  assert.equal((await waiting.next()).value, 'not oops')
+  assert.equal((await waiting.next()).done, true)
+  assert.deepEqual(
+    [(await late.next()).value, (await late.next()).value, (await late.next()).done],
+    [1, 'not oops', true],
+  )
+  assert.deepEqual(values, [null, 1, 'not oops'])
+  // A transform may well give undefined.
+  const nothing = source(url, options(server)).select().transform(() => undefined)[Symbol.asyncIterator]()
+  const next = nothing.next()
+  ;(await server.stream(1)).write('data: x\n\n')
+  assert.deepEqual(await next, { value: undefined, done: false })
+  await nothing.return()
+})
+
 test('json without `or` throws at data that are none; with it, it goes on', async () => {
   const server = new Server()
   const connection = source(url, options(server))

@@ -93,7 +93,7 @@ test('callbacks: nested, short and long, in this order', async () => {
   assert.equal(calls[9][1].error.code, 'read')
 })
 
-test('before any answer the worst is assumed: 500 and no headers', async () => {
+test('without a response there is no status, and no headers', async () => {
   const server = new Server()
   const told = []
   const connection = source(url, { fetch: server.fetch, reconnect: 'never', onerror: (it) => told.push(it), onclose: (it) => told.push(it) })
@@ -101,7 +101,7 @@ test('before any answer the worst is assumed: 500 and no headers', async () => {
   ;(await server.request()).refuse()
   await until(() => told.length === 2)
   for (const { status, statusText, headers, response, error } of told) {
-    assert.deepEqual([status, statusText, [...headers], response], [500, 'Internal Server Error', [], undefined])
+    assert.deepEqual([status, statusText, [...headers], response], [0, '', [], undefined])
     assert.equal(error.code, 'connect')
     assert.equal(error.cause.message, 'connection refused')
   }
@@ -150,19 +150,23 @@ test('sources of the same request share a connection, others do not', async () =
     for (const connection of connections) connection.close()
     return requests === 1
   }
-  const form = new FormData()
-  const bytes = () => new Uint8Array([1, 2]).buffer
   assert(await share({}, {}))
-  assert(await share({}, { method: 'POST', onopen() {}, cache: true }))
+  assert(await share({}, { method: 'POST', onopen() {}, share: true }))
+  assert(await share({ method: 'GET' }, { method: 'GET' }))
   assert(await share({ headers: { a: '1', b: '2' } }, { headers: new Headers([['B', '2'], ['A', '1']]) }))
-  assert(await share({ body: new URLSearchParams('a=1') }, { body: new URLSearchParams('a=1') }))
-  assert(await share({ body: bytes() }, { body: bytes() }))
-  assert(await share({ body: form }, { body: form }))
   assert(await share({ options: { credentials: 'include' } }, { credentials: 'include' }))
-  assert(!(await share({}, { cache: false })))
+  assert(await share({ key: 'ada' }, { key: 'ada' }))
+  assert(await share({ key: 'ada', headers: () => ({}) }, { key: 'ada', headers: () => ({}) }))
+  assert(!(await share({ key: 'ada' }, { key: 'bob' })))
+  assert(!(await share({ key: 'ada', headers: () => ({}) }, { key: 'bob', headers: () => ({}) })))
+  assert(!(await share({}, { share: false })))
   assert(!(await share({}, { method: 'GET' })))
-  assert(!(await share({ body: 'a' }, { body: 'b' })))
-  assert(!(await share({ body: form }, { body: new FormData() })))
+  // Each of two equal questions gets its own answer.
+  for (const body of ['a', '', new URLSearchParams('a=1'), new Uint8Array([1, 2]).buffer, new FormData()]) {
+    assert(!(await share({ body }, { body })))
+    assert(!(await share({ options: { body } }, { body, key: 'same' })))
+  }
+  for (const method of ['PUT', 'PATCH', 'DELETE', 'QUERY']) assert(!(await share({ method }, { method })))
   assert(!(await share({ headers: { a: '1' } }, { headers: { a: '2' } })))
   assert(!(await share({ headers: () => ({}) }, { headers: () => ({}) })))
   assert(!(await share({ credentials: 'include' }, {})))

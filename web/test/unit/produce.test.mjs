@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { produce } from '../../dist/index.js'
+import { produce, source } from '../../dist/index.js'
 import { settled, until } from './support.mjs'
 
 const decoder = new TextDecoder()
@@ -20,22 +20,155 @@ function read(response) {
   return { next, rest, cancel: () => reader.cancel() }
 }
 
-/** What a stream without pings writes. */
+/** The text of a stream without pings. */
 const written = (start, options) => read(produce(start, { ping: false, ...options })).rest()
 
-test('events have an id, a name and their data, a line for each; what waits goes out together', async () => {
-  const text = await written(({ emit, lock }) => {
-    assert.deepEqual(emit('message', 'hello'), { value: undefined, error: false })
-    emit('weather', '72 °F\nsunny\r\nor\rnot\n')
-    emit('', '')
-    lock.set(false)
+test('events have a name and a line for each line of their data; those that wait go out together', async () => {
+  const reader = read(
+    produce(({ emit, lock }) => {
+      assert.deepEqual(emit('message', 'hello'), { value: undefined, error: false })
+      emit('weather', '72 °F\nsunny\r\nor\rnot\n')
+      emit('', '')
+      lock.set(false)
+    }),
+  )
+  assert.equal(
+    await reader.next(),
+    'event: message\ndata: hello\n\n' +
+      'event: weather\ndata: 72 °F\ndata: sunny\ndata: or\ndata: not\ndata: \n\n' +
+      'event: \ndata: \n\n',
+  )
+  assert.equal(await reader.next(), undefined)
+})
+
+test('an event has the id and the reconnection time that it is given, and no others', async () => {
+  const text = await written(async ({ emit, send, close }) => {
+    emit('a', '', { id: 'order 7' })
+    emit('b', '', { id: 8, retry: 1500 })
+    await send('c', '', { id: '🎈' })
+    emit('d', '', { id: '' })
+    emit('e', '')
+    close()
   })
   assert.equal(
     text,
-    'id: 1\nevent: message\ndata: hello\n\n' +
-      'id: 2\nevent: weather\ndata: 72 °F\ndata: sunny\ndata: or\ndata: not\ndata: \n\n' +
-      'id: 3\nevent: \ndata: \n\n',
+    'id: order 7\nevent: a\ndata: \n\nretry: 1500\nid: 8\nevent: b\ndata: \n\nid: 🎈\nevent: c\ndata: \n\n' +
+      'id: \nevent: d\ndata: \n\nevent: e\ndata: \n\n',
   )
+})
+
+test('`idsFrom` counts the events that have no id of their own, and none that was refused', async () => {
+  const text = await written(
+    ({ emit, close }) => {
+      emit('a', '')
+      emit('a\nb', '')
+      emit('b', '', { id: 'x' })
+      emit('c', '')
+      close()
+    },
+    { idsFrom: 41 },
+  )
+  assert.deepEqual(text.match(/^id: .*$/gm), ['id: 41', 'id: x', 'id: 42'])
+  for (const idsFrom of [-1, 1.5, Number.NaN, '1']) assert.throws(() => produce(() => {}, { idsFrom }), RangeError)
+})
+
+test('an id that no `Last-Event-ID` header can carry is refused, and so is a time that is none', async () => {
+  const errors = []
+  const text = await written(({ emit, close }) => {
+    for (const id of [' 7', '7 ', '\t7', 'a\nb', 'a\rb', 'a\0b', 'a\u0001b', 'a\u007fb']) errors.push(emit('a', '', { id }))
+    for (const retry of [-1, 0.5, Number.NaN, Infinity, '1\n2']) errors.push(emit('a', '', { retry }))
+    close()
+  })
+  assert.equal(text, '')
+  assert.deepEqual(errors.map(({ error }) => error.message.split(' must ')[0]), [...Array(8).fill('Event id'), ...Array(5).fill('Event retry')])
+})
+
+test('the reconnection time of the stream stands in front of its first event, in no block of its own', async () => {
+  const large = 'x'.repeat(2 << 20)
+  const text = await written(({ emit, close }) => {
+    assert.equal(emit('a\nb', '').value, null)
+    assert.equal(emit('a', large).error, false)
+    emit('b', '')
+    close()
+  }, { retry: 3000, buffer: 4 << 20 })
+  assert.equal(text, `retry: 3000\nevent: a\ndata: ${large}\n\nevent: b\ndata: \n\n`)
+  assert.throws(() => produce(() => {}, { retry: -1 }), RangeError)
+})
+
+test('comments are lines that begin with a colon, and no blocks', async () => {
+  const text = await written(({ comment, emit, close }) => {
+    comment()
+    assert.deepEqual(comment('one\r\ntwo\n\ndata: evil'), { value: undefined, error: false })
+    emit('a', '')
+    close()
+    assert.equal(comment('late').error.message, 'Client disconnected from the stream.')
+  })
+  assert.equal(text, ':\n: one\n: two\n: \n: data: evil\nevent: a\ndata: \n\n')
+})
+
+test('`start` has the last event ID of the request: of its header, or of its query', async () => {
+  const idOf = async (request) => {
+    let id
+    await written(({ lastEventId, close }) => {
+      id = lastEventId
+      close()
+    }, { request })
+    return id
+  }
+  const url = 'http://localhost/events'
+  const utf8 = (text) => Buffer.from(text).toString('latin1')
+  assert.equal(await idOf(undefined), '')
+  assert.equal(await idOf(new Request(url)), '')
+  assert.equal(await idOf(new Request(url, { headers: { 'last-event-id': '7' } })), '7')
+  assert.equal(await idOf(new Request(url, { headers: { 'last-event-id': utf8('ä🎈') } })), 'ä🎈')
+  assert.equal(await idOf(new Request(`${url}?lastEventId=4%2F1`)), '4/1')
+  assert.equal(await idOf(new Request(`${url}?x=1&last-event-id=&last_event_id=9`)), '9')
+  assert.equal(await idOf(new Request(`${url}?lastEventId=1`, { headers: { 'last-event-id': '2' } })), '2')
+  // Requests of Node's http.
+  assert.equal(await idOf({ headers: { 'last-event-id': '7' }, url: '/events' }), '7')
+  assert.equal(await idOf({ headers: {}, url: '//[/events?lastEventID=8' }), '8')
+})
+
+test('a stream that was finished is answered 204 to a client that has seen its end, and to no other', async () => {
+  let started = 0
+  const answer = (headers) =>
+    produce(({ emit, finish }) => {
+      started++
+      emit('result', '42')
+      finish()
+      assert.equal(emit('result', '43').value, null)
+    }, { request: new Request('http://localhost/job', { headers }), retry: 1, headers: { 'x-job': '7' } })
+  const text = await read(answer({})).rest()
+  assert.match(text, /^retry: 1\nevent: result\ndata: 42\n\nid: .+\n\n$/)
+  const [, id] = /^id: (.+)$/m.exec(text)
+  const last = answer({ 'last-event-id': id })
+  assert.deepEqual([last.status, last.body, last.headers.get('x-job'), last.headers.get('content-type')], [204, null, '7', null])
+  assert.equal(last.headers.get('cache-control'), 'no-store, no-transform')
+  assert.equal(started, 1)
+  assert.equal(answer({ 'last-event-id': '41' }).status, 200)
+  // The last block has room, however much waits.
+  const full = await written(({ emit, finish }) => {
+    emit('a', 'x'.repeat(100))
+    finish()
+  }, { buffer: 10 })
+  assert.match(full, /x\n\nid: .+\n\n$/)
+})
+
+test('a client of ours that returns to a finished stream stays away', async () => {
+  const answers = []
+  const fetch = async (url, init) => {
+    const response = produce(({ emit, finish }) => {
+      emit('result', '42')
+      finish()
+    }, { request: new Request(url, init), retry: 1 })
+    answers.push(response.status)
+    return response
+  }
+  const connection = source('http://localhost/job', { fetch, reconnect: { minDelay: 1 } })
+  const closed = new Promise((resolve) => connection.status.subscribe((status) => status.state === 'closed' && resolve(status)))
+  connection.connect()
+  assert.equal((await closed).reason, 'no-content')
+  assert.deepEqual(answers, [200, 204])
 })
 
 test('headers: those of an event stream; others replace by name, in any case', () => {
@@ -97,7 +230,7 @@ test('who does not read fills the buffer, not the memory; send waits for room', 
         assert.equal((await send('m\n', data)).value, null)
         lock.set(false)
       },
-      { ping: false, buffer: 10_000 },
+      { ping: false, buffer: 10_000, idsFrom: 1 },
     ),
   )
   const first = await reader.next()
@@ -114,7 +247,7 @@ test('one event always has room, if it is not monstrous', async () => {
     assert.equal(emit('m', large).error, false)
     lock.set(false)
   })
-  assert.equal(text, `id: 1\nevent: m\ndata: ${large}\n\n`)
+  assert.equal(text, `event: m\ndata: ${large}\n\n`)
 })
 
 test('stop runs once, then what start returned, after start; both get the source', async () => {
@@ -132,7 +265,7 @@ test('stop runs once, then what start returned, after start; both get the source
       { ping: false, stop: (source) => void calls.push(['stop', source === context.source]) },
     ),
   )
-  assert.equal(await reader.next(), 'id: 1\nevent: message\ndata: x\n\n')
+  assert.equal(await reader.next(), 'event: message\ndata: x\n\n')
   context.lock.set(false)
   context.lock.set(false)
   context.lock.set(true)
@@ -165,14 +298,18 @@ for (const [how, start] of [
   ['throws', () => { throw new Error('no database') }],
   ['rejects', async () => { throw new Error('no database') }],
 ]) {
-  test(`a start that ${how} is logged, stop runs, and the stream ends`, async (t) => {
+  test(`a start that ${how} is logged, stop runs, and the stream is cut after its events`, async (t) => {
     const logged = t.mock.method(console, 'error', () => {})
     const calls = []
-    const text = await written(async (context) => {
-      context.emit('message', 'before')
-      return start()
-    }, { stop: () => void calls.push('stop') })
-    assert.equal(text, 'id: 1\nevent: message\ndata: before\n\n')
+    const reader = read(
+      produce(async (context) => {
+        context.emit('message', 'before')
+        return start()
+      }, { stop: () => void calls.push('stop') }),
+    )
+    assert.equal(await reader.next(), 'event: message\ndata: before\n\n')
+    // Not an end, which a reader would take for that of a complete answer.
+    await assert.rejects(reader.next(), { message: 'no database' })
     await until(() => calls.length)
     assert.equal(logged.mock.callCount(), 1)
     assert.equal(logged.mock.calls[0].arguments[1].message, 'no database')
@@ -219,7 +356,7 @@ test('a ping is an event without an id, or a comment, or not', async () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
       emit('b', '')
       lock.set(false)
-    }, { ping: 5 }),
+    }, { ping: 5, idsFrom: 1 }),
   )
   const text = await ids.rest()
   assert.match(text, /event: ping/)

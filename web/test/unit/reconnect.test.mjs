@@ -142,7 +142,7 @@ test('silence beyond the read timeout, and no answer within the connect timeout'
   connection.close()
 })
 
-test('connect in a close callback connects again after the delay, and never after a local close', async () => {
+test('connect in a close callback connects again after the delay; after a local close only for a subscriber', async () => {
   const server = new Server()
   const reasons = []
   const connection = source(url, {
@@ -166,6 +166,133 @@ test('connect in a close callback connects again after the delay, and never afte
   assert.deepEqual(reasons.slice(3), ['local'])
   assert.equal(server.requests.length, 4)
   assert.equal(connection.status.get().state, 'closed')
+})
+
+/** A source with a subscriber, and the `connect` of each close that it was told. */
+function closing(options) {
+  const server = new Server()
+  const connects = []
+  const reasons = []
+  const onclose = ({ reason, connect }) => {
+    reasons.push(reason)
+    connects.push(connect)
+  }
+  const connection = source(url, { fetch: server.fetch, reconnect: quick, onclose, ...options })
+  const leave = connection.select().subscribe(() => {})
+  connection.connect()
+  return { server, connection, connects, reasons, leave }
+}
+
+test('a kept connect opens a connection again that was closed here, as long as somebody subscribes', async () => {
+  const { server, connection, connects, reasons, leave } = closing()
+  ;(await server.stream()).write('id: 7\ndata: x\n\n')
+  await until(() => connection.lastEventId === '7')
+  for (let round = 1; round < 4; round++) {
+    connection.close()
+    assert.equal(server.requests.length, round)
+    connects.at(-1)()
+    await server.stream(round)
+    await until(() => connection.status.get().state === 'open')
+    assert.equal(server.requests[round].headers.get('last-event-id'), '7')
+  }
+  // While it is open, one more changes nothing.
+  connects[0]()
+  connection.close()
+  leave()
+  connects.at(-1)()
+  await settled()
+  assert.equal(server.requests.length, 4)
+  assert.deepEqual(reasons, ['local', 'local', 'local', 'local'])
+  // The source itself still can be opened.
+  connection.connect()
+  await server.stream(4)
+  connection.close()
+})
+
+test('connect in the callback of a local close opens it again once, and not for a subscriber that has left', async () => {
+  const { server, connection, reasons, leave } = closing({
+    onclose: ({ reason, connect }) => {
+      reasons.push(reason)
+      connect()
+      connect()
+    },
+  })
+  await server.stream()
+  await until(() => connection.status.get().state === 'open')
+  connection.close()
+  const stream = await server.stream(1)
+  await until(() => connection.status.get().state === 'open')
+  leave()
+  await until(() => stream.cancelled)
+  await new Promise((resolve) => setTimeout(resolve, 3 * quick.maxDelay))
+  assert.deepEqual(reasons, ['local', 'unsubscribed'])
+  assert.equal(server.requests.length, 2)
+})
+
+test('connect in the callback of a close opens it again for the source that asked, and the others have closed', async () => {
+  const server = new Server()
+  const told = []
+  const make = (name, onclose) => {
+    const connection = source(url, { fetch: server.fetch, reconnect: quick, onclose, onmessage: ({ data }) => told.push(`${name} ${data}`) })
+    const leave = connection.select().subscribe(() => {})
+    connection.connect()
+    return { status: connection.status, leave }
+  }
+  const back = make('back', ({ connect }) => connect())
+  const gone = make('gone', () => told.push('gone closes'))
+  ;(await server.stream()).write('data: 1\n\n').end()
+  ;(await server.stream(1)).write('data: 2\n\n')
+  await until(() => told.includes('back 2'))
+  assert.deepEqual(told, ['back 1', 'gone 1', 'gone closes', 'back 2'])
+  assert.deepEqual([back.status.get().state, gone.status.get().state], ['open', 'closed'])
+  back.leave()
+})
+
+test('a notice\'s connect does not hold a connection open that nobody wants any more', async () => {
+  const { server, connection, leave } = closing({ onerror: ({ connect }) => connect() })
+  // The subscriber alone wants it from here on.
+  connection.close()
+  const other = connection.select('x').subscribe(() => {})
+  connection.connect()
+  await server.request()
+  other()
+  leave()
+  await settled()
+  assert.equal(connection.status.get().state, 'closed')
+})
+
+test('a source whose signal was aborted is not opened again', async () => {
+  const abort = new AbortController()
+  const { server, connects, reasons } = closing({ signal: abort.signal })
+  await server.stream()
+  abort.abort()
+  await until(() => reasons.length === 1)
+  connects[0]()
+  await settled()
+  assert.deepEqual([reasons.length, server.requests.length], [1, 1])
+})
+
+test('events that came and were not delivered before a local close are asked for again', async () => {
+  const server = new Server()
+  const seen = []
+  const connection = source(url, {
+    fetch: server.fetch,
+    reconnect: quick,
+    onclose: ({ connect }) => connect(),
+    onmessage: ({ data, close }) => {
+      seen.push(data)
+      if (data === '2') close()
+    },
+  })
+  const leave = connection.select().subscribe(() => {})
+  connection.connect()
+  ;(await server.stream()).write('id: 1\ndata: 1\n\nid: 2\ndata: 2\n\nid: 3\ndata: 3\n\n')
+  const again = await server.request(1)
+  assert.equal(again.headers.get('last-event-id'), '2')
+  again.answer().write('id: 3\ndata: 3\n\n')
+  await until(() => seen.length === 3)
+  assert.deepEqual(seen, ['1', '2', '3'])
+  leave()
 })
 
 test('an iterator goes on through that', async () => {
@@ -229,6 +356,27 @@ test('restart drops the connection and resumes, without an error', async () => {
   assert.equal((await server.request(1)).headers.get('last-event-id'), '9')
   assert.deepEqual(told, ['open'])
   connection.close()
+})
+
+test('an event whose blank line is missing is dropped and told, or accepted', async () => {
+  for (const acceptIncompleteEvent of [false, true]) {
+    const { server, connection, told } = connected({ acceptIncompleteEvent })
+    const seen = []
+    const ended = (async () => {
+      for await (const { id, event, data } of connection) seen.push([id, event, data])
+    })()
+    ;(await server.stream()).write('id: 1\ndata: a\n\nid: 2\nevent: last\ndata: b').end()
+    await ended
+    const first = ['1', 'message', 'a']
+    assert.deepEqual(seen, acceptIncompleteEvent ? [first, ['2', 'last', 'b']] : [first])
+    assert.deepEqual(told, acceptIncompleteEvent ? ['open', 'close ended'] : ['open', 'error incomplete-event', 'close ended'])
+    assert.equal(connection.lastEventId, acceptIncompleteEvent ? '2' : '1')
+  }
+  // A stream that ends between events, or after a comment, is complete.
+  const { server, told } = connected()
+  ;(await server.stream()).write('data: a\n\n: bye\n').end()
+  await until(() => told.includes('close ended'))
+  assert.deepEqual(told, ['open', 'close ended'])
 })
 
 test('events that are too large are left out, and told of', async () => {

@@ -94,6 +94,42 @@ test('json: parsed; `or` decides of what cannot be, knowing the previous', async
   connection.close()
 })
 
+test('a json or transform store that comes late starts with the newest data, and maps no event twice', async () => {
+  const server = new Server()
+  const connection = source(url, options(server))
+  const select = connection.select()
+  const early = values(select)
+  connection.connect()
+  const stream = await server.stream()
+  stream.write('data: 1\n\ndata: 2\n\n')
+  await until(() => early.seen.length === 3)
+  const mapped = []
+  const transform = select.transform((data) => (mapped.push(data), data * 10))
+  const late = [values(select.json()), values(transform)]
+  assert.deepEqual(late.map(({ seen }) => seen), [[2], [20]])
+  late[1].leave()
+  const again = values(transform)
+  stream.write('data: 3\n\n')
+  await until(() => early.seen.length === 4)
+  assert.deepEqual([late[0].seen, again.seen, mapped], [[2, 3], [20, 30], ['2', '3']])
+  connection.close()
+})
+
+test('methods of sources and stores work without their object', async () => {
+  const server = new Server()
+  const { close, connect, restart, select } = source(url, options(server))
+  const { subscribe } = select('x')
+  const seen = []
+  subscribe((value) => seen.push(value))
+  connect()
+  ;(await server.stream()).write('event: x\ndata: 1\n\n')
+  await until(() => seen.length === 2)
+  restart()
+  const stream = await server.stream(1)
+  close()
+  assert(stream.cancelled)
+})
+
 test('what a subscriber, a transform or a callback throws is told, and breaks nothing', async (t) => {
   const reported = t.mock.method(console, 'error', () => {})
   const server = new Server()

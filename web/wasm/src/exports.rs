@@ -43,11 +43,11 @@ pub extern "C" fn session_open(
     read_timeout: f64,
     max_event_bytes: f64,
     pauses_hidden: u32,
-    last_event_id: u32,
-    seed: f64,
-    method: u32,
     repeats_like_safe: u32,
     accepts_incomplete_event: u32,
+    last_event_id: u32,
+    method: u32,
+    seed: f64,
 ) -> i32 {
     let settings = Settings {
         preset,
@@ -167,19 +167,6 @@ pub extern "C" fn output_retries() -> u32 {
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_deadline(handle: u32) -> f64 {
     page().deadline(handle as usize)
-}
-
-/// Makes an encoded event the text, from the lengths of its name and data in the input; an id if not negative. Gives 0
-/// if it is none.
-#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
-pub extern "C" fn encode_event(name: u32, data: u32, id: f64) -> u32 {
-    page().encode(name as usize, data as usize, id).map_or(0, |_| 1)
-}
-
-/// Makes an encoded empty comment the text.
-#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
-pub extern "C" fn encode_comment() {
-    page().encode_comment();
 }
 
 /// The address of the text.

@@ -1,11 +1,9 @@
 //! What stands behind the boundary: the sessions of a page, and the buffers that it shares with JavaScript.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use ssekit_session::{Answer, Behaviour, CloseReason, MethodClass, Output, Session, Trouble};
-use ssekit_wire::{Event, encode_comment};
 
 use crate::Settings;
 use crate::settings::duration;
@@ -307,28 +305,6 @@ impl Page {
         connection.and_then(|connection| connection.session.deadline()).map_or(-1.0, millis)
     }
 
-    /// Encodes an event as text: the input is its name and its data. It gets an id if that is no negative number.
-    pub fn encode(&mut self, name: usize, data: usize, id: f64) -> Option<&[u8]> {
-        let Self { input, table, .. } = self;
-        table.begin(b"");
-        let (name, rest) = input.split_at_checked(name)?;
-        let mut event = Event::new(text(rest.get(..data)?)?).with_event(text(name)?).ok()?;
-        if id >= 0.0 {
-            let mut digits = String::new();
-            push_number(&mut digits, id as u64);
-            event = event.with_id(digits).ok()?;
-        }
-        event.encode(table.text_mut());
-        Some(table.text())
-    }
-
-    /// Encodes a comment without text, which keeps a connection alive, as text.
-    pub fn encode_comment(&mut self) -> &[u8] {
-        self.table.begin(b"");
-        encode_comment("", self.table.text_mut());
-        self.table.text()
-    }
-
     /// Where the text is, and how long.
     pub(crate) fn text(&self) -> (u32, u32) {
         (address(self.table.text()), self.table.text().len() as u32)
@@ -355,13 +331,6 @@ fn millis(moment: Duration) -> f64 {
 #[inline(never)]
 fn text(bytes: &[u8]) -> Option<&str> {
     str::from_utf8(bytes).ok()
-}
-
-fn push_number(text: &mut String, number: u64) {
-    if number >= 10 {
-        push_number(text, number / 10);
-    }
-    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 #[cfg(test)]
@@ -433,11 +402,8 @@ mod tests {
         assert_eq!(page.open(&Settings::UNSET, usize::MAX, 1, 0), None);
         assert_eq!(page.open(&Settings::UNSET, 1, usize::MAX, 0), None);
         assert_eq!(page.ended(usize::MAX, f64::NAN)[0], 0);
-        assert_eq!(page.encode(usize::MAX, 1, 0.0), None);
-        assert_eq!(page.encode(1, usize::MAX, 0.0), None);
         let length = write(&mut page, "a\nb");
         assert_eq!(page.open(&Settings::UNSET, length, 0, 0), None);
-        assert_eq!(page.encode(length, 0, 0.0), None);
     }
 
     /// What follows a stream that broke, after this event, with this method.
@@ -506,14 +472,5 @@ mod tests {
         assert_eq!(page.next_output(handle), 0);
         page.tell(handle, Input::Woken, 60_000.0, 5_000.0);
         assert_eq!((page.next_output(handle), page.next_output(handle)), (3, 2));
-    }
-
-    #[test]
-    fn events_are_encoded() {
-        let mut page = Page::new();
-        write(&mut page, "tickx\ny");
-        assert_eq!(page.encode(4, 3, 120.0).unwrap(), b"id: 120\nevent: tick\ndata: x\ndata: y\n\n");
-        assert_eq!(page.encode(4, 0, -1.0).unwrap(), b"event: tick\ndata: \n\n");
-        assert_eq!(page.encode_comment(), b":\n");
     }
 }

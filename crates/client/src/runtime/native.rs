@@ -76,6 +76,13 @@ impl Page {
         Self
     }
 
+    /// When the page is to be looked at: never.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        None
+    }
+
+    pub(crate) fn look(&mut self) {}
+
     /// Tells the session what has happened to the page.
     pub(crate) fn tell<E>(&mut self, _: &mut Session<E>, _: Duration) {}
 }

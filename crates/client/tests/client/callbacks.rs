@@ -54,7 +54,7 @@ async fn everything_is_told_in_order() {
             "message b",
             "error the server ended the event stream",
             "error the server answered 404 Not Found: gone",
-            "close it failed",
+            "close the server answered 404 Not Found: gone",
         ]
     );
 }
@@ -115,24 +115,87 @@ async fn quirk_9_exactly_one_close_is_told_whatever_ended_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn quirk_2_a_handler_that_always_reconnects_does_not_bring_back_what_was_closed_here() {
+async fn quirk_2_a_handler_that_always_reconnects_does_not_bring_back_what_nobody_reads() {
     for by_close in [true, false] {
-        let script = Script::new(vec![Answer::events("data: a\n\n").then_stay(); 3]);
-        let closes = Arc::new(AtomicUsize::new(0));
-        let closed = Arc::clone(&closes);
-        let connection = source("http://script/").transport(script.clone()).on_close(move |reason| {
-            closed.fetch_add(1, Ordering::Relaxed);
-            reason.connect();
-        });
-        let mut messages = connection.select("message");
-        data(&mut messages).await;
-        if by_close {
-            connection.close();
+        for has_callback in [true, false] {
+            let script = Script::new(vec![Answer::events("data: a\n\n").then_stay(); 3]);
+            let closes = Arc::new(AtomicUsize::new(0));
+            let closed = Arc::clone(&closes);
+            let mut connection = source("http://script/").transport(script.clone()).on_close(move |reason| {
+                closed.fetch_add(1, Ordering::Relaxed);
+                reason.connect();
+            });
+            if has_callback && !by_close {
+                connection = connection.on_message(|_| {});
+            }
+            let mut messages = connection.select("message");
+            data(&mut messages).await;
+            if by_close {
+                connection.close();
+            }
+            drop(messages);
+            let _ = tokio::time::timeout(Duration::from_secs(3600), std::future::pending::<()>()).await;
+            let seen = (script.requests().len(), closes.load(Ordering::Relaxed));
+            assert_eq!(seen, (1, 1), "by close: {by_close}, with on_message: {has_callback}");
+            connection.connect();
         }
-        drop(messages);
-        let _ = tokio::time::timeout(Duration::from_secs(3600), std::future::pending::<()>()).await;
-        assert_eq!((script.requests().len(), closes.load(Ordering::Relaxed)), (1, 1), "by close: {by_close}");
     }
+}
+
+/// The scene of a page that shows a value, closes the connection three times, and connects it twice in between.
+#[tokio::test(start_paused = true)]
+async fn an_explicit_connect_opens_again_after_a_local_close_while_somebody_subscribes() {
+    let script = Script::new(vec![Answer::events("data: a\n\n").then_stay(); 9]);
+    let diary = Diary::default();
+    let opens = diary.clone();
+    let closes = diary.clone();
+    let connection = source("http://script/")
+        .transport(script.clone())
+        .on_open(move |_| opens.write("open".to_owned()))
+        .on_close(move |reason| closes.write(format!("close {reason}")));
+    let messages = connection.select("message").latest();
+    messages.get();
+    let half_a_second = || tokio::time::sleep(Duration::from_millis(500));
+    half_a_second().await;
+    connection.close();
+    half_a_second().await;
+    connection.connect();
+    half_a_second().await;
+    connection.close();
+    half_a_second().await;
+    connection.connect();
+    half_a_second().await;
+    connection.close();
+    half_a_second().await;
+    let round = ["open", "close closed here"];
+    assert_eq!(diary.lines(), [round, round, round].concat());
+
+    drop(messages);
+    connection.connect();
+    half_a_second().await;
+    assert_eq!(script.requests().len(), 3, "with nobody left it does nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_callback_may_connect_again_after_a_local_close() {
+    let script = Script::new(vec![Answer::events("id: 7\ndata: a\n\n").then_stay(); 3]);
+    let connection = source("http://script/")
+        .transport(script.clone())
+        .reconnect(Reconnect::resilient().without_jitter())
+        .on_close(|closed| closed.connect());
+    let mut messages = connection.select("message");
+    data(&mut messages).await;
+    connection.close();
+    assert!(messages.next().await.is_none(), "a close ends every stream");
+    let mut statuses = connection.statuses();
+    while !matches!(statuses.changed().await, Some(Status::Waiting { .. })) {}
+    assert_eq!(data(&mut messages).await, "a", "the same stream goes on");
+    assert_eq!(
+        script.delays(),
+        [Duration::from_secs(1)],
+        "one close reconnects once, after the policy's delay"
+    );
+    assert_eq!(script.requests()[1].headers()["last-event-id"], "7");
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,7 +256,7 @@ async fn a_callback_that_panics_is_told_and_takes_nobody_with_it() {
 }
 
 #[tokio::test]
-async fn callbacks_alone_open_nothing_and_connect_opens_without_a_subscriber() {
+async fn a_callback_for_messages_opens_nothing_and_counts_as_a_listener() {
     let peer = Peer::start([Answer::events("data: 1\n\n").then_stay()]).await;
     let (told, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let connection =
@@ -203,4 +266,13 @@ async fn callbacks_alone_open_nothing_and_connect_opens_without_a_subscriber() {
     assert_eq!(soon("a message", seen.recv()).await.unwrap(), "1");
     drop(connection);
     peer.left(1).await;
+}
+
+#[tokio::test]
+async fn connect_does_nothing_while_nobody_listens() {
+    let peer = Peer::start([]).await;
+    let connection = source(peer.url("/")).on_open(|_| {}).on_close(|_| {}).on_error(|_| {});
+    connection.connect();
+    tokio::task::yield_now().await;
+    assert!(matches!(connection.status(), Status::Idle));
 }

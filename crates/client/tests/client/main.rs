@@ -3,12 +3,15 @@
 mod answer;
 mod callbacks;
 mod latest;
+mod open;
 mod peer;
 mod reconnect;
+mod repeat;
 mod request;
 mod response;
 mod robustness;
 mod script;
+mod secrets;
 mod sharing;
 mod slow;
 mod threads;

@@ -32,8 +32,8 @@ async fn sources_of_different_requests_or_behaviour_do_not_share() {
         base().header("authorization", "Bearer 2"),
         base().resume_after("1"),
         base().reconnect(Reconnect::never()),
-        base().cache(false),
-        base().cache(false),
+        base().share(false),
+        base().share(false),
         base().headers_from(|| async { Ok(HeaderMap::new()) }),
         source(peer.url("/other")),
     ];
@@ -42,6 +42,38 @@ async fn sources_of_different_requests_or_behaviour_do_not_share() {
         assert_eq!(data(stream).await, "1");
     }
     assert_eq!(peer.requests().len(), 12);
+}
+
+#[tokio::test]
+async fn only_a_get_without_a_body_shares() {
+    for (method, body) in
+        [(None, Some("x")), (Some("POST"), None), (Some("GET"), Some("x")), (Some("PUT"), None)]
+    {
+        let peer = Peer::start(vec![Answer::events("data: 1\n\n").then_stay(); 2]).await;
+        let make = || {
+            let mut connection = source(peer.url("/"));
+            if let Some(method) = method {
+                connection = connection.method(method);
+            }
+            if let Some(body) = body {
+                connection = connection.body(body);
+            }
+            connection
+        };
+        let (mut first, mut second) = (make().select_all(), make().select_all());
+        assert_eq!([data(&mut first).await, data(&mut second).await], ["1", "1"], "{method:?} {body:?}");
+        assert_eq!(peer.requests().len(), 2, "{method:?} {body:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_of_its_own_sees_the_stream_from_its_beginning() {
+    let peer = Peer::start(vec![Answer::events("data: 0 %\n\ndata: 40 %\n\n").then_stay(); 2]).await;
+    let make = || source(peer.url("/job")).share(false).select_all();
+    let mut first = make();
+    assert_eq!([data(&mut first).await, data(&mut first).await], ["0 %", "40 %"]);
+    let mut second = make();
+    assert_eq!([data(&mut second).await, data(&mut second).await], ["0 %", "40 %"]);
 }
 
 #[tokio::test]

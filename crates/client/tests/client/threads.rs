@@ -86,8 +86,8 @@ async fn coming_leaving_closing_and_connecting_at_once_ends_well() {
         task.unwrap();
     }
     // Whatever happened, it works.
-    connection.connect();
     let mut messages = connection.select("message");
+    connection.connect();
     assert!(soon("an event", messages.next()).await.is_some_and(|message| message.is_ok()));
     connection.close();
     assert!(soon("the end", messages.next()).await.is_none());

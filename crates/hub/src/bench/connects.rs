@@ -19,7 +19,7 @@ use super::{Output, Subscribers};
 pub(super) struct Connects {
     #[command(flatten)]
     target: Target,
-    /// How many subscribe; all at once, unless --at-once says how many
+    /// Number of subscribers; all connect at once, unless --at-once limits them
     #[arg(short, long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]
     subscribers: u32,
     #[command(flatten)]

@@ -24,25 +24,25 @@ use super::{Output, Subscribers, all_are_here, run_number};
 pub(super) struct Fanout {
     #[command(flatten)]
     target: Target,
-    /// How many subscribe
+    /// Number of subscribers
     #[arg(short, long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]
     subscribers: u32,
-    /// How many events are published, by all publishers together
+    /// Number of events, of all publishers together
     #[arg(short = 'n', long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=EVENTS as i64))]
     events: u32,
-    /// How many publish, each on a connection of its own and waiting for its answers
+    /// Number of publishers; each has one connection and waits for each answer
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PUBLISHERS.min(256))))]
     publishers: u32,
-    /// Publish so many events a second
+    /// Publish this many events per second
     #[arg(long, value_name = "PER SECOND", value_parser = rate, conflicts_with_all = ["window", "unwaiting"])]
     rate: Option<f64>,
-    /// Publish as fast as answers come, each publisher at most so many events ahead of the slowest subscriber
+    /// Publish as fast as answers arrive, each publisher at most this many events ahead of the slowest subscriber
     #[arg(long, value_name = "EVENTS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "unwaiting")]
     window: u32,
-    /// Publish as fast as answers come, whoever is behind
+    /// Do not slow down for slow subscribers
     #[arg(long)]
     unwaiting: bool,
-    /// Events before, which are not measured
+    /// Events to publish before the measurement
     #[arg(long, value_name = "EVENTS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     warm_up: u32,
     #[command(flatten)]

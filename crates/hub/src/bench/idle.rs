@@ -19,10 +19,10 @@ use super::{Output, Subscribers, all_are_here};
 pub(super) struct Idle {
     #[command(flatten)]
     target: Target,
-    /// How many subscribe
+    /// Number of subscribers
     #[arg(short, long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]
     subscribers: u32,
-    /// How long they do nothing
+    /// Duration of the measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     #[command(flatten)]

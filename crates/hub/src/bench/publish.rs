@@ -20,19 +20,19 @@ use super::{Output, SPARE_FILES, Subscribers, all_are_here, allow_open_files, ru
 pub(super) struct Publish {
     #[command(flatten)]
     target: Target,
-    /// How many events are published, by all connections together
+    /// Number of events, of all connections together
     #[arg(short = 'n', long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=EVENTS as i64))]
     events: u32,
-    /// How many connections publish
+    /// Number of publishing connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PUBLISHERS)))]
     connections: u32,
-    /// Requests that a connection sends before the first of them is answered
+    /// Unanswered requests per connection
     #[arg(long, value_name = "REQUESTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pipeline: u32,
-    /// Events of a request, one a line
+    /// Events per request, one per line
     #[arg(long, value_name = "EVENTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
-    /// So many subscribe and must get every event, which costs the server, too
+    /// Number of subscribers that must receive every event; they are part of the load
     #[arg(short, long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
     subscribers: u32,
     #[command(flatten)]

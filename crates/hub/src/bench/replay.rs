@@ -20,19 +20,19 @@ use super::{Output, Subscribers, run_number};
 pub(super) struct Replay {
     #[command(flatten)]
     target: Target,
-    /// How many events are published first, and then replayed; with --no-fill, how many there are
+    /// Number of events to publish and then replay; with --no-fill, the number in the history
     #[arg(short = 'n', long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=EVENTS as i64))]
     events: u32,
-    /// Publish nothing: replay what one connection of `ssekit bench publish` has left
+    /// Publish nothing: replay the events of an earlier `ssekit bench publish --connections 1`
     #[arg(long)]
     no_fill: bool,
-    /// Events of a request while publishing, one a line
+    /// Events per request while publishing, one per line
     #[arg(long, value_name = "EVENTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
-    /// Ask for what came after this event: the header Last-Event-ID. Empty: send none
+    /// Resume after this event (header Last-Event-ID); empty to send no header
     #[arg(long, value_name = "ID", default_value = "earliest", value_parser = id)]
     after: String,
-    /// How many come, at once
+    /// Number of subscribers, which connect at once
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     subscribers: u32,
     #[command(flatten)]

@@ -16,35 +16,35 @@ use crate::token::{self, Claims, Grants, KeyFlags, Lifetime, Signer};
 /// Whom to measure, and how one subscribes and publishes there.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Target {
-    /// The server, such as http://127.0.0.1:3000; http:// may be left out
+    /// Server, such as http://127.0.0.1:3000; http:// may be omitted
     url: String,
-    /// What the server speaks: the other options of requests say where it differs
+    /// Protocol of the server, which the other request options refine
     #[arg(long, value_enum, default_value_t, help_heading = REQUESTS)]
     preset: Preset,
-    /// The topic of mercure's requests
+    /// Topic, with the preset mercure
     #[arg(long, default_value = "bench", help_heading = REQUESTS)]
     topic: String,
-    /// The token (JWT) of every request; with a key, one is made that may do everything
+    /// Token (JWT) of every request [default: with a key, one that grants everything]
     #[arg(long, env = "SSEKIT_TOKEN", hide_env_values = true, conflicts_with_all = ["key", "key_file"], help_heading = REQUESTS)]
     token: Option<String>,
     #[command(flatten)]
     key: KeyFlags,
-    /// Subscribe so [default: GET /.well-known/mercure?topic=TOPIC; plain: GET /events]
+    /// Request that subscribes [default: GET /.well-known/mercure?topic=TOPIC; plain: GET /events]
     #[arg(long, value_name = "METHOD PATH", help_heading = REQUESTS)]
     subscribe: Option<RequestLine>,
-    /// Publish so [default: POST /.well-known/mercure; plain: POST /publish]
+    /// Request that publishes [default: POST /.well-known/mercure; plain: POST /publish]
     #[arg(long, value_name = "METHOD PATH", help_heading = REQUESTS)]
     publish: Option<RequestLine>,
-    /// What is published, with {data} in it; of a batch, one line [default: a form; in a batch JSON; plain: {data}]
+    /// Body of a publication, with {data}; one line of a batch [default: a form; in a batch JSON; plain: {data}]
     #[arg(long, value_name = "TEMPLATE", help_heading = REQUESTS)]
     body: Option<String>,
-    /// The media type of what is published
+    /// Content type of a publication
     #[arg(long, value_name = "TYPE", help_heading = REQUESTS)]
     content_type: Option<String>,
     /// Send this header with every request, as in -H 'cookie: a=b' (repeatable)
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = REQUESTS)]
     headers: Vec<Header>,
-    /// Bytes of an event's data
+    /// Size of an event's data, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(publication::SIZES), help_heading = REQUESTS)]
     pub(super) size: u32,
 }

@@ -25,8 +25,7 @@ impl Loaded {
     /// All that is wrong with keys, at once.
     pub fn access(&self) -> Result<(Access, Vec<KeySet>), Problems> {
         let config = &self.config;
-        let mut sets = Vec::new();
-        let mut problems = Vec::new();
+        let (mut sets, mut problems) = (Vec::new(), Vec::new());
         let mut keys =
             |prefix: &str, key: Option<Key>| match key.map(|key| self.keys(prefix, &key, &mut sets)) {
                 None => Keys::none(),
@@ -37,9 +36,11 @@ impl Loaded {
                 }
             };
         let publishers = keys("publisher.", config.publisher_key());
-        let subscribers = keys("subscriber.", config.subscriber_key());
-        // One key for both is wrong once.
-        problems.dedup();
+        // One key for both is read, and fetched, once.
+        let subscribers = match config.subscriber_key() {
+            key if key == config.publisher_key() => publishers.clone(),
+            key => keys("subscriber.", key),
+        };
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
@@ -59,20 +60,21 @@ impl Loaded {
         Ok((access, sets))
     }
 
-    /// Reads the files of keys again, and uses from now on what they hold, wherever this access was cloned to.
+    /// Reads the files of keys again, and uses from now on what they hold, wherever this access was cloned to. Logs which keys were replaced.
     ///
     /// # Errors
     /// All that is wrong with them; nothing changes then.
     pub fn renew_keys(&self, access: &Access) -> Result<(), Problems> {
         let (fresh, _) = self.access()?;
         let config = &self.config;
-        for (key, keys, fresh) in [
-            (config.publisher_key(), &access.publishers, &fresh.publishers),
-            (config.subscriber_key(), &access.subscribers, &fresh.subscribers),
+        for (whose, key, keys, fresh) in [
+            ("publishers", config.publisher_key(), &access.publishers, &fresh.publishers),
+            ("subscribers", config.subscriber_key(), &access.subscribers, &fresh.subscribers),
         ] {
-            // Sets that are fetched are renewed by who fetches them.
-            if key.is_some_and(|key| !key.is_fetched()) {
-                keys.replace(fresh);
+            let before = keys.summary();
+            // Sets that are fetched are renewed by their rotation.
+            if key.is_some_and(|key| !key.is_fetched()) && keys.replace(fresh) {
+                tracing::warn!("the keys of {whose} were replaced: {}; before: {before}", keys.summary());
             }
         }
         Ok(())
@@ -97,13 +99,7 @@ impl Loaded {
         }
         let text = key.read().map_err(problem)?;
         let text = text.as_ref().map(Secret::expose).unwrap_or_default();
-        if name == "jwks" && !text.trim_start().starts_with('{') {
-            // It would be taken for a secret, which anybody may know.
-            return Err(problem(
-                "the file holds no set of keys, which is JSON: {\"keys\": [...]}".to_owned(),
-            ));
-        }
-        let keys = Keys::read(text);
+        let keys = if source.is_some() { Keys::read_set(text) } else { Keys::read(text) };
         let allowed = keys.and_then(|keys| match key.algorithms.as_slice() {
             [] => Ok(keys),
             algorithms => keys.allow(algorithms),

@@ -1,4 +1,4 @@
-//! What can only be known by looking: files that must be there, and hold what they should.
+//! Checks of the files that a configuration names.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,10 +13,10 @@ use crate::tls::Tls;
 const MOST_KEY: u64 = 1 << 20;
 
 impl Loaded {
-    /// Looks whether the files that the configuration names can be read and hold what they should. Starts nothing, writes nothing, and asks no network.
+    /// Checks that the files of the configuration can be read and used. Starts nothing, writes nothing, and does not use the network.
     ///
     /// # Errors
-    /// All that is wrong at once.
+    /// Everything that is wrong.
     pub fn check(&self) -> Result<(), Problems> {
         let config = &self.config;
         let mut problems = Vec::new();

@@ -6,24 +6,24 @@ use toml::de::{DeTable, DeValue};
 use super::settings;
 use super::value::{Raw, Value};
 
-/// What is wrong in a file.
+/// A mistake in a file, with its line.
 #[derive(Debug, PartialEq)]
 pub(super) struct Mistake {
     pub(super) line: usize,
     pub(super) what: String,
 }
 
-/// The largest file that is read, in bytes.
+/// Largest file, in bytes.
 pub(super) const MOST: u64 = 1 << 20;
 
-/// The settings of a file, by name.
+/// Reads the settings of a file, by name.
 pub(super) fn read(text: &str) -> (Vec<(&'static str, Value)>, Vec<Mistake>) {
     let mut file = File { text, found: Vec::new(), mistakes: Vec::new() };
     match DeTable::parse(text) {
         Ok(table) => file.table("", table.get_ref()),
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
-            let what = format!("it is not TOML: {}", error.message());
+            let what = format!("invalid TOML: {}", error.message());
             file.mistakes.push(Mistake { line: file.line(at), what });
         }
     }
@@ -51,7 +51,7 @@ impl File<'_> {
             match value.get_ref() {
                 DeValue::Table(table) if is_prefix => self.table(&below, table),
                 _ if is_prefix => {
-                    self.mistakes.push(Mistake { line, what: format!("{key} is a table: [{key}]") });
+                    self.mistakes.push(Mistake { line, what: format!("`{key}` is a table: write [{key}]") });
                 }
                 _ => self.mistakes.push(Mistake { line, what: unknown(&key) }),
             }
@@ -82,21 +82,21 @@ impl File<'_> {
     }
 }
 
-/// That there is no such setting, and which one may be meant.
+/// Message for an unknown setting, with the most similar name.
 pub(super) fn unknown(key: &str) -> String {
     match nearest(key) {
-        Some(nearest) => format!("{key} is no setting; did you mean {nearest}?"),
-        None => format!("{key} is no setting; `ssekit serve --print` shows all"),
+        Some(nearest) => format!("unknown setting `{key}`; did you mean `{nearest}`?"),
+        None => format!("unknown setting `{key}`; `ssekit serve --print` shows all settings"),
     }
 }
 
-/// The setting whose name is most like this one, if any is like it.
+/// The setting with the most similar name, if one is similar.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    // In another table, by its right name.
+    // The right name in another table.
     let elsewhere = settings::all().find(|setting| name(setting.key) == name(key));
     let distance = |setting: &settings::Setting| {
-        // A name of another program may be any length.
+        // The computation is quadratic, and a name may have any length.
         if key.len() > MOST_NAME { usize::MAX } else { strsim::osa_distance(setting.key, key) }
     };
     let close =
@@ -105,5 +105,5 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
     close.map(|(_, setting)| setting).or(elsewhere).map(|setting| setting.key)
 }
 
-/// Longer than any name of a setting, in bytes.
+/// Longer than the name of any setting, in bytes.
 const MOST_NAME: usize = 64;

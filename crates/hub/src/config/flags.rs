@@ -8,14 +8,14 @@ use super::Config;
 use super::settings::{self, GROUPS, Setting};
 use super::value::{Raw, Value};
 
-/// The flags of `ssekit serve`: one for each setting, and what to do with the configuration.
+/// The flags of `ssekit serve`: one per setting, `--config`, `--check` and `--print`.
 #[derive(Clone, Default)]
 pub struct Flags {
-    /// The configuration's file.
+    /// Configuration file.
     pub config: Option<PathBuf>,
-    /// Say whether the configuration is sound, and end.
+    /// Check the configuration and exit.
     pub check: bool,
-    /// Print the configuration and who said what, and end.
+    /// Print the configuration with the source of each value, and exit.
     pub print: bool,
     values: Vec<(&'static str, Value)>,
 }
@@ -27,7 +27,7 @@ impl Flags {
     }
 }
 
-/// Without the values, of which one may be a secret.
+/// Without the values, because some are secrets.
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.values.iter().map(|(name, _)| *name).collect();
@@ -48,10 +48,13 @@ impl Args for Flags {
                     .long("config")
                     .value_name("FILE")
                     .value_parser(ValueParser::path_buf())
-                    .help("Read this TOML file [env: SSEKIT_CONFIG]"),
+                    .help("Read settings from this TOML file [env: SSEKIT_CONFIG]"),
             )
-            .arg(switch("check").help("Say whether the configuration is sound, and end: exit code 0 or 1"))
-            .arg(switch("print").help("Print the configuration as TOML, with who said what, and end"))
+            .arg(switch("check").help("Check the configuration and exit (0 valid, 1 invalid)"))
+            .arg(
+                switch("print")
+                    .help("Print the configuration as TOML, with the source of each value, and exit"),
+            )
             .after_help(AFTER_HELP);
         GROUPS.iter().fold(command, |command, group| {
             command.next_help_heading(group.title).args(group.settings.iter().map(|setting| {
@@ -71,9 +74,9 @@ impl FromArgMatches for Flags {
         let values = settings::all().filter_map(|setting| {
             let given = matches.get_many::<String>(setting.key)?;
             let mut given: Vec<Value> = given.map(Value::text).collect();
-            let value = match given.len() {
-                1 => given.remove(0),
-                _ => Value { raw: Raw::List(given), line: None },
+            let value = match (setting.repeats)(&Config::default()) && given.len() > 1 {
+                true => Value { raw: Raw::List(given), line: None },
+                false => given.pop()?,
             };
             Some((setting.key, value))
         });
@@ -105,17 +108,23 @@ fn arg(setting: &'static Setting) -> Arg {
     }
 }
 
-/// What it is for, and what holds when nobody says anything.
+/// Help text with the default value.
 fn help(setting: &Setting) -> String {
     let default = (setting.show)(&Config::default()).unwrap_or_default();
     let default = default.trim_matches(['[', ']', '"']);
     match default {
         "" | "none" | "false" => setting.help.to_owned(),
-        default => format!("{} [default: {default}]", setting.help),
+        default => {
+            let space = if setting.help.len() + default.len() > WIDTH { '\n' } else { ' ' };
+            format!("{}{space}[default: {default}]", setting.help)
+        }
     }
 }
 
+/// Longest line of help and default, in bytes.
+const WIDTH: usize = 110;
+
 const AFTER_HELP: &str = "\
-Every flag is also a variable, --limits-body-size as SSEKIT_LIMITS_BODY_SIZE, and a setting of the file: `--print` shows
-their names and values. A flag wins over a variable, a variable over the file, the file over what --dev and the defaults say.
-Paths are relative to where the program was started.";
+Each flag is also an environment variable (--limits-body-size is SSEKIT_LIMITS_BODY_SIZE) and a setting in the file; --print shows
+all of them. Flags override variables, variables override the file, and the file overrides --dev and the defaults.
+Relative paths start at the current directory.";

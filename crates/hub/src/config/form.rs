@@ -10,6 +10,9 @@ use crate::mercure::Algorithm;
 
 /// The form that a setting's values have.
 pub(super) trait Form<T> {
+    /// Whether a value is a list, to which a repeated flag adds.
+    const REPEATS: bool = false;
+
     /// Takes a value.
     fn read(&self, value: &Value) -> Result<T, Refusal>;
 
@@ -179,6 +182,8 @@ impl Form<String> for Text {
 pub(super) struct List<F>(pub(super) F);
 
 impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
+    const REPEATS: bool = true;
+
     fn read(&self, value: &Value) -> Result<Vec<T>, Refusal> {
         match &value.raw {
             Raw::Text(text) if text.trim().is_empty() => Ok(Vec::new()),

@@ -8,15 +8,17 @@ use super::flags::Flags;
 use super::rules::{self, Advice};
 use super::settings::{self, Setting};
 use super::value::{Refusal, Value};
-use super::{Config, file};
+use super::{Config, Log, file};
 
 /// A configuration, and who has said what of it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What holds.
     pub config: Config,
-    /// What an operator should know before anybody connects: each a sentence.
+    /// Sentences that an operator should read before the hub starts.
     pub warnings: Vec<String>,
+    /// Why nobody can use a hub with this configuration: `serve` warns of it, and `--check` fails.
+    pub unusable: Vec<String>,
     pub(super) origins: Origins,
 }
 
@@ -37,12 +39,21 @@ pub enum Origin {
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{origin}: {what}")]
 pub struct Problem {
-    /// Who has said it.
+    /// The source of the value.
     pub origin: Origin,
     /// What is wrong with it, and what is allowed.
     pub what: String,
+}
+
+/// The source of the value, unless it is a default, and what is wrong with it.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Default => f.write_str(&self.what),
+            origin => write!(f, "{origin}: {}", self.what),
+        }
+    }
 }
 
 /// All that is wrong with a configuration; at least one thing.
@@ -85,15 +96,22 @@ impl Origins {
 }
 
 impl Loaded {
+    /// The source of a setting's value.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.of(key)
+    }
+
     /// The configuration as these flags and this process's environment say it.
     ///
     /// # Errors
     /// All that is wrong at once.
     pub fn read(flags: &Flags) -> Result<Self, Problems> {
-        // What is not UTF-8 is no setting of ours, or a path that we cannot name in TOML either.
-        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-        Self::read_from(flags, variables)
+        Self::read_from(flags, environment())
+    }
+
+    /// How to log, as far as the configuration can be read; its errors are logged in this way, too.
+    pub fn log(flags: &Flags) -> Log {
+        Layers::collect(flags, &environment()).settle().0.log
     }
 
     /// The same, with these variables alone.
@@ -104,29 +122,26 @@ impl Loaded {
         flags: &Flags,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Problems> {
-        let variables: BTreeMap<String, String> =
-            variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
-        let mut layers = Layers::default();
-        if let Some(path) = flags.config.clone().or_else(|| named_file(&variables)) {
-            layers.file(&path);
-        }
-        layers.variables(&variables);
-        for (key, value) in flags.values() {
-            layers.say(key, value.clone(), |setting| Origin::Flag(setting.flag()));
-        }
+        let mut layers = Layers::collect(flags, &variables.into_iter().collect());
         let (config, origins, mut problems) = layers.settle();
         let advice = if problems.is_empty() { rules::judge(&config, &origins) } else { Advice::default() };
         problems.extend(advice.problems);
         if problems.is_empty() {
             let warnings = layers.warnings.into_iter().chain(advice.warnings).collect();
-            Ok(Self { config, warnings, origins })
+            Ok(Self { config, warnings, unusable: advice.unusable, origins })
         } else {
             Err(Problems(problems))
         }
     }
 }
 
-/// What our variables begin with.
+/// The variables of this process. A name or value that is not UTF-8 cannot be a setting.
+fn environment() -> BTreeMap<String, String> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// Prefix of our variables.
 const PREFIX: &str = "SSEKIT_";
 
 fn named_file(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
@@ -142,6 +157,19 @@ struct Layers {
 }
 
 impl Layers {
+    /// Reads the file, the variables and the flags, in this order.
+    fn collect(flags: &Flags, variables: &BTreeMap<String, String>) -> Self {
+        let mut layers = Self::default();
+        if let Some(path) = flags.config.clone().or_else(|| named_file(variables)) {
+            layers.file(&path);
+        }
+        layers.variables(variables);
+        for (key, value) in flags.values() {
+            layers.say(key, value.clone(), |setting| Origin::Flag(setting.flag()));
+        }
+        layers
+    }
+
     fn say(&mut self, key: &'static str, value: Value, origin: impl FnOnce(&Setting) -> Origin) {
         let setting = settings::find(key).expect("sources say what is in the table");
         // What is overruled must be sound too, or it surprises who takes the other away.
@@ -177,7 +205,8 @@ impl Layers {
     }
 
     fn variables(&mut self, variables: &BTreeMap<String, String>) {
-        for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
+        let ours = variables.iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
+        for (name, value) in ours {
             match settings::all().find(|setting| setting.variable() == *name) {
                 Some(setting) => {
                     self.say(setting.key, Value::text(value), |_| Origin::Variable(name.clone()));
@@ -214,7 +243,7 @@ impl Layers {
 }
 
 /// What `dev` turns on.
-const DEV: [&str; 4] = ["anonymous", "metrics", "subscriptions", "ui"];
+const DEV: [&str; 5] = ["anonymous", "metrics", "subscriptions", "subscriptions_anonymous", "ui"];
 
 fn problem(key: &str, refusal: Refusal, origin: Origin) -> Problem {
     match origin {
@@ -244,7 +273,7 @@ fn misspelt(name: &str) -> Option<String> {
     let (distance, setting) = close;
     let near = name.len() <= MOST_NAME && distance <= 2 && setting.key.len() > 4;
     let known = matches!(name, "SSEKIT_CONFIG" | "SSEKIT_TOKEN");
-    (near && !known).then(|| format!("{name} sets nothing; did you mean {}?", setting.variable()))
+    (near && !known).then(|| format!("{name} has no effect; did you mean {}?", setting.variable()))
 }
 
 /// Longer than any variable of ours, in bytes.

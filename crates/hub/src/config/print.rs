@@ -4,7 +4,7 @@ use super::load::Loaded;
 use super::settings::GROUPS;
 
 impl Loaded {
-    /// All settings as TOML that [`Loaded::read`] takes again, each with who has said it. Secrets are left out.
+    /// Writes all settings as TOML that [`Loaded::read`] accepts, each with its source. Secrets are left out.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         for group in GROUPS {
@@ -12,10 +12,10 @@ impl Loaded {
             for setting in group.settings {
                 let origin = self.origins.of(setting.key);
                 let Some(value) = (setting.show)(&self.config) else {
-                    let _ = writeln!(text, "# {} is given, and not shown # {origin}", setting.key);
+                    let _ = writeln!(text, "# {} is set; its value is hidden # {origin}", setting.key);
                     continue;
                 };
-                // A comment ends its line, so it stands on the value's first.
+                // A comment ends its line, so it goes on the first line of the value.
                 let (first, rest) = value.split_once('\n').unwrap_or((&value, ""));
                 let line = format!("{} = {first}", setting.key);
                 let _ = writeln!(text, "{line:WIDTH$} # {origin}");
@@ -30,5 +30,5 @@ impl Loaded {
     }
 }
 
-/// Where the comments begin.
+/// Column of the comments.
 const WIDTH: usize = 44;

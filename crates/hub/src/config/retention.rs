@@ -15,20 +15,19 @@ impl Loaded {
     /// All that is wrong with the rules, at once.
     pub fn kept(&self) -> Result<ssekit_log::Retention, Problems> {
         let problem = |what| Problem { origin: self.origins.of("retention"), what };
-        let (mut rules, mut problems) = (Vec::new(), Vec::new());
+        // First, so that no other rule is about subscription events.
+        let of_subscriptions = keep(&self.config.subscriptions_retention);
+        let mut rules = vec![crate::hub::retention_rule(&self.config.hub_path, of_subscriptions)];
+        let mut problems = Vec::new();
         for rule in &self.config.retention {
-            let keep = Keep {
-                records: rule.records,
-                bytes: rule.bytes,
-                age: rule.age,
-                last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
-            };
+            let keep = keep(rule);
             match Selector::parse(&rule.topic) {
                 Ok(selector) => {
                     rules.push(Rule::new(&*rule.topic, move |topic| selector.matches(topic), keep));
                 }
                 Err(error) => {
-                    problems.push(problem(format!("{:?} is no topic, template or *: {error}", rule.topic)));
+                    problems
+                        .push(problem(format!("{:?} is not a topic, template or *: {error}", rule.topic)));
                 }
             }
         }
@@ -44,6 +43,34 @@ impl Loaded {
     }
 }
 
+fn keep(rule: &Retention) -> Keep {
+    Keep {
+        records: rule.records,
+        bytes: rule.bytes,
+        age: rule.age,
+        last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
+    }
+}
+
+/// The limits of a rule, for subscription events: a text.
+pub(super) struct OfSubscriptions;
+
+impl Form<Retention> for OfSubscriptions {
+    fn read(&self, value: &Value) -> Result<Retention, Refusal> {
+        match &value.raw {
+            Raw::Text(text) if !text.split_whitespace().any(|word| word.starts_with("topic=")) => {
+                from_text(&format!("topic=* {text}"), value)
+            }
+            _ => Err(value.refused("limits without a topic: 'records=10000 bytes=16MiB age=1d'")),
+        }
+    }
+
+    fn show(&self, rule: &Retention) -> Option<String> {
+        let words = members(rule).into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        Some(quoted(&words.map(|word| word.replace('"', "")).collect::<Vec<_>>().join(" ")))
+    }
+}
+
 /// Rules, each a table; or texts, with `;` between: `topic=* records=1000 age=7d`.
 pub(super) struct Rules;
 
@@ -56,6 +83,8 @@ const AGE: Optional<Time> = Optional(Time(1_000, 100 * 365 * 86_400_000));
 const LAST: Optional<Count> = Optional(Count(1, Keep::LAST_PER_TOPIC as u64));
 
 impl Form<Vec<Retention>> for Rules {
+    const REPEATS: bool = true;
+
     fn read(&self, value: &Value) -> Result<Vec<Retention>, Refusal> {
         let rules: Vec<Retention> = match &value.raw {
             Raw::Text(text) => from_texts(text, value)?,
@@ -70,7 +99,7 @@ impl Form<Vec<Retention>> for Rules {
             _ => return Err(value.refused("a list of rules: [[retention]]")),
         };
         if rules.len() > MOST_RULES {
-            let why = format!("there are {} rules, {MOST_RULES} at most are taken", rules.len());
+            let why = format!("there are {} rules; the limit is {MOST_RULES}", rules.len());
             return Err(Refusal { line: value.line, why });
         }
         Ok(rules)
@@ -86,7 +115,7 @@ impl Form<Vec<Retention>> for Rules {
 }
 
 /// A rule costs a look at every update.
-const MOST_RULES: usize = ssekit_log::Retention::RULES;
+const MOST_RULES: usize = ssekit_log::Retention::RULES - 1;
 
 fn from_texts(text: &str, value: &Value) -> Result<Vec<Retention>, Refusal> {
     let rules = text.split(';').map(str::trim).filter(|rule| !rule.is_empty());
@@ -98,7 +127,10 @@ fn from_text(rule: &str, value: &Value) -> Result<Retention, Refusal> {
     for word in rule.split_whitespace() {
         let Some((name, text)) = word.split_once('=') else {
             let example = "topic=* records=1000 age=7d";
-            return Err(Refusal { line: value.line, why: format!("{word:?} is not as in {example:?}") });
+            return Err(Refusal {
+                line: value.line,
+                why: format!("{word:?} has no value; a rule looks like {example:?}"),
+            });
         };
         members.push((name.to_owned(), Value { raw: Raw::Text(text.to_owned()), line: value.line }));
     }
@@ -120,29 +152,36 @@ fn from_members(members: &[(String, Value)], rule: &Value) -> Result<Retention, 
             "age" => kept.age = AGE.read(value).map_err(named)?,
             "last" => kept.last = LAST.read(value).map_err(named)?,
             other => {
-                let why = format!("a rule has no {other:?}; it has: {MEMBERS}");
+                let why = format!("unknown member {other:?} of a rule; the members are: {MEMBERS}");
                 return Err(Refusal { line: value.line, why });
             }
         }
     }
     let Some(topic) = topic else {
-        let why = "a rule says which topic it is for; \"*\" for all".to_owned();
+        let why = "a rule needs a topic; \"*\" matches all".to_owned();
         return Err(Refusal { line: rule.line, why });
     };
     Ok(Retention { topic, ..kept })
 }
 
 fn show(rule: &Retention) -> String {
-    let members = [
-        ("topic", Some(quoted(&rule.topic))),
+    let topic = [("topic", Some(quoted(&rule.topic)))];
+    let said: Vec<String> = topic
+        .into_iter()
+        .chain(members(rule))
+        .filter_map(|(name, value)| Some(format!("{name} = {}", value?)))
+        .collect();
+    format!("  {{ {} }},\n", said.join(", "))
+}
+
+/// The limits of a rule, in TOML.
+fn members(rule: &Retention) -> [(&'static str, Option<String>); 4] {
+    [
         ("records", rule.records.and_then(|_| RECORDS.show(&rule.records))),
         ("bytes", rule.bytes.and_then(|_| BYTES.show(&rule.bytes))),
         ("age", rule.age.and_then(|_| AGE.show(&rule.age))),
         ("last", rule.last.and_then(|_| LAST.show(&rule.last))),
-    ];
-    let said: Vec<String> =
-        members.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value?))).collect();
-    format!("  {{ {} }},\n", said.join(", "))
+    ]
 }
 
 #[cfg(test)]
@@ -163,7 +202,7 @@ mod tests {
             let read = Rules.read(&value(raw));
             assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(64));
             if let Err(refusal) = read {
-                assert_eq!(refusal.why, "there are 65 rules, 64 at most are taken");
+                assert_eq!(refusal.why, "there are 65 rules; the limit is 64");
             }
         }
     }

@@ -1,16 +1,18 @@
-//! What settings must be to each other.
+//! Rules that involve several settings.
 
 use super::load::{Origins, Problem};
 use super::{Config, Key, Origin, Store};
 
-/// What is to be said of a configuration.
+/// Problems and warnings of a configuration.
 #[derive(Debug, Default)]
 pub(super) struct Advice {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
+    /// Why nobody can use the hub.
+    pub(super) unusable: Vec<String>,
 }
 
-/// Looks at what each setting cannot know of the others.
+/// Checks the settings against each other.
 pub(super) fn judge(config: &Config, origins: &Origins) -> Advice {
     let mut judge = Judge { config, origins, advice: Advice::default() };
     judge.listening();
@@ -30,14 +32,17 @@ impl Judge<'_> {
     fn listening(&mut self) {
         let config = self.config;
         if config.addr.is_empty() && config.unix.is_none() {
-            self.problem("addr", "there is nowhere to listen: give an address, or a unix socket".to_owned());
+            self.problem("addr", "no address to listen on: set addr or unix".to_owned());
         }
         for (one, other, wrong) in [
             ("tls.cert", "tls.key", config.tls.cert.is_some() && config.tls.key.is_none()),
             ("tls.key", "tls.cert", config.tls.key.is_some() && config.tls.cert.is_none()),
         ] {
             if wrong {
-                self.problem(one, format!("{one} needs {other}: TLS takes both, each a PEM file"));
+                self.problem(
+                    one,
+                    format!("{one} requires {other}: TLS needs a certificate and its key, each a PEM file"),
+                );
             }
         }
     }
@@ -56,28 +61,30 @@ impl Judge<'_> {
                 let elsewhere = self.origins.of(first);
                 self.problem(
                     last,
-                    format!("{last} and {first} ({elsewhere}) exclude each other: give one of them"),
+                    format!("{last} conflicts with {first} ({elsewhere}): set only one of them"),
                 );
             }
             if matches!(self.origins.of(&names[0]), Origin::Flag(_)) && key.secret.is_some() {
                 let flag = names[0].replace('.', "-");
-                self.warn(format!("--{flag} can be read by everyone who can run `ps`; --{flag}-file cannot"));
+                self.warn(format!(
+                    "every user of this machine can read --{flag} in the output of `ps`: use --{flag}-file"
+                ));
             }
         }
-        // Who wants the demo alone needs no keys.
+        // The demo works without keys.
         if config.dev || config.demo {
             return;
         }
         if config.publisher_key().is_none() {
-            self.warn(
-                "nobody can publish: give --publisher-key-file (or --key-file for publishers and subscribers), or --dev on \
+            self.advice.unusable.push(
+                "nobody can publish: set --publisher-key-file (or --key-file for publishers and subscribers), or --dev on \
                  your own machine"
                     .to_owned(),
             );
         }
         if config.subscriber_key().is_none() && !config.anonymous {
-            self.warn(
-                "nobody can subscribe: give --subscriber-key-file, or --anonymous to let everyone read what is public"
+            self.advice.unusable.push(
+                "nobody can subscribe: set --subscriber-key-file (or --key-file), or --anonymous to let everyone read public updates"
                     .to_owned(),
             );
         }
@@ -95,14 +102,14 @@ impl Judge<'_> {
                 self.problem(
                     "dev",
                     format!(
-                        "anyone who reaches {addr} ({origin}) could publish and subscribe: listen on 127.0.0.1, \
-                         configure keys instead of --dev, or say --dev-anywhere"
+                        "everyone who can reach {addr} ({origin}) could publish and subscribe: listen on 127.0.0.1, \
+                         configure keys instead of --dev, or add --dev-anywhere"
                     ),
                 );
             }
-            Some(addr) => self.warn(format!("--dev: ANYONE WHO REACHES {addr} CAN PUBLISH AND SUBSCRIBE")),
+            Some(addr) => self.warn(format!("--dev: EVERYONE WHO CAN REACH {addr} CAN PUBLISH AND SUBSCRIBE")),
             None => self.warn(
-                "--dev: everyone on this machine can publish and subscribe, without a token, and read what is private".to_owned(),
+                "--dev: everyone on this machine can publish, subscribe and read private updates, without a token".to_owned(),
             ),
         }
     }
@@ -110,7 +117,7 @@ impl Judge<'_> {
     fn storage(&mut self) {
         let said = self.origins.of("durability");
         if self.config.store == Store::Memory && said != Origin::Default {
-            self.warn(format!("durability ({said}) changes nothing: the store is in memory"));
+            self.warn(format!("durability ({said}) has no effect: the store is in memory"));
         }
     }
 
@@ -123,7 +130,7 @@ impl Judge<'_> {
     }
 }
 
-/// Whether other machines cannot reach it. A name other than `localhost` may lead anywhere.
+/// Whether only this machine can reach the address. A name other than `localhost` may resolve to any address.
 fn is_loopback(addr: &str) -> bool {
     match addr.parse::<std::net::SocketAddr>() {
         Ok(addr) => addr.ip().to_canonical().is_loopback(),
@@ -132,17 +139,17 @@ fn is_loopback(addr: &str) -> bool {
 }
 
 impl Config {
-    /// The keys of publishers' tokens; none: nobody can publish by a token.
+    /// Keys that verify publishers' tokens; `None` if no token grants publishing.
     pub fn publisher_key(&self) -> Option<Key> {
         self.first_key(&self.publisher)
     }
 
-    /// The keys of subscribers' tokens; none: nobody can subscribe by a token.
+    /// Keys that verify subscribers' tokens; `None` if no token grants subscribing.
     pub fn subscriber_key(&self) -> Option<Key> {
         self.first_key(&self.subscriber)
     }
 
-    /// The key itself, or that of both, whose algorithms hold for each that names none.
+    /// The own key or the common one, with the common algorithms if it names none.
     fn first_key(&self, key: &Key) -> Option<Key> {
         let mut key = [key, &self.key].into_iter().find(|key| key.is_given())?.clone();
         if key.algorithms.is_empty() {
@@ -153,12 +160,12 @@ impl Config {
 }
 
 impl Key {
-    /// Whether it is a set that has to be fetched from a URL.
+    /// Whether this is a key set at a URL.
     pub fn is_fetched(&self) -> bool {
         self.jwks.as_ref().is_some_and(|jwks| jwks.contains("://"))
     }
 
-    /// Whether it names a key.
+    /// Whether a key is set.
     pub fn is_given(&self) -> bool {
         self.secret.is_some() || self.file.is_some() || self.jwks.is_some()
     }

@@ -1,34 +1,35 @@
-//! Every setting: its name, its form, and what it is for. Flags, variables, the file, `--print` and `--help` are all made of this
-//! table.
+//! The table of all settings: name, type and help text. Flags, variables, the file, `--print` and `--help` are all generated from it.
 
 use super::form::{
     Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Time, Truth, Where,
 };
-use super::retention::Rules;
+use super::retention::{OfSubscriptions, Rules};
 use super::texts::{ADDRESS, COOKIE, CORS_ORIGIN, HUB_PATH, JWKS, ORIGIN};
 use super::value::{Refusal, Value};
 use super::{Config, Durability, LogFormat, LogLevel, Slow};
 use crate::mercure::Selector;
 
-/// A thing that can be set.
+/// A setting.
 pub(super) struct Setting {
-    /// Its name in the file, dots and all.
+    /// Name in the file, with dots.
     pub(super) key: &'static str,
-    /// What stands for its value in `--help`; empty: a flag alone says yes.
+    /// Placeholder of the value in `--help`; empty for a switch.
     pub(super) placeholder: &'static str,
-    /// What it is for.
+    /// Help text.
     pub(super) help: &'static str,
-    /// Takes a value into the configuration.
+    /// Writes a value into the configuration.
     pub(super) read: fn(&mut Config, &Value) -> Result<(), Refusal>,
-    /// The value in TOML; none when there is none, or it is not shown.
+    /// Whether a repeated flag adds to the value; the last one wins otherwise.
+    pub(super) repeats: fn(&Config) -> bool,
+    /// The value as TOML; `None` for a hidden value.
     pub(super) show: fn(&Config) -> Option<String>,
 }
 
-/// Settings that belong together.
+/// Settings under one heading.
 pub(super) struct Group {
-    /// The heading of these.
+    /// The heading.
     pub(super) title: &'static str,
-    /// They are what most people come for: `-h` shows them too.
+    /// Whether the short help (`-h`) shows them.
     pub(super) first: bool,
     pub(super) settings: &'static [Setting],
 }
@@ -44,9 +45,14 @@ macro_rules! setting {
                 config.$($field).+ = $form.read(value)?;
                 Ok(())
             },
+            repeats: |config| repeats(&$form, &config.$($field).+),
             show: |config| $form.show(&config.$($field).+),
         }
     };
+}
+
+fn repeats<T, F: Form<T>>(_: &F, _: &T) -> bool {
+    F::REPEATS
 }
 
 const SECOND: u64 = 1_000;
@@ -58,44 +64,56 @@ const GIB: u64 = 1 << 30;
 
 pub(super) const GROUPS: &[Group] = &[
     Group {
-        title: "Where",
+        title: "Listeners",
         first: true,
         settings: &[
-            setting!("addr", addr, "HOST:PORT", List(ADDRESS), "Listen here; port 0 takes any free one"),
-            setting!("unix", unix, "PATH", Optional(Path), "Listen on this unix socket too"),
-            setting!("unix_mode", unix_mode, "MODE", Mode, "The permissions of the unix socket"),
             setting!(
-                "tls.cert",
-                tls.cert,
-                "PEM",
-                Optional(Path),
-                "Speak TLS with this certificate (and its chain)"
+                "addr",
+                addr,
+                "HOST:PORT",
+                List(ADDRESS),
+                "Listen on this address; port 0 picks a free port"
             ),
-            setting!("tls.key", tls.key, "PEM", Optional(Path), "The certificate's private key"),
+            setting!("unix", unix, "PATH", Optional(Path), "Also listen on this Unix socket"),
+            setting!("unix_mode", unix_mode, "MODE", Mode, "Permissions of the Unix socket"),
+            setting!("tls.cert", tls.cert, "PEM", Optional(Path), "Serve TLS with this certificate chain"),
+            setting!("tls.key", tls.key, "PEM", Optional(Path), "Private key of the certificate"),
         ],
     },
     Group {
-        title: "What",
+        title: "Features",
         first: true,
         settings: &[
-            setting!("dev", dev, "", Truth, "Let anyone publish and subscribe: for your own machine"),
+            setting!(
+                "dev",
+                dev,
+                "",
+                Truth,
+                "For your own machine: everyone may publish and subscribe; turns on --ui, --metrics, --subscriptions, --anonymous"
+            ),
             setting!(
                 "dev_anywhere",
                 dev_anywhere,
                 "",
                 Truth,
-                "Allow --dev where other machines can reach it"
+                "Allow --dev on addresses that other machines can reach"
             ),
-            setting!("demo", demo, "", Truth, "Serve a page that shows this machine and a chat room, live"),
-            setting!("ui", ui, "", Truth, "Serve a page to publish, watch and look around with"),
-            setting!("metrics", metrics, "", Truth, "Serve figures for Prometheus at /metrics"),
+            setting!(
+                "demo",
+                demo,
+                "",
+                Truth,
+                "Serve a live demo at /: the load of this machine and a chat room"
+            ),
+            setting!("ui", ui, "", Truth, "Serve an admin page at /hub/"),
+            setting!("metrics", metrics, "", Truth, "Serve Prometheus metrics at /metrics"),
         ],
     },
     Group {
         title: "Storage",
         first: true,
         settings: &[
-            setting!("store", store, "FOLDER", Where, "Keep updates in this folder, or in `memory`"),
+            setting!("store", store, "FOLDER", Where, "Folder that holds the history, or `memory`"),
             setting!(
                 "durability",
                 durability,
@@ -105,26 +123,26 @@ pub(super) const GROUPS: &[Group] = &[
                     ("periodic", Durability::Periodic),
                     ("sync", Durability::Sync)
                 ]),
-                "Answer publishers at once (memory), or when the system (periodic) or the disk (sync) has it"
+                "When to answer publishers: at once (memory), after the OS has the data (periodic), after it is on disk (sync)"
             ),
             setting!(
                 "sync_every",
                 sync_every,
                 "TIME",
                 Time(1, HOUR),
-                "How often `periodic` syncs to the disk"
+                "How often --durability periodic syncs to disk"
             ),
             setting!(
                 "retention",
                 retention,
                 "RULE",
                 Rules,
-                "How much is kept of what: 'topic=* records=100000 bytes=1GiB age=7d last=1'"
+                "What to keep per topic [default: everything]; the first matching rule applies: 'topic=* age=7d bytes=1GiB'"
             ),
         ],
     },
     Group {
-        title: "Who",
+        title: "Access control",
         first: true,
         settings: &[
             setting!(
@@ -132,63 +150,87 @@ pub(super) const GROUPS: &[Group] = &[
                 key.secret,
                 "SECRET",
                 Optional(Hidden),
-                "The key of all tokens: a secret, or PEM"
+                "Key that verifies all tokens: a secret, or a public key as PEM"
             ),
             setting!(
                 "key_file",
                 key.file,
                 "PATH",
                 Optional(Path),
-                "A file that holds it, so that `ps` shows none"
+                "File that holds this key, which keeps it out of `ps`"
             ),
-            setting!("jwks", key.jwks, "PATH|URL", Optional(JWKS), "The set of keys (JWKS) of all tokens"),
-            setting!("algorithms", key.algorithms, "NAME", List(Signing), "Take these algorithms alone"),
+            setting!("jwks", key.jwks, "PATH|URL", Optional(JWKS), "Key set (JWKS) that verifies all tokens"),
+            setting!("algorithms", key.algorithms, "NAME", List(Signing), "Accept only these JWT algorithms"),
             setting!(
                 "publisher.key",
                 publisher.secret,
                 "SECRET",
                 Optional(Hidden),
-                "The key of publishers' tokens"
+                "Key that verifies publishers' tokens"
             ),
-            setting!("publisher.key_file", publisher.file, "PATH", Optional(Path), "A file that holds it"),
-            setting!("publisher.jwks", publisher.jwks, "PATH|URL", Optional(JWKS), "The set of their keys"),
+            setting!(
+                "publisher.key_file",
+                publisher.file,
+                "PATH",
+                Optional(Path),
+                "File that holds this key"
+            ),
+            setting!(
+                "publisher.jwks",
+                publisher.jwks,
+                "PATH|URL",
+                Optional(JWKS),
+                "Key set (JWKS) that verifies publishers' tokens"
+            ),
             setting!(
                 "publisher.algorithms",
                 publisher.algorithms,
                 "NAME",
                 List(Signing),
-                "Take these algorithms alone"
+                "Accept only these JWT algorithms in publishers' tokens"
             ),
             setting!(
                 "subscriber.key",
                 subscriber.secret,
                 "SECRET",
                 Optional(Hidden),
-                "The key of subscribers' tokens"
+                "Key that verifies subscribers' tokens"
             ),
-            setting!("subscriber.key_file", subscriber.file, "PATH", Optional(Path), "A file that holds it"),
-            setting!("subscriber.jwks", subscriber.jwks, "PATH|URL", Optional(JWKS), "The set of their keys"),
+            setting!(
+                "subscriber.key_file",
+                subscriber.file,
+                "PATH",
+                Optional(Path),
+                "File that holds this key"
+            ),
+            setting!(
+                "subscriber.jwks",
+                subscriber.jwks,
+                "PATH|URL",
+                Optional(JWKS),
+                "Key set (JWKS) that verifies subscribers' tokens"
+            ),
             setting!(
                 "subscriber.algorithms",
                 subscriber.algorithms,
                 "NAME",
                 List(Signing),
-                "Take these algorithms alone"
+                "Accept only these JWT algorithms in subscribers' tokens"
             ),
-            setting!("anonymous", anonymous, "", Truth, "Who has no token may subscribe to what is public"),
+            setting!("anonymous", anonymous, "", Truth, "Allow anonymous subscriptions to public updates"),
             setting!(
                 "cors_origins",
                 cors_origins,
                 "ORIGIN",
                 List(CORS_ORIGIN),
-                "Whose pages may ask: https://app.example; * for any, without their cookies"
+                "Origins allowed to subscribe (CORS): https://app.example, or * for all, without cookies"
             ),
             setting!(
                 "publish_origins",
                 publish_origins,
                 "ORIGIN",
                 List(ORIGIN),
-                "Whose pages may publish with a cookie"
+                "Origins allowed to publish with a cookie"
             ),
         ],
     },
@@ -196,20 +238,34 @@ pub(super) const GROUPS: &[Group] = &[
         title: "Protocol",
         first: false,
         settings: &[
-            setting!("hub_path", hub_path, "PATH", HUB_PATH, "The hub's path"),
-            setting!("cookie", cookie, "NAME", COOKIE, "The cookie that may hold a token"),
-            setting!("query_token", query_token, "", Truth, "A token may stand in the URL: ?authorization="),
+            setting!("hub_path", hub_path, "PATH", HUB_PATH, "Path of the hub"),
+            setting!("cookie", cookie, "NAME", COOKIE, "Name of the cookie that may hold a token"),
+            setting!("query_token", query_token, "", Truth, "Accept a token in the URL: ?authorization="),
             setting!(
                 "subscriptions",
                 subscriptions,
                 "",
                 Truth,
-                "Tell who is subscribed to what: events and API"
+                "Publish who is subscribed to which topics, as events and by an API"
+            ),
+            setting!(
+                "subscriptions_anonymous",
+                subscriptions_anonymous,
+                "",
+                Truth,
+                "Include subscribers without a token (with --subscriptions)"
+            ),
+            setting!(
+                "subscriptions_retention",
+                subscriptions_retention,
+                "LIMITS",
+                OfSubscriptions,
+                "What to keep of subscription events: 'records=10000 bytes=16MiB age=1d'"
             ),
         ],
     },
     Group {
-        title: "Streams",
+        title: "Delivery",
         first: false,
         settings: &[
             setting!(
@@ -217,44 +273,44 @@ pub(super) const GROUPS: &[Group] = &[
                 heartbeat,
                 "TIME",
                 Time(SECOND, HOUR),
-                "How often a silent stream gets a comment"
+                "How often an idle stream gets a comment, which keeps proxies from closing it"
             ),
             setting!(
                 "stall",
                 stall,
                 "TIME",
                 Time(SECOND, HOUR),
-                "After how long a subscriber that reads nothing is ended"
+                "Close the stream of a subscriber that reads nothing for this long"
             ),
             setting!(
                 "peer_timeout",
                 peer_timeout,
                 "TIME",
                 Time(SECOND, HOUR),
-                "After how long a peer that acknowledges nothing is taken for gone"
+                "Timeout for unacknowledged TCP data"
             ),
             setting!(
                 "max_lifetime",
                 max_lifetime,
                 "TIME",
                 Optional(Time(SECOND, 365 * DAY)),
-                "After how long every stream ends, to come back"
+                "Close each stream after this long; its client reconnects"
             ),
             setting!(
                 "retry",
                 retry,
                 "TIME..TIME",
                 Between(Time(1, HOUR)),
-                "When those come back whom the hub ends: a time between, another for each"
+                "Reconnection delay sent to disconnected clients, chosen at random from this range"
             ),
             setting!(
                 "slow",
                 slow,
                 "POLICY",
                 Choice(&[("close", Slow::Close), ("skip", Slow::Skip)]),
-                "Who reads too slowly is ended, to resume (close), or goes on after an event `gap` (skip)"
+                "When retention removes what a slow subscriber has not read: close its stream, or skip with a `gap` event"
             ),
-            setting!("drain", drain, "TIME", Time(0, HOUR), "How long streams may take to end at the end"),
+            setting!("drain", drain, "TIME", Time(0, HOUR), "Close streams over this time at shutdown"),
         ],
     },
     Group {
@@ -266,37 +322,37 @@ pub(super) const GROUPS: &[Group] = &[
                 limits.connections,
                 "COUNT",
                 Count(1, 10_000_000),
-                "Connections at once"
+                "Concurrent connections"
             ),
             setting!(
                 "limits.connections_per_address",
                 limits.connections_per_address,
                 "COUNT",
                 Optional(Count(1, 10_000_000)),
-                "Connections at once from one address (behind a proxy all come from one)"
+                "Concurrent connections from one address (a proxy is one address)"
             ),
             setting!(
                 "limits.connects_per_second",
                 limits.connects_per_second,
                 "COUNT",
                 Optional(Count(1, 1_000_000)),
-                "New subscribers a second"
+                "New subscribers per second"
             ),
-            setting!("limits.head_size", limits.head_size, "SIZE", Size(KIB, MIB), "A request's head"),
+            setting!("limits.head_size", limits.head_size, "SIZE", Size(KIB, MIB), "Size of a request head"),
             setting!(
                 "limits.head_time",
                 limits.head_time,
                 "TIME",
                 Time(SECOND, HOUR),
-                "The time until it is there"
+                "Time to receive a request head"
             ),
-            setting!("limits.body_size", limits.body_size, "SIZE", Size(KIB, GIB), "A request's body"),
+            setting!("limits.body_size", limits.body_size, "SIZE", Size(KIB, GIB), "Size of a request body"),
             setting!(
                 "limits.body_time",
                 limits.body_time,
                 "TIME",
                 Time(SECOND, HOUR),
-                "The time until it is there"
+                "Time to receive a request body"
             ),
             setting!(
                 "limits.body_memory",
@@ -305,28 +361,28 @@ pub(super) const GROUPS: &[Group] = &[
                 Size(MIB, 1024 * GIB),
                 "Memory for the bodies of all requests together"
             ),
-            setting!("limits.token_size", limits.token_size, "SIZE", Size(256, MIB), "A token"),
-            setting!("limits.topics", limits.topics, "COUNT", Count(1, 100_000), "Topics of one update"),
+            setting!("limits.token_size", limits.token_size, "SIZE", Size(256, MIB), "Size of a token"),
+            setting!("limits.topics", limits.topics, "COUNT", Count(1, 100_000), "Topics per update"),
             setting!(
                 "limits.selectors",
                 limits.selectors,
                 "COUNT",
                 Count(1, 100_000),
-                "Selectors of one subscriber"
+                "Topic selectors per subscription"
             ),
             setting!(
                 "limits.selector_size",
                 limits.selector_size,
                 "SIZE",
                 Size(16, Selector::MAX_BYTES as u64),
-                "One topic or selector"
+                "Size of a topic or selector"
             ),
             setting!(
                 "limits.pending",
                 limits.pending,
                 "SIZE",
                 Size(4 * KIB, GIB),
-                "What waits for one subscriber"
+                "Send buffer per subscriber"
             ),
             setting!(
                 "limits.pending_memory",
@@ -340,12 +396,12 @@ pub(super) const GROUPS: &[Group] = &[
                 limits.recent,
                 "SIZE",
                 Size(64 * KIB, 1024 * GIB),
-                "The latest updates, held in memory for all"
+                "Memory for the newest updates, which all subscribers share"
             ),
         ],
     },
     Group {
-        title: "Machine",
+        title: "Process",
         first: false,
         settings: &[
             setting!(
@@ -353,21 +409,21 @@ pub(super) const GROUPS: &[Group] = &[
                 threads,
                 "COUNT",
                 Optional(Count(1, 1024)),
-                "Threads that deliver; none: one for each processor"
+                "Delivery threads [default: one per CPU]"
             ),
             setting!(
                 "backlog",
                 backlog,
                 "COUNT",
                 Count(1, 1_000_000),
-                "Connections that may wait to be accepted"
+                "Connections that may wait to be accepted, per address"
             ),
             setting!(
                 "log.format",
                 log.format,
-                "FORM",
+                "FORMAT",
                 Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-                "The form of log lines: text or json"
+                "Log format: text or json"
             ),
             setting!(
                 "log.level",
@@ -381,29 +437,29 @@ pub(super) const GROUPS: &[Group] = &[
                     ("debug", LogLevel::Debug),
                     ("trace", LogLevel::Trace),
                 ]),
-                "Which log lines: off, error, warn, info, debug or trace"
+                "Log level: off, error, warn, info, debug or trace"
             ),
         ],
     },
 ];
 
-/// All of them, in the order of the table.
+/// All settings, in the order of the table.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
     GROUPS.iter().flat_map(|group| group.settings)
 }
 
-/// The one of this name.
+/// The setting with this name.
 pub(super) fn find(key: &str) -> Option<&'static Setting> {
     all().find(|setting| setting.key == key)
 }
 
 impl Setting {
-    /// Its variable: `SSEKIT_LIMITS_BODY_SIZE`.
+    /// Environment variable: `SSEKIT_LIMITS_BODY_SIZE`.
     pub(super) fn variable(&self) -> String {
         format!("SSEKIT_{}", self.key.replace('.', "_").to_ascii_uppercase())
     }
 
-    /// Its flag, without the dashes in front: `limits-body-size`.
+    /// Flag without the leading dashes: `limits-body-size`.
     pub(super) fn flag(&self) -> String {
         self.key.replace(['.', '_'], "-")
     }

@@ -1,6 +1,7 @@
 mod catch_up;
 mod clock;
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -41,8 +42,10 @@ pub(super) struct Engine {
     started: Instant,
     now: u32,
     generation: u32,
-    /// Who has more to write and waits for their turn.
-    ready: Vec<(u32, u32)>,
+    /// Subscribers that have more to write and wait for their turn.
+    ready: VecDeque<(u32, u32)>,
+    /// The steps of matching that are left before other work has its turn.
+    steps: u64,
     /// Who has had more elsewhere than has been passed on here.
     ahead: Vec<(u32, u32)>,
     /// Who has gone while an audience was served.
@@ -81,7 +84,8 @@ impl Engine {
             started: Instant::now(),
             now: 0,
             generation: 0,
-            ready: Vec::new(),
+            ready: VecDeque::new(),
+            steps: 0,
             ahead: Vec::new(),
             dead: Vec::new(),
             short: None,
@@ -99,6 +103,7 @@ impl Engine {
                 polled => polled?,
             }
             self.now = self.tick(Instant::now());
+            self.steps = SLICE;
             // First, so that nobody whose time is over gets what has come since.
             self.look_at_the_clock();
             self.end_hogs();
@@ -110,17 +115,11 @@ impl Engine {
             for message in self.inbox.take() {
                 self.obey(message);
             }
-            let mut more = true;
-            for _ in 0..PASSES {
-                more = more && self.pass();
-            }
-            if more {
+            if self.pass_on() {
                 // There may be more frames: not before all have been heard.
                 self.inbox.wake();
             }
-            for (slot, generation) in std::mem::take(&mut self.ready) {
-                self.go_on(slot, generation, Doing::Ready);
-            }
+            self.serve_ready();
             if self.ending && self.subscribers.is_empty() {
                 return Ok(());
             }
@@ -158,6 +157,11 @@ impl Engine {
                     self.end(slot, End::Failed);
                 }
             }
+            Message::KeysReplaced => {
+                for slot in self.audiences.revoked() {
+                    self.end(slot, End::Revoked);
+                }
+            }
             Message::End(over) => self.begin_to_end(over),
         }
     }
@@ -173,8 +177,9 @@ impl Engine {
         let Subscription { interest, first, start, ends, guard } = subscription;
         // No later than that: the tick at which it comes to its end begins before.
         let ends = ends.map_or(u32::MAX, |ends| self.tick(ends));
-        // One that is over gets its beginning alone, which says when to return.
-        if ends <= self.tick(Instant::now()) {
+        // One that is over gets its beginning alone, which says when to return. Keys may have been replaced since its token was verified; from
+        // here on a message tells when they are.
+        if ends <= self.tick(Instant::now()) || interest.is_revoked() {
             if matches!(sink.write(&first), Ok(written) if written == first.len()) {
                 sink.finish();
             }
@@ -230,16 +235,50 @@ impl Engine {
         drop(subscriber.guard);
     }
 
-    /// Passes the next frames on to all who are up to date; true when there may be more.
+    /// Passes frames on until none is left or others should have their turn; true when there may be more.
+    fn pass_on(&mut self) -> bool {
+        self.steps = SLICE;
+        let mut more = true;
+        for _ in 0..PASSES {
+            more = more && self.pass();
+            if self.steps == 0 {
+                break;
+            }
+        }
+        more
+    }
+
+    /// Lets those go on that are ready, until others should have their turn.
+    fn serve_ready(&mut self) {
+        self.steps = SLICE;
+        let mut waiting = std::mem::take(&mut self.ready);
+        while self.steps > 0
+            && let Some((slot, generation)) = waiting.pop_front()
+        {
+            self.go_on(slot, generation, Doing::Ready);
+        }
+        waiting.append(&mut self.ready);
+        self.ready = waiting;
+    }
+
+    /// Passes the next frames on to all subscribers that are up to date; true when there may be more.
     fn pass(&mut self) -> bool {
-        let frames = match self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) {
+        let mut frames = match self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) {
             Some(frames) if !frames.is_empty() => frames,
             _ => return false,
         };
         let mut reached = Vec::new();
+        let mut marked = 0;
         for (number, frame) in (0..).zip(&frames) {
-            self.audiences.mark(number, frame, &mut reached);
+            let took = self.audiences.mark(number, frame, &mut reached);
+            self.figures.matching.inc_by(took);
+            self.steps = self.steps.saturating_sub(took);
+            marked += 1;
+            if self.steps == 0 {
+                break;
+            }
         }
+        frames.truncate(marked);
         self.through = frames[frames.len() - 1].position;
         let mut deliveries = 0;
         for audience in reached {
@@ -313,3 +352,5 @@ const FRAMES: usize = 1024;
 const BYTES: usize = 256 << 10;
 /// How often frames are passed on before messages and events are heard.
 const PASSES: usize = 4;
+/// Steps of matching after which events, messages and the clock have their turn: some milliseconds. One frame may take more.
+const SLICE: u64 = 1 << 20;

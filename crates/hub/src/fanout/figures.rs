@@ -31,6 +31,8 @@ pub struct Figures {
     pub gaps: Counter,
     /// Comments sent to idle subscribers.
     pub heartbeats: Counter,
+    /// Operations on 64 bytes of a topic, to find the subscribers of updates.
+    pub matching: Counter,
     /// From the time that a record was appended until it had been written to all who are up to date, in seconds.
     pub latency: Histogram,
     ends: Family<Reason, Counter>,
@@ -55,6 +57,7 @@ impl Figures {
             blocked: Counter::default(),
             gaps: Counter::default(),
             heartbeats: Counter::default(),
+            matching: Counter::default(),
             // From 50 µs to 13 s.
             latency: Histogram::new(exponential_buckets(50e-6, 2.0, 19)),
             ends: Family::default(),
@@ -96,6 +99,11 @@ impl Figures {
             figures.gaps.clone(),
         );
         registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
+        registry.register(
+            "matching_steps",
+            "Operations on up to 64 bytes of a topic to find the subscribers of updates, in each thread",
+            figures.matching.clone(),
+        );
         registry.register(
             "publish_to_write_seconds",
             "From the publication until it was written to all who are up to date",

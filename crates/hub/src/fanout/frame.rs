@@ -5,7 +5,7 @@ use ssekit_log::{Entry, Position};
 
 use super::budget::{Budget, InWindow};
 use super::framing::Piece;
-use crate::mercure::{Ids, Selector, Token, may_read};
+use crate::mercure::{Ids, Selector, Token, may_read, selects};
 
 /// A record as it goes out: the same bytes for everybody.
 #[derive(Debug)]
@@ -52,21 +52,23 @@ impl Frame {
         Self { position, time, topics: record.topics, private: record.private, piece, _window: window }
     }
 
-    /// Whether it is meant for who asked for these topics, and whether they may read it.
-    pub fn is_for(&self, interest: &Interest) -> bool {
-        interest.selectors.iter().any(|selector| self.topics.iter().any(|topic| selector.matches(topic)))
-            && interest.may_read(self)
+    /// Whether it is for a subscriber with this interest, which may read it. Adds the steps of matching that took to `steps`.
+    pub(super) fn is_for(&self, interest: &Interest, steps: &mut u64) -> bool {
+        let (is_selected, took) = selects(&interest.selectors, &self.topics);
+        *steps += took + 1;
+        is_selected && interest.may_read(self)
     }
 
     /// Its size in memory, in bytes.
     pub fn weight(&self) -> usize {
-        let topics: usize = self.topics.iter().map(|topic| size_of::<Box<str>>() + topic.len()).sum();
+        let topics: usize = self.topics.iter().map(|topic| topic.len() + TOPIC).sum();
         OVERHEAD + topics + self.piece.len()
     }
 }
 
-/// The memory of a frame besides its bytes and topics, roughly.
+/// The memory of a frame besides its bytes and topics, and of each topic besides its bytes, roughly.
 const OVERHEAD: usize = 192;
+const TOPIC: usize = 32;
 
 /// What a subscriber asked for, and by which right.
 #[derive(Clone, Debug)]
@@ -75,6 +77,8 @@ pub struct Interest {
     pub(super) selectors: Arc<[Selector]>,
     /// What it may read besides what is public.
     pub(super) token: Option<Arc<Token>>,
+    /// Whether subscription events may be for it.
+    pub(super) subscriptions: bool,
 }
 
 impl Interest {
@@ -82,7 +86,18 @@ impl Interest {
     pub fn new(mut selectors: Vec<Selector>, token: Option<Arc<Token>>) -> Self {
         let mut seen = std::collections::HashSet::new();
         selectors.retain(|selector| seen.insert(selector.clone()));
-        Self { selectors: selectors.into(), token }
+        Self { selectors: selectors.into(), token, subscriptions: true }
+    }
+
+    /// Says whether subscription events may be for it. If not, it misses nothing when some of them are dropped.
+    #[must_use]
+    pub fn with_subscriptions(self, subscriptions: bool) -> Self {
+        Self { subscriptions, ..self }
+    }
+
+    /// Whether the token no longer verifies that it was granted by.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| token.is_revoked())
     }
 
     pub(super) fn may_read(&self, frame: &Frame) -> bool {

@@ -26,6 +26,8 @@ pub(super) enum Message {
     Page(u32, u32, Page),
     /// What it had asked for cannot be read.
     Unreadable(u32, u32),
+    /// Keys have been replaced: streams may have tokens that no longer verify.
+    KeysReplaced,
     /// Everybody is to be sent away, within this time.
     End(Duration),
 }

@@ -111,8 +111,8 @@ impl Recent {
         let first = window.frames.partition_point(|frame| frame.position <= after);
         let mut total = 0;
         let frames = window.frames.range(first..).take(count).take_while(|frame| {
-            let within = frame.position <= upto && (total == 0 || total + frame.piece.len() <= bytes);
-            total += frame.piece.len();
+            let within = frame.position <= upto && (total == 0 || total + frame.weight() <= bytes);
+            total += frame.weight();
             within
         });
         Some(frames.cloned().collect())

@@ -164,6 +164,8 @@ pub enum End {
     Vanished,
     /// Its token has expired, or its time is over.
     Expired,
+    /// The key of its token has been replaced or revoked.
+    Revoked,
     /// It has not read for too long.
     Stalled,
     /// What it had still to read is no longer in the log.
@@ -214,10 +216,11 @@ impl Drop for Behind {
 
 impl End {
     /// All of them, for metrics.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Left,
         Self::Vanished,
         Self::Expired,
+        Self::Revoked,
         Self::Stalled,
         Self::Overtaken,
         Self::Failed,
@@ -236,7 +239,7 @@ impl End {
 
     /// Whether the stream is over for its reader, too: it has had all that is for it, or is told when to come back.
     pub(super) fn is_orderly(self) -> bool {
-        matches!(self, Self::Expired | Self::Shutdown)
+        matches!(self, Self::Expired | Self::Revoked | Self::Shutdown)
     }
 
     /// Its name in metrics.
@@ -245,6 +248,7 @@ impl End {
             Self::Left => "left",
             Self::Vanished => "vanished",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
             Self::Stalled => "stalled",
             Self::Overtaken => "overtaken",
             Self::Failed => "failed",

@@ -1,42 +1,51 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+
+use memchr::memchr;
 
 use super::audience::Listed;
-use crate::mercure::{PreparedTopic, Selector};
+use super::prefix_tree::PrefixTree;
+use crate::mercure::{Kind, PreparedTopic, Selector};
 
-/// Templates, by what the topics begin with that they match: a topic is tried with those alone that begin as it does.
+/// Templates, by the literals that they begin with: a topic is tried with those alone that begin as it does, and once with all of one
+/// [shape](Selector::shape).
 #[derive(Debug, Default)]
-pub(super) struct Templates(BTreeMap<usize, HashMap<Box<str>, HashMap<Selector, Listed>>>);
+pub(super) struct Templates(PrefixTree<HashMap<Box<str>, Template>>);
+
+#[derive(Debug)]
+struct Template {
+    /// One of those that have this shape.
+    selector: Selector,
+    listed: Listed,
+}
 
 impl Templates {
-    /// The audiences of a template.
+    /// The audiences of the templates that have the shape of this one.
     pub(super) fn list(&mut self, template: &Selector) -> &mut Listed {
-        let prefix = template.literal_prefix();
-        let these = self.0.entry(prefix.len()).or_default().entry(prefix.into()).or_default();
-        these.entry(template.clone()).or_default()
+        let node = self.0.make(template.literal_prefix().as_bytes());
+        let of_shape = self.0.value_mut(node).entry(template.shape().into());
+        &mut of_shape
+            .or_insert_with(|| Template { selector: template.clone(), listed: Listed::default() })
+            .listed
+    }
+
+    /// The audiences of the templates that have the shape of the template that a topic itself is: of those with its text, and others.
+    pub(super) fn of_text(&self, topic: &str) -> Option<&Listed> {
+        // Every template has a brace, and nothing that one expands to.
+        memchr(b'{', topic.as_bytes())?;
+        let template = Selector::parse(topic).ok().filter(|selector| selector.kind() == Kind::Template)?;
+        let node = self.0.find(template.literal_prefix().as_bytes())?;
+        self.0.value(node).get(&*template.shape()).map(|template| &template.listed)
     }
 
     pub(super) fn remove(&mut self, template: &Selector) {
-        let prefix = template.literal_prefix();
-        let Some(of_length) = self.0.get_mut(&prefix.len()) else { return };
-        let Some(these) = of_length.get_mut(prefix) else { return };
-        these.remove(template);
-        if these.is_empty() {
-            of_length.remove(prefix);
-        }
-        if of_length.is_empty() {
-            self.0.remove(&prefix.len());
-        }
+        let Some(node) = self.0.find(template.literal_prefix().as_bytes()) else { return };
+        self.0.value_mut(node).remove(&*template.shape());
+        self.0.release(node, HashMap::is_empty);
     }
 
-    /// The audiences of each template that matches.
-    pub(super) fn matching(&self, topic: &str) -> impl Iterator<Item = &Listed> {
-        let prepared = PreparedTopic::new(topic);
-        let of_length = self.0.range(..=topic.len());
-        // A prefix is ASCII: none ends within a character of a topic that begins with it.
-        let these = of_length.filter_map(move |(length, prefixes)| prefixes.get(topic.get(..*length)?));
-        these
-            .flatten()
-            .filter(move |(template, _)| template.matches_prepared(topic, &prepared))
-            .map(|(_, listed)| listed)
+    /// The audiences of each template that a topic is an expansion of.
+    pub(super) fn matching<'a>(&'a self, topic: &'a PreparedTopic<'a>) -> impl Iterator<Item = &'a Listed> {
+        let these = self.0.path(topic.bytes()).flat_map(|node| self.0.value(node).values());
+        these.filter(|template| template.selector.expands_to(topic)).map(|template| &template.listed)
     }
 }

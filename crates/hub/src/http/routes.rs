@@ -18,12 +18,13 @@ use super::Pages;
 use super::activity::Open;
 use super::bodies::NoRoom;
 use super::gauges::Gauges;
+use super::head::{self, HeadLimit};
 use super::host::ours_alone;
 use super::rate::Rate;
 use super::refusals::Refusals;
 use super::strict::strict;
 use crate::active::Listed;
-use crate::hub::{Granted, Hub, unreadable};
+use crate::hub::{Granted, Hub, accepts_stream, unreadable};
 use crate::mercure::subscriptions::{self, Asked};
 use crate::mercure::{
     Problem, ProblemKind, Publisher, cors, discovery, publication, publications_ndjson, shown,
@@ -33,6 +34,8 @@ use crate::mercure::{
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) hub: Arc<Hub>,
+    /// Bytes of a request head.
+    pub(super) head_size: usize,
     pub(super) body_time: Duration,
     pub(super) rate: Option<Arc<Rate>>,
     pub(super) refusals: Arc<Refusals>,
@@ -53,28 +56,36 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
         there.push("/metrics".to_owned());
     }
     let (refusals, checked) = (Arc::clone(&context.refusals), context.clone());
+    let head_limit = HeadLimit { hub: Arc::clone(&context.hub), bytes: context.head_size };
+    let hub = Arc::clone(&context.hub);
     let Pages { router: pages, at, names } = pages.unwrap_or_default();
     there.extend(at.into_iter().map(str::to_owned));
     let there: Arc<str> = there.join(", ").into();
     let mut pages = pages
-        .method_not_allowed_fallback(not_so)
-        .fallback(move |uri: Uri| async move { nothing(&uri, &there) });
+        .method_not_allowed_fallback(not_allowed)
+        .fallback(move |request: Request| async move { not_found(&hub, &request.into_parts().0, &there) });
     if let Some(names) = names {
         pages = pages.layer(from_fn_with_state(names, ours_alone));
     }
-    let router = router.method_not_allowed_fallback(not_so).with_state(context).merge(pages);
+    let router = router.method_not_allowed_fallback(not_allowed).with_state(context).merge(pages);
     let router = router.layer(from_fn_with_state(checked, strict));
+    let router = router.layer(from_fn_with_state(head_limit, head::within));
     router.layer(map_response_with_state(refusals, counted))
 }
 
-/// The answer to who asks for what is not there.
-fn nothing(uri: &Uri, there: &str) -> Response {
-    let what = format!("nothing is at {}; there are: {there}", shown(uri.path()));
-    refusal(&Problem::new(ProblemKind::NotFound, what))
+/// 404 with the list of paths. A preflight is granted, so that a page can read the 404 that follows.
+fn not_found(hub: &Hub, parts: &Parts, paths: &str) -> Response {
+    if cors::is_preflight(parts) {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());
+        return response;
+    }
+    let what = format!("nothing is at {}; there are: {paths}", shown(parts.uri.path()));
+    refused(hub, parts, &Problem::new(ProblemKind::NotFound, what))
 }
 
-/// The answer to who asks in another way than can be; the router adds which ways there are.
-async fn not_so(method: Method, uri: Uri) -> Response {
+/// 405; the router adds the header `Allow`.
+async fn not_allowed(method: Method, uri: Uri) -> Response {
     let what =
         format!("{method} is not a method of {}: the header Allow lists those that are", shown(uri.path()));
     refusal(&Problem::new(ProblemKind::MethodNotAllowed(""), what))
@@ -100,12 +111,8 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
             ids_or_problem(&hub, &parts, ids).map(Body::from)
         }
         _ => {
-            let mut response = refusal(&Problem::new(
-                ProblemKind::MethodNotAllowed(OF_HUB),
-                format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method),
-            ));
-            cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
-            response
+            let what = format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method);
+            refused(&hub, &parts, &Problem::new(ProblemKind::MethodNotAllowed(OF_HUB), what))
         }
     }
 }
@@ -217,13 +224,23 @@ fn unread(error: &(dyn std::error::Error + 'static)) -> Problem {
 
 async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
     let Context { hub, rate, refusals, .. } = context;
-    let refuse = |problem: Problem, parts: &Parts| {
-        let mut response = refusal(&problem);
+    let refuse = |problem: Problem, parts: &Parts| refused(hub, parts, &problem);
+    let head = parts.method == Method::HEAD;
+    let come_back = |retry: Duration, parts: &Parts| {
+        let mut response = come_back(retry).map(Body::from);
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
-    let head = parts.method == Method::HEAD;
-    let subscribe = hub.asked(&parts).await.map_err(|problem| refuse(problem, &parts))?;
+    let subscribe = match hub.asked(&parts).await {
+        Ok(subscribe) => subscribe,
+        // For good a browser gives up on all but 200 (HTML, section 9.2.3).
+        Err(Problem { kind: ProblemKind::Unavailable, retry_after: Some(wait), .. })
+            if accepts_stream(&parts) =>
+        {
+            return Ok(come_back(wait + hub.retry(), &parts));
+        }
+        Err(problem) => return Err(refuse(problem, &parts)),
+    };
     let too_fast = rate.as_ref().filter(|rate| !rate.take(Instant::now()));
     if let Some(rate) = too_fast {
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
@@ -233,9 +250,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         refusals.turned_away(taken.limit, taken.most as u64);
     }
     if too_fast.is_some() || stream.is_err() || hub.is_ending() {
-        let mut response = come_back(hub.retry()).map(Body::from);
-        cors::allow_reading(&parts, &hub.access.cors_origins, response.headers_mut());
-        return Ok(response);
+        return Ok(come_back(hub.retry(), &parts));
     }
     let granted = hub.resolve(&parts, subscribe, Some(Box::new(stream))).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
@@ -323,8 +338,20 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
         Err(error) => refusal(&unreadable(&error)),
+        Ok(_) if hub.access.awaits_keys() => {
+            let words =
+                "no keys have come yet from the URL of `jwks`: the log says why, and when the hub asks again";
+            refusal(&Problem::new(ProblemKind::Unavailable, words))
+        }
         Ok(_) => "ready\n".into_response(),
     }
+}
+
+/// The answer that a problem is, with CORS headers.
+pub(super) fn refused(hub: &Hub, request: &Parts, problem: &Problem) -> Response {
+    let mut response = refusal(problem);
+    cors::allow_reading(request, &hub.access.cors_origins, response.headers_mut());
+    response
 }
 
 /// The answer that a problem is, of a route.

@@ -3,6 +3,7 @@ use serde_json::value::RawValue;
 use ssekit_log::Record;
 
 use super::limits::Limits;
+use super::object::Object;
 use super::problem::{Kind, Problem};
 use super::publication::{Draft, expect_size, expect_type};
 
@@ -50,7 +51,7 @@ pub fn publications_ndjson(
 
 fn read(line: &[u8], hub_path: &str, limits: &Limits) -> Result<Record, Problem> {
     let invalid = |error: serde_json::Error| Problem::new(Kind::InvalidBatch, error.to_string());
-    let line: Line<'_> = serde_json::from_slice(line).map_err(invalid)?;
+    let Object(line): Object<Line<'_>> = serde_json::from_slice(line).map_err(invalid)?;
     let data = match line.data {
         // A string is the data; of anything else its text is.
         Some(data) if data.get().starts_with('"') => Some(serde_json::from_str(data.get()).map_err(invalid)?),

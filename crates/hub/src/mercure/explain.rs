@@ -76,7 +76,7 @@ impl Explanation {
         let header = self.check("header", parts.header(), |header| header.to_string())?;
         let algorithm =
             self.check("algorithm", header.algorithm(), |algorithm| format!("{algorithm} is supported"))?;
-        self.check("signature", keys.check_signature(&parts, &header, algorithm), |()| {
+        self.check("signature", keys.check_signature(&parts, &header, algorithm), |_| {
             "by a key of the hub; what the token says is what its issuer said".to_owned()
         })?;
         let claims = self.check("claims", parts.claims(), |_| "can be read".to_owned())?;

@@ -1,23 +1,21 @@
-//! Keys that are fetched, and fetched again when their issuer changes them.
+//! Sets of keys that are fetched, and fetched again when their issuer changes them.
+
+mod rotation;
 
 use std::fmt;
-use std::future::Future;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::Request;
 use http::header::ACCEPT;
 use ssekit_client::{Http, Transport as _, TransportError};
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
 use url::{Host, Url};
 
-use super::algorithm::Algorithm;
-use super::keys::{KeyError, Keys};
+pub use self::rotation::{Renewal, Renewed, Rotation, Schedule};
 
 /// Checks a URL that keys are fetched from: `https`, or `http` on this machine.
 ///
@@ -60,7 +58,7 @@ impl UrlError {
     }
 }
 
-/// Where keys come from.
+/// Where a set of keys comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file, which may be replaced while the program runs.
@@ -78,192 +76,76 @@ impl Source {
         if text.contains("://") { check_url(text).map(Self::Url) } else { Ok(Self::File(text.into())) }
     }
 
-    /// Fetches the text of the keys once. Redirects are not followed, and an answer that is too long is not read.
+    /// Reads the text of the set once. Redirects are not followed, and no more than [`MAX_BYTES`] are read.
     ///
     /// # Errors
     /// When it cannot be read, or is longer than [`MAX_BYTES`].
     pub async fn fetch(&self, http: &Http) -> Result<String, FetchError> {
+        let bytes = match self {
+            // The file is small, and the program reads it at its start as well.
+            Self::File(path) => read(path)?,
+            Self::Url(url) => fetch(http, url).await?,
+        };
+        String::from_utf8(bytes).map_err(|_| FetchError::NotUtf8)
+    }
+}
+
+/// Without the query of a URL, which may hold a secret.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // The program reads it at its start as well, when there is nobody to keep waiting; it is small.
-            Self::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| FetchError::File { path: path.clone(), why: error.to_string() }),
-            Self::Url(url) => fetch(http, url).await,
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => write!(f, "{}{}", url.origin().ascii_serialization(), url.path()),
         }
     }
 }
 
-async fn fetch(http: &Http, url: &Url) -> Result<String, FetchError> {
+fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES { Err(FetchError::Long) } else { Ok(bytes) }
+}
+
+async fn fetch(http: &Http, url: &Url) -> Result<Vec<u8>, FetchError> {
     let request = Request::get(url.as_str()).header(ACCEPT, "application/jwk-set+json, application/json");
     let request = request.body(Bytes::new()).map_err(|error| FetchError::Request(error.to_string()))?;
     let mut answer = http.send(request).await?;
     if answer.status() != 200 {
-        return Err(FetchError::Status { url: url.to_string(), status: answer.status().as_u16() });
+        return Err(FetchError::Status(answer.status().as_u16()));
     }
-    let mut text = Vec::new();
+    let mut bytes = Vec::new();
     while let Some(piece) = answer.body_mut().next().await {
-        text.extend_from_slice(&piece?);
-        if text.len() > MAX_BYTES {
-            return Err(FetchError::Long(url.to_string()));
+        bytes.extend_from_slice(&piece?);
+        if bytes.len() > MAX_BYTES {
+            return Err(FetchError::Long);
         }
     }
-    String::from_utf8(text).map_err(|_| FetchError::NotUtf8(url.to_string()))
+    Ok(bytes)
 }
 
-/// Why the keys could not be fetched.
+/// Why a set of keys could not be read from its [`Source`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
     /// The file cannot be read.
-    #[error("the keys in {path:?} cannot be read: {why}")]
-    File {
-        /// Its path.
-        path: PathBuf,
-        /// What the system says.
-        why: String,
-    },
-    /// The URL is none to ask.
-    #[error("the keys cannot be asked for: {0}")]
+    #[error("the file cannot be read: {0}")]
+    File(#[from] std::io::Error),
+    /// The URL cannot be requested.
+    #[error("it cannot be requested: {0}")]
     Request(String),
-    /// No answer, or half of one.
-    #[error("the keys could not be fetched")]
+    /// The connection failed before the answer was complete.
+    #[error(transparent)]
     Transport(#[from] TransportError),
-    /// Another answer than 200.
-    #[error(
-        "the keys could not be fetched: {url} answered {status} instead of 200; redirects are not followed"
-    )]
-    Status {
-        /// Who answered.
-        url: String,
-        /// What.
-        status: u16,
-    },
-    /// Too long an answer.
-    #[error("the answer of {0} is longer than {most} bytes", most = MAX_BYTES)]
-    Long(String),
-    /// An answer that is no text.
-    #[error("the answer of {0} is not UTF-8")]
-    NotUtf8(String),
+    /// Another status than 200.
+    #[error("the answer has the status {0} instead of 200; redirects are not followed")]
+    Status(u16),
+    /// The text is too long.
+    #[error("it is longer than {most} bytes", most = MAX_BYTES)]
+    Long,
+    /// The text is not UTF-8.
+    #[error("it is not UTF-8")]
+    NotUtf8,
 }
 
-/// When keys are fetched.
-#[derive(Clone, Copy, Debug)]
-pub struct Schedule {
-    /// Again after this time.
-    pub every: Duration,
-    /// Never sooner after the last time, whatever tokens name.
-    pub at_least: Duration,
-    /// One fetch may take so long.
-    pub timeout: Duration,
-}
-
-impl Default for Schedule {
-    /// Every ten minutes, at least 30 s apart, in 10 s.
-    fn default() -> Self {
-        Self {
-            every: Duration::from_secs(600),
-            at_least: Duration::from_secs(30),
-            timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Keeps [`Keys`] as their source has them.
-#[derive(Debug)]
-pub struct Rotation {
-    keys: Keys,
-    schedule: Schedule,
-    allowed: Option<Vec<Algorithm>>,
-    wanted: Arc<Notify>,
-    rounds: watch::Sender<u64>,
-}
-
-/// Asks a [`Rotation`] for keys that are missing. Cloning is cheap.
-#[derive(Clone, Debug)]
-pub struct Renewal {
-    wanted: Arc<Notify>,
-    rounds: watch::Receiver<u64>,
-    patience: Duration,
-}
-
-impl Rotation {
-    /// A rotation of these keys, which are shared; only for these algorithms, if some are named.
-    pub fn new(keys: Keys, allowed: Option<Vec<Algorithm>>, schedule: Schedule) -> (Self, Renewal) {
-        let wanted = Arc::new(Notify::new());
-        let (rounds, watching) = watch::channel(0);
-        let renewal = Renewal { wanted: Arc::clone(&wanted), rounds: watching, patience: schedule.timeout };
-        (Self { keys, schedule, allowed, wanted, rounds }, renewal)
-    }
-
-    /// Fetches the keys now, then again and again, for ever; dropping the future ends it. `fetch` gives the text that
-    /// [`Keys::read`] reads: of a file, or of a URL that [`check_url`] took.
-    ///
-    /// What cannot be fetched or read changes nothing, and is logged: keys that were good are used on.
-    pub async fn run<F, Fetched, E>(self, mut fetch: F)
-    where
-        F: FnMut() -> Fetched,
-        Fetched: Future<Output = Result<String, E>>,
-        E: fmt::Display,
-    {
-        loop {
-            let last = Instant::now();
-            let problem = match timeout(self.schedule.timeout, fetch()).await {
-                Ok(Ok(text)) => self.renew(&text).err().map(|error| error.to_string()),
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some(format!("no answer within {} s", self.schedule.timeout.as_secs())),
-            };
-            let wait = match problem {
-                None => self.schedule.every,
-                Some(problem) => {
-                    tracing::warn!(%problem, kept = self.keys.len(), "keys were not renewed, those that are here are used on");
-                    self.schedule.at_least
-                }
-            };
-            self.rounds.send_modify(|rounds| *rounds += 1);
-            self.rest(last, wait.max(self.schedule.at_least)).await;
-        }
-    }
-
-    /// Until it is time again, or a key is missing and it may be. Who misses one too early is told that there is nothing new.
-    async fn rest(&self, last: Instant, wait: Duration) {
-        loop {
-            tokio::select! {
-                () = sleep_until(last + wait) => return,
-                () = self.wanted.notified() => {
-                    if last.elapsed() >= self.schedule.at_least {
-                        return;
-                    }
-                    self.rounds.send_modify(|rounds| *rounds += 1);
-                }
-            }
-        }
-    }
-
-    fn renew(&self, text: &str) -> Result<(), KeyError> {
-        if text.len() > MAX_BYTES {
-            return Err(KeyError::Long(text.len()));
-        }
-        let mut keys = Keys::read(text)?;
-        if let Some(allowed) = &self.allowed {
-            keys = keys.allow(allowed)?;
-        }
-        self.keys.replace(&keys);
-        Ok(())
-    }
-}
-
-impl Renewal {
-    /// Has the keys fetched again, if that may be now, and waits until they are here or were not to be had. For who was refused by
-    /// [`TokenError::UnknownKey`](super::TokenError::UnknownKey), to try once more.
-    ///
-    /// Waits no longer than one fetch may take. Dropping it only ends the waiting.
-    pub async fn renewed(&self) {
-        let mut rounds = self.rounds.clone();
-        rounds.mark_unchanged();
-        self.wanted.notify_one();
-        // Its only errors are that it took too long, and that the rotation has ended.
-        let _ = timeout(self.patience, rounds.changed()).await;
-    }
-}
-
-/// A set of a hundred RSA keys has less.
+/// The longest text of a set that is read. A set of a hundred RSA keys has less.
 pub const MAX_BYTES: usize = 256 << 10;

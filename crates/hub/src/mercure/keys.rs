@@ -1,17 +1,18 @@
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::{hmac, signature};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
-use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::watch;
 
 use super::algorithm::{Algorithm, Family};
+use super::jwk;
 use super::spki::{self, PublicKey};
+use super::text::shown;
 
-/// The keys that tokens are verified with. Cloning shares them, so that a rotation reaches everybody.
+/// The keys that tokens are verified with. Clones share them: replaced keys count in each clone.
 ///
 /// Each key has its type, and a token's algorithm must be one of that type and allowed; `none` is not an algorithm. What a token says of its
 /// key (`kid`) is a hint, what it brings of one (`jwk`, `jku`, `x5u`) is ignored.
@@ -24,18 +25,34 @@ use super::spki::{self, PublicKey};
 /// # Ok::<(), ssekit_hub::mercure::KeyError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Keys(Arc<RwLock<Arc<[Key]>>>);
+pub struct Keys(Arc<watch::Sender<KeyList>>);
+
+/// All keys of one time.
+pub(super) type KeyList = Arc<[Arc<Key>]>;
 
 /// One key, and what it may be used for.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Key {
-    id: Option<Box<str>>,
-    algorithms: Vec<Algorithm>,
+    id: Option<Arc<str>>,
+    pub(super) algorithms: Vec<Algorithm>,
     material: Material,
 }
 
+#[derive(Clone, PartialEq, Eq)]
 enum Material {
     Secret(Box<[u8]>),
     Public(PublicKey),
+}
+
+/// Tells each time that keys were replaced.
+#[derive(Debug)]
+pub(crate) struct Replacements(watch::Receiver<KeyList>);
+
+impl Replacements {
+    /// Waits until keys are replaced; false when they never will be again.
+    pub(crate) async fn next(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
 }
 
 impl Keys {
@@ -44,28 +61,38 @@ impl Keys {
         Self::default()
     }
 
-    /// Whether these are shared: what replaces the ones, replaces the others.
+    /// Whether these are clones of each other.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Reads keys from a text: a PEM file with public keys, a JWK or JWKS in JSON, or else a shared secret, as it is.
+    /// Reads the text of a key: a PEM file with public keys, a JWK or a set of them in JSON, or else a shared secret, as it is.
+    ///
+    /// Not for a text from elsewhere, such as the answer of a URL: any text of 32 bytes is a secret. A set of keys has [`read_set`](Self::read_set).
     ///
     /// # Errors
-    /// When the text is neither, holds no key that can be used, or is a secret of less than 32 bytes.
+    /// When the text is none of these, holds no key that can be used, or is a secret of less than 32 bytes.
     pub fn read(text: &str) -> Result<Self, KeyError> {
         let start = text.trim_start();
         let keys = if start.starts_with("-----BEGIN") {
             pem(text)?
         } else if start.starts_with('{') {
-            jwks(text)?
+            jwk::set_or_key(text)?
         } else {
-            vec![Key::secret(text.as_bytes(), None)?]
+            vec![Key::secret(secret_text(text)?.as_bytes(), None)?]
         };
         Ok(Self::of(keys))
     }
 
-    /// A shared secret that is no text.
+    /// Reads a set of keys (JWKS, RFC 7517): a JSON object with the member `keys`. Nothing else is one.
+    ///
+    /// # Errors
+    /// When the text is no such object, or holds no key that can be used.
+    pub fn read_set(text: &str) -> Result<Self, KeyError> {
+        jwk::set(text).map(Self::of)
+    }
+
+    /// A shared secret of any bytes.
     ///
     /// # Errors
     /// When it has less than 32 bytes.
@@ -74,7 +101,7 @@ impl Keys {
     }
 
     fn of(keys: Vec<Key>) -> Self {
-        Self(Arc::new(RwLock::new(keys.into())))
+        Self(Arc::new(watch::Sender::new(keys.into_iter().map(Arc::new).collect())))
     }
 
     /// The same keys, for these algorithms alone.
@@ -84,10 +111,10 @@ impl Keys {
     pub fn allow(self, algorithms: &[Algorithm]) -> Result<Self, KeyError> {
         let mut kept = Vec::new();
         for key in self.current().iter() {
-            let allowed: Vec<_> =
-                key.algorithms.iter().copied().filter(|algorithm| algorithms.contains(algorithm)).collect();
-            if !allowed.is_empty() {
-                kept.push(key.with_algorithms(allowed));
+            let mut key = Key::clone(key);
+            key.algorithms.retain(|algorithm| algorithms.contains(algorithm));
+            if !key.algorithms.is_empty() {
+                kept.push(key);
             }
         }
         if kept.is_empty() && !self.is_empty() {
@@ -96,13 +123,20 @@ impl Keys {
         Ok(Self::of(kept))
     }
 
-    /// Uses the keys of `other` from now on, here and in every clone.
-    pub fn replace(&self, other: &Self) {
+    /// Uses the keys of `other` from now on, here and in every clone; false when they are the keys that are here.
+    pub fn replace(&self, other: &Self) -> bool {
         let others = other.current();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = others;
+        self.0.send_if_modified(|keys| {
+            let within = |these: &KeyList, those: &KeyList| these.iter().all(|key| those.contains(key));
+            let differ = !within(keys, &others) || !within(&others, keys);
+            if differ {
+                *keys = others;
+            }
+            differ
+        })
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.current().len()
     }
@@ -112,8 +146,24 @@ impl Keys {
         self.current().is_empty()
     }
 
-    pub(super) fn current(&self) -> Arc<[Key]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn current(&self) -> KeyList {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// The replacements from now on.
+    pub(crate) fn replacements(&self) -> Replacements {
+        Replacements(self.0.subscribe())
+    }
+
+    /// The number of keys and the names of the first of them, for a log line.
+    pub(crate) fn summary(&self) -> String {
+        const NAMED: usize = 8;
+        let keys = self.current();
+        let names =
+            keys.iter().take(NAMED).map(|key| key.id().map_or_else(|| "unnamed".to_owned(), |id| shown(id)));
+        let more = if keys.len() > NAMED { ", …" } else { "" };
+        let plural = if keys.len() == 1 { "key" } else { "keys" };
+        format!("{} {plural} ({}{more})", keys.len(), names.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -134,27 +184,19 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    fn secret(secret: &[u8], id: Option<Box<str>>) -> Result<Self, KeyError> {
+    pub(super) fn secret(secret: &[u8], id: Option<Arc<str>>) -> Result<Self, KeyError> {
         if secret.len() < MIN_SECRET {
             return Err(KeyError::ShortSecret(secret.len()));
         }
         Ok(Self { id, algorithms: Family::Secret.algorithms(), material: Material::Secret(secret.into()) })
     }
 
-    fn public(key: PublicKey, id: Option<Box<str>>) -> Self {
+    pub(super) fn public(key: PublicKey, id: Option<Arc<str>>) -> Self {
         Self { id, algorithms: key.family().algorithms(), material: Material::Public(key) }
     }
 
-    fn with_algorithms(&self, algorithms: Vec<Algorithm>) -> Self {
-        let material = match &self.material {
-            Material::Secret(secret) => Material::Secret(secret.clone()),
-            Material::Public(key) => Material::Public(key.clone()),
-        };
-        Self { id: self.id.clone(), algorithms, material }
-    }
-
-    pub(super) fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+    pub(super) fn id(&self) -> Option<&Arc<str>> {
+        self.id.as_ref()
     }
 
     pub(super) fn allows(&self, algorithm: Algorithm) -> bool {
@@ -176,6 +218,31 @@ impl Key {
     }
 }
 
+/// A text as a shared secret, unless it looks like something else: whoever can read that something could make tokens.
+pub(crate) fn secret_text(text: &str) -> Result<&str, KeyError> {
+    let bytes = text.trim_start_matches('\u{FEFF}').trim();
+    let within = |first, last| bytes.len() > 1 && bytes.starts_with(first) && bytes.ends_with(last);
+    let json = || matches!(serde_json::from_str(bytes), Ok(Value::Object(_) | Value::Array(_)));
+    let why = if text.contains("-----BEGIN ") {
+        "it is PEM with something before it: remove all that stands before “-----BEGIN”"
+    } else if ["ssh-", "ecdsa-sha2-"].iter().any(|kind| bytes.starts_with(kind)) {
+        "it is a public key of SSH: give it as PEM, as `ssh-keygen -e -m PKCS8 -f FILE` prints it"
+    } else if within('<', '>') {
+        "it is HTML or XML"
+    } else if json() {
+        "it is JSON, but no key: a set of keys is an object with the member “keys”, without a byte order mark before it"
+    } else if text.starts_with('\u{FEFF}') {
+        "it begins with a byte order mark (U+FEFF): save the file without one"
+    } else if bytes.len() != text.len() {
+        "spaces or line feeds stand before or behind it: remove them (of a file, one line feed at the end does not count)"
+    } else if within('"', '"') || within('\'', '\'') {
+        "it stands in quotes: remove them"
+    } else {
+        return Ok(text);
+    };
+    Err(KeyError::NoSecret(why))
+}
+
 /// The public keys of a PEM file, in its order.
 fn pem(text: &str) -> Result<Vec<Key>, KeyError> {
     let mut keys = Vec::new();
@@ -194,95 +261,6 @@ fn pem(text: &str) -> Result<Vec<Key>, KeyError> {
         return Err(KeyError::Certificate);
     }
     Err(KeyError::Pem("it holds no “PUBLIC KEY”".to_owned()))
-}
-
-/// The keys of a JWKS, or of one JWK (RFC 7517). Those of unknown types are skipped, as section 5 wants, but not all of them.
-fn jwks(text: &str) -> Result<Vec<Key>, KeyError> {
-    let invalid = |error: serde_json::Error| KeyError::Json(error.to_string());
-    let value: serde_json::Value = serde_json::from_str(text).map_err(invalid)?;
-    let members = match value.get("keys") {
-        Some(_) => serde_json::from_value::<Set>(value).map_err(invalid)?.keys,
-        None => vec![value],
-    };
-    if members.len() > MAX_KEYS {
-        return Err(KeyError::Many(members.len()));
-    }
-    let mut keys = Vec::new();
-    let mut why = KeyError::Unsupported;
-    for member in members {
-        match serde_json::from_value::<Jwk>(member).map_err(invalid).and_then(Jwk::key) {
-            Ok(key) => keys.push(key),
-            Err(error) => why = error,
-        }
-    }
-    if keys.is_empty() { Err(why) } else { Ok(keys) }
-}
-
-#[derive(Deserialize)]
-struct Set {
-    keys: Vec<serde_json::Value>,
-}
-
-/// A JWK, as far as it is needed (RFC 7518, section 6; RFC 8037).
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    alg: Option<String>,
-    key_ops: Option<Vec<String>>,
-    crv: Option<String>,
-    k: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-}
-
-impl Jwk {
-    fn key(self) -> Result<Key, KeyError> {
-        let verifies =
-            self.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|name| name == "verify"));
-        if self.usage.as_ref().is_some_and(|usage| usage != "sig") || !verifies {
-            return Err(KeyError::NotForSignatures);
-        }
-        let id = self.kid.clone().map(String::into_boxed_str);
-        let mut key = match (self.kty.as_str(), self.crv.as_deref()) {
-            ("oct", _) => Key::secret(&part("k", self.k)?, id)?,
-            ("RSA", _) => {
-                let key = PublicKey::rsa(&part("n", self.n)?, &part("e", self.e)?);
-                Key::public(key.ok_or(KeyError::Unsupported)?, id)
-            }
-            ("EC", Some("P-256")) => Key::public(PublicKey::P256(point(32, self.x, self.y)?), id),
-            ("EC", Some("P-384")) => Key::public(PublicKey::P384(point(48, self.x, self.y)?), id),
-            ("OKP", Some("Ed25519")) => Key::public(PublicKey::Ed25519(sized("x", 32, self.x)?.into()), id),
-            _ => return Err(KeyError::Unsupported),
-        };
-        if let Some(name) = self.alg {
-            let algorithm = Algorithm::named(&name).filter(|algorithm| key.allows(*algorithm));
-            key.algorithms = vec![algorithm.ok_or(KeyError::NoAlgorithm)?];
-        }
-        Ok(key)
-    }
-}
-
-fn part(name: &'static str, value: Option<String>) -> Result<Vec<u8>, KeyError> {
-    let value = value.ok_or(KeyError::Member(name))?;
-    URL_SAFE_NO_PAD.decode(value).map_err(|_| KeyError::Member(name))
-}
-
-fn sized(name: &'static str, length: usize, value: Option<String>) -> Result<Vec<u8>, KeyError> {
-    part(name, value)
-        .and_then(|bytes| if bytes.len() == length { Ok(bytes) } else { Err(KeyError::Member(name)) })
-}
-
-/// An uncompressed point of a curve (SEC 1, section 2.3.3).
-fn point(length: usize, x: Option<String>, y: Option<String>) -> Result<Box<[u8]>, KeyError> {
-    let mut point = vec![4];
-    point.extend(sized("x", length, x)?);
-    point.extend(sized("y", length, y)?);
-    Ok(point.into())
 }
 
 impl PublicKey {
@@ -309,6 +287,9 @@ pub enum KeyError {
     /// A shared secret is too short.
     #[error("the secret has {0} bytes and needs {least} at least (RFC 7518, section 3.2): make one with `openssl rand -base64 32`", least = MIN_SECRET)]
     ShortSecret(usize),
+    /// A text that looks like something else than a shared secret.
+    #[error("the text cannot be used as a secret: {0}")]
+    NoSecret(&'static str),
     /// The text begins as PEM and is none, or holds no public key.
     #[error("the PEM text cannot be used: {0}")]
     Pem(String),
@@ -320,9 +301,17 @@ pub enum KeyError {
     /// A certificate where its public key belongs.
     #[error("this is a certificate: give its public key, as `openssl x509 -pubkey -noout` prints it")]
     Certificate,
-    /// The text begins as JSON and is none.
-    #[error("the JSON is no JWK or JWKS: {0}")]
+    /// The text is no JSON object, or its members are not those of keys.
+    #[error("it is no key or key set in JSON, {{\"keys\": [...]}}: {0}")]
     Json(String),
+    /// A JSON object that is no set of keys.
+    #[error(
+        "the JSON is no set of keys (JWKS): it lacks the member “keys”; a single key belongs into `key_file`"
+    )]
+    NoSet,
+    /// A set without a key.
+    #[error("the set of keys (JWKS) is empty")]
+    EmptySet,
     /// A key lacks something.
     #[error("the member {0:?} of the JWK is missing or not what its type needs")]
     Member(&'static str),
@@ -341,10 +330,9 @@ pub enum KeyError {
     #[error("the text has {0} bytes, {most} at most are taken", most = super::jwks::MAX_BYTES)]
     Long(usize),
     /// Too many.
-    #[error("the JWKS has {0} keys, {most} at most are taken", most = MAX_KEYS)]
+    #[error("the JWKS has {0} keys, {most} at most are taken", most = jwk::MAX_KEYS)]
     Many(usize),
 }
 
 /// As long as the shortest hash (RFC 7518, section 3.2).
 const MIN_SECRET: usize = 32;
-const MAX_KEYS: usize = 100;

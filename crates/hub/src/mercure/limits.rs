@@ -20,6 +20,12 @@ pub struct Limits {
     pub selectors: usize,
     /// Variables of all templates of one subscription: each is a pass over every topic that is published. Beyond: 400.
     pub variables: usize,
+    /// Variables of the templates of all subscribers that one topic is tried with; half of them for subscribers without a token. Only the
+    /// templates whose literal prefix the topic has add up, and templates equal up to the names of variables count once. A variable with a
+    /// maximum length counts as eight, 16 bytes of literals behind the prefix as one. Beyond: told to return, or 503.
+    pub hub_variables: u32,
+    /// Cost of matching one publication: for each topic, the variables that it is tried with times its length in pieces of 64 bytes. Beyond: 413.
+    pub matching: u64,
     /// Bytes of a selector. Beyond: 400.
     pub selector: usize,
     /// Bytes of a token. Beyond: 401.
@@ -39,6 +45,8 @@ impl Default for Limits {
             event_type: 1024,
             selectors: 100,
             variables: 256,
+            hub_variables: 8192,
+            matching: 1 << 22,
             selector: 4096,
             token: 8 << 10,
             claim_selectors: 500,

@@ -103,20 +103,39 @@ impl Selector {
 
     /// Whether it selects this topic. Takes time in proportion to the topic's length, for each variable at most.
     pub fn matches(&self, topic: &str) -> bool {
+        self.matches_prepared(topic, &Topic::new(topic))
+    }
+
+    /// Like [`matches`](Self::matches), for a topic that other selectors are tried on as well.
+    pub(crate) fn matches_prepared(&self, topic: &str, prepared: &Topic<'_>) -> bool {
         match &self.0.form {
             Form::Any => true,
             Form::Exact => *self.0.text == *topic,
-            Form::Template(template) => {
-                *self.0.text == *topic || template.matches(&self.0.text, &Topic::new(topic))
-            }
+            Form::Template(template) => *self.0.text == *topic || template.matches(&self.0.text, prepared),
         }
     }
 
-    /// The same, of a topic that others are tried on, too.
-    pub(crate) fn matches_prepared(&self, topic: &str, prepared: &Topic<'_>) -> bool {
+    /// Whether it selects this topic by being a template, and not by its own text.
+    pub(crate) fn expands_to(&self, prepared: &Topic<'_>) -> bool {
         match &self.0.form {
-            Form::Template(template) => *self.0.text == *topic || template.matches(&self.0.text, prepared),
-            _ => self.matches(topic),
+            Form::Template(template) => template.matches(&self.0.text, prepared),
+            Form::Any | Form::Exact => false,
+        }
+    }
+
+    /// What it costs to match a topic, in passes over it: roughly the number of variables. Nothing if it is no template.
+    pub(crate) fn cost(&self) -> u32 {
+        match &self.0.form {
+            Form::Template(template) => template.cost(&self.0.text),
+            Form::Any | Form::Exact => 0,
+        }
+    }
+
+    /// Its text; of a template, with other names where they do not matter: templates of one shape expand to the same topics.
+    pub(crate) fn shape(&self) -> String {
+        match &self.0.form {
+            Form::Template(template) => template.shape(&self.0.text),
+            Form::Any | Form::Exact => self.0.text.to_string(),
         }
     }
 
@@ -128,6 +147,20 @@ impl Selector {
             Form::Template(template) => template.prefix(&self.0.text),
         }
     }
+}
+
+/// Whether one of the selectors selects one of the topics, and how many steps that took ([`Topic::steps`]).
+pub(crate) fn selects(selectors: &[Selector], topics: &[Box<str>]) -> (bool, u64) {
+    let mut steps = 0;
+    for topic in topics {
+        let prepared = Topic::new(topic);
+        let selected = selectors.iter().any(|selector| selector.matches_prepared(topic, &prepared));
+        steps += prepared.steps();
+        if selected {
+            return (true, steps);
+        }
+    }
+    (false, steps)
 }
 
 fn check(text: &str) -> Result<(), SelectorError> {

@@ -4,13 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::keys::Keys;
+use super::claims::Claims;
+use super::keys::{Key, KeyList, Keys};
 use super::limits::Limits;
+use super::object::Object;
 use super::selector::{Selector, SelectorError};
+use super::template::Topic as PreparedTopic;
 use super::text::shown;
 
 /// What a valid token grants: the claim `mercure`, or `https://mercure.rocks/`, which goes first.
@@ -25,6 +28,26 @@ pub struct Token {
     pub payload: Option<Arc<Value>>,
     /// When it ends, and every stream with it.
     pub expires: Option<SystemTime>,
+    /// What has verified it; none of a token that the hub has made for itself.
+    pub(super) signature: Option<Signature>,
+}
+
+/// What has verified a token: enough to verify it again when keys are replaced, without the token's text.
+#[derive(Clone, Debug)]
+pub(super) struct Signature {
+    keys: Keys,
+    key: Arc<Key>,
+    algorithm: Algorithm,
+    /// The name of the key in the token.
+    named: Option<Arc<str>>,
+}
+
+impl Signature {
+    /// Whether the keys of now would verify it as well.
+    fn is_valid(&self) -> bool {
+        let keys = self.keys.current();
+        meant(&keys, self.named.as_deref()).any(|key| *key == self.key && key.allows(self.algorithm))
+    }
 }
 
 impl Token {
@@ -33,12 +56,18 @@ impl Token {
         grants(self.publish.as_deref(), topic)
     }
 
-    /// Whether it has not ended; with a leeway.
+    /// Whether it is still valid, which was verified before: whether it has not expired, and its key is still one of the hub's.
     ///
     /// # Errors
-    /// When it has: since when.
-    pub(super) fn check_end(&self, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
-        check_end(self.expires, now, leeway)
+    /// When it is not.
+    pub(super) fn check_again(&self, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
+        check_end(self.expires, now, leeway)?;
+        if self.is_revoked() { Err(TokenError::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether the keys have been replaced since it was verified, and those of now do not verify it.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.signature.as_ref().is_some_and(|signature| !signature.is_valid())
     }
 
     /// Whether it grants private updates of this topic.
@@ -53,7 +82,11 @@ pub fn may_read(token: Option<&Token>, topics: &[Box<str>], private: bool) -> bo
     !private || token.is_some_and(|token| topics.iter().any(|topic| token.may_subscribe(topic)))
 }
 
-fn check_end(expires: Option<SystemTime>, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
+pub(super) fn check_end(
+    expires: Option<SystemTime>,
+    now: SystemTime,
+    leeway: Duration,
+) -> Result<(), TokenError> {
     match expires {
         Some(expires) if now >= expires => {
             let late = now.duration_since(expires).unwrap_or_default();
@@ -64,7 +97,9 @@ fn check_end(expires: Option<SystemTime>, now: SystemTime, leeway: Duration) -> 
 }
 
 fn grants(selectors: Option<&[Selector]>, topic: &str) -> bool {
-    selectors.is_some_and(|selectors| selectors.iter().any(|selector| selector.matches(topic)))
+    let prepared = PreparedTopic::new(topic);
+    let selects = |selector: &Selector| selector.matches_prepared(topic, &prepared);
+    selectors.is_some_and(|selectors| selectors.iter().any(selects))
 }
 
 impl Keys {
@@ -92,37 +127,31 @@ impl Keys {
         let parts = Parts::split(token, limits)?;
         let header = parts.header()?;
         let algorithm = header.algorithm()?;
-        self.check_signature(&parts, &header, algorithm)?;
+        let signature = self.check_signature(&parts, &header, algorithm)?;
         let claims = parts.claims()?;
         claims.check_times(now, leeway)?;
-        claims.token(limits)
+        Ok(Token { signature: Some(signature), ..claims.token(limits)? })
     }
 
-    /// Whether the token names a key that is not here.
+    /// Whether there is no key yet, or the token names one that is not here.
     pub(super) fn lacks_key(&self, token: &str, limits: &Limits) -> bool {
-        let header = Parts::split(token, limits).and_then(|parts| parts.header());
-        let Ok(Header { kid: Some(kid), .. }) = header else { return false };
-        !self.current().iter().any(|key| key.id().is_none_or(|id| id == kid))
+        let keys = self.current();
+        let header = || Parts::split(token, limits).and_then(|parts| parts.header());
+        keys.is_empty() || header().is_ok_and(|header| meant(&keys, header.kid.as_deref()).next().is_none())
     }
 
-    /// Whether one of the keys has signed the token. A key of the same name is tried alone.
+    /// Which of the keys has signed the token. A key of the same name is tried alone.
     pub(super) fn check_signature(
         &self,
         parts: &Parts<'_>,
         header: &Header,
         algorithm: Algorithm,
-    ) -> Result<(), TokenError> {
+    ) -> Result<Signature, TokenError> {
         let keys = self.current();
         if keys.is_empty() {
             return Err(TokenError::NoKeys);
         }
-        let named = |key: &super::keys::Key| key.id().is_some() && key.id() == header.kid.as_deref();
-        let any_named = keys.iter().any(named);
-        // Keys without a name, as of a PEM file, can be meant by any.
-        let meant = keys
-            .iter()
-            .filter(|key| if any_named { named(key) } else { header.kid.is_none() || key.id().is_none() });
-        let mut meant = meant.peekable();
+        let mut meant = meant(&keys, header.kid.as_deref()).peekable();
         if let (None, Some(kid)) = (meant.peek(), &header.kid) {
             return Err(TokenError::UnknownKey(kid.clone()));
         }
@@ -130,12 +159,23 @@ impl Keys {
         if fits.peek().is_none() {
             return Err(TokenError::Algorithm(algorithm.name().to_owned()));
         }
-        if fits.any(|key| key.verify(algorithm, parts.message, &parts.signature)) {
-            Ok(())
-        } else {
-            Err(TokenError::Signature)
-        }
+        let key = fits.find(|key| key.verify(algorithm, parts.message, &parts.signature));
+        let key = Arc::clone(key.ok_or(TokenError::Signature)?);
+        let of_key = key.id().filter(|id| Some(&***id) == header.kid.as_deref()).cloned();
+        let named = of_key.or_else(|| header.kid.as_deref().map(Arc::from));
+        Ok(Signature { keys: self.clone(), key, algorithm, named })
     }
+}
+
+/// The keys that a token may mean: those of the name that it gives, else those without a name, as of a PEM file; all, if it gives none.
+fn meant<'a>(keys: &'a KeyList, name: Option<&'a str>) -> impl Iterator<Item = &'a Arc<Key>> {
+    let is_named = move |key: &Key| name.is_some() && key.id().map(|id| &**id) == name;
+    let any_named = keys.iter().any(|key| is_named(key));
+    keys.iter().filter(
+        move |key| {
+            if any_named { is_named(key) } else { name.is_none() || key.id().is_none() }
+        },
+    )
 }
 
 /// The parts of a token.
@@ -171,7 +211,7 @@ impl<'a> Parts<'a> {
     }
 
     pub(super) fn header(&self) -> Result<Header, TokenError> {
-        let header = serde_json::from_slice(&self.header);
+        let header = serde_json::from_slice(&self.header).map(|Object(header)| header);
         header.map_err(|error| TokenError::Form(format!("its header is not the JSON of one: {error}")))
     }
 
@@ -181,7 +221,7 @@ impl<'a> Parts<'a> {
     }
 
     pub(super) fn claims(&self) -> Result<Claims, TokenError> {
-        let claims = serde_json::from_slice(&self.claims);
+        let claims = serde_json::from_slice(&self.claims).map(|Object(claims)| claims);
         claims.map_err(|error| TokenError::Claims(error.to_string()))
     }
 }
@@ -192,7 +232,13 @@ pub(super) struct Header {
     alg: String,
     pub(super) kid: Option<String>,
     /// Extensions that must be understood. There is none.
+    #[serde(default, deserialize_with = "present")]
     crit: Option<Value>,
+}
+
+/// A member that is there, also when it is `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 impl Header {
@@ -213,88 +259,6 @@ impl fmt::Display for Header {
             Some(kid) => write!(f, "key {}", shown(kid)),
             None => f.write_str("no key named"),
         }
-    }
-}
-
-/// A token's claims, as far as they count.
-#[derive(Deserialize)]
-pub(super) struct Claims {
-    exp: Option<Date>,
-    nbf: Option<Date>,
-    mercure: Option<Grants>,
-    #[serde(rename = "https://mercure.rocks/")]
-    namespaced: Option<Grants>,
-}
-
-#[derive(Deserialize)]
-struct Grants {
-    publish: Option<Vec<String>>,
-    subscribe: Option<Vec<String>>,
-    payload: Option<Value>,
-}
-
-impl Claims {
-    pub(super) fn check_times(&self, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
-        check_end(self.exp.and_then(Date::time), now, leeway)?;
-        if let Some(starts) = self.nbf.and_then(Date::time_rounded_up) {
-            let early = starts.duration_since(now).unwrap_or_default();
-            if early > leeway {
-                return Err(TokenError::Early(early));
-            }
-        }
-        Ok(())
-    }
-
-    /// Words for times that have been checked.
-    pub(super) fn times(&self, now: SystemTime) -> String {
-        match self.exp.and_then(Date::time) {
-            Some(expires) => {
-                format!("valid for another {}", Ago(&expires.duration_since(now).unwrap_or_default()))
-            }
-            None => "valid without end: it has no claim “exp”".to_owned(),
-        }
-    }
-
-    pub(super) fn token(self, limits: &Limits) -> Result<Token, TokenError> {
-        let grants = self.namespaced.or(self.mercure).ok_or(TokenError::NoClaim)?;
-        Ok(Token {
-            publish: selectors("publish", grants.publish, limits)?,
-            subscribe: selectors("subscribe", grants.subscribe, limits)?,
-            payload: grants.payload.map(Arc::new),
-            expires: self.exp.and_then(Date::time),
-        })
-    }
-}
-
-fn selectors(
-    claim: &'static str,
-    texts: Option<Vec<String>>,
-    limits: &Limits,
-) -> Result<Option<Arc<[Selector]>>, TokenError> {
-    let Some(texts) = texts else { return Ok(None) };
-    if texts.len() > limits.claim_selectors {
-        return Err(TokenError::ManySelectors { claim, count: texts.len(), most: limits.claim_selectors });
-    }
-    let selectors = texts.into_iter().map(|text| {
-        Selector::parse(&text).map_err(|why| TokenError::Selector { claim, text: shown(&text), why })
-    });
-    selectors.collect::<Result<Arc<[_]>, _>>().map(Some)
-}
-
-/// A time as tokens have it (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(transparent)]
-struct Date(f64);
-
-impl Date {
-    /// To the second before; nothing where it lies after all times.
-    fn time(self) -> Option<SystemTime> {
-        // A cast is exact enough for the next 285 million years, and takes what is beyond its range for its ends.
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.0 as u64)).filter(|_| self.0 < 1e15)
-    }
-
-    fn time_rounded_up(self) -> Option<SystemTime> {
-        Self(self.0.ceil().min(9e14)).time()
     }
 }
 
@@ -330,6 +294,9 @@ pub enum TokenError {
         "the token's signature is not by the hub's key: it was signed with another one, or changed since"
     )]
     Signature,
+    /// It was verified before, and its key has been replaced or revoked since.
+    #[error("the token's key has been replaced or revoked: get a new token")]
+    Revoked,
     /// It is over, since so long.
     #[error("the token expired {} ago (claim “exp”): get a new one", Ago(.0))]
     Expired(Duration),
@@ -362,7 +329,7 @@ pub enum TokenError {
 }
 
 /// A duration for people: in its largest unit.
-struct Ago<'a>(&'a Duration);
+pub(super) struct Ago<'a>(pub(super) &'a Duration);
 
 impl fmt::Display for Ago<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

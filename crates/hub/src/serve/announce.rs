@@ -1,11 +1,22 @@
+//! The addresses of a hub that has started.
+
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 
-/// Says where to look, and hands that on at once: scripts wait for it.
+/// Writes the addresses and flushes them, because scripts wait for them. If logs are JSON, they are logged instead.
 pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -> io::Result<()> {
     let scheme = if config.tls.cert.is_some() { "https" } else { "http" };
+    if config.log.format == LogFormat::Json {
+        for addr in local {
+            tracing::info!(url = format!("{scheme}://{}{}", reachable(*addr), config.hub_path), "listening");
+        }
+        if let Some(path) = &config.unix {
+            tracing::info!(unix = %path.display(), "listening");
+        }
+        return Ok(());
+    }
     let program = std::env::args().next().unwrap_or_else(|| "ssekit".to_owned());
     for (number, addr) in local.iter().enumerate() {
         let url = format!("{scheme}://{}", reachable(*addr));
@@ -13,7 +24,7 @@ pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -
             writeln!(out, "  and on           {url}")?;
             continue;
         }
-        writeln!(out, "ssekit serves on {addr}; Ctrl-C stops it\n")?;
+        writeln!(out, "ssekit listens on {addr}; Ctrl-C stops it\n")?;
         if config.demo {
             writeln!(out, "  the page         {url}/")?;
             writeln!(out, "  the raw stream   curl -N {url}/stats")?;
@@ -30,8 +41,8 @@ pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -
     out.flush()
 }
 
-/// Whoever listens everywhere is reached here too.
-fn reachable(local: SocketAddr) -> SocketAddr {
+/// An address at which this machine reaches the listener: the loopback address for one that listens on all addresses.
+pub(super) fn reachable(local: SocketAddr) -> SocketAddr {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -10,13 +10,14 @@ pub(super) fn keep_current(sets: Vec<KeySet>, access: &mut Access) -> JoinSet<()
     let mut tasks = JoinSet::new();
     for KeySet { source, algorithms, keys } in sets {
         let allowed = (!algorithms.is_empty()).then_some(algorithms);
-        let (rotation, renewal) = Rotation::new(keys.clone(), allowed, Schedule::default());
-        // A key for both is fetched twice: once for each of whom it lets in.
-        let shares = |other: &crate::mercure::Keys| other.is_same(&keys);
-        if shares(&access.publishers) {
-            access.publishers_renewal = Some(renewal);
-        } else if shares(&access.subscribers) {
-            access.subscribers_renewal = Some(renewal);
+        let (rotation, renewal) = Rotation::new(&source, keys.clone(), allowed, Schedule::default());
+        for (shared, own) in [
+            (&access.publishers, &mut access.publishers_renewal),
+            (&access.subscribers, &mut access.subscribers_renewal),
+        ] {
+            if shared.is_same(&keys) {
+                *own = Some(renewal.clone());
+            }
         }
         let http = Http::new();
         tasks.spawn(async move { rotation.run(|| source.fetch(&http)).await });

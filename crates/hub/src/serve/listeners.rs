@@ -1,10 +1,10 @@
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow};
 use socket2::{Domain, Socket, Type};
 use ssekit_server::watch_peer;
 use tokio::task::JoinSet;
@@ -15,9 +15,11 @@ use crate::http::{self, Protocol, Server};
 use crate::systemd;
 use crate::tls::Tls;
 
-/// What is listened on, before anybody is served.
+/// Sockets that listen, before any connection is accepted.
 pub(super) struct Listeners {
     tcp: Vec<TcpListener>,
+    /// The certificate of the TCP sockets.
+    tls: Option<Tls>,
     #[cfg(unix)]
     unix: Vec<(std::os::unix::net::UnixListener, Option<OwnPath>)>,
 }
@@ -33,8 +35,14 @@ pub(super) struct Opened {
 }
 
 impl Listeners {
-    /// Takes the sockets that a service manager has opened, or listens on all that the configuration names.
+    /// Takes the sockets that a service manager passes, or listens on every address of the configuration.
+    ///
+    /// Reads the certificate first, so that a mistake in it is reported even if an address is in use.
     pub(super) fn bind(config: &Config) -> Result<Self> {
+        let tls = match (&config.tls.cert, &config.tls.key) {
+            (Some(cert), Some(key)) => Some(Tls::open(cert, key)?),
+            _ => None,
+        };
         let given =
             systemd::sockets().context("the sockets that the service manager has opened cannot be used")?;
         if !given.is_empty() {
@@ -43,6 +51,7 @@ impl Listeners {
             }
             return Ok(Self {
                 tcp: given.tcp,
+                tls,
                 #[cfg(unix)]
                 unix: given.unix.into_iter().map(|socket| (socket, None)).collect(),
             });
@@ -50,6 +59,7 @@ impl Listeners {
         let tcp = config.addr.iter().map(|addr| bind(addr, config)).collect::<Result<_>>()?;
         Ok(Self {
             tcp,
+            tls,
             #[cfg(unix)]
             unix: config.unix.iter().map(|path| bind_unix(path, config.unix_mode)).collect::<Result<_>>()?,
         })
@@ -60,9 +70,8 @@ impl Listeners {
         let local = self.tcp.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
         let local = local.context("a listener has no address")?;
         let mut tasks = JoinSet::new();
-        let plain = match (&config.tls.cert, &config.tls.key) {
-            (Some(cert), Some(key)) => {
-                let tls = Tls::open(cert, key)?;
+        let plain = match self.tls {
+            Some(tls) => {
                 let acceptor = TlsAcceptor::from(tls.config());
                 tasks.spawn(tls.keep_current());
                 for socket in self.tcp {
@@ -77,7 +86,7 @@ impl Listeners {
                 }
                 None
             }
-            _ => Some(server.open(self.tcp).context("connections cannot be accepted")?),
+            None => Some(server.open(self.tcp).context("connections cannot be accepted")?),
         };
         #[cfg(unix)]
         let mut paths = Vec::new();
@@ -167,21 +176,28 @@ impl Drop for OwnPath {
     }
 }
 
+/// Whether a program that was killed has left this socket. A file that is no socket refuses connections, too.
+#[cfg(unix)]
+pub(super) fn is_abandoned(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    use std::os::unix::net::UnixStream;
+
+    let is_socket = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket());
+    is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
 #[cfg(unix)]
 fn bind_unix(path: &Path, mode: u32) -> Result<(std::os::unix::net::UnixListener, Option<OwnPath>)> {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::os::unix::net::UnixListener;
 
-    // What a program left that was killed: nobody listens there.
-    if path.exists()
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-    {
+    if is_abandoned(path) {
         std::fs::remove_file(path)
             .with_context(|| format!("the old socket {} cannot be removed", path.display()))?;
     }
     let socket = UnixListener::bind(path).with_context(|| {
         format!(
-            "cannot listen on {}: its folder must be there and writable, and nobody else may listen there",
+            "cannot listen on {}: its folder must exist and be writable, and nothing else may have this name",
             path.display()
         )
     })?;
@@ -192,39 +208,40 @@ fn bind_unix(path: &Path, mode: u32) -> Result<(std::os::unix::net::UnixListener
 }
 
 fn bind(addr: &str, config: &Config) -> Result<TcpListener> {
-    let error = match addr.to_socket_addrs().and_then(|mut found| {
-        let found = found.next().ok_or_else(|| std::io::Error::from(ErrorKind::AddrNotAvailable))?;
-        listen(found, config)
-    }) {
-        Ok(listener) => return Ok(listener),
-        Err(error) => error,
+    let listen = |socket: Socket| {
+        prepare(&socket, config);
+        socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
+        Ok(socket.into())
     };
-    let port = addr.rsplit(':').next().unwrap_or(addr);
-    match error.kind() {
-        ErrorKind::AddrInUse => bail!(
-            "{addr} is taken: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` names \
-             it). Stop it, or take a free port with --addr 127.0.0.1:0"
-        ),
-        ErrorKind::PermissionDenied => bail!(
-            "{addr} is not allowed: ports below 1024 need a privilege. Take another one, such as --addr 127.0.0.1:3000"
-        ),
-        _ => {
-            let help =
-                format!("cannot listen on {addr}: it must be HOST:PORT with an address of this machine");
-            Err(error).context(help)
-        }
-    }
+    reserve(addr).and_then(listen).map_err(|error| unavailable(addr, error))
 }
 
-fn listen(addr: SocketAddr, config: &Config) -> std::io::Result<TcpListener> {
+/// A socket that is bound to the address, and does not listen yet.
+pub(super) fn reserve(addr: &str) -> io::Result<Socket> {
+    let addr = addr.to_socket_addrs()?.next().ok_or_else(|| io::Error::from(ErrorKind::AddrNotAvailable))?;
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(socket2::Protocol::TCP))?;
-    // A program that has just ended leaves connections that would keep the address taken.
+    // Connections of a program that has just ended would otherwise keep the address in use.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
-    prepare(&socket, config);
-    socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Ok(socket)
+}
+
+/// Why the hub cannot listen on an address, and what to do.
+pub(super) fn unavailable(addr: &str, error: io::Error) -> Error {
+    let port = addr.rsplit(':').next().unwrap_or(addr);
+    match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
+            "{addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` names \
+             it). Stop it, or use a free port with --addr 127.0.0.1:0"
+        ),
+        ErrorKind::PermissionDenied => anyhow!(
+            "{addr} is not allowed: ports below 1024 need a privilege. Use another one, such as --addr 127.0.0.1:3000"
+        ),
+        _ => Error::new(error).context(format!(
+            "cannot listen on {addr}: it must be HOST:PORT with an address of this machine"
+        )),
+    }
 }
 
 /// What is set on a listener holds for all that it accepts.

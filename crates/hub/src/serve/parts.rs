@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use ssekit_log::{Durability, DurableLog, DurableOptions, Log, MemoryLog};
+use ssekit_log::{Durability, DurableLog, DurableOptions, Log, MemoryLog, Retention};
 
-use crate::config::{self, Config, Loaded, Slow, Store};
+use crate::config::{self, Config, Slow, Store};
 use crate::fanout::{self, Overtaken, Pace};
+use crate::hub::Announced;
 use crate::mercure::Access;
 use crate::{http, hub};
 
-/// Opens the log that a configuration asks for.
-pub(super) async fn log(loaded: &Loaded) -> Result<Arc<dyn Log>> {
-    let (config, retention) = (&loaded.config, loaded.kept()?);
+/// Opens the configured log.
+pub(super) async fn log(config: &Config, retention: Retention) -> Result<Arc<dyn Log>> {
     let Store::Folder(folder) = &config.store else { return Ok(Arc::new(MemoryLog::new(retention)?)) };
     let durability = match config.durability {
         config::Durability::Memory => Durability::Memory(config.sync_every),
@@ -28,7 +28,11 @@ pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
         limits: access.limits,
         access,
         path: config.hub_path.clone(),
-        subscriptions: config.subscriptions,
+        subscriptions: match (config.subscriptions, config.subscriptions_anonymous) {
+            (false, _) => Announced::Nobody,
+            (true, false) => Announced::WithToken,
+            (true, true) => Announced::Everyone,
+        },
         fanout: fanout::Options {
             threads,
             window: config.limits.recent,

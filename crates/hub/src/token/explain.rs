@@ -10,22 +10,22 @@ use crate::config::{Key, show_time};
 use crate::listen::{Failure, USAGE, escape};
 use crate::mercure::{Access, Action, Explanation, Keys, Selector, explain};
 
-/// Which token, and what it should be good for.
+/// The flags of `ssekit token explain`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 the token is good for it, 1 it is not, 2 usage")]
+#[command(after_help = "Exit codes: 0 accepted, 1 refused, 2 usage")]
 pub struct Explain {
     /// The token, or - for stdin
     #[arg(value_name = "TOKEN|-")]
     token: String,
-    /// May its holder publish to this topic? (repeatable)
+    /// Check whether the holder may publish to this topic (repeatable)
     #[arg(long, value_name = "TOPIC")]
     publish: Vec<String>,
-    /// May its holder read private updates of this topic? (repeatable)
+    /// Check whether the holder may read private updates of this topic (repeatable)
     #[arg(long, value_name = "TOPIC")]
     subscribe: Vec<String>,
     #[command(flatten)]
     key: KeyFlags,
-    /// A file with the set of keys (JWKS)
+    /// File that holds a key set (JWKS)
     #[arg(long, value_name = "PATH", conflicts_with_all = ["key", "key_file"])]
     jwks: Option<PathBuf>,
 }
@@ -52,7 +52,7 @@ impl Explain {
         if !has_key {
             report.line(
                 "signature",
-                "not checked: give --key-file, --key or --jwks; until then it may be anybody's",
+                "not checked: set --key-file, --key or --jwks; until then, anybody may have made this token",
             );
             for (action, topics) in asked {
                 topics.iter().for_each(|topic| report.unverified(claims, action, topic));
@@ -70,15 +70,15 @@ impl Explain {
 
     /// With the keys that were named; none, if none was.
     fn access(&self) -> Result<Option<Access>, Error> {
-        let text = match &self.jwks {
+        let keys = match &self.jwks {
             Some(path) => {
                 let key = Key { file: Some(path.clone()), ..Key::default() };
-                key.read().map_err(|error| anyhow!(error))?
+                let text = key.read().map_err(|error| anyhow!(error))?;
+                text.map(|text| Keys::read_set(text.expose()))
             }
-            None => self.key.read()?,
+            None => self.key.read()?.map(|text| Keys::read(text.expose())),
         };
-        let Some(text) = text else { return Ok(None) };
-        let keys = Keys::read(text.expose())?;
+        let Some(keys) = keys.transpose()? else { return Ok(None) };
         Ok(Some(Access { publishers: keys.clone(), subscribers: keys, ..Access::default() }))
     }
 }

@@ -10,7 +10,7 @@ use ring::{error, hmac};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::mercure::{Algorithm, KeyError, Keys};
+use crate::mercure::{Algorithm, KeyError, Keys, secret_text};
 
 /// A key that makes tokens: a shared secret, or a private key.
 pub struct Signer {
@@ -74,8 +74,9 @@ impl Signer {
             private_key(text.as_bytes())?
         } else {
             // What makes tokens is what verifies them: the same rule for both.
-            Keys::secret(text.as_bytes()).map_err(SignError::Secret)?;
-            Material::Secret(text.as_bytes().into())
+            let secret = secret_text(text).map_err(SignError::Secret)?.as_bytes();
+            Keys::secret(secret).map_err(SignError::Secret)?;
+            Material::Secret(secret.into())
         };
         Ok(Self { material, random: SystemRandom::new() })
     }

@@ -11,7 +11,9 @@ use serde::Deserialize;
 
 use super::Ui;
 use crate::http::refusal;
-use crate::mercure::{Access, Action, Check, Explanation, Problem, ProblemKind, explain as explained};
+use crate::mercure::{
+    Access, Action, Check, Explanation, Object, Problem, ProblemKind, explain as explained,
+};
 
 /// The bytes of a question.
 pub(super) const MAX_BODY: usize = 64 << 10;
@@ -47,16 +49,16 @@ impl Wanted {
 /// Goes through the checks of a token. A page of another site cannot ask: JSON from elsewhere needs a permission that is not given.
 pub(super) async fn explain(
     State(ui): State<Ui>,
-    question: Result<Json<Question>, JsonRejection>,
+    question: Result<Json<Object<Question>>, JsonRejection>,
 ) -> Response {
     let access = &ui.hub.access;
-    if let Ok(Json(Question { token, action, .. })) = &question
+    if let Ok(Json(Object(Question { token, action, .. }))) = &question
         && let Some(renewal) = access.missing_key(token.trim(), action.action())
     {
         // As a request that brings it would.
         renewal.renewed().await;
     }
-    match question.as_ref().map_err(unreadable).and_then(|Json(question)| answer(question, access)) {
+    match question.as_ref().map_err(unreadable).and_then(|Json(Object(question))| answer(question, access)) {
         Ok(explanation) => ([(CACHE_CONTROL, "no-store")], Json(explanation)).into_response(),
         Err(problem) => refusal(&problem),
     }

@@ -15,7 +15,7 @@ use super::Ui;
 use super::stats::milliseconds;
 use crate::http::refusal;
 use crate::hub::{Hub, unreadable};
-use crate::mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read};
+use crate::mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects};
 
 /// Updates of one page, unless asked for fewer or more, and at most.
 const PAGE: usize = 50;
@@ -249,8 +249,7 @@ impl<'a> Reader<'a> {
         found.bytes += entry.record.size();
         let Entry { position, time, record } = entry;
         let token = self.token.as_deref();
-        let is_wanted =
-            self.selectors.iter().any(|selector| record.topics.iter().any(|topic| selector.matches(topic)));
+        let (is_wanted, _) = selects(&self.selectors, &record.topics);
         if !is_wanted || !may_read(token, &record.topics, record.private) {
             return;
         }

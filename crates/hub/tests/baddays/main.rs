@@ -10,6 +10,7 @@ mod clock;
 mod descriptors;
 mod disk;
 mod hold;
+mod hostile;
 mod http2;
 mod hub;
 mod kill;

@@ -144,7 +144,7 @@ fn heads_that_are_too_large_are_answered_431() {
     let one_long = request(&format!("x: {}\r\n", "y".repeat(64 << 10)));
     let a_thousand: String = (0..1000).map(|number| format!("x{number}: y\r\n")).collect();
     let long_lines: String = (0..60).map(|number| format!("x{number}: {}\r\n", "y".repeat(1000))).collect();
-    let long_path = format!("GET {PATH}?topic={} HTTP/1.1\r\nhost: localhost\r\n\r\n", "y".repeat(40 << 10));
+    let long_path = format!("GET {PATH}?topic={} HTTP/1.1\r\nhost: localhost\r\n\r\n", "y".repeat(60 << 10));
     let floods = [one_long, request(&a_thousand), request(&long_lines), long_path];
     for (number, flood) in (1..).zip(&floods) {
         let mut socket = hub.connect();
@@ -156,6 +156,20 @@ fn heads_that_are_too_large_are_answered_431() {
         let answer = String::from_utf8_lossy(&bytes);
         assert!(answer.starts_with("HTTP/1.1 431 "), "flood {number}: {answer:?}");
         hub.expect_figure("ssekit_connections_refused_total{reason=\"head\"}", |count| count == number);
+    }
+    // One that is somewhat too large is read, and refused with the reason.
+    let target = format!("{PATH}?topic={}", "y".repeat(20 << 10));
+    let line = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    for (number, head) in (1..).zip([line, request(&format!("x: {}\r\n", "y".repeat(20 << 10)))]) {
+        let mut socket = hub.connect();
+        socket.write_all(head.as_bytes()).expect("the hub reads");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an answer, and the end of the connection");
+        let length = format!("the request head has {} bytes; the limit is 16384", head.len());
+        assert!(answer.starts_with("HTTP/1.1 431 ") && answer.contains(&length), "{answer:?}");
+        hub.expect_figure("ssekit_requests_refused_total{problem=\"head-too-large\"}", |count| {
+            count == number
+        });
     }
     // One without an end is not read for ever.
     let mut socket = hub.connect();

@@ -79,6 +79,15 @@ impl Stream {
         Ok(Self { socket, head, chunk, decoder: Decoder::new(), waiting: VecDeque::new() })
     }
 
+    /// Lets [`wait`](Self::wait) answer `Silence` at once.
+    pub(crate) fn set_nonblocking(&self) {
+        self.socket.set_nonblocking(true).expect("it can be set");
+    }
+
+    pub(crate) fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.socket)
+    }
+
     /// The next event, or what came instead of it.
     pub(crate) fn wait(&mut self, time: Duration) -> Next {
         loop {

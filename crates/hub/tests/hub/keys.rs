@@ -2,14 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ssekit_hub::mercure::Keys;
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use ssekit_hub::fanout::{Fanout, Figures, Interest, Subscription};
 use ssekit_hub::mercure::jwks::{Rotation, Schedule};
+use ssekit_hub::mercure::{Keys, Selector};
 use ssekit_hub::token::{Signer, make};
+use ssekit_log::{Keep, MemoryLog, Retention};
 
 use crate::client::{Connection, Request};
-use crate::setup::{HUB, TestHub, claims, publication, unix_now};
+use crate::setup::{HUB, Setup, TestHub, claims, publication, unix_now, within};
 use crate::stream::Way;
 
 /// A JWKS with one secret of this name.
@@ -36,8 +45,9 @@ async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt_by_whatever_
             every: Duration::from_secs(3600),
             at_least: Duration::ZERO,
             timeout: Duration::from_secs(20),
+            ..Schedule::default()
         };
-        let (rotation, renewal) = Rotation::new(keys.clone(), None, schedule);
+        let (rotation, renewal) = Rotation::new("the issuer", keys.clone(), None, schedule);
         let fetched = Arc::clone(&fetched);
         tokio::spawn(rotation.run(move || {
             let name = fetched.fetch_add(1, Ordering::SeqCst);
@@ -100,17 +110,116 @@ async fn begun(hub: &TestHub, publication: &Request) -> (Connection, Vec<u8>) {
     (connection, body)
 }
 
-/// It was verified once before the body and once behind it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_token_grants_is_kept_while_the_body_comes() {
+async fn a_key_that_is_revoked_while_the_body_comes_publishes_nothing() {
     let hub = TestHub::usual().await;
-    let (mut connection, body) = begun(&hub, &publication("topic=a&data=x")).await;
-    let others = Keys::secret(b"another secret that is long enough: 32 bytes").unwrap();
-    hub.access.publishers.replace(&others);
-    connection.send(&body).await;
-    let answer = connection.answer("POST").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(hub.ask(&publication("topic=a&data=y")).await.status, 401, "the keys are others");
+    let (mut kept, body) = begun(&hub, &publication("topic=a&data=x")).await;
+    let (mut revoked, other_body) = begun(&hub, &publication("topic=a&data=y")).await;
+    // The same key, and another: what the token grants is kept.
+    assert!(!hub.access.publishers.replace(&crate::setup::keys()));
+    kept.send(&body).await;
+    assert_eq!(kept.answer("POST").await.status, 200);
+    assert!(hub.access.publishers.replace(&other_keys()));
+    revoked.send(&other_body).await;
+    let answer = revoked.answer("POST").await;
+    assert_eq!((answer.status, &answer.json()["type"]), (401, &"urn:ssekit:problem:invalid-token".into()));
+    assert!(answer.body.contains("replaced or revoked"), "{}", answer.body);
+    assert_eq!(hub.history().await.len(), 1);
+}
+
+fn other_keys() -> Keys {
+    Keys::secret(b"another secret that is long enough: 32 bytes").unwrap()
+}
+
+/// A set with secrets of these names and first letters.
+fn set_of(keys: &[(&str, char)]) -> Keys {
+    let keys: Vec<_> = keys
+        .iter()
+        .map(
+            |(name, letter)| json!({"kty": "oct", "kid": name, "k": URL_SAFE_NO_PAD.encode(secret(*letter))}),
+        )
+        .collect();
+    Keys::read_set(&json!({ "keys": keys }).to_string()).unwrap()
+}
+
+fn secret(letter: char) -> String {
+    letter.to_string().repeat(32)
+}
+
+/// The request for all updates, with a token that grants those that are private.
+fn asked(kid: Option<&str>, letter: char) -> Request {
+    let signer = Signer::read(&secret(letter)).unwrap();
+    let token = make(&claims(&[], &["*"]), &signer, None, kid).unwrap();
+    Request::get(format!("{HUB}?topic=*")).bearer(&token)
+}
+
+/// Of a key that had been revoked, they went on for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_whose_token_no_longer_verifies_and_the_others_go_on() {
+    let hub = TestHub::start(|setup| {
+        setup.access.subscribers = set_of(&[("1", 'a'), ("2", 'b'), ("3", 'c')]);
+    })
+    .await;
+    // Whether each is still open when “1” is gone, “2” has another key of that name, and there is a new one.
+    let requests = [
+        (asked(Some("1"), 'a'), false),
+        (asked(Some("2"), 'b'), false),
+        (asked(Some("3"), 'c'), true),
+        (asked(None, 'a'), false),
+        (asked(None, 'c'), true),
+        (Request::get(format!("{HUB}?topic=*")), true),
+    ];
+    let mut streams = Vec::new();
+    for way in Way::ALL {
+        for (request, stays) in &requests {
+            streams.push((way.open(&hub, request).await, way, request, *stays));
+        }
+    }
+    hub.publish("topic=a&data=before").await;
+    for (stream, ..) in &mut streams {
+        assert_eq!(stream.data().await, "before");
+    }
+    assert!(!hub.access.subscribers.replace(&set_of(&[("3", 'c'), ("2", 'b'), ("1", 'a')])), "the same keys");
+    assert!(hub.access.subscribers.replace(&set_of(&[("2", 'd'), ("3", 'c'), ("4", 'e')])));
+    hub.until_figure("ssekit_subscriptions_ended_total{reason=\"revoked\"}", 9).await;
+    hub.publish("topic=a&data=private&private=on").await;
+    hub.publish("topic=a&data=after").await;
+    for (stream, way, request, stays) in &mut streams {
+        if *stays {
+            let anonymous = !request.headers.iter().any(|(name, _)| name == "authorization");
+            let wanted: &[&str] = if anonymous { &["after"] } else { &["private", "after"] };
+            assert_eq!(stream.datas(wanted.len()).await, wanted, "{way:?} {request:?}");
+        } else {
+            assert_eq!((stream.next().await, stream.is_cut()), (None, false), "{way:?} {request:?}");
+            assert_eq!(way.ask(&hub, request).await.status, 401, "{way:?} {request:?}");
+        }
+    }
+}
+
+/// Between the check of the token and the thread that serves the stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_does_not_begin_whose_key_was_replaced_meanwhile() {
+    let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
+    let options = Setup::default().fanout;
+    let fanout = Fanout::start(log, &options, Figures::new(&mut Registry::default())).await.unwrap();
+    let keys = set_of(&[("1", 'a')]);
+    let signer = Signer::read(&secret('a')).unwrap();
+    let token = make(&claims(&[], &["*"]), &signer, None, None).unwrap();
+    let token = Arc::new(keys.verify(&token, SystemTime::now()).unwrap());
+    let subscribe = || {
+        let interest = Interest::new(vec![Selector::parse("*").unwrap()], Some(Arc::clone(&token)));
+        let first = Bytes::from_static(b":\n");
+        let subscription = Subscription { interest, first, start: None, ends: None, guard: None };
+        Body::new(fanout.subscribe_body(subscription)).into_data_stream()
+    };
+    let mut open = subscribe();
+    keys.replace(&set_of(&[("1", 'b')]));
+    let mut late = subscribe();
+    assert_eq!(within("its beginning", late.next()).await.unwrap().unwrap(), ":\n");
+    assert!(within("its end", late.next()).await.is_none());
+    assert_eq!(within("its beginning", open.next()).await.unwrap().unwrap(), ":\n");
+    fanout.keys_replaced();
+    assert!(within("its end", open.next()).await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

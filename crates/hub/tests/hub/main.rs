@@ -17,4 +17,5 @@ mod replay;
 mod setup;
 mod slow;
 mod stream;
+mod templates;
 mod unreadable;

@@ -31,7 +31,8 @@ async fn line_16_and_17_pages_that_are_listed_read_with_cookies_and_others_not()
         let ours = way.open(&hub, &get.clone().with("origin", OURS)).await;
         assert_eq!(allowed(&ours.headers), (Some(OURS), Some("true")));
         let exposed = ours.header("access-control-expose-headers").unwrap().to_ascii_lowercase();
-        for header in ["last-event-id", "mercure-last-event-id", "link"] {
+        assert_eq!(ours.header("ssekit-reset"), Some("unknown"));
+        for header in ["last-event-id", "mercure-last-event-id", "link", "ssekit-reset"] {
             assert!(exposed.split(", ").any(|one| one == header), "{header} in {exposed}");
         }
         for origin in [FOREIGN, "null", "https://app.example.evil.example", "http://app.example"] {
@@ -45,13 +46,39 @@ async fn line_16_and_17_pages_that_are_listed_read_with_cookies_and_others_not()
             Request::post(HUB, "topic=a"),
             Request::get(format!("{HUB}/subscriptions")),
             Request::new("DELETE", HUB),
+            Request::get("/.well-known/mercur"),
+            Request::get(format!("{HUB}?topic={}", "x".repeat(17_000))),
+            Request::get(format!("{HUB}?topic=a")).with("x-filler", &"x".repeat(17_000)),
+            Request::post(HUB, "topic=a").with("x-filler", &"x".repeat(17_000)),
         ] {
             let answer = way.ask(&hub, &refused.with("origin", OURS)).await;
             assert!(answer.status >= 400, "{answer:?}");
             assert_eq!(allowed(&answer.headers), (Some(OURS), Some("true")), "{answer:?}");
+            assert!(answer.json()["detail"].is_string(), "{answer:?}");
         }
         let list = Request::get(format!("{HUB}/subscriptions")).bearer(&secret).with("origin", OURS);
         assert_eq!(allowed(&way.ask(&hub, &list).await.headers), (Some(OURS), Some("true")));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_with_the_wrong_url_may_ask_and_reads_that_nothing_is_there() {
+    let hub = hub_for_pages().await;
+    let wrong = "/.well-known/mercur?topic=a";
+    let ask = |origin: &str| {
+        let ask = Request::new("OPTIONS", wrong).with("origin", origin);
+        ask.with("access-control-request-method", "GET")
+            .with("access-control-request-headers", "authorization")
+    };
+    Way::each(async |way| {
+        let ours = way.ask(&hub, &ask(OURS)).await;
+        assert_eq!((ours.status, allowed(&ours.headers)), (204, (Some(OURS), Some("true"))));
+        assert_eq!(allowed(&way.ask(&hub, &ask(FOREIGN)).await.headers), (None, None));
+        let answer =
+            way.ask(&hub, &Request::get(wrong).with("origin", OURS).bearer(&token(&[], &["*"]))).await;
+        assert_eq!((answer.status, allowed(&answer.headers)), (404, (Some(OURS), Some("true"))));
+        assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains(HUB)), "{answer:?}");
     })
     .await;
 }

@@ -22,7 +22,7 @@ fn events_pass_at_once_while_the_stream_stays_open() {
         let hub = Hub::start(&[]);
         let proxy = Proxy::start(kind, &hub.addr.to_string());
         for (flag, version) in [("--http2", "HTTP/2 200"), ("--http1.1", "HTTP/1.1 200 OK")] {
-            let stream = Program::start(curl(&proxy).args([
+            let stream = Program::start(proxy.curl().args([
                 "--no-buffer",
                 "--include",
                 flag,
@@ -121,13 +121,13 @@ fn a_page_in_a_browser_survives_a_restart_of_the_hub_and_shows_what_it_missed() 
         let status = ["--output", "/dev/null", "--write-out", "%{http_code} %{content_type}"];
         let answered = |command: &mut Command| String::from_utf8(run(command).stdout).expect("text");
         // HAProxy looks once a second whether the hub is there.
-        let told = answered(curl(&proxy).args(status).arg(topic(&proxy.url(), NEWS)));
+        let told = answered(proxy.curl().args(status).arg(topic(&proxy.url(), NEWS)));
         assert_eq!(told, "200 text/event-stream", "{kind:?}");
-        let stream = answered(curl(&proxy).arg(topic(&proxy.url(), NEWS)));
+        let stream = answered(proxy.curl().arg(topic(&proxy.url(), NEWS)));
         let retry = stream.trim_end().strip_prefix("retry: ").and_then(|retry| retry.parse::<u64>().ok());
         assert!(retry.is_some_and(|retry| (1_000..=4_000).contains(&retry)), "{kind:?}: {stream:?}");
         let post = ["--data", "topic=x", "--data", "data=x", &proxy.url()];
-        let told = answered(curl(&proxy).args(status).args(post));
+        let told = answered(proxy.curl().args(status).args(post));
         assert!(told.starts_with("50"), "{kind:?}: {told}");
 
         let hub = start();
@@ -145,7 +145,7 @@ fn the_hub_learns_that_a_client_has_gone_before_its_next_heartbeat() {
         let hub = Hub::start(&["--heartbeat", "1h"]);
         let proxy = Proxy::start(kind, &hub.addr.to_string());
         for flag in ["--http2", "--http1.1"] {
-            let stream = Program::start(curl(&proxy).args(["--no-buffer", flag, &topic(&proxy.url(), NEWS)]));
+            let stream = Program::start(proxy.curl().args(["--no-buffer", flag, &topic(&proxy.url(), NEWS)]));
             stream.stdout.find("retry: ");
             assert_eq!(hub.subscribers(), 1, "{kind:?} {flag}");
             drop(stream);
@@ -175,7 +175,7 @@ fn stay_open(kind: Kind) {
         }
     };
     let proxy = Proxy::start_with(kind, &hub.addr.to_string(), shorter);
-    let stream = Program::start(curl(&proxy).args(["--no-buffer", &topic(&proxy.url(), NEWS)]));
+    let stream = Program::start(proxy.curl().args(["--no-buffer", &topic(&proxy.url(), NEWS)]));
     stream.stdout.find("retry: ");
     let opened = Instant::now();
     while opened.elapsed() < Duration::from_secs(8) {
@@ -199,19 +199,12 @@ fn what_is_the_operators_stays_on_this_machine() {
             "/.well-known/mercure/../../metrics",
         ] {
             let url = format!("{}{path}", proxy.origin());
-            let through = run(curl(&proxy).args(["--path-as-is", "--write-out", "%{http_code}", &url]));
+            let through = run(proxy.curl().args(["--path-as-is", "--write-out", "%{http_code}", &url]));
             let text = String::from_utf8_lossy(&through.stdout);
             assert!(text.ends_with("404") || text.ends_with("400"), "{kind:?} {path}: {text}");
             assert!(!text.contains("ssekit_"), "{kind:?} {path}: {text}");
         }
     }
-}
-
-/// curl, which trusts the proxy.
-fn curl(proxy: &Proxy) -> Command {
-    let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--cacert"]).arg(proxy.certificate());
-    command
 }
 
 /// Publishes as the world does.

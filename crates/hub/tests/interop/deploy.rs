@@ -69,11 +69,13 @@ fn the_configuration_is_sound_and_says_all_that_it_says() {
     let text = read_example("ssekit.toml");
     let text = text.replace("/etc/ssekit", &folder.display().to_string());
     let text = text.replace("/var/lib/ssekit", &folder.join("store").display().to_string());
+    let text = text.replace("127.0.0.1:3000\"", &format!("{}\"", free_addr()));
     std::fs::write(folder.join("key"), KEY).expect("a file can be written");
     let file = folder.join("ssekit.toml");
     std::fs::write(&file, text).expect("a file can be written");
     let output = run(ssekit().args(["serve", "--check", "--config"]).arg(&file));
     assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "the configuration is valid\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "no warnings either");
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
 }

@@ -5,9 +5,11 @@ mod behind_proxies;
 #[allow(dead_code, reason = "the tests of the page look closer")]
 #[path = "../program/chromium.rs"]
 mod chromium;
+mod cross_origin;
 mod deploy;
 mod ending;
 mod hub;
+mod logs;
 mod operating;
 mod page;
 #[allow(dead_code, reason = "the tests of the demo start it otherwise")]
@@ -16,3 +18,4 @@ mod program;
 mod proxy;
 mod publishers;
 mod python;
+mod substitute;

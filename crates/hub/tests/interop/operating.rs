@@ -45,20 +45,69 @@ fn the_first_minutes_are_as_they_are_told() {
 
 #[test]
 fn all_that_is_named_is_there() {
-    let text = text();
-    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let links: Vec<PathBuf> = links.map(|link| root().join("docs").join(link)).collect();
-    let words = text.split(|character: char| character.is_whitespace() || "`\"".contains(character));
-    let files: Vec<PathBuf> =
-        words.filter(|word| word.starts_with("examples/")).map(|word| root().join(word)).collect();
-    assert!(links.len() > 7 && files.len() > 4, "{links:?} {files:?}");
-    for named in links.iter().chain(&files) {
-        assert!(named.exists(), "{} is not there", named.display());
+    for (name, links) in [("operating.md", 8), ("page.md", 5)] {
+        let text = document(name);
+        let found: Vec<&str> = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert!(found.len() >= links, "{name}: {found:?}");
+        for link in found {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { name } else { file };
+            let path = root().join("docs").join(file);
+            assert!(path.exists(), "{name}: {} is not there", path.display());
+            let slug = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
+            let is_there =
+                || document(file).lines().any(|line| line.starts_with('#') && slug(line) == heading);
+            assert!(heading.is_empty() || is_there(), "{name}: {link} names no heading");
+        }
+        let words = text.split(|character: char| character.is_whitespace() || "`\"".contains(character));
+        for word in words.filter(|word| word.starts_with("examples/")) {
+            assert!(root().join(word).exists(), "{name}: {word} is not there");
+        }
     }
 }
 
+/// The time between two heartbeats is shorter than each idle timeout, and where a whole response is limited, it is said what to set.
+#[test]
+fn the_heartbeat_is_shorter_than_every_idle_timeout() {
+    let text = text();
+    let (_, chapter) = text.split_once("\n## Idle timeouts\n").expect("the chapter is there");
+    let (chapter, _) = chapter.split_once("\n## ").expect("it is not the last one");
+    let heartbeat = ssekit_hub::config::Config::default().heartbeat.as_secs();
+    assert!(chapter.contains(&format!("each {heartbeat} s (`heartbeat`)")), "{chapter}");
+    let rows = chapter.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows: Vec<Vec<&str>> = rows.skip(1).map(|row| row.split(" | ").collect()).collect();
+    let seconds = |cell: &str| match cell {
+        "none" => None,
+        cell => Some(cell.strip_suffix(" s").and_then(|number| number.parse::<u64>().ok()).expect("seconds")),
+    };
+    for row in &rows {
+        let [name, idle, whole, setting, source] = row[..] else { panic!("five cells: {row:?}") };
+        assert!(seconds(idle).is_none_or(|idle| idle > heartbeat), "{name}: {idle} is too short");
+        assert!(seconds(whole).is_none() || setting != "–", "{name}: what is to be set?");
+        assert!(!source.is_empty(), "{name}: who says so?");
+    }
+    // What our examples set is what is said of them.
+    for (file, directives) in [
+        ("nginx.conf", &["proxy_read_timeout", "send_timeout"][..]),
+        ("haproxy.cfg", &["timeout client", "timeout server"]),
+    ] {
+        let row =
+            rows.iter().find(|row| row[0].starts_with(&format!("[our {file}]"))).expect("it is in the table");
+        let text = crate::hub::read_example(file);
+        for directive in directives {
+            let set = format!("{directive} {}", row[1].replace(' ', ""));
+            assert!(text.contains(&set), "{file}: {set}");
+        }
+    }
+    assert!(rows.len() > 15, "{rows:?}");
+}
+
 fn text() -> String {
-    let path = root().join("docs/operating.md");
+    document("operating.md")
+}
+
+fn document(name: &str) -> String {
+    let path = root().join("docs").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -100,6 +100,28 @@ impl Proxy {
         }
     }
 
+    /// Ends it, once its clients have gone; gives everything that it has logged, to files and to its own output.
+    pub(crate) fn logs(mut self) -> String {
+        let mut program = self.program.take().expect("it runs");
+        program.signal("TERM");
+        program.wait();
+        let mut logs = program.stdout.rest() + &program.stderr.rest();
+        for entry in std::fs::read_dir(&self.folder).expect("the folder can be read") {
+            let path = entry.expect("the folder can be read").path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                logs += &std::fs::read_to_string(&path).expect("a log is text");
+            }
+        }
+        logs
+    }
+
+    /// curl, which trusts this proxy.
+    pub(crate) fn curl(&self) -> Command {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--cacert"]).arg(self.certificate());
+        command
+    }
+
     /// The hub's URL as the world sees it.
     pub(crate) fn url(&self) -> String {
         format!("{}{PATH}", self.origin())
@@ -124,7 +146,7 @@ impl Proxy {
             Kind::Nginx => vec![
                 ("user www-data;\n", String::new()),
                 ("/run/nginx.pid", format!("{folder}/nginx.pid")),
-                ("/var/log/nginx/access.log", format!("{folder}/access.log")),
+                ("/var/log/nginx/", format!("{folder}/")),
                 (
                     "http {\n",
                     format!(
@@ -150,9 +172,11 @@ impl Proxy {
                     ),
                 ),
                 ("/var/www/hub", format!("{folder}/www")),
+                ("/var/log/caddy/", format!("{folder}/")),
                 ("127.0.0.1:3000", hub.to_owned()),
             ],
             Kind::HaProxy => vec![
+                ("log /dev/log local0", "log stdout format raw local0".to_owned()),
                 ("    user haproxy\n    group haproxy\n", String::new()),
                 // What the machine lets it open.
                 ("maxconn 20000", "maxconn 200".to_owned()),

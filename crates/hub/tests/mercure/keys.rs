@@ -223,7 +223,7 @@ fn a_text_that_holds_no_usable_key_is_refused_with_the_reason() {
         ("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "openssl x509"),
         ("-----BEGIN NOTHING-----\n", "PEM"),
         ("-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n", "not supported"),
-        ("{\"keys\": []}", "not supported"),
+        ("{\"keys\": []}", "is empty"),
         ("{\"keys\": 1}", "JSON"),
         ("{", "JSON"),
         (&jwk("\"kty\": \"oct\", \"k\": \"QUFB\""), "has 3 bytes"),

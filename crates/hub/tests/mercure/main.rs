@@ -8,6 +8,7 @@ mod jwks;
 mod keys;
 mod pages;
 mod publication;
+mod reference;
 mod request;
 mod selectors;
 mod subscribe;

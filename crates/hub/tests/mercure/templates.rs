@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use ssekit_hub::mercure::{Kind, Selector};
 
 use crate::expand::{OPERATORS, Part, Value, expand, parts, template};
+use crate::reference;
 
 /// The variables of RFC 6570, section 3.2.
 fn of_the_standard(name: &str) -> Option<Value> {
@@ -219,7 +220,8 @@ fn a_part() -> impl Strategy<Value = Part> {
     let modifier = prop_oneof![
         Just(String::new()),
         Just("*".to_owned()),
-        (1..20_u16).prop_map(|length| format!(":{length}"))
+        prop_oneof![4 => 1..20_u16, 1 => 20..200_u16, 1 => Just(9999)]
+            .prop_map(|length| format!(":{length}"))
     ];
     let name = prop_oneof![Just("a"), Just("b.c"), Just("%41_")].prop_map(str::to_owned);
     prop_oneof![
@@ -231,6 +233,16 @@ fn a_part() -> impl Strategy<Value = Part> {
 
 fn a_text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]{0,5}", "\\PC{0,6}", "[%0-9A-F/,.;=&?#]{0,9}"]
+}
+
+/// A topic of pieces that templates care about, so long that it takes several words of places, too.
+fn a_topic() -> impl Strategy<Value = String> {
+    let pieces = [
+        "a", "b.c", "%41_", "a=", "b.c=", "%41", "%C3%A9", "%c3", "%", "%4", "é", "/", ".", ",", ";", "?",
+        "&", "=", "#", "!", " ",
+    ];
+    let piece = (proptest::sample::select(pieces.to_vec()), prop_oneof![4 => 1..4_usize, 1 => 4..90_usize]);
+    vec(piece, 0..8).prop_map(|pieces| pieces.iter().map(|(piece, times)| piece.repeat(*times)).collect())
 }
 
 fn a_value() -> impl Strategy<Value = Option<Value>> {
@@ -254,6 +266,25 @@ proptest! {
         prop_assert!(selector.matches(&expansion), "{text} is to match {expansion}");
         prop_assert!(selector.matches(&text));
         prop_assert!(expansion.starts_with(selector.literal_prefix()) && text.starts_with(selector.literal_prefix()));
+    }
+
+    #[test]
+    fn a_template_matches_what_the_naive_reference_matches(
+        parts in vec(a_part(), 1..6),
+        values in vec(a_value(), 3),
+        topic in a_topic(),
+        at in any::<proptest::sample::Index>(),
+    ) {
+        let text = template(&parts);
+        let Ok(selector) = Selector::parse(&text) else { return Ok(()) };
+        prop_assume!(selector.kind() == Kind::Template);
+        let expansion = expand(&parts, |name| values[["a", "b.c", "%41_"].iter().position(|known| *known == name).unwrap()].clone());
+        let cut = (0..=expansion.len()).rev().find(|end| *end <= at.index(expansion.len() + 1) && expansion.is_char_boundary(*end)).unwrap();
+        let (before, after) = expansion.split_at(cut);
+        for topic in [&topic, &format!("{before}{topic}{after}"), &format!("{topic}{after}"), &format!("{before}{topic}")] {
+            let expected = *topic == text || reference::matches(&parts, topic);
+            prop_assert_eq!(selector.matches(topic), expected, "{} on {}", text, topic);
+        }
     }
 
     #[test]

@@ -184,6 +184,15 @@ impl Block {
 }
 
 #[test]
+fn events_and_messages_are_lists_within_logs() {
+    let (server, mut browser) = (serve(), Chromium::start());
+    let page = enter(&mut browser, &server, "Ada");
+    browser.wait_for(&page, "document.querySelectorAll('#blocks li').length > 0");
+    let lists = browser.lists_in_logs(&page);
+    assert_eq!(lists, ["Events as they arrive: list of listitem", "Messages: list of listitem"]);
+}
+
+#[test]
 fn the_traffic_can_be_paused_and_filtered() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");

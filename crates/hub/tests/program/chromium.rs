@@ -160,6 +160,27 @@ impl Chromium {
         STANDARD.decode(answer["data"].as_str().expect("text")).expect("base64")
     }
 
+    /// The lists within each log, as assistive technology sees them: `LABEL: list of listitem`.
+    pub(crate) fn lists_in_logs(&mut self, page: &Page) -> Vec<String> {
+        let tree = self.on(page, "Accessibility.getFullAXTree", &json!({}));
+        let nodes = tree["nodes"].as_array().expect("a tree has nodes").clone();
+        let role = |node: &Value| node["role"]["value"].as_str().unwrap_or_default().to_owned();
+        let children = |node: &Value| -> Vec<Value> {
+            let ids = node["childIds"].as_array().cloned().unwrap_or_default();
+            nodes.iter().filter(|node| ids.contains(&node["nodeId"])).cloned().collect()
+        };
+        let mut lists = Vec::new();
+        for log in nodes.iter().filter(|node| role(node) == "log") {
+            for list in children(log) {
+                let mut items: Vec<String> = children(&list).iter().map(&role).collect();
+                items.dedup();
+                let label = log["name"]["value"].as_str().unwrap_or_default();
+                lists.push(format!("{label}: {} of {}", role(&list), items.join(", ")));
+            }
+        }
+        lists
+    }
+
     /// Errors that pages have met: exceptions, and what the browser refused or could not load.
     pub(crate) fn problems(&mut self) -> Vec<Value> {
         let is_problem = |event: &Value| match event["method"].as_str() {

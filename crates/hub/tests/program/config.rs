@@ -29,6 +29,11 @@ impl Folder {
         Self(path)
     }
 
+    /// The path of what may be in it.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("it is UTF-8").to_owned()
+    }
+
     /// Writes a file, and says where it is.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.0.join(name);
@@ -146,10 +151,10 @@ fn nothing_said_is_sound_and_lets_nobody_in() {
     let loaded = load(&[], &[]).expect("it is sound");
     assert_eq!(loaded.config, Config::default());
     assert_eq!((loaded.config.publisher_key(), loaded.config.subscriber_key()), (None, None));
-    let warnings = loaded.warnings.join("\n");
+    let unusable = loaded.unusable.join("\n");
     assert!(
-        warnings.contains("nobody can publish") && warnings.contains("nobody can subscribe"),
-        "{warnings}"
+        unusable.contains("nobody can publish") && unusable.contains("nobody can subscribe"),
+        "{unusable}"
     );
 }
 
@@ -185,6 +190,11 @@ fn lists_have_commas_and_flags_may_be_repeated() {
     ] {
         assert_eq!(loaded.expect("it is sound").config.addr, expected);
     }
+    // Of a setting that is no list, the last flag counts.
+    let loaded = load(&["--store", "memory", "--drain=1s", "--store", "folder", "--drain=2s"], &[])
+        .expect("it is sound");
+    assert_eq!(loaded.config.store, Store::Folder("folder".into()));
+    assert_eq!(loaded.config.drain, Duration::from_secs(2));
     let rules = ["--retention", "topic=a age=1d", "--retention", "topic=* last=1;topic=b records=5"];
     let rules = load(&rules, &[]).expect("it is sound").config.retention;
     let topics: Vec<&str> = rules.iter().map(|rule| &*rule.topic).collect();
@@ -239,7 +249,7 @@ fn dev_where_others_can_reach_it_takes_a_second_word() {
         let warnings =
             load(&["--dev", "--dev-anywhere", "--addr", addr], &[]).expect("it is wanted").warnings;
         assert_eq!(
-            warnings.iter().any(|warning| warning.contains("ANYONE")),
+            warnings.iter().any(|warning| warning.contains("EVERYONE WHO CAN REACH")),
             reachable,
             "{addr}: {warnings:?}"
         );
@@ -264,21 +274,21 @@ fn what_is_wrong_is_said_with_its_place_its_value_and_what_is_allowed() {
         ("retry = \"2s..1s\"", "ssekit.toml:1: retry: \"2s..1s\" is not one time, or the shortest and the longest: 1s, 500ms..1500ms".to_owned()),
         ("hub_path = \"hub\"", "ssekit.toml:1: hub_path: \"hub\" is not a path: /.well-known/mercure".to_owned()),
         ("jwks = \"http://a.example/\"", "ssekit.toml:1: jwks: \"http://a.example/\" is not a path or an https:// URL".to_owned()),
-        ("limits = 5", "ssekit.toml:1: limits is a table: [limits]".to_owned()),
-        ("\n\nheartbeet = \"1s\"", "ssekit.toml:3: heartbeet is no setting; did you mean heartbeat?".to_owned()),
-        ("body_size = 1", "ssekit.toml:1: body_size is no setting; did you mean limits.body_size?".to_owned()),
-        ("[limits]\ntopix = 1", "ssekit.toml:2: limits.topix is no setting; did you mean limits.topics?".to_owned()),
-        ("zzz = 1", "ssekit.toml:1: zzz is no setting; `ssekit serve --print` shows all".to_owned()),
-        ("[[retention]]\nlast = 1", "ssekit.toml:1: retention: a rule says which topic it is for; \"*\" for all".to_owned()),
+        ("limits = 5", "ssekit.toml:1: `limits` is a table: write [limits]".to_owned()),
+        ("\n\nheartbeet = \"1s\"", "ssekit.toml:3: unknown setting `heartbeet`; did you mean `heartbeat`?".to_owned()),
+        ("body_size = 1", "ssekit.toml:1: unknown setting `body_size`; did you mean `limits.body_size`?".to_owned()),
+        ("[limits]\ntopix = 1", "ssekit.toml:2: unknown setting `limits.topix`; did you mean `limits.topics`?".to_owned()),
+        ("zzz = 1", "ssekit.toml:1: unknown setting `zzz`; `ssekit serve --print` shows all settings".to_owned()),
+        ("[[retention]]\nlast = 1", "ssekit.toml:1: retention: a rule needs a topic; \"*\" matches all".to_owned()),
         ("[[retention]]\ntopic = \"*\"\nage = 7", format!("ssekit.toml:3: retention: age: 7 is not {time}")),
-        ("[[retention]]\ntopic = \"*\"\nmax = 7", "ssekit.toml:3: retention: a rule has no \"max\"; it has: topic, records, bytes, age, last".to_owned()),
-        ("tls.cert = \"a\"", "ssekit.toml:1: tls.cert needs tls.key: TLS takes both, each a PEM file".to_owned()),
-        ("addr = []", "ssekit.toml:1: there is nowhere to listen: give an address, or a unix socket".to_owned()),
+        ("[[retention]]\ntopic = \"*\"\nmax = 7", "ssekit.toml:3: retention: unknown member \"max\" of a rule; the members are: topic, records, bytes, age, last".to_owned()),
+        ("tls.cert = \"a\"", "ssekit.toml:1: tls.cert requires tls.key: TLS needs a certificate and its key, each a PEM file".to_owned()),
+        ("addr = []", "ssekit.toml:1: no address to listen on: set addr or unix".to_owned()),
     ] {
         assert_eq!(problems(load_file("mistake", text)), [expected], "{text}");
     }
     let not_toml = problems(load_file("mistake", "a = 1\nb = = 2"));
-    assert!(not_toml[0].starts_with("ssekit.toml:2: it is not TOML: "), "{not_toml:?}");
+    assert!(not_toml[0].starts_with("ssekit.toml:2: invalid TOML: "), "{not_toml:?}");
 
     let said = problems(load(&["--limits-body-size=big"], &[("SSEKIT_HEARTBEAT", "25")]));
     assert_eq!(
@@ -292,11 +302,14 @@ fn what_is_wrong_is_said_with_its_place_its_value_and_what_is_allowed() {
     assert_eq!(
         said,
         [
-            "--publisher-key-file: publisher.key_file and publisher.key (SSEKIT_PUBLISHER_KEY) exclude each other: give one of them"
+            "--publisher-key-file: publisher.key_file conflicts with publisher.key (SSEKIT_PUBLISHER_KEY): set only one of them"
         ]
     );
     let said = problems(load(&["--retention", "topic=* last"], &[]));
-    assert_eq!(said, ["--retention: \"last\" is not as in \"topic=* records=1000 age=7d\""]);
+    assert_eq!(
+        said,
+        ["--retention: \"last\" has no value; a rule looks like \"topic=* records=1000 age=7d\""]
+    );
     let said = problems(load(&["--config", "/nowhere/ssekit.toml"], &[]));
     assert_eq!(said, ["ssekit.toml:1: the file cannot be read: No such file or directory (os error 2)"]);
 }
@@ -312,7 +325,7 @@ fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
 fn what_a_variable_may_mean_is_said() {
     let warned = |name| load(&[], &[(name, "1")]).expect("it is sound").warnings.join("\n");
     assert!(
-        warned("SSEKIT_HEARTBEET").contains("SSEKIT_HEARTBEET sets nothing; did you mean SSEKIT_HEARTBEAT?")
+        warned("SSEKIT_HEARTBEET").contains("SSEKIT_HEARTBEET has no effect; did you mean SSEKIT_HEARTBEAT?")
     );
     // Kubernetes makes these of a service of this name.
     for name in ["SSEKIT_PORT", "SSEKIT_SERVICE_HOST", "SSEKIT_PORT_80_TCP", "SSEKIT_TOKEN"] {
@@ -342,7 +355,7 @@ fn a_secret_is_shown_nowhere() {
         assert!(!shown.contains(secret), "{shown}");
         // By a flag, everyone sees it.
         assert_eq!(
-            shown.contains("can be read by everyone who can run `ps`"),
+            shown.contains("every user of this machine can read --key in the output of `ps`"),
             flags[0] == "--key",
             "{shown}"
         );
@@ -470,8 +483,9 @@ fn the_program_checks_and_prints() {
     let folder = Folder::new("program");
     let key = folder.file("publisher.key", "0123456789abcdef0123456789abcdef\n");
     let file = folder.file("ssekit.toml", &format!("publisher.key_file = {key:?}\nheartbeat = \"30s\"\n"));
+    let usual = ["--store", "memory", "--addr", "127.0.0.1:0"];
 
-    let output = run(ssekit().args(["serve", "--config", &file, "--check", "--anonymous"]));
+    let output = run(ssekit().args(["serve", "--config", &file, "--check", "--anonymous"]).args(usual));
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{output:?}");
 
     let output = run(ssekit().args(["serve", "--config", &file, "--print"]).env("SSEKIT_STALL", "40s"));
@@ -496,10 +510,13 @@ fn the_program_checks_and_prints() {
             vec!["--key-file", &key, "--algorithms", "ES256"],
             "ssekit: --key-file: no algorithm that is allowed fits",
         ),
-        (vec!["--subscriber-jwks", &key], "ssekit: --subscriber-jwks: the file holds no set of keys"),
+        (
+            vec!["--subscriber-jwks", &key],
+            "ssekit: --subscriber-jwks: it is no key or key set in JSON, {\"keys\": [...]}: ",
+        ),
         (
             vec!["--retention", "topic=a\u{7}"],
-            "ssekit: --retention: \"a\\u{7}\" is no topic, template or *: ",
+            "ssekit: --retention: \"a\\u{7}\" is not a topic, template or *: ",
         ),
         (
             vec!["--retention", "topic=a last=1; topic=a age=1d"],
@@ -515,7 +532,7 @@ fn the_program_checks_and_prints() {
             "ssekit: --key-file: the key's file /nowhere cannot be read: No such file",
         ),
     ] {
-        let output = run(ssekit().args(["serve", "--check"]).args(arguments));
+        let output = run(ssekit().args(["serve", "--check"]).args(usual).args(arguments));
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains(expected), "{output:?}");
     }

@@ -1,11 +1,13 @@
 //! The built program, from outside: over sockets, in a terminal's place, in a browser, and under Node.
 
 mod browser;
+mod check;
 mod chromium;
 mod compressed;
 mod config;
 mod examples;
 mod http;
+mod keys;
 mod listen;
 #[path = "../../../server/tests/sveltekit_sse/node.rs"]
 mod node;

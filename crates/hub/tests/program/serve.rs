@@ -385,8 +385,8 @@ fn a_taken_address_is_said_with_what_to_do() {
     assert_eq!(output.stdout, b"");
     let port = addr.port();
     let message = format!(
-        "ssekit: {addr} is taken: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` \
-         names it). Stop it, or take a free port with --addr 127.0.0.1:0\n"
+        "ssekit: {addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` \
+         names it). Stop it, or use a free port with --addr 127.0.0.1:0\n"
     );
     assert_eq!(String::from_utf8_lossy(&output.stderr), message);
 }

@@ -127,8 +127,8 @@ fn what_makes_no_token_is_said() {
     let (public, sec1) = (folder.file("public", &public), folder.file("sec1", &sec1));
     let grant = ["--publish", "a"];
     for (flags, expected) in [
-        (vec!["--publish", "a"], "a token is signed: give --key-file, or --key"),
-        (vec!["--key", SECRET], "a token grants something: give --publish, --subscribe, or both"),
+        (vec!["--publish", "a"], "no key to sign the token with: set --key-file or --key"),
+        (vec!["--key", SECRET], "the token would grant nothing: set --publish, --subscribe or both"),
         (vec!["--key", "short", "--publish", "a"], "the secret has 5 bytes and needs 32 at least"),
         (
             [&["--key-file", "/nowhere"], &grant[..]].concat(),
@@ -137,11 +137,8 @@ fn what_makes_no_token_is_said() {
         ([&["--key-file", &public], &grant[..]].concat(), "the PEM text holds no private key"),
         ([&["--key-file", &sec1], &grant[..]].concat(), "`openssl pkcs8 -topk8 -nocrypt` makes it PKCS#8"),
         (vec!["--key", SECRET, "--publish", ""], "invalid value '' for '--publish"),
-        (
-            vec!["--key", SECRET, "--publish", "a", "--expires-in", "5"],
-            "it must be a time of a second at least",
-        ),
-        (vec!["--key", SECRET, "--publish", "a", "--payload", "{"], "it is not JSON"),
+        (vec!["--key", SECRET, "--publish", "a", "--expires-in", "5"], "not a time of at least one second"),
+        (vec!["--key", SECRET, "--publish", "a", "--payload", "{"], "invalid JSON"),
         (
             vec!["--key", SECRET, "--publish", "a", "--algorithm", "none"],
             "\"none\" is not supported; these are: HS256",

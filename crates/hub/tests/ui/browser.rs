@@ -154,7 +154,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     let beside = browser.evaluate(&page, &format!("{} === {}", row("subscriptions"), row("explaining")));
     assert_eq!(beside, true, "there is a hole where the figures would be");
     browser.wait_for(&page, &says("active-words", "whose claim “mercure.subscribe” selects"));
-    browser.wait_for(&page, &says("history-words", "private updates need a token"));
+    browser.wait_for(&page, &says("history-words", "private updates, which need a token"));
     click(&mut browser, &page, "#send");
     browser.wait_for(&page, &says("publish-said", "Not published. Publishing needs a token"));
 
@@ -283,11 +283,17 @@ fn it_fits_every_window_and_names_every_control() {
     browser
         .evaluate(&page, "document.querySelectorAll('details').forEach((details) => (details.open = true))");
     let mut grounds = Vec::new();
-    for width in [320, 390, 768, 1280, 1920] {
+    // Each link is whole, in the window and in no box that has to be scrolled.
+    let links = "[...document.querySelectorAll('.jump a')].every((link) => {
+        const { left, right } = link.getBoundingClientRect(), nav = link.parentElement
+        return left >= 0 && right <= innerWidth && nav.scrollWidth <= nav.clientWidth
+    })";
+    for width in [320, 360, 390, 768, 1280, 1920] {
         for scheme in ["light", "dark"] {
             browser.look(&page, Look { width, height: 844, scheme });
             let fits = browser.evaluate(&page, "document.documentElement.scrollWidth <= innerWidth");
             assert_eq!(fits, true, "{width} pixels, {scheme}: it is wider than the window");
+            assert_eq!(browser.evaluate(&page, links), true, "{width} pixels: the navigation is cut");
             grounds.push(browser.evaluate(&page, "getComputedStyle(document.body).backgroundColor"));
         }
     }
@@ -297,6 +303,82 @@ fn it_fits_every_window_and_names_every_control() {
         .map((part) => part.outerHTML)";
     assert_eq!(browser.evaluate(&page, nameless), json!([]));
     assert_eq!(browser.problems(), [] as [Value; 0]);
+}
+
+#[test]
+fn the_events_are_a_list_within_a_log() {
+    let (server, mut browser) = (open(), Chromium::start());
+    let page = browser.open(&server.url("/hub/"), DESKTOP);
+    browser.wait_for(&page, LIVE);
+    click(&mut browser, &page, "#watch-go");
+    browser.wait_for(&page, "document.querySelectorAll('#events li').length > 0");
+    assert_eq!(browser.lists_in_logs(&page), ["Events as they arrive: list of listitem"]);
+}
+
+#[test]
+fn a_refusal_disappears_when_its_cause_is_edited() {
+    let (server, mut browser) = (locked(), Chromium::start());
+    let page = browser.open(&server.url("/hub/"), DESKTOP);
+    browser.wait_for(&page, &says("history-words", "The history is empty"));
+    let is_hidden = |id: &str| format!("document.querySelector('#{id}').hidden");
+    let long = "x".repeat(5_000);
+
+    click(&mut browser, &page, "#send");
+    browser.wait_for(&page, &says("publish-said", "Not published."));
+    set(&mut browser, &page, "data", "something else");
+    assert_eq!(browser.evaluate(&page, &is_hidden("publish-said")), true);
+    click(&mut browser, &page, "#send");
+    browser.wait_for(&page, &format!("!{}", is_hidden("publish-said")));
+    give(&mut browser, &page, &token(&["*"], &["*"]));
+    assert_eq!(browser.evaluate(&page, &is_hidden("publish-said")), true, "there is a token now");
+
+    click(&mut browser, &page, "#explain [type=submit]");
+    browser.wait_for(&page, "document.querySelector('#verdict').textContent === 'Refused'");
+    set(&mut browser, &page, "explain-token", "another one");
+    let checks = "document.querySelector('#checks').childElementCount";
+    assert_eq!(browser.evaluate(&page, &is_hidden("verdict")), true);
+    assert_eq!(browser.evaluate(&page, checks), 0);
+
+    set(&mut browser, &page, "history-topic", &long);
+    click(&mut browser, &page, "#history-form [type=submit]");
+    browser.wait_for(&page, &says("history-words", "5000 bytes"));
+    set(&mut browser, &page, "history-topic", "*");
+    assert_eq!(browser.evaluate(&page, &is_hidden("history-words")), true);
+
+    set(&mut browser, &page, "selectors", &long);
+    click(&mut browser, &page, "#watch-go");
+    browser.wait_for(&page, &says("watch-state", "refused"));
+    set(&mut browser, &page, "selectors", "*");
+    browser.wait_for(&page, &says("watch-state", "not subscribed"));
+}
+
+#[test]
+fn a_text_with_braces_that_is_no_template_is_explained() {
+    let (server, mut browser) = (open(), Chromium::start());
+    publish(&server, "", &[json!({ "topic": "https://example.com/books/1", "data": "a book" })]);
+    let page = browser.open(&server.url("/hub/"), DESKTOP);
+    browser.wait_for(&page, &says("history", "a book"));
+    for (topic, is_template) in [
+        ("{", false),
+        ("https://example.com/books/{id", false),
+        ("{}", false),
+        ("https://example.com/{+path}/{x,y:3}{?q*}", true),
+    ] {
+        set(&mut browser, &page, "history-topic", topic);
+        click(&mut browser, &page, "#history-form [type=submit]");
+        browser.wait_for(&page, &says("history-words", "The history has no update of this topic"));
+        browser.wait_for(
+            &page,
+            &format!(
+                "{} === {}",
+                says("history-words", &format!("“{topic}” is not a URI template")),
+                !is_template
+            ),
+        );
+    }
+    set(&mut browser, &page, "selectors", "{");
+    click(&mut browser, &page, "#watch-go");
+    browser.wait_for(&page, &says("events", "“{” is not a URI template"));
 }
 
 /// `cargo test -p ssekit-hub --test ui -- --ignored picture` draws the picture anew.

@@ -70,6 +70,11 @@ pub(crate) fn places(id: &str) -> impl Iterator<Item = Option<(&str, u64)>> {
     })
 }
 
+/// Whether an id has the form of those that the channel of this epoch gives its own events.
+pub(crate) fn is_id_of(epoch: Epoch, id: &str) -> bool {
+    places(id).flatten().any(|(of, _)| epoch == *of)
+}
+
 impl PartialEq<str> for Epoch {
     fn eq(&self, other: &str) -> bool {
         self.0 == other.as_bytes()

@@ -42,16 +42,6 @@ struct Shared {
     bytes: Bytes,
 }
 
-/// What lies after a place.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// Whole events, and the sequence after them.
-    Events(Bytes, u64),
-    Nothing,
-    /// The log no longer holds what was asked for, but what comes after as many events.
-    Missed(u64),
-}
-
 /// What a last event ID means here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
@@ -175,19 +165,24 @@ impl Log {
         true
     }
 
-    /// Reads from a place up to another: at most as many bytes, but one event at least. Where each event lies among them
-    /// is added to `frames`, if that is asked for.
-    pub(crate) fn read(&mut self, from: u64, end: u64, max: usize, frames: Option<&mut Vec<Frame>>) -> Found {
-        if from < self.start {
-            return Found::Missed(self.start - from);
-        }
-        if from >= end.min(self.next()) {
-            return Found::Nothing;
+    /// Reads from a sequence that is held up to another: whole events, and the sequence after them. At most as many bytes,
+    /// but one event at least. Where each event lies among them is added to `frames`, if that is asked for.
+    pub(crate) fn read(
+        &mut self,
+        from: u64,
+        end: u64,
+        max: usize,
+        frames: Option<&mut Vec<Frame>>,
+    ) -> Option<(Bytes, u64)> {
+        debug_assert!(from >= self.start, "a cursor catches up before it reads");
+        let end = end.min(self.next());
+        if from >= end {
+            return None;
         }
         if from < self.tail.first {
             let segment = &self.sealed[self.sealed.partition_point(|segment| segment.next() <= from)];
             let (bytes, next) = segment.range(from, end, max, frames);
-            return Found::Events(segment.bytes.slice(bytes), next);
+            return Some((segment.bytes.slice(bytes), next));
         }
         let (range, next) = self.tail.range(from, end, max, frames);
         let bytes = match &self.shared {
@@ -198,7 +193,7 @@ impl Log {
                 bytes
             }
         };
-        Found::Events(bytes, next)
+        Some((bytes, next))
     }
 
     /// What this last event ID means; `None` when none of its parts speaks of this log.

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::Overtaken;
-use super::seat::{Begins, Reset, Seat};
+use super::ChannelFailed;
+use super::seat::{Begins, Notice, Reset, Seat};
 use super::segment::{Frame, ID};
-use super::shared::{Reading, Shared};
+use super::shared::{End, Reading, Shared};
 use crate::compress::{Encoding, Piece};
+use crate::error::Error;
 use crate::stop::{StopReason, catch_panic};
 
 /// What a stream reads from its channels: a cursor in each of them.
@@ -21,7 +22,10 @@ use crate::stop::{StopReason, catch_panic};
 pub(crate) struct Reader {
     /// Nearly always one.
     cursors: SmallVec<[Cursor; 1]>,
+    /// Something was sent.
     begun: bool,
+    /// The last id that the client has does not say how far it is: it has none, or a filter left out what came since.
+    unsaid: bool,
     /// Whose turn it is.
     turn: u32,
     /// Who polled last.
@@ -50,6 +54,16 @@ pub(crate) enum Read {
     Ended(StopReason),
 }
 
+/// Some events, as they were read from one channel.
+struct Batch {
+    index: usize,
+    notice: Option<Notice>,
+    from: u64,
+    next: u64,
+    bytes: Bytes,
+    frames: Vec<Frame>,
+}
+
 /// Bytes that are read at once: one piece of the transport.
 const MAX_READ: usize = 64 << 10;
 /// As often a poll reads on when a filter lets nothing pass, before it lets others have their turn.
@@ -60,12 +74,30 @@ impl Reader {
     pub(crate) const MAX_CHANNELS: usize = 100;
 
     pub(crate) fn new(cursors: impl Iterator<Item = Cursor>) -> Self {
-        Self { cursors: cursors.collect(), begun: false, turn: 0, task: None, encoding: None }
+        let cursors: SmallVec<[Cursor; 1]> = cursors.collect();
+        let unsaid =
+            cursors.iter().any(|cursor| matches!(cursor.seat.begins(), Begins::New(_) | Begins::All));
+        Self { cursors, begun: false, unsaid, turn: 0, task: None, encoding: None }
     }
 
-    /// Reads other channels too.
+    /// Reads other channels too; one that is read already is not read twice.
     pub(crate) fn extend(&mut self, other: Self) {
-        self.cursors.extend(other.cursors);
+        for cursor in other.cursors {
+            if !self.cursors.iter().any(|known| Arc::ptr_eq(&known.channel, &cursor.channel)) {
+                self.cursors.push(cursor);
+            }
+        }
+        self.unsaid |= other.unsaid;
+    }
+
+    /// Whether all channels have ended and there is nothing to read or to be told, before it has begun: then, whether
+    /// they were closed.
+    pub(crate) fn nothing_left(&self) -> Option<bool> {
+        let mut closed = true;
+        for Cursor { channel, seat, .. } in &self.cursors {
+            closed &= matches!(channel.nothing_for(seat)?, End::Closed);
+        }
+        Some(closed)
     }
 
     /// Channels that it reads.
@@ -106,50 +138,72 @@ impl Reader {
             // Those who wait do so with another's waker.
             self.cursors.iter_mut().for_each(|cursor| cursor.seat.waits = false);
         }
-        if !std::mem::replace(&mut self.begun, true)
-            && let Some(bytes) = self.begin()
-        {
-            return Poll::Ready(Read::Bytes(bytes));
-        }
         for _ in 0..MAX_ROUNDS {
             let (mut closed, mut waiting) = (0, 0);
             for _ in 0..self.cursors.len() {
                 let index = self.turn as usize % self.cursors.len();
                 self.turn = self.turn.wrapping_add(1);
-                let from = self.cursors[index].seat.next;
                 let mut frames = Vec::new();
                 match self.read(index, &mut frames, cx, now) {
                     Poll::Pending => waiting += 1,
-                    Poll::Ready(Reading::Closed) => closed += 1,
-                    Poll::Ready(Reading::Missed(missed)) => return Poll::Ready(self.missed(index, missed)),
-                    Poll::Ready(Reading::Events(bytes, next)) => {
-                        match self.select(index, &frames, bytes, next) {
+                    Poll::Ready(Reading::Ended(End::Closed)) => closed += 1,
+                    Poll::Ready(Reading::Ended(End::Failed(error))) => {
+                        let name = self.cursors[index].channel.name.clone();
+                        return Poll::Ready(Read::failed(ChannelFailed { name, error }));
+                    }
+                    Poll::Ready(Reading::Overtaken(missed)) => {
+                        return Poll::Ready(Read::Ended(StopReason::Overtaken { missed }));
+                    }
+                    Poll::Ready(Reading::Events { notice, from, bytes, next }) => {
+                        let batch = Batch { index, notice, from, next, bytes, frames };
+                        match self.pass_on(&batch) {
                             Ok(None) => {}
-                            Ok(Some(bytes)) => return Poll::Ready(self.events(index, bytes, from, next)),
-                            Err(reason) => return Poll::Ready(Read::Ended(reason)),
+                            Ok(Some(read)) => {
+                                self.begun = true;
+                                return Poll::Ready(read);
+                            }
+                            Err(error) => return Poll::Ready(Read::failed(error)),
                         }
                     }
                 }
             }
-            if closed == self.cursors.len() {
-                return Poll::Ready(Read::Closed);
+            let all_closed = closed == self.cursors.len();
+            if !all_closed && closed + waiting < self.cursors.len() {
+                continue;
             }
-            if closed + waiting == self.cursors.len() {
-                return Poll::Pending;
+            // Before it waits for the first event, and before the end, the client gets an id to come back with.
+            if self.unsaid && (all_closed || !self.begun) {
+                (self.begun, self.unsaid) = (true, false);
+                return Poll::Ready(Read::Bytes(self.place()));
             }
+            return match all_closed {
+                true => Poll::Ready(Read::Closed),
+                false => Poll::Pending,
+            };
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
+    /// What is to be sent of these events, and what is to be said before them.
+    fn pass_on(&mut self, batch: &Batch) -> Result<Option<Read>, Error> {
+        let &Batch { index, notice, from, next, .. } = batch;
+        let events = self.select(batch)?;
+        let Some(notice) = notice else {
+            return events.map(|bytes| self.events(index, bytes, from, next)).transpose();
+        };
+        self.unsaid &= next > from;
+        let mut out = Vec::new();
+        self.notice(notice, index, from, &mut out);
+        out.extend_from_slice(&events.unwrap_or_default());
+        Ok(Some(Read::Bytes(out.into())))
+    }
+
     /// These events, compressed if that was asked for and others read them too.
-    fn events(&self, index: usize, bytes: Bytes, from: u64, next: u64) -> Read {
-        let Some(encoding) = self.encoding else { return Read::Bytes(bytes) };
-        let events = (from, next);
-        match self.cursors[index].channel.compressed.get(encoding, events, &bytes) {
-            Ok(piece) => Read::Compressed(piece),
-            Err(error) => Read::Ended(StopReason::Failed(error.into())),
-        }
+    fn events(&self, index: usize, bytes: Bytes, from: u64, next: u64) -> Result<Read, Error> {
+        let Some(encoding) = self.encoding else { return Ok(Read::Bytes(bytes)) };
+        let piece = self.cursors[index].channel.compressed.get(encoding, (from, next), &bytes)?;
+        Ok(Read::Compressed(piece))
     }
 
     fn read(
@@ -169,24 +223,23 @@ impl Reader {
     }
 
     /// What of these events is to be sent, and how.
-    fn select(
-        &self,
-        index: usize,
-        frames: &[Frame],
-        bytes: Bytes,
-        next: u64,
-    ) -> Result<Option<Bytes>, StopReason> {
-        let (filter, alone) = (&self.cursors[index].filter, self.cursors.len() == 1);
+    fn select(&mut self, batch: &Batch) -> Result<Option<Bytes>, Error> {
+        let Batch { index, next, bytes, frames, .. } = batch;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let (filter, alone) = (&self.cursors[*index].filter, self.cursors.len() == 1);
         if alone && filter.is_none() {
-            return Ok(Some(bytes));
+            self.unsaid = false;
+            return Ok(Some(bytes.clone()));
         }
-        let matches = |frame: &Frame| filter.as_ref().is_none_or(|filter| filter(frame.name(&bytes)));
-        let matching = catch_panic(|| frames.iter().map(matches).collect::<Vec<_>>());
-        let matching = matching.map_err(StopReason::Failed)?;
+        let matches = |frame: &Frame| filter.as_ref().is_none_or(|filter| filter(frame.name(bytes)));
+        let matching = catch_panic(|| frames.iter().map(matches).collect::<Vec<_>>())?;
+        self.unsaid = matching.last().is_none_or(|last| !last);
         if alone && matching.iter().all(|&matches| matches) {
-            return Ok(Some(bytes));
+            return Ok(Some(bytes.clone()));
         }
-        let [before, after] = [&self.cursors[..index], &self.cursors[index + 1..]].map(places);
+        let [before, after] = [&self.cursors[..*index], &self.cursors[index + 1..]].map(places);
         let mut out = Vec::new();
         let (mut begin, mut sequence) = (0, next - frames.len() as u64);
         for (frame, matches) in frames.iter().zip(matching) {
@@ -195,7 +248,7 @@ impl Reader {
                 out.extend_from_slice(&bytes[begin..end]);
             } else if matches {
                 out.extend_from_slice(&bytes[begin..id_at]);
-                push_id(&mut out, &before, &self.cursors[index], sequence, &after);
+                push_id(&mut out, &before, &self.cursors[*index], sequence, &after);
                 out.extend_from_slice(&bytes[id_end..end]);
             }
             (begin, sequence) = (end, sequence + 1);
@@ -203,63 +256,53 @@ impl Reader {
         Ok((!out.is_empty()).then(|| out.into()))
     }
 
-    /// Begins to read, and tells of the channels that could not go on where the client was.
-    fn begin(&mut self) -> Option<Bytes> {
-        for Cursor { channel, seat, .. } in &mut self.cursors {
-            channel.begin(seat);
-        }
-        let mut out = Vec::new();
-        for index in 0..self.cursors.len() {
-            let (begins, _) = self.cursors[index].seat.begins();
-            self.cursors[index].seat.set_begins(Begins::There);
-            let fields = match begins {
-                Begins::There | Begins::New => continue,
-                Begins::Reset(Reset::Expired { missed, .. }) => {
-                    format!(r#""reason":"expired","missed":{missed}"#)
-                }
-                Begins::Reset(Reset::Unknown) => r#""reason":"unknown""#.to_owned(),
-            };
-            self.notice("reset", index, &fields, &mut out);
-        }
-        (!out.is_empty()).then(|| out.into())
-    }
-
-    /// The log has overtaken this cursor.
-    fn missed(&self, index: usize, missed: u64) -> Read {
-        if self.cursors[index].channel.overtaken == Overtaken::Close {
-            return Read::Ended(StopReason::Overtaken { missed });
-        }
-        let mut out = Vec::new();
-        self.notice("gap", index, &format!(r#""missed":{missed}"#), &mut out);
-        Read::Bytes(out.into())
-    }
-
-    /// An event of our own, whose id is the place that the stream goes on from.
-    fn notice(&self, event: &str, index: usize, fields: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(ID);
-        out.extend_from_slice(&places(&self.cursors));
-        // The comma that separates it from what comes after.
-        if out.last() == Some(&b',') {
-            out.pop();
-        }
+    /// An event of our own, whose id is the place that the stream goes on from: before `from` in its channel.
+    fn notice(&self, notice: Notice, index: usize, from: u64, out: &mut Vec<u8>) {
+        let [before, after] = [&self.cursors[..index], &self.cursors[index + 1..]].map(places);
+        push_id(out, &before, &self.cursors[index], from - 1, &after);
+        let (event, fields) = match notice {
+            Notice::Gap(missed) => ("gap", format!(r#""missed":{missed}"#)),
+            Notice::Reset(Reset::Expired { missed, .. }) => {
+                ("reset", format!(r#""reason":"expired","missed":{missed}"#))
+            }
+            Notice::Reset(Reset::Unknown) => ("reset", r#""reason":"unknown""#.to_owned()),
+        };
         let channel = match &self.cursors[index].channel.name {
             Some(name) => format!(r#""channel":{},"#, json_text(name)),
             None => String::new(),
         };
-        out.extend_from_slice(format!("\nevent: {event}\ndata: {{{channel}{fields}}}\n\n").as_bytes());
+        out.extend_from_slice(format!("event: {event}\ndata: {{{channel}{fields}}}\n\n").as_bytes());
+    }
+
+    /// The id of the stream's place alone: no receiver takes it for an event, and each comes back with it.
+    fn place(&self) -> Bytes {
+        let mut out = ID.to_vec();
+        out.extend_from_slice(&places(&self.cursors));
+        // The comma after the last.
+        out.pop();
+        out.extend_from_slice(b"\n\n");
+        out.into()
+    }
+}
+
+impl Read {
+    fn failed(error: impl Into<Error>) -> Self {
+        Self::Ended(StopReason::Failed(error.into()))
     }
 }
 
 /// The places of these cursors, each followed by a comma.
 ///
-/// Of a reset that was not told yet it is the place before it, so that it will be told if the connection breaks here.
+/// Of what the client is to be told when a cursor begins it is a place before that, so that it will be told if the
+/// connection breaks here.
 fn places(cursors: &[Cursor]) -> Vec<u8> {
     let mut out = Vec::new();
     for Cursor { channel, seat, .. } in cursors {
-        match seat.begins().0 {
-            Begins::There | Begins::New => channel.id(seat.next - 1).write(&mut out),
+        match seat.begins() {
             Begins::Reset(Reset::Expired { seen, .. }) => channel.id(seen).write(&mut out),
             Begins::Reset(Reset::Unknown) => out.push(b'?'),
+            Begins::All if seat.next > 1 => out.push(b'?'),
+            Begins::There | Begins::New(_) | Begins::All => channel.id(seat.next - 1).write(&mut out),
         }
         out.push(b',');
     }
@@ -298,8 +341,8 @@ impl Cursor {
     }
 
     fn reset(&self) -> Option<Reset> {
-        match self.seat.begins().0 {
-            Begins::There | Begins::New => None,
+        match self.seat.begins() {
+            Begins::There | Begins::New(_) | Begins::All => None,
             Begins::Reset(reset) => Some(reset),
         }
     }

@@ -1,30 +1,35 @@
 use tokio::time::Instant;
 
-/// A subscriber's seat in a channel, and what it reads next. There may be very many, so what only few need, or only at
-/// first, lies elsewhere.
+/// A subscriber's cursor in a channel. There may be very many, so what only few need, or only at first, lies elsewhere.
 #[derive(Debug)]
 pub(crate) struct Seat {
     key: u32,
+    /// The sequence of the event that it reads next.
     pub(crate) next: u64,
-    /// It waits in line since it has read what is before `next`.
+    /// It is registered as waiting, since it has read what is before `next`.
     pub(crate) waits: bool,
+    /// It has given its client an event.
+    pub(crate) has_read: bool,
+    /// Its client came with the id of the last event, after the channel had ended: it need not be told how.
+    pub(crate) knows_end: bool,
     rare: Option<Box<Rare>>,
 }
 
 #[derive(Debug)]
 struct Rare {
-    taken: u64,
     begins: Begins,
     until: Option<Instant>,
 }
 
-/// Where a subscriber begins, until it has begun.
+/// Where a subscriber begins, until it reads for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begins {
-    /// Where its last event ID says, or it has begun.
+    /// After its last event ID, or it has begun.
     There,
-    /// Where new subscribers do.
-    New,
+    /// Where new subscribers do: it is to get at least what was published since this sequence.
+    New(u64),
+    /// With everything: it is told if something is gone.
+    All,
     /// Elsewhere than its last event ID says, which it is to be told.
     Reset(Reset),
 }
@@ -40,30 +45,49 @@ pub(crate) enum Reset {
     Unknown,
 }
 
+/// What a subscriber is told before it reads on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Reset(Reset),
+    /// As many events are gone.
+    Gap(u64),
+}
+
 impl Seat {
-    /// A seat that was taken when the next event to be published had the sequence `taken`.
-    pub(crate) fn new(key: usize, next: u64, taken: u64, begins: Begins) -> Self {
-        let rare = (begins != Begins::There).then(|| Box::new(Rare { taken, begins, until: None }));
-        Self { key: key as u32, next, waits: false, rare }
+    pub(crate) fn new(key: usize, next: u64, begins: Begins) -> Self {
+        let rare = (begins != Begins::There).then(|| Box::new(Rare { begins, until: None }));
+        Self { key: key as u32, next, waits: false, has_read: false, knows_end: false, rare }
     }
 
-    /// Its place among the channel's subscribers, who are fewer than four billion.
+    /// Its key among the channel's subscribers, who are fewer than four billion.
     pub(crate) fn key(&self) -> usize {
         self.key as usize
     }
 
-    /// Where it begins, and the sequence of the first event that was published since it was taken.
-    pub(crate) fn begins(&self) -> (Begins, u64) {
-        self.rare.as_ref().map_or((Begins::There, 0), |rare| (rare.begins, rare.taken))
+    /// Where it begins.
+    pub(crate) fn begins(&self) -> Begins {
+        self.rare.as_ref().map_or(Begins::There, |rare| rare.begins)
     }
 
-    /// It has begun, or is about to be told more of where it begins.
-    pub(crate) fn set_begins(&mut self, begins: Begins) {
-        match (&mut self.rare, begins) {
-            (rare, Begins::There) => *rare = None,
-            (Some(rare), begins) => rare.begins = begins,
-            (None, begins) => self.rare = Some(Box::new(Rare { taken: 0, begins, until: None })),
+    /// Moves on to the oldest event that is held, if it is behind that, and gives what its client is to be told of it.
+    pub(crate) fn catch_up(&mut self, oldest: u64) -> Option<Notice> {
+        let gone = oldest.saturating_sub(self.next);
+        let notice = match self.begins() {
+            Begins::There => Notice::Gap(gone),
+            // What was dropped of the events before it came is not missed: nobody had promised that it would be held.
+            Begins::New(came) => Notice::Gap(oldest.saturating_sub(came.max(self.next))),
+            Begins::All => Notice::Gap(oldest - 1),
+            Begins::Reset(Reset::Expired { seen, missed }) => {
+                Notice::Reset(Reset::Expired { seen, missed: missed + gone })
+            }
+            Begins::Reset(Reset::Unknown) => Notice::Reset(Reset::Unknown),
+        };
+        self.next += gone;
+        self.rare.take_if(|rare| rare.until.is_none());
+        if let Some(rare) = &mut self.rare {
+            rare.begins = Begins::There;
         }
+        (notice != Notice::Gap(0)).then_some(notice)
     }
 
     /// When it is to read again even if nobody wakes it.
@@ -75,7 +99,7 @@ impl Seat {
         match &mut self.rare {
             Some(rare) => rare.until = until,
             None if until.is_none() => {}
-            None => self.rare = Some(Box::new(Rare { taken: 0, begins: Begins::There, until })),
+            None => self.rare = Some(Box::new(Rare { begins: Begins::There, until })),
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::id::places;
 use super::reader::{Cursor, Filter, Reader};
-use super::seat::{Begins, Reset};
+use super::seat::Reset;
 use super::{Channel, First};
 use crate::last_event_id::LastEventId;
 use crate::produce::Produce;
@@ -91,12 +91,9 @@ impl Selection {
         let is_unknown = id.is_some_and(|id| known < places(id).count());
         let cursors = self.sources.into_iter().zip(seats).map(
             |(Source { channel: Channel { shared }, filter, first }, seat)| {
-                let seat = seat.unwrap_or_else(|| {
-                    let (first, begins) = match is_unknown {
-                        true => (shared.after_reset, Begins::Reset(Reset::Unknown)),
-                        false => (first.unwrap_or(shared.first), Begins::New),
-                    };
-                    shared.join(first, begins, now)
+                let seat = seat.unwrap_or_else(|| match is_unknown {
+                    true => shared.join_anew(now),
+                    false => shared.join(first.unwrap_or(shared.first), now),
                 });
                 Cursor::new(shared, seat, filter)
             },

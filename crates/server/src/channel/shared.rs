@@ -9,15 +9,16 @@ use ssekit_wire::Event;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::id::{Epoch, EventId};
-use super::log::{Found, Keep, Log, Resume};
-use super::seat::{Begins, Reset, Seat};
+use super::id::{Epoch, EventId, is_id_of};
+use super::log::{Keep, Log, Resume};
+use super::seat::{Begins, Notice, Reset, Seat};
 use super::segment::Frame;
 use super::subscribers::Subscribers;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
 use super::{ChannelStats, First, Overtaken};
 use crate::compress::Pieces;
 use crate::emitter::EmitError;
+use crate::error::Error;
 use crate::presence::{Presence, PresenceChange, Watchers};
 use crate::queue::check_size;
 
@@ -49,12 +50,17 @@ pub(crate) struct Shared {
 struct State {
     log: Log,
     subscribers: Subscribers,
-    closed: bool,
+    /// How the channel has ended, if it has.
+    end: Option<End>,
     release: Release,
-    /// No subscriber has yet to read an event before this one. What is behind it may be dropped when publishers wait
-    /// for subscribers; it is looked up anew when that is not enough.
-    floor: u64,
     missed: u64,
+}
+
+/// How a channel has ended: it takes no more events.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    Closed,
+    Failed(Arc<Error>),
 }
 
 /// Up to where subscribers may read.
@@ -75,9 +81,14 @@ struct Release {
 /// What a reader finds.
 #[derive(Debug)]
 pub(crate) enum Reading {
-    Events(Bytes, u64),
-    Missed(u64),
-    Closed,
+    /// Events from one sequence up to another, and what the client is to be told before them: there are some events, or
+    /// there is a notice. A subscriber that has fallen behind catches up and reads on under one lock, so that nothing can
+    /// be dropped in between: it makes progress however fast events come.
+    Events { notice: Option<Notice>, from: u64, bytes: Bytes, next: u64 },
+    /// As many events are gone, and the stream is to end.
+    Overtaken(u64),
+    /// The channel has ended, and everything is read.
+    Ended(End),
 }
 
 impl Shared {
@@ -93,10 +104,9 @@ impl Shared {
         let log = Log::new(epoch, keep);
         let state = State {
             log,
-            subscribers: Subscribers::default(),
-            closed: false,
+            subscribers: Subscribers::new(overtaken == Overtaken::Wait),
+            end: None,
             release: Release { end: 1, gather, due: Instant::now(), keeper: None, asked: false },
-            floor: u64::MAX,
             missed: 0,
         };
         let (state, turn, room) = (Mutex::new(state), tokio::sync::Mutex::default(), Notify::new());
@@ -120,9 +130,9 @@ impl Shared {
 
     /// Appends all of these events or none, and wakes who waits; gives the id of the last.
     pub(crate) fn publish(&self, events: &[Event<'_>], now: Instant) -> Result<EventId, EmitError> {
-        events.iter().try_for_each(check_size)?;
+        events.iter().try_for_each(|event| self.check(event))?;
         let mut state = self.state();
-        if state.closed {
+        if state.end.is_some() {
             return Err(EmitError::Closed);
         }
         if self.overtaken == Overtaken::Wait {
@@ -141,6 +151,15 @@ impl Shared {
             asked.into_iter().for_each(Waker::wake);
         }
         Ok(id)
+    }
+
+    /// Refuses what no subscriber could read, or could come back with.
+    fn check(&self, event: &Event<'_>) -> Result<(), EmitError> {
+        check_size(event)?;
+        match event.id() {
+            Some(id) if is_id_of(self.epoch, id) => Err(EmitError::ReservedId { id: id.into() }),
+            _ => Ok(()),
+        }
     }
 
     /// Lets subscribers read everything, and wakes who waits.
@@ -175,15 +194,19 @@ impl Shared {
 
     fn sweep_state(&self, state: &mut State, now: Instant) {
         let floor = match self.overtaken {
-            Overtaken::Wait => state.floor,
+            Overtaken::Wait => state.floor(),
             Overtaken::Close | Overtaken::Gap => u64::MAX,
         };
         state.log.sweep(floor, now);
     }
 
-    pub(crate) fn close(&self) {
+    /// Takes no more events. How it has ended first stands.
+    pub(crate) fn end(&self, end: End) {
         let mut state = self.state();
-        state.closed = true;
+        if state.end.is_some() {
+            return;
+        }
+        state.end = Some(end);
         state.release.end = state.log.next();
         self.head.store(CLOSED, Ordering::Release);
         wake(state);
@@ -191,7 +214,18 @@ impl Shared {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.state().closed
+        self.state().end.is_some()
+    }
+
+    /// How the channel has ended, if this subscriber, which has not begun, has nothing more to read or to be told.
+    pub(crate) fn nothing_for(&self, seat: &Seat) -> Option<End> {
+        let state = self.state();
+        let has_notice = match seat.begins() {
+            Begins::There | Begins::New(_) => false,
+            Begins::All => state.log.start() > 1,
+            Begins::Reset(_) => true,
+        };
+        state.end.clone().filter(|_| !has_notice && seat.next >= state.log.next())
     }
 
     /// A seat for a client that has this last event ID, if any part of it speaks of this channel.
@@ -209,35 +243,30 @@ impl Shared {
         Some(self.take_seat(state, next, begins))
     }
 
-    /// A seat for a client that has none, or whose last event ID is unknown here.
-    pub(crate) fn join(&self, first: First, begins: Begins, now: Instant) -> Seat {
+    /// A seat for a client that has no last event ID of this channel.
+    pub(crate) fn join(&self, first: First, now: Instant) -> Seat {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
         let next = first.place(&state.log);
+        let begins = match first {
+            First::All => Begins::All,
+            First::New | First::Last(_) => Begins::New(state.log.next()),
+        };
         self.take_seat(state, next, begins)
     }
 
-    /// The subscriber begins to read. What was dropped meanwhile of the events before it has its seat is not missed:
-    /// nobody had promised that it would be held.
-    pub(crate) fn begin(&self, seat: &mut Seat) {
+    /// A seat for a client whose last event ID is unknown here.
+    pub(crate) fn join_anew(&self, now: Instant) -> Seat {
         let mut state = self.state();
-        let start = match seat.begins() {
-            (Begins::There, _) => return,
-            (Begins::New | Begins::Reset(Reset::Unknown), taken) => state.log.start().min(taken),
-            (Begins::Reset(Reset::Expired { seen, missed }), _) => {
-                let missed = missed + state.log.start().saturating_sub(seat.next);
-                seat.set_begins(Begins::Reset(Reset::Expired { seen, missed }));
-                state.log.start()
-            }
-        };
-        seat.next = seat.next.max(start);
-        state.subscribers.advance(seat.key(), seat.next);
+        self.sweep_state(&mut state, now);
+        let next = self.after_reset.place(&state.log);
+        self.take_seat(state, next, Begins::Reset(Reset::Unknown))
     }
 
     fn take_seat(&self, mut state: MutexGuard<'_, State>, next: u64, begins: Begins) -> Seat {
-        state.floor = state.floor.min(next);
         let key = state.subscribers.join(next);
-        let seat = Seat::new(key, next, state.log.next(), begins);
+        let mut seat = Seat::new(key, next, begins);
+        seat.knows_end = state.end.is_some() && begins == Begins::There && next == state.log.next();
         let streams = state.subscribers.len();
         let told = self.watchers.tell(PresenceChange::Joined { key: self.nobody.clone(), streams });
         drop(state);
@@ -305,23 +334,34 @@ impl Shared {
             state = self.state();
         }
         let end = state.release.end;
-        let found = state.log.read(seat.next, end, max, frames);
+        let everything = seat.begins() == Begins::All;
+        let notice = seat.catch_up(state.log.start());
+        if let Some(Notice::Gap(missed)) = notice
+            && !everything
+        {
+            state.missed += missed;
+            if seat.has_read && self.overtaken == Overtaken::Close {
+                state.subscribers.advance(seat.key(), seat.next);
+                return Poll::Ready(Reading::Overtaken(missed));
+            }
+        }
+        let from = seat.next;
+        let events = state.log.read(from, end, max, frames);
         seat.waits = false;
         seat.set_until(None);
-        let reading = match found {
-            Found::Events(bytes, next) => {
-                seat.next = next;
+        let reading = match (events, notice, &state.end) {
+            (Some((bytes, next)), notice, _) => {
+                (seat.next, seat.has_read) = (next, true);
                 // Who has read everything waits from here on, and need not take the lock again to find that out.
                 seat.waits = next >= end && state.release.end == state.log.next();
-                Poll::Ready(Reading::Events(bytes, next))
+                Poll::Ready(Reading::Events { notice, from, bytes, next })
             }
-            Found::Missed(missed) => {
-                seat.next += missed;
-                state.missed += missed;
-                Poll::Ready(Reading::Missed(missed))
+            (None, Some(_), _) => {
+                Poll::Ready(Reading::Events { notice, from, bytes: Bytes::new(), next: from })
             }
-            Found::Nothing if state.closed => return Poll::Ready(Reading::Closed),
-            Found::Nothing => {
+            (None, None, Some(_)) if seat.knows_end => return Poll::Ready(Reading::Ended(End::Closed)),
+            (None, None, Some(end)) => return Poll::Ready(Reading::Ended(end.clone())),
+            (None, None, None) => {
                 seat.waits = true;
                 if state.release.end < state.log.next() {
                     seat.set_until(state.keep(seat.key()));
@@ -386,7 +426,8 @@ impl State {
     /// Whether what is published now is to be released at once: the last release was long ago, or much was gathered.
     fn is_due(&self, now: Instant) -> bool {
         let gathered = self.log.next() - self.release.end;
-        now >= self.release.due || gathered >= MAX_GATHERED || self.log.is_half(gathered)
+        let is_dropped_unread = self.log.start() > self.release.end;
+        now >= self.release.due || gathered >= MAX_GATHERED || self.log.is_half(gathered) || is_dropped_unread
     }
 
     fn release(&mut self, now: Instant) {
@@ -401,14 +442,16 @@ impl State {
     fn make_room(&mut self, events: &[Event<'_>]) -> Result<(), EmitError> {
         let count = events.len() as u64;
         let bytes = events.iter().map(size).sum();
-        if self.log.make_room(count, bytes, self.floor) {
-            return Ok(());
-        }
-        self.floor = self.subscribers.slowest().unwrap_or(u64::MAX);
-        match self.log.make_room(count, bytes, self.floor) {
+        let floor = self.floor();
+        match self.log.make_room(count, bytes, floor) {
             true => Ok(()),
-            false => Err(EmitError::Behind { unread: self.log.next() - self.floor }),
+            false => Err(EmitError::Behind { unread: self.log.next() - floor }),
         }
+    }
+
+    /// No subscriber has yet to read an event before this sequence.
+    fn floor(&self) -> u64 {
+        self.subscribers.slowest().unwrap_or(u64::MAX)
     }
 }
 

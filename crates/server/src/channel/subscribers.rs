@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::task::Waker;
 
 use slab::Slab;
@@ -9,6 +11,8 @@ use slab::Slab;
 pub(crate) struct Subscribers {
     all: Slab<Subscriber>,
     waiting: Vec<usize>,
+    /// How many read each sequence next, where publishers wait for the slowest: it is found without a look at all of them.
+    positions: Option<BTreeMap<u64, usize>>,
 }
 
 #[derive(Debug)]
@@ -26,7 +30,13 @@ struct Waits {
 }
 
 impl Subscribers {
+    /// Subscribers of whom the slowest is asked for often, or only now and then.
+    pub(crate) fn new(finds_slowest: bool) -> Self {
+        Self { positions: finds_slowest.then(BTreeMap::new), ..Self::default() }
+    }
+
     pub(crate) fn join(&mut self, next: u64) -> usize {
+        self.enter(next);
         self.all.insert(Subscriber { next, waits: None })
     }
 
@@ -34,13 +44,18 @@ impl Subscribers {
     #[must_use]
     pub(crate) fn leave(&mut self, key: usize) -> Option<Waker> {
         let waker = self.stop_waiting(key);
-        self.all.remove(key);
+        let Subscriber { next, .. } = self.all.remove(key);
+        self.quit(next);
         waker
     }
 
     /// It has read on.
     pub(crate) fn advance(&mut self, key: usize, next: u64) {
-        self.all[key].next = next;
+        let before = std::mem::replace(&mut self.all[key].next, next);
+        if before != next {
+            self.enter(next);
+            self.quit(before);
+        }
     }
 
     /// It waits to be woken; what it left here before is to be dropped when no lock is held.
@@ -79,7 +94,27 @@ impl Subscribers {
 
     /// The sequence that the slowest of them reads next.
     pub(crate) fn slowest(&self) -> Option<u64> {
-        self.all.iter().map(|(_, subscriber)| subscriber.next).min()
+        match &self.positions {
+            Some(positions) => positions.first_key_value().map(|(next, _)| *next),
+            None => self.all.iter().map(|(_, subscriber)| subscriber.next).min(),
+        }
+    }
+
+    fn enter(&mut self, next: u64) {
+        if let Some(positions) = &mut self.positions {
+            *positions.entry(next).or_default() += 1;
+        }
+    }
+
+    fn quit(&mut self, next: u64) {
+        if let Some(positions) = &mut self.positions
+            && let Entry::Occupied(mut count) = positions.entry(next)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 
     fn stop_waiting(&mut self, key: usize) -> Option<Waker> {

@@ -109,6 +109,7 @@ async fn who_comes_meanwhile_and_who_comes_back_wait_with_the_others() {
     let mut new = Subscriber::new(ticks.subscribe(none()));
     let mut back = Subscriber::new(ticks.subscribe(id(first)));
     let mut all = Subscriber::new(ticks.first(First::All).subscribe(none()));
+    assert!(new.data().is_empty());
     assert_eq!(all.data(), ["0"]);
     assert_eq!(
         futures_util::join!(data(&mut back), data(&mut all)),
@@ -134,7 +135,7 @@ async fn closing_releases_what_was_gathered() {
 async fn a_client_that_does_not_read_keeps_the_time_all_the_same() {
     let ticks = channel();
     let mut other = Subscriber::new(ticks.subscribe(none()));
-    assert!(other.piece().is_none());
+    assert!(other.data().is_empty());
     let stalls = Duration::from_secs(3_600);
     let mut slow = Box::pin(ticks.subscribe(none()).no_ping().stall_timeout(stalls).response().into_body());
     // The transport holds as many pieces as it may, and the last it was given is the last that there is.
@@ -163,11 +164,12 @@ async fn a_client_that_does_not_read_keeps_the_time_all_the_same() {
 async fn clients_that_are_not_polled_hold_nobody_up() {
     let ticks = channel();
     let mut polled = Subscriber::new(ticks.subscribe(none()));
+    assert!(polled.data().is_empty());
     let task = tokio::spawn(async move { [data(&mut polled).await, data(&mut polled).await] });
     tokio::task::yield_now().await;
     let mut others: Vec<_> = (0..3).map(|_| Subscriber::new(ticks.subscribe(none()))).collect();
     for other in &mut others {
-        assert!(other.piece().is_none());
+        assert!(other.data().is_empty());
     }
     emit(&ticks, 0..1);
     tokio::task::yield_now().await;

@@ -7,6 +7,8 @@ mod within;
 
 mod delivery;
 
+mod ending;
+
 mod retention;
 
 mod resuming;

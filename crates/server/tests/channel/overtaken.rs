@@ -26,7 +26,7 @@ fn case_108_close_ends_the_stream_so_that_its_client_resumes_and_is_told() {
     assert_eq!(slow.data(), ["0", "1", "2"]);
     emit(&news, 3..10);
     let seen = slow.seen();
-    assert!(seen.ended && seen.events.is_empty(), "{seen:?}");
+    assert!(seen.cut && seen.events.is_empty(), "{seen:?}");
     let reason = reasons.try_recv().unwrap();
     assert!(matches!(reason, StopReason::Overtaken { missed: 3 }), "{reason:?}");
 
@@ -53,6 +53,85 @@ fn case_108_a_gap_is_an_event_and_the_stream_goes_on() {
     // Its id is the place before what comes next: nobody is told of the same gap twice.
     let mut lost = Subscriber::new(news.subscribe(crate::subscriber::id(&gap.id)));
     assert_eq!(lost.resumed().len(), 4);
+}
+
+/// Every connection makes progress, also where the log drops everything between two looks: as when a client that
+/// comes back is slower than what comes meanwhile.
+#[test]
+fn who_comes_back_gets_events_however_fast_others_come() {
+    for keep in [1, 4] {
+        for policy in [Overtaken::Close, Overtaken::Gap] {
+            let news = Channel::builder().keep_last(keep).when_overtaken(policy).name("n").build();
+            let mut last = news.emit("", "0").unwrap().to_string();
+            let mut next = 1;
+            let mut emit = |news: &Channel| {
+                let burst = next..next + 10;
+                next += 10;
+                emit(news, burst);
+            };
+            for _ in 0..20 {
+                emit(&news);
+                let back = news.subscribe(crate::subscriber::id(&last));
+                emit(&news);
+                let mut back = Subscriber::new(back);
+                emit(&news);
+                // One piece, with which it is told of the loss and gets what is held; then it is overtaken again.
+                let piece = back.piece().expect("something is there").events;
+                assert!(matches!(piece[0].event.as_str(), "reset" | "gap"), "{piece:?}");
+                assert_eq!(piece.len() as u64, 1 + keep, "{policy:?} {piece:?}");
+                last = piece.last().unwrap().id.clone();
+                emit(&news);
+                let seen = back.seen();
+                assert_eq!(seen.cut, policy == Overtaken::Close, "{seen:?}");
+            }
+        }
+    }
+}
+
+/// A burst beyond what the channel holds reaches each subscriber as events or as a notice of how many are gone.
+#[test]
+fn a_burst_that_is_larger_than_the_channel_is_told_to_each() {
+    for policy in [Overtaken::Close, Overtaken::Gap] {
+        let news = channel(policy);
+        let [mut has_read, mut waits, mut new] = [(); 3].map(|()| Subscriber::new(news.subscribe(none())));
+        emit(&news, 0..1);
+        assert_eq!(has_read.data(), ["0"]);
+        assert_eq!(waits.data(), ["0"]);
+        news.emit_batch((1..11).map(|n| Event::new(n.to_string()))).unwrap();
+        // It has got nothing in this stream yet, so that it is not cut.
+        assert_eq!(new.data(), [r#"{"missed":7}"#, "7", "8", "9", "10"]);
+        for subscriber in [&mut has_read, &mut waits] {
+            let seen = match policy {
+                Overtaken::Gap => subscriber.seen().events,
+                _ => {
+                    let seen = subscriber.seen();
+                    assert!(seen.cut && seen.events.is_empty(), "{seen:?}");
+                    Subscriber::new(news.subscribe(subscriber.last_event_id())).seen().events
+                }
+            };
+            assert!(seen[0].data.ends_with(r#""missed":6}"#), "{seen:?}");
+            assert_eq!(
+                seen[1..].iter().map(|got| got.data.as_str()).collect::<Vec<_>>(),
+                ["7", "8", "9", "10"]
+            );
+        }
+    }
+}
+
+/// What is gathered and pushed out before it was released is told too, and at once.
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_large_events_is_not_held_back_when_the_first_of_them_is_dropped() {
+    let gather = std::time::Duration::from_secs(10);
+    let news = Channel::builder().keep_bytes(1_000).gather(gather).when_overtaken(Overtaken::Gap).build();
+    let mut reader = Subscriber::new(news.subscribe(none()));
+    emit(&news, 0..1);
+    assert_eq!(reader.data(), ["0"]);
+    for n in 1..3 {
+        assert!(reader.data().is_empty());
+        news.emit("", format!("{n}{}", "x".repeat(600))).unwrap();
+    }
+    let seen = reader.data();
+    assert_eq!((seen[0].as_str(), &seen[1][..1], seen.len()), (r#"{"missed":1}"#, "2", 2));
 }
 
 #[test]

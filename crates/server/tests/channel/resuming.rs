@@ -1,6 +1,8 @@
 //! Clients that come back with a last event ID.
 
-use ssekit_server::{Channel, Event, First};
+use std::sync::{Arc, Mutex};
+
+use ssekit_server::{Channel, EmitError, Event, First, produce};
 
 use crate::subscriber::{Subscriber, id, none};
 
@@ -97,13 +99,76 @@ fn what_is_dropped_before_the_first_read_belongs_to_the_reset() {
         news.emit("", n.to_string()).unwrap();
     }
     assert_eq!(back.data(), [r#"{"reason":"expired","missed":4}"#, "5", "6", "7"]);
-    assert_eq!(new.data(), ["5", "6", "7"]);
+    assert_eq!(new.data(), [r#"{"missed":5}"#, "5", "6", "7"]);
     // What was published since a client is here is not passed over.
-    let mut late = Subscriber::new(news.first(First::All).subscribe(none()));
+    let [mut all, mut latest] =
+        [First::All, First::Last(2)].map(|first| Subscriber::new(news.first(first).subscribe(none())));
     for n in 8..12 {
         news.emit("", n.to_string()).unwrap();
     }
-    assert!(late.seen().ended);
+    assert_eq!(all.data(), [r#"{"missed":9}"#, "9", "10", "11"]);
+    assert_eq!(latest.data(), [r#"{"missed":1}"#, "9", "10", "11"]);
+}
+
+/// The connection breaks before the first event: the client has an id to come back with all the same.
+#[test]
+fn a_client_that_has_seen_no_event_yet_misses_none_when_it_comes_back() {
+    let [news, chat] = [(); 2].map(|()| Channel::new());
+    news.emit("", "before").unwrap();
+    let selections = [news.filter(|_| true), news.and(&chat), chat.and(news.filter(|name| name != "x"))];
+    for (n, selection) in selections.into_iter().enumerate() {
+        let mut early = Subscriber::new(selection.clone().subscribe(none()));
+        assert!(early.data().is_empty());
+        let last = early.last_event_id();
+        drop(early);
+        news.emit("", n.to_string()).unwrap();
+        chat.emit("", n.to_string()).unwrap();
+        let mut back = Subscriber::new(selection.subscribe(last));
+        let seen = back.resumed();
+        assert!(!seen.is_empty() && seen.iter().all(|data| *data == n.to_string()), "{seen:?}");
+    }
+    // Who has something to read at once gets the ids of that, and no other.
+    let response = news.first(First::Last(1)).subscribe(none()).no_ping().no_stall_timeout().response();
+    let mut body = Box::pin(response.into_body());
+    let piece = futures_util::FutureExt::now_or_never(futures_util::StreamExt::next(&mut body));
+    assert!(piece.unwrap().unwrap().unwrap().ends_with(b"\nevent: message\ndata: 2\n\n"));
+}
+
+#[test]
+fn an_id_that_a_publisher_gives_is_not_one_of_the_channels_own() {
+    let [news, other] = [(); 2].map(|()| Channel::new());
+    let first = news.emit("", "1").unwrap();
+    for own in [first.to_string(), format!("a,{first}")] {
+        let event = Event::new("2").with_id(own).unwrap();
+        let refused = news.try_send(event.clone()).unwrap_err();
+        assert!(
+            matches!(&refused, EmitError::ReservedId { id } if **id == *event.id().unwrap()),
+            "{refused}"
+        );
+        // Of another channel it may be, as where events are relayed.
+        other.try_send(event).unwrap();
+    }
+    assert_eq!(news.stats().published, 1);
+    assert_eq!(Subscriber::new(other.subscribe(id(first))).data(), ["2"]);
+}
+
+#[test]
+fn an_id_that_no_request_could_carry_back_is_refused() {
+    let news = Channel::new();
+    for (bytes, taken) in [(4_096, true), (4_097, false)] {
+        let event = Event::new("").with_id("i".repeat(bytes)).unwrap();
+        assert_eq!(news.try_send(event.clone()).is_ok(), taken);
+        let sent = Arc::new(Mutex::new(None));
+        let seen = sent.clone();
+        let mut stream = Subscriber::new(produce(move |stream| {
+            *seen.lock().unwrap() = Some(stream.try_send(event));
+        }));
+        stream.seen();
+        match sent.lock().unwrap().take().unwrap() {
+            Ok(()) => assert!(taken),
+            Err(error) => assert!(!taken && matches!(error, EmitError::IdTooLong { .. }), "{error}"),
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::time::advance;
 use crate::subscriber::{Subscriber, id, none};
 
 fn held(channel: &Channel) -> Vec<String> {
-    Subscriber::new(channel.first(First::All).subscribe(none())).data()
+    Subscriber::new(channel.first(First::Last(u64::MAX)).subscribe(none())).data()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
-use ssekit_server::{LastEventId, Produce, SseBody, Stalled};
+use ssekit_server::{BodyError, LastEventId, Produce, SseBody};
 use ssekit_wire::{Decoder, Item};
 
 pub(crate) use crate::within::within;
@@ -33,6 +33,8 @@ pub(crate) struct Got {
 pub(crate) struct Seen {
     pub(crate) events: Vec<Got>,
     pub(crate) ended: bool,
+    /// It has ended with an error, so that no client takes it for complete.
+    pub(crate) cut: bool,
 }
 
 impl Subscriber {
@@ -55,9 +57,10 @@ impl Subscriber {
     /// Everything that is there.
     pub(crate) fn seen(&mut self) -> Seen {
         let mut seen = Seen::default();
-        while let Some(piece) = self.piece() {
+        // A stream that is to be cut lets its transport flush before.
+        while let Some(piece) = self.piece().or_else(|| self.piece()) {
             seen.events.extend(piece.events);
-            seen.ended |= piece.ended;
+            (seen.ended, seen.cut) = (piece.ended, piece.cut);
             if seen.ended {
                 break;
             }
@@ -95,10 +98,14 @@ impl Subscriber {
         self.decoder.reconnection_time()
     }
 
-    fn decode(&mut self, piece: Option<Result<bytes::Bytes, Stalled>>) -> Seen {
-        let Some(piece) = piece else { return Seen { events: Vec::new(), ended: true } };
-        let piece = piece.expect("nobody stalls here");
+    fn decode(&mut self, piece: Option<Result<bytes::Bytes, BodyError>>) -> Seen {
         let mut seen = Seen::default();
+        let piece = match piece {
+            Some(Ok(piece)) => piece,
+            Some(Err(BodyError::Incomplete { .. })) => return Seen { ended: true, cut: true, ..seen },
+            Some(Err(error)) => panic!("nobody stalls here: {error}"),
+            None => return Seen { ended: true, ..seen },
+        };
         let mut items = self.decoder.feed(&piece);
         while let Some(item) = items.next() {
             if let Item::Message(message) = item.expect("an event stream") {

@@ -9,7 +9,8 @@ use axum::extract::{Path, State};
 use futures_util::poll;
 use http_body_util::BodyExt;
 use ssekit_server::{
-    AudienceError, Clients, Delivery, EmitError, Emitter, Event, Produce, SseBody, StopReason, Streams,
+    AudienceError, BodyError, Clients, Delivery, EmitError, Emitter, Event, Produce, SseBody, StopReason,
+    Streams,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -193,14 +194,17 @@ async fn a_stream_that_is_full_is_left_out_and_counted_and_others_get_the_event(
 async fn a_stream_that_is_full_can_be_ended_so_that_its_client_resumes() {
     let clients = Clients::<&str>::builder().end_when_full().build();
     let (stopped, mut stop) = mpsc::channel(1);
-    let slow = body(clients.connect("ada").buffer(100).on_stop(reporting(stopped)));
+    let mut slow = body(clients.connect("ada").buffer(100).on_stop(reporting(stopped)));
     let long = "x".repeat(90);
     clients.get("ada").emit("n", &long).unwrap();
     assert!(matches!(clients.get("ada").emit("n", "1"), Err(AudienceError::Full { streams: 1 })));
     // It is ending: it takes no more events, and is not counted as full again.
     assert!(matches!(clients.get("ada").emit("n", ""), Err(AudienceError::Nobody)));
     check(clients.all().emit("n", "").unwrap(), 0, 0, 1);
-    assert_eq!(rest(slow).await, format!("event: n\ndata: {long}\n\n"));
+    assert_eq!(frame(&mut slow).await, format!("event: n\ndata: {long}\n\n"));
+    // It looks complete to nobody.
+    let error = slow.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, BodyError::Incomplete { .. }), "{error}");
     assert!(matches!(stop.try_recv(), Ok(StopReason::Overtaken { missed: 1 })));
     assert!(clients.is_empty() && clients.left_out() == 1);
 }
@@ -233,7 +237,7 @@ async fn closing_a_key_ends_its_streams_alone_and_at_once() {
     assert!(matches!(held.emit("late", ""), Err(AudienceError::Nobody)));
     for tab in [&mut first, &mut second] {
         assert_eq!(tab.rest().await, "event: bye\ndata: \n\n");
-        assert!(matches!(within(stop.recv()).await, Some(StopReason::Unlocked)));
+        assert!(matches!(within(stop.recv()).await, Some(StopReason::Ended)));
     }
     clients.get("bob").emit("n", "").unwrap();
     assert_eq!(other.chunk().await, "event: n\ndata: \n\n");

@@ -3,7 +3,9 @@
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Body as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use ssekit_server::{EmitError, Emitter, Error, Event, Produce, StopReason, produce, produce_with_cleanup};
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +24,7 @@ async fn case_106_unlock_ends_the_stream_cleanly_after_what_is_queued() {
         }
         lock.set(false);
         assert_eq!(stream.client.rest().await, expected);
-        assert!(matches!(stream.stopped().await, StopReason::Unlocked));
+        assert!(matches!(stream.stopped().await, StopReason::Ended));
 
         lock.set(true);
         assert!(!lock.is_locked() && stream.emitter.is_closed());
@@ -52,7 +54,7 @@ async fn case_105_unlocking_again_and_leaving_does_not_stop_twice() {
     stream.emitter.lock().set(false);
     stream.emitter.lock().set(false);
     stream.emitter.fail(Error::new("too late"));
-    assert!(matches!(stream.stopped().await, StopReason::Unlocked));
+    assert!(matches!(stream.stopped().await, StopReason::Ended));
     drop(stream.client);
     drop(stream.emitter);
     // The last sender went with the only `on_stop` of this server's only stream, unless another report comes first.
@@ -72,7 +74,7 @@ async fn a_stream_stays_open_after_start_has_returned_while_somebody_could_emit(
 
     drop(lock);
     assert_eq!(stream.client.rest().await, "");
-    assert!(matches!(within(stream.stop.recv()).await, Some(StopReason::Unlocked)));
+    assert!(matches!(within(stream.stop.recv()).await, Some(StopReason::Ended)));
 }
 
 #[tokio::test]
@@ -94,14 +96,15 @@ async fn a_start_that_goes_on_without_its_emitter_is_waited_for() {
     assert!(stop.try_recv().is_err());
     go.send(()).unwrap();
     assert!(end.await);
-    assert!(matches!(stop.try_recv(), Ok(StopReason::Unlocked)));
+    assert!(matches!(stop.try_recv(), Ok(StopReason::Ended)));
 }
 
 fn tokio_task(mut body: ssekit_server::SseBody) -> std::pin::Pin<Box<dyn Future<Output = bool>>> {
     Box::pin(async move { body.frame().await.is_none() })
 }
 
-/// A stream whose start fails in this way: the client still gets what was sent, and the next request is answered.
+/// A stream whose start fails in this way: the client still gets what was sent, does not take it for complete, and the
+/// next request is answered.
 async fn case_105_failure(start: impl Fn() -> Produce + Clone + Send + Sync + 'static, message: &str) {
     for server in Server::ALL {
         let (stopped, mut stop) = mpsc::channel(8);
@@ -110,7 +113,7 @@ async fn case_105_failure(start: impl Fn() -> Produce + Clone + Send + Sync + 's
             move || start().on_stop(reporting(stopped.clone()))
         });
         for _ in 0..2 {
-            assert_eq!(Client::get(addr).await.rest().await, "event: n\ndata: 1\n\n");
+            assert_eq!(Client::get(addr).await.rest_until_cut().await, "event: n\ndata: 1\n\n");
             match within(stop.recv()).await {
                 Some(StopReason::Failed(error)) => assert_eq!(error.to_string(), message),
                 reason => panic!("{reason:?}"),
@@ -171,10 +174,82 @@ async fn case_105_an_emitter_can_fail_its_stream_from_elsewhere() {
     let mut stream = Stream::open(Server::Hyper, |produce| produce).await;
     stream.emitter.emit("n", "1").unwrap();
     stream.emitter.fail(Error::new("the source went away"));
-    assert_eq!(stream.client.rest().await, "event: n\ndata: 1\n\n");
+    assert_eq!(stream.client.rest_until_cut().await, "event: n\ndata: 1\n\n");
     assert!(
         matches!(stream.stopped().await, StopReason::Failed(error) if error.to_string() == "the source went away")
     );
+}
+
+/// Much is on its way when the stream fails, more than the system's buffers hold: the client has all of it before the cut.
+#[tokio::test]
+async fn a_stream_that_fails_is_cut_after_everything_that_was_emitted() {
+    for server in Server::ALL {
+        let addr = server.run(|| {
+            produce(|stream| async move {
+                for n in 0..2_000 {
+                    stream.send(Event::new(format!("{n} {}", "x".repeat(1_000)))).await?;
+                }
+                Err(Error::new("the rest is lost"))
+            })
+        });
+        let text = Client::get(addr).await.rest_until_cut().await;
+        let numbers: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        assert_eq!(numbers.len(), 2_000);
+        assert!(numbers[1_999].starts_with("1999 ") && text.ends_with("x\n\n"));
+    }
+}
+
+/// A body that is collected, as by a test, or read by a transport that does not say what it has written.
+#[tokio::test]
+async fn a_body_that_fails_gives_its_transport_a_turn_to_flush_and_then_the_error() {
+    let mut body = produce(|stream| async move {
+        stream.emit("n", "1")?;
+        Err(Error::new("the database is gone"))
+    })
+    .no_stall_timeout()
+    .response()
+    .into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "event: n\ndata: 1\n\n");
+    assert!(!body.is_end_stream());
+    assert!(futures_util::poll!(body.frame()).is_pending());
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the event stream is not complete: the database is gone");
+    assert!(body.frame().await.is_none() && body.is_end_stream());
+}
+
+/// Over HTTP/2 a cut is a reset of the stream, after everything that was emitted.
+#[tokio::test]
+async fn a_stream_of_http_2_that_fails_is_reset() {
+    let listener = crate::support::listen();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let service = hyper::service::service_fn(|_| async {
+            let failing = produce(|stream| async move {
+                for n in 0..200 {
+                    stream.send(Event::new(format!("{n} {}", "x".repeat(1_000)))).await?;
+                }
+                Err(Error::new("the rest is lost"))
+            });
+            Ok::<_, std::convert::Infallible>(failing.response())
+        });
+        let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        drop(http2.serve_connection(TokioIo::new(socket), service).await);
+    });
+    let socket = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+    tokio::spawn(connection);
+    let request = hyper::Request::get("http://localhost/").body(Empty::<hyper::body::Bytes>::new()).unwrap();
+    let mut body = within(sender.send_request(request)).await.unwrap().into_body();
+    let mut text = Vec::new();
+    let error = loop {
+        match within(body.frame()).await.expect("the response looks complete") {
+            Ok(frame) => text.extend(frame.into_data().unwrap()),
+            Err(error) => break error,
+        }
+    };
+    assert!(String::from_utf8(text).unwrap().contains("data: 199 x"), "{error}");
 }
 
 #[tokio::test]
@@ -190,7 +265,7 @@ async fn start_may_notice_that_its_stream_was_unlocked_without_failing() {
     .response()
     .into_body();
     assert_eq!(body.collect().await.unwrap().to_bytes(), "event: n\ndata: 1\n\n");
-    assert!(matches!(stop.try_recv(), Ok(StopReason::Unlocked)));
+    assert!(matches!(stop.try_recv(), Ok(StopReason::Ended)));
 }
 
 /// Records what runs at the end of a stream, in order.

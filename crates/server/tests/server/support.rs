@@ -176,6 +176,18 @@ impl Client {
         rest
     }
 
+    /// What comes until the response is cut.
+    pub(crate) async fn rest_until_cut(&mut self) -> String {
+        let mut rest = String::new();
+        loop {
+            match self.try_chunk().await {
+                Ok(Some(chunk)) => rest.push_str(&chunk),
+                Ok(None) => panic!("the response looks complete after {rest:?}"),
+                Err(_) => return rest,
+            }
+        }
+    }
+
     /// What comes until at least this much came.
     pub(crate) async fn at_least(&mut self, bytes: usize) -> String {
         let mut text = String::new();

@@ -41,7 +41,7 @@ async fn a_page_sees_events_with_ids_from_1_pings_the_open_and_the_close() {
 
     stream.lock().set(false);
     assert_eq!(page.next_but("message").await, json!({"kind": "close", "status": 200, "isLocal": false}));
-    assert!(matches!(server.stop.recv().await, Some(StopReason::Unlocked)));
+    assert!(matches!(server.stop.recv().await, Some(StopReason::Ended)));
     assert_eq!(page.leave().await, [] as [Value; 0]);
 }
 

@@ -42,7 +42,7 @@ impl Page {
         let opened = Arc::new(Notify::new());
         let open = Arc::clone(&opened);
         let source =
-            source(url).cache(false).reconnect(Reconnect::never()).on_open(move |_| open.notify_one());
+            source(url).share(false).reconnect(Reconnect::never()).on_open(move |_| open.notify_one());
         let source = match last {
             Some(id) => source.resume_after(id),
             None => source,

@@ -7,7 +7,7 @@ import { source } from 'ssekit'
  * tabs do: browsers open six of them to a server at once, unless it speaks HTTP/2. Five seconds of silence mean that the
  * connection is dead, whatever the proxies between say.
  */
-export const machine = () => source('/api/machine', { tabs: true, readTimeout: 5_000, reconnect: { maxDelay: 5_000 } })
+export const machine = () => source('/api/machine', { tabs: true, key: 'machine', readTimeout: 5_000, reconnect: { maxDelay: 5_000 } })
 
 /** The data of a `stats` event. */
 export interface Stats {

@@ -1,7 +1,7 @@
 //! Each way a stream ends by itself.
 
-use ssekit::server::Error;
-use ssekit::{EmitError, Event, Produce, StopReason, produce};
+use ssekit::server::{Error, First};
+use ssekit::{Channel, EmitError, Event, Produce, StopReason, produce};
 use ssekit_frameworks::{App, Client, End, Framework, Server, Stream, on_each_framework, within};
 use tokio::sync::mpsc;
 
@@ -10,6 +10,9 @@ on_each_framework! {
     case_105_emitting_after_the_stop_is_an_error
     case_105_a_start_that_fails_ends_its_stream_alone
     case_105_a_start_that_panics_ends_its_stream_alone
+    a_start_that_fails_at_once_is_answered_with_a_head
+    a_client_that_has_seen_the_end_is_answered_with_204
+    a_channel_that_failed_cuts_its_streams_and_keeps_their_clients_away
     a_server_without_streams_stops
 }
 
@@ -22,7 +25,7 @@ async fn case_106_unlock_ends_the_stream_cleanly_after_what_is_queued<F: Framewo
     }
     stream.emitter.lock().set(false);
     assert_eq!(stream.client.rest().await, (expected, End::Complete));
-    assert!(matches!(stream.stopped().await, StopReason::Unlocked));
+    assert!(matches!(stream.stopped().await, StopReason::Ended));
     // The connection is as good as after any response.
     stream.client.again("/stream", "").await;
     assert_eq!(stream.client.status(), "200");
@@ -33,7 +36,7 @@ async fn case_105_emitting_after_the_stop_is_an_error<F: Framework>() {
     stream.emitter.lock().set(false);
     assert!(matches!(stream.emitter.emit("n", ""), Err(EmitError::Closed)));
     assert!(matches!(stream.emitter.send(Event::new("")).await, Err(EmitError::Closed)));
-    assert!(matches!(stream.stopped().await, StopReason::Unlocked));
+    assert!(matches!(stream.stopped().await, StopReason::Ended));
     stream.emitter.lock().set(false);
     stream.emitter.fail(Error::new("too late"));
     within(stream.emitter.closed()).await;
@@ -42,7 +45,7 @@ async fn case_105_emitting_after_the_stop_is_an_error<F: Framework>() {
     assert!(stream.stops.try_recv().is_err(), "on_stop ran twice");
 }
 
-/// The client gets what was sent, others go on, and so does the server.
+/// The client gets what was sent and does not take it for complete, others go on, and so does the server.
 async fn case_105<F: Framework>(failing: fn() -> Produce, message: &str) {
     let (stopped, mut stops) = mpsc::channel(8);
     let (started, mut starts) = mpsc::channel(8);
@@ -58,7 +61,7 @@ async fn case_105<F: Framework>(failing: fn() -> Produce, message: &str) {
     let emitter = within(starts.recv()).await.unwrap();
     for n in 0..2 {
         let mut client = Client::get(server.address, "/failing").await;
-        assert_eq!(client.rest().await, ("event: n\ndata: 1\n\n".to_owned(), End::Complete));
+        assert_eq!(client.rest().await, F::KNOWN.failed("event: n\ndata: 1\n\n"));
         match within(stops.recv()).await {
             Some(StopReason::Failed(error)) => assert_eq!(error.to_string(), message),
             reason => panic!("{reason:?}"),
@@ -89,6 +92,60 @@ async fn case_105_a_start_that_panics_ends_its_stream_alone<F: Framework>() {
         })
     };
     case_105::<F>(failing, "panicked: index 7 out of range").await;
+}
+
+/// Without a head, clients would ask again on another connection, as browsers do.
+async fn a_start_that_fails_at_once_is_answered_with_a_head<F: Framework>() {
+    let failing = |_: &str, _| produce(|_| -> Result<(), Error> { Err(Error::new("no")) });
+    let server = Server::start::<F>(App::new(failing)).await;
+    let mut client = Client::get(server.address, "/failing").await;
+    assert_eq!(client.status(), "200");
+    assert_eq!(client.rest().await, F::KNOWN.failed(""));
+}
+
+/// On one connection, which an answer without a body leaves as it was.
+async fn a_client_that_has_seen_the_end_is_answered_with_204<F: Framework>() {
+    let job = Channel::builder().first(First::All).build();
+    let ids = [1, 2].map(|n| job.emit("n", n.to_string()).unwrap());
+    job.close();
+    let app = App::new(move |route, last| match route {
+        "job" => job.subscribe(last).header("x-job", "7"),
+        _ => Produce::no_content(),
+    });
+    let server = Server::start::<F>(app).await;
+    let [first, second] = ids.map(|id| format!("id: {id}\nevent: n\ndata: {}\n\n", id.sequence()));
+    let mut client = Client::get(server.address, "/job").await;
+    assert_eq!(client.rest().await, (format!("{first}{second}"), End::Complete));
+    client.again("/job", format!("last-event-id: {}\r\n", ids[0])).await;
+    assert_eq!(client.rest().await, (second, End::Complete));
+    for path in ["/job", "/gone", "/job"] {
+        client.again(path, format!("last-event-id: {}\r\n", ids[1])).await;
+        assert_eq!(client.status(), "204", "{}", client.head);
+        assert_eq!(client.header("x-job").is_empty(), path == "/gone");
+        assert!(client.header("content-type").is_empty(), "{}", client.head);
+        assert!(client.header("transfer-encoding").is_empty(), "{}", client.head);
+    }
+    client.again("/job", "").await;
+    assert_eq!(client.status(), "200");
+    assert_eq!(client.rest().await.1, End::Complete);
+    drop(client);
+    server.stop().await;
+}
+
+async fn a_channel_that_failed_cuts_its_streams_and_keeps_their_clients_away<F: Framework>() {
+    let job = Channel::new();
+    let server = {
+        let job = job.clone();
+        Server::start::<F>(App::new(move |_, last| job.subscribe(last))).await
+    };
+    let mut client = Client::get(server.address, "/job").await;
+    client.some().await; // its place
+    let id = job.emit("n", "1").unwrap();
+    client.expect(&format!("id: {id}\nevent: n\ndata: 1\n\n")).await;
+    job.fail(Error::new("the job is broken"));
+    assert_eq!(client.rest().await, F::KNOWN.failed(""));
+    let again = Client::request(server.address, "/job", format!("last-event-id: {id}\r\n")).await;
+    assert_eq!(again.status(), "410");
 }
 
 async fn a_server_without_streams_stops<F: Framework>() {

@@ -10,7 +10,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventTarget};
 
-use super::property;
+use super::{Instant, property};
 use crate::connection::Connection;
 
 /// What happens to the page around a connection; in a worker, as much of it as workers are told.
@@ -20,7 +20,16 @@ pub(crate) struct Page {
     hidden: bool,
     offline: bool,
     needs_network: bool,
+    /// What both clocks said last.
+    clocks: Clocks,
     _listeners: Vec<Listener>,
+}
+
+/// The time that counts while the machine sleeps, in milliseconds, and the one that may not.
+#[derive(Clone, Copy, Debug)]
+struct Clocks {
+    wall: f64,
+    steady: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +40,8 @@ struct News {
     frozen: Cell<bool>,
     /// It moves again.
     thawed: Cell<bool>,
+    /// It was shown.
+    shown: Cell<bool>,
 }
 
 impl Page {
@@ -54,7 +65,7 @@ impl Page {
             listeners.extend(listen(&global, "offline", |_, _| {}));
         }
         if let Some(document) = property(&global, "document") {
-            listeners.extend(listen(&document, "visibilitychange", |_, _| {}));
+            listeners.extend(listen(&document, "visibilitychange", |news, _| news.shown.set(!is_hidden())));
             listeners.extend(listen(&document, "freeze", |news, _| news.frozen.set(true)));
             listeners.extend(listen(&document, "resume", |news, _| news.thawed.set(true)));
             listeners.extend(listen(&global, "pagehide", |news, event| {
@@ -64,7 +75,27 @@ impl Page {
                 news.thawed.set(news.thawed.get() || is_persisted(event));
             }));
         }
-        Self { news, hidden: false, offline: false, needs_network, _listeners: listeners }
+        Self {
+            news,
+            hidden: false,
+            offline: false,
+            needs_network,
+            clocks: Clocks::now(),
+            _listeners: listeners,
+        }
+    }
+
+    /// When the page is to be looked at, whatever else happens: to see that its clock has jumped, and what it did not
+    /// report.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        Some(self.clocks.steady + LOOK)
+    }
+
+    /// Looks at the page if that is due; [`tell`](Self::tell) follows.
+    pub(crate) fn look(&mut self) {
+        if self.clocks.steady.elapsed() >= LOOK {
+            self.news.any.set(true);
+        }
     }
 
     /// Tells the session what has happened to the page.
@@ -88,6 +119,27 @@ impl Page {
             self.hidden = hidden;
             session.hidden(hidden, now);
         }
+        let clocks = Clocks::now();
+        let passed = clocks.wall - self.clocks.wall;
+        let has_jumped = passed >= JUMP.as_secs_f64() * 1e3;
+        if self.news.shown.take() || has_jumped {
+            let counted = clocks.steady.saturating_duration_since(self.clocks.steady);
+            let slept = Duration::try_from_secs_f64(passed / 1e3).unwrap_or_default().saturating_sub(counted);
+            session.woken(slept, now);
+        }
+        self.clocks = clocks;
+    }
+}
+
+/// Between two looks at the page.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// More between two looks than a browser lets the timers of a hidden page wait: the machine has slept.
+const JUMP: Duration = Duration::from_secs(90);
+
+impl Clocks {
+    fn now() -> Self {
+        Self { wall: js_sys::Date::now(), steady: super::now() }
     }
 }
 

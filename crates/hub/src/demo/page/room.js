@@ -9,8 +9,9 @@ const find = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export class Room extends EventTarget {
-  #talk = find("talk");
-  #follow = new Follow(this.#talk);
+  #log = find("talk");
+  #talk = this.#log.firstElementChild;
+  #follow = new Follow(this.#log);
   #gathered = false;
   #last;
   #name = remembered() ?? invented();

@@ -9,7 +9,8 @@ const utf8 = new TextEncoder();
 const find = (id) => document.getElementById(id);
 
 export class Wire {
-  #blocks = find("blocks");
+  #log = find("blocks");
+  #blocks = this.#log.firstElementChild;
   #pause = find("pause");
   #paused = false;
   #missed = 0;
@@ -18,7 +19,7 @@ export class Wire {
   #held = [];
   #shown = new Map();
   // Who scrolls up wants to read: hold still until they say that it may go on.
-  #follow = new Follow(this.#blocks, () => this.#setPaused(true));
+  #follow = new Follow(this.#log, () => this.#setPaused(true));
 
   constructor() {
     for (const name of names) this.#shown.set(name, { on: true, count: 0, label: this.#filter(name) });

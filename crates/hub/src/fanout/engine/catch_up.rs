@@ -61,6 +61,9 @@ impl Engine {
                 self.ahead.push((slot, subscriber.generation));
                 return ControlFlow::Continue(());
             }
+            if self.steps == 0 {
+                break;
+            }
             let recent =
                 stored.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
             let Some(frames) = recent else {
@@ -72,9 +75,22 @@ impl Engine {
                 self.read(slot, upto);
                 return ControlFlow::Continue(());
             };
-            behind.through = frames.last().map_or(self.through, |frame| frame.position);
             let interest = &self.audiences.get(subscriber.audience).interest;
-            let own: Vec<_> = frames.iter().filter(|frame| frame.is_for(interest)).collect();
+            let mut own = Vec::new();
+            for frame in &frames {
+                let mut took = 0;
+                if frame.is_for(interest, &mut took) {
+                    own.push(frame);
+                }
+                behind.through = frame.position;
+                self.steps = self.steps.saturating_sub(took);
+                if self.steps == 0 {
+                    break;
+                }
+            }
+            if frames.is_empty() {
+                behind.through = self.through;
+            }
             if own.is_empty() {
                 continue;
             }
@@ -97,7 +113,7 @@ impl Engine {
         let subscriber = &mut self.subscribers[slot as usize];
         if let Some(behind) = &mut subscriber.behind {
             behind.doing = Doing::Ready;
-            self.ready.push((slot, subscriber.generation));
+            self.ready.push_back((slot, subscriber.generation));
         }
         ControlFlow::Continue(())
     }

@@ -5,6 +5,8 @@ import { asked, find, make, sentence } from "./words.js";
 
 const checks = find("checks");
 const verdict = find("verdict");
+/** The number of the current question: answers to earlier ones are dropped. */
+let question = 0;
 
 function show({ allowed, checks: found, header, claims }) {
   verdict.hidden = false;
@@ -23,15 +25,27 @@ function show({ allowed, checks: found, header, claims }) {
   find("said-text").textContent = said.map(([name, value]) => `${name} ${JSON.stringify(value, null, 2)}`).join("\n");
 }
 
+// The answer to an earlier question says nothing about the edited one.
+find("explain").addEventListener("input", () => {
+  question += 1;
+  verdict.hidden = true;
+  checks.replaceChildren();
+  find("said").hidden = true;
+});
+
 find("explain").addEventListener("submit", async (event) => {
   event.preventDefault();
+  question += 1;
+  const mine = question;
   const topics = find("explain-topics").value.split("\n").map((topic) => topic.trim()).filter(Boolean);
   const action = new FormData(event.target).get("action");
-  const question = JSON.stringify({ token: pure(find("explain-token").value), action, topics });
+  const body = JSON.stringify({ token: pure(find("explain-token").value), action, topics });
   try {
-    const request = fetch("explain", { method: "POST", headers: { "content-type": "application/json" }, body: question });
-    show(await (await asked(request)).json());
+    const request = fetch("explain", { method: "POST", headers: { "content-type": "application/json" }, body });
+    const answer = await (await asked(request)).json();
+    if (mine === question) show(answer);
   } catch (error) {
+    if (mine !== question) return;
     verdict.hidden = false;
     verdict.dataset.kind = "bad";
     verdict.textContent = sentence(error.message);

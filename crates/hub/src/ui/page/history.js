@@ -2,7 +2,7 @@
 
 import { access, ask, settings } from "./access.js";
 import { watch } from "./watch.js";
-import { asked, bytes, find, make, plural, sentence, time } from "./words.js";
+import { asked, braces, bytes, find, make, plural, sentence, time } from "./words.js";
 
 const LIMIT = 25;
 const rows = find("history");
@@ -10,6 +10,8 @@ const words = find("history-words");
 let older;
 let newer;
 let attempt = 0;
+/** The words are a refusal of the last request. */
+let refused = false;
 
 /** An update: a line that opens to all that is known of it. */
 function row(update) {
@@ -72,19 +74,28 @@ async function load(place = {}) {
     if (mine !== attempt) return;
     rows.replaceChildren();
     [older, newer] = [];
+    refused = true;
+    find("history-count").textContent = "";
     const give = make("button", { type: "button", class: "small" }, "Give a token");
     give.addEventListener("click", ask);
     tell(`${sentence(error.message)} `, ...(error.status === 401 || error.status === 403 ? [give] : []));
     return;
   }
   if (mine !== attempt) return;
+  refused = false;
   ({ older, newer } = page);
   rows.replaceChildren(...page.events.map(row));
   const ended = "after" in place ? newer : older;
   if (page.events.length > 0) tell("");
-  else if (ended) tell("None in this part of the history: go on looking.");
-  else tell(topics.length > 0 ? "Nothing that is held is about this." : "Nothing is held, or nothing of it is public: private updates need a token.");
+  else tell([nothing(topics.length > 0, ended), ...topics.map(braces).filter(Boolean)].join(" "));
   find("history-count").textContent = page.events.length > 0 ? `${plural(page.events.length, "update")}, the newest first` : "";
+}
+
+/** Why a page of the history is empty. */
+function nothing(ofTopics, goesOn) {
+  if (goesOn) return "No update in this part of the history. Older and Newer continue the search.";
+  if (ofTopics) return "The history has no update of this topic that you may read.";
+  return "The history is empty, or holds only private updates, which need a token.";
 }
 
 function tell(...text) {
@@ -97,6 +108,10 @@ function tell(...text) {
 find("history-form").addEventListener("submit", (event) => {
   event.preventDefault();
   load();
+});
+// The refusal of an earlier request says nothing about the edited one.
+find("history-form").addEventListener("input", () => {
+  if (refused) tell("");
 });
 find("history-older").addEventListener("click", () => load({ before: older }));
 find("history-newer").addEventListener("click", () => load({ after: newer }));

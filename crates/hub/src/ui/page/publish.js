@@ -37,6 +37,13 @@ form.addEventListener("submit", async (event) => {
   send.disabled = false;
 });
 
+// The refusal of an earlier request says nothing about the edited one, nor about one with another token.
+const forget = () => {
+  if (said.dataset.kind === "bad") said.hidden = true;
+};
+form.addEventListener("input", forget);
+access.addEventListener("change", forget);
+
 // Ctrl-Enter sends, from any field.
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();

@@ -3,13 +3,14 @@
 import { access, settings } from "./access.js";
 import { Follow } from "./follow.js";
 import { source } from "./ssekit.js";
-import { count, find, make, plural, refusal, sentence, time } from "./words.js";
+import { braces, count, find, make, plural, refusal, sentence, time } from "./words.js";
 
 /** How many events stay on the page, and how much of each (in characters). */
 const KEPT = 200;
 const SHOWN = 4_000;
 
-const list = find("events");
+const log = find("events");
+const list = log.firstElementChild;
 const state = find("watch-state");
 const pause = find("watch-pause");
 let stream;
@@ -17,7 +18,7 @@ let total = 0;
 let paused = false;
 let missed = 0;
 let held = [];
-const follow = new Follow(list, () => setPaused(true));
+const follow = new Follow(log, () => setPaused(true));
 
 function tell(kind, words) {
   state.dataset.state = kind;
@@ -60,15 +61,16 @@ function hear({ id, event, data }) {
   const head = make("p", { class: "head" }, make("time", {}, time(Date.now())), make("b", { class: "f-event" }, event));
   head.append(make("code", { class: "f-id", title: id }, id));
   const item = make("li", { "data-event": event }, head, make("pre", { class: "data" }, cut));
-  if (event === "reset") item.append(make("p", { class: "why" }, words(data)));
+  if (event === "reset" || event === "gap") item.append(make("p", { class: "why" }, explained(event, data)));
   add(item);
 }
 
-/** What an event `reset` means. */
-function words(data) {
+/** The meaning of the events `reset` and `gap`, which the hub itself sends. */
+function explained(event, data) {
+  if (event === "gap") return "Retention removed updates before this page could read them.";
   const reason = /"reason":"(\w+)"/.exec(data)?.[1];
-  if (reason === "expired") return "The history no longer goes back that far: everything that is held follows.";
-  return "The hub does not know the last event ID: everything that is held follows.";
+  if (reason === "expired") return "Retention removed updates after the last event ID: the whole history follows.";
+  return "The hub does not know the last event ID: the whole history follows.";
 }
 
 function stop() {
@@ -92,6 +94,7 @@ function start() {
     onmessage: (message) => own === stream && hear(message),
   });
   stream = own;
+  topics.map(braces).filter(Boolean).forEach(note);
   total = 0;
   find("watch-count").textContent = plural(0, "event");
   find("watch-go").textContent = "Stop";
@@ -104,7 +107,7 @@ function start() {
       note(`the connection is gone; it resumes after ${own.lastEventId || "nothing yet"}`);
     }
     if (state !== "closed") return;
-    tell("reconnecting", error ? "refused" : "ended");
+    tell(error ? "refused" : "ended", error ? "refused" : "ended");
     if (error) note(sentence(error.body ? refusal(error.status, error.body) : error.message));
     stop();
   });
@@ -118,6 +121,11 @@ export function watch(topics) {
   start();
   find("watching").scrollIntoView({ block: "nearest" });
 }
+
+// The refusal of an earlier request says nothing about the edited one.
+find("watch").addEventListener("input", () => {
+  if (state.dataset.state === "refused") tell("idle", "not subscribed");
+});
 
 find("watch").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -53,6 +53,15 @@ export const time = (at) => {
   return isToday ? clock.format(when) : `${date.format(when)}, ${clock.format(when)}`;
 };
 
+/** An expression of a URI template (RFC 6570). */
+const EXPRESSION = /\{[+#./;?&]?[\w.%]+(?::[1-9]\d{0,3}|\*)?(?:,[\w.%]+(?::[1-9]\d{0,3}|\*)?)*\}/g;
+
+/** A remark about a selector with braces that is not a URI template; empty for every other one. The hub takes it as an exact topic. */
+export function braces(selector) {
+  if (!/[{}]/.test(selector.replace(EXPRESSION, ""))) return "";
+  return `“${selector}” is not a URI template such as /books/{id}: it matches only the topic with exactly this text.`;
+}
+
 /** What a refusal says: the detail of a problem, else whatever was answered. */
 export function refusal(status, body) {
   try {

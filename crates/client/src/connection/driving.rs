@@ -1,0 +1,184 @@
+//! What the driver does with its connection.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+use ssekit_session::Session;
+
+use super::{Connect, Connection, Orders};
+use crate::callbacks::{Callback, Callbacks};
+use crate::latest::lock;
+use crate::subscribers::{self, Delivery, Offer};
+use crate::{CloseReason, Error, Message, Notice, Response, Status};
+
+impl Connection {
+    /// Wakes the driver.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn wake(&self) {
+        self.wake.ring();
+    }
+
+    /// Resolves when there may be orders or room.
+    pub(crate) async fn woken(&self) {
+        self.wake.rung().await;
+    }
+
+    pub(crate) fn take_orders(&self) -> Orders {
+        if !self.has_orders.swap(false, Ordering::Acquire) {
+            return Orders::default();
+        }
+        let mut state = lock(&self.state);
+        match state.orders.close.take() {
+            // Somebody has come in the meantime.
+            Some(CloseReason::Unsubscribed) if !state.subscribers.is_empty() => {}
+            // What was ordered after it is for the end.
+            Some(reason) => return Orders { close: Some(reason), ..Orders::default() },
+            None => {}
+        }
+        std::mem::take(&mut state.orders)
+    }
+
+    pub(crate) fn is_told_to_close(&self) -> bool {
+        self.has_orders.load(Ordering::Acquire) && lock(&self.state).orders.close.is_some()
+    }
+
+    /// Sets the status, unless the connection was closed here in the meantime.
+    pub(crate) fn set_status(&self, status: Status) {
+        let mut state = lock(&self.state);
+        if state.end.is_some() {
+            return;
+        }
+        match status {
+            Status::Connecting => (state.response, state.opened) = (None, None),
+            Status::Open => state.opened = state.response.clone(),
+            _ => {}
+        }
+        self.status.put(status);
+        drop(state);
+        self.status.tell();
+    }
+
+    pub(crate) fn set_response(&self, response: Response) {
+        lock(&self.state).response = Some(Arc::new(response));
+    }
+
+    /// Notes what the session would resume with.
+    pub(crate) fn note(&self, session: &Session<Error>) {
+        let mut state = lock(&self.state);
+        if state.resumption.last_event_id != session.last_event_id() {
+            session.last_event_id().clone_into(&mut state.resumption.last_event_id);
+        }
+        state.resumption.reconnection_time = session.reconnection_time();
+    }
+
+    /// The callbacks of all sources.
+    pub(crate) fn callbacks<T: ?Sized>(
+        &self,
+        which: impl Fn(&Callbacks) -> &Vec<Callback<T>>,
+    ) -> Vec<Callback<T>> {
+        lock(&self.state).sources.iter().flat_map(|callbacks| which(callbacks).iter().cloned()).collect()
+    }
+
+    /// Who is called for the delivery: callbacks, if it is a message, and subscribers.
+    #[allow(clippy::type_complexity, reason = "two lists from under one lock")]
+    pub(crate) fn called(
+        &self,
+        delivery: &Delivery,
+    ) -> (Vec<Callback<Notice<Message>>>, Vec<subscribers::Callback>) {
+        let state = lock(&self.state);
+        let callbacks = match delivery {
+            Delivery::Message(_) => state.sources.iter().flat_map(|it| it.message.iter().cloned()).collect(),
+            Delivery::TooLarge { .. } => Vec::new(),
+        };
+        (callbacks, state.subscribers.callbacks(delivery))
+    }
+
+    /// Offers the delivery to the subscribers; [`wake_readers`](Self::wake_readers) follows.
+    pub(crate) fn offer(&self, delivery: &Delivery) -> Offer {
+        let mut state = lock(&self.state);
+        let offer = if state.holds { Offer::Full } else { state.subscribers.offer(delivery) };
+        state.waits_for_room = offer == Offer::Full;
+        offer
+    }
+
+    pub(crate) fn force(&self, delivery: &Delivery) {
+        lock(&self.state).subscribers.force(delivery);
+    }
+
+    /// The driver is about to tell the callbacks of a close.
+    pub(crate) fn begin_to_close(&self) {
+        lock(&self.state).is_closing = true;
+    }
+
+    /// Wakes those who were given something to read.
+    pub(crate) fn wake_readers(&self) {
+        let woken = lock(&self.state).subscribers.take_woken();
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// The driver has closed the session and told everyone. Either it goes on, or this is the end.
+    pub(crate) fn end(
+        self: &Arc<Self>,
+        session: Box<Session<Error>>,
+        reason: CloseReason,
+    ) -> Option<(Box<Session<Error>>, Connect)> {
+        let mut state = lock(&self.state);
+        state.is_closing = false;
+        let orders = std::mem::take(&mut state.orders);
+        if let Some(connect) = orders.connect {
+            return Some((session, connect));
+        }
+        let unsubscribed = matches!(reason, CloseReason::Unsubscribed) && state.end.is_none();
+        if unsubscribed && !state.subscribers.is_empty() {
+            return Some((session, Connect::Now));
+        }
+        state.session = Some(session);
+        // Whoever comes next opens it again.
+        if !unsubscribed {
+            state.end.get_or_insert(reason);
+        }
+        state.subscribers.wake_all();
+        let woken = state.subscribers.take_woken();
+        drop(state);
+        self.ended.tell();
+        woken.into_iter().for_each(Waker::wake);
+        None
+    }
+
+    /// There is no driver, or it has panicked: the end, whatever was ordered.
+    pub(crate) fn fail(self: &Arc<Self>, mut session: Box<Session<Error>>, error: Error) {
+        session.abandon();
+        self.finish(session, CloseReason::Failed(error));
+    }
+
+    /// Without a driver.
+    fn finish(self: &Arc<Self>, session: Box<Session<Error>>, reason: CloseReason) {
+        self.set_status(Status::Closed { reason: reason.clone() });
+        if let Some(error) = reason.error() {
+            self.report(error.clone());
+        }
+        self.tell_closed(&reason);
+        lock(&self.state).orders = Orders::default();
+        let _ = self.end(session, reason);
+    }
+
+    /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection again, unless
+    /// its request must not be repeated.
+    pub(crate) fn abandon(self: &Arc<Self>, mut session: Box<Session<Error>>) {
+        if !session.abandon() {
+            return self.finish(session, CloseReason::NotRepeated(Error::RuntimeGone));
+        }
+        let mut state = lock(&self.state);
+        state.session = Some(session);
+        state.orders = Orders::default();
+        if state.end.is_none() {
+            self.status.put(Status::Idle);
+        }
+        state.subscribers.wake_all();
+        let woken = state.subscribers.take_woken();
+        drop(state);
+        self.status.tell();
+        woken.into_iter().for_each(Waker::wake);
+    }
+}

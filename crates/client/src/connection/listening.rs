@@ -1,0 +1,64 @@
+//! What subscribers do with their connection.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::{Connection, Found};
+use crate::CloseReason;
+use crate::latest::lock;
+use crate::subscribers;
+
+impl Connection {
+    pub(crate) fn subscribe(&self, event: Option<Arc<str>>) -> u64 {
+        let mut state = lock(&self.state);
+        state.holds = false;
+        self.wake_for_room(&mut state);
+        state.subscribers.add(event)
+    }
+
+    pub(crate) fn unsubscribe(&self, id: u64) {
+        let mut state = lock(&self.state);
+        let left = state.subscribers.remove(id);
+        if state.subscribers.is_empty() && state.session.is_none() && state.end.is_none() {
+            state.orders.close = Some(CloseReason::Unsubscribed);
+            self.wake_for_orders();
+        }
+        self.wake_for_room(&mut state);
+        drop(state);
+        drop(left);
+    }
+
+    /// The next thing for a subscriber. Opens the connection when that was not done yet.
+    pub(crate) fn poll(self: &Arc<Self>, id: u64, context: &mut Context<'_>) -> Poll<Found> {
+        let mut state = lock(&self.state);
+        let polled = state.subscribers.poll(id, context);
+        self.wake_for_room(&mut state);
+        match polled {
+            Poll::Ready(received) => Poll::Ready(Found::Received(received)),
+            Poll::Pending => match &state.end {
+                Some(reason) => Poll::Ready(Found::Closed(reason.clone())),
+                None => {
+                    let idle = state.session.is_some();
+                    drop(state);
+                    if idle {
+                        self.open();
+                    }
+                    Poll::Pending
+                }
+            },
+        }
+    }
+
+    /// From now on the subscriber is called; what it has not read yet comes first.
+    pub(crate) fn call_with(&self, id: u64, callback: &subscribers::Callback) {
+        // The driver waits with what comes next until what was left has been given.
+        let mut called = lock(callback);
+        let mut state = lock(&self.state);
+        let left = state.subscribers.call(id, Arc::clone(callback));
+        self.wake_for_room(&mut state);
+        drop(state);
+        for delivery in left {
+            called(&delivery);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use slab::Slab;
+
+/// Values of texts, found by other texts that begin with them: one walk over a text finds all.
+///
+/// Every node has a value. One that is there for the sake of its children alone has the default.
+#[derive(Debug)]
+pub(super) struct PrefixTree<T> {
+    nodes: Slab<Node<T>>,
+}
+
+/// A node's number; the root's is [`ROOT`].
+pub(super) type NodeId = u32;
+
+#[derive(Debug, Default)]
+struct Node<T> {
+    /// What follows the text of the parent.
+    edge: Box<[u8]>,
+    parent: NodeId,
+    /// The children, ordered by the first bytes of their edges.
+    children: Vec<(u8, NodeId)>,
+    value: T,
+}
+
+/// The node of the empty text, which is always there.
+pub(super) const ROOT: NodeId = 0;
+
+impl<T: Default> Default for PrefixTree<T> {
+    fn default() -> Self {
+        let mut nodes = Slab::new();
+        nodes.insert(Node::default());
+        Self { nodes }
+    }
+}
+
+impl<T: Default> PrefixTree<T> {
+    pub(super) fn value(&self, id: NodeId) -> &T {
+        &self.nodes[id as usize].value
+    }
+
+    pub(super) fn value_mut(&mut self, id: NodeId) -> &mut T {
+        &mut self.nodes[id as usize].value
+    }
+
+    /// The parent of a node; the root has none.
+    pub(super) fn parent(&self, id: NodeId) -> Option<NodeId> {
+        (id != ROOT).then(|| self.nodes[id as usize].parent)
+    }
+
+    pub(super) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        self.nodes[id as usize].children.iter().map(|(_, child)| *child)
+    }
+
+    /// The nodes of the texts that this one begins with, from the root on.
+    pub(super) fn path<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = NodeId> + 'a {
+        let mut rest = text;
+        std::iter::successors(Some(ROOT), move |id| {
+            let child = self.child(*id, *rest.first()?).ok()?;
+            rest = rest.strip_prefix(&*self.nodes[child as usize].edge)?;
+            Some(child)
+        })
+    }
+
+    /// The node of a text, if there is one.
+    pub(super) fn find(&self, text: &[u8]) -> Option<NodeId> {
+        let (mut id, mut rest) = (ROOT, text);
+        while let Some(first) = rest.first() {
+            id = self.child(id, *first).ok()?;
+            rest = rest.strip_prefix(&*self.nodes[id as usize].edge)?;
+        }
+        Some(id)
+    }
+
+    /// The node of a text, which is made if there is none. Its parent may be new as well.
+    pub(super) fn make(&mut self, text: &[u8]) -> NodeId {
+        let (mut id, mut rest) = (ROOT, text);
+        while let Some(first) = rest.first() {
+            match self.child(id, *first) {
+                Ok(child) => {
+                    let edge = &self.nodes[child as usize].edge;
+                    let common = edge.iter().zip(rest).take_while(|(one, other)| one == other).count();
+                    id = if common < edge.len() { self.split(child, common) } else { child };
+                    rest = &rest[common..];
+                }
+                Err(place) => {
+                    let leaf = Node { edge: rest.into(), parent: id, ..Node::default() };
+                    let leaf = self.nodes.insert(leaf) as NodeId;
+                    self.nodes[id as usize].children.insert(place, (*first, leaf));
+                    return leaf;
+                }
+            }
+        }
+        id
+    }
+
+    /// Takes a node away whose value is the default, if nothing needs it; and its parent, if nothing needs that any more.
+    pub(super) fn release(&mut self, id: NodeId, is_default: impl Fn(&T) -> bool) {
+        let mut id = id;
+        while id != ROOT && is_default(&self.nodes[id as usize].value) {
+            match self.nodes[id as usize].children[..] {
+                [] => {
+                    let Node { edge, parent, .. } = self.nodes.remove(id as usize);
+                    if let Ok(place) = self.place(parent, edge[0]) {
+                        self.nodes[parent as usize].children.remove(place);
+                    }
+                    id = parent;
+                }
+                [(_, child)] => return self.merge(id, child),
+                _ => return,
+            }
+        }
+    }
+
+    /// Where the children of a node have one whose edge begins so, or where it would be.
+    fn place(&self, id: NodeId, first: u8) -> Result<usize, usize> {
+        self.nodes[id as usize].children.binary_search_by_key(&first, |(first, _)| *first)
+    }
+
+    fn child(&self, id: NodeId, first: u8) -> Result<NodeId, usize> {
+        self.place(id, first).map(|place| self.nodes[id as usize].children[place].1)
+    }
+
+    /// Puts a new node between a node and its parent, after so many bytes of its edge.
+    fn split(&mut self, id: NodeId, at: usize) -> NodeId {
+        let node = &mut self.nodes[id as usize];
+        let (first, parent) = (node.edge[0], node.parent);
+        let (before, after) = (node.edge[..at].into(), Box::from(&node.edge[at..]));
+        node.edge = after;
+        let child = (node.edge[0], id);
+        let between = Node { edge: before, parent, children: vec![child], value: T::default() };
+        let between = self.nodes.insert(between) as NodeId;
+        self.nodes[id as usize].parent = between;
+        if let Ok(place) = self.place(parent, first) {
+            self.nodes[parent as usize].children[place].1 = between;
+        }
+        between
+    }
+
+    /// Takes a node away that has one child.
+    fn merge(&mut self, id: NodeId, child: NodeId) {
+        let Node { edge, parent, .. } = self.nodes.remove(id as usize);
+        let node = &mut self.nodes[child as usize];
+        node.edge = [&*edge, &*node.edge].concat().into();
+        node.parent = parent;
+        if let Ok(place) = self.place(parent, edge[0]) {
+            self.nodes[parent as usize].children[place].1 = child;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_finds_what_a_map_of_all_prefixes_finds(
+            changes in prop::collection::vec(("[ab]{0,6}", any::<bool>()), 0..60),
+            texts in prop::collection::vec("[ab]{0,8}", 8),
+        ) {
+            let mut tree: PrefixTree<u32> = PrefixTree::default();
+            let mut map = BTreeMap::new();
+            for (text, is_added) in changes {
+                if is_added {
+                    let node = tree.make(text.as_bytes());
+                    *tree.value_mut(node) += 1;
+                    *map.entry(text).or_insert(0) += 1;
+                } else if let Some(node) = tree.find(text.as_bytes()) {
+                    *tree.value_mut(node) = 0;
+                    tree.release(node, |value| *value == 0);
+                    map.remove(&text);
+                }
+            }
+            for text in texts {
+                let found: Vec<u32> =
+                    tree.path(text.as_bytes()).map(|id| *tree.value(id)).filter(|value| *value > 0).collect();
+                let expected: Vec<u32> =
+                    (0..=text.len()).filter_map(|end| map.get(&text[..end]).copied()).collect();
+                prop_assert_eq!(found, expected, "{}", text);
+            }
+            prop_assert!(tree.nodes.len() <= 2 * map.len() + 1, "{} nodes for {}", tree.nodes.len(), map.len());
+        }
+    }
+}
