@@ -1,5 +1,5 @@
 //! A stream that goes on where a client left off. `cargo run --example resume`, then
-//! `curl -N http://127.0.0.1:3001/chapters`, and again with `-H 'Last-Event-ID: 2'`.
+//! `curl -N http://127.0.0.1:3001/chapters`, again with `-H 'Last-Event-ID: 2'`, and with 4.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
 use axum::{Router, routing::get};
@@ -11,11 +11,14 @@ const CHAPTERS: [&str; 4] =
 
 async fn chapters(last: LastEventId) -> Produce {
     let read = last.as_str().and_then(|id| id.parse().ok()).unwrap_or(0);
+    if read >= CHAPTERS.len() {
+        return Produce::no_content(); // or a browser would ask again for ever
+    }
     produce(move |stream| async move {
         for (number, title) in (1..).zip(CHAPTERS).skip(read) {
             stream.send(Event::new(title).with_event("chapter")?.with_id(number.to_string())?).await?;
         }
-        stream.lock().set(false);
+        stream.close();
         Ok(())
     })
 }

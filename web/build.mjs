@@ -41,6 +41,13 @@ const eager = {
   },
 }
 
+/** Members between our modules, which no page, browser or other tab names: they are shortened. */
+const internal = [
+  'asked', 'bytes', 'changes', 'core', 'deliver', 'delivering', 'effects', 'isReading', 'isWanted', 'iterate', 'joined',
+  'listen', 'numbers', 'onGone', 'plan', 'setStatus', 'settings', 'tellError', 'textAt', 'textBytes', 'thrown', 'unanswered', 'unused',
+  'writeTexts',
+]
+
 const common = {
   absWorkingDir: here,
   bundle: true,
@@ -49,6 +56,7 @@ const common = {
   format: 'esm',
   legalComments: 'none',
   logLevel: 'warning',
+  mangleProps: new RegExp(`^(${internal.join('|')})$`),
   minify: true,
   outdir: 'dist',
   plugins: [inlineWasm],

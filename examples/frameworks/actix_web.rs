@@ -7,32 +7,25 @@ use std::time::{Duration, SystemTime};
 
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, get, post};
-use actix_web::{HttpServer, error::ErrorBadRequest};
+use actix_web::{App, HttpServer, error::ErrorBadRequest};
 use ssekit::{Channel, LastEventId, Produce, Streams, produce, watch_peer};
 use tokio::{signal::ctrl_c, time::sleep};
 
-#[derive(Clone, Default)]
-struct App {
-    chat: Channel,
-    streams: Streams,
-}
-
-async fn clock(app: Data<App>) -> Produce {
-    let ticking = produce(|stream| async move {
+async fn clock() -> Produce {
+    produce(|stream| async move {
         loop {
             stream.emit("time", format!("{:?}", SystemTime::now()))?; // an error once the client is gone
             sleep(Duration::from_secs(1)).await;
         }
-    });
-    ticking.within(&app.streams)
+    })
 }
 
-async fn events(app: Data<App>, last: LastEventId) -> Produce {
-    app.chat.subscribe(last).within(&app.streams)
+async fn events(chat: Data<Channel>, last: LastEventId) -> Produce {
+    chat.subscribe(last)
 }
 
-async fn say(app: Data<App>, text: String) -> actix_web::Result<String> {
-    match app.chat.emit("said", text) {
+async fn say(chat: Data<Channel>, text: String) -> actix_web::Result<String> {
+    match chat.emit("said", text) {
         Ok(id) => Ok(id.to_string()),
         Err(error) => Err(ErrorBadRequest(error)),
     }
@@ -49,21 +42,18 @@ fn watch(socket: &dyn Any) {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    let app = App::default();
-    let data = Data::new(app.clone());
+    let streams = Streams::new();
+    let (chat, all) = (Data::new(Channel::new()), streams.clone());
     let routes = move || {
-        actix_web::App::new()
-            .app_data(data.clone())
+        App::new()
+            .wrap(all.clone()) // every stream of these routes
+            .app_data(chat.clone())
             .route("/clock", get().to(clock))
             .route("/events", get().to(events))
             .route("/say", post().to(say))
     };
     let address = std::env::args().nth(1);
-    let streams = app.streams.clone();
-    let shutdown = async move {
-        let _ = ctrl_c().await;
-        streams.shutdown(); // no stream ends by itself
-    };
+    let shutdown = streams.shutdown_on(ctrl_c()); // no stream ends by itself
     let server = HttpServer::new(routes)
         .h1_allow_half_closed(false) // notices at once that a client is gone
         .on_connect(|socket, _| watch(socket))
@@ -71,7 +61,7 @@ async fn main() -> std::io::Result<()> {
         .bind(address.as_deref().unwrap_or("127.0.0.1:3001"))?;
     println!("listening on http://{}/", server.addrs()[0]);
     server.run().await?;
-    app.streams.ended().await;
+    streams.ended().await;
     println!("every stream has ended");
     Ok(())
 }

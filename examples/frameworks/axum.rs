@@ -11,28 +11,21 @@ use axum::{Router, serve};
 use ssekit::{Channel, LastEventId, Produce, Streams, produce};
 use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
 
-#[derive(Clone, Default)]
-struct App {
-    chat: Channel,
-    streams: Streams,
-}
-
-async fn clock(State(app): State<App>) -> Produce {
-    let ticking = produce(|stream| async move {
+async fn clock() -> Produce {
+    produce(|stream| async move {
         loop {
             stream.emit("time", format!("{:?}", SystemTime::now()))?; // an error once the client is gone
             sleep(Duration::from_secs(1)).await;
         }
-    });
-    ticking.within(&app.streams)
+    })
 }
 
-async fn events(State(app): State<App>, last: LastEventId) -> Produce {
-    app.chat.subscribe(last).within(&app.streams)
+async fn events(State(chat): State<Channel>, last: LastEventId) -> Produce {
+    chat.subscribe(last)
 }
 
-async fn say(State(app): State<App>, text: String) -> Result<String, (StatusCode, String)> {
-    match app.chat.emit("said", text) {
+async fn say(State(chat): State<Channel>, text: String) -> Result<String, (StatusCode, String)> {
+    match chat.emit("said", text) {
         Ok(id) => Ok(id.to_string()),
         Err(error) => Err((StatusCode::BAD_REQUEST, error.to_string())),
     }
@@ -40,23 +33,20 @@ async fn say(State(app): State<App>, text: String) -> Result<String, (StatusCode
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let app = App::default();
+    let streams = Streams::new();
     let routes = Router::new()
         .route("/clock", get(clock))
         .route("/events", get(events))
         .route("/say", post(say))
-        .with_state(app.clone());
+        .layer(streams.clone()) // every stream of these routes
+        .with_state(Channel::new());
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3001")).await?;
     println!("listening on http://{}/", listener.local_addr()?);
 
-    let streams = app.streams.clone();
-    let shutdown = async move {
-        let _ = ctrl_c().await;
-        streams.shutdown(); // no stream ends by itself
-    };
+    let shutdown = streams.shutdown_on(ctrl_c()); // no stream ends by itself
     serve(listener, routes).with_graceful_shutdown(shutdown).await?;
-    app.streams.ended().await;
+    streams.ended().await;
     println!("every stream has ended");
     Ok(())
 }

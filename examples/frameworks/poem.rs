@@ -12,31 +12,24 @@ use poem::{EndpointExt, Route, Server, get, handler, post};
 use ssekit::{Channel, LastEventId, Produce, Streams, produce};
 use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
 
-#[derive(Clone, Default)]
-struct App {
-    chat: Channel,
-    streams: Streams,
-}
-
 #[handler]
-async fn clock(Data(app): Data<&App>) -> Produce {
-    let ticking = produce(|stream| async move {
+async fn clock() -> Produce {
+    produce(|stream| async move {
         loop {
             stream.emit("time", format!("{:?}", SystemTime::now()))?; // an error once the client is gone
             sleep(Duration::from_secs(1)).await;
         }
-    });
-    ticking.within(&app.streams)
+    })
 }
 
 #[handler]
-async fn events(Data(app): Data<&App>, last: LastEventId) -> Produce {
-    app.chat.subscribe(last).within(&app.streams)
+async fn events(Data(chat): Data<&Channel>, last: LastEventId) -> Produce {
+    chat.subscribe(last)
 }
 
 #[handler]
-async fn say(Data(app): Data<&App>, text: String) -> poem::Result<String> {
-    match app.chat.emit("said", text) {
+async fn say(Data(chat): Data<&Channel>, text: String) -> poem::Result<String> {
+    match chat.emit("said", text) {
         Ok(id) => Ok(id.to_string()),
         Err(error) => Err(BadRequest(error)),
     }
@@ -44,24 +37,21 @@ async fn say(Data(app): Data<&App>, text: String) -> poem::Result<String> {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let app = App::default();
+    let streams = Streams::new();
     let routes = Route::new()
         .at("/clock", get(clock))
         .at("/events", get(events))
         .at("/say", post(say).with(SizeLimit::new(16 << 10)))
-        .data(app.clone());
+        .with(streams.clone()) // every stream of these routes
+        .data(Channel::new());
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3001")).await?;
     println!("listening on http://{}/", listener.local_addr()?);
 
-    let streams = app.streams.clone();
-    let shutdown = async move {
-        let _ = ctrl_c().await;
-        streams.shutdown(); // no stream ends by itself
-    };
+    let shutdown = streams.shutdown_on(ctrl_c()); // no stream ends by itself
     let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
     server.run_with_graceful_shutdown(routes, shutdown, Some(Duration::from_secs(5))).await?;
-    app.streams.ended().await;
+    streams.ended().await;
     println!("every stream has ended");
     Ok(())
 }

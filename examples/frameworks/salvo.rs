@@ -10,38 +10,30 @@ use salvo::prelude::{Depot, Request, Router, Server, StatusError, Writer, handle
 use ssekit::{Channel, LastEventId, Produce, Streams, produce};
 use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
 
-#[derive(Clone, Default)]
-struct App {
-    chat: Channel,
-    streams: Streams,
-}
-
-fn app(depot: &Depot) -> &App {
-    depot.get_typed().expect("every route has the application")
+fn chat(depot: &Depot) -> &Channel {
+    depot.get_typed().expect("every route has the channel")
 }
 
 #[handler]
-async fn clock(depot: &mut Depot) -> Produce {
-    let ticking = produce(|stream| async move {
+async fn clock() -> Produce {
+    produce(|stream| async move {
         loop {
             stream.emit("time", format!("{:?}", SystemTime::now()))?; // an error once the client is gone
             sleep(Duration::from_secs(1)).await;
         }
-    });
-    ticking.within(&app(depot).streams)
+    })
 }
 
 #[handler]
 async fn events(depot: &mut Depot, last: LastEventId) -> Produce {
-    let app = app(depot);
-    app.chat.subscribe(last).within(&app.streams)
+    chat(depot).subscribe(last)
 }
 
 #[handler]
 async fn say(request: &mut Request, depot: &mut Depot) -> Result<String, StatusError> {
     let text =
         request.payload().await.map_err(|error| StatusError::bad_request().brief(error.to_string()))?;
-    match app(depot).chat.emit("said", String::from_utf8_lossy(text)) {
+    match chat(depot).emit("said", String::from_utf8_lossy(text)) {
         Ok(id) => Ok(id.to_string()),
         Err(error) => Err(StatusError::bad_request().brief(error.to_string())),
     }
@@ -49,9 +41,10 @@ async fn say(request: &mut Request, depot: &mut Depot) -> Result<String, StatusE
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let app = App::default();
+    let streams = Streams::new();
     let routes = Router::new()
-        .hoop(affix_state::inject(app.clone()))
+        .hoop(streams.clone()) // every stream of these routes
+        .hoop(affix_state::inject(Channel::new()))
         .push(Router::with_path("clock").get(clock))
         .push(Router::with_path("events").get(events))
         .push(Router::with_path("say").post(say));
@@ -60,14 +53,13 @@ async fn main() -> std::io::Result<()> {
     println!("listening on http://{}/", listener.local_addr()?);
 
     let server = Server::new(TcpAcceptor::try_from(listener)?);
-    let (streams, handle) = (app.streams.clone(), server.handle());
+    let (shutdown, handle) = (streams.shutdown_on(ctrl_c()), server.handle());
     tokio::spawn(async move {
-        let _ = ctrl_c().await;
-        streams.shutdown(); // no stream ends by itself
+        shutdown.await; // no stream ends by itself
         handle.stop_graceful(Duration::from_secs(5));
     });
     server.try_serve(routes).await?;
-    app.streams.ended().await;
+    streams.ended().await;
     println!("every stream has ended");
     Ok(())
 }

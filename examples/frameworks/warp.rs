@@ -10,28 +10,17 @@ use warp::http::StatusCode;
 use warp::hyper::body::Bytes;
 use warp::{Filter, body, get, path, post, reply};
 
-#[derive(Clone, Default)]
-struct App {
-    chat: Channel,
-    streams: Streams,
-}
-
-fn clock(app: &App) -> Produce {
-    let ticking = produce(|stream| async move {
+fn clock() -> Produce {
+    produce(|stream| async move {
         loop {
             stream.emit("time", format!("{:?}", SystemTime::now()))?; // an error once the client is gone
             sleep(Duration::from_secs(1)).await;
         }
-    });
-    ticking.within(&app.streams)
+    })
 }
 
-fn events(app: &App, last: LastEventId) -> Produce {
-    app.chat.subscribe(last).within(&app.streams)
-}
-
-fn say(app: &App, text: &[u8]) -> reply::WithStatus<String> {
-    match app.chat.emit("said", String::from_utf8_lossy(text)) {
+fn say(chat: &Channel, text: &[u8]) -> reply::WithStatus<String> {
+    match chat.emit("said", String::from_utf8_lossy(text)) {
         Ok(id) => reply::with_status(id.to_string(), StatusCode::OK),
         Err(error) => reply::with_status(error.to_string(), StatusCode::BAD_REQUEST),
     }
@@ -39,34 +28,28 @@ fn say(app: &App, text: &[u8]) -> reply::WithStatus<String> {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let app = App::default();
-    let state = {
-        let app = app.clone();
-        warp::any().map(move || app.clone())
-    };
-    let routes = path!("clock").and(get()).and(state.clone()).map(|app: App| clock(&app));
+    let (chat, streams) = (Channel::new(), Streams::new());
+    let chat = warp::any().map(move || chat.clone());
+    let routes = path!("clock").and(get()).map(clock);
     let routes = routes.or(path!("events")
         .and(get())
-        .and(state.clone())
+        .and(chat.clone())
         .and(LastEventId::filter())
-        .map(|app: App, last: Result<LastEventId, _>| last.map(|last| events(&app, last))));
+        .map(|chat: Channel, last: Result<LastEventId, _>| last.map(|last| chat.subscribe(last))));
     let text = body::content_length_limit(16 << 10).and(body::bytes());
     let routes = routes.or(path!("say")
         .and(post())
-        .and(state)
+        .and(chat)
         .and(text)
-        .map(|app: App, text: Bytes| say(&app, &text)));
+        .map(|chat: Channel, text: Bytes| say(&chat, &text)));
+    let routes = streams.around(routes); // every stream of these routes
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3001")).await?;
     println!("listening on http://{}/", listener.local_addr()?);
 
-    let streams = app.streams.clone();
-    let shutdown = async move {
-        let _ = ctrl_c().await;
-        streams.shutdown(); // no stream ends by itself
-    };
+    let shutdown = streams.shutdown_on(ctrl_c()); // no stream ends by itself
     warp::serve(routes).incoming(listener).graceful(shutdown).run().await;
-    app.streams.ended().await;
+    streams.ended().await;
     println!("every stream has ended");
     Ok(())
 }

@@ -153,14 +153,14 @@ impl Driver {
             Happened::Read | Happened::Woken => {}
             Happened::Ended => session.ended(now, |item| self.received.take(item)),
             Happened::Failed(error) => {
-                let error = match &self.wire {
-                    Wire::Sending(_) => {
-                        Error::Connect { url: asked_url(&self.connection, &self.attempt), source: error }
+                let url = || asked_url(&self.connection, &self.attempt);
+                match std::mem::replace(&mut self.wire, Wire::Nothing) {
+                    Wire::Sending(_) if error.is_certificate() => {
+                        session.unsendable(Error::Certificate { url: url(), source: error });
                     }
-                    _ => Error::Read(error),
-                };
-                self.wire = Wire::Nothing;
-                session.failed(error, now);
+                    Wire::Sending(_) => session.failed(Error::Connect { url: url(), source: error }, now),
+                    _ => session.failed(Error::Read(error), now),
+                }
             }
             Happened::Tick => {
                 self.page.look();
@@ -184,8 +184,7 @@ impl Driver {
 
     fn answered(&mut self, mut head: Parts) {
         let (Some(session), Some(attempt)) = (&mut self.session, &self.attempt) else { return };
-        let url =
-            head.extensions.remove::<Arrived>().map_or_else(|| attempt.display_url(), |Arrived(url)| url);
+        let url = head.extensions.remove::<Arrived>().map_or_else(|| attempt.url(), |Arrived(url)| url);
         let response = Response::new(head.status, head.headers, url);
         if response.is_redirect() {
             return match attempt.redirect(&response) {

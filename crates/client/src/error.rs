@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::Message;
+use crate::shown::Chain;
 
 /// Any error, as a closure of the caller may return it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -20,7 +21,7 @@ pub enum Error {
     /// The URL cannot be requested. Final.
     #[error("cannot request {url:?}: {reason}")]
     Url {
-        /// The URL as it was given.
+        /// The URL that was given, without user, password and query.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -36,12 +37,21 @@ pub enum Error {
     /// [`headers_from`](crate::Source::headers_from) failed. Retried.
     #[error("no headers for the request")]
     HeadersFrom(#[source] Arc<dyn StdError + Send + Sync>),
-    /// No connection: refused, reset, a name that is not known, a certificate that is not trusted. Retried.
+    /// No connection, or it was lost before a response came: refused, reset, a name that is not known. Retried where
+    /// [`repeat`](ssekit_session::repeat) allows it.
     #[error("cannot reach {url}")]
     Connect {
-        /// The URL that was asked, without user and password.
+        /// The URL that was asked, without user, password and query.
         url: String,
         /// What the transport says.
+        source: TransportError,
+    },
+    /// The certificate of the server, or of the proxy before it, is not trusted. Final: asking again would not change it.
+    #[error("cannot trust {url}")]
+    Certificate {
+        /// The URL that was asked, without user, password and query.
+        url: String,
+        /// What the TLS library says.
         source: TransportError,
     },
     /// No response came within the [connect timeout](crate::Source::connect_timeout). Retried.
@@ -49,7 +59,7 @@ pub enum Error {
         "{url} has not answered within {after:?}: is it overloaded, or does it need a longer connect_timeout?"
     )]
     ConnectTimeout {
-        /// The URL that was asked, without user and password.
+        /// The URL that was asked, without user, password and query.
         url: String,
         /// How long was waited.
         after: Duration,
@@ -96,7 +106,7 @@ pub enum Error {
     /// A redirect could not be followed. Final.
     #[error("cannot follow the redirect ({status}) of {url}: {reason}")]
     Redirect {
-        /// The URL that redirected, without user and password.
+        /// The URL that redirected, without user, password and query.
         url: String,
         /// The status of the redirect.
         status: StatusCode,
@@ -176,6 +186,8 @@ impl Error {
 pub struct TransportError {
     text: String,
     nothing_sent: bool,
+    /// Of a peer that is not trusted.
+    certificate: bool,
     /// Not its source: what matters of it is in the text.
     cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -183,7 +195,7 @@ pub struct TransportError {
 impl TransportError {
     /// An error with this text and no other cause.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), nothing_sent: false, cause: None }
+        Self { text: text.into(), nothing_sent: false, certificate: false, cause: None }
     }
 
     /// An error that was caused by another one and says what that says at its innermost level, where the operating
@@ -194,7 +206,8 @@ impl TransportError {
         while let Some(inner) = innermost.source() {
             innermost = inner;
         }
-        Self { text: innermost.to_string(), nothing_sent: false, cause: Some(Arc::from(error)) }
+        let text = innermost.to_string();
+        Self { text, nothing_sent: false, certificate: false, cause: Some(Arc::from(error)) }
     }
 
     /// Says that no byte of the request has left: there was no connection to send it on. Then any request may be
@@ -202,6 +215,28 @@ impl TransportError {
     #[must_use]
     pub fn nothing_sent(self) -> Self {
         Self { nothing_sent: true, ..self }
+    }
+
+    /// Says that the peer's certificate is not trusted, so that asking again is of no use.
+    #[must_use]
+    pub fn certificate(self) -> Self {
+        Self { certificate: true, nothing_sent: true, ..self }
+    }
+
+    /// The same error, whose text says what was being done.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn context(self, what: impl std::fmt::Display) -> Self {
+        Self { text: format!("{what}: {}", self.text), ..self }
+    }
+
+    /// The same error in other words.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn reworded(self, text: &str) -> Self {
+        Self { text: text.to_owned(), ..self }
+    }
+
+    pub(crate) fn is_certificate(&self) -> bool {
+        self.certificate
     }
 
     pub(crate) fn is_nothing_sent(&self) -> bool {
@@ -247,8 +282,10 @@ pub enum SelectError {
         name: String,
     },
     /// The connection has closed for good and not because it was asked to. The stream ends.
-    #[error("the connection is closed")]
-    Closed(#[source] Error),
+    ///
+    /// Its text holds what caused it, which is therefore not its [`source`](StdError::source).
+    #[error("the connection is closed: {}", Chain(.0))]
+    Closed(Error),
 }
 
 /// The text of an answer, short enough for a message.

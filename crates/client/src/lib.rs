@@ -112,7 +112,9 @@
 //! # }
 //! ```
 //!
-//! Errors are told in two parts, as Rust programs do: what happened, and as [`source`](std::error::Error::source) why.
+//! An [`Error`] is told in two parts, as Rust programs do: what happened, and as [`source`](std::error::Error::source) why. The
+//! texts of [`CloseReason`] and [`SelectError`] hold both. No message and no `Debug` shows the user, password or query of a URL, or the
+//! value of a header.
 //!
 //! # Tokens that expire
 //!
@@ -227,6 +229,8 @@
 //! | headers | as they are set | but those that a browser keeps to itself; other origins must allow them (CORS), and `Last-Event-ID` with them when a connection resumes |
 //! | compression | never asked for | the browser's own affair |
 //! | redirects | 20, then a final error | 20, then a failed attempt |
+//! | a redirect to another origin | gets `Last-Event-ID` and the headers that say what is accepted, no header that may be a secret; with a body it is a final error. From `http` to `https` of the same host is no other origin | as `fetch` does: all headers but `Authorization`, and the body of 307 and 308 |
+//! | a certificate that is not trusted | a final error | a failed attempt like any other |
 //! | a page that is hidden | | keeps its connection, unless [`pause_when_hidden`](Source::pause_when_hidden) |
 //! | no network, says the browser | | delays are the policy's longest until there is one, but for hosts that are this very machine |
 //! | a frozen page, the back-forward cache | | has no connection; resumes when it goes on |
@@ -252,6 +256,7 @@ mod response;
 mod runtime;
 mod seat;
 mod select;
+mod shown;
 mod source;
 mod status;
 mod subscribers;

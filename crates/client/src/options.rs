@@ -10,6 +10,7 @@ use crate::callbacks::Callbacks;
 use crate::connection::{Connection, HeadersFrom};
 use crate::registry::{self, Key};
 use crate::request::Request;
+use crate::shown::shown_text;
 use crate::subscribers::Buffer;
 use crate::transport::Transport;
 
@@ -57,9 +58,9 @@ impl Options {
         }
     }
 
-    /// The URL without user and password.
+    /// The URL for messages.
     fn display_url(&self) -> String {
-        self.request.as_ref().map_or_else(|_| self.url.clone(), Request::display_url)
+        self.request.as_ref().map_or_else(|_| shown_text(&self.url), Request::display_url)
     }
 
     pub(crate) fn callbacks_mut(&mut self) -> &mut Callbacks {
@@ -71,7 +72,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("url", &self.display_url())
-            .field("headers", &self.request.as_ref().map(|request| &request.headers))
+            .field("headers", &self.request.as_ref().map(Request::header_names))
             .field("behaviour", &self.behaviour)
             .field("buffer", &self.buffer)
             .field("transport", &self.transport)

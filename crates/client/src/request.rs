@@ -2,14 +2,16 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE,
-    COOKIE, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING,
+    CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION,
+    PRAGMA, PROXY_AUTHORIZATION, TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::percent_decode_str;
 use ssekit_session::MethodClass;
 use url::Url;
 
+use crate::shown::{shown, shown_text, without_login};
 use crate::{Error, Response, transport};
 
 /// What is asked of the server, the same for every attempt. Two sources with the same request may share a connection.
@@ -39,8 +41,21 @@ pub(crate) struct Attempt {
 /// As many redirects as the fetch standard follows (4.4, "HTTP-redirect fetch").
 const MAX_REDIRECTS: u32 = 20;
 
-/// For one origin alone, and for no log.
+/// For no log.
 const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+
+/// What another origin is told, too, when it is redirected to. Any other header may be a secret, whatever its name.
+const FOR_EVERYONE: [HeaderName; 9] = [
+    ACCEPT,
+    ACCEPT_ENCODING,
+    ACCEPT_LANGUAGE,
+    CACHE_CONTROL,
+    CONTENT_LANGUAGE,
+    CONTENT_TYPE,
+    LAST_EVENT_ID,
+    PRAGMA,
+    USER_AGENT,
+];
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -56,9 +71,9 @@ impl Request {
         }
     }
 
-    /// The URL for messages: without user and password.
+    /// The URL for messages.
     pub(crate) fn display_url(&self) -> String {
-        without_login(&self.url).into()
+        shown(&self.url)
     }
 
     pub(crate) fn method(&self) -> Method {
@@ -67,6 +82,11 @@ impl Request {
             None if self.body.is_some() => Method::POST,
             None => Method::GET,
         }
+    }
+
+    /// For `Debug`, which shows no value: any of them may be a secret.
+    pub(crate) fn header_names(&self) -> Vec<&HeaderName> {
+        self.headers.iter().map(|(name, _)| name).collect()
     }
 
     /// Whether sources that ask for this may share one response: it only reads, and is complete in its URL and headers.
@@ -153,7 +173,8 @@ impl Attempt {
         self.redirects > 0
     }
 
-    /// Where the answer redirects to, as the fetch standard follows it (4.4, "HTTP-redirect fetch").
+    /// Where the answer redirects to, as the fetch standard follows it (4.4, "HTTP-redirect fetch"); but another origin gets
+    /// neither the body nor the headers that were set for the first one.
     pub(crate) fn redirect(&self, response: &Response) -> Result<Self, Error> {
         let error =
             |reason: String| Error::Redirect { url: self.display_url(), status: response.status(), reason };
@@ -166,7 +187,10 @@ impl Attempt {
             Ok(target) => {
                 return Err(error(format!("it leads to {:?}, not to http or https", target.scheme())));
             }
-            Err(reason) => return Err(error(format!("its Location {text:?} is no URL: {reason}"))),
+            Err(reason) => {
+                let text = shown_text(&text);
+                return Err(error(format!("its Location {text:?} is no URL: {reason}")));
+            }
         };
         if self.redirects == MAX_REDIRECTS {
             return Err(error(format!("it is the last of {MAX_REDIRECTS} redirects that are followed")));
@@ -183,26 +207,43 @@ impl Attempt {
                 next.headers.remove(name);
             }
         }
-        if next.url.origin() != self.url.origin() {
-            for name in SECRETS.into_iter().chain([HOST]) {
-                next.headers.remove(name);
+        if !is_trusted_alike(&self.url, &next.url) {
+            if next.body.as_ref().is_some_and(|body| !body.is_empty()) {
+                let to = next.display_url();
+                return Err(error(format!(
+                    "it leads to {to}, another origin, which the body may not be meant for: request that URL itself"
+                )));
             }
+            next.headers = FOR_EVERYONE
+                .into_iter()
+                .filter_map(|name| Some((name.clone(), self.headers.get(name)?.clone())))
+                .filter(|(name, _)| next.headers.contains_key(name))
+                .collect();
+        } else if next.url.origin() != self.url.origin() {
+            next.headers.remove(HOST);
         }
         Ok(next)
     }
 
-    /// The URL for messages: without user and password.
+    /// The URL for messages.
     pub(crate) fn display_url(&self) -> String {
+        shown(&self.url)
+    }
+
+    /// The URL for programs: without user and password.
+    pub(crate) fn url(&self) -> String {
         without_login(&self.url).into()
     }
 }
 
-fn without_login(url: &Url) -> Url {
-    let mut url = url.clone();
-    // Both fail only for URLs that cannot have a user at all.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url
+/// Whether whatever may go to one may go to the other: it is the same origin, or the same host's by TLS.
+fn is_trusted_alike(from: &Url, to: &Url) -> bool {
+    let is_upgrade = from.scheme() == "http"
+        && to.scheme() == "https"
+        && from.host_str() == to.host_str()
+        && from.port().is_none()
+        && to.port().is_none();
+    from.origin() == to.origin() || is_upgrade
 }
 
 /// The user and password of a URL, as HTTP sends them (RFC 7617).

@@ -1,11 +1,14 @@
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ssekit_session::Answer;
 
+use crate::shown::shown_text;
+
 /// The head of a server's answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Response {
     status: StatusCode,
     headers: HeaderMap,
@@ -55,6 +58,17 @@ impl Response {
 
     pub(crate) fn text_of(&self, name: &HeaderName) -> Option<String> {
         self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+}
+
+/// Without what may be a secret: the query of the URL and the values of headers.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("url", &shown_text(&self.url))
+            .finish()
     }
 }
 

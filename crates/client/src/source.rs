@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::options::Options;
 use crate::request::{Request, is_http};
 use crate::runtime::{self, MaybeSend, MaybeSync, Resident};
+use crate::shown::shown_text;
 use crate::subscribers::{Buffer, WhenFull};
 use crate::transport::{self, Transport};
 use crate::{BoxError, CloseReason, Error, Latest, Message, Notice, Reconnect, Response, Select, Status};
@@ -68,7 +69,7 @@ pub(crate) struct Shared {
 
 impl Source {
     fn new(text: &str) -> Self {
-        let refuse = |reason: String| Error::Url { url: text.to_owned(), reason };
+        let refuse = |reason: String| Error::Url { url: shown_text(text), reason };
         let base = runtime::base_url();
         let request = match Url::options().base_url(base.as_ref()).parse(text) {
             Ok(url) if is_http(&url) => Ok(Request::new(url)),

@@ -1,5 +1,6 @@
 use crate::Error;
 use crate::runtime::Instant;
+use crate::shown::Chain;
 
 /// Where a connection stands. A [store](crate::Source::statuses) of it can be read at any time.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ impl Status {
     }
 }
 
-/// Why a connection closed.
+/// Why a connection closed. Its text holds the error, with what caused it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -56,19 +57,18 @@ pub enum CloseReason {
     #[error("the server says that there is nothing to listen to (204 No Content)")]
     NoContent,
     /// An error that is not retried.
-    #[error("it failed")]
-    Failed(#[source] Error),
+    #[error("{}", Chain(.0))]
+    Failed(Error),
     /// The attempt or the stream was lost, and the request was not repeated: it may have had an effect, and there is no
     /// event to resume after. [`Reconnect::repeat_like_safe`](crate::Reconnect::repeat_like_safe) allows to repeat it.
-    #[error("the request was not repeated, because it may have had an effect")]
-    NotRepeated(#[source] Error),
+    #[error("the request was not repeated, because it may have had an effect: {}", Chain(.0))]
+    NotRepeated(Error),
     /// As many attempts as the policy allows have failed in a row.
-    #[error("gave up after {retries} retries")]
+    #[error("gave up after {retries} retries: {}", Chain(error))]
     GaveUp {
         /// How often was retried since the last good connection.
         retries: u32,
         /// What happened to the last attempt.
-        #[source]
         error: Error,
     },
 }

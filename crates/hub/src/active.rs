@@ -1,31 +1,63 @@
-//! Who is subscribed to what, where that is to be told: by an update for each that comes and goes, and by an API.
+//! Active subscriptions: the list of them, and the events that announce each that begins or ends.
+//!
+//! The list shows what has been announced. Beginnings are announced as far as the queue of events has room; a subscriber whose beginning
+//! waits when it leaves is not announced at all. Ends of what was announced always are. So visitors that come and go faster than events are
+//! written cost a counter, and who reads the list and the events after it ends up with the truth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use ssekit_log::{Log, Record};
-use tokio::sync::mpsc;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use ssekit_log::{AppendError, Keep, Log, Record, Rule};
+use tokio::sync::Notify;
 
 use crate::log_limit::LogLimit;
 use crate::mercure::Subscribe;
-use crate::mercure::subscriptions::{Asked, Subscription, subscriber_id};
+use crate::mercure::subscriptions::{self, Asked, Subscription, subscriber_id};
+
+/// The retention rule for subscription events: they are kept apart from updates, so that visitors who come and go drop no update.
+pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {
+    let below = format!("{}/", subscriptions::all(hub_path));
+    // No topic holds a control character, so no rule of the configuration has this name.
+    Rule::new("\u{1}subscriptions", move |topic| topic.starts_with(&*below), keep).counted_separately()
+}
 
 /// All subscriptions that are active now.
 #[derive(Clone, Debug)]
-pub(crate) struct Active {
-    path: Arc<str>,
-    all: Arc<Mutex<All>>,
-    news: mpsc::Sender<Vec<Record>>,
-    log_limit: Arc<LogLimit>,
+pub(crate) struct Active(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    path: Box<str>,
+    /// Whether subscribers without a token are announced.
+    anonymous: bool,
+    all: Mutex<All>,
+    /// There are events to write.
+    changed: Notify,
+    skipped: Counter,
+    log_limit: LogLimit,
 }
 
 #[derive(Debug)]
 struct All {
-    of: BTreeMap<Box<str>, Vec<Subscription>>,
-    /// Another for each change, and for each hub.
+    of: BTreeMap<Box<str>, Subscriber>,
+    /// Those of them that are not announced yet.
+    waiting: BTreeSet<Box<str>>,
+    /// What is announced, oldest first, until it is written: whether it begins.
+    queue: VecDeque<(Arc<[Subscription]>, bool)>,
+    /// The bytes that the queue takes as events.
+    queued: usize,
+    /// Another for each change of the list, and for each hub.
     state: u128,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    subscriptions: Arc<[Subscription]>,
+    announced: bool,
 }
 
 /// A subscriber, until it is dropped.
@@ -45,34 +77,42 @@ pub(crate) struct Listed {
 }
 
 impl Active {
-    /// Nobody yet; who comes and goes is told by updates in this log.
-    pub(crate) fn start(log: Arc<dyn Log>, path: &str) -> Self {
-        let (news, mut told) = mpsc::channel::<Vec<Record>>(WAITING);
-        let log_limit = Arc::new(LogLimit::default());
-        let limit = Arc::clone(&log_limit);
-        tokio::spawn(async move {
-            while let Some(mut records) = told.recv().await {
-                // Many who come together are told in one append.
-                while records.len() < BATCH {
-                    let Ok(more) = told.try_recv() else { break };
-                    records.extend(more);
-                }
-                let count = records.len();
-                if let Err(error) = log.append(records).await
-                    && let Some(appends) = limit.due("not appended", LogLimit::OFTEN, Instant::now())
-                {
-                    tracing::error!(%error, appends, count, "the log has refused subscription events");
-                }
-            }
-        });
-        let all = All { of: BTreeMap::new(), state: random() };
-        Self { path: path.into(), all: Arc::new(Mutex::new(all)), news, log_limit }
+    /// Starts without subscribers, and writes events to this log.
+    pub(crate) fn start(log: Arc<dyn Log>, path: &str, anonymous: bool, registry: &mut Registry) -> Self {
+        let skipped = Counter::default();
+        registry.register(
+            "subscribers_not_announced",
+            "Subscribers that left before the hub could announce them by a subscription event",
+            skipped.clone(),
+        );
+        let all = All {
+            of: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            queue: VecDeque::new(),
+            queued: 0,
+            state: random(),
+        };
+        let active = Self(Arc::new(Shared {
+            path: path.into(),
+            anonymous,
+            all: Mutex::new(all),
+            changed: Notify::new(),
+            skipped,
+            log_limit: LogLimit::default(),
+        }));
+        tokio::spawn(write(Arc::downgrade(&active.0), log));
+        active
     }
 
-    /// A subscriber has come: it is active until what this gives is dropped.
+    /// Whether a subscriber with this request is announced and listed.
+    pub(crate) fn announces(&self, subscribe: &Subscribe) -> bool {
+        self.0.anonymous || subscribe.token.is_some()
+    }
+
+    /// Registers a subscriber: it is active until the result is dropped.
     pub(crate) fn enter(&self, subscribe: &Subscribe) -> Presence {
         let subscriber: Box<str> = subscriber_id(random()).into();
-        let subscriptions: Vec<_> = subscribe
+        let subscriptions = subscribe
             .selectors
             .iter()
             .map(|selector| Subscription {
@@ -81,71 +121,159 @@ impl Active {
                 payload: subscribe.token.as_ref().and_then(|token| token.payload.clone()),
             })
             .collect();
-        // It is there before that is told: who reads the list and then what follows has it from one or the other.
-        self.lock().change().insert(subscriber.clone(), subscriptions.clone());
-        self.tell(&subscriptions, true);
+        let mut all = self.0.lock();
+        all.of.insert(subscriber.clone(), Subscriber { subscriptions, announced: false });
+        all.waiting.insert(subscriber.clone());
+        all.announce();
+        drop(all);
+        self.0.changed.notify_one();
         Presence { active: self.clone(), subscriber }
     }
 
-    /// Those that somebody asks for, of the subscribers after one; not many more than [`LISTED`].
+    /// Those that a request asks for, of the subscribers after one; not many more than [`LISTED`].
     pub(crate) fn list(&self, asked: &Asked, after: Option<&str>) -> Listed {
-        let all = self.lock();
-        let among = |subscriptions: &[Subscription]| -> Vec<Subscription> {
-            subscriptions.iter().filter(|one| asked.includes(one)).cloned().collect()
+        let all = self.0.lock();
+        let among = |subscriber: &Subscriber| -> Vec<Subscription> {
+            let announced = subscriber.subscriptions.iter().filter(|_| subscriber.announced);
+            announced.filter(|one| asked.includes(one)).cloned().collect()
         };
         let mut listed = Listed { subscriptions: Vec::new(), next: None, state: all.state };
         if let Asked::One { subscriber, .. } = asked {
-            listed.subscriptions = all.of.get(&**subscriber).map(|of| among(of)).unwrap_or_default();
+            listed.subscriptions = all.of.get(&**subscriber).map(among).unwrap_or_default();
             return listed;
         }
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = all.of.range::<str, _>((from, Bound::Unbounded)).peekable();
-        while let Some((subscriber, of)) = rest.next() {
-            listed.subscriptions.append(&mut among(of));
+        while let Some((name, subscriber)) = rest.next() {
+            listed.subscriptions.append(&mut among(subscriber));
             if listed.subscriptions.len() >= LISTED && rest.peek().is_some() {
-                listed.next = Some(subscriber.clone());
+                listed.next = Some(name.clone());
                 break;
             }
         }
         listed
     }
+}
 
-    fn tell(&self, subscriptions: &[Subscription], active: bool) {
-        let events: Vec<_> = subscriptions.iter().map(|one| one.event(&self.path, active)).collect();
-        match self.news.try_send(events) {
-            Err(mpsc::error::TrySendError::Full(events)) => {
-                if let Some(changes) = self.log_limit.due("not queued", LogLimit::OFTEN, Instant::now()) {
-                    tracing::error!(
-                        changes,
-                        count = events.len(),
-                        "subscription events are lost: they come faster than the log takes them"
-                    );
-                }
-            }
-            // When the hub has ended, nobody listens.
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, All> {
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl All {
-    fn change(&mut self) -> &mut BTreeMap<Box<str>, Vec<Subscription>> {
+    /// Announces those that wait, as far as the queue has room.
+    fn announce(&mut self) {
+        while self.queued < QUEUE
+            && let Some(subscriber) = self.waiting.pop_first()
+        {
+            if let Some(subscriber) = self.of.get_mut(&subscriber) {
+                subscriber.announced = true;
+                let subscriptions = Arc::clone(&subscriber.subscriptions);
+                self.push(subscriptions, true);
+            }
+        }
+    }
+
+    fn push(&mut self, subscriptions: Arc<[Subscription]>, begins: bool) {
         self.state = self.state.wrapping_add(1);
-        &mut self.of
+        self.queued += weight(&subscriptions);
+        self.queue.push_back((subscriptions, begins));
+    }
+
+    /// Takes the next events to write at once.
+    fn take(&mut self, path: &str) -> Vec<Record> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH
+            && records.len() < BATCH_RECORDS
+            && let Some((subscriptions, begins)) = self.queue.pop_front()
+        {
+            self.queued = self.queued.saturating_sub(weight(&subscriptions));
+            bytes += weight(&subscriptions);
+            records.extend(subscriptions.iter().map(|one| one.event(path, begins)));
+        }
+        if self.queue.is_empty() {
+            // What a flood has needed is given back.
+            self.queue.shrink_to(1024);
+        }
+        self.announce();
+        records
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let gone = self.active.lock().change().remove(&self.subscriber);
-        if let Some(subscriptions) = gone {
-            self.active.tell(&subscriptions, false);
+        let Shared { all, changed, skipped, .. } = &*self.active.0;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Subscriber { subscriptions, announced }) = all.of.remove(&self.subscriber) else { return };
+        if announced {
+            all.push(subscriptions, false);
+            drop(all);
+            changed.notify_one();
+        } else {
+            all.waiting.remove(&self.subscriber);
+            skipped.inc();
         }
     }
+}
+
+/// Writes events as they are announced, no faster than [`RATE`], until the hub has gone or the log is closed.
+async fn write(shared: std::sync::Weak<Shared>, log: Arc<dyn Log>) {
+    let mut paid = Instant::now();
+    loop {
+        let Some(active) = shared.upgrade() else { return };
+        let records = active.lock().take(&active.path);
+        if records.is_empty() {
+            // The hub's end drops what this waits for, and nobody needs the rest.
+            tokio::select! {
+                () = active.changed.notified() => {}
+                () = tokio::time::sleep(IDLE) => {}
+            }
+            continue;
+        }
+        let bytes = records.iter().map(Record::size).sum();
+        for some in records.chunks(BATCH_RECORDS) {
+            if !append(&active, &log, some).await {
+                return;
+            }
+        }
+        drop(active);
+        let now = Instant::now();
+        paid = pay(paid, now, bytes);
+        tokio::time::sleep(paid.saturating_duration_since(now)).await;
+    }
+}
+
+/// Appends events, again and again while the log refuses them; false if it never will take them.
+async fn append(active: &Shared, log: &Arc<dyn Log>, records: &[Record]) -> bool {
+    loop {
+        match log.append(records.to_vec()).await {
+            Ok(_) => return true,
+            Err(AppendError::Closed) => return false,
+            Err(error) => {
+                let invalid = matches!(error, AppendError::Invalid(_));
+                if let Some(count) = active.log_limit.due("append", LogLimit::OFTEN, Instant::now()) {
+                    tracing::error!(%error, count, "subscription events cannot be written now: another attempt follows");
+                }
+                if invalid {
+                    return true;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Until when the bytes written so far take, at [`RATE`]; what was not used before counts for [`BURST`] at most.
+fn pay(paid: Instant, now: Instant, bytes: usize) -> Instant {
+    let from = now.checked_sub(BURST).map_or(paid, |earliest| paid.max(earliest));
+    from + Duration::from_secs_f64(bytes as f64 / RATE)
+}
+
+/// Roughly the bytes that the events of these take.
+fn weight(subscriptions: &[Subscription]) -> usize {
+    let payload = |one: &Subscription| if one.payload.is_some() { PAYLOAD } else { 0 };
+    subscriptions.iter().map(|one| EVENT + 4 * one.selector.text().len() + payload(one)).sum()
 }
 
 /// 128 random bits: no two subscribers have the same.
@@ -155,7 +283,38 @@ fn random() -> u128 {
 
 /// Subscriptions of an answer, and those of one subscriber more.
 const LISTED: usize = 10_000;
-/// Comings and goings that wait to be appended.
-const WAITING: usize = 1 << 16;
-/// Updates that are appended at once, and those of one subscriber more.
-const BATCH: usize = 1024;
+/// Bytes of events that wait to be written, beyond which no further beginning is announced.
+const QUEUE: usize = 16 << 20;
+/// Bytes, and records, that are appended at once, and those of one subscriber more.
+const BATCH: usize = 1 << 20;
+const BATCH_RECORDS: usize = 1024;
+/// Bytes of events that are written a second, in the long run.
+const RATE: f64 = (1 << 20) as f64;
+/// The time for which unused bytes count.
+const BURST: Duration = Duration::from_secs(16);
+/// The pause after the log has refused events.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often the end of the hub is looked for.
+const IDLE: Duration = Duration::from_secs(1);
+/// Bytes of an event besides its selector, which is in it up to four times, and its payload.
+const EVENT: usize = 400;
+const PAYLOAD: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_written_at_a_rate_after_a_burst() {
+        let start = Instant::now() + Duration::from_secs(100);
+        let mut paid = start - Duration::from_secs(100);
+        for _ in 0..16 {
+            paid = pay(paid, start, 1 << 20);
+        }
+        assert_eq!(paid, start, "sixteen seconds are saved, and no more");
+        for second in 1..=10 {
+            paid = pay(paid, start, 1 << 20);
+            assert_eq!(paid, start + Duration::from_secs(second));
+        }
+    }
+}

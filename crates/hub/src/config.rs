@@ -90,6 +90,10 @@ pub struct Config {
     pub query_token: bool,
     /// Tell by events and an API who is subscribed to what.
     pub subscriptions: bool,
+    /// Subscribers without a token are announced, too.
+    pub subscriptions_anonymous: bool,
+    /// What is kept of the events about subscriptions; its topic says nothing.
+    pub subscriptions_retention: Retention,
 
     /// How often a subscriber that gets nothing else gets a comment.
     pub heartbeat: Duration,

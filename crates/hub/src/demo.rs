@@ -60,7 +60,7 @@ impl Demo {
         let channel = |name: &str| Channel::builder().name(name);
         Self {
             figures: channel("figures").keep_for(MINUTE).first(First::Last(1)).build(),
-            room: channel("room").keep_last(MAX_HISTORY).first(First::All).build(),
+            room: channel("room").keep_last(MAX_HISTORY).first(First::Last(MAX_HISTORY)).build(),
             people: channel("people").keep_last(MAX_HISTORY).first(First::Last(1)).build(),
             clients: Clients::new(),
             streams: Streams::builder().max(MAX_STREAMS).retry(RETRY).build(),

@@ -14,13 +14,14 @@ use ssekit_log::{AppendError, Bounds, Log, Position, ReadError, Record};
 use ssekit_wire::Event;
 
 use crate::active::Active;
+pub use crate::active::retention_rule;
 use crate::fanout::{
     self, Fanout, Figures, Interest, Pace, Start, Subscription, TemplateBudget, TemplatesFull,
 };
 use crate::mercure::jwks::Renewed;
 use crate::mercure::{
     Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Replacements, Subscribe, Token,
-    cors, discovery,
+    cors, discovery, subscriptions,
 };
 
 /// A hub: who may do what, what was published, and who is told.
@@ -53,12 +54,23 @@ pub struct Options {
     pub limits: Limits,
     /// Where it is.
     pub path: String,
-    /// Whether who is subscribed to what is told, by events and by an API.
-    pub subscriptions: bool,
+    /// Which subscriptions are announced by events and listed by an API.
+    pub subscriptions: Announced,
     /// How subscribers are served.
     pub fanout: fanout::Options,
     /// After how long a subscriber must come back.
     pub max_lifetime: Option<Duration>,
+}
+
+/// Which subscriptions a hub announces and lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// None.
+    Nobody,
+    /// Those of subscribers with a token.
+    WithToken,
+    /// All: then visitors without a token can make the hub write.
+    Everyone,
 }
 
 /// A subscription that has been granted.
@@ -86,7 +98,9 @@ impl Hub {
         registry.register("events_published", "Events that publishers were answered for", published.clone());
         let templates = TemplateBudget::new(&limits, registry);
         let fanout = Fanout::start(Arc::clone(&log), &fan, Arc::clone(&figures)).await?;
-        let active = subscriptions.then(|| Active::start(Arc::clone(&log), &path));
+        let anonymous = subscriptions == Announced::Everyone;
+        let active = (subscriptions != Announced::Nobody)
+            .then(|| Active::start(Arc::clone(&log), &path, anonymous, registry));
         let ids = Ids::new(log.epoch());
         let ending = AtomicBool::new(false);
         let pace = fan.pace;
@@ -234,7 +248,7 @@ impl Hub {
     /// Whether [`grant`](Self::grant) is enough.
     pub(crate) fn is_simple(&self, subscribe: &Subscribe) -> bool {
         subscribe.cursor.is_none()
-            && self.active.is_none()
+            && self.active.as_ref().is_none_or(|active| !active.announces(subscribe))
             && subscribe.selectors.iter().all(|selector| selector.variables() == 0)
             && !self.is_ending()
             && left(subscribe).is_none_or(|left| !left.is_zero())
@@ -254,7 +268,11 @@ impl Hub {
         let place = match subscribe.cursor.take() {
             _ if self.is_ending() => Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
                 .retry_after(self.pace.retry())),
-            Some(cursor) => self.place(cursor).await.map(Some).map_err(|error| unreadable(&error)),
+            Some(cursor) => self
+                .place(cursor, self.reads_subscriptions(&subscribe))
+                .await
+                .map(Some)
+                .map_err(|error| unreadable(&error)),
             None => Ok(None),
         };
         let admitted = place.and_then(|place| {
@@ -276,7 +294,7 @@ impl Hub {
             return Err(Problem::new(ProblemKind::InvalidToken, words));
         }
         let guard: Option<Box<dyn Any + Send>> = match &self.active {
-            Some(active) if request.method != Method::HEAD => {
+            Some(active) if request.method != Method::HEAD && active.announces(&subscribe) => {
                 Some(Box::new((guard, active.enter(&subscribe))))
             }
             _ => guard,
@@ -304,7 +322,9 @@ impl Hub {
         }
         let left = [left(&subscribe), self.max_lifetime].into_iter().flatten().min();
         let ends = left.and_then(|left| Instant::now().checked_add(left));
-        let interest = Interest::new(subscribe.selectors, subscribe.token);
+        let reads_subscriptions = self.reads_subscriptions(&subscribe);
+        let interest =
+            Interest::new(subscribe.selectors, subscribe.token).with_subscriptions(reads_subscriptions);
         let start = place.map(|place| place.start);
         Granted {
             headers,
@@ -349,10 +369,11 @@ impl Hub {
     }
 
     /// Where a subscriber goes on that says what it has had.
-    async fn place(&self, cursor: Cursor) -> Result<Place, ReadError> {
+    async fn place(&self, cursor: Cursor, reads_subscriptions: bool) -> Result<Place, ReadError> {
         let bounds = self.log.bounds().await?;
+        let horizon = if reads_subscriptions { bounds.horizon_of_all() } else { bounds.horizon };
         let everything = |reset| Place {
-            start: Start { after: Position::START, told: bounds.horizon, stored: bounds.last },
+            start: Start { after: Position::START, told: horizon, stored: bounds.last },
             before: discovery::EARLIEST.to_owned(),
             reset,
         };
@@ -369,9 +390,14 @@ impl Hub {
         };
         Ok(match self.position(&id, bounds.last).await? {
             None => everything(Some("unknown")),
-            Some(after) if after < bounds.horizon => everything(Some("expired")),
+            Some(after) if after < horizon => everything(Some("expired")),
             Some(after) => Place { start: Start::at(after), before: id.into(), reset: None },
         })
+    }
+
+    /// Whether a subscriber may be sent subscription events: of those that retention drops, it misses some.
+    fn reads_subscriptions(&self, subscribe: &Subscribe) -> bool {
+        subscriptions::may_be_read(&subscribe.selectors, subscribe.token.as_deref(), &self.path)
     }
 
     /// The id of the newest update; `earliest` where there is none.

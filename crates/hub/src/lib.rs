@@ -27,7 +27,7 @@
 //! |---|---|
 //! | `GET /.well-known/mercure?topic=T` | the events about T: a topic, a URI template (RFC 6570), or `*`; repeated for several |
 //! | … with `Last-Event-ID` or `&lastEventID=` | after that event; `earliest` for all that is kept |
-//! | `POST /.well-known/mercure` | publishes: a form with `topic` (repeated), `data`, `private`, `id`, `type`, `retry`; answers the id |
+//! | `POST /.well-known/mercure` | publishes: a form with `topic` (repeated), `data`, `private`, `id`, `type`, `retry`, and no other field; answers the id |
 //! | … as `application/x-ndjson` | many at once, a JSON object a line; all or none |
 //! | `GET /.well-known/mercure/subscriptions` | who is subscribed to what, with `--subscriptions` |
 //! | `GET /healthz`, `/readyz` | whether it runs; whether its history can be read |

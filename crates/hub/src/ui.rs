@@ -52,7 +52,8 @@ pub(crate) struct Ui {
 impl Ui {
     /// A page for a hub. It reads the hub's figures from now on, while anybody looks.
     pub(crate) fn start(hub: Arc<Hub>) -> Self {
-        let figures = Channel::builder().name("figures").keep_for(stats::KEPT).first(First::All).build();
+        let figures =
+            Channel::builder().name("figures").keep_for(stats::KEPT).first(First::Last(u64::MAX)).build();
         let meter = tokio::spawn(stats::measure(Arc::clone(&hub), figures.clone())).abort_handle();
         let streams = Streams::builder().max(MAX_STREAMS).retry(hub.retry()).build();
         Self { hub, figures, streams, readers: Arc::new(Semaphore::new(MAX_READERS)), meter }
@@ -125,7 +126,7 @@ mod tests {
             access,
             limits: Limits::default(),
             path: "/.well-known/mercure".to_owned(),
-            subscriptions: false,
+            subscriptions: hub::Announced::Nobody,
             fanout: fanout::Options {
                 threads: 1,
                 window: 1 << 20,

@@ -75,7 +75,8 @@ pub struct Page {
     pub through: Position,
     /// Nothing was held after `through` when this was read.
     pub end: bool,
-    /// [`Bounds::horizon`] when this was read: who read on after a place before it has missed something.
+    /// The later of [`Bounds::horizon`] and [`Bounds::separate_horizon`] when this was read: a reader that goes on after a place before it may
+    /// have missed something.
     pub horizon: Position,
 }
 
@@ -85,10 +86,19 @@ pub struct Bounds {
     /// Records up to here may be gone by count, bytes or age: who has read less has missed something. Records that a newer one of the same
     /// topic has replaced do not count.
     pub horizon: Position,
+    /// The same of records whose rule is counted separately ([`Rule::separate`](crate::Rule::separate)), which [`horizon`](Self::horizon) leaves out.
+    pub separate_horizon: Position,
     /// Where the newest record was appended, even if it is gone; [`Position::START`] in a new log.
     pub last: Position,
     /// How many records are held. Where the storage does not count, an estimate.
     pub records: u64,
     /// How many bytes they take ([`Record::size`]). Where the storage does not count, an estimate.
     pub bytes: u64,
+}
+
+impl Bounds {
+    /// The horizon of a reader of all records.
+    pub fn horizon_of_all(&self) -> Position {
+        self.horizon.max(self.separate_horizon)
+    }
 }

@@ -48,8 +48,10 @@ impl MemoryLog {
         let rules = retention.rules().len() + 1;
         let state = State {
             keeps: retention.rules().iter().map(|rule| rule.keep).chain([retention.rest()]).collect(),
+            separate: retention.rules().iter().map(|rule| rule.separate).chain([false]).collect(),
             last: Position::START,
             horizon: Position::START,
+            separate_horizon: Position::START,
             entries: BTreeMap::new(),
             rules: (0..rules).map(|_| Kept::default()).collect(),
             ids: HashMap::new(),
@@ -164,8 +166,11 @@ impl Source for Shared {
 struct State {
     /// What each rule keeps, and the rest.
     keeps: Box<[Keep]>,
+    /// Whether what it drops is counted separately.
+    separate: Box<[bool]>,
     last: Position,
     horizon: Position,
+    separate_horizon: Position,
     /// What is kept, each with its rule.
     entries: BTreeMap<Position, (usize, Entry)>,
     rules: Vec<Kept>,
@@ -223,7 +228,8 @@ impl State {
                 break;
             }
             self.remove(oldest);
-            self.horizon = self.horizon.max(oldest);
+            let horizon = if self.separate[rule] { &mut self.separate_horizon } else { &mut self.horizon };
+            *horizon = oldest.max(*horizon);
         }
     }
 
@@ -254,7 +260,7 @@ impl State {
         let mut rest =
             self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, (_, entry))| entry);
         let end = rest.all(|entry| taken.take(entry.record.size(), || entry.clone()));
-        let mut page = taken.page(after, end, self.horizon);
+        let mut page = taken.page(after, end, self.bounds().horizon_of_all());
         if end {
             page.through = page.through.max(self.last);
         }
@@ -266,7 +272,8 @@ impl State {
             .rules
             .iter()
             .fold((0, 0), |(records, bytes), kept| (records + kept.held.records, bytes + kept.held.bytes));
-        Bounds { horizon: self.horizon, last: self.last, records, bytes }
+        let (horizon, separate_horizon, last) = (self.horizon, self.separate_horizon, self.last);
+        Bounds { horizon, separate_horizon, last, records, bytes }
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Rule {
     pub matches: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// How much it keeps.
     pub keep: Keep,
+    /// Whether what it drops moves [`Bounds::separate_horizon`](crate::Bounds::separate_horizon) instead of
+    /// [`Bounds::horizon`](crate::Bounds::horizon): for records that most readers never read.
+    pub separate: bool,
 }
 
 /// How much of its records a rule keeps. What exceeds one of the limits goes, oldest first.
@@ -49,7 +52,7 @@ pub struct Keep {
 
 impl Retention {
     /// The most rules that a log takes.
-    pub const RULES: usize = 64;
+    pub const RULES: usize = 65;
 
     /// Takes rules, first come first served, and what is kept of what they do not match.
     ///
@@ -111,13 +114,23 @@ impl Rule {
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
         keep: Keep,
     ) -> Self {
-        Self { name: name.into(), matches: Arc::new(matches), keep }
+        Self { name: name.into(), matches: Arc::new(matches), keep, separate: false }
+    }
+
+    /// Has what this rule drops counted by itself ([`Rule::separate`]).
+    #[must_use]
+    pub fn counted_separately(self) -> Self {
+        Self { separate: true, ..self }
     }
 }
 
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rule").field("name", &self.name).field("keep", &self.keep).finish_non_exhaustive()
+        f.debug_struct("Rule")
+            .field("name", &self.name)
+            .field("keep", &self.keep)
+            .field("separate", &self.separate)
+            .finish_non_exhaustive()
     }
 }
 

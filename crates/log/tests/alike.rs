@@ -137,8 +137,14 @@ impl Both {
             let found = self.disk.find(&id).await.unwrap().map(|place| self.places[&place]);
             assert_eq!(found, self.memory.find(&id).await.unwrap(), "{id}");
         }
-        let Bounds { horizon, last, records, bytes } = self.disk.bounds().await.unwrap();
-        let bounds = Bounds { horizon: self.places[&horizon], last: self.places[&last], records, bytes };
+        let Bounds { horizon, separate_horizon, last, records, bytes } = self.disk.bounds().await.unwrap();
+        let bounds = Bounds {
+            horizon: self.places[&horizon],
+            separate_horizon: self.places[&separate_horizon],
+            last: self.places[&last],
+            records,
+            bytes,
+        };
         assert_eq!(bounds, self.memory.bounds().await.unwrap());
     }
 }

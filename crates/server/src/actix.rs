@@ -1,9 +1,10 @@
-//! [`Produce`] as a responder of actix-web, and [`LastEventId`] as an extractor.
+//! [`Produce`] as a responder of actix-web, [`LastEventId`] as an extractor, and [`Streams`] as a middleware.
 
 use std::future::{Ready, ready};
+use std::task::{Context, Poll};
 
 use actix_web::body::{BodyStream, EitherBody, None as NoBody};
-use actix_web::dev::Payload;
+use actix_web::dev::{Payload, Service, ServiceRequest, Transform};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError};
@@ -12,6 +13,8 @@ use http_body::Body as _;
 use crate::body::SseBody;
 use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
+use crate::streams::Streams;
+use crate::within::{Scoped, Within};
 
 impl Responder for Produce {
     type Body = EitherBody<BodyStream<SseBody>, NoBody>;
@@ -55,5 +58,32 @@ impl FromRequest for LastEventId {
 impl ResponseError for InvalidLastEventId {
     fn status_code(&self) -> StatusCode {
         StatusCode::BAD_REQUEST
+    }
+}
+
+/// Counts each stream of the service, as [`Streams::scope`] does.
+impl<S: Service<ServiceRequest>> Transform<S, ServiceRequest> for Streams {
+    type Response = S::Response;
+    type Error = S::Error;
+    type InitError = ();
+    type Transform = Within<S>;
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(Within { inner, streams: self.clone() }))
+    }
+}
+
+impl<S: Service<ServiceRequest>> Service<ServiceRequest> for Within<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Scoped<S::Future>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        self.streams.scope_call(|| self.inner.call(request))
     }
 }

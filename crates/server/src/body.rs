@@ -40,10 +40,12 @@ pub struct SseBody {
     ping: Ping,
     timer: Option<Pin<Box<Sleep>>>,
     begun: bool,
-    /// The last poll handed out bytes: the transport has not been told since that it is to flush them.
+    /// The transport had no turn to flush since the response was built, or since the last poll handed out bytes.
     unflushed: bool,
     /// Why the response is to be cut, once the transport has flushed what it was handed.
     cut: Option<BodyError>,
+    /// The framework cannot cut a response: the bytes of one that is incomplete end in the middle of an event.
+    ends_within_an_event: bool,
     ended: bool,
 }
 
@@ -61,6 +63,8 @@ enum Work {
     Running(SyncWrapper<StartFuture>),
     Done,
 }
+
+const HALF_AN_EVENT: &[u8] = b"event: incomplete\ndata:";
 
 /// Why a body ends with an error instead of an end: the transport then cuts the response, so that no client takes it for
 /// complete. [`on_stop`](crate::Produce::on_stop) gets the [`StopReason`].
@@ -122,8 +126,9 @@ impl SseBody {
             ping,
             timer: None,
             begun: false,
-            unflushed: false,
+            unflushed: true,
             cut: None,
+            ends_within_an_event: false,
             ended: false,
         }
     }
@@ -146,8 +151,15 @@ impl SseBody {
         polled
     }
 
+    /// For a framework that ends a response whose body fails as if it were complete.
+    #[cfg(any(feature = "poem", feature = "rocket"))]
+    pub(crate) fn ending_within_an_event(mut self) -> Self {
+        self.ends_within_an_event = true;
+        self
+    }
+
     /// Fails the response if it is to be cut. A transport that copies what it is handed drops the copy when the body
-    /// fails, so that it gets a turn before, in which it flushes.
+    /// fails, and the head of the response too, so that it gets a turn before, in which it flushes.
     fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.cut.is_some() && self.unflushed {
             cx.waker().wake_by_ref();
@@ -177,8 +189,12 @@ impl SseBody {
                 Next::Compress(bytes) => self.offer(Ok(bytes)),
                 Next::End(reason) if reason.is_incomplete() => {
                     self.cut = Some(BodyError::Incomplete { reason: reason.to_string() });
+                    let half = self.ends_within_an_event.then(|| self.half_an_event()).flatten();
                     self.end(reason);
-                    return self.poll_end(cx);
+                    return match half {
+                        Some(half) => Poll::Ready(Some(Ok(half))),
+                        None => self.poll_end(cx),
+                    };
                 }
                 Next::End(reason) => {
                     let last = self.encoder.take().and_then(|encoder| encoder.into_inner().finish().ok());
@@ -251,6 +267,14 @@ impl SseBody {
             (None, Err(_)) => return,
         };
         self.outbox.offer(offered);
+    }
+
+    /// An event without its end, which every decoder drops and ours tells of.
+    fn half_an_event(&mut self) -> Option<Bytes> {
+        match &mut self.encoder {
+            Some(encoder) => encoder.get_mut().encode(HALF_AN_EVENT).ok(),
+            None => Some(Bytes::from_static(HALF_AN_EVENT)),
+        }
     }
 
     /// Runs `start` up to where it returns or first waits.

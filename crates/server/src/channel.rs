@@ -40,18 +40,24 @@ use crate::produce::Produce;
 /// ([`LastEventId`]) reads on after it.
 ///
 /// ```
-/// use axum::extract::State;
-/// use ssekit_server::{Channel, LastEventId, Produce};
+/// use axum::{Router, extract::State, routing::get};
+/// use ssekit_server::{Channel, LastEventId, Produce, Streams};
 ///
 /// async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
 ///     news.subscribe(last)
 /// }
 ///
-/// # fn main() -> Result<(), ssekit_server::EmitError> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn ctrl_c() {} // tokio::signal::ctrl_c
 /// let news = Channel::builder().keep_last(10_000).build();
-/// let app = axum::Router::new().route("/events", axum::routing::get(events)).with_state(news.clone());
-/// # let _: axum::Router = app;
+/// let streams = Streams::new(); // end every stream when the server shuts down
+/// let app = Router::new().route("/events", get(events)).with_state(news.clone()).layer(streams.clone());
+///
 /// news.emit("headline", "…")?; // from any thread or task
+///
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// axum::serve(listener, app).with_graceful_shutdown(streams.shutdown_on(ctrl_c())).await?;
 /// # Ok(()) }
 /// ```
 ///

@@ -17,7 +17,7 @@ use crate::presence::{Presence, PresenceChange, Watchers};
 use crate::produce::{Produce, produce};
 use crate::start::Started;
 use crate::stop::StopReason;
-use crate::streams::{DEFAULT_RETRY, Join};
+use crate::streams::{DEFAULT_RETRY, Join, JoinFn};
 
 /// The open streams of a server by key: a session, a user, a room. A key has as many streams as its tabs.
 ///
@@ -25,7 +25,8 @@ use crate::streams::{DEFAULT_RETRY, Join};
 ///
 /// ```
 /// use axum::extract::{Path, State};
-/// use ssekit_server::{AudienceError, Clients, Produce};
+/// use axum::{Router, routing::get};
+/// use ssekit_server::{AudienceError, Clients, Produce, Streams};
 ///
 /// // GET /events/{session}
 /// async fn events(Path(session): Path<String>, State(clients): State<Clients<String>>) -> Produce {
@@ -38,8 +39,15 @@ use crate::streams::{DEFAULT_RETRY, Join};
 ///     clients.all().emit("news", "somebody was greeted")?; // to everyone
 ///     Ok(())
 /// }
-/// # let router = axum::Router::new().route("/events/{session}", axum::routing::get(events));
-/// # let _: (axum::Router, _) = (router.with_state(Clients::new()), greet);
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # async fn ctrl_c() {} // tokio::signal::ctrl_c
+/// # let _ = greet;
+/// let (clients, streams) = (Clients::new(), Streams::new());
+/// let app = Router::new().route("/events/{session}", get(events)).with_state(clients).layer(streams.clone());
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// axum::serve(listener, app).with_graceful_shutdown(streams.shutdown_on(ctrl_c())).await?;
+/// # Ok(()) }
 /// ```
 ///
 /// A stream is there from the building of its response until it has ended or its response was dropped, and only that
@@ -225,13 +233,14 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
 
     fn join(&self, key: K) -> Join {
         let shared = self.shared.clone();
-        Box::new(move |emitter| {
-            let (key, own) = (Arc::new(key.clone()), key);
-            match shared.join(key, own, emitter.clone()) {
+        let join: JoinFn = Box::new(move |emitter| {
+            let shared_key = Arc::new(key.clone());
+            match shared.join(shared_key, key, emitter.clone()) {
                 Ok((key, number)) => (Box::new(Seat { shared, key, number }), None),
                 Err(refusal) => (Box::new(Nowhere), Some(refusal)),
             }
-        })
+        });
+        Join { streams: None, join }
     }
 }
 

@@ -9,12 +9,13 @@
 //!                 Full                          dropped when the client goes
 //! ```
 //!
-//! [`produce`] makes a response. An `async` block emits into it:
+//! [`produce`] makes a response. An `async` block emits into it. [`Streams`], a layer of the router, end all streams when
+//! the server [shuts down](#shutting-down):
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
 //! use axum::{Router, response::IntoResponse, routing::get};
-//! use ssekit_server::produce;
+//! use ssekit_server::{Streams, produce};
 //! use tokio::time::sleep;
 //!
 //! async fn clock() -> impl IntoResponse {
@@ -29,11 +30,11 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! let app = Router::new().route("/clock", get(clock));
+//! # async fn ctrl_c() {} // tokio::signal::ctrl_c
+//! let streams = Streams::new();
+//! let app = Router::new().route("/clock", get(clock)).layer(streams.clone());
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//! # if false {
-//! axum::serve(listener, app).await?;
-//! # }
+//! axum::serve(listener, app).with_graceful_shutdown(streams.shutdown_on(ctrl_c())).await?;
 //! # Ok(()) }
 //! ```
 //!
@@ -55,7 +56,7 @@
 //! - A channel's subscriber gets each event once and in order, or is told in the stream that it has missed some.
 //! - No text can add a field or an event: names and ids with line breaks are refused, data is split into lines.
 //! - [`on_stop`](Produce::on_stop) runs exactly once, with the reason, however the stream ends; then the clean-up.
-//! - An error or a panic of one stream ends that stream alone.
+//! - An error or a panic of one stream ends that stream alone, and cuts its response: no client takes it for complete.
 //!
 //! # Emitting from elsewhere
 //!
@@ -172,8 +173,9 @@
 //! and [its data](Channel#when-it-cannot-go-on-where-the-client-was) says how many events are missing, where that is
 //! known. Then comes everything that is held, unless [set otherwise](ChannelBuilder::after_reset).
 //!
-//! What a client without an id gets is [`First`]: new events, the latest, or all. A page that was rendered with what had
-//! happened up to some event asks for the rest by `?lastEventId=…`.
+//! What a client without an id gets is [`First`]: new events, the latest, or all. A client that is to wait for its first
+//! event gets an id before it, without an event, so that it misses none if its connection breaks early. A page that was
+//! rendered with what had happened up to some event asks for the rest by `?lastEventId=…`.
 //!
 //! A log of your own, as a table in a database, resumes with [`Event::with_id`] and what the client says:
 //!
@@ -191,6 +193,62 @@
 //!     })
 //! }
 //! # let _ = axum::routing::get::<_, _, ()>(count);
+//! ```
+//!
+//! # Ending for good
+//!
+//! A browser's `EventSource` takes the end of a response for a lost connection: some seconds later it asks again, and then
+//! again. Only an answer that is no stream keeps it away for good: 204 No Content. Our clients take it for final too.
+//!
+//! A [`Channel`] that has ended answers so by itself. A client that has not seen everything gets the rest, then the end,
+//! and 204 when it comes back. A job, its log, and those who watch it from the beginning:
+//!
+//! ```
+//! use std::{collections::HashMap, sync::{Arc, Mutex}};
+//! use axum::extract::{Path, State};
+//! use ssekit_server::{Channel, Error, First, LastEventId, Produce};
+//!
+//! type Jobs = Arc<Mutex<HashMap<u64, Channel>>>;
+//!
+//! fn start(jobs: &Jobs, id: u64) {
+//!     let log = Channel::builder().keep_all().first(First::All).build();
+//!     jobs.lock().unwrap().insert(id, log.clone());
+//!     tokio::spawn(work(log));
+//! }
+//!
+//! async fn work(log: Channel) -> Result<(), Error> {
+//!     let log = log.close_on_drop(); // an error or a panic cuts the streams instead of leaving them open
+//!     for percent in [10, 50, 100] {
+//!         log.emit("progress", percent.to_string())?;
+//!     }
+//!     log.emit("done", "")?;
+//!     log.close();
+//!     Ok(())
+//! }
+//!
+//! // GET /jobs/{id}
+//! async fn watch(Path(id): Path<u64>, State(jobs): State<Jobs>, last: LastEventId) -> Produce {
+//!     match jobs.lock().unwrap().get(&id) {
+//!         Some(log) => log.subscribe(last),
+//!         None => Produce::no_content(), // there is no such job, or no more
+//!     }
+//! }
+//! # let _ = axum::Router::new().route("/jobs/{id}", axum::routing::get(watch)).with_state(Jobs::default()) as axum::Router;
+//! # let _ = start;
+//! ```
+//!
+//! Keep an ended channel for some minutes, so that clients whose connection was just lost get the rest. One that has
+//! [failed](Channel::fail) is answered with 410 instead of 204, which is final as well.
+//!
+//! A stream of [`produce`] that ends answers its client with [`Produce::no_content`] when it comes back: give the last
+//! event an id by which you know it. In the page:
+//!
+//! ```js
+//! const source = new EventSource('/jobs/7')
+//! source.addEventListener('done', () => source.close()) // at once, without another request
+//! source.addEventListener('error', () => {
+//!   if (source.readyState === EventSource.CLOSED) { /* 204: it is over. Otherwise it reconnects by itself. */ }
+//! })
 //! ```
 //!
 //! # Several channels in one stream, and a part of one
@@ -222,7 +280,7 @@
 //! A producer that is faster than its client finds the buffer full. What then is right depends on the events:
 //!
 //! ```
-//! use ssekit_server::{EmitError, Emitter, Event};
+//! use ssekit_server::{EmitError, Emitter, Error, Event};
 //!
 //! // All of them matter and there is time: wait.
 //! async fn export(stream: &Emitter, rows: Vec<String>) -> Result<(), EmitError> {
@@ -242,14 +300,14 @@
 //!
 //! // All of them matter and nobody can wait: end the stream, so that the client resumes.
 //! fn trade(stream: &Emitter, trade: &str) -> Result<(), EmitError> {
-//!     stream.emit("trade", trade).inspect_err(|_| stream.lock().set(false))
+//!     stream.emit("trade", trade).inspect_err(|_| stream.fail(Error::new("the client is too slow")))
 //! }
 //! # let _ = (export, position, trade);
 //! ```
 //!
 //! [`Clients`] leave the event out for the stream that is full and count it, or end that stream
 //! ([`end_when_full`](ClientsBuilder::end_when_full)). A channel has no buffer for each subscriber: one that is slow
-//! falls back in the log, and delays nobody. When the log drops what it has yet to read, its stream ends and the client
+//! falls back in the log, and delays nobody. When the log drops what it has yet to read, its stream is cut and the client
 //! resumes; or, by [`when_overtaken`](ChannelBuilder::when_overtaken), it is told of the gap and goes on, or publishers
 //! wait for it:
 //!
@@ -283,7 +341,8 @@
 //! # Shutting down
 //!
 //! A framework's graceful shutdown waits for every response, and a stream has no end. [`Streams`] end them, within
-//! 100 ms, and tell their clients to return at different times:
+//! 100 ms, and tell their clients to return at different times. Set once for a server, they know the streams of every
+//! handler:
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -291,19 +350,27 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! # let ctrl_c = std::future::ready(());
+//! # async fn ctrl_c() {} // tokio::signal::ctrl_c
 //! let streams = Streams::new();
-//! let open = streams.clone();
-//! let events = async move || produce(|stream| { /* keep it */ drop(stream) }).within(&open);
-//! let router = Router::new().route("/events", get(events));
+//! let events = || async { produce(|stream| { /* keep it */ drop(stream) }) };
+//! let router = Router::new().route("/events", get(events)).layer(streams.clone());
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //!
-//! let ending = streams.clone();
-//! let shutdown = async move { ctrl_c.await; ending.shutdown() };
+//! let shutdown = streams.shutdown_on(ctrl_c());
 //! axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
 //! streams.ended().await; // every `on_stop` has run
 //! # Ok(()) }
 //! ```
+//!
+//! | | Once for all its streams |
+//! |---|---|
+//! | axum; tower (feature `tower`) | `.layer(streams.clone())` |
+//! | actix-web | `.wrap(streams.clone())` |
+//! | poem | `.with(streams.clone())` |
+//! | rocket | `.attach(streams.clone())`, which also shuts them down with the application |
+//! | salvo | `.hoop(streams.clone())` |
+//! | warp | `streams.around(routes)` |
+//! | hyper, others | [`streams.scope(…)`](Streams::scope) around what handles a request |
 //!
 //! # How many, and for how long
 //!
@@ -350,7 +417,7 @@
 //! | when a client returns that was ended or refused | after 1.5 to 4.5 s | [`retry`](StreamsBuilder::retry) |
 //! | what the transport gets to write the rest at shutdown | 50 ms; all is over after 100 ms | – |
 //! | changes that a watcher of presence has yet to read | 1,024, then it is told how many are gone | – |
-//! | a last event ID | 4 KiB, then 400 | – |
+//! | an event's id, a last event ID | 4 KiB; `emit` answers an error, a request is answered with 400 | – |
 //! | the compressor of a stream that shares none | 300 KiB to 2 MiB | – |
 //!
 //! # Testing a handler
@@ -425,10 +492,13 @@
 //! |---|---|---|---|---|
 //! | axum, hyper | at once | after the stall time | is cut | leaves streams alone (tower-http) |
 //! | actix-web | at once | by `watch_peer` | is cut | leaves streams alone |
-//! | poem | at once by a reset, otherwise by the next ping | by `watch_peer` | is cut | compresses, and flushes each event |
-//! | rocket | by the next ping | never: it costs bounded memory until it goes | ends as if it were complete | there is none |
+//! | poem | at once by a reset, otherwise by the next ping | by `watch_peer` | ends in the middle of an event | compresses, and flushes each event |
+//! | rocket | by the next ping | never: it costs bounded memory until it goes | ends in the middle of an event | there is none |
 //! | salvo | at once | after the stall time | is cut | leaves streams alone |
 //! | warp | at once | after the stall time | is cut | compresses, and flushes each event |
+//!
+//! A response that is cut has no last chunk, or, over HTTP/2, is reset: whoever reads it to its end gets an error. poem and
+//! rocket give every response a last chunk, so that one that fails ends with `event: incomplete` and half a line.
 //!
 //! # Cleaning up
 //!
@@ -454,8 +524,8 @@
 //!
 //! # Errors
 //!
-//! `start` returns any error by `?`. It is logged by `tracing`, ends the stream after what was emitted, and reaches
-//! [`on_stop`](Produce::on_stop) as [`StopReason::Failed`]. What is wrong with a header is found before anything starts:
+//! `start` returns any error by `?`. It is logged by `tracing`, ends the stream after what was emitted, cuts the response
+//! ([`BodyError`]), and reaches [`on_stop`](Produce::on_stop) as [`StopReason::Failed`]. `EventSource` comes back. What is wrong with a header is found before anything starts:
 //! the response is a 500, or [`try_response`](Produce::try_response) gives the error.
 //!
 //! ```
@@ -598,6 +668,11 @@ mod metrics;
 #[cfg(feature = "tcp")]
 mod tcp;
 
+#[cfg(feature = "tower")]
+mod tower;
+
+mod within;
+
 pub use body::{BodyError, SseBody};
 pub use channel::{Channel, ChannelBuilder, ChannelStats, CloseOnDrop, EventId, First, Overtaken, Selection};
 pub use clients::{Audience, AudienceError, Clients, ClientsBuilder, Delivery};
@@ -613,3 +688,6 @@ pub use stop::StopReason;
 pub use streams::{Streams, StreamsBuilder};
 #[cfg(feature = "tcp")]
 pub use tcp::watch_peer;
+pub use within::Scoped;
+#[cfg(any(feature = "actix-web", feature = "poem", feature = "tower"))]
+pub use within::Within;

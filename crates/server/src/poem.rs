@@ -1,15 +1,19 @@
-//! [`Produce`] as a response of poem, and [`LastEventId`] as an extractor.
+//! [`Produce`] as a response of poem, [`LastEventId`] as an extractor, and [`Streams`] as a middleware.
 
 use http::StatusCode;
 use poem::error::ResponseError;
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response};
+use poem::{Endpoint, FromRequest, IntoResponse, Middleware, Request, RequestBody, Response};
 
+use crate::body::SseBody;
 use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
+use crate::streams::Streams;
+use crate::within::Within;
 
 impl IntoResponse for Produce {
     fn into_response(self) -> Response {
-        self.response().into()
+        // It polls a connection that has failed once more, and hyper then ends the response.
+        self.response().map(SseBody::ending_within_an_event).into()
     }
 }
 
@@ -24,5 +28,23 @@ impl<'a> FromRequest<'a> for LastEventId {
 impl ResponseError for InvalidLastEventId {
     fn status(&self) -> StatusCode {
         StatusCode::BAD_REQUEST
+    }
+}
+
+/// Counts each stream of the endpoint, as [`Streams::scope`] does.
+impl<E: Endpoint> Middleware<E> for Streams {
+    type Output = Within<E>;
+
+    fn transform(&self, inner: E) -> Within<E> {
+        Within { inner, streams: self.clone() }
+    }
+}
+
+impl<E: Endpoint> Endpoint for Within<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let answer = async { self.inner.call(request).await.map(IntoResponse::into_response) };
+        self.streams.scope(answer).await
     }
 }

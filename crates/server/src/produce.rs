@@ -289,16 +289,33 @@ impl Produce {
 
     /// Counts the stream among these, from the building of the response until it has ended: they limit how many there
     /// are and how long each lives, and end them all when the server shuts down. See [`Streams`].
-    pub fn within(mut self, streams: &Streams) -> Self {
-        self.lives(streams.lifetime());
-        self.joins(streams.join(None))
+    ///
+    /// Every stream of a server is so if its router has them as a [layer](Streams#shutting-down).
+    pub fn within(self, streams: &Streams) -> Self {
+        match self.is_within(streams) {
+            true => self,
+            false => self.within_for(streams, None),
+        }
     }
 
     /// The same, counted for this key too: a user, a session, an address, of one type throughout. See
     /// [`max_per_key`](crate::StreamsBuilder::max_per_key).
-    pub fn within_as(mut self, streams: &Streams, key: impl Hash) -> Self {
-        self.lives(streams.lifetime());
-        self.joins(streams.join(Some(streams.count_as(key))))
+    pub fn within_as(self, streams: &Streams, key: impl Hash) -> Self {
+        self.within_for(streams, Some(streams.count_as(key)))
+    }
+
+    /// Joins these instead of joining them without this key.
+    fn within_for(mut self, streams: &Streams, key: Option<u64>) -> Self {
+        if self.is_within(streams) {
+            self.joins.retain(|join| !join.streams.as_ref().is_some_and(|of| of.is(streams)));
+        } else {
+            self.lives(streams.lifetime());
+        }
+        self.joins(streams.join(key))
+    }
+
+    fn is_within(&self, streams: &Streams) -> bool {
+        self.joins.iter().any(|join| join.streams.as_ref().is_some_and(|of| of.is(streams)))
     }
 
     pub(crate) fn joins(mut self, join: Join) -> Self {
@@ -371,6 +388,9 @@ impl Produce {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             return Ok(response);
         }
+        for streams in Streams::of_scope() {
+            self = self.within(&streams);
+        }
         let queue = match (&self.start, self.retry) {
             (None, None) => None,
             (_, retry) => Some(Queue::new(self.buffer, self.ids_from, retry)),
@@ -379,7 +399,7 @@ impl Produce {
         let emitter = Emitter::new(outbox.clone());
         let pace = Pace::new(self.ping, self.stall, Instant::now()).lives(self.lifetime);
         let refusal = self.joins.into_iter().find_map(|join| {
-            let (place, refusal) = join(&emitter);
+            let (place, refusal) = (join.join)(&emitter);
             self.stop.joined(place);
             refusal
         });

@@ -1,4 +1,4 @@
-//! [`Produce`] as a responder of rocket, and [`LastEventId`] as a request guard.
+//! [`Produce`] as a responder of rocket, [`LastEventId`] as a request guard, and [`Streams`] as a fairing.
 
 use std::io;
 use std::pin::Pin;
@@ -6,24 +6,33 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
+use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::{self, Responder, Response};
 use rocket::tokio::io::{AsyncRead, ReadBuf};
+use rocket::{Build, Orbit, Rocket};
 
 use crate::body::SseBody;
 use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
+use crate::streams::Streams;
 
 impl<'r> Responder<'r, 'static> for Produce {
-    fn respond_to(self, _request: &'r Request<'_>) -> response::Result<'static> {
-        let (parts, body) = self.response().into_parts();
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let produce = match request.rocket().state::<Attached>() {
+            Some(Attached(streams)) => self.within(streams),
+            None => self,
+        };
+        let (parts, body) = produce.response().into_parts();
         let mut response = Response::build();
         response.status(Status::new(parts.status.as_u16()));
         for (name, value) in &parts.headers {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             response.raw_header_adjoin(name.as_str().to_owned(), value);
         }
+        // It ends a response whose body fails.
+        let body = body.ending_within_an_event();
         response.streamed_body(Reader { body, rest: Bytes::new() }).ok()
     }
 }
@@ -77,3 +86,24 @@ impl<'r> Responder<'r, 'static> for InvalidLastEventId {
         (Status::BadRequest, self.to_string()).respond_to(request)
     }
 }
+
+/// Counts each stream of the application, and ends them when it shuts down.
+#[rocket::async_trait]
+impl Fairing for Streams {
+    fn info(&self) -> Info {
+        Info { name: "event streams", kind: Kind::Ignite | Kind::Shutdown }
+    }
+
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        match rocket.state::<Attached>() {
+            Some(_) => Err(rocket),
+            None => Ok(rocket.manage(Attached(self.clone()))),
+        }
+    }
+
+    async fn on_shutdown(&self, _rocket: &Rocket<Orbit>) {
+        self.shutdown();
+    }
+}
+
+struct Attached(Streams);

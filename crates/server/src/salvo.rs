@@ -1,14 +1,15 @@
-//! [`Produce`] as what a handler of salvo renders, and [`LastEventId`] as an extractor.
+//! [`Produce`] as what a handler of salvo renders, [`LastEventId`] as an extractor, and [`Streams`] as a hoop.
 
 use std::sync::LazyLock;
 
 use http::StatusCode;
 use salvo_core::extract::{Extractible, Metadata};
 use salvo_core::http::ResBody;
-use salvo_core::{Depot, Request, Response, Scribe};
+use salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Scribe, async_trait};
 
 use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
+use crate::streams::Streams;
 
 impl Scribe for Produce {
     fn render(self, response: &mut Response) {
@@ -37,5 +38,19 @@ impl Scribe for InvalidLastEventId {
     fn render(self, response: &mut Response) {
         response.status_code(StatusCode::BAD_REQUEST);
         response.render(self.to_string());
+    }
+}
+
+/// Counts each stream of the handlers behind it, as [`Streams::scope`] does.
+#[async_trait]
+impl Handler for Streams {
+    async fn handle(
+        &self,
+        request: &mut Request,
+        depot: &mut Depot,
+        response: &mut Response,
+        control: &mut FlowCtrl,
+    ) {
+        self.scope(control.call_next(request, depot, response)).await;
     }
 }

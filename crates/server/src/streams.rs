@@ -16,12 +16,12 @@ use crate::stop::{Place, StopReason};
 /// The open streams of a server: ends them all when it shuts down, and limits how many there are and for how long.
 ///
 /// Cheap to clone, all clones are the same. A stream is counted from the building of its response until it has ended or
-/// its response was dropped; to come and to go costs the same whatever their number. A stream may be
-/// [within](crate::Produce::within) several of these.
+/// its response was dropped; to come and to go costs the same whatever their number. A stream may be counted by several
+/// of these.
 ///
 /// # Shutting down
 /// The graceful shutdown of a framework waits for every response, and an event stream has no end by itself. So
-/// [`shutdown`](Self::shutdown) ends the streams as it begins:
+/// [`shutdown`](Self::shutdown) ends the streams as it begins. Set once, as a layer, it knows those of every handler:
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -29,20 +29,21 @@ use crate::stop::{Place, StopReason};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
-/// # let signal = std::future::ready(()); // as tokio::signal::ctrl_c() is
+/// # let ctrl_c = std::future::ready; // as tokio::signal::ctrl_c is
 /// let streams = Streams::new();
-/// let open = streams.clone();
 /// let router = Router::new()
-///     .route("/events", get(async move || produce(|stream| { /* keep it */ drop(stream) }).within(&open)));
+///     .route("/events", get(|| async { produce(|stream| { /* keep it */ drop(stream) }) }))
+///     .layer(streams.clone());
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 ///
-/// let shutdown = { let streams = streams.clone(); async move { signal.await; streams.shutdown() } };
+/// let shutdown = streams.shutdown_on(ctrl_c(()));
 /// axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
 /// streams.ended().await; // every `on_stop` has run
 /// # Ok(()) }
 /// ```
 ///
-/// The same three lines with hyper itself:
+/// [Other frameworks](crate#shutting-down) have a middleware, a hoop or a fairing in its place. With hyper itself,
+/// [`scope`](Self::scope) goes around the service, and then:
 ///
 /// ```
 /// # use hyper_util::server::graceful::GracefulShutdown;
@@ -53,6 +54,9 @@ use crate::stop::{Place, StopReason};
 /// streams.ended().await;
 /// # }
 /// ```
+///
+/// A single stream joins by [`within`](crate::Produce::within), or, where a key of it is to be counted, by
+/// [`within_as`](crate::Produce::within_as).
 ///
 /// # Limits
 /// A browser's `EventSource` gives up for good when it is answered with anything but 200. So a stream beyond a limit is
@@ -136,6 +140,15 @@ impl Streams {
         self.shared.tell_when_ended();
     }
 
+    /// Waits for the signal, and then [shuts down](Self::shutdown): what a framework's graceful shutdown waits for.
+    pub fn shutdown_on<F: Future>(&self, signal: F) -> impl Future<Output = ()> + use<F> {
+        let streams = self.clone();
+        async move {
+            signal.await;
+            streams.shutdown();
+        }
+    }
+
     /// Waits until [`shutdown`](Self::shutdown) was called, no stream is left, and every `on_stop` and clean-up has
     /// run. Cancel-safe.
     ///
@@ -184,7 +197,9 @@ impl Streams {
     /// The same, for a stream of this key.
     #[must_use]
     pub fn has_room_for(&self, key: impl Hash) -> bool {
-        self.shared.state().room(&self.shared.limits, Some(self.count_as(key))).is_ok()
+        // Before the lock is taken: hashing runs the key's code.
+        let key = self.count_as(key);
+        self.shared.state().room(&self.shared.limits, Some(key)).is_ok()
     }
 
     pub(crate) fn count_as(&self, key: impl Hash) -> u64 {
@@ -201,7 +216,7 @@ impl Streams {
     /// What counts a stream.
     pub(crate) fn join(&self, key: Option<u64>) -> Join {
         let shared = self.shared.clone();
-        Box::new(move |emitter| {
+        let join: JoinFn = Box::new(move |emitter| {
             let mut state = shared.state();
             let room = state.room(&shared.limits, key);
             let index = match room {
@@ -220,7 +235,12 @@ impl Streams {
             drop(state);
             let refusal = room.err().map(|why| Refusal::new(why, shared.limits.jittered_retry()));
             (Box::new(Membership { shared, key, index }), refusal)
-        })
+        });
+        Join { streams: Some(self.clone()), join }
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
@@ -306,8 +326,15 @@ impl StreamsBuilder {
     }
 }
 
-/// Adds a stream to others when its response is built, or refuses it.
-pub(crate) type Join = Box<dyn FnOnce(&Emitter) -> (Box<dyn Place>, Option<Refusal>) + Send + Sync>;
+/// What a stream joins when its response is built.
+pub(crate) struct Join {
+    /// The `Streams` that it joins, if it is these: each of them once.
+    pub(crate) streams: Option<Streams>,
+    pub(crate) join: JoinFn,
+}
+
+/// Adds a stream to others, or refuses it.
+pub(crate) type JoinFn = Box<dyn FnOnce(&Emitter) -> (Box<dyn Place>, Option<Refusal>) + Send + Sync>;
 
 /// A stream that is not taken: why, and when its client is to return.
 #[derive(Debug)]

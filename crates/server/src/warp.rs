@@ -1,13 +1,14 @@
-//! [`Produce`] as a reply of warp, and [`LastEventId::filter`].
+//! [`Produce`] as a reply of warp, [`LastEventId::filter`], and [`Streams::around`].
 
 use std::convert::Infallible;
 
 use http::StatusCode;
 use warp::reply::{Reply, Response};
-use warp::{Filter, header, query};
+use warp::{Filter, Rejection, header, query};
 
 use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
+use crate::streams::Streams;
 
 impl Reply for Produce {
     fn into_response(self) -> Response {
@@ -38,6 +39,31 @@ impl LastEventId {
         header::headers_cloned().and(query).map(|headers: http::HeaderMap, query: String| {
             Self::read(headers.get(HEADER).map(|value| value.as_bytes()), Some(&query))
         })
+    }
+}
+
+impl Streams {
+    /// Counts each stream that these routes reply with (feature `warp`), as [`scope`](Self::scope) does.
+    ///
+    /// ```
+    /// use ssekit_server::{Streams, produce};
+    /// use warp::Filter;
+    ///
+    /// let streams = Streams::new();
+    /// let events = warp::path("events").map(|| produce(|stream| { /* keep it */ drop(stream) }));
+    /// let routes = streams.around(events);
+    /// # let _ = warp::service(routes);
+    /// ```
+    pub fn around<F, R>(
+        &self,
+        routes: F,
+    ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<F, R>
+    where
+        F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
+        R: Reply,
+    {
+        let streams = self.clone();
+        routes.map(move |reply: R| streams.scope_sync(|| reply.into_response()))
     }
 }
 

@@ -55,6 +55,7 @@
 //! | `axum`, `actix-web`, `poem`, `rocket`, `salvo`, `warp` | that framework's [responses and extractor](server#frameworks) |
 //! | `gzip`, `brotli`, `zstd` | `Produce::compress`, with that encoding |
 //! | `metrics` | `record_metrics` of channels, clients and streams, for the crate `metrics` |
+//! | `tower` | [`Streams`] as a layer; `axum` turns it on |
 //! | `tcp` | `watch_peer`, which ends connections whose peer has vanished |
 //! | `client` (default) | [`client`], over HTTP/1.1 and HTTP/2, with rustls; in a browser, over `fetch` |
 //!

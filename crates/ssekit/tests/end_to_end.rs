@@ -70,7 +70,7 @@ async fn a_stream_that_ends_is_resumed_without_a_gap_or_a_repeat() {
             for number in from + 1..=from + 3 {
                 stream.send(Event::new(number.to_string()).with_id(number.to_string())?).await?;
             }
-            stream.lock().set(false);
+            stream.close();
             Ok(())
         })
         .retry(Duration::from_millis(1))

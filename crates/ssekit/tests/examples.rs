@@ -147,6 +147,10 @@ async fn a_client_that_returns_gets_what_it_has_not_seen() {
     let mut rest = request(&url, "GET", "last-event-id: 2\r\n", "").await;
     let rest = read_until(&mut rest, "\r\n0\r\n\r\n").await;
     assert!(!rest.contains("id: 2\n") && rest.contains("id: 3\n") && rest.contains("id: 4\n"), "{rest}");
+    let mut nothing = request(&url, "GET", "last-event-id: 4\r\n", "").await;
+    assert!(read_until(&mut nothing, "\r\n\r\n").await.starts_with("HTTP/1.1 204"));
+    let mut nothing = request(&url, "GET", "last-event-id: 4\r\n", "").await;
+    assert!(read_until(&mut nothing, "\r\n\r\n").await.starts_with("HTTP/1.1 204"));
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Decoder {
     /// When the id holds CR, LF or NUL.
     pub fn with_last_event_id(mut self, id: &str) -> Result<Self, FieldError> {
         if !scan::is_one_line_without_nul(id.as_bytes()) {
-            return Err(FieldError::new(Field::Id, id));
+            return Err(FieldError::new(Field::Id, id, id.find(['\n', '\r', '\0'])));
         }
         id.clone_into(&mut self.last_event_id);
         Ok(self)

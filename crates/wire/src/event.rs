@@ -8,8 +8,8 @@ use crate::scan;
 /// One event to send: valid, or not built.
 ///
 /// Data may hold anything; it is written as one `data` line for each of its lines, which CR, LF or CRLF end, and
-/// arrives with LF between them. A name holds no CR and no LF, an id in addition no NUL: what breaks that is refused
-/// here, so that no text from a stranger can add a field or an event.
+/// arrives with LF between them. A name holds no CR and no LF; an id is what a header can hold, because clients send it
+/// back as `Last-Event-ID`. Any other is refused here, so that no text from a stranger can add a field or an event.
 ///
 /// ```
 /// use ssekit_wire::Event;
@@ -56,7 +56,7 @@ impl<'a> Event<'a> {
     pub fn with_event(self, name: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
         let name = name.into();
         if !scan::is_one_line(name.as_bytes()) {
-            return Err(FieldError::new(Field::Event, &name));
+            return Err(FieldError::new(Field::Event, &name, scan::line_end(name.as_bytes())));
         }
         Ok(Self { event: Some(name), ..self })
     }
@@ -64,12 +64,13 @@ impl<'a> Event<'a> {
     /// Sets the last event ID that receivers keep, and send as `Last-Event-ID` when they return. Empty resets it.
     ///
     /// # Errors
-    /// When the id holds CR, LF or NUL.
+    /// When the id would not come back as it is: it holds a control character (CR, LF, NUL, …; a tab may stand inside), or begins or ends with a
+    /// space or tab, which HTTP strips from a header.
     #[inline(always)]
     pub fn with_id(self, id: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
         let id = id.into();
-        if !scan::is_one_line_without_nul(id.as_bytes()) {
-            return Err(FieldError::new(Field::Id, &id));
+        if !scan::is_header_value(id.as_bytes()) {
+            return Err(FieldError::new(Field::Id, &id, scan::not_in_header(id.as_bytes())));
         }
         Ok(Self { id: Some(id), ..self })
     }
@@ -204,7 +205,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// A name or an id holds a character that would end its line.
+/// A name holds a character that would end its line, or an id one that does not come back in the header `Last-Event-ID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("the {field} holds {} at byte {at}: remove it before sending", character_name(*character))]
 pub struct FieldError {
@@ -215,9 +216,8 @@ pub struct FieldError {
 
 impl FieldError {
     #[cold]
-    pub(crate) fn new(field: Field, text: &str) -> Self {
-        let refused = |byte: &u8| matches!(byte, b'\n' | b'\r') || field == Field::Id && *byte == 0;
-        let at = text.bytes().position(|byte| refused(&byte)).unwrap_or_default();
+    pub(crate) fn new(field: Field, text: &str, at: Option<usize>) -> Self {
+        let at = at.unwrap_or_default();
         Self { field, character: text.as_bytes().get(at).copied().unwrap_or_default(), at }
     }
 
@@ -236,6 +236,9 @@ fn character_name(character: u8) -> &'static str {
     match character {
         b'\r' => "a carriage return",
         b'\n' => "a line feed",
-        _ => "a NUL",
+        0 => "a NUL",
+        b' ' => "a space at its start or end, where HTTP strips it,",
+        b'\t' => "a tab at its start or end, where HTTP strips it,",
+        _ => "a control character",
     }
 }

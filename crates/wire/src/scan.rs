@@ -127,26 +127,70 @@ fn has<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<bool> {
     Some(parts.iter().fold(found(tail), |before, part| before | found(part)).to_bitmask() != 0)
 }
 
+/// Whether HTTP gives back a header of this value as it is (RFC 9110, section 5.5): no control character but tabs, and no space or tab at its ends.
+#[inline]
+pub(crate) fn is_header_value(text: &[u8]) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !is_blank(text.first())
+        && !is_blank(text.last())
+        && (has_no_control(text) || not_in_header(text).is_none())
+}
+
+/// The first byte because of which a text is no value of a header.
+pub(crate) fn not_in_header(text: &[u8]) -> Option<usize> {
+    let last = text.len().saturating_sub(1);
+    text.iter().enumerate().position(|(at, byte)| match byte {
+        b' ' | b'\t' => at == 0 || at == last,
+        byte => byte.is_ascii_control(),
+    })
+}
+
+/// Whether the text has no control character; false also where that is not seen quickly.
+#[inline]
+fn has_no_control(text: &[u8]) -> bool {
+    let Some(tail) = text.last_chunk() else {
+        return words(text).is_some_and(|words| words.iter().all(|word| !has_control(*word)));
+    };
+    let controls = |part: &[u8; PART]| {
+        let part = u8x16::new(*part);
+        part.min(u8x16::splat(0x1F)).simd_eq(part) | part.simd_eq(u8x16::splat(0x7F))
+    };
+    let (parts, _) = text.as_chunks();
+    parts.iter().fold(controls(tail), |before, part| before | controls(part)).to_bitmask() == 0
+}
+
 /// Whether a text of less than 16 bytes has one of `wanted`: two words that may overlap tell.
 #[inline]
 fn has_any<const N: usize>(text: &[u8], wanted: [u8; N]) -> bool {
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    let words = if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
-        [word(head), word(tail)]
-    } else if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
-        [half(head) | half(tail) << 32; 2]
-    } else {
-        return text.iter().any(|byte| wanted.contains(byte));
-    };
     // All that is wanted is CR or below, and little else is.
-    words.iter().any(|word| has_low(*word)) && text.iter().any(|byte| wanted.contains(byte))
+    let may_have = words(text).is_none_or(|words| words.iter().any(|word| has_below(*word, b'\r' + 1)));
+    may_have && text.iter().any(|byte| wanted.contains(byte))
 }
 
-/// Whether a byte of the word is CR or below.
+/// The bytes of a text of 4 to 15 bytes, in two words that may overlap.
 #[inline]
-fn has_low(word: u64) -> bool {
-    word.wrapping_sub(ONES * (b'\r' as u64 + 1)) & !word & (ONES << 7) != 0
+fn words(text: &[u8]) -> Option<[u64; 2]> {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        Some([word(head), word(tail)])
+    } else if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        Some([half(head) | half(tail) << 32; 2])
+    } else {
+        None
+    }
+}
+
+/// Whether a byte of the word is below that one, which is ASCII.
+#[inline]
+fn has_below(word: u64, byte: u8) -> bool {
+    word.wrapping_sub(ONES * u64::from(byte)) & !word & (ONES << 7) != 0
+}
+
+/// Whether a byte of the word is a control character of ASCII.
+#[inline]
+fn has_control(word: u64) -> bool {
+    has_below(word, b' ') || has_below(word ^ (ONES * 0x7F), 1)
 }
 
 const ONES: u64 = u64::from_le_bytes([1; 8]);

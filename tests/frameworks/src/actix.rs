@@ -25,6 +25,7 @@ impl Framework for ActixWeb {
     async fn serve(app: App, bound: Bound, stop: Stop) {
         let server = HttpServer::new(move || {
             Routes::new()
+                .wrap(app.streams.clone())
                 .app_data(web::Data::new(app.clone()))
                 .service(
                     web::scope("/compressed")

@@ -21,7 +21,7 @@ impl Framework for Axum {
     async fn serve(app: App, bound: Bound, stop: Stop) {
         let routes = Router::new().route("/{route}", get(answer));
         let compressed = routes.clone().layer(CompressionLayer::new());
-        let routes = routes.nest("/compressed", compressed).with_state(app);
+        let routes = routes.nest("/compressed", compressed).layer(app.streams.clone()).with_state(app);
         let server = axum::serve(bound.tokio_listener(), routes);
         server.with_graceful_shutdown(stop.told()).await.expect("it serves");
     }

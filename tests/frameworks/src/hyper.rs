@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use ssekit::{LastEventId, SseBody};
-use tower::{ServiceExt, service_fn};
+use tower::{Layer as _, ServiceExt, service_fn};
 use tower_http::compression::CompressionLayer;
 
 use crate::{App, Bound, Compression, Departure, End, Framework, Known, Stall, Stop};
@@ -27,6 +27,7 @@ impl Framework for Hyper {
     async fn serve(app: App, bound: Bound, stop: Stop) {
         let listener = bound.tokio_listener();
         let connections = GracefulShutdown::new();
+        let streams = app.streams.clone();
         let mut stop = Box::pin(stop.told());
         loop {
             let (socket, _) = tokio::select! {
@@ -49,6 +50,7 @@ impl Framework for Hyper {
                     }
                 }
             });
+            let service = streams.layer(service);
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
             tokio::spawn(connections.watch(connection));

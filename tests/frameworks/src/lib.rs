@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use ssekit::{LastEventId, Produce};
+use ssekit::{LastEventId, Produce, Streams};
 
 mod client;
 mod server;
@@ -74,10 +74,19 @@ pub struct Known {
     pub departure: Departure,
     /// How a client that does not read is found.
     pub stall: Stall,
-    /// What becomes of a stream whose body fails.
+    /// What becomes of a response whose body fails. Where it looks complete, it ends in the middle of an event.
     pub failure: End,
     /// What the framework's own compression does to a stream.
     pub compression: Compression,
+}
+
+impl Known {
+    /// How a stream ends that has failed after these bytes.
+    #[must_use]
+    pub fn failed(self, bytes: &str) -> (String, End) {
+        let half = if self.failure == End::Complete { "event: incomplete\ndata:" } else { "" };
+        (format!("{bytes}{half}"), self.failure)
+    }
 }
 
 /// How the end of a client is noticed while there is nothing to write.
@@ -113,21 +122,31 @@ pub enum Compression {
     None,
 }
 
-/// What a server answers: a stream for each route and last event ID.
+/// What a server answers, a stream for each route and last event ID, and the streams that all of these are within.
 #[derive(Clone)]
-pub struct App(Arc<Answer>);
+pub struct App {
+    answer: Arc<Answer>,
+    /// Set once for the whole server, in the way of its framework.
+    pub streams: Streams,
+}
 
 type Answer = dyn Fn(&str, LastEventId) -> Produce + Send + Sync;
 
 impl App {
     /// An application that answers like this.
     pub fn new(answer: impl Fn(&str, LastEventId) -> Produce + Send + Sync + 'static) -> Self {
-        Self(Arc::new(answer))
+        Self { answer: Arc::new(answer), streams: Streams::new() }
+    }
+
+    /// The same, within these streams.
+    #[must_use]
+    pub fn within(self, streams: &Streams) -> Self {
+        Self { streams: streams.clone(), ..self }
     }
 
     /// The answer to a request.
     pub fn answer(&self, route: &str, last: LastEventId) -> Produce {
-        (self.0)(route, last)
+        (self.answer)(route, last)
     }
 }
 

@@ -21,7 +21,7 @@ impl Framework for Poem {
         departure: Departure::ResetAtOnce,
         // Its connections write one buffer at a time, for which hyper copies.
         stall: Stall::WatchPeer(WATCHED),
-        failure: End::Cut,
+        failure: End::Complete,
         compression: Compression::Flushed,
     };
 
@@ -29,6 +29,7 @@ impl Framework for Poem {
         let routes = Route::new()
             .at("/:route", get(answer))
             .at("/compressed/:route", get(answer).with(Compress::new()))
+            .with(app.streams.clone())
             .data(app);
         let listener = TcpAcceptor::from_std(bound.listener()).expect("a listener");
         let server = Server::new_with_acceptor(Watched(listener));

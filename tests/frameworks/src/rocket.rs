@@ -35,7 +35,11 @@ impl Framework for Rocket {
             bound.tell(address);
             Box::pin(std::future::ready(()))
         });
-        let rocket = rocket::custom(config).manage(app).mount("/", routes![answer]).attach(listening);
+        let rocket = rocket::custom(config)
+            .attach(app.streams.clone())
+            .manage(app)
+            .mount("/", routes![answer])
+            .attach(listening);
         let rocket = rocket.ignite().await.expect("it ignites");
         let shutdown = rocket.shutdown();
         tokio::spawn(async move {

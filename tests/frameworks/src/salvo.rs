@@ -18,9 +18,11 @@ impl Framework for Salvo {
     };
 
     async fn serve(app: App, bound: Bound, stop: Stop) {
+        let streams = app.streams.clone();
         let compressed =
             Router::with_path("compressed/{route}").hoop(Compress::new()).get(Answer(app.clone()));
-        let routes = Router::new().push(Router::with_path("{route}").get(Answer(app))).push(compressed);
+        let plain = Router::with_path("{route}").get(Answer(app));
+        let routes = Router::new().hoop(streams).push(plain).push(compressed);
         let server = Server::new(TcpAcceptor::try_from(bound.tokio_listener()).expect("a listener"));
         let handle = server.handle();
         tokio::spawn(async move {

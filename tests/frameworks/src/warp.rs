@@ -16,12 +16,13 @@ impl Framework for Warp {
     };
 
     async fn serve(app: App, bound: Bound, stop: Stop) {
+        let streams = app.streams.clone();
         let answer = move |route: String, last: Result<LastEventId, _>| -> Result<Produce, _> {
             last.map(|last| app.answer(&route, last))
         };
         let plain = warp::path::param().and(LastEventId::filter()).map(answer);
         let compressed = warp::path("compressed").and(plain.clone()).with(warp::compression::gzip());
-        let routes = warp::get().and(compressed.or(plain));
+        let routes = streams.around(warp::get().and(compressed.or(plain)));
         warp::serve(routes).incoming(bound.tokio_listener()).graceful(stop.told()).run().await;
     }
 }

@@ -3,16 +3,16 @@ import { decoder, type Core } from './core.js'
 import { Setting, type Settings } from './settings.js'
 
 /** What a session is told; the numbers of `Input` in web/wasm. */
-export const Input = {
-  start: 0, startLater: 1, restart: 2, close: 3, unsubscribed: 4, ended: 5, failed: 6, unsendable: 7, tick: 8,
-  reading: 9, hidden: 10, shown: 11, offline: 12, online: 13, frozen: 14, thawed: 15, woken: 16, nothingSent: 17, sent: 18,
-} as const
+export const enum Input {
+  start = 0, startLater = 1, restart = 2, close = 3, unsubscribed = 4, ended = 5, failed = 6, unsendable = 7, tick = 8,
+  reading = 9, hidden = 10, shown = 11, offline = 12, online = 13, frozen = 14, thawed = 15, woken = 16, nothingSent = 17, sent = 18,
+}
 
 /** What is to be done; the numbers of `Page::next_output`. */
-export const Output = {
-  connectFirst: 1, connect: 2, disconnect: 3, opened: 4, waiting: 5, paused: 6, local: 7, unsubscribed: 8, ended: 9,
-  noContent: 10, failed: 11, gaveUp: 12, notRepeated: 13,
-} as const
+export const enum Output {
+  connectFirst = 1, connect = 2, disconnect = 3, opened = 4, waiting = 5, paused = 6, local = 7, unsubscribed = 8, ended = 9,
+  noContent = 10, failed = 11, gaveUp = 12, notRepeated = 13,
+}
 
 /** Rows that are not events; see table.rs. */
 const kinds: Record<number, Item['kind']> = { [-2]: 'too-large', [-3]: 'id', [-4]: 'incomplete-event' }

@@ -4,7 +4,7 @@ import type { ReconnectOptions, RequestOptions, SourceOptions } from '../types.j
 export type Settings = readonly number[]
 
 /** Where some of them stand. */
-export const Setting = { delay: 1, maxEventBytes: 10, pausesHidden: 11 } as const
+export const enum Setting { delay = 1, maxEventBytes = 10, pausesHidden = 11 }
 
 const presets = ['resilient', 'standard', 'never']
 const afterEnds = ['always', 'asked', 'never', 'by-method']

@@ -12,7 +12,7 @@ before(async () => {
   const text = readFileSync(fileURLToPath(new URL('types.ts', import.meta.url)), 'utf8')
   app = await makeApp('types', {
     files: { 'types.ts': text, 'more.ts': sample('more') },
-    packages: { '@types/node': '20.19.0', '@types/react': '19.3.0', 'typescript-5': 'npm:typescript@5.9.3', 'typescript-7': 'npm:typescript@7.0.2' },
+    packages: { '@types/node': '26.6.7', '@types/react': '19.3.0', 'typescript-5': 'npm:typescript@5.9.3', 'typescript-7': 'npm:typescript@7.0.2' },
   })
 })
 

@@ -1,3 +1,5 @@
+use std::error::Error as StdError;
+use std::io;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use bytes::Bytes;
@@ -152,9 +154,15 @@ impl Transport for Http {
             if let Some(login) = connector.proxy_authorization(request.uri()) {
                 request.headers_mut().entry(PROXY_AUTHORIZATION).or_insert(login);
             }
-            let answer = http.request(request.map(Full::new)).await.map_err(TransportError::caused_by)?;
+            let proxy = connector.proxy_name(request.uri());
+            let by_proxy = move |error: TransportError| match &proxy {
+                Some(proxy) => error.context(format_args!("through the proxy {proxy}")),
+                None => error,
+            };
+            let answer =
+                http.request(request.map(Full::new)).await.map_err(|error| by_proxy(no_answer(error)))?;
             let (head, body) = answer.into_parts();
-            let pieces = body.into_data_stream().map_err(TransportError::caused_by);
+            let pieces = body.into_data_stream().map_err(move |error| by_proxy(cut(error)));
             Ok(http::Response::from_parts(head, Box::pin(pieces) as Body))
         })
     }
@@ -162,6 +170,47 @@ impl Transport for Http {
     fn address(&self) -> usize {
         Arc::as_ptr(&self.inner).addr()
     }
+}
+
+/// Why no head of a response came.
+fn no_answer(error: legacy::Error) -> TransportError {
+    let is_closed = causes(&error).any(is_end);
+    let is_untrusted = causes(&error).any(is_certificate);
+    let told = TransportError::caused_by(error);
+    if is_untrusted {
+        told.certificate()
+    } else if is_closed {
+        told.reworded("the server closed the connection without a response")
+    } else {
+        told
+    }
+}
+
+/// Why no more of a body comes.
+fn cut(error: hyper::Error) -> TransportError {
+    let is_end = causes(&error).any(is_end);
+    let told = TransportError::caused_by(error);
+    if is_end { told.reworded("the server cut the stream") } else { told }
+}
+
+/// The error, and what caused it, and so on.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        let error = *error;
+        // An I/O error that holds another one hands out only what caused that.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        held.map(|held| held as &(dyn StdError + 'static)).or_else(|| error.source())
+    })
+}
+
+/// A message ended before it was complete.
+fn is_end(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
+        || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+fn is_certificate(error: &(dyn StdError + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 impl Inner {

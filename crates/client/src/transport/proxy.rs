@@ -53,6 +53,14 @@ impl Connector {
         Self { proxies: Arc::new(Matcher::from_system()), tcp, to_proxy }
     }
 
+    /// The proxy for this request, if there is one, as messages name it: without user and password.
+    pub(super) fn proxy_name(&self, target: &Uri) -> Option<String> {
+        let proxy = self.proxies.intercept(target)?;
+        let uri = proxy.uri();
+        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}://{}{port}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default()))
+    }
+
     /// What a proxy that passes this request on wants to know of its sender.
     pub(super) fn proxy_authorization(&self, target: &Uri) -> Option<HeaderValue> {
         let is_passed_on = target.scheme_str() == Some("http");

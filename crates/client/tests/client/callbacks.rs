@@ -54,7 +54,7 @@ async fn everything_is_told_in_order() {
             "message b",
             "error the server ended the event stream",
             "error the server answered 404 Not Found: gone",
-            "close it failed",
+            "close the server answered 404 Not Found: gone",
         ]
     );
 }

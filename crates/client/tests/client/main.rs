@@ -11,6 +11,7 @@ mod request;
 mod response;
 mod robustness;
 mod script;
+mod secrets;
 mod sharing;
 mod slow;
 mod threads;

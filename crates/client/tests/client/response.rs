@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use ssekit_client::{CloseReason, Error, Status, StatusCode, source};
+use ssekit_client::{CloseReason, Error, Reconnect, Status, StatusCode, source};
 
 use crate::answer::Answer;
 use crate::peer::Peer;
@@ -88,20 +88,73 @@ async fn case_069_twenty_redirects_are_followed_and_no_more() {
 #[tokio::test]
 async fn case_070_secrets_are_not_sent_to_another_origin() {
     let other = Peer::start([Answer::events(ONE).then_stay()]).await;
-    let peer = Peer::start([Answer::redirect(307, other.url("/there"))]).await;
-    let connection = source(peer.url("/"))
-        .header("authorization", "Bearer token")
-        .header("cookie", "session=1")
-        .header("proxy-authorization", "Basic x")
-        .header("x-harmless", "yes");
-    data(&mut connection.select("message")).await;
+    let peer =
+        Peer::start([Answer::events("id: 7\ndata: 0\n\n"), Answer::redirect(307, other.url("/there"))]).await;
+    let secrets = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-tenant"];
+    let mut connection = source(peer.url("/")).header("accept-language", "de").reconnect(eager());
+    for name in secrets {
+        connection = connection.header(name, "secret");
+    }
+    let mut messages = connection.select("message");
+    assert_eq!([data(&mut messages).await, data(&mut messages).await], ["0", "one"]);
 
+    assert!(secrets.iter().all(|name| peer.requests()[1].header(name) == Some("secret")));
     let request = other.request(0).await;
-    for name in ["authorization", "cookie", "proxy-authorization"] {
+    for name in secrets {
         assert_eq!(request.header(name), None, "{name}");
     }
-    assert_eq!(request.header("x-harmless"), Some("yes"));
+    assert_eq!(request.header("accept-language"), Some("de"));
+    assert_eq!(request.header("accept"), Some("text/event-stream"));
+    assert_eq!(request.header("last-event-id"), Some("7"), "it resumes there");
     assert_eq!(request.header("host"), Some(other.address().to_string().as_str()));
+}
+
+#[tokio::test]
+async fn a_body_is_not_sent_to_another_origin() {
+    for (status, method) in [(307, "POST"), (308, "POST"), (302, "REPORT")] {
+        let other = Peer::start([]).await;
+        let peer = Peer::start([Answer::redirect(status, other.url("/there?secret"))]).await;
+        let connection = source(peer.url("/")).method(method).body("secret");
+        let error = last_error(&mut connection.select("message")).await;
+        assert!(matches!(error, Error::Redirect { .. }), "{error:?}");
+        assert!(error.to_string().contains(&other.url("/there")), "it says where: {error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        assert_eq!(other.requests().len(), 0, "{status}");
+    }
+    // What has become a GET has no body.
+    let other = Peer::start([Answer::events(ONE).then_stay()]).await;
+    let peer = Peer::start([Answer::redirect(303, other.url("/there"))]).await;
+    data(&mut source(peer.url("/")).body("secret").select("message")).await;
+    assert_eq!(other.request(0).await.body, "");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_is_told_in_plain_words() {
+    let chunk = "9\r\ndata: 1\n\n\r\n";
+    let chunked = |rest: &str| {
+        Answer::status(200)
+            .header("content-type", "text/event-stream")
+            .header("transfer-encoding", "chunked")
+            .body(format!("{chunk}{rest}"))
+    };
+    let cut = [chunked(""), chunked("9\r\ndata"), chunked("9"), Answer::events("data: 1\n\n").then_break()];
+    for (number, answer) in cut.into_iter().enumerate() {
+        let peer = Peer::start([answer]).await;
+        let connection = source(peer.url("/")).reconnect(Reconnect::never());
+        let mut messages = connection.select("message");
+        assert_eq!(data(&mut messages).await, "1");
+        match last_error(&mut messages).await {
+            Error::Read(reason) => assert_eq!(reason.to_string(), "the server cut the stream", "{number}"),
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    let peer = Peer::start([Answer::refuse()]).await;
+    match last_error(&mut source(peer.url("/")).reconnect(Reconnect::never()).select("message")).await {
+        Error::Connect { source, .. } => {
+            assert_eq!(source.to_string(), "the server closed the connection without a response");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -14,14 +14,14 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
-use ssekit_client::{Error, Http, Reconnect, source};
+use ssekit_client::{Error, Http, Reconnect, SelectError, source};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::Answer;
 use crate::peer::Peer;
-use crate::{data, last_error, soon};
+use crate::{data, eager, last_error, soon};
 
 /// A server that sends the protocol's version as its one event, with TLS or without.
 struct Server {
@@ -114,16 +114,19 @@ async fn tls_trusts_an_added_authority_and_speaks_what_the_server_prefers() {
 }
 
 #[tokio::test]
-async fn tls_trusts_nobody_else() {
+async fn tls_trusts_nobody_else_and_does_not_ask_again() {
     let server = Server::start(Some(&[])).await;
-    for url in [server.url("/"), format!("https://127.0.0.1:{}/", server.address.port())] {
+    for (number, url) in
+        [server.url("/"), format!("https://127.0.0.1:{}/", server.address.port())].iter().enumerate()
+    {
         let other = Server::start(Some(&[])).await.authority;
         let trusted = if url.contains("localhost") { &other } else { &server.authority };
         let http = Http::new().root_certificate(trusted.as_bytes()).unwrap();
-        let connection = source(&url).transport(http).reconnect(Reconnect::never());
+        let connection = source(url).transport(http).reconnect(eager());
         let error = last_error(&mut connection.select("message")).await;
-        let Error::Connect { source: reason, .. } = &error else { panic!("{error:?}") };
+        let Error::Certificate { source: reason, .. } = &error else { panic!("{error:?}") };
         assert!(reason.to_string().contains("certificate"), "{reason}");
+        assert_eq!(server.connections.load(Ordering::Relaxed), number + 1, "one attempt");
     }
 }
 
@@ -167,8 +170,15 @@ async fn in_another_process(url: &str, settings: &[(&str, &str)]) -> String {
 #[ignore = "in_another_process runs it, since it needs an environment of its own"]
 #[allow(clippy::print_stdout)]
 async fn listener_of_another_process() {
-    let connection = source(std::env::var("TEST_URL").unwrap());
-    println!("\ndata: {}", data(&mut connection.select("message")).await);
+    let connection = source(std::env::var("TEST_URL").unwrap()).reconnect(Reconnect::never());
+    let mut messages = connection.select("message");
+    match messages.next().await {
+        Some(Ok(message)) => println!("\ndata: {}", message.data()),
+        Some(Err(SelectError::Closed(error))) => {
+            println!("\ndata: {}", SelectError::Closed(error));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -183,6 +193,26 @@ async fn a_proxy_is_taken_from_the_environment() {
     let settings = [("HTTP_PROXY", proxy.url("")), ("NO_PROXY", "127.0.0.1".to_owned())];
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     assert_eq!(in_another_process(&direct.url("/"), &settings).await, "direct");
+}
+
+#[tokio::test]
+async fn an_error_names_the_proxy_and_not_its_password() {
+    let gone = Peer::start([]).await.kill().await;
+    let through = |what: &str| format!("through the proxy http://{gone}: {what}");
+    for (variable, url) in
+        [("HTTP_PROXY", "http://a.invalid/x?secret"), ("HTTPS_PROXY", "https://a.invalid/")]
+    {
+        let text = in_another_process(url, &[(variable, &format!("http://user:secret@{gone}"))]).await;
+        assert!(text.contains(&through("")) && text.contains("refused"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    let proxy = Peer::start([Answer::refuse(), Answer::events("").then_break()]).await;
+    for expected in ["the server closed the connection without a response", "the server cut the stream"] {
+        let text = in_another_process("http://a.invalid/", &[("HTTP_PROXY", &proxy.url(""))]).await;
+        let expected = format!("through the proxy http://{}: {expected}", proxy.address());
+        assert!(text.ends_with(&expected), "{text}");
+    }
 }
 
 /// A proxy that connects to the one who is asked for; answers with the first request's head.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Durability, Key, Limits, Log, LogFormat, LogLevel, Slow, Spread, Store, Tls};
+use super::{Config, Durability, Key, Limits, Log, LogFormat, LogLevel, Retention, Slow, Spread, Store, Tls};
 
 impl Default for Config {
     fn default() -> Self {
@@ -32,6 +32,14 @@ impl Default for Config {
             cookie: "mercureAuthorization".to_owned(),
             query_token: true,
             subscriptions: false,
+            subscriptions_anonymous: false,
+            subscriptions_retention: Retention {
+                topic: "*".to_owned(),
+                records: Some(10_000),
+                bytes: Some(16 << 20),
+                age: None,
+                last: None,
+            },
             // Below the 30 s after which the most impatient proxies give up, and twice within the usual 60 s.
             heartbeat: Duration::from_secs(25),
             stall: Duration::from_secs(30),

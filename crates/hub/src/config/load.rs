@@ -243,7 +243,7 @@ impl Layers {
 }
 
 /// What `dev` turns on.
-const DEV: [&str; 4] = ["anonymous", "metrics", "subscriptions", "ui"];
+const DEV: [&str; 5] = ["anonymous", "metrics", "subscriptions", "subscriptions_anonymous", "ui"];
 
 fn problem(key: &str, refusal: Refusal, origin: Origin) -> Problem {
     match origin {

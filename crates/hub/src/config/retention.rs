@@ -15,14 +15,12 @@ impl Loaded {
     /// All that is wrong with the rules, at once.
     pub fn kept(&self) -> Result<ssekit_log::Retention, Problems> {
         let problem = |what| Problem { origin: self.origins.of("retention"), what };
-        let (mut rules, mut problems) = (Vec::new(), Vec::new());
+        // First, so that no other rule is about subscription events.
+        let of_subscriptions = keep(&self.config.subscriptions_retention);
+        let mut rules = vec![crate::hub::retention_rule(&self.config.hub_path, of_subscriptions)];
+        let mut problems = Vec::new();
         for rule in &self.config.retention {
-            let keep = Keep {
-                records: rule.records,
-                bytes: rule.bytes,
-                age: rule.age,
-                last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
-            };
+            let keep = keep(rule);
             match Selector::parse(&rule.topic) {
                 Ok(selector) => {
                     rules.push(Rule::new(&*rule.topic, move |topic| selector.matches(topic), keep));
@@ -42,6 +40,34 @@ impl Loaded {
         };
         let kept = ssekit_log::Retention::new(rules, rest);
         kept.map_err(|error| Problems(vec![problem(error.to_string())]))
+    }
+}
+
+fn keep(rule: &Retention) -> Keep {
+    Keep {
+        records: rule.records,
+        bytes: rule.bytes,
+        age: rule.age,
+        last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
+    }
+}
+
+/// The limits of a rule, for subscription events: a text.
+pub(super) struct OfSubscriptions;
+
+impl Form<Retention> for OfSubscriptions {
+    fn read(&self, value: &Value) -> Result<Retention, Refusal> {
+        match &value.raw {
+            Raw::Text(text) if !text.split_whitespace().any(|word| word.starts_with("topic=")) => {
+                from_text(&format!("topic=* {text}"), value)
+            }
+            _ => Err(value.refused("limits without a topic: 'records=10000 bytes=16MiB age=1d'")),
+        }
+    }
+
+    fn show(&self, rule: &Retention) -> Option<String> {
+        let words = members(rule).into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        Some(quoted(&words.map(|word| word.replace('"', "")).collect::<Vec<_>>().join(" ")))
     }
 }
 
@@ -89,7 +115,7 @@ impl Form<Vec<Retention>> for Rules {
 }
 
 /// A rule costs a look at every update.
-const MOST_RULES: usize = ssekit_log::Retention::RULES;
+const MOST_RULES: usize = ssekit_log::Retention::RULES - 1;
 
 fn from_texts(text: &str, value: &Value) -> Result<Vec<Retention>, Refusal> {
     let rules = text.split(';').map(str::trim).filter(|rule| !rule.is_empty());
@@ -139,16 +165,23 @@ fn from_members(members: &[(String, Value)], rule: &Value) -> Result<Retention, 
 }
 
 fn show(rule: &Retention) -> String {
-    let members = [
-        ("topic", Some(quoted(&rule.topic))),
+    let topic = [("topic", Some(quoted(&rule.topic)))];
+    let said: Vec<String> = topic
+        .into_iter()
+        .chain(members(rule))
+        .filter_map(|(name, value)| Some(format!("{name} = {}", value?)))
+        .collect();
+    format!("  {{ {} }},\n", said.join(", "))
+}
+
+/// The limits of a rule, in TOML.
+fn members(rule: &Retention) -> [(&'static str, Option<String>); 4] {
+    [
         ("records", rule.records.and_then(|_| RECORDS.show(&rule.records))),
         ("bytes", rule.bytes.and_then(|_| BYTES.show(&rule.bytes))),
         ("age", rule.age.and_then(|_| AGE.show(&rule.age))),
         ("last", rule.last.and_then(|_| LAST.show(&rule.last))),
-    ];
-    let said: Vec<String> =
-        members.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value?))).collect();
-    format!("  {{ {} }},\n", said.join(", "))
+    ]
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::form::{
     Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Time, Truth, Where,
 };
-use super::retention::Rules;
+use super::retention::{OfSubscriptions, Rules};
 use super::texts::{ADDRESS, COOKIE, CORS_ORIGIN, HUB_PATH, JWKS, ORIGIN};
 use super::value::{Refusal, Value};
 use super::{Config, Durability, LogFormat, LogLevel, Slow};
@@ -247,6 +247,20 @@ pub(super) const GROUPS: &[Group] = &[
                 "",
                 Truth,
                 "Publish who is subscribed to which topics, as events and by an API"
+            ),
+            setting!(
+                "subscriptions_anonymous",
+                subscriptions_anonymous,
+                "",
+                Truth,
+                "Include subscribers without a token (with --subscriptions)"
+            ),
+            setting!(
+                "subscriptions_retention",
+                subscriptions_retention,
+                "LIMITS",
+                OfSubscriptions,
+                "What to keep of subscription events: 'records=10000 bytes=16MiB age=1d'"
             ),
         ],
     },

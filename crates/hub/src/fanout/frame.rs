@@ -77,6 +77,8 @@ pub struct Interest {
     pub(super) selectors: Arc<[Selector]>,
     /// What it may read besides what is public.
     pub(super) token: Option<Arc<Token>>,
+    /// Whether subscription events may be for it.
+    pub(super) subscriptions: bool,
 }
 
 impl Interest {
@@ -84,7 +86,13 @@ impl Interest {
     pub fn new(mut selectors: Vec<Selector>, token: Option<Arc<Token>>) -> Self {
         let mut seen = std::collections::HashSet::new();
         selectors.retain(|selector| seen.insert(selector.clone()));
-        Self { selectors: selectors.into(), token }
+        Self { selectors: selectors.into(), token, subscriptions: true }
+    }
+
+    /// Says whether subscription events may be for it. If not, it misses nothing when some of them are dropped.
+    #[must_use]
+    pub fn with_subscriptions(self, subscriptions: bool) -> Self {
+        Self { subscriptions, ..self }
     }
 
     /// Whether the token no longer verifies that it was granted by.

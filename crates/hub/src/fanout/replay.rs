@@ -92,7 +92,9 @@ impl Replay {
         loop {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
             // Asked for afterwards: retention may have moved on while the page was read.
-            let horizon = self.log.bounds().await?.horizon;
+            let bounds = self.log.bounds().await?;
+            let horizon =
+                if wanted.interest.subscriptions { bounds.horizon_of_all() } else { bounds.horizon };
             let lost = horizon > draft.after.max(draft.told);
             let mut through = page.through.min(wanted.upto);
             for entry in page.entries {

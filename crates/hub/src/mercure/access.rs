@@ -221,12 +221,16 @@ impl Access {
     fn of_query(&self, query: &str) -> Result<Option<String>, Problem> {
         let mut found = None;
         for pair in form::pairs(query.as_bytes()).filter(|pair| pair.name() == b"authorization") {
+            let token = pair.text()?;
+            if token.is_empty() {
+                continue;
+            }
             if !self.query_token {
                 return Err(presentation(
                     "the hub takes no token from the URL; send it in the header Authorization or in the cookie",
                 ));
             }
-            if found.replace(pair.text()?).is_some() {
+            if found.replace(token).is_some() {
                 return Err(presentation("the query has more than one parameter “authorization”; send one"));
             }
         }
@@ -320,27 +324,37 @@ fn missing_token(what: &str, cookie: &str) -> Problem {
     )
 }
 
-/// The token of the header `Authorization` (RFC 6750, section 2.1).
+/// The token of the header `Authorization` (RFC 6750, section 2.1). What has another scheme is for somebody else, such as a proxy that asks for a
+/// password, and the token may be in the query or the cookie.
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(presentation("the request has more than one header Authorization; send one"));
+    let mut found = None;
+    for value in headers.get_all(AUTHORIZATION) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let value = value.trim();
+        let (scheme, token) = value.split_once([' ', '\t']).unwrap_or((value, ""));
+        let token = token.trim();
+        if token.is_empty() && scheme.split('.').count() == 3 {
+            return Err(presentation("the header Authorization is not of the form “Bearer TOKEN”"));
+        }
+        if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
+            continue;
+        }
+        if found.replace(token.to_owned()).is_some() {
+            return Err(presentation(
+                "the request has more than one token in headers Authorization; send one",
+            ));
+        }
     }
-    let value = value.to_str().unwrap_or_default().trim();
-    match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => Ok(Some(token.trim().to_owned())),
-        _ => Err(presentation("the header Authorization is not of the form “Bearer TOKEN”")),
-    }
+    Ok(found)
 }
 
-/// The value of the first cookie of this name: of several, that is the one for the most specific path (RFC 6265, section 5.4).
+/// The value of the first cookie of this name that has one: of several, that is the one for the most specific path (RFC 6265, section 5.4).
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut cookies =
+    let cookies =
         cookies.flat_map(|value| value.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    let (_, value) = cookies.find(|(found, _)| *found == name)?;
-    Some(value.trim_matches('"').to_owned())
+    let mut values = cookies.filter(|(found, _)| *found == name).map(|(_, value)| value.trim_matches('"'));
+    values.find(|value| !value.is_empty()).map(str::to_owned)
 }
 
 /// What who has no token may read where anyone may read everything; one for all.

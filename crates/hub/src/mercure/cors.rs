@@ -30,7 +30,8 @@ pub fn allow_request(request: &Parts, origins: &Origins, answer: &mut HeaderMap)
 /// Adds what every other answer says, also one that refuses: that the page may read it, and which headers.
 pub fn allow_reading(request: &Parts, origins: &Origins, answer: &mut HeaderMap) {
     if allow_origin(request, origins, answer) {
-        let headers = "ETag, Last-Event-ID, Link, Mercure-Last-Event-ID, Retry-After, WWW-Authenticate";
+        let headers =
+            "ETag, Last-Event-ID, Link, Mercure-Last-Event-ID, Retry-After, ssekit-reset, WWW-Authenticate";
         answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(headers));
     }
 }

@@ -60,6 +60,12 @@ impl Ids {
         u64::try_from(number).ok().map(Position)
     }
 
+    /// Whether an id may be one of the hub's, of this log or another. Publishers may not choose such: subscribers that hold it would go on after
+    /// another update.
+    pub fn have_the_form_of(id: &str) -> bool {
+        id.starts_with(PREFIX)
+    }
+
     fn block(&self, position: Position) -> Block {
         let mut block = Block::from(u128::from(position.0).to_be_bytes());
         self.0.encrypt_block(&mut block);

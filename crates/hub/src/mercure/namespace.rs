@@ -1,6 +1,9 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+/// The types of events that the hub alone publishes: about what a subscriber missed, and about subscriptions.
+pub(super) const OWN_TYPES: [&str; 3] = ["mercure", "reset", "gap"];
+
 /// Whether a topic is the hub's own: relative to the hub's URL it has the hub's path, or one below it, whatever its host and scheme.
 ///
 /// It is parsed as the WHATWG URL standard has it, without dot segments; characters that need no encoding count as themselves.

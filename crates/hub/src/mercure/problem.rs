@@ -43,6 +43,8 @@ pub enum Kind {
     NotUtf8,
     /// A field that can be given once was given twice.
     RepeatedField,
+    /// A field that no publication has.
+    UnknownField,
     /// A line of a batch is not what it should be.
     InvalidBatch,
     /// The token was not presented as it should be.
@@ -121,6 +123,7 @@ impl Kind {
             Self::InvalidRetry => (S::BAD_REQUEST, "invalid-retry", "not a reconnection time"),
             Self::NotUtf8 => (S::BAD_REQUEST, "not-utf-8", "not UTF-8"),
             Self::RepeatedField => (S::BAD_REQUEST, "repeated-field", "given twice"),
+            Self::UnknownField => (S::BAD_REQUEST, "unknown-field", "not a field of a publication"),
             Self::InvalidBatch => (S::BAD_REQUEST, "invalid-batch", "not a batch of publications"),
             Self::InvalidPresentation => {
                 (S::BAD_REQUEST, "invalid-presentation", "the token is not presented as it should be")

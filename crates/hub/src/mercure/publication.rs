@@ -7,6 +7,7 @@ use ssekit_wire::Event;
 
 use super::discovery::EARLIEST;
 use super::form;
+use super::ids::Ids;
 use super::limits::Limits;
 use super::namespace;
 use super::problem::{Kind, Problem};
@@ -15,8 +16,8 @@ use super::text::{self, shown};
 /// Reads a publication: a form (draft-ietf-mercure section "Publication").
 ///
 /// `topic` at least once, the canonical one first; `data`; `private`, whose presence counts and not its value; `id`, `type` and `retry`.
-/// Fields of other names are ignored, empty ones of `id`, `type` and `retry` are as none. The data is written as one line for each of its lines, so
-/// that nothing in it can end the event or add a field.
+/// Empty ones of `id`, `type` and `retry` are as none. Fields of other names are refused: a misspelt `private` would make an update public. The data is written
+/// as one line for each of its lines, so that nothing in it can end the event or add a field.
 ///
 /// ```
 /// use ssekit_hub::mercure::{Limits, publication};
@@ -51,7 +52,7 @@ pub fn publication(
             b"id" => once(&mut draft.id, "id", pair.text()?)?,
             b"type" => once(&mut draft.event_type, "type", pair.text()?)?,
             b"retry" => once(&mut draft.retry, "retry", pair.text()?)?,
-            _ => {}
+            name => return Err(unknown_field(&String::from_utf8_lossy(name))),
         }
     }
     let retry = match draft.retry.take().filter(|retry| !retry.is_empty()) {
@@ -176,6 +177,15 @@ fn check_id(id: &str, limits: &Limits) -> Result<(), Problem> {
     if let Err(refused) = text::check(id) {
         return invalid(format!("the id {} holds {refused}; remove it", shown(id)));
     }
+    if id.trim_matches([' ', '\t']).len() != id.len() {
+        return invalid(format!(
+            "the id {} begins or ends with a space, which HTTP strips from the header Last-Event-ID; remove it",
+            shown(id)
+        ));
+    }
+    if Ids::have_the_form_of(id) {
+        return invalid(format!("the id {} has the form of the hub's own; choose another", shown(id)));
+    }
     if id.starts_with('#') {
         return invalid(format!(
             "the id {} begins with “#”, as only ids of the hub may; choose another",
@@ -194,11 +204,38 @@ fn check_event_type(name: &str, limits: &Limits) -> Result<(), Problem> {
     if let Err(refused) = text::check(name) {
         return invalid(format!("the type {} holds {refused}; remove it", shown(name)));
     }
-    if name == "mercure" {
-        return invalid("the type “mercure” is for the hub's own events; choose another".to_owned());
+    if namespace::OWN_TYPES.contains(&name) {
+        return invalid(format!("the type “{name}” is for the hub's own events; choose another"));
     }
     Ok(())
 }
+
+/// The answer to a field that no publication has.
+fn unknown_field(name: &str) -> Problem {
+    let meant = match name {
+        "event" => Some("type"),
+        // What it restricted an update to, before `private` was there.
+        "target" => Some("private"),
+        _ => FIELDS.into_iter().find(|field| is_like(name, field)),
+    };
+    let meant = meant.map(|field| format!("; is “{field}” meant?")).unwrap_or_default();
+    let fields = FIELDS.join(", ");
+    let name = shown(name);
+    Problem::new(
+        Kind::UnknownField,
+        format!("the field {name} is none of a publication, whose fields are {fields}{meant}"),
+    )
+}
+
+/// Whether a name is nearly that of a field, or what programs make of it that write lists as `topic[]`.
+fn is_like(name: &str, field: &str) -> bool {
+    let name = name.split('[').next().unwrap_or_default();
+    // Short, so that comparing costs little.
+    name.len() <= field.len() + 2 && strsim::osa_distance(&name.to_lowercase(), field) <= field.len() / 3
+}
+
+/// The fields of a publication.
+const FIELDS: [&str; 6] = ["topic", "data", "private", "id", "type", "retry"];
 
 /// ASCII digits, that 64 bits hold.
 fn milliseconds(text: &str) -> Result<u64, Problem> {

@@ -61,7 +61,7 @@ impl Subscribe {
     /// Reads a request of a subscriber; its method is not looked at. Its token is verified as [`Access::subscriber`] does.
     ///
     /// `topic`, repeated, is a [selector](Selector::parse); `match` and `match_exact` are topics. The place to go on after is that of the header
-    /// `Last-Event-ID`, else of `lastEventID`, `Last-Event-ID` or `last_event_id` in the query. Parameters of other names are ignored, but not those that
+    /// `Last-Event-ID`, else of `lastEventID`, `Last-Event-ID` or `last_event_id` in the query, or of that name in other case. Parameters of other names are ignored, but not those that
     /// begin with `match`, since a way to match that is not understood would select the wrong updates.
     ///
     /// # Errors
@@ -73,8 +73,7 @@ impl Subscribe {
         let (mut count, mut variables) = (0, 0);
         for pair in form::pairs(request.uri.query().unwrap_or_default().as_bytes()) {
             let name = String::from_utf8_lossy(pair.name()).into_owned();
-            let rank = CURSORS.iter().position(|cursor| *cursor == name);
-            if let Some(rank) = rank {
+            if let Some(rank) = cursor_rank(&name) {
                 cursor = Sent::better(cursor, Sent { rank, id: pair.text()? });
                 continue;
             }
@@ -162,6 +161,16 @@ impl Sent {
             _ => Some(new),
         }
     }
+}
+
+/// How much a parameter counts that says where to go on; none for all others. As for servers with the library, case, `-` and `_` do not count: a client that
+/// writes `lastEventId` would miss events without a word.
+fn cursor_rank(name: &str) -> Option<usize> {
+    let letters = || name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
+    let rank = CURSORS.iter().position(|cursor| *cursor == name);
+    rank.or_else(|| {
+        letters().map(|byte| byte.to_ascii_lowercase()).eq(*b"lasteventid").then_some(CURSORS.len())
+    })
 }
 
 /// The parameters that say where to go on: of this dialect, of its drafts, of the coming standard. The first counts most.

@@ -13,8 +13,8 @@ use ssekit_wire::Event;
 
 use super::access::not_granted;
 use super::form;
-use super::problem::{Kind, Problem};
-use super::selector::Selector;
+use super::problem::{Kind as ProblemKind, Problem};
+use super::selector::{Kind, Selector};
 use super::text::shown;
 use super::token::Token;
 
@@ -155,12 +155,26 @@ impl Asked {
 pub fn authorise(path: &str, token: Option<&Token>) -> Result<(), Problem> {
     match token {
         None => Err(Problem::new(
-            Kind::MissingToken,
+            ProblemKind::MissingToken,
             format!("reading subscriptions needs a token whose claim “mercure.subscribe” selects {path}"),
         )),
         Some(token) if token.may_subscribe(path) => Ok(()),
-        Some(token) => Err(Problem::new(Kind::InsufficientScope, not_granted(token, "subscribe", path))),
+        Some(token) => {
+            Err(Problem::new(ProblemKind::InsufficientScope, not_granted(token, "subscribe", path)))
+        }
     }
+}
+
+/// Whether an event of a subscription may be for a subscriber with these selectors and this token. Sometimes yes where none is, never the other way
+/// round.
+pub fn may_be_read(selectors: &[Selector], token: Option<&Token>, hub_path: &str) -> bool {
+    let below = format!("{}/", all(hub_path));
+    let may_select = |selector: &Selector| {
+        let prefix = selector.literal_prefix();
+        prefix.starts_with(&*below) || selector.kind() != Kind::Exact && below.starts_with(prefix)
+    };
+    let granted = token.and_then(|token| token.subscribe.as_deref());
+    granted.is_some_and(|granted| granted.iter().any(may_select)) && selectors.iter().any(may_select)
 }
 
 /// The id of a subscriber: `urn:uuid:` and a UUID of version 4, made of 128 random bits.
@@ -237,7 +251,7 @@ fn decoded(part: &str) -> Result<String, Problem> {
     match percent_decode_str(part).decode_utf8() {
         Ok(text) => Ok(text.into_owned()),
         Err(_) => Err(Problem::new(
-            Kind::NotUtf8,
+            ProblemKind::NotUtf8,
             format!("the part {} of the path does not decode to UTF-8", shown(part)),
         )),
     }

@@ -5,6 +5,7 @@ use ssekit_log::{Durability, DurableLog, DurableOptions, Log, MemoryLog, Retenti
 
 use crate::config::{self, Config, Slow, Store};
 use crate::fanout::{self, Overtaken, Pace};
+use crate::hub::Announced;
 use crate::mercure::Access;
 use crate::{http, hub};
 
@@ -27,7 +28,11 @@ pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
         limits: access.limits,
         access,
         path: config.hub_path.clone(),
-        subscriptions: config.subscriptions,
+        subscriptions: match (config.subscriptions, config.subscriptions_anonymous) {
+            (false, _) => Announced::Nobody,
+            (true, false) => Announced::WithToken,
+            (true, true) => Announced::Everyone,
+        },
         fanout: fanout::Options {
             threads,
             window: config.limits.recent,

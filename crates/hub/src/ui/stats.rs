@@ -72,7 +72,7 @@ pub(super) async fn stats(State(ui): State<Ui>, last: LastEventId, request: Requ
     let stream = produce(move |stream| async move {
         if let Some(left) = left {
             sleep(left).await;
-            stream.lock().set(false);
+            stream.close();
         }
         Ok(())
     });

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use ssekit_log::{Keep, MemoryLog, Retention};
+use ssekit_hub::hub::retention_rule;
+use ssekit_log::{DurableLog, DurableOptions, Keep, Log, MemoryLog, Retention, Rule};
 
 use crate::client::{Answer, Request};
 use crate::setup::{HUB, Setup, TestHub, claims_with_payload, encoded, sign, token, within};
@@ -391,4 +392,139 @@ async fn very_many_are_listed_a_part_at_a_time() {
     let mut all: Vec<_> = (0..101).flat_map(topics).collect();
     all.sort_unstable();
     assert!(listed == all, "{} of {}", listed.len(), all.len());
+}
+
+/// So many updates, and so many subscription events.
+fn kept(updates: u64, events: u64) -> Retention {
+    let keep = |records| Keep { records: Some(records), ..Keep::ALL };
+    let updates = Rule::new("*", |_| true, keep(updates));
+    Retention::new(vec![retention_rule(HUB, keep(events)), updates], Keep::ALL).unwrap()
+}
+
+fn telling() -> Setup {
+    Setup { subscriptions: true, ..Setup::default() }
+}
+
+/// The updates that a new subscriber of a topic gets from the history.
+async fn held(hub: &TestHub, topic: &str) -> Vec<String> {
+    let mut stream =
+        Way::Socket.subscribe(hub, &format!("topic={topic}&topic=end&lastEventID=earliest")).await;
+    hub.publish("topic=end&data=end").await;
+    stream.until("end").await.into_iter().map(|got| got.data).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_come_and_go_with_64_selectors_drop_no_update_and_reset_nobody_but_those_who_watch()
+{
+    let log = Arc::new(MemoryLog::new(kept(300, 50)).unwrap());
+    let hub = TestHub::over(log.clone(), telling()).await;
+    let mut ids = Vec::new();
+    for number in 0..200 {
+        ids.push(hub.publish(&format!("topic=important&data={number}")).await);
+    }
+    let query: Vec<_> = (0..64).map(|number| format!("topic=selector-{number}")).collect();
+    let query = query.join("&");
+    for round in 0..800 {
+        drop(Way::ALL[usize::from(round % 100 == 0)].subscribe(&hub, &query).await);
+    }
+    hub.until_figure("ssekit_subscribers", 0).await;
+    let wanted: Vec<_> = (0..200).map(|number| number.to_string()).collect();
+    assert_eq!(held(&hub, "important").await, wanted);
+    Way::each(async |way| {
+        let resumed = Request::get(format!("{HUB}?topic=important&topic=*")).with("last-event-id", &ids[150]);
+        let mut stream = way.open(&hub, &resumed).await;
+        assert_eq!(stream.header("ssekit-reset"), None, "what it missed is not for it");
+        assert_eq!(stream.datas(49).await, wanted[151..]);
+        let mut watcher = watch(way, &hub, Some(&ids[150])).await;
+        assert_eq!(watcher.header("ssekit-reset"), Some("expired"), "some events are gone");
+        assert_eq!(watcher.event().await.name, "reset");
+    })
+    .await;
+    assert!(log.bounds().await.unwrap().records <= 300 + 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_with_subscribers_keep_all_updates_that_the_rule_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    for restart in 0..5 {
+        let options = DurableOptions { retention: kept(12, 5), ..DurableOptions::default() };
+        let log = Arc::new(DurableLog::open(folder.path(), options).await.unwrap());
+        let mut hub = TestHub::over(log.clone(), telling()).await;
+        if restart == 0 {
+            for number in 0..10 {
+                hub.publish(&format!("topic=a&data={number}")).await;
+            }
+        }
+        let _streams =
+            [Way::Socket.subscribe(&hub, "topic=a").await, Way::Http2.subscribe(&hub, "topic=*").await];
+        until_listed(&hub, &["*", "a"]).await;
+        hub.end(std::time::Duration::ZERO).await;
+        drop(hub);
+        log.close().await.unwrap();
+    }
+    let options = DurableOptions { retention: kept(12, 5), ..DurableOptions::default() };
+    let hub =
+        TestHub::over(Arc::new(DurableLog::open(folder.path(), options).await.unwrap()), telling()).await;
+    let wanted: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+    assert_eq!(held(&hub, "a").await, wanted);
+    let mut watcher = watch(Way::Socket, &hub, None).await;
+    let bounds = hub.log.bounds().await.unwrap();
+    assert!(
+        bounds.separate_horizon > bounds.horizon,
+        "it is known after a restart what was dropped: {bounds:?}"
+    );
+    drop(Way::Socket.subscribe(&hub, "topic=b").await);
+    // After the ends of those before.
+    while told(&mut watcher).await["topic"] != "b" {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribers_without_a_token_are_announced_only_where_that_is_asked_for() {
+    Way::each(async |way| {
+        let hub = TestHub::start(|setup| {
+            setup.subscriptions = true;
+            setup.announces_anonymous = false;
+        })
+        .await;
+        let mut watcher = watch(way, &hub, None).await;
+        let _visitor = way.subscribe(&hub, "topic=visited").await;
+        let request = Request::get(format!("{HUB}?topic=known")).bearer(&token(&[], &["a"]));
+        let known = way.open(&hub, &request).await;
+        assert_eq!(told(&mut watcher).await["topic"], "known");
+        let list = list(way, &hub, API).await.json();
+        let topics: BTreeSet<_> = list["subscriptions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["topic"].as_str().unwrap())
+            .collect();
+        assert_eq!(topics, BTreeSet::from([EVERY, "known"]));
+        drop(known);
+        assert_eq!(told(&mut watcher).await["active"], false);
+    })
+    .await;
+}
+
+/// Nobody is announced whose event would have to wait; nobody who is announced goes without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_subscribers_than_events_have_room_are_announced_as_far_as_they_stay() {
+    let hub = TestHub::start(|setup| {
+        setup.subscriptions = true;
+        setup.access.limits.selectors = 100;
+    })
+    .await;
+    let query: Vec<_> = (0..4).map(|number| format!("topic={number}{}", "x".repeat(3900))).collect();
+    let query = query.join("&");
+    // Each is some 65 kB of events: 16 MiB are written at once, and 16 more wait.
+    let mut streams = Vec::new();
+    for _ in 0..700 {
+        streams.push(Way::KeptAlive.subscribe(&hub, &query).await);
+    }
+    let listed = list(Way::KeptAlive, &hub, API).await.json()["subscriptions"].as_array().unwrap().len();
+    assert!((4 * 200..4 * 700).contains(&listed), "{listed} listed of 2,800");
+    drop(streams);
+    hub.until_figure("ssekit_subscribers", 0).await;
+    assert!(hub.figure("ssekit_subscribers_not_announced_total").await > 0);
+    let none = list(Way::KeptAlive, &hub, API).await.json();
+    assert_eq!(none["subscriptions"], json!([]));
 }

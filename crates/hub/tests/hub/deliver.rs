@@ -117,7 +117,7 @@ async fn line_23_every_field_arrives_as_it_was_published() {
         let hub = TestHub::usual().await;
         let mut stream = way.subscribe(&hub, "topic=a").await;
         stream.bytes = Some(Vec::new());
-        hub.publish("topic=a&data=%20two%0Alines%20&type=price&id=urn:x:1&retry=4321&later=ignored").await;
+        hub.publish("topic=a&data=%20two%0Alines%20&type=price&id=urn:x:1&retry=4321").await;
         let wanted =
             Got { name: "price".to_owned(), data: " two\nlines ".to_owned(), id: "urn:x:1".to_owned() };
         assert_eq!(stream.event().await, wanted);

@@ -31,7 +31,8 @@ async fn line_16_and_17_pages_that_are_listed_read_with_cookies_and_others_not()
         let ours = way.open(&hub, &get.clone().with("origin", OURS)).await;
         assert_eq!(allowed(&ours.headers), (Some(OURS), Some("true")));
         let exposed = ours.header("access-control-expose-headers").unwrap().to_ascii_lowercase();
-        for header in ["last-event-id", "mercure-last-event-id", "link"] {
+        assert_eq!(ours.header("ssekit-reset"), Some("unknown"));
+        for header in ["last-event-id", "mercure-last-event-id", "link", "ssekit-reset"] {
             assert!(exposed.split(", ").any(|one| one == header), "{header} in {exposed}");
         }
         for origin in [FOREIGN, "null", "https://app.example.evil.example", "http://app.example"] {

@@ -368,3 +368,25 @@ impl MakeWriter<'_> for Listener {
         *self
     }
 }
+
+/// A proxy that asks for a password passes that on: the token comes otherwise, and the request was refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_found_beside_what_is_none() {
+    let hub = TestHub::usual().await;
+    let token = sign(&claims_with_payload(&["*"], json!(null)));
+    let cookie = format!("mercureAuthorization=; mercureAuthorization={token}");
+    Way::each(async |way| {
+        for authorization in ["Basic dXNlcjpwYXNz", "Bearer ", "Bearer"] {
+            for (query, cookie) in
+                [(format!("authorization={token}"), ""), ("authorization=".to_owned(), &*cookie)]
+            {
+                let request = Request::get(format!("{HUB}?topic={way:?}&{query}"));
+                let request = request.with("authorization", authorization).with("cookie", cookie);
+                let mut stream = way.open(&hub, &request).await;
+                hub.publish(&format!("topic={way:?}&data=x&private=on")).await;
+                assert_eq!(stream.data().await, "x", "{authorization:?} {query} by {way:?}");
+            }
+        }
+    })
+    .await;
+}

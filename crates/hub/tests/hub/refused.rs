@@ -82,7 +82,7 @@ async fn line_64_to_67_every_refusal_of_a_subscriber_says_which_and_why_by_each_
             "the cookie mercureAuthorization",
         ),
         challenged(
-            get("topic=a").with("authorization", "Basic eDp5"),
+            get("topic=a").with("authorization", &forged()),
             MALFORMED,
             "invalid-presentation",
             "Bearer TOKEN",

@@ -295,3 +295,18 @@ async fn who_asks_for_everything_gets_what_the_log_keeps_of_it() {
         .await;
     }
 }
+
+/// Those who wrote it as scripts of pages do lost what they had missed, without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_id_is_read_however_its_parameter_is_written() {
+    let hub = TestHub::usual().await;
+    let first = hub.publish("topic=a&data=1").await;
+    hub.publish("topic=a&data=2").await;
+    Way::each(async |way| {
+        for name in ["lastEventID", "lastEventId", "last-event-id", "last_event_id", "LastEventID"] {
+            let mut stream = way.subscribe(&hub, &format!("topic=a&{name}={}", encoded(&first))).await;
+            assert_eq!(stream.data().await, "2", "{name} by {way:?}");
+        }
+    })
+    .await;
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use ssekit_hub::fanout::{self, Overtaken, Pace};
 use ssekit_hub::http::{self, Opened, Server};
-use ssekit_hub::hub::{self, Hub};
+use ssekit_hub::hub::{self, Announced, Hub};
 use ssekit_hub::mercure::{Access, Ids, Keys};
 use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
 use ssekit_log::{Keep, Limit, Log, MemoryLog, Position, Retention};
@@ -24,6 +24,8 @@ const SECRET: &str = "a secret that is long enough: 32 bytes at least";
 pub(crate) struct Setup {
     pub(crate) access: Access,
     pub(crate) subscriptions: bool,
+    /// Whether subscribers without a token are announced as well.
+    pub(crate) announces_anonymous: bool,
     pub(crate) fanout: fanout::Options,
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) server: http::Options,
@@ -47,6 +49,7 @@ impl Default for Setup {
         Self {
             access,
             subscriptions: false,
+            announces_anonymous: true,
             fanout: fanout::Options {
                 threads: 2,
                 window: 4 << 20,
@@ -98,9 +101,23 @@ impl TestHub {
 
     /// A hub on a log.
     pub(crate) async fn over(log: Arc<dyn Log>, setup: Setup) -> Self {
-        let Setup { access, subscriptions, fanout, max_lifetime, server, keep: _, send_buffer } = setup;
+        let Setup {
+            access,
+            subscriptions,
+            announces_anonymous,
+            fanout,
+            max_lifetime,
+            server,
+            keep: _,
+            send_buffer,
+        } = setup;
         let limits = access.limits;
         let own = access.clone();
+        let subscriptions = match (subscriptions, announces_anonymous) {
+            (false, _) => Announced::Nobody,
+            (true, false) => Announced::WithToken,
+            (true, true) => Announced::Everyone,
+        };
         let options =
             hub::Options { access, limits, path: HUB.to_owned(), subscriptions, fanout, max_lifetime };
         let mut registry = Registry::with_prefix("ssekit");

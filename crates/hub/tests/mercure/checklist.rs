@@ -74,7 +74,11 @@ const LINES: &[(u16, &str, Status)] = &[
     (45, "ids are unique", TheirOwn("publishers")),
     (46, "rules for types", Tested),
     (47, "reconnection times are digits", Tested),
-    (48, "unknown fields are ignored", Tested),
+    (
+        48,
+        "unknown fields are ignored",
+        Partly("they are refused: a misspelt `private` would make an update public"),
+    ),
     (49, "success is 200 and the id as text", Elsewhere("http")),
     (50, "publishers are authorised", Tested),
     (51, "what is too large is 413", Tested),

@@ -66,7 +66,15 @@ fn line_17_credentials_are_for_listed_origins_and_never_for_all() {
 fn line_105_pages_may_read_the_headers_that_matter() {
     let headers = answer(&origins(), Some("https://a.example"));
     let exposed = of(&headers, "access-control-expose-headers").unwrap();
-    for name in ["Link", "Last-Event-ID", "Mercure-Last-Event-ID", "ETag"] {
+    for name in [
+        "Link",
+        "Last-Event-ID",
+        "Mercure-Last-Event-ID",
+        "ssekit-reset",
+        "Retry-After",
+        "WWW-Authenticate",
+        "ETag",
+    ] {
         assert!(exposed.split(", ").any(|known| known == name), "{name}");
     }
     assert_eq!(ssekit_hub::mercure::subscriptions::CONTENT_TYPE, "application/ld+json");

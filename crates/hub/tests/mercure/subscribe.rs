@@ -115,6 +115,12 @@ fn line_88_the_header_says_where_to_go_on_before_the_query() {
         ("last_event_id=3&Last-Event-ID=2", None, after("2")),
         ("last_event_id=3", None, after("3")),
         ("lastEventID=1&lastEventID=2", None, after("1")),
+        // As a browser's scripts write it, and libraries: those who wrote it so lost events without a word.
+        ("lastEventId=5", None, after("5")),
+        ("last-event-id=5", None, after("5")),
+        ("LASTEVENTID=5", None, after("5")),
+        ("lastEventId=5&last_event_id=3", None, after("3")),
+        ("lastEvent=5&last_event=5&eventId=5", None, None),
         ("lastEventID=a%20b", None, after("a b")),
         ("", Some("\u{e9}"), after("\u{e9}")),
         // An empty one counts only where there is no other.

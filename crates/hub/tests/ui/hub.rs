@@ -33,7 +33,7 @@ pub(crate) fn serve() -> Command {
 }
 
 pub(crate) fn with_key(command: &mut Command) -> &mut Command {
-    command.args(["--subscriptions", "--metrics"]).env("SSEKIT_KEY", SECRET)
+    command.args(["--subscriptions", "--subscriptions-anonymous", "--metrics"]).env("SSEKIT_KEY", SECRET)
 }
 
 /// Starts it, and waits until it says where its page is.

@@ -14,7 +14,7 @@ pub(super) struct Changes<'a> {
     ids: Vec<(Key, RuleId)>,
     forgotten: Vec<Key>,
     /// What rules hold then.
-    held: Vec<(RuleId, [u64; 6])>,
+    held: Vec<(RuleId, [u64; 7])>,
     items: usize,
     /// Of keys and values.
     bytes: usize,
@@ -72,10 +72,10 @@ impl<'a> Changes<'a> {
         self.put(&self.store.meta, [b"rule".as_slice(), &rule.0.to_be_bytes()].concat(), name);
     }
 
-    /// What a rule holds, and the log's last position, horizon, and up to where ids are in tables.
-    pub(super) fn set_held(&mut self, rule: RuleId, held: Held, front: Position, log: [Position; 3]) {
-        let [last, horizon, indexed] = log.map(|place| place.0);
-        self.held.push((rule, [held.records, held.bytes, front.0, last, horizon, indexed]));
+    /// What a rule holds, and the log's last position, horizon, up to where ids are in tables, and the horizon of rules that are counted separately.
+    pub(super) fn set_held(&mut self, rule: RuleId, held: Held, front: Position, log: [Position; 4]) {
+        let [last, horizon, indexed, separate] = log.map(|place| place.0);
+        self.held.push((rule, [held.records, held.bytes, front.0, last, horizon, indexed, separate]));
     }
 
     fn put(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
@@ -111,7 +111,7 @@ impl<'a> Changes<'a> {
             ids.add(self.ids);
         }
         ids.forget(&self.forgotten);
-        for (rule, [.., front, _, _, _]) in held {
+        for (rule, [_, _, front, ..]) in held {
             ids.set_front(rule, Position(front));
         }
         Ok(())

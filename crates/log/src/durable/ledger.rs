@@ -13,6 +13,7 @@ use crate::{Entry, Keep, Position, ReadError, Record, Retention};
 pub(super) struct Ledger {
     pub(super) last: Position,
     pub(super) horizon: Position,
+    pub(super) separate_horizon: Position,
     /// Positions up to here may have been used, whatever was lost.
     pub(super) reserved: Position,
     /// The ids of all records up to here are in tables.
@@ -28,6 +29,8 @@ pub(super) struct Ledger {
 pub(super) struct Kept {
     pub(super) id: RuleId,
     pub(super) keep: Keep,
+    /// What it drops is counted separately.
+    pub(super) separate: bool,
     pub(super) held: Held,
     /// None of its records lies before.
     pub(super) front: Position,
@@ -59,21 +62,22 @@ impl Ledger {
                     id
                 }
             };
-            rules.push((id, rule.keep));
+            rules.push((id, rule.keep, rule.separate));
         }
-        rules.push((RuleId::REST, retention.rest()));
+        rules.push((RuleId::REST, retention.rest(), false));
         // What is left of rules that are no more is kept as the rest is.
-        let left = known.iter().filter(|(id, _)| rules.iter().all(|(used, _)| used != id));
-        let left: Vec<_> = left.map(|(id, _)| (*id, retention.rest())).collect();
+        let left = known.iter().filter(|(id, _)| rules.iter().all(|(used, ..)| used != id));
+        let left: Vec<_> = left.map(|(id, _)| (*id, retention.rest(), false)).collect();
         rules.extend(left);
-        let kept = rules.into_iter().map(|(id, keep)| {
+        let kept = rules.into_iter().map(|(id, keep, separate)| {
             let row = state.rules.iter().find(|(rule, ..)| *rule == id);
             let (held, front) = row.map_or_else(Default::default, |(_, held, front)| (*held, *front));
-            Kept { id, keep, held, front, oldest: None }
+            Kept { id, keep, separate, held, front, oldest: None }
         });
         let mut ledger = Self {
             last: state.last,
             horizon: state.horizon,
+            separate_horizon: state.separate_horizon,
             reserved: view.reserved()?,
             indexed: state.indexed,
             unindexed: 0,
@@ -112,7 +116,14 @@ impl Ledger {
 
     pub(super) fn write_rule(&self, rule: usize, changes: &mut Changes<'_>) {
         let Kept { id, held, front, .. } = self.rules[rule];
-        changes.set_held(id, held, front, [self.last, self.horizon, self.indexed]);
+        changes.set_held(id, held, front, [self.last, self.horizon, self.indexed, self.separate_horizon]);
+    }
+
+    /// Notes that a rule has dropped the record at a place.
+    pub(super) fn drop_upto(&mut self, rule: usize, position: Position) {
+        let separate = self.rules[rule].separate;
+        let horizon = if separate { &mut self.separate_horizon } else { &mut self.horizon };
+        *horizon = position.max(*horizon);
     }
 
     pub(super) fn held(&self) -> Held {

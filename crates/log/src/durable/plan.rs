@@ -142,7 +142,7 @@ impl<'a> Planner<'a> {
             }
             self.budget -= 1;
             self.remove(rule, group, &entry)?;
-            self.ledger.horizon = self.ledger.horizon.max(entry.position);
+            self.ledger.drop_upto(rule, entry.position);
         }
         self.ledger.rules[rule].front = self.first;
         for index in 0..self.fresh.len() {
@@ -161,7 +161,7 @@ impl<'a> Planner<'a> {
                 self.newest_of(rule, &topic)?.retain(|place| *place != position);
             }
             self.drop_fresh(index);
-            self.ledger.horizon = self.ledger.horizon.max(position);
+            self.ledger.drop_upto(rule, position);
         }
         // There is none left, whatever was counted.
         self.ledger.rules[rule].held = Held::default();

@@ -29,14 +29,14 @@ pub(super) fn page(store: &Store, after: Position, limit: Limit) -> Result<Page,
         let (head, entries) = &mut rules[rule];
         let size = head.record.size();
         if !taken.take(size, || head.clone()) {
-            return Ok(taken.page(after, false, state.horizon));
+            return Ok(taken.page(after, false, state.horizon.max(state.separate_horizon)));
         }
         if let Some(entry) = entries.next().transpose()? {
             heads.push(Reverse((entry.position, rule)));
             *head = entry;
         }
     }
-    let mut page = taken.page(after, true, state.horizon);
+    let mut page = taken.page(after, true, state.horizon.max(state.separate_horizon));
     page.through = page.through.max(state.last);
     Ok(page)
 }

@@ -215,7 +215,13 @@ impl Source for Follower {
 
 fn bounds(ledger: &Ledger) -> Bounds {
     let held = ledger.held();
-    Bounds { horizon: ledger.horizon, last: ledger.last, records: held.records, bytes: held.bytes }
+    Bounds {
+        horizon: ledger.horizon,
+        separate_horizon: ledger.separate_horizon,
+        last: ledger.last,
+        records: held.records,
+        bytes: held.bytes,
+    }
 }
 
 /// So many read from the disk at once.

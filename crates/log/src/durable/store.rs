@@ -8,7 +8,8 @@
 //!           "reserved"                    up to where positions may have been used
 //!           "rule" · rule u16             its name; rule 0 is the rest
 //!           "held" · rule u16             records, bytes, a place before which none is held; and of the log when this was written:
-//!                                         the last position, the horizon, a place up to which all ids are in tables
+//!                                         the last position, the horizon, a place up to which all ids are in tables,
+//!                                         the horizon of the rules that are counted separately
 //! ```
 //! Numbers are big-endian, so that keys lie in order. A record's rule comes first, so that what a rule lets go lies in one place, and
 //! the place of its group's last comes next, so that whatever follows a place begins with one seek.

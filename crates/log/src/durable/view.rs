@@ -17,6 +17,7 @@ pub(super) struct View<'a> {
 pub(super) struct State {
     pub(super) last: Position,
     pub(super) horizon: Position,
+    pub(super) separate_horizon: Position,
     /// The ids of all records up to here are in tables.
     pub(super) indexed: Position,
     /// What each rule holds, and a place before which it holds nothing.
@@ -93,6 +94,8 @@ impl<'a> View<'a> {
             state.last = state.last.max(place(&row, 3));
             state.horizon = state.horizon.max(place(&row, 4));
             state.indexed = state.indexed.max(place(&row, 5));
+            // Rows of before there was such a horizon have nothing or a 0 there.
+            state.separate_horizon = state.separate_horizon.max(place(&row, 6));
             state.rules.push((
                 rule,
                 Held { records: place(&row, 0).0, bytes: place(&row, 1).0 },

@@ -106,8 +106,8 @@ pub(crate) async fn rules_outside_of_their_limits_are_refused(_: &impl Factory) 
     let last = |last| Keep { last_per_topic: Some(last), ..Keep::ALL };
     let refused = |rules, rest| Retention::new(rules, rest).unwrap_err();
     assert!(matches!(
-        refused((0..65).map(|n| rule(&n.to_string())).collect(), Keep::ALL),
-        RetentionError::Rules(65)
+        refused((0..66).map(|n| rule(&n.to_string())).collect(), Keep::ALL),
+        RetentionError::Rules(66)
     ));
     assert!(matches!(refused(vec![rule("")], Keep::ALL), RetentionError::Name(_)));
     assert!(matches!(refused(vec![rule("a"), rule("a")], Keep::ALL), RetentionError::Twice(_)));

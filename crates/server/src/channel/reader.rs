@@ -156,7 +156,7 @@ impl Reader {
                     }
                     Poll::Ready(Reading::Events { notice, from, bytes, next }) => {
                         let batch = Batch { index, notice, from, next, bytes, frames };
-                        match self.pass_on(batch) {
+                        match self.pass_on(&batch) {
                             Ok(None) => {}
                             Ok(Some(read)) => {
                                 self.begun = true;
@@ -186,9 +186,9 @@ impl Reader {
     }
 
     /// What is to be sent of these events, and what is to be said before them.
-    fn pass_on(&mut self, batch: Batch) -> Result<Option<Read>, Error> {
-        let Batch { index, notice, from, next, .. } = batch;
-        let events = self.select(&batch)?;
+    fn pass_on(&mut self, batch: &Batch) -> Result<Option<Read>, Error> {
+        let &Batch { index, notice, from, next, .. } = batch;
+        let events = self.select(batch)?;
         let Some(notice) = notice else {
             return events.map(|bytes| self.events(index, bytes, from, next)).transpose();
         };

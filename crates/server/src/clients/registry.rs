@@ -46,13 +46,15 @@ impl<K> Shared<K> {
 
 impl<K: Eq + Hash> Shared<K> {
     /// Adds a stream to its key, or refuses it.
-    pub(super) fn join(&self, mut key: Arc<K>, own: K, emitter: Emitter) -> Result<(Arc<K>, u64), Refusal> {
+    ///
+    /// `key` is for others to share, `own` for the map. What is dropped of them is dropped after the lock.
+    pub(super) fn join(&self, key: Arc<K>, own: K, emitter: Emitter) -> Result<(Arc<K>, u64), Refusal> {
         let mut told = Vec::new();
         let mut registry = self.registry();
         let Registry { keys, streams, next, refused } = &mut *registry;
         let number = *next;
         let mut replaced = Vec::new();
-        let of_key = match keys.get_mut(&own) {
+        let (of_key, key) = match keys.get_mut(&own) {
             Some(group) => {
                 if let Some(max) = self.max_per_key.filter(|max| group.tabs.len() >= *max) {
                     if !self.replace_oldest || max == 0 {
@@ -65,9 +67,8 @@ impl<K: Eq + Hash> Shared<K> {
                         told.push(self.watchers.tell(PresenceChange::Left { key, streams }));
                     }
                 }
-                key = group.key.clone();
                 group.tabs.push(Tab { number, emitter });
-                group.tabs.len()
+                (group.tabs.len(), group.key.clone())
             }
             None if self.max_per_key == Some(0) => {
                 *refused += 1;
@@ -75,7 +76,7 @@ impl<K: Eq + Hash> Shared<K> {
             }
             None => {
                 keys.insert(own, Group { key: key.clone(), tabs: vec![Tab { number, emitter }] });
-                1
+                (1, key)
             }
         };
         *next += 1;

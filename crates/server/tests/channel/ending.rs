@@ -29,7 +29,7 @@ fn who_has_seen_the_end_of_a_closed_channel_is_answered_with_204() {
     }
     // Who is new and would get nothing has nothing to wait for either.
     assert_eq!(status(job.first(First::New), none()), 204);
-    assert_eq!(status(&Channel::new(), none()), 200);
+    assert_eq!(status(Channel::new(), none()), 200);
     // Who must be told something is told.
     let mut unknown = Subscriber::new(job.subscribe(id("unknown")));
     assert_eq!(unknown.seen().events.len(), 4);

@@ -173,7 +173,7 @@ async fn the_streams_own_on_stop_runs_once_it_has_left() {
 #[tokio::test]
 async fn a_stream_that_is_full_is_left_out_and_counted_and_others_get_the_event() {
     let clients = Clients::<&str>::new();
-    let mut slow = body(clients.connect("ada").buffer(100));
+    let slow = body(clients.connect("ada").buffer(100));
     let mut fast = body(clients.connect("ada"));
     let long = "x".repeat(90);
     check(clients.get("ada").emit("n", &long).unwrap(), 2, 0, 0);

@@ -177,7 +177,7 @@ async fn case_107_a_transport_that_does_not_write_is_cut_off_and_one_that_does_i
 }
 
 /// A stream for everyone, of whom each fourth reads nothing although his stream has much to say.
-fn some_do_not_read(streams: &Streams, n: usize, stopped: &Arc<AtomicUsize>) -> Produce {
+fn some_do_not_read(n: usize, stopped: &Arc<AtomicUsize>) -> Produce {
     let stopped = stopped.clone();
     produce(move |stream| async move {
         if n.is_multiple_of(4) {
@@ -189,7 +189,6 @@ fn some_do_not_read(streams: &Streams, n: usize, stopped: &Arc<AtomicUsize>) -> 
         stream.closed().await;
         Ok(())
     })
-    .within(streams)
     .on_stop(move |reason| async move {
         assert!(matches!(reason, StopReason::Shutdown), "{reason}");
         stopped.fetch_add(1, SeqCst);
@@ -208,9 +207,10 @@ async fn case_107_a_thousand_streams_end_within_100_ms_though_some_clients_do_no
     for n in 0..STREAMS {
         let (mut client, server) = tokio::io::duplex(1 << 10);
         let (open, stopped) = (streams.clone(), stopped.clone());
+        // The handler knows nothing of the streams.
         let service = service_fn(move |_| {
-            let response = some_do_not_read(&open, n, &stopped).response();
-            async { Ok::<_, Infallible>(response) }
+            let stopped = stopped.clone();
+            open.scope(async move { Ok::<_, Infallible>(some_do_not_read(n, &stopped).response()) })
         });
         let connection =
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
@@ -298,7 +298,8 @@ async fn case_107_a_graceful_shutdown_of_axum_does_not_wait_for_streams() {
         let (open, n, stopped) = (streams.clone(), AtomicUsize::new(0), Arc::default());
         let n = Arc::new(n);
         let router = axum::Router::new()
-            .fallback(async move || some_do_not_read(&open, n.fetch_add(1, SeqCst), &stopped));
+            .fallback(async move || some_do_not_read(n.fetch_add(1, SeqCst), &stopped))
+            .layer(open);
         let shutdown = async move {
             signal.await.unwrap();
             streams.shutdown();
@@ -319,7 +320,7 @@ async fn case_107_a_graceful_shutdown_of_hyper_does_not_wait_for_streams() {
             };
             let (open, stopped) = (streams.clone(), Arc::clone(&stopped));
             let service = service_fn(move |_| {
-                let response = some_do_not_read(&open, n, &stopped).response();
+                let response = some_do_not_read(n, &stopped).within(&open).response();
                 async { Ok::<_, Infallible>(response) }
             });
             let http1 = hyper::server::conn::http1::Builder::new();
@@ -330,6 +331,50 @@ async fn case_107_a_graceful_shutdown_of_hyper_does_not_wait_for_streams() {
         graceful.shutdown().await;
     })
     .await;
+}
+
+/// Layers may lie one in the other, and a handler may name its streams as well: each counts the stream once.
+#[tokio::test]
+async fn every_stream_of_a_service_is_within_its_layers() {
+    use tower::{Layer as _, Service as _};
+
+    let [outer, inner, own] = [Streams::new(), Streams::builder().max(3).build(), Streams::new()];
+    let (these, named) = (own.clone(), outer.clone());
+    let service = tower::service_fn(move |name: &'static str| {
+        // Built before there is a future, and with what a handler may add.
+        let produce = quiet().within(&these);
+        let response = match name {
+            "plain" => produce.response(),
+            _ => produce.within(&named).within_as(&named, name).within(&named).response(),
+        };
+        async { Ok::<_, Infallible>(response) }
+    });
+    let mut service = outer.layer(inner.layer(service));
+    let mut open = Vec::new();
+    for name in ["plain", "ada", "plain"] {
+        open.push(service.call(name).await.unwrap());
+    }
+    assert_eq!([&outer, &inner, &own].map(Streams::len), [3, 3, 3]);
+    let refused = service.call("bob").await.unwrap();
+    assert_eq!(refused.headers()["x-stream-refused"], "too many streams");
+    assert_eq!([&outer, &inner, &own].map(Streams::len), [3, 3, 3]);
+    let elsewhere = quiet().response();
+    drop(open);
+    assert_eq!([&outer, &inner, &own].map(Streams::len), [0, 0, 0]);
+    drop((refused, elsewhere));
+
+    // The key that a handler names is counted, though the layer names none.
+    let limited = Streams::builder().max_per_key(1).build();
+    let these = limited.clone();
+    let mut service = limited.layer(tower::service_fn(move |key: u8| {
+        let response = quiet().within_as(&these, key).response();
+        async { Ok::<_, Infallible>(response) }
+    }));
+    let first = service.call(7).await.unwrap();
+    assert!(!limited.has_room_for(7_u8) && limited.has_room_for(8_u8));
+    let second = service.call(7).await.unwrap();
+    assert!(second.headers().contains_key("x-stream-refused"));
+    drop(first);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3001")).await?;
     let app = App {
-        stats: Channel::builder().keep_for(Duration::from_secs(60)).first(First::All).build(),
+        stats: Channel::builder().keep_for(Duration::from_secs(60)).first(First::Last(u64::MAX)).build(),
         room: Room::new(),
         streams: Streams::builder().max(10_000).retry(Duration::from_secs(1)).build(),
     };

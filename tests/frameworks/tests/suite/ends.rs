@@ -10,6 +10,7 @@ on_each_framework! {
     case_105_emitting_after_the_stop_is_an_error
     case_105_a_start_that_fails_ends_its_stream_alone
     case_105_a_start_that_panics_ends_its_stream_alone
+    a_start_that_fails_at_once_is_answered_with_a_head
     a_client_that_has_seen_the_end_is_answered_with_204
     a_channel_that_failed_cuts_its_streams_and_keeps_their_clients_away
     a_server_without_streams_stops
@@ -60,7 +61,7 @@ async fn case_105<F: Framework>(failing: fn() -> Produce, message: &str) {
     let emitter = within(starts.recv()).await.unwrap();
     for n in 0..2 {
         let mut client = Client::get(server.address, "/failing").await;
-        assert_eq!(client.rest().await, ("event: n\ndata: 1\n\n".to_owned(), F::KNOWN.failure));
+        assert_eq!(client.rest().await, F::KNOWN.failed("event: n\ndata: 1\n\n"));
         match within(stops.recv()).await {
             Some(StopReason::Failed(error)) => assert_eq!(error.to_string(), message),
             reason => panic!("{reason:?}"),
@@ -93,6 +94,15 @@ async fn case_105_a_start_that_panics_ends_its_stream_alone<F: Framework>() {
     case_105::<F>(failing, "panicked: index 7 out of range").await;
 }
 
+/// Without a head, clients would ask again on another connection, as browsers do.
+async fn a_start_that_fails_at_once_is_answered_with_a_head<F: Framework>() {
+    let failing = |_: &str, _| produce(|_| -> Result<(), Error> { Err(Error::new("no")) });
+    let server = Server::start::<F>(App::new(failing)).await;
+    let mut client = Client::get(server.address, "/failing").await;
+    assert_eq!(client.status(), "200");
+    assert_eq!(client.rest().await, F::KNOWN.failed(""));
+}
+
 /// On one connection, which an answer without a body leaves as it was.
 async fn a_client_that_has_seen_the_end_is_answered_with_204<F: Framework>() {
     let job = Channel::builder().first(First::All).build();
@@ -116,7 +126,8 @@ async fn a_client_that_has_seen_the_end_is_answered_with_204<F: Framework>() {
         assert!(client.header("transfer-encoding").is_empty(), "{}", client.head);
     }
     client.again("/job", "").await;
-    assert_eq!((client.status(), client.rest().await.1), ("200", End::Complete));
+    assert_eq!(client.status(), "200");
+    assert_eq!(client.rest().await.1, End::Complete);
     drop(client);
     server.stop().await;
 }
@@ -132,7 +143,7 @@ async fn a_channel_that_failed_cuts_its_streams_and_keeps_their_clients_away<F: 
     let id = job.emit("n", "1").unwrap();
     client.expect(&format!("id: {id}\nevent: n\ndata: 1\n\n")).await;
     job.fail(Error::new("the job is broken"));
-    assert_eq!(client.rest().await, (String::new(), F::KNOWN.failure));
+    assert_eq!(client.rest().await, F::KNOWN.failed(""));
     let again = Client::request(server.address, "/job", format!("last-event-id: {id}\r\n")).await;
     assert_eq!(again.status(), "410");
 }

@@ -2,26 +2,37 @@
 
 use std::time::{Duration, Instant};
 
-use ssekit::{Event, StopReason, Streams, produce};
+use ssekit::{Event, Produce, StopReason, Streams, produce};
 use ssekit_frameworks::{App, Client, End, Framework, Server, Stream, on_each_framework, within};
 use tokio::sync::mpsc;
 
 on_each_framework! {
     case_107_shutdown_ends_every_stream_and_then_the_server_stops
+    case_107_a_handler_that_forgets_its_streams_does_not_keep_the_server_from_stopping
     case_107_a_client_that_never_reads_does_not_keep_the_server_from_stopping
 }
 
 async fn case_107_shutdown_ends_every_stream_and_then_the_server_stops<F: Framework>() {
+    case_107::<F>(|produce, streams| produce.within_as(streams, 7)).await;
+}
+
+/// The streams are set once, for the whole server.
+async fn case_107_a_handler_that_forgets_its_streams_does_not_keep_the_server_from_stopping<F: Framework>() {
+    case_107::<F>(|produce, _| produce).await;
+}
+
+async fn case_107<F: Framework>(join: fn(Produce, &Streams) -> Produce) {
     let streams = Streams::builder().retry(Duration::from_secs(2)).build();
     let (stopped, mut stops) = mpsc::channel(64);
     let app = {
-        let streams = streams.clone();
+        let handler = streams.clone();
         App::new(move |_, _| {
             let stopped = stopped.clone();
-            produce(|stream| move || drop(stream))
-                .on_stop(move |reason| async move { stopped.try_send(reason).unwrap() })
-                .within(&streams)
+            let stream = produce(|stream| move || drop(stream))
+                .on_stop(move |reason| async move { stopped.try_send(reason).unwrap() });
+            join(stream, &handler)
         })
+        .within(&streams)
     };
     let server = Server::start::<F>(app).await;
     let address = server.address;
@@ -29,6 +40,7 @@ async fn case_107_shutdown_ends_every_stream_and_then_the_server_stops<F: Framew
     for _ in 0..8 {
         clients.push(Client::get(address, "/stream").await);
     }
+    assert_eq!(streams.len(), 8, "each is counted once");
     let racing: Vec<_> = (0..8)
         .map(|_| tokio::spawn(async move { Client::get(address, "/stream").await.rest().await }))
         .collect();

@@ -8,7 +8,7 @@ export const names = ["stats", "chat", "people", "reset"];
 const OPTIONS = {
   method: "GET",
   // The page has one stream, and its own view of it.
-  cache: false,
+  share: false,
   // Figures come four times a second, so this long without any byte (in ms) is a connection that died unnoticed.
   readTimeout: 10_000,
   reconnect: { maxDelay: 10_000, afterEnd: "always" },
