@@ -89,18 +89,10 @@ pub struct Page {
     pub through: Position,
     /// Nothing was held after `through` when this was read.
     pub end: bool,
-    /// [`Bounds::horizon`] when this was read, or the end of damaged records: a reader that goes on after a place before it may have missed
-    /// something.
+    /// [`Bounds::horizon`] when this was read, or the end of damaged records: a reader that goes on after a position before it has missed something.
     pub horizon: Position,
     /// [`Bounds::separate_horizon`] when this was read.
     pub separate_horizon: Position,
-}
-
-impl Page {
-    /// The horizon of a reader of all records.
-    pub fn horizon_of_all(&self) -> Position {
-        self.horizon.max(self.separate_horizon)
-    }
 }
 
 /// What a log holds.
@@ -120,6 +112,13 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// The horizon of a reader of all records.
+    pub fn horizon_of_all(&self) -> Position {
+        self.horizon.max(self.separate_horizon)
+    }
+}
+
+impl Page {
     /// The horizon of a reader of all records.
     pub fn horizon_of_all(&self) -> Position {
         self.horizon.max(self.separate_horizon)

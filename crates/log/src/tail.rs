@@ -62,9 +62,10 @@ impl<S: Source> Cursor<S> {
                     return Some(Err(error));
                 }
             };
-            if page.horizon_of_all() > self.after.max(self.not_missed) {
-                let missed = ReadError::Missed { after: self.after, horizon: page.horizon_of_all() };
-                self.after = page.horizon_of_all();
+            let horizon = page.horizon_of_all();
+            if horizon > self.after.max(self.not_missed) {
+                let missed = ReadError::Missed { after: self.after, horizon };
+                self.after = horizon;
                 return Some(Err(missed));
             }
             self.after = page.through.max(self.after);
@@ -153,7 +154,8 @@ impl Taken {
     }
 
     /// What was taken of what follows `after`: all of it, if this is the `end`.
-    pub(crate) fn page(self, after: Position, end: bool, [horizon, separate_horizon]: [Position; 2]) -> Page {
+    pub(crate) fn page(self, after: Position, end: bool, horizons: [Position; 2]) -> Page {
+        let [horizon, separate_horizon] = horizons;
         let through = self.entries.last().map_or(after, |entry| entry.position);
         Page { entries: self.entries, through, end, horizon, separate_horizon }
     }

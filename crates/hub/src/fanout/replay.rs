@@ -93,6 +93,7 @@ impl Replay {
         let (mut looked_at, mut size) = (0, wanted.size);
         loop {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
+            // Of the page's own moment: retention may have moved on since.
             let horizon = if wanted.interest.subscriptions { page.horizon_of_all() } else { page.horizon };
             draft.lost |= draft.told.is_some_and(|told| horizon > draft.after.max(told));
             let mut through = page.through.min(wanted.upto);

@@ -119,7 +119,7 @@ impl Ledger {
     /// Goes on behind a position up to which records are lost: whoever has read less has missed something.
     pub(super) fn skip_to(&mut self, position: Position, changes: &mut Changes<'_>) {
         self.last = self.last.max(position);
-        self.horizon = self.last;
+        (self.horizon, self.separate_horizon) = (self.last, self.last);
         self.write(changes);
     }
 

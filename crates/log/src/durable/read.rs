@@ -34,20 +34,20 @@ fn pass_over(store: &Store, after: Position, problem: String) -> Result<Page, Re
         if is_readable(middle) { readable = middle } else { damaged = middle }
     }
     let state = store.view().state()?;
+    let (horizon, separate_horizon) = (state.horizon.max(Position(readable)), state.separate_horizon);
     store.damage.note(after, Position(readable), &problem);
     Ok(Page {
         entries: Vec::new(),
         through: Position(readable),
         end: readable >= last.0,
-        horizon: state.horizon.max(Position(readable)),
-        separate_horizon: state.separate_horizon,
+        horizon,
+        separate_horizon,
     })
 }
 
 fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
     let view = store.view();
     let state = view.state()?;
-    let horizons = [state.horizon, state.separate_horizon];
     let mut rules = Vec::new();
     let mut heads = BinaryHeap::new();
     for (rule, held, front) in state.rules {
@@ -66,7 +66,7 @@ fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, Read
         let (head, entries) = &mut rules[rule];
         let size = head.record.size();
         if !taken.take(size, || head.clone()) {
-            return Ok(taken.page(after, false, horizons));
+            return Ok(taken.page(after, false, [state.horizon, state.separate_horizon]));
         }
         match entries.next() {
             Some(Ok(entry)) => {
@@ -74,11 +74,11 @@ fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, Read
                 *head = entry;
             }
             // It is looked at when the page after this one is read.
-            Some(Err(_)) => return Ok(taken.page(after, false, horizons)),
+            Some(Err(_)) => return Ok(taken.page(after, false, [state.horizon, state.separate_horizon])),
             None => {}
         }
     }
-    let mut page = taken.page(after, true, horizons);
+    let mut page = taken.page(after, true, [state.horizon, state.separate_horizon]);
     page.through = page.through.max(state.last);
     Ok(page)
 }
