@@ -9,6 +9,7 @@
 
 mod activity;
 mod door;
+mod exposition;
 mod gauges;
 mod head;
 mod host;

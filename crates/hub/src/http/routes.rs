@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -48,7 +48,9 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready));
     if let Some(gauges) = gauges.map(Arc::new) {
-        let show = move |State(context): State<Context>| async move { gauges.show(&context.hub).await };
+        let show = move |State(context): State<Context>, headers: HeaderMap| async move {
+            gauges.show(&context.hub, &headers).await
+        };
         router = router.route("/metrics", get(show));
         there.push("/metrics".to_owned());
     }
