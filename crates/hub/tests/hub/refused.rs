@@ -1,4 +1,4 @@
-use crate::client::Request;
+use crate::client::{Connection, Request, text};
 use crate::setup::{HUB, TestHub, claims, publication, sign, sign_with, token};
 use crate::stream::Way;
 
@@ -173,4 +173,120 @@ async fn every_refusal_of_a_publisher_says_which_and_why_and_publishes_nothing()
     })
     .await;
     assert_eq!(hub.history().await, []);
+}
+
+/// A client that posts by mistake, as `fetch` with a body does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_wants_a_stream_is_told_how_to_subscribe() {
+    let hub = TestHub::usual().await;
+    Way::each(async |way| {
+        for (request, problem) in [
+            (Request::post(HUB, ""), "missing-token"),
+            (Request::post(HUB, "").bearer(&token(&["*"], &[])), "missing-topic"),
+            (Request::post(HUB, "").bearer(&token(&[], &["*"])), "insufficient-scope"),
+            (
+                Request::post(HUB, "{}").bearer(&token(&["*"], &[])).with("content-type", "application/json"),
+                "unsupported-media-type",
+            ),
+        ] {
+            let plain = way.ask(&hub, &request).await;
+            let wanting = way.ask(&hub, &request.with("accept", "text/event-stream")).await;
+            assert_eq!(plain.json()["type"], format!("urn:ssekit:problem:{problem}"), "{plain:?}");
+            assert_eq!(wanting.json()["type"], plain.json()["type"]);
+            let hint = format!("to subscribe, send GET {HUB}?topic=…");
+            assert!(wanting.json()["detail"].as_str().unwrap().contains(&hint), "{wanting:?}");
+            assert!(!plain.body.contains("to subscribe, send GET"), "{plain:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_tokens_are_counted_by_each_way() {
+    let hub = TestHub::usual().await;
+    Way::each(async |way| {
+        for request in [
+            Request::get(format!("{HUB}?topic=a")).bearer(&forged()),
+            Request::get(format!("{HUB}?topic=a&authorization={}", expired())),
+            Request::post(HUB, "topic=a").with("cookie", "mercureAuthorization=x").with("origin", "null"),
+            Request::post(HUB, "topic=a").bearer(&forged()),
+        ] {
+            assert!(matches!(way.ask(&hub, &request).await.status, 401 | 403));
+        }
+    })
+    .await;
+    let figure = async |problem: &str| {
+        hub.figure(&format!("ssekit_requests_refused_total{{problem=\"{problem}\"}}")).await
+    };
+    assert_eq!((figure("invalid-token").await, figure("foreign-origin").await), (9, 3));
+}
+
+/// A host that two parties read differently is a way past checks of the host (RFC 9112, section 3.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_a_host_or_with_two_is_400_by_whatever_way() {
+    let hub = TestHub::usual().await;
+    let wrong = [
+        "",
+        "host: a\r\nhost: a\r\n",
+        "host: a\r\nx: y\r\nHOST: b\r\n",
+        "host: a b\r\n",
+        "host: localhost:80@b\r\n",
+    ];
+    let form = "topic=a&data=x";
+    let asked = [
+        format!("GET {HUB}?topic=a HTTP/1.1\r\nHOSTS\r\n"),
+        "GET /healthz HTTP/1.1\r\nHOSTS\r\n".to_owned(),
+        format!("GET http://a{HUB}?topic=a HTTP/1.1\r\nHOSTS\r\n"),
+        format!("GET {HUB}/subscriptions HTTP/1.1\r\nHOSTS\r\n"),
+        format!(
+            "POST {HUB} HTTP/1.1\r\nHOSTSauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{form}",
+            token(&["*"], &[]),
+            form.len()
+        ),
+    ];
+    for hosts in wrong {
+        for request in &asked {
+            let request = request.replace("HOSTS", hosts);
+            for first in [true, false] {
+                let mut connection = Connection::open(hub.addr).await;
+                if !first {
+                    assert_eq!(connection.ask(&Request::get("/healthz")).await.status, 200);
+                }
+                connection.send(request.as_bytes()).await;
+                let answer = connection.answer("GET").await;
+                assert_eq!(answer.status, 400, "{request}: {}", answer.body);
+                assert!(answer.body.contains("Host"), "{request}: {}", answer.body);
+            }
+        }
+    }
+    // HTTP/1.0 needs none.
+    let mut connection = Connection::open(hub.addr).await;
+    connection.send(b"GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert_eq!(connection.head().await.expect("an answer").status, 200);
+    assert_eq!(hub.history().await, []);
+}
+
+/// It was called kept alive, and then ended with the connection, which its reader waited for in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_over_http_1_0_ends_with_its_connection_and_says_so() {
+    let hub = TestHub::usual().await;
+    for more in ["", "connection: keep-alive\r\n"] {
+        let mut connection = Connection::open(hub.addr).await;
+        connection.send(format!("GET {HUB}?topic=a HTTP/1.0\r\n{more}\r\n").as_bytes()).await;
+        let head = connection.head().await.expect("an answer");
+        let said = ["connection", "transfer-encoding", "content-length"]
+            .map(|name| text(&head.headers, name).map(str::to_owned));
+        assert_eq!(head.status, 200);
+        assert!(
+            matches!(&said, [None, None, None]) || said == [Some("close".to_owned()), None, None],
+            "{said:?}"
+        );
+        // An answer of known length keeps the connection, if that is asked for.
+        let mut connection = Connection::open(hub.addr).await;
+        for _ in 0..if more.is_empty() { 1 } else { 3 } {
+            connection.send(format!("GET /healthz HTTP/1.0\r\n{more}\r\n").as_bytes()).await;
+            let answer = connection.answer("GET").await;
+            assert_eq!((answer.status, &*answer.body), (200, "ok\n"));
+        }
+    }
 }
