@@ -86,7 +86,7 @@ function start() {
   const withToken = find("watch-token").checked;
   const own = source(`${settings.path}?${query}`, {
     method: "GET",
-    cache: false,
+    share: false,
     headers: () => (withToken ? access.headers() : {}),
     lastEventId: find("watch-from").value,
     reconnect: { maxDelay: 10_000, afterEnd: "always" },
