@@ -86,7 +86,7 @@ pub struct Config {
     pub subscriber_required: RequiredClaims,
     /// Who has no token may subscribe to what is public.
     pub anonymous: bool,
-    /// Whose pages may ask from a browser: origins, patterns of them, or `*` for any without their cookies.
+    /// Origins whose pages may subscribe, patterns of them, or `*` for all without cookies. Empty with `dev`: pages of the visitor's own machine.
     pub cors_origins: Vec<AllowedOrigin>,
     /// Whose pages may publish by a cookie: origins.
     pub publish_origins: Vec<AllowedOrigin>,
@@ -218,6 +218,8 @@ pub struct Limits {
     pub body_size: usize,
     /// The time until it is there.
     pub body_time: Duration,
+    /// Memory for the bodies of all requests together, each without its first 16 KiB.
+    pub body_memory: usize,
     /// A token.
     pub token_size: usize,
     /// Topics of one update.

@@ -8,6 +8,7 @@
 //! ```
 
 mod activity;
+mod bodies;
 mod door;
 mod gauges;
 mod head;
@@ -18,13 +19,15 @@ mod publisher;
 mod rate;
 mod refusals;
 mod routes;
+mod strict;
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
@@ -36,6 +39,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use self::activity::{Activity, Answering, Verdict};
+use self::bodies::{Bodies, Metered};
 use self::door::Door;
 pub use self::door::parse;
 use self::gauges::Gauges;
@@ -56,6 +60,7 @@ pub struct Server {
     head_size: usize,
     head_time: Duration,
     body_time: Duration,
+    bodies: Arc<Bodies>,
     /// How fast subscribers may come.
     rate: Option<Arc<Rate>>,
     refusals: Arc<Refusals>,
@@ -98,6 +103,8 @@ pub struct Options {
     pub head_time: Duration,
     /// The time until a body is there.
     pub body_time: Duration,
+    /// Memory for the bodies of all requests together.
+    pub body_memory: usize,
     /// Whether `/metrics` is served.
     pub metrics: bool,
     /// What else is served.
@@ -125,6 +132,7 @@ impl Server {
             head_size,
             head_time,
             body_time,
+            body_memory,
             metrics,
             pages,
             ..
@@ -146,6 +154,7 @@ impl Server {
             head_size,
             head_time,
             body_time,
+            bodies: Bodies::new(body_memory),
             rate,
             refusals,
             end: watch::Sender::new(false),
@@ -174,11 +183,18 @@ impl Server {
         let activity = Activity::new(place, Instant::now());
         let service = {
             let (activity, service) = (Arc::clone(&activity), TowerToHyperService::new(self.router.clone()));
+            let bodies = Arc::clone(&self.bodies);
             service_fn(move |mut request: http::Request<Incoming>| {
                 let open = activity.open();
                 request.extensions_mut().insert(Arc::clone(&open));
-                let answer = service.call(request);
-                async move { Ok::<_, Infallible>(answer.await?.map(|body| Answering { body, _open: open })) }
+                let part = Arc::new(Mutex::new(bodies.part()));
+                let answer =
+                    service.call(request.map(|body| Body::new(Metered::new(body, Arc::clone(&part)))));
+                async move {
+                    let answer: Result<_, Infallible> = answer.await;
+                    drop(part);
+                    answer.map(|answer| answer.map(|body| Answering { body, _open: open }))
+                }
             })
         };
         let socket = TokioIo::new(Lingering::new(socket));

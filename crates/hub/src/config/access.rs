@@ -3,7 +3,7 @@
 use super::load::{Loaded, Problem, Problems};
 use super::{Config, Key, Secret};
 use crate::mercure::jwks::Source;
-use crate::mercure::{self, Access, Algorithm, Keys};
+use crate::mercure::{self, Access, Algorithm, Keys, Origins};
 
 /// A set of keys that has to be fetched, or read, again and again.
 #[derive(Clone, Debug)]
@@ -55,7 +55,11 @@ impl Loaded {
             cookie: config.cookie.clone(),
             query_token: config.query_token,
             publish_origins: config.publish_origins.clone().into(),
-            cors_origins: config.cors_origins.clone().into(),
+            // A page on a development server has another port.
+            cors_origins: match config.dev && config.cors_origins.is_empty() {
+                true => Origins::Local,
+                false => config.cors_origins.clone().into(),
+            },
             limits: config.protocol_limits(),
             ..Access::default()
         };

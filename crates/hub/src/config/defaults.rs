@@ -71,6 +71,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             body_size: 1 << 20,
             body_time: Duration::from_secs(30),
+            body_memory: 64 << 20,
             token_size: 8 << 10,
             topics: 1000,
             selectors: 100,

@@ -90,7 +90,7 @@ pub(super) const GROUPS: &[Group] = &[
                 dev,
                 "",
                 Truth,
-                "For your own machine: everyone may publish and subscribe; turns on --ui, --metrics, --subscriptions, --anonymous"
+                "For your own machine: everyone may publish and subscribe; turns on --ui, --metrics, --subscriptions, --anonymous\n(and lets pages of localhost subscribe, on every port)"
             ),
             setting!(
                 "dev_anywhere",
@@ -396,6 +396,13 @@ pub(super) const GROUPS: &[Group] = &[
                 "TIME",
                 Time(SECOND, HOUR),
                 "Time to receive a request body"
+            ),
+            setting!(
+                "limits.body_memory",
+                limits.body_memory,
+                "SIZE",
+                Size(MIB, 1024 * GIB),
+                "Memory for the bodies of all requests together"
             ),
             setting!("limits.token_size", limits.token_size, "SIZE", Size(256, MIB), "Size of a token"),
             setting!("limits.topics", limits.topics, "COUNT", Count(1, 100_000), "Topics per update"),

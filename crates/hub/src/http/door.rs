@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use super::places::Place;
 use super::refusals::Refused;
+use super::strict::wrong_host;
 use super::{Protocol, Server, publisher};
 use crate::mercure::{Subscribe, cors};
 
@@ -394,8 +395,8 @@ pub(super) fn first_request(bytes: &[u8]) -> Option<(usize, Parts)> {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
         fields.append(name, HeaderValue::from_bytes(header.value).ok()?);
     }
-    // RFC 9112, section 3.2: exactly one.
-    if fields.get_all(http::header::HOST).iter().count() != 1 {
+    // hyper's way has the answer.
+    if wrong_host(Version::HTTP_11, fields).is_some() {
         return None;
     }
     Some((length, request.body(()).ok()?.into_parts().0))

@@ -30,25 +30,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Lingering<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Lingering<S> {
     fn drop(&mut self) {
-        let Some(mut socket) = self.socket.take().filter(|_| self.answered && !self.over) else { return };
+        let Some(socket) = self.socket.take().filter(|_| self.answered && !self.over) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            let forget = async {
-                socket.shutdown().await?;
-                let mut scratch = vec![0; 16 << 10];
-                let mut left = MOST;
-                while left > 0 {
-                    match socket.read(&mut scratch).await? {
-                        0 => break,
-                        read => left = left.saturating_sub(read),
-                    }
-                }
-                io::Result::Ok(())
-            };
-            // Whatever goes wrong, the connection is closed.
-            drop(tokio::time::timeout(MOMENT, forget).await);
-        });
+        runtime.spawn(forget(socket));
     }
+}
+
+/// Closes a connection after a last answer, so that it arrives.
+pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, answer: &[u8]) {
+    if let Ok(Ok(())) = tokio::time::timeout(MOMENT, socket.write_all(answer)).await {
+        forget(socket).await;
+    }
+}
+
+/// Ends a connection, and reads and forgets what still comes. Whatever goes wrong, the connection is closed.
+async fn forget<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S) {
+    let forget = async {
+        socket.shutdown().await?;
+        let mut scratch = vec![0; SCRATCH];
+        let mut left = MOST;
+        while left > 0 {
+            match socket.read(&mut scratch).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    };
+    drop(tokio::time::timeout(MOMENT, forget).await);
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Lingering<S> {
@@ -99,3 +108,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Lingerin
 /// How long, and how much, is read and forgotten.
 const MOMENT: Duration = Duration::from_secs(1);
 const MOST: usize = 1 << 20;
+const SCRATCH: usize = 4 << 10;

@@ -1,6 +1,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::request::Parts;
@@ -9,17 +10,20 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::bodies::{OWN, Part};
 use super::door::{first_request, is_half_a_head, last, write};
 use super::places::Place;
 use super::routes::{ids_or_problem, records};
-use super::{Protocol, Server};
-use crate::mercure::{Problem, ProblemKind};
+use super::{Protocol, Server, linger};
+use crate::mercure::{Problem, ProblemKind, Publisher};
 
 /// Serves a connection that publishes: all requests that are here are read at once, appended at once and answered at once, so that
 /// a publisher who does not wait for each answer waits for the disk once for all of them.
 ///
 /// What is not a plain publication (another method or path, a body in chunks, a head or body that is too large) is hyper's, with all that
 /// follows on the connection.
+///
+/// A body that has not come with the first bytes is read when its publisher is known, and takes memory as it comes.
 pub(super) async fn serve(server: &Server, mut socket: TcpStream, place: Place) {
     let mut input = BytesMut::with_capacity(ROOM);
     // Since when the request has been coming whose end is awaited.
@@ -28,36 +32,48 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, place: Place) 
         let (round, next) = take(&mut input, server);
         if !round.is_empty() {
             since = Instant::now();
-            let answers = answer(server, round).await;
-            // Who is gone, or does not read its answers, is left.
-            if !matches!(timeout(server.body_time, socket.write_all(&answers)).await, Ok(Ok(()))) {
+            if !write_answers(server, &mut socket, round).await {
                 return;
             }
+            continue;
         }
         match next {
-            Next::More => {}
             Next::Other => {
                 let socket = After { first: input.freeze(), socket };
                 return server.serve(socket, Protocol::Http1, place).await;
             }
-            Next::Partial => {
-                let (start, time) = match input.is_empty() {
-                    true => (Instant::now(), server.head_time),
-                    false => (since, server.body_time),
+            Next::Body { head, request, length } => {
+                drop(input.split_to(head));
+                let time = server.body_time;
+                let body = timeout_at(since + time, large(server, &mut socket, &mut input, &request, length));
+                let (publisher, body, part) = match body.await {
+                    Ok(Some(Ok(read))) => read,
+                    Ok(Some(Err(problem))) => return refuse(server, socket, &request, problem).await,
+                    Ok(None) => return,
+                    Err(_) => return refuse(server, socket, &request, late(time)).await,
                 };
-                since = start;
+                since = Instant::now();
+                let round = vec![Publication { request, body, publisher: Some(publisher) }];
+                if !write_answers(server, &mut socket, round).await {
+                    return;
+                }
+                drop(part);
+            }
+            Next::Partial => {
+                let time = if input.is_empty() { server.head_time } else { server.body_time };
+                if input.is_empty() {
+                    since = Instant::now();
+                }
                 let read = tokio::select! {
-                    read = timeout_at(start + time, socket.read_buf(&mut input)) => read,
+                    read = timeout_at(since + time, socket.read_buf(&mut input)) => read,
                     () = server.until_end() => return,
                 };
                 match read {
-                    Ok(Ok(read)) if read > 0 => {}
+                    Ok(Ok(1..)) => {}
                     Err(_) if !input.is_empty() => {
-                        let what = format!("the request was not there within {time:?}");
-                        let late = Problem::new(ProblemKind::Timeout, what);
-                        server.refusals.request(&late);
-                        let _ = socket.write_all(&last(late.response())).await;
-                        return;
+                        let problem = late(time);
+                        server.refusals.request(&problem);
+                        return linger::close(socket, &last(problem.response())).await;
                     }
                     _ => return,
                 }
@@ -66,34 +82,92 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, place: Place) 
     }
 }
 
+/// A request that publishes, whole.
+struct Publication {
+    request: Parts,
+    body: Bytes,
+    /// Who sends it, where that was asked before the body was there.
+    publisher: Option<Publisher>,
+}
+
 /// What follows the publications that are here.
 enum Next {
-    /// Perhaps more of them.
-    More,
-    /// Half a request, or nothing yet.
+    /// Half a head, or nothing yet.
     Partial,
+    /// A publication whose head has so many bytes, and whose body has still to come.
+    Body { head: usize, request: Parts, length: usize },
     /// Something for hyper.
     Other,
 }
 
-/// Takes publications off what was read, as many as are whole.
-fn take(input: &mut BytesMut, server: &Server) -> (Vec<(Parts, Bytes)>, Next) {
+/// Takes publications off the bytes that were read, as many as are whole.
+fn take(input: &mut BytesMut, server: &Server) -> (Vec<Publication>, Next) {
     let mut round = Vec::new();
     while round.len() < ROUND {
-        let Some((length, request)) = first_request(input) else {
+        let Some((head, request)) = first_request(input) else {
             let half = input.is_empty() || is_half_a_head(input) && input.len() < server.head_size;
             return (round, if half { Next::Partial } else { Next::Other });
         };
-        let body = body_length(&request, server).filter(|_| length <= server.head_size);
-        let Some(body) = body else { return (round, Next::Other) };
-        if input.len() < length + body {
-            input.reserve(length + body - input.len());
-            return (round, Next::Partial);
+        let length = body_length(&request, server).filter(|_| head <= server.head_size);
+        let Some(length) = length else { return (round, Next::Other) };
+        if input.len() < head + length {
+            return (round, Next::Body { head, request, length });
         }
-        input.advance(length);
-        round.push((request, input.split_to(body).freeze()));
+        input.advance(head);
+        let body = input.split_to(length).freeze();
+        round.push(Publication { request, body, publisher: None });
     }
-    (round, Next::More)
+    (round, Next::Partial)
+}
+
+/// Verifies who sends a publication, and then reads its body; None when the connection ends before. What follows the body stays in the socket.
+async fn large(
+    server: &Server,
+    socket: &mut TcpStream,
+    input: &mut BytesMut,
+    request: &Parts,
+    length: usize,
+) -> Option<Result<(Publisher, Bytes, Part), Problem>> {
+    let publisher = match server.hub.publisher(request).await {
+        Ok(publisher) => publisher,
+        Err(problem) => return Some(Err(problem)),
+    };
+    let mut part = server.bodies.part();
+    let mut body = BytesMut::new();
+    while body.len() < length {
+        if body.len() == body.capacity() {
+            // It grows with the bytes that come, and not with those that are announced.
+            let capacity = length.min((body.len() * 2).max(OWN));
+            if let Err(none) = part.grow(capacity) {
+                return Some(Err(none.problem()));
+            }
+            body.reserve(capacity - body.len());
+        }
+        if !input.is_empty() {
+            body.extend_from_slice(&input.split());
+            continue;
+        }
+        let room = length.min(body.capacity()) - body.len();
+        let mut rest = socket.take(room as u64);
+        tokio::select! {
+            read = rest.read_buf(&mut body) => {
+                read.ok().filter(|read| *read > 0)?;
+            }
+            () = server.until_end() => return None,
+        }
+    }
+    Some(Ok((publisher, body.freeze(), part)))
+}
+
+/// The problem of a request that did not come in time.
+fn late(time: Duration) -> Problem {
+    Problem::new(ProblemKind::Timeout, format!("the request was not there within {time:?}"))
+}
+
+/// Answers a request whose body has not been read, so that nothing else can follow on its connection.
+async fn refuse(server: &Server, socket: TcpStream, request: &Parts, problem: Problem) {
+    server.refusals.request(&problem);
+    linger::close(socket, &last(ids_or_problem(&server.hub, request, Err(problem)))).await;
 }
 
 /// How long its body is, if it is a publication that can be served here.
@@ -113,12 +187,15 @@ fn body_length(request: &Parts, server: &Server) -> Option<usize> {
     text.parse().ok().filter(|length| *length <= server.hub.limits.body)
 }
 
-/// The answers to requests, in their order.
-async fn answer(server: &Server, round: Vec<(Parts, Bytes)>) -> Vec<u8> {
+/// Publishes all of a round and writes the answers, in their order; false when the peer is gone, or does not read them.
+async fn write_answers(server: &Server, socket: &mut TcpStream, round: Vec<Publication>) -> bool {
     let hub = &server.hub;
     let (mut requests, mut read) = (Vec::with_capacity(round.len()), Vec::with_capacity(round.len()));
-    for (request, body) in round {
-        let publisher = hub.publisher(&request).await;
+    for Publication { request, body, publisher } in round {
+        let publisher = match publisher {
+            None => hub.publisher(&request).await,
+            Some(publisher) => hub.access.still(&publisher, SystemTime::now()).map(|()| publisher),
+        };
         read.push(publisher.and_then(|publisher| records(hub, &publisher, &request, &body)));
         requests.push(request);
     }
@@ -129,7 +206,7 @@ async fn answer(server: &Server, round: Vec<(Parts, Bytes)>) -> Vec<u8> {
         }
         write(&ids_or_problem(hub, request, ids), &mut out);
     }
-    out
+    matches!(timeout(server.body_time, socket.write_all(&out)).await, Ok(Ok(())))
 }
 
 /// A socket of which something has been read already.
@@ -168,7 +245,7 @@ impl AsyncWrite for After {
     }
 }
 
-/// What is made room for at first, in bytes.
+/// Bytes that are read of a connection before a publisher is known.
 const ROOM: usize = 16 << 10;
 /// Requests that are answered at once.
 const ROUND: usize = 256;

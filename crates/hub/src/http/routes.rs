@@ -2,24 +2,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use http_body::Body as _;
 use ssekit_log::Record;
 
 use super::Pages;
 use super::activity::Open;
+use super::bodies::NoRoom;
 use super::gauges::Gauges;
 use super::head::{self, HeadLimit};
 use super::host::ours_alone;
 use super::rate::Rate;
 use super::refusals::Refusals;
+use super::strict::strict;
 use crate::active::Listed;
 use crate::hub::{Granted, Hub, accepts_stream, unreadable};
 use crate::mercure::subscriptions::{self, Asked};
@@ -52,6 +55,7 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
         router = router.route("/metrics", get(show));
         there.push("/metrics".to_owned());
     }
+    let checked = context.clone();
     let refusals = Arc::clone(&context.refusals);
     let head_limit = HeadLimit { hub: Arc::clone(&context.hub), bytes: context.head_size };
     let hub = Arc::clone(&context.hub);
@@ -66,6 +70,7 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
     }
     let router = router.method_not_allowed_fallback(not_allowed).with_state(context).merge(pages);
     let router = router.layer(from_fn_with_state(head_limit, head::within));
+    let router = router.layer(from_fn_with_state(checked, strict));
     router.layer(map_response_with_state(refusals, counted))
 }
 
@@ -151,6 +156,7 @@ pub(super) fn records(
     request: &Parts,
     body: &[u8],
 ) -> Result<Vec<Record>, Problem> {
+    check_encoding(&request.headers)?;
     let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
     let records = if essence.eq_ignore_ascii_case("application/x-ndjson") {
@@ -162,24 +168,71 @@ pub(super) fn records(
     Ok(records)
 }
 
+/// A publication is not compressed.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let encodings =
+        headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?"));
+    let mut encodings = encodings.flat_map(|value| value.split(',')).map(str::trim);
+    match encodings.find(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")) {
+        None => Ok(()),
+        Some(encoding) => Err(Problem::new(
+            ProblemKind::UnsupportedMediaType,
+            format!(
+                "the body has the content encoding {}, which the hub does not read: send it without the header Content-Encoding, uncompressed",
+                shown(encoding)
+            ),
+        )),
+    }
+}
+
 /// Publishes what a request asks for, whose body has still to come; gives the ids.
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<Vec<String>, Problem> {
     // Who may not publish is told so before the body is read.
     let publisher = hub.publisher(parts).await?;
-    let too_large = || {
-        let most = hub.limits.body;
-        let what = format!("the body has more than {most} bytes, or did not come whole");
-        Problem::new(ProblemKind::TooLarge, what)
-    };
-    // What it says to be is looked at before any of it is waited for.
-    if body.size_hint().lower() > hub.limits.body as u64 {
-        return Err(too_large());
-    }
     let late = || Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"));
-    let body = tokio::time::timeout(body_time, to_bytes(body, hub.limits.body)).await;
-    let body = body.map_err(|_| late())?.map_err(|_| too_large())?;
+    let body = tokio::time::timeout(body_time, whole(body, hub.limits.body)).await.map_err(|_| late())??;
     hub.access.still(&publisher, SystemTime::now())?;
     hub.publish(records(hub, &publisher, parts, &body)?).await
+}
+
+/// All of a body.
+async fn whole(body: Body, most: usize) -> Result<BytesMut, Problem> {
+    let too_large = |bytes: u64| {
+        Problem::new(
+            ProblemKind::TooLarge,
+            format!("the body has {bytes} bytes or more; the limit is {most}"),
+        )
+    };
+    // The length that it announces is looked at before any of it is waited for.
+    let announced = body.size_hint().lower();
+    if announced > most as u64 {
+        return Err(too_large(announced));
+    }
+    let mut bytes = BytesMut::new();
+    let mut body = body.into_data_stream();
+    while let Some(data) = body.next().await {
+        let data = data.map_err(|error| unread(&error))?;
+        let length = bytes.len() + data.len();
+        if length > most {
+            return Err(too_large(length as u64));
+        }
+        if length > bytes.capacity() {
+            bytes.reserve(data.len().max(bytes.len().min(most - bytes.len())));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// Why a body could not be read.
+fn unread(error: &(dyn std::error::Error + 'static)) -> Problem {
+    let causes: Vec<_> = std::iter::successors(Some(error), |error| error.source()).collect();
+    if let Some(none) = causes.iter().find_map(|error| error.downcast_ref::<NoRoom>()) {
+        return none.problem();
+    }
+    // The last says it best: that a chunk is none, or that there is no more.
+    let why = causes.last().map(ToString::to_string).unwrap_or_default();
+    Problem::new(ProblemKind::Malformed, format!("the body cannot be read: {why}"))
 }
 
 async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
@@ -295,7 +348,7 @@ async fn healthy() -> &'static str {
 }
 
 async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
-    let log = hub.log.bounds().await;
+    let log = hub.log.health().await;
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
         Err(error) => refusal(&unreadable(&error)),

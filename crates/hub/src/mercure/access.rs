@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, REFERER};
 use http::request::Parts;
 use http::uri::Authority;
 use ssekit_log::Record;
-use url::{Host, Url};
+use url::Url;
 
 use super::explain::Action;
 use super::form;
@@ -14,7 +14,7 @@ use super::host::foreign_host;
 use super::jwks::Renewal;
 use super::keys::Keys;
 use super::limits::Limits;
-use super::origins::Origins;
+use super::origins::{Origins, is_local};
 use super::problem::{Kind, Problem};
 use super::required::RequiredClaims;
 use super::selector::Selector;
@@ -285,17 +285,10 @@ impl Access {
         self.check_host(request)?;
         let Some(origin) = request.headers.get(ORIGIN) else { return Ok(()) };
         let origin = origin.to_str().unwrap_or_default();
-        let url = Url::parse(origin).ok();
-        let near = match url.as_ref().and_then(Url::host) {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
         let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| request.uri.authority().map(Authority::as_str));
         let same = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
-        if near || same || self.publish_origins.has(origin) {
+        if is_local(origin) || same || self.publish_origins.has(origin) {
             return Ok(());
         }
         Err(Problem::new(

@@ -44,6 +44,12 @@ pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     })
 }
 
+/// The name of the first pair that is called as PHP and others call an entry of a list, such as `topic[]`; fit to be shown.
+pub(crate) fn indexed_topic(form: &[u8]) -> Option<String> {
+    let pair = pairs(form).find(|pair| pair.name.starts_with(b"topic["))?;
+    Some(text::shown(&String::from_utf8_lossy(&pair.name)))
+}
+
 fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
         return Cow::Borrowed(text);

@@ -11,6 +11,8 @@ pub enum Origins {
     /// None.
     #[default]
     None,
+    /// Pages of the visitor's own machine, on every port.
+    Local,
     /// These.
     Listed(Vec<AllowedOrigin>),
 }
@@ -30,6 +32,7 @@ impl Origins {
         match self {
             Self::Any => true,
             Self::None => false,
+            Self::Local => is_local(origin),
             Self::Listed(allowed) => allowed.iter().any(|allowed| allowed.admits(origin)),
         }
     }
@@ -155,7 +158,7 @@ fn parse(text: &str) -> Option<Allowed> {
     let is_sound = |character: char| {
         !character.is_whitespace() && !character.is_control() && !"/\\?#@*,%".contains(character)
     };
-    if host.is_empty() || !host.chars().all(is_sound) {
+    if host.is_empty() || host.ends_with(':') || !host.chars().all(is_sound) {
         return None;
     }
     let url = Url::parse(&format!("{scheme}://{host}")).ok()?;
@@ -194,6 +197,16 @@ fn is_label(text: &str) -> bool {
 
 fn is_number(port: &str) -> bool {
     port.parse::<u16>().is_ok_and(|number| number.to_string() == port)
+}
+
+/// Whether an origin is one of the visitor's own machine: `localhost`, or a loopback address.
+pub(super) fn is_local(origin: &str) -> bool {
+    match Url::parse(origin).ok().as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// A text that is no origin.

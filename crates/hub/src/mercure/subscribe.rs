@@ -99,6 +99,12 @@ impl Subscribe {
                 selectors.push(selector);
             }
         }
+        if selectors.is_empty()
+            && let Some(name) = form::indexed_topic(request.uri.query().unwrap_or_default().as_bytes())
+        {
+            let words = format!("the query has a parameter “topic” for each topic; this one has {name}");
+            return Err(Problem::new(Kind::MissingTopic, words));
+        }
         if selectors.is_empty() {
             return Err(Problem::new(
                 Kind::MissingTopic,

@@ -61,6 +61,7 @@ pub(super) fn server(config: &Config, pages: Option<http::Pages>) -> http::Optio
         head_size: limits.head_size,
         head_time: limits.head_time,
         body_time: limits.body_time,
+        body_memory: limits.body_memory,
         metrics: config.metrics,
         pages,
     }

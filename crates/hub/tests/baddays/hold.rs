@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::http2::{DATA, END_STREAM, HEADERS, Http2};
-use crate::hub::{Hub, PATH, many_descriptors, subscribe, until};
+use crate::hub::{Hub, PATH, many_descriptors, ssekit, subscribe, until};
 use crate::stream::{Stream, narrow};
 use crate::tls::TlsHub;
+use crate::token::{SECRET, token};
 
 const MIB: u64 = 1 << 20;
 const KIB: u64 = 1 << 10;
@@ -176,4 +179,101 @@ fn each_stream_of_http_2_takes_a_place() {
     assert_eq!(busy.status, 503, "{busy:?}");
     drop::<TcpStream>(http2.socket);
     hub.expect_subscribers(0);
+}
+
+/// The beginning of a publication of a mebibyte.
+fn unfinished(token: Option<&str>, way: usize) -> String {
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let head = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\n{token}");
+    match way {
+        0 => format!("{head}content-length: {}\r\n\r\n", 1 << 20),
+        1 => format!("{head}transfer-encoding: chunked\r\n\r\n100000\r\n"),
+        // Closing makes it one for hyper.
+        _ => format!("{head}content-length: {}\r\nconnection: close\r\n\r\n", 1 << 20),
+    }
+}
+
+/// A thousand connections that each send all of a publication but its last byte, as fast as the hub reads.
+fn send_unfinished(hub: &Hub, token: Option<&str>) -> (Arc<AtomicBool>, thread::JoinHandle<()>) {
+    let mut peers = Vec::new();
+    for number in 0..1_000 {
+        let mut socket = hub.connect();
+        socket.write_all(unfinished(token, number % 3).as_bytes()).expect("the hub reads");
+        socket.set_nonblocking(true).expect("it can be set");
+        peers.push((socket, (1 << 20) - 1));
+    }
+    let stop = Arc::<AtomicBool>::default();
+    let stopped = Arc::clone(&stop);
+    let sending = thread::spawn(move || {
+        let body = [b'x'; 64 << 10];
+        while !stopped.load(Ordering::Relaxed) {
+            for (socket, left) in &mut peers {
+                let part = body.len().min(*left);
+                *left -= socket.write(&body[..part]).unwrap_or_default();
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    (stop, sending)
+}
+
+/// A mebibyte was held for each connection that announced it, for 30 s, whoever sent it.
+#[test]
+fn bodies_of_a_thousand_who_may_not_publish_are_not_held() {
+    many_descriptors(2_000);
+    let command = ["serve", "--anonymous", "--metrics", "--store", "memory", "--addr", "127.0.0.1:0"];
+    let hub = Hub::of(ssekit().args(command).env("SSEKIT_KEY", SECRET));
+    let peak = Peak::watch(&hub);
+    let (stop, sending) = send_unfinished(&hub, None);
+    hub.expect_figure("ssekit_requests_refused_total{problem=\"missing-token\"}", |count| count == 1_000);
+    let grown = peak.end("1,000 unfinished bodies without a token");
+    assert!(grown < 1_000 * 24 * KIB + 8 * MIB, "{} KiB", grown / KIB);
+    stop.store(true, Ordering::Relaxed);
+    sending.join().expect("it sends");
+}
+
+#[test]
+fn bodies_of_a_thousand_publishers_have_one_limit() {
+    many_descriptors(2_000);
+    let command = ["serve", "--anonymous", "--metrics", "--store", "memory", "--addr", "127.0.0.1:0"];
+    let hub =
+        Hub::of(ssekit().args(command).args(["--limits-body-memory", "16MiB"]).env("SSEKIT_KEY", SECRET));
+    let token = token(SECRET, &json!({ "mercure": { "publish": ["*"] } }));
+    let peak = Peak::watch(&hub);
+    let (stop, sending) = send_unfinished(&hub, Some(&token));
+    // At least those for whom there is no room at all.
+    hub.expect_figure("ssekit_requests_refused_total{problem=\"unavailable\"}", |count| count >= 900);
+    // Small ones are taken, meanwhile.
+    let good = crate::hub::post(
+        "topic=a&data=hello",
+        &format!("authorization: Bearer {token}\r\nconnection: close\r\n"),
+    );
+    assert_eq!(hub.ask(&good).status, 200);
+    let grown = peak.end("1,000 unfinished bodies of publishers");
+    assert!(grown < 16 * MIB + 1_000 * 40 * KIB + 8 * MIB, "{} KiB", grown / KIB);
+    stop.store(true, Ordering::Relaxed);
+    sending.join().expect("it sends");
+}
+
+/// Over HTTP/2 the window of the connection is all that can be sent before the hub reads.
+#[test]
+fn bodies_over_http_2_are_not_held_before_the_publisher_is_known() {
+    let command = ["serve", "--anonymous", "--metrics", "--store", "memory", "--addr", "127.0.0.1:0"];
+    let hub = Hub::of(ssekit().args(command).env("SSEKIT_KEY", SECRET));
+    let peak = Peak::watch(&hub);
+    let peers: Vec<_> = (0..100)
+        .map(|_| {
+            let mut http2 = Http2::over(hub.connect(), 65_535);
+            for _ in 0..10 {
+                let stream = http2.request(0x83, PATH, &[], 0).expect("the hub reads");
+                // As much as its windows allow at the beginning (RFC 9113, section 6.9.2).
+                let _ = http2.send(DATA, 0, stream, &[b'x'; 6_000]);
+            }
+            http2
+        })
+        .collect();
+    hub.expect_figure("ssekit_requests_refused_total{problem=\"missing-token\"}", |count| count == 1_000);
+    let grown = peak.end("1,000 unfinished bodies over HTTP/2");
+    assert!(grown < 100 * 128 * KIB + 8 * MIB, "{} KiB", grown / KIB);
+    drop(peers);
 }

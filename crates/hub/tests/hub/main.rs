@@ -9,6 +9,7 @@ mod deliver;
 mod ends;
 mod keys;
 mod live;
+mod loss;
 mod pages;
 mod private;
 mod publish;

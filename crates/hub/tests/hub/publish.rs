@@ -211,3 +211,123 @@ async fn what_the_log_refuses_is_503_with_the_time_to_come_back() {
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.json()["detail"], "the log is closed");
 }
+
+/// The head of a publication without its body.
+fn head(token: Option<&str>, more: &str) -> Vec<u8> {
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    format!(
+        "POST {HUB} HTTP/1.1\r\nhost: hub.test\r\ncontent-type: application/x-www-form-urlencoded\r\n{token}{more}\r\n"
+    )
+    .into_bytes()
+}
+
+/// Where the length was announced, the body was waited for and held before the token was looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_publish_is_told_so_before_the_body_by_whatever_way() {
+    let hub = TestHub::usual().await;
+    let (granted, not) = (token(&["*"], &[]), token(&[], &["*"]));
+    for way in ["first", "split", "later"] {
+        for (token, status) in
+            [(None, 401), (Some("no.token"), 401), (Some(&*not), 403), (Some(&*granted), 0)]
+        {
+            for more in
+                ["content-length: 1000000\r\n", "transfer-encoding: chunked\r\n", "content-length: 30\r\n"]
+            {
+                let mut connection = Connection::open(hub.addr).await;
+                if way == "later" {
+                    assert_eq!(connection.ask(&Request::get("/healthz")).await.status, 200);
+                }
+                let head = head(token, more);
+                let at = if way == "split" { 60 } else { head.len() };
+                connection.send(&head[..at]).await;
+                assert_eq!(hub.ask(&Request::get("/healthz")).await.status, 200, "meanwhile");
+                connection.send(&head[at..]).await;
+                if status > 0 {
+                    let answer = connection.answer("POST").await;
+                    assert_eq!(answer.status, status, "{way} {more}: {}", answer.body);
+                    assert!(answer.header("www-authenticate").is_some(), "{way} {more}");
+                } else {
+                    // It is waited for the body of a publisher.
+                    connection.send(if more.contains("chunked") { b"3\r\ntop" } else { b"top" }).await;
+                }
+            }
+        }
+    }
+    assert_eq!(hub.history().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_for_which_there_is_no_memory_is_503_and_small_ones_are_taken() {
+    let hub = TestHub::start(|setup| setup.server.body_memory = 300_000).await;
+    let token = token(&["*"], &[]);
+    let form = |size: usize| format!("topic=a&data={}", "x".repeat(size));
+    let mut held = Vec::new();
+    for more in ["content-length: 250000\r\n", "transfer-encoding: chunked\r\n"] {
+        let body = form(200_000);
+        let mut connection = Connection::open(hub.addr).await;
+        connection.send(&head(Some(&token), more)).await;
+        if more.contains("chunked") {
+            // Of bodies that hyper reads, two bytes count for each.
+            connection.send(format!("{:x}\r\n{body}\r\n", body.len()).as_bytes()).await;
+            let answer = connection.answer("POST").await;
+            assert_eq!(answer.status, 503, "{}", answer.body);
+            assert!(answer.body.contains("limits.body_memory") && answer.header("retry-after") == Some("1"));
+        } else {
+            connection.send(body.as_bytes()).await;
+            held.push(connection);
+            // The second finds no room for as much, as soon as the first has come so far.
+            loop {
+                let mut other = Connection::open(hub.addr).await;
+                other.send(&head(Some(&token), more)).await;
+                other.send(form(240_000).as_bytes()).await;
+                let rest = 250_000 - form(240_000).len();
+                other.send(&vec![b'x'; rest]).await;
+                let answer = other.answer("POST").await;
+                if answer.status == 503 {
+                    assert!(answer.body.contains("limits.body_memory"), "{}", answer.body);
+                    break;
+                }
+                assert_eq!(answer.status, 200, "{}", answer.body);
+            }
+        }
+        hub.publish(&form(5_000)).await;
+    }
+    let before = hub.history().await.len();
+    let mut first = held.remove(0);
+    let rest = 250_000 - form(200_000).len();
+    first.send(&vec![b'x'; rest]).await;
+    assert_eq!(first.answer("POST").await.status, 200);
+    assert_eq!(hub.history().await.len(), before + 1);
+    hub.publish(&form(200_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_compressed_is_415_and_names_the_encoding() {
+    let hub = TestHub::usual().await;
+    Way::each(async |way| {
+        for (encoding, status) in [("gzip", 415), ("identity, br", 415), ("identity", 200), ("", 200)] {
+            let request = publication("topic=a&data=x").with("content-encoding", encoding);
+            let answer = way.ask(&hub, &request).await;
+            assert_eq!(answer.status, status, "{encoding}: {}", answer.body);
+            let named = encoding.rsplit(", ").next().expect("a last one");
+            assert!(status == 200 || answer.body.contains(&format!("“{named}”")), "{}", answer.body);
+        }
+    })
+    .await;
+}
+
+/// They were 413.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_that_are_none_are_400() {
+    let hub = TestHub::usual().await;
+    let head = head(Some(&token(&["*"], &[])), "transfer-encoding: chunked\r\n");
+    for chunks in ["x\r\n", "5\r\ntopic=a", "-1\r\n", "fffffffffffffffff\r\n", "\r\n"] {
+        let mut connection = Connection::open(hub.addr).await;
+        connection.send(&head).await;
+        connection.send(chunks.as_bytes()).await;
+        let answer = connection.answer("POST").await;
+        assert_eq!(answer.status, 400, "{chunks:?}: {}", answer.body);
+        assert_eq!(answer.json()["type"], "urn:ssekit:problem:malformed", "{chunks:?}");
+    }
+    assert_eq!(hub.history().await, []);
+}

@@ -1,4 +1,4 @@
-use crate::client::Request;
+use crate::client::{Connection, Request, text};
 use crate::setup::{HUB, TestHub, claims, publication, sign, sign_with, token};
 use crate::stream::Way;
 
@@ -219,4 +219,74 @@ async fn refused_tokens_are_counted_by_each_way() {
         hub.figure(&format!("ssekit_requests_refused_total{{problem=\"{problem}\"}}")).await
     };
     assert_eq!((figure("invalid-token").await, figure("foreign-origin").await), (9, 3));
+}
+
+/// A host that two parties read differently is a way past checks of the host (RFC 9112, section 3.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_a_host_or_with_two_is_400_by_whatever_way() {
+    let hub = TestHub::usual().await;
+    let wrong = [
+        "",
+        "host: a\r\nhost: a\r\n",
+        "host: a\r\nx: y\r\nHOST: b\r\n",
+        "host: a b\r\n",
+        "host: localhost:80@b\r\n",
+    ];
+    let form = "topic=a&data=x";
+    let asked = [
+        format!("GET {HUB}?topic=a HTTP/1.1\r\nHOSTS\r\n"),
+        "GET /healthz HTTP/1.1\r\nHOSTS\r\n".to_owned(),
+        format!("GET http://a{HUB}?topic=a HTTP/1.1\r\nHOSTS\r\n"),
+        format!("GET {HUB}/subscriptions HTTP/1.1\r\nHOSTS\r\n"),
+        format!(
+            "POST {HUB} HTTP/1.1\r\nHOSTSauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{form}",
+            token(&["*"], &[]),
+            form.len()
+        ),
+    ];
+    for hosts in wrong {
+        for request in &asked {
+            let request = request.replace("HOSTS", hosts);
+            for first in [true, false] {
+                let mut connection = Connection::open(hub.addr).await;
+                if !first {
+                    assert_eq!(connection.ask(&Request::get("/healthz")).await.status, 200);
+                }
+                connection.send(request.as_bytes()).await;
+                let answer = connection.answer("GET").await;
+                assert_eq!(answer.status, 400, "{request}: {}", answer.body);
+                assert!(answer.body.contains("Host"), "{request}: {}", answer.body);
+            }
+        }
+    }
+    // HTTP/1.0 needs none.
+    let mut connection = Connection::open(hub.addr).await;
+    connection.send(b"GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert_eq!(connection.head().await.expect("an answer").status, 200);
+    assert_eq!(hub.history().await, []);
+}
+
+/// It was called kept alive, and then ended with the connection, which its reader waited for in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_over_http_1_0_ends_with_its_connection_and_says_so() {
+    let hub = TestHub::usual().await;
+    for more in ["", "connection: keep-alive\r\n"] {
+        let mut connection = Connection::open(hub.addr).await;
+        connection.send(format!("GET {HUB}?topic=a HTTP/1.0\r\n{more}\r\n").as_bytes()).await;
+        let head = connection.head().await.expect("an answer");
+        let said = ["connection", "transfer-encoding", "content-length"]
+            .map(|name| text(&head.headers, name).map(str::to_owned));
+        assert_eq!(head.status, 200);
+        assert!(
+            matches!(&said, [None, None, None]) || said == [Some("close".to_owned()), None, None],
+            "{said:?}"
+        );
+        // An answer of known length keeps the connection, if that is asked for.
+        let mut connection = Connection::open(hub.addr).await;
+        for _ in 0..if more.is_empty() { 1 } else { 3 } {
+            connection.send(format!("GET /healthz HTTP/1.0\r\n{more}\r\n").as_bytes()).await;
+            let answer = connection.answer("GET").await;
+            assert_eq!((answer.status, &*answer.body), (200, "ok\n"));
+        }
+    }
 }

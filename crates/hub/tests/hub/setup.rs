@@ -65,6 +65,7 @@ impl Default for Setup {
                 head_size: 16 << 10,
                 head_time: Duration::from_secs(30),
                 body_time: Duration::from_secs(30),
+                body_memory: 64 << 20,
                 metrics: true,
                 pages: None,
             },

@@ -448,6 +448,24 @@ fn the_protocol_is_told_who_may_do_what() {
     assert!(!access.anonymous && !access.open);
     let (access, _) = load(&["--dev"], &[]).expect("it is sound").access().expect("it has no keys");
     assert!(access.anonymous && access.open);
+    // A page on a development server reads, on any port; a page of another machine does not, nor does one whose name only looks local.
+    for (origin, reads) in [
+        ("http://localhost:5173", true),
+        ("https://app.localhost", true),
+        ("http://127.0.0.1:8080", true),
+        ("http://[::1]:8080", true),
+        ("http://localhost.evil.example", false),
+        ("http://192.168.0.7:5173", false),
+        ("https://evil.example", false),
+        ("null", false),
+    ] {
+        assert_eq!(access.cors_origins.has(origin), reads, "{origin}");
+    }
+    let flags = ["--dev", "--cors-origins=https://a.example"];
+    let (access, _) = load(&flags, &[]).expect("it is sound").access().expect("it has no keys");
+    assert!(
+        access.cors_origins.has("https://a.example") && !access.cors_origins.has("http://localhost:5173")
+    );
 }
 
 #[test]

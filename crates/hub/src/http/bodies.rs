@@ -1,0 +1,148 @@
+//! The memory of requests' bodies that are coming or being answered: one limit for all connections.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::BoxError;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::mercure::{Problem, ProblemKind};
+
+/// How much memory bodies have.
+#[derive(Debug)]
+pub(super) struct Bodies {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Bodies {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+    }
+
+    /// The part of one body, which has none yet.
+    pub(super) fn part(self: &Arc<Self>) -> Part {
+        Part { bodies: Arc::clone(self), bytes: 0 }
+    }
+}
+
+/// The memory of one body, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Part {
+    bodies: Arc<Bodies>,
+    bytes: usize,
+}
+
+impl Part {
+    /// Lets it have so many bytes in all; the first of them count as the connection's own, so that a small body is never refused. A body that waited
+    /// for the others would keep them waiting for what it has, so it fails instead.
+    ///
+    /// # Errors
+    /// When all bodies together would have more than the limit.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        let bytes = bytes.saturating_sub(OWN);
+        let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
+        let grown = |used: usize| used.checked_add(more).filter(|used| *used <= self.bodies.limit);
+        self.bodies
+            .used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, grown)
+            .map_err(|_| NoRoom { limit: self.bodies.limit })?;
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.bodies.used.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+/// All bodies together have as much memory as they may.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the bodies of requests already use {limit} bytes of memory (limits.body_memory): send it again in a moment"
+)]
+pub(super) struct NoRoom {
+    limit: usize,
+}
+
+impl NoRoom {
+    /// The answer to the request.
+    pub(super) fn problem(self) -> Problem {
+        Problem::new(ProblemKind::Unavailable, self.to_string()).retry_after(Duration::from_secs(1))
+    }
+}
+
+/// A body that hyper reads, whose bytes count until the request is answered.
+#[derive(Debug)]
+pub(super) struct Metered {
+    body: Incoming,
+    came: usize,
+    part: Arc<Mutex<Part>>,
+}
+
+impl Metered {
+    pub(super) fn new(body: Incoming, part: Arc<Mutex<Part>>) -> Self {
+        Self { body, came: 0, part }
+    }
+}
+
+impl Body for Metered {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.came += data.len();
+            // Whoever collects them has them twice for a moment.
+            let grown = self.part.lock().unwrap_or_else(PoisonError::into_inner).grow(2 * self.came);
+            if let Err(none) = grown {
+                return Poll::Ready(Some(Err(none.into())));
+            }
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The first bytes of a body, which every connection may have.
+pub(super) const OWN: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::{Bodies, OWN};
+
+    #[test]
+    fn bodies_share_a_limit_and_give_back_what_they_had() {
+        let bodies = Bodies::new(100);
+        let (mut one, mut two) = (bodies.part(), bodies.part());
+        assert!(one.grow(OWN + 60).is_ok() && two.grow(OWN + 40).is_ok());
+        assert!(two.grow(OWN + 41).is_err());
+        assert!(two.grow(10).is_ok(), "it has that already");
+        assert!(bodies.part().grow(OWN).is_ok(), "a small one");
+        drop(one);
+        assert!(two.grow(OWN + 100).is_ok());
+        drop(two);
+        assert!(bodies.part().grow(OWN + 101).is_err());
+        assert!(bodies.part().grow(OWN + 100).is_ok());
+    }
+}
