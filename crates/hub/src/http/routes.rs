@@ -55,8 +55,7 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
         router = router.route("/metrics", get(show));
         there.push("/metrics".to_owned());
     }
-    let checked = context.clone();
-    let refusals = Arc::clone(&context.refusals);
+    let (refusals, checked) = (Arc::clone(&context.refusals), context.clone());
     let head_limit = HeadLimit { hub: Arc::clone(&context.hub), bytes: context.head_size };
     let hub = Arc::clone(&context.hub);
     let Pages { router: pages, at, names } = pages.unwrap_or_default();
@@ -69,8 +68,8 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
         pages = pages.layer(from_fn_with_state(names, ours_alone));
     }
     let router = router.method_not_allowed_fallback(not_allowed).with_state(context).merge(pages);
-    let router = router.layer(from_fn_with_state(head_limit, head::within));
     let router = router.layer(from_fn_with_state(checked, strict));
+    let router = router.layer(from_fn_with_state(head_limit, head::within));
     router.layer(map_response_with_state(refusals, counted))
 }
 

@@ -7,17 +7,15 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http_body::Body as _;
 
-use super::routes::{Context, refusal};
-use crate::mercure::{Problem, ProblemKind, cors};
+use super::routes::{Context, refused};
+use crate::mercure::{Problem, ProblemKind};
 
 /// Refuses a request whose `Host` is not as it must be, and ends connections of HTTP/1.0 after answers of unknown length.
 pub(super) async fn strict(State(context): State<Context>, request: Request, next: Next) -> Response {
     let version = request.version();
     if let Some(wrong) = wrong_host(version, request.headers()) {
         let (parts, _) = request.into_parts();
-        let mut response = refusal(&Problem::new(ProblemKind::Malformed, wrong));
-        cors::allow_reading(&parts, &context.hub.access.cors_origins, response.headers_mut());
-        return response;
+        return refused(&context.hub, &parts, &Problem::new(ProblemKind::Malformed, wrong));
     }
     let mut response = next.run(request).await;
     // Its end is the connection's end, which must not be called kept alive (RFC 9112, section 9.3): hyper does so unless the version says otherwise.

@@ -15,6 +15,7 @@ mod private;
 mod publish;
 mod refused;
 mod replay;
+mod retention;
 mod setup;
 mod slow;
 mod stream;
