@@ -2,7 +2,7 @@
 // Publishes an update with Symfony's Mercure component, and prints its id.
 //
 //   apt-get install php-cli php-symfony-mercure        # or: composer require symfony/mercure
-//   export TOKEN=$(ssekit token make --key-file key --publish '*')
+//   export SSEKIT_TOKEN=$(ssekit token make --key-file key --publish '*')
 //   php examples/hub/publish.php https://example.com/news 'hello, world'
 //   php examples/hub/publish.php https://example.com/news 'for some alone' --private
 //
@@ -19,9 +19,9 @@ use Symfony\Contracts\HttpClient\Exception\HttpExceptionInterface;
 
 require 'Symfony/Component/Mercure/autoload.php'; // Debian's; with Composer: vendor/autoload.php
 
-$token = getenv('TOKEN');
+$token = getenv('SSEKIT_TOKEN');
 if ($argc < 3 || !$token) {
-    fwrite(STDERR, "usage: TOKEN=… php {$argv[0]} TOPIC DATA [--private]\n");
+    fwrite(STDERR, "usage: SSEKIT_TOKEN=… php {$argv[0]} TOPIC DATA [--private]\n");
     exit(2);
 }
 $url = getenv('HUB') ?: 'http://127.0.0.1:3000/.well-known/mercure';

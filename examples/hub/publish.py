@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Publishes an update with nothing but Python, and prints its id.
 
-    export TOKEN=$(ssekit token make --key-file key --publish '*')
+    export SSEKIT_TOKEN=$(ssekit token make --key-file key --publish '*')
     python3 examples/hub/publish.py https://example.com/news 'hello, world'
     python3 examples/hub/publish.py https://example.com/news 'for some alone' --private
 
@@ -26,9 +26,9 @@ def publish(token: str, topic: str, data: str, private: bool = False) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or "TOKEN" not in os.environ:
-        sys.exit(f"usage: TOKEN=… python3 {sys.argv[0]} TOPIC DATA [--private]")
+    if len(sys.argv) < 3 or "SSEKIT_TOKEN" not in os.environ:
+        sys.exit(f"usage: SSEKIT_TOKEN=… python3 {sys.argv[0]} TOPIC DATA [--private]")
     try:
-        print(publish(os.environ["TOKEN"], sys.argv[1], sys.argv[2], "--private" in sys.argv))
+        print(publish(os.environ["SSEKIT_TOKEN"], sys.argv[1], sys.argv[2], "--private" in sys.argv))
     except HTTPError as refusal:
         sys.exit(f"{refusal}\n{refusal.read().decode()}")

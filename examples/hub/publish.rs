@@ -1,7 +1,7 @@
 //! Publishes an update from Rust with ureq, and prints its id.
 //!
 //! ```sh
-//! export TOKEN=$(ssekit token make --key-file key --publish '*')
+//! export SSEKIT_TOKEN=$(ssekit token make --key-file key --publish '*')
 //! cargo run --example publish -- https://example.com/news 'hello, world'
 //! cargo run --example publish -- https://example.com/news 'for some alone' --private
 //! ```
@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     let [topic, data, rest @ ..] = arguments.as_slice() else {
         bail!("usage: publish TOPIC DATA [--private]")
     };
-    let token = env::var("TOKEN").context("TOKEN: make one with `ssekit token make`")?;
+    let token = env::var("SSEKIT_TOKEN").context("SSEKIT_TOKEN: make one with `ssekit token make`")?;
     let hub = env::var("HUB").unwrap_or_else(|_| "http://127.0.0.1:3000/.well-known/mercure".to_owned());
 
     let mut form = vec![("topic", topic.as_str()), ("data", data)];

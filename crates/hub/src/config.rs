@@ -29,7 +29,7 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::mercure::Algorithm;
+use crate::mercure::{Algorithm, AllowedOrigin, RequiredClaims};
 
 pub use self::access::KeySet;
 pub use self::flags::Flags;
@@ -78,12 +78,18 @@ pub struct Config {
     pub publisher: Key,
     /// The keys of subscribers' tokens.
     pub subscriber: Key,
+    /// Audience and issuer that tokens must have, unless there is a list for publishers or subscribers alone.
+    pub required: RequiredClaims,
+    /// Those of publishers' tokens.
+    pub publisher_required: RequiredClaims,
+    /// Those of subscribers' tokens.
+    pub subscriber_required: RequiredClaims,
     /// Who has no token may subscribe to what is public.
     pub anonymous: bool,
-    /// Whose pages may ask from a browser: origins, or `*` for any without their cookies.
-    pub cors_origins: Vec<String>,
+    /// Origins whose pages may subscribe, patterns of them, or `*` for all without cookies. Empty with `dev`: pages of the visitor's own machine.
+    pub cors_origins: Vec<AllowedOrigin>,
     /// Whose pages may publish by a cookie: origins.
-    pub publish_origins: Vec<String>,
+    pub publish_origins: Vec<AllowedOrigin>,
     /// The cookie that may hold a token.
     pub cookie: String,
     /// A token may stand in the URL, as `?authorization=`.

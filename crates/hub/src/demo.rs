@@ -226,12 +226,13 @@ mod tests {
         stats(State(demo.clone()), LastEventId::default()).await.response().into_body()
     }
 
-    /// What counts in the next event's id.
+    /// The sequence number in the next event's id. A block without data only says where the stream begins.
     async fn next_id(stream: &mut SseBody) -> u64 {
         loop {
             let bytes = stream.next().await.expect("the stream goes on").expect("it does not break");
             let text = String::from_utf8(bytes.to_vec()).expect("text");
-            if let Some(id) = text.lines().find_map(|line| line.strip_prefix("id: ")) {
+            let id = text.lines().find_map(|line| line.strip_prefix("id: "));
+            if let Some(id) = id.filter(|_| text.contains("\ndata: ")) {
                 let (_, sequence) = id.rsplit_once('-').expect("epoch-sequence");
                 return sequence.parse().expect("a number");
             }

@@ -17,6 +17,7 @@ mod figures;
 mod frame;
 mod framing;
 mod inbox;
+mod paced_log;
 mod pipe;
 mod prefix_tree;
 mod recent;
@@ -36,7 +37,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use ssekit_log::{Log, Position, ReadError};
+use futures_util::stream::BoxStream;
+use ssekit_log::{Entry, Log, Position, ReadError};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -46,6 +48,7 @@ pub use self::figures::Figures;
 pub use self::frame::{Frame, Interest};
 use self::framing::{Framing, Piece};
 use self::inbox::{Inbox, Message};
+use self::paced_log::{PacedLog, Unread};
 use self::pipe::Pipe;
 pub use self::pipe::{Body, Cut};
 use self::recent::Recent;
@@ -53,6 +56,7 @@ use self::replay::Replay;
 use self::sink::Sink;
 pub use self::subscriber::End;
 pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
+use crate::log_limit::LogLimit;
 use crate::mercure::Ids;
 
 /// How subscribers are served.
@@ -86,7 +90,8 @@ pub struct Pace {
 /// What happens to a subscriber that the log's retention overtakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overtaken {
-    /// It is closed. When it comes back with its last event ID, it is told by a `reset` event.
+    /// It is closed, and told by a `reset` event when it comes back with its last event ID. A subscriber that has had no event yet
+    /// could not say where to resume: it gets an event `gap` and goes on.
     Close,
     /// It goes on with what is left, after an event `gap`.
     Skip,
@@ -126,8 +131,9 @@ pub struct Subscription {
 pub struct Start {
     /// After this place.
     pub after: Position,
-    /// What is gone up to here, the subscriber has been told of.
-    pub told: Position,
+    /// The subscriber knows of records that are gone up to here. None where it begins with the earliest record that is held when
+    /// it is read: it misses nothing before its first event.
+    pub told: Option<Position>,
     /// Up to here it gets what the log holds, and not what is still in memory although it is gone from there.
     pub stored: Position,
 }
@@ -135,7 +141,7 @@ pub struct Start {
 impl Start {
     /// After this place, of which nothing is missing.
     pub fn at(after: Position) -> Self {
-        Self { after, told: Position::START, stored: Position::START }
+        Self { after, told: Some(Position::START), stored: Position::START }
     }
 }
 
@@ -144,6 +150,7 @@ impl Start {
 pub struct Fanout {
     inboxes: Box<[Arc<Inbox>]>,
     recent: Arc<Recent>,
+    log: Arc<PacedLog>,
     budget: Arc<Budget>,
     next: AtomicUsize,
     pending: usize,
@@ -158,6 +165,8 @@ impl Fanout {
     /// When the log cannot be read, or the system gives no epoll or thread.
     pub async fn start(log: Arc<dyn Log>, options: &Options, figures: Arc<Figures>) -> io::Result<Self> {
         let last = log.bounds().await.map_err(io::Error::other)?.last;
+        // Opened now, so that it reports the loss of any record appended from now on.
+        let tail = log.tail(last);
         let budget = Budget::new(options.pending_memory.max(replay::PAGE));
         let replay = Replay::new(Arc::clone(&log), Arc::clone(&budget));
         let polls = (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
@@ -179,10 +188,19 @@ impl Fanout {
             let thread = std::thread::Builder::new().name(format!("fan-out {number}"));
             threads.push(thread.spawn(move || engine.run())?);
         }
-        let feed = tokio::spawn(feed(log, last, Arc::clone(&recent), Arc::clone(&budget))).abort_handle();
+        let unread = Arc::new(Unread::new(last));
+        let feed = Feed {
+            ids: Ids::new(log.epoch()),
+            recent: Arc::clone(&recent),
+            unread: Arc::clone(&unread),
+            budget: Arc::clone(&budget),
+            figures,
+        };
+        let feed = tokio::spawn(feed.run(tail)).abort_handle();
         Ok(Self {
             inboxes,
             recent,
+            log: Arc::new(PacedLog::new(log, unread)),
             budget,
             next: AtomicUsize::new(0),
             pending: options.pending,
@@ -220,6 +238,12 @@ impl Fanout {
         self.inboxes[thread].send(Message::Join(Box::new((sink, subscription))));
     }
 
+    /// The log, whose appends wait here for the fan-out: 10 s at most, then they fail with
+    /// [`AppendError::Busy`](ssekit_log::AppendError::Busy).
+    pub fn log(&self) -> Arc<dyn Log> {
+        Arc::clone(&self.log) as Arc<dyn Log>
+    }
+
     /// Bytes in memory that wait for subscribers, without the newest updates.
     pub fn pending_bytes(&self) -> usize {
         self.budget.used()
@@ -230,11 +254,6 @@ impl Fanout {
         for inbox in &self.inboxes {
             inbox.send(Message::KeysReplaced);
         }
-    }
-
-    /// Waits until the threads keep up with what has been appended, so that publishers do not outrun them.
-    pub async fn keeps_up(&self) {
-        self.recent.has_room().await;
     }
 
     /// Up to where all who are up to date have been written.
@@ -276,28 +295,51 @@ impl Drop for Fanout {
     }
 }
 
-/// Hands on what is appended to the log.
-async fn feed(log: Arc<dyn Log>, after: Position, recent: Arc<Recent>, budget: Arc<Budget>) {
-    let ids = Ids::new(log.epoch());
-    let mut tail = log.tail(after);
-    while let Some(next) = tail.next().await {
-        match next {
-            Ok(entries) => {
-                let frame = |entry| Arc::new(Frame::for_window(entry, &ids, &budget));
-                let frames = entries.into_iter().map(frame).collect();
-                recent.push(frames).await;
-            }
-            Err(error) => {
-                report(&error);
-                tokio::time::sleep(RETRY).await;
+/// Hands the records of the log's tail to the threads.
+struct Feed {
+    ids: Ids,
+    recent: Arc<Recent>,
+    unread: Arc<Unread>,
+    budget: Arc<Budget>,
+    figures: Arc<Figures>,
+}
+
+impl Feed {
+    async fn run(self, mut tail: BoxStream<'static, Result<Vec<Entry>, ReadError>>) {
+        let log_limit = LogLimit::default();
+        while let Some(next) = tail.next().await {
+            match next {
+                Ok(entries) => {
+                    if let Some(newest) = entries.last() {
+                        self.unread.read_upto(newest.position);
+                    }
+                    let frame = |entry| Arc::new(Frame::for_window(entry, &self.ids, &self.budget));
+                    let frames = entries.into_iter().map(frame).collect();
+                    self.recent.push(frames).await;
+                }
+                Err(ReadError::Missed { after, horizon }) => {
+                    self.unread.read_upto(horizon);
+                    self.figures.tail_gaps.inc();
+                    if let Some(count) = log_limit.due("missed", LogLimit::OFTEN, Instant::now()) {
+                        tracing::error!(
+                            count,
+                            after = after.0,
+                            horizon = horizon.0,
+                            "retention dropped updates before they were delivered: every subscriber is closed or sent a `gap` event; let the log keep more"
+                        );
+                    }
+                    self.recent.skip_to(horizon).await;
+                }
+                Err(error) => {
+                    if let Some(count) = log_limit.due("unreadable", LogLimit::SELDOM, Instant::now()) {
+                        tracing::error!(%error, count, "new updates cannot be read from the log, so they are not delivered now; the hub tries again each second");
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
             }
         }
     }
 }
 
-fn report(error: &ReadError) {
-    tracing::error!(%error, "what is appended to the log cannot be delivered now: another attempt follows");
-}
-
-/// How long after the log could not be read it is tried again.
+/// The pause after the log could not be read.
 const RETRY: Duration = Duration::from_secs(1);

@@ -97,7 +97,8 @@ impl Hub {
         let published = Counter::default();
         registry.register("events_published", "Events that publishers were answered for", published.clone());
         let templates = TemplateBudget::new(&limits, registry);
-        let fanout = Fanout::start(Arc::clone(&log), &fan, Arc::clone(&figures)).await?;
+        let fanout = Fanout::start(log, &fan, Arc::clone(&figures)).await?;
+        let log = fanout.log();
         let anonymous = subscriptions == Announced::Everyone;
         let active = (subscriptions != Announced::Nobody)
             .then(|| Active::start(Arc::clone(&log), &path, anonymous, registry));
@@ -184,13 +185,6 @@ impl Hub {
                     self.limits.matching
                 ),
             ));
-        }
-        if tokio::time::timeout(PATIENCE, self.fanout.keeps_up()).await.is_err() {
-            return Err(Problem::new(
-                ProblemKind::Unavailable,
-                "more is published than can be delivered: publish again in a moment, and less at a time",
-            )
-            .retry_after(Duration::from_secs(1)));
         }
         let own: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
         let positions = self.log.append(records).await.map_err(|error| refused(&error))?;
@@ -373,7 +367,7 @@ impl Hub {
         let bounds = self.log.bounds().await?;
         let horizon = if reads_subscriptions { bounds.horizon_of_all() } else { bounds.horizon };
         let everything = |reset| Place {
-            start: Start { after: Position::START, told: horizon, stored: bounds.last },
+            start: Start { after: Position::START, told: None, stored: bounds.last },
             before: discovery::EARLIEST.to_owned(),
             reset,
         };
@@ -464,7 +458,14 @@ fn refused(error: &AppendError) -> Problem {
         AppendError::Invalid(_) => (ProblemKind::TooLarge, None),
         _ => (ProblemKind::Unavailable, Some(Duration::from_secs(1))),
     };
-    Problem { retry_after: wait, ..Problem::new(kind, error.to_string()) }
+    let detail = match error {
+        AppendError::Busy(_) => {
+            "more is published than can be delivered: publish again in a moment, and less at a time"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    };
+    Problem { retry_after: wait, ..Problem::new(kind, detail) }
 }
 
 /// The answer to a subscriber whose templates find no room.
@@ -482,6 +483,3 @@ fn templates_full(TemplatesFull { most }: TemplatesFull) -> Problem {
 pub(crate) fn unreadable(error: &ReadError) -> Problem {
     Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }
-
-/// How long a publisher waits for the fan-out to keep up.
-const PATIENCE: Duration = Duration::from_secs(10);

@@ -114,6 +114,7 @@ mod demo;
 pub mod fanout;
 pub mod http;
 pub mod hub;
+mod hub_url;
 pub mod listen;
 mod log_limit;
 pub mod mercure;

@@ -1,28 +1,47 @@
 //! `ssekit listen`: curl for server-sent events.
 
+mod body;
+mod escape;
 mod output;
 
-use std::io::{ErrorKind, IsTerminal, Read, Write, stderr, stdin};
+use std::io::{ErrorKind, IsTerminal, Write, stderr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, anyhow};
 use ssekit_client::{
-    CloseReason, Notice, Reconnect, Response, SelectError, Source, Status, TransportError, source,
+    CloseReason, Http, Notice, Reconnect, Response, SelectError, Source, Status, TransportError, source,
 };
 use tokio::time::timeout;
 
+use self::body::Body;
 use self::output::Output;
+use crate::config::Secret;
+use crate::hub_url::{hub_url, say_if_unencrypted, shown, with_scheme};
 
+pub use self::escape::Escaped;
+pub(crate) use self::escape::escape;
 pub use self::output::Form;
-pub(crate) use self::output::escape;
 
-/// Whom to listen to, and what to write of it.
+/// The arguments of `ssekit listen`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Listen {
-    /// What to listen to; http:// may be left out
+    /// The stream, or the hub with --topic; http:// may be left out, and a hub's path /.well-known/mercure
     url: String,
+
+    /// Subscribe to this topic of a hub (repeatable)
+    #[arg(short, long = "topic", value_name = "TOPIC")]
+    topics: Vec<String>,
+    /// Send this token as authorization: Bearer … [with --topic, also from SSEKIT_TOKEN]
+    #[arg(long, value_name = "JWT", value_parser = crate::publish::token)]
+    token: Option<Secret>,
+    /// Trust the certificate authorities in this PEM file too
+    #[arg(long, value_name = "PATH")]
+    ca: Option<PathBuf>,
+    /// Speak HTTP/2 without TLS; with TLS the server chooses
+    #[arg(long)]
+    http2_prior_knowledge: bool,
 
     /// Send this header, as in -H 'authorization: Bearer …' (repeatable)
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
@@ -36,9 +55,9 @@ pub struct Listen {
     /// The same with content-type: application/json
     #[arg(long, value_name = "TEXT|@FILE|-", conflicts_with = "data")]
     json: Option<Body>,
-    /// Resume after this event: the first request's Last-Event-ID
-    #[arg(long, value_name = "ID")]
-    last_event_id: Option<String>,
+    /// Begin after the event with this id; a hub gives its whole history after `earliest`
+    #[arg(long, value_name = "ID|earliest", visible_alias = "last-event-id")]
+    from: Option<String>,
 
     /// Write events of this name alone (repeatable)
     #[arg(short, long = "event", value_name = "NAME")]
@@ -53,7 +72,7 @@ pub struct Listen {
     /// End after this long, with exit code 28
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// Take a stream for dead, and connect again, when not a byte has come for this long
+    /// Connect again when no byte has come for this long
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     read_timeout: Option<Duration>,
     /// Make one attempt, and end when the stream ends
@@ -62,6 +81,12 @@ pub struct Listen {
     /// Give up after this many failed retries in a row [default: never]
     #[arg(long, value_name = "TIMES")]
     retries: Option<u32>,
+    /// Repeat a POST like a GET, also after a complete response, and where it may have had an effect
+    #[arg(long, conflicts_with = "no_reconnect")]
+    repeat: bool,
+    /// Print a last event whose blank line is missing
+    #[arg(long)]
+    incomplete: bool,
 
     /// Say nothing on stderr but why it ended
     #[arg(short, long)]
@@ -74,12 +99,14 @@ pub struct Listen {
 const EXIT_CODES: &str = "\
 Exit codes, curl's where it has one:
     0  ended as asked: all events counted, nobody reads the output any more, the server has nothing
-       (more) to send (204), or its stream ended and --no-reconnect was given
+       (more) to send (204), or its stream ended and is not asked for again: with --no-reconnect, or
+       because it was the response to a POST and the server has sent no `retry:`
     1  another failure, as of writing the output
     2  usage: an unknown option, a malformed URL or header, data that cannot be read
     7  no connection, or it broke off, and no retry is left
    22  the server refused: an error status, or a redirect that cannot be followed
    28  --timeout has passed, or the server did not answer in time
+   60  the server's certificate is not trusted: --ca adds an authority
    65  the answer is not an event stream
 
 Control characters in what the server sends are escaped in text and JSON, not in raw output.";
@@ -98,6 +125,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const NO_CONNECTION: u8 = 7;
 pub(crate) const REFUSED: u8 = 22;
 pub(crate) const TIMED_OUT: u8 = 28;
+const NOT_TRUSTED: u8 = 60;
 const NO_EVENT_STREAM: u8 = 65;
 
 impl Listen {
@@ -118,13 +146,23 @@ impl Listen {
     }
 
     fn source(&self) -> Result<Source, Error> {
-        let url = with_scheme(&self.url);
-        let reconnect = match (self.no_reconnect, self.retries) {
+        let mut reconnect = match (self.no_reconnect, self.retries) {
             (true, _) => Reconnect::never(),
             (false, Some(retries)) => Reconnect::resilient().max_retries(retries),
             (false, None) => Reconnect::resilient(),
         };
-        let mut source = source(url).reconnect(reconnect);
+        if self.repeat {
+            reconnect = reconnect.repeat_like_safe();
+        }
+        let url = self.url()?;
+        let mut source = source(&url)
+            .reconnect(reconnect)
+            .transport(self.http()?)
+            .accept_incomplete_event(self.incomplete);
+        if let Some(token) = self.token() {
+            say_if_unencrypted(&url);
+            source = source.header("authorization", format!("Bearer {}", token.expose()));
+        }
         let body = match (&self.data, &self.json) {
             (Some(body), _) => Some((body, "application/x-www-form-urlencoded")),
             (None, body) => body.as_ref().map(|body| (body, "application/json")),
@@ -138,7 +176,7 @@ impl Listen {
         if let Some(method) = &self.method {
             source = source.method(method);
         }
-        if let Some(id) = &self.last_event_id {
+        if let Some(id) = &self.from {
             source = source.resume_after(id);
         }
         if let Some(limit) = self.read_timeout {
@@ -146,6 +184,32 @@ impl Listen {
         }
         source.check()?;
         Ok(self.report_to_stderr(source))
+    }
+
+    /// Of the stream, or of the hub with its topics.
+    fn url(&self) -> Result<String, Error> {
+        if self.topics.is_empty() {
+            return Ok(with_scheme(&self.url));
+        }
+        let mut url = hub_url(&self.url)?;
+        url.query_pairs_mut().extend_pairs(self.topics.iter().map(|topic| ("topic", topic)));
+        Ok(url.into())
+    }
+
+    fn http(&self) -> Result<Http, Error> {
+        let mut http = Http::new();
+        if let Some(path) = &self.ca {
+            let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            http = http.root_certificate(&pem).with_context(|| format!("cannot use {}", path.display()))?;
+        }
+        Ok(if self.http2_prior_knowledge { http.http2_prior_knowledge() } else { http })
+    }
+
+    /// That of the environment is meant for a hub, not for every server that is listened to.
+    fn token(&self) -> Option<Secret> {
+        let of_hub = || std::env::var("SSEKIT_TOKEN").ok().filter(|_| !self.topics.is_empty());
+        let token = self.token.clone().or_else(|| of_hub().map(|token| Secret::new(token.trim())));
+        token.filter(|token| !token.expose().is_empty())
     }
 
     fn report_to_stderr(&self, source: Source) -> Source {
@@ -215,34 +279,30 @@ impl Listen {
     }
 }
 
-/// The URL, with the scheme that may be left out. (A query may hold a whole URL of its own: a topic.)
-pub(crate) fn with_scheme(text: &str) -> String {
-    let start = text.split(['/', '?', '#']).next().unwrap_or_default();
-    if start.ends_with(':') { text.to_owned() } else { format!("http://{text}") }
-}
-
 /// Whether the connection ended as asked.
 fn judge(reason: CloseReason) -> Result<(), Failure> {
     use ssekit_client::Error::{
-        ConnectTimeout, ContentEncoding, ContentType, Header, ReadTimeout, Redirect, Status, Url,
+        Certificate, ConnectTimeout, ContentEncoding, ContentType, Header, ReadTimeout, Redirect, Status, Url,
     };
     let code = match reason.error() {
         None => return Ok(()),
         Some(Url { .. } | Header { .. }) => USAGE,
         Some(Status { .. } | Redirect { .. }) => REFUSED,
+        Some(Certificate { .. }) => NOT_TRUSTED,
         Some(ConnectTimeout { .. } | ReadTimeout { .. }) => TIMED_OUT,
         Some(ContentType { .. } | ContentEncoding { .. }) => NO_EVENT_STREAM,
         Some(_) => NO_CONNECTION,
     };
     let error = match reason {
         CloseReason::Failed(error) => error.into(),
+        reason @ CloseReason::NotRepeated(_) => anyhow!("{reason}; --repeat repeats it all the same"),
         reason => Error::from(reason),
     };
     Err(Failure { code, error })
 }
 
 fn opened(response: &Notice<Response>, verbose: bool) {
-    say(&format!("connected to {}", response.url()));
+    say(&format!("connected to {}", shown(response.url())));
     if verbose {
         say(&format!("< {}", response.status()));
         for (name, value) in response.headers() {
@@ -272,40 +332,6 @@ pub fn say(text: &str) {
 /// Whether a terminal that likes colours reads this.
 pub fn colours(terminal: &impl IsTerminal) -> bool {
     terminal.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// A body as it is named on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Body {
-    Text(String),
-    File(PathBuf),
-    Stdin,
-}
-
-impl From<String> for Body {
-    fn from(text: String) -> Self {
-        match text.strip_prefix('@') {
-            _ if text == "-" || text == "@-" => Self::Stdin,
-            Some(path) => Self::File(path.into()),
-            None => Self::Text(text),
-        }
-    }
-}
-
-impl Body {
-    fn read(&self) -> Result<Vec<u8>, Error> {
-        match self {
-            Self::Text(text) => Ok(text.clone().into_bytes()),
-            Self::File(path) => {
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-            }
-            Self::Stdin => {
-                let mut body = Vec::new();
-                stdin().lock().read_to_end(&mut body).context("cannot read stdin")?;
-                Ok(body)
-            }
-        }
-    }
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use clap::{Parser, Subcommand};
 use ssekit_hub::bench::Bench;
 use ssekit_hub::config::{Flags, Loaded, Log, LogFormat, LogLevel, Problems};
-use ssekit_hub::listen::{Listen, chain, colours, say};
+use ssekit_hub::listen::{Escaped, Listen, chain, colours, say};
 use ssekit_hub::publish::Publish;
 use ssekit_hub::serve;
 use ssekit_hub::token::Token;
@@ -52,7 +52,10 @@ async fn main() -> ExitCode {
             Err(error) => end(Err((1, error))),
         },
         Command::Token(token) => match token.run(SystemTime::now()) {
-            Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => ExitCode::from(answer.code),
+            Ok(answer) if write!(stdout(), "{}", answer.text).is_ok() => {
+                answer.warnings.iter().for_each(|warning| say(warning));
+                ExitCode::from(answer.code)
+            }
             Ok(_) => ExitCode::FAILURE,
             Err(failure) => end(Err((failure.code, failure.error))),
         },
@@ -163,7 +166,8 @@ const VALID: &str = "the configuration is valid";
 
 /// Logs of the libraries go to stderr.
 fn log(level: LevelFilter) {
-    tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(stderr).init();
+    let writer = || Escaped::text(stderr());
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(writer).init();
 }
 
 /// The same, as configured.
@@ -187,7 +191,8 @@ fn log_as(wanted: Log) {
 
 /// A JSON object per line.
 fn json_lines(level: LevelFilter) -> impl Subscriber + Send + Sync {
-    tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).with_writer(stderr).finish()
+    let writer = || Escaped::json(stderr());
+    tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).with_writer(writer).finish()
 }
 
 /// Reports an error and its causes on one line.

@@ -18,7 +18,8 @@ use url::Url;
 
 use self::lines::Lines;
 use crate::config::{Secret, time};
-use crate::listen::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say, with_scheme};
+use crate::hub_url::{hub_url, say_if_unencrypted, shown};
+use crate::listen::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
 use crate::token::{Claims, Grants, KeyFlags, Lifetime, Signer, make};
 
 /// What to publish, and where.
@@ -149,8 +150,8 @@ impl Publish {
             (None, Some(key)) => Login::Key(Box::new(Signer::read(key.expose())?), self.topics.clone()),
             (None, None) => Login::Nobody,
         };
-        if !matches!(login, Login::Nobody) && url.scheme() == "http" && !is_loopback(&url) {
-            say("the token goes unencrypted: whoever can listen can use it; https:// protects it");
+        if !matches!(login, Login::Nobody) {
+            say_if_unencrypted(url.as_str());
         }
         Ok(Hub { http, url, login, timeout: self.timeout })
     }
@@ -262,13 +263,13 @@ impl Hub {
             code: TIMED_OUT,
             error: anyhow!(
                 "{} has not answered within {} s; whether it has the update is not known",
-                self.url,
+                shown(self.url.as_str()),
                 self.timeout.as_secs_f64()
             ),
         })?;
         let (head, body) = answer.map_err(|error: TransportError| Failure {
             code: NO_CONNECTION,
-            error: Error::from(error).context(format!("cannot publish to {}", self.url)),
+            error: Error::from(error).context(format!("cannot publish to {}", shown(self.url.as_str()))),
         })?;
         if head.status.is_success() {
             return Ok(body);
@@ -322,13 +323,13 @@ impl Hub {
                 words.push_str("; it may take no batches: --no-batch");
             }
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-                words = format!("{words}; is {} the hub's URL?", self.url);
+                words = format!("{words}; is {} the hub's URL?", shown(self.url.as_str()));
             }
             _ if status.is_redirection() => {
                 let location = answer
                     .headers()
                     .get(LOCATION)
-                    .map(|location| String::from_utf8_lossy(location.as_bytes()));
+                    .map(|location| shown(&String::from_utf8_lossy(location.as_bytes())));
                 words = format!("{words}; it points to {}", location.unwrap_or_default());
             }
             _ => {}
@@ -357,31 +358,6 @@ async fn read(mut body: Body) -> Result<String, TransportError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn hub_url(text: &str) -> Result<Url, Error> {
-    let whole = with_scheme(text);
-    let mut url = Url::parse(&whole).with_context(|| format!("{text:?} is no URL"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        bail!("{text:?} is no http:// or https:// URL");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        bail!("a hub takes no user and password: give --token, or --key-file");
-    }
-    if url.path() == "/" {
-        url.set_path("/.well-known/mercure");
-    }
-    url.set_fragment(None);
-    Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
-        None => false,
-    }
-}
-
 fn failed(published: usize, failure: Failure) -> Failure {
     Failure { error: far(published, failure.error), ..failure }
 }
@@ -401,6 +377,6 @@ fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the parser of flags asks for it")]
-fn token(text: &str) -> Result<Secret, String> {
+pub(crate) fn token(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text.trim()))
 }

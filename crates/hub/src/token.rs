@@ -1,5 +1,6 @@
 //! `ssekit token`: makes tokens, and says what becomes of one.
 
+mod doubts;
 mod explain;
 mod sign;
 
@@ -10,13 +11,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Error, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::config::{Key, Secret, time};
 use crate::listen::{FAILED, Failure, USAGE};
 use crate::mercure::{Algorithm, Selector};
 
+use self::doubts::doubts;
 pub use self::explain::Explain;
 pub use self::sign::{SignError, Signer};
 
@@ -47,6 +49,8 @@ impl Token {
 pub struct Answer {
     /// For stdout.
     pub text: String,
+    /// Warnings for stderr.
+    pub warnings: Vec<String>,
     /// 0 when all is well, 1 when a token is refused.
     pub code: u8,
 }
@@ -66,6 +70,12 @@ pub struct Make {
     /// Lifetime, or `none` for a token that does not expire
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime)]
     expires_in: Lifetime,
+    /// Audience (claim `aud`), for a hub that requires one (repeatable)
+    #[arg(long, value_name = "NAME")]
+    audience: Vec<String>,
+    /// Issuer (claim `iss`), for a hub that requires one
+    #[arg(long, value_name = "NAME")]
+    issuer: Option<String>,
     #[command(flatten)]
     key: KeyFlags,
     /// Signing algorithm [default: HS256 for a secret, RS256 for RSA, the curve's own for elliptic curves]
@@ -112,6 +122,12 @@ impl KeyFlags {
 pub struct Claims {
     /// What it grants.
     pub mercure: Grants,
+    /// For whom it is.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "one_or_more")]
+    pub aud: Vec<String>,
+    /// Who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
     /// When it was made, in seconds since 1970.
     pub iat: u64,
     /// When it ends.
@@ -139,7 +155,7 @@ impl Claims {
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let end = lifetime.0.and_then(|lifetime| now.checked_add(lifetime));
-        Self { mercure, iat: seconds(now), exp: end.map(seconds) }
+        Self { mercure, aud: Vec::new(), iss: None, iat: seconds(now), exp: end.map(seconds) }
     }
 }
 
@@ -195,9 +211,22 @@ impl Make {
             subscribe: self.subscribe.clone(),
             payload: self.payload.clone(),
         };
-        let claims = Claims::new(grants, now, self.expires_in);
+        let mut claims = Claims::new(grants, now, self.expires_in);
+        claims.aud.clone_from(&self.audience);
+        claims.iss.clone_from(&self.issuer);
+        let warnings = doubts(&serde_json::to_value(&claims).unwrap_or_default(), now);
         let token = make(&claims, &signer, self.algorithm, self.kid.as_deref());
-        token.map(|token| Answer { text: token + "\n", code: 0 }).map_err(|error| usage(error.into()))
+        token
+            .map(|token| Answer { text: token + "\n", warnings, code: 0 })
+            .map_err(|error| usage(error.into()))
+    }
+}
+
+/// One text as a text, several as a list: not every verifier reads a list with one text.
+fn one_or_more<S: Serializer>(texts: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match texts {
+        [text] => text.serialize(serializer),
+        texts => texts.serialize(serializer),
     }
 }
 

@@ -28,9 +28,12 @@ mod stats;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
 use ssekit_server::{Channel, First, Streams};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -77,6 +80,12 @@ impl Ui {
     }
 }
 
+/// An answer in JSON, which no cache keeps and no browser takes for another type.
+fn json(value: impl Serialize) -> Response {
+    let headers = [(CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (headers, Json(value)).into_response()
+}
+
 /// Streams of figures at once.
 const MAX_STREAMS: usize = 256;
 /// Pages of history that are read at once.
@@ -87,7 +96,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::{Duration, SystemTime};
 
-    use axum::Json;
     use axum::body::Body;
     use axum::extract::{Request, State};
     use axum::http::StatusCode;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod codec;
+mod damage;
 mod folder;
 mod ids;
 mod journal;
@@ -10,6 +11,7 @@ mod plan;
 mod read;
 mod shared;
 mod store;
+mod used;
 mod view;
 mod writer;
 
@@ -28,6 +30,7 @@ use self::ledger::Ledger;
 use self::read::{find, page};
 use self::shared::{Follower, Shared};
 use self::store::Store;
+use self::used::Used;
 use self::writer::{Message, Request, Writer};
 use crate::tail::tail;
 use crate::{
@@ -82,8 +85,6 @@ pub struct DurableOptions {
     /// Bytes of what was written that are held before they go into tables; up to six times as much while those are written. Also, of records whose
     /// ids are not in tables. 16 MiB unless set; 1 MiB to 1 GiB.
     pub write_buffer: u64,
-    /// The newest records, which who reads live does not read from the disk. 8,192 of them and 16 MiB unless set.
-    pub recent: Limit,
     /// What it has the time from.
     pub clock: Clock,
 }
@@ -112,7 +113,6 @@ impl Default for DurableOptions {
             retention: Retention::of_everything(Keep::ALL).expect("no rule is outside of its limits"),
             cache: 32 * 1024 * 1024,
             write_buffer: 16 * 1024 * 1024,
-            recent: Limit { records: 8192, bytes: 16 * 1024 * 1024 },
             clock: Clock::default(),
         }
     }
@@ -130,7 +130,14 @@ impl DurableLog {
         let path = folder.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || Self::open_now(&path, options)).await;
         let (log, found) = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        if let Some(Found { records, last, torn }) = found {
+        if let Some(Found { records, torn, lost: true, .. }) = found {
+            tracing::error!(
+                folder = %log.shared.path.display(),
+                records,
+                torn,
+                "the log is damaged: updates that were answered are lost, {torn} bytes were cut off into its file `torn`; the others are kept, and subscribers that resume are sent a `reset` event"
+            );
+        } else if let Some(Found { records, last, torn, .. }) = found {
             warn!(
                 folder = %log.shared.path.display(),
                 records,
@@ -145,7 +152,8 @@ impl DurableLog {
     fn open_now(path: &Path, mut options: DurableOptions) -> Result<(Self, Option<Found>), OpenError> {
         options.write_buffer = options.write_buffer.clamp(1 << 20, 1 << 30);
         let (folder, unclean) = Folder::open(path)?;
-        let torn = if unclean { torn(&folder)? } else { 0 };
+        let repaired = torn(&folder)?;
+        let torn = repaired.bytes;
         let damaged = |problem: String| OpenError::Damaged { folder: folder.path().to_owned(), problem };
         let store =
             Store::open(&folder.store(), &options, Epoch::random()?).map_err(|error| match error {
@@ -156,18 +164,36 @@ impl DurableLog {
                 error => damaged(format!("{error:?}")),
             })?;
         let loaded = Ledger::load(&store, &options.retention).map_err(|error| damaged(error.to_string()))?;
-        let (ledger, changes) =
+        let (mut ledger, mut changes) =
             loaded.map_err(|count| OpenError::Names { folder: folder.path().to_owned(), count })?;
+        let path = folder.used();
+        let (mut used, last) = Used::open(&path).map_err(|source| OpenError::Io {
+            what: "cannot open",
+            path: path.clone(),
+            source,
+        })?;
+        let lost = ledger.lost(last, repaired.damaged);
+        if let Some(lost) = lost {
+            ledger.skip_to(lost, &mut changes);
+        }
         // If this cannot be written, the first record cannot be, either: it is tried again then.
         if let Err(error) = changes.commit(Some(fjall::PersistMode::Buffer)) {
             warn!(folder = %folder.path().display(), "the log can be read, but not written: {error:?}");
         }
+        if let Err(error) = used.write(ledger.last) {
+            warn!(file = %path.display(), "cannot be written: {error}");
+        }
         let next = ledger.last.max(ledger.reserved).next();
-        let found = unclean.then(|| Found { records: ledger.held().records, last: ledger.last, torn });
-        let shared = Arc::new(Shared::new(folder, store, &ledger, options.recent));
+        let found = (unclean || lost.is_some()).then(|| Found {
+            records: ledger.held().records,
+            last: ledger.last,
+            torn,
+            lost: lost.is_some(),
+        });
+        let shared = Arc::new(Shared::new(folder, store, &ledger));
         let retention = options.retention.clone();
         let (messages, waiting) = mpsc::channel();
-        let writer = Writer::new(Arc::clone(&shared), options, ledger, next);
+        let writer = Writer::new(Arc::clone(&shared), options, ledger, next, used);
         let spawned = std::thread::Builder::new()
             .name("ssekit-log".to_owned())
             .spawn(move || writer.run(&waiting, unclean));
@@ -184,7 +210,7 @@ impl DurableLog {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let size = records.iter().map(|record| record.size() + OVERHEAD).sum::<usize>();
+        let size = records.iter().map(Record::weight).sum::<usize>();
         let records =
             records.into_iter().map(|record| (self.retention.rule_of(&record.topics[0]), record)).collect();
         let permits = u32::try_from(size.min(WAITING)).expect("no more than may wait");
@@ -211,7 +237,8 @@ impl Log for DurableLog {
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        tail(Arc::new(Follower::new(&self.shared)), after, self.shared.marks.subscribe())
+        let horizon = self.shared.shown().bounds.horizon_of_all();
+        tail(Arc::new(Follower::new(&self.shared)), after, horizon, self.shared.marks.subscribe())
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
@@ -221,6 +248,16 @@ impl Log for DurableLog {
 
     fn bounds(&self) -> BoxFuture<'_, Result<Bounds, ReadError>> {
         async { Ok(self.shared.shown().bounds) }.boxed()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        let horizon = self.shared.shown().bounds.horizon;
+        let store = self.shared.store();
+        async move {
+            let store = store.ok_or_else(|| ReadError::Unavailable("it is not open".to_owned()))?;
+            store.damage.check(horizon)
+        }
+        .boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
@@ -242,10 +279,9 @@ struct Found {
     last: Position,
     /// Bytes of an unfinished write.
     torn: u64,
+    /// Records may be missing that were answered.
+    lost: bool,
 }
 
 /// Bytes of records that may wait to be written; who comes then waits before.
 const WAITING: usize = 64 * 1024 * 1024;
-
-/// What a record takes while it waits, besides its bytes.
-const OVERHEAD: usize = 256;

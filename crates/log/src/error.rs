@@ -13,6 +13,9 @@ pub enum AppendError {
     /// The storage does not take it now: a read-only folder, a server out of reach.
     #[error("the log cannot be written: {0}")]
     Unavailable(String),
+    /// More is being appended than can be processed.
+    #[error("more is appended than can be processed: {0}")]
+    Busy(String),
     /// One of the records can never be appended.
     #[error("the log does not take such a record: {0}")]
     Invalid(String),

@@ -20,7 +20,7 @@
 //! | appended at once | 16,384 records, 32 MiB | [`AppendError::Invalid`] |
 //! | what waits to be written | 64 MiB, each record counted 256 bytes larger | `append` waits |
 //! | written at once | 4,096 records or 4 MiB, and the append that exceeds it | the next write |
-//! | the newest records, for tails | 8,192, 16 MiB | read from storage, or [`ReadError::Missed`] |
+//! | the newest records, for tails | 36 MiB, each record counted 256 bytes larger: one append of the largest size | read from storage, or [`ReadError::Missed`] |
 //! | what a tail reads at once | 512 records, 1 MiB | the next page |
 //! | who reads from a disk at once | 16 | waits |
 //! | memory for what was read; for what was written | 32 MiB; 16 MiB, up to six times as much while it goes to the disk | read again; `append` waits |

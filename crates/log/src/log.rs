@@ -28,10 +28,14 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// When the storage cannot be read.
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>>;
 
-    /// All records after a place, oldest first, then each as it is kept; ends when the log is closed and all of it has been read.
+    /// All records after a position, oldest first, then each as it is kept; ends when the log is closed and all of it has been read.
     ///
-    /// A reader that is slow makes nobody wait: what is not in memory any more is read from storage. What retention drops before it was read is told
-    /// as [`ReadError::Missed`], and reading goes on behind it; to [`Position::START`], whatever is held is all there is.
+    /// A slow reader makes nobody wait: records that are no longer in memory are read from storage. Records that retention dropped before they
+    /// were read are reported as [`ReadError::Missed`], and reading goes on behind them. After [`Position::START`], the records that the log holds at
+    /// the time of this call count, and all later ones.
+    ///
+    /// A tail misses nothing, whatever retention drops, while the records that it has not read yet weigh no more than
+    /// [`Record::BATCH_WEIGHT`]: one append of the largest size.
     ///
     /// An error is not the end; the next poll tries again, after a pause.
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>>;
@@ -47,6 +51,16 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// # Errors
     /// When the storage cannot be read.
     fn bounds(&self) -> BoxFuture<'_, Result<Bounds, ReadError>>;
+
+    /// Whether everything that is held can be read, as far as is known. Records that are damaged are passed over by
+    /// [`read`](Self::read) and [`tail`](Self::tail) like those that retention has dropped: what is read afterwards has a later
+    /// [`Page::horizon`].
+    ///
+    /// # Errors
+    /// When the storage cannot be read, or damage was found that is not behind the horizon yet.
+    fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        Box::pin(async { self.bounds().await.map(drop) })
+    }
 
     /// Takes no more records, keeps what it has taken as surely as it can, and ends the tails once they have read all of it.
     ///
@@ -75,9 +89,10 @@ pub struct Page {
     pub through: Position,
     /// Nothing was held after `through` when this was read.
     pub end: bool,
-    /// The later of [`Bounds::horizon`] and [`Bounds::separate_horizon`] when this was read: a reader that goes on after a place before it may
-    /// have missed something.
+    /// [`Bounds::horizon`] when this was read, or the end of damaged records: a reader that goes on after a position before it has missed something.
     pub horizon: Position,
+    /// [`Bounds::separate_horizon`] when this was read.
+    pub separate_horizon: Position,
 }
 
 /// What a log holds.
@@ -97,6 +112,13 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// The horizon of a reader of all records.
+    pub fn horizon_of_all(&self) -> Position {
+        self.horizon.max(self.separate_horizon)
+    }
+}
+
+impl Page {
     /// The horizon of a reader of all records.
     pub fn horizon_of_all(&self) -> Position {
         self.horizon.max(self.separate_horizon)

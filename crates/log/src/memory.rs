@@ -7,7 +7,7 @@ use futures_util::future::{self, BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
-use crate::retention::Held;
+use crate::retention::{Ahead, Held};
 use crate::tail::{Mark, Recent, Source, Taken, tail};
 use crate::{
     AppendError, Bounds, Clock, Entry, Epoch, Keep, Limit, Log, OpenError, Page, Position, ReadError, Record,
@@ -16,7 +16,7 @@ use crate::{
 
 /// A log that is gone with its process.
 ///
-/// It holds what its [`Retention`] keeps, and besides it the newest records for who reads live: at most 8,192 of them and 16 MiB.
+/// It holds the records that its [`Retention`] keeps, and for tails the newest ones besides, up to [`Record::BATCH_WEIGHT`].
 ///
 /// ```
 /// use ssekit_log::{Keep, Log, MemoryLog, Retention};
@@ -55,7 +55,7 @@ impl MemoryLog {
             entries: BTreeMap::new(),
             rules: (0..rules).map(|_| Kept::default()).collect(),
             ids: HashMap::new(),
-            recent: Recent::new(RECENT, Position::START),
+            recent: Recent::new(Position::START),
             closed: false,
         };
         let (marks, _) = watch::channel(Mark { last: Position::START, closed: false });
@@ -91,7 +91,8 @@ impl Log for MemoryLog {
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        tail(Arc::clone(&self.shared), after, self.shared.marks.subscribe())
+        let horizon = self.shared.state().bounds().horizon_of_all();
+        tail(Arc::clone(&self.shared), after, horizon, self.shared.marks.subscribe())
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
@@ -184,6 +185,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Kept {
     held: Held,
+    ahead: Ahead,
     places: BTreeSet<Position>,
     /// Of each topic, if the rule asks for it, the newest.
     topics: HashMap<Box<str>, VecDeque<Position>>,
@@ -222,8 +224,9 @@ impl State {
     fn trim(&mut self, rule: usize, now: SystemTime) {
         let keep = self.keeps[rule];
         while let Some(oldest) = self.rules[rule].places.first().copied() {
-            let old = keep.age.is_some()
-                && self.entries.get(&oldest).is_some_and(|(_, entry)| keep.outlived_by(entry.time, now));
+            let time = self.entries.get(&oldest).filter(|_| keep.age.is_some()).map(|(_, entry)| entry.time);
+            let old =
+                time.is_some_and(|time| keep.outlived_by(self.rules[rule].ahead.time_of(time, now), now));
             if !old && !keep.exceeded_by(self.rules[rule].held) {
                 break;
             }
@@ -260,7 +263,7 @@ impl State {
         let mut rest =
             self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, (_, entry))| entry);
         let end = rest.all(|entry| taken.take(entry.record.size(), || entry.clone()));
-        let mut page = taken.page(after, end, self.bounds().horizon_of_all());
+        let mut page = taken.page(after, end, [self.horizon, self.separate_horizon]);
         if end {
             page.through = page.through.max(self.last);
         }
@@ -276,5 +279,3 @@ impl State {
         Bounds { horizon, separate_horizon, last, records, bytes }
     }
 }
-
-const RECENT: Limit = Limit { records: 8192, bytes: 16 * 1024 * 1024 };

@@ -33,10 +33,18 @@ impl Record {
     /// The most bytes of records that are appended at once.
     pub const BATCH_SIZE: usize = 32 * 1024 * 1024;
 
+    /// The most that the records of one append weigh ([`Record::weight`]).
+    pub const BATCH_WEIGHT: usize = Self::BATCH_SIZE + Self::BATCH * OVERHEAD;
+
     /// The bytes that limits count: of the body, the topics and the id.
     pub fn size(&self) -> usize {
         let topics: usize = self.topics.iter().map(|topic| topic.len()).sum();
         self.body.len() + topics + self.id.as_ref().map_or(0, |id| id.len())
+    }
+
+    /// The memory that a record is counted with where it waits or is cached, in bytes: its size and 256 more.
+    pub fn weight(&self) -> usize {
+        self.size() + OVERHEAD
     }
 
     /// Whether these can be appended at once.
@@ -75,6 +83,9 @@ impl Record {
         Ok(())
     }
 }
+
+/// The memory of a record besides its bytes, roughly.
+const OVERHEAD: usize = 256;
 
 /// A record in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

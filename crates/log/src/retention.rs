@@ -153,6 +153,24 @@ impl Keep {
     }
 }
 
+/// When records that were stored by a clock that was ahead count as stored: when that is noticed.
+///
+/// Nothing else is known of their age, and behind them no record would ever become too old.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ahead(Option<SystemTime>);
+
+impl Ahead {
+    /// The time of a record, the oldest that a rule holds, for its age.
+    pub(crate) fn time_of(&mut self, time: SystemTime, now: SystemTime) -> SystemTime {
+        if time <= now {
+            return time;
+        }
+        let noticed = self.0.map_or(now, |noticed| noticed.min(now));
+        self.0 = Some(noticed);
+        noticed
+    }
+}
+
 /// How much is held under a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
 
-use crate::{Entry, Limit, Page, Position, ReadError};
+use crate::{Entry, Limit, Page, Position, ReadError, Record};
 
 /// How far a log is.
 #[derive(Clone, Copy, Debug)]
@@ -24,19 +24,25 @@ pub(crate) trait Source: Debug + Send + Sync + 'static {
     fn page(&self, after: Position, limit: Limit) -> impl Future<Output = Result<Page, ReadError>> + Send;
 }
 
-/// Everything after a place: what is there, then what comes, until the log is closed and all of it has been read.
+/// Streams all records after a position, those that the log holds and those that come, until the log is closed and all of it has been read.
+///
+/// `horizon` is that of the log now: a tail from [`Position::START`] asks for the records held now, and all later ones.
 pub(crate) fn tail<S: Source>(
     source: Arc<S>,
     after: Position,
+    horizon: Position,
     marks: watch::Receiver<Mark>,
 ) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-    let start = Cursor { source, after, marks, failed: false };
+    let not_missed = if after == Position::START { horizon } else { Position::START };
+    let start = Cursor { source, after, not_missed, marks, failed: false };
     stream::unfold(start, |mut cursor| async move { cursor.next().await.map(|item| (item, cursor)) }).boxed()
 }
 
 struct Cursor<S> {
     source: Arc<S>,
     after: Position,
+    /// The records up to here that retention has dropped were not asked for.
+    not_missed: Position,
     marks: watch::Receiver<Mark>,
     failed: bool,
 }
@@ -56,9 +62,10 @@ impl<S: Source> Cursor<S> {
                     return Some(Err(error));
                 }
             };
-            if self.after != Position::START && page.horizon > self.after {
-                let missed = ReadError::Missed { after: self.after, horizon: page.horizon };
-                self.after = page.horizon;
+            let horizon = page.horizon_of_all();
+            if horizon > self.after.max(self.not_missed) {
+                let missed = ReadError::Missed { after: self.after, horizon };
+                self.after = horizon;
                 return Some(Err(missed));
             }
             self.after = page.through.max(self.after);
@@ -84,27 +91,27 @@ const PAGE: Limit = Limit { records: 512, bytes: 1024 * 1024 };
 /// The pause after an error.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// The newest records, whether retention keeps them or not: who reads live misses none of them.
+/// The newest records in memory, whether retention keeps them or not. They weigh at most [`Record::BATCH_WEIGHT`], so
+/// that a tail which was up to date before an append gets all of that append, however large it is.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    limit: Limit,
     entries: VecDeque<Entry>,
-    bytes: usize,
+    weight: usize,
     /// Every record after this one is here.
     floor: Position,
 }
 
 impl Recent {
-    pub(crate) fn new(limit: Limit, floor: Position) -> Self {
-        Self { limit, entries: VecDeque::new(), bytes: 0, floor }
+    pub(crate) fn new(floor: Position) -> Self {
+        Self { entries: VecDeque::new(), weight: 0, floor }
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {
-        self.bytes += entry.record.size();
+        self.weight += entry.record.weight();
         self.entries.push_back(entry);
-        while self.entries.len() > self.limit.records || self.bytes > self.limit.bytes {
+        while self.weight > Record::BATCH_WEIGHT {
             let Some(oldest) = self.entries.pop_front() else { break };
-            self.bytes -= oldest.record.size();
+            self.weight -= oldest.record.weight();
             self.floor = oldest.position;
         }
     }
@@ -117,7 +124,7 @@ impl Recent {
         let first = self.entries.partition_point(|entry| entry.position <= after);
         let mut taken = Taken::new(limit);
         let end = self.entries.range(first..).all(|entry| taken.take(entry.record.size(), || entry.clone()));
-        Some(taken.page(after, end, Position::START))
+        Some(taken.page(after, end, [Position::START; 2]))
     }
 }
 
@@ -147,8 +154,9 @@ impl Taken {
     }
 
     /// What was taken of what follows `after`: all of it, if this is the `end`.
-    pub(crate) fn page(self, after: Position, end: bool, horizon: Position) -> Page {
+    pub(crate) fn page(self, after: Position, end: bool, horizons: [Position; 2]) -> Page {
+        let [horizon, separate_horizon] = horizons;
         let through = self.entries.last().map_or(after, |entry| entry.position);
-        Page { entries: self.entries, through, end, horizon }
+        Page { entries: self.entries, through, end, horizon, separate_horizon }
     }
 }

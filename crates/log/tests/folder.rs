@@ -115,8 +115,170 @@ async fn a_place_is_not_used_twice_though_its_record_is_lost() {
     let again = open(left.path()).await.unwrap();
     // The first reserves places, and so is on the disk.
     assert_eq!(bodies(&again).await, ["first"]);
-    assert_eq!(again.bounds().await.unwrap().last, first);
+    let bounds = again.bounds().await.unwrap();
+    assert!(
+        bounds.horizon >= lost,
+        "whoever has read the first or the lost one is told: {bounds:?}, {first}"
+    );
     assert!(again.append(vec![record("next")]).await.unwrap()[0] > lost);
+}
+
+/// A journal is damaged in its middle, or cut between two writes: nothing tells its end from that of a process that was killed, but the
+/// file `used` knows how far the log was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_has_lost_answered_records_is_told_and_no_position_is_used_twice() {
+    let folder = TempDir::new().unwrap();
+    let options = DurableOptions { durability: Durability::Sync, ..DurableOptions::default() };
+    let log = DurableLog::open(folder.path(), options).await.unwrap();
+    let mut ends = vec![0];
+    let mut last = Position::START;
+    for number in 0..10 {
+        last = log.append(vec![record(&format!("record {number}"))]).await.unwrap()[0];
+        ends.push(journal(folder.path()).1);
+    }
+    let name = journal(folder.path()).0.file_name().unwrap().to_owned();
+    type Harm = fn(&fs::File, u64, u64);
+    let harms: [(&str, Harm); 4] = [
+        ("flipped", |file, from, to| {
+            let mut byte = [0];
+            let at = from + (to - from) / 2;
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        }),
+        ("zeroed", |file, from, to| file.write_all_at(&vec![0; (to - from) as usize], from).unwrap()),
+        ("cut between two writes", |file, from, _| file.set_len(from).unwrap()),
+        ("cut in a write", |file, from, to| file.set_len(from + (to - from) / 2).unwrap()),
+    ];
+    for (what, harm) in harms {
+        for whole in [1, 5, 9] {
+            let damaged = left_by_a_killed_process(folder.path());
+            let path = damaged.path().join("store").join(&name);
+            harm(
+                &OpenOptions::new().read(true).write(true).open(path).unwrap(),
+                ends[whole],
+                ends[whole + 1],
+            );
+            let told = Told::default();
+            let _told = told.listen();
+            let log = open(damaged.path()).await.unwrap();
+            assert!(told.text().contains("ERROR"), "{what} {whole}: {}", told.text());
+            let kept: Vec<_> = (0..whole).map(|number| format!("record {number}")).collect();
+            assert_eq!(bodies(&log).await, kept, "{what}");
+            let horizon = log.bounds().await.unwrap().horizon;
+            assert!(horizon >= last, "{what} {whole}: whoever holds an id from before is told");
+            assert!(log.append(vec![record("next")]).await.unwrap()[0] > horizon, "{what}");
+            log.close().await.unwrap();
+            // It is told once.
+            let told = Told::default();
+            let _told = told.listen();
+            open(damaged.path()).await.unwrap();
+            assert_eq!(told.text(), "", "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_the_file_of_used_positions_none_is_used_twice() {
+    let folder = TempDir::new().unwrap();
+    let log = open(folder.path()).await.unwrap();
+    let last = log.append(vec![record("one")]).await.unwrap()[0];
+    log.close().await.unwrap();
+    drop(log);
+    for damage in [&[][..], &[1; 32], &[0; 8192]] {
+        fs::write(folder.path().join("used"), damage).unwrap();
+        let log = open(folder.path()).await.unwrap();
+        assert_eq!(bodies(&log).await, ["one"]);
+        assert!(log.bounds().await.unwrap().horizon > last);
+        log.close().await.unwrap();
+    }
+    // One copy is enough.
+    let log = open(folder.path()).await.unwrap();
+    let last = log.append(vec![record("two")]).await.unwrap()[0];
+    log.close().await.unwrap();
+    drop(log);
+    let used = folder.path().join("used");
+    let whole = fs::read(&used).unwrap();
+    let mut horizons = Vec::new();
+    for at in [0, 4096] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&used, damaged).unwrap();
+        let log = open(folder.path()).await.unwrap();
+        let bounds = log.bounds().await.unwrap();
+        assert!(bounds.last >= last);
+        horizons.push(bounds.horizon);
+        log.close().await.unwrap();
+    }
+    assert!(horizons.iter().all(|horizon| *horizon < last), "{horizons:?}");
+}
+
+/// A table is damaged: what can be read is read, and the rest is told, once in the log and to each reader.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_records_are_passed_over_and_reported() {
+    let folder = TempDir::new().unwrap();
+    let log = open(folder.path()).await.unwrap();
+    let positions = log
+        .append((0..3000).map(|number| record(&format!("{number} {}", "x".repeat(500)))).collect())
+        .await
+        .unwrap();
+    log.close().await.unwrap();
+    drop(log);
+    let table = largest(&folder.path().join("store/keyspaces"));
+    let file = OpenOptions::new().read(true).write(true).open(&table).unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], middle).unwrap();
+
+    let log = open(folder.path()).await.unwrap();
+    for _ in 0..2 {
+        let (mut after, mut found, mut missed) = (Position::START, 0, 0);
+        loop {
+            let page = log.read(after, Limit { records: 100, bytes: 1 << 20 }).await.unwrap();
+            found += page.entries.len();
+            missed += usize::from(page.horizon > after);
+            after = page.through;
+            if page.end {
+                break;
+            }
+        }
+        assert!((1500..3000).contains(&found) && missed == 1, "{found} found, {missed} times told");
+        assert_eq!(after, positions[2999]);
+    }
+    assert!(log.health().await.unwrap_err().to_string().contains("damaged"));
+    let next = log.append(vec![record("next")]).await.unwrap()[0];
+    assert_eq!(
+        log.read(positions[2999], Limit { records: 1, bytes: 1 }).await.unwrap().entries[0].position,
+        next
+    );
+}
+
+fn largest(folder: &Path) -> PathBuf {
+    fn files(folder: &Path, found: &mut Vec<(u64, PathBuf)>) {
+        for file in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if file.file_type().unwrap().is_dir() {
+                files(&file.path(), found);
+            } else {
+                found.push((file.metadata().unwrap().len(), file.path()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    files(folder, &mut found);
+    found.into_iter().max().unwrap().1
+}
+
+#[tokio::test]
+async fn only_its_owner_can_open_the_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("new");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    open(&path).await.unwrap().close().await.unwrap();
+    assert_eq!(mode(), 0o700);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    open(&path).await.unwrap().close().await.unwrap();
+    assert_eq!(mode(), 0o700);
 }
 
 /// Damages the end of a journal of three records, the last of which was being written when the power went, and opens it.
@@ -157,7 +319,11 @@ fn a_torn_end_is_repaired_and_told() {
             assert_eq!(bodies(&log).await, [found, vec!["next".to_owned()]].concat());
         });
         let told = told.text();
-        assert!(told.contains("was not closed") && told.contains(damaged.path().to_str().unwrap()), "{told}");
+        assert!(
+            (told.contains("was not closed") || told.contains("answered are lost"))
+                && told.contains(damaged.path().to_str().unwrap()),
+            "{told}"
+        );
         assert_eq!(!told.contains(" 0 bytes of an unfinished write"), torn, "{told}");
         assert_eq!(damaged.path().join("torn").exists(), torn);
     };

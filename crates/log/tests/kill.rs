@@ -1,13 +1,18 @@
 //! A process that appends is killed, again and again: what it was answered is there, once and in order, and nothing of what it was not
 //! answered is there in part.
 //!
+//! Then the same with damage between: bytes of its files are flipped, zeroed or cut off. No record is read that was not appended, no position is
+//! used twice, and whoever reads after any position is told when a record behind it is missing.
+//!
 //! `SSEKIT_KILL_CYCLES` says how often, 10 times unless set.
 
 #![expect(clippy::print_stdout, reason = "says how often it was killed, and what was looked for")]
 
 use std::collections::{HashMap, HashSet};
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -26,13 +31,20 @@ fn main() {
         Some("append") => runtime.block_on(append(&arguments[2], arguments[3].parse().unwrap())),
         // What `cargo test` itself asks of every test.
         Some("--list") => println!("an_answered_record_survives: test"),
-        _ => runtime.block_on(cycles()),
+        _ => {
+            runtime.block_on(cycles());
+            runtime.block_on(damaged_cycles());
+        }
     }
 }
 
+fn count() -> u32 {
+    env::var("SSEKIT_KILL_CYCLES")
+        .map_or(10, |cycles| cycles.parse().expect("SSEKIT_KILL_CYCLES is a number"))
+}
+
 async fn cycles() {
-    let cycles: u32 = env::var("SSEKIT_KILL_CYCLES")
-        .map_or(10, |cycles| cycles.parse().expect("SSEKIT_KILL_CYCLES is a number"));
+    let cycles = count();
     let folder = TempDir::new().unwrap();
     let mut witness = Witness::default();
     for cycle in 0..cycles {
@@ -51,6 +63,12 @@ async fn cycles() {
 
 /// Lets a process append, and kills it at a time of its own.
 fn kill(folder: &Path, cycle: u32, witness: &mut Witness) {
+    for line in lines_of_a_killed_process(folder, cycle) {
+        witness.answered(&line);
+    }
+}
+
+fn lines_of_a_killed_process(folder: &Path, cycle: u32) -> Vec<String> {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["append".as_ref(), folder.as_os_str(), cycle.to_string().as_ref()])
         .stdout(Stdio::piped())
@@ -60,15 +78,138 @@ fn kill(folder: &Path, cycle: u32, witness: &mut Witness) {
         .split(b'\n')
         .map(|line| String::from_utf8(line.unwrap()).unwrap());
     let patience = fastrand::usize(1..4000);
-    for line in answers.by_ref().take(patience) {
-        witness.answered(&line);
-    }
+    let mut lines: Vec<_> = answers.by_ref().take(patience).collect();
     child.kill().unwrap();
     child.wait().unwrap();
     // The last line may be cut: a whole one ends with its count of characters.
-    for line in answers {
-        witness.answered(&line);
+    lines.extend(answers);
+    lines
+}
+
+/// The batch of an answer, and the positions of its records.
+fn answer(line: &str) -> Option<(String, Vec<u64>)> {
+    let (line, length) = line.rsplit_once(' ')?;
+    let mut words = line.split(' ').map(str::to_owned);
+    (length.parse() == Ok(line.len()))
+        .then(|| (words.next().unwrap(), words.map(|place| place.parse().unwrap()).collect()))
+}
+
+/// Kills and damages, and looks for all records that were ever answered.
+async fn damaged_cycles() {
+    let mut folder = TempDir::new().unwrap();
+    let mut answered: HashMap<u64, String> = HashMap::new();
+    let (mut refused, mut missing, mut found) = (0, 0, 0);
+    for cycle in 0..count() {
+        for (batch, places) in
+            lines_of_a_killed_process(folder.path(), cycle).iter().filter_map(|line| answer(line))
+        {
+            for (part, place) in places.iter().enumerate() {
+                let before = answered.insert(*place, format!("{batch}/{part}/{}", places.len()));
+                assert!(before.is_none(), "position {place} of {batch} was that of {before:?}");
+            }
+        }
+        let harm = damage(folder.path());
+        let options = DurableOptions { retention: retention(), ..DurableOptions::default() };
+        let Ok(log) = DurableLog::open(folder.path(), options).await else {
+            // The operator is told.
+            (refused, folder) = (refused + 1, TempDir::new().unwrap());
+            answered.clear();
+            continue;
+        };
+        let mut held: HashMap<u64, String> = HashMap::new();
+        let mut told = Vec::new();
+        let mut after = Position::START;
+        loop {
+            let page = log.read(after, Limit { records: 4096, bytes: 1 << 24 }).await.unwrap();
+            if page.horizon > after {
+                told.push(after.0..=page.horizon.0);
+            }
+            for entry in page.entries {
+                let body = std::str::from_utf8(&entry.record.body).unwrap();
+                let (name, filler) = body.split_once(' ').unwrap();
+                assert!(filler.bytes().all(|byte| byte == b'x'), "{harm}: {body}");
+                held.insert(entry.position.0, name.to_owned());
+            }
+            after = page.through;
+            if page.end {
+                break;
+            }
+        }
+        let horizon = log.bounds().await.unwrap().horizon.0;
+        for (place, name) in &answered {
+            match held.get(place) {
+                Some(held) => assert_eq!(held, name, "{harm}: at {place}"),
+                // A newer one may have replaced it.
+                None if is_price(name) => {}
+                None => {
+                    missing += 1;
+                    let is_told = *place <= horizon || told.iter().any(|told| told.contains(place));
+                    assert!(
+                        is_told,
+                        "cycle {cycle}, {harm}: {name} at {place} is missing, and the horizon is {horizon}"
+                    );
+                }
+            }
+        }
+        found += held.len();
+        // A store whose damaged table is due to be merged takes no more records, and says so.
+        if log.close().await.is_err() {
+            (refused, folder) = (refused + 1, TempDir::new().unwrap());
+            answered.clear();
+        }
     }
+    println!(
+        "damaged after a kill: {found} records read, {missing} missing and told, {refused} starts or ends refused"
+    );
+}
+
+fn is_price(name: &str) -> bool {
+    let fields: Vec<u32> = name.split('/').map(|field| field.parse().unwrap()).collect();
+    fields[2].is_multiple_of(8) && fields[3] + 1 == fields[4]
+}
+
+/// Flips, zeroes or cuts bytes of a journal, of the file `used`, or of the records in a table.
+fn damage(folder: &Path) -> String {
+    let of = |folder: &Path, end: &str| -> Vec<_> {
+        let files = fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
+        files.filter(|path| path.is_file() && path.to_str().unwrap().ends_with(end)).collect()
+    };
+    let mut files = of(&folder.join("store"), ".jnl");
+    if fastrand::u8(..4) == 0 {
+        files = vec![folder.join("used")];
+    } else if fastrand::u8(..4) == 0 {
+        for keyspace in fs::read_dir(folder.join("store/keyspaces")).into_iter().flatten() {
+            files.extend(of(&keyspace.unwrap().path().join("tables"), ""));
+        }
+    }
+    let path = &files[fastrand::usize(..files.len())];
+    let is_table = path.parent().unwrap().ends_with("tables");
+    let bytes = fs::read(path).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    // The end of a table says what is in it: without that the store does not open.
+    let used = if is_table { used / 2 } else { used };
+    if used == 0 {
+        return format!("{} is empty", path.display());
+    }
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    let at = fastrand::usize(..used);
+    let what = match fastrand::u8(..3) {
+        0 => {
+            file.write_all_at(&[bytes[at] ^ (1 << fastrand::u8(..8))], at as u64).unwrap();
+            "flipped"
+        }
+        1 => {
+            let length = fastrand::usize(1..=4096).min(used - at);
+            file.write_all_at(&vec![0; length], at as u64).unwrap();
+            "zeroed"
+        }
+        _ if is_table => "left as it was",
+        _ => {
+            file.set_len(at as u64).unwrap();
+            "cut"
+        }
+    };
+    format!("{} {what} at {at} of {used}", path.display())
 }
 
 /// The process that is killed: 64 tasks append, and tell each answer in a line.
@@ -142,13 +283,7 @@ struct Witness {
 
 impl Witness {
     fn answered(&mut self, line: &str) {
-        let Some((line, length)) = line.rsplit_once(' ') else { return };
-        if length.parse() != Ok(line.len()) {
-            return;
-        }
-        let mut words = line.split(' ');
-        let batch = words.next().unwrap().to_owned();
-        let places: Vec<u64> = words.map(|place| place.parse().unwrap()).collect();
+        let Some((batch, places)) = answer(line) else { return };
         assert!(places[0] > self.through.0, "position {} was used before", places[0]);
         self.told = self.told.max(*places.last().unwrap());
         self.answers += 1;

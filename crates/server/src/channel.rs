@@ -300,6 +300,11 @@ impl Channel {
     pub fn name(&self) -> Option<&str> {
         self.shared.name.as_deref()
     }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn recorded(&self) -> &crate::metrics::Recorded {
+        &self.shared.recorded
+    }
 }
 
 impl Default for Channel {

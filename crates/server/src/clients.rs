@@ -54,8 +54,9 @@ use crate::streams::{DEFAULT_RETRY, Join, JoinFn};
 /// one leaves then: other tabs stay. What is emitted before the response is read waits in the stream's
 /// [buffer](Produce::buffer). When `on_stop` runs, the stream has left.
 ///
-/// To come and to go costs the same whatever the number of keys. The lock of the registry is held for that alone: who
-/// emits takes a snapshot of the emitters, since emitting wakes tasks, and with many streams takes a while.
+/// To come and to go costs the same whatever the number of keys. The lock of the registry is held for that alone: whoever
+/// emits takes a snapshot of the emitters, since emitting wakes tasks, and with many streams takes a while. The key's `Eq`
+/// and `Hash` run under that lock, so they must not use this registry.
 pub struct Clients<K> {
     shared: Arc<Shared<K>>,
 }
@@ -74,11 +75,41 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
             replace_oldest: false,
             when_full: WhenFull::LeaveOut,
             retry: DEFAULT_RETRY,
+            name: None,
             key: PhantomData,
         }
     }
 
     /// A stream of this key, open until its client leaves, or it is [closed](Self::close).
+    ///
+    /// # Logging out
+    /// A user may log out after a handler has checked the session and before the stream is there: [`close`](Self::close)
+    /// then does not reach it. So build the response first, check after that, and drop the response of a session that is
+    /// over: nothing was sent.
+    ///
+    /// ```
+    /// use axum::{http::StatusCode, response::{IntoResponse, Response}};
+    /// use ssekit_server::Clients;
+    ///
+    /// async fn events(clients: Clients<String>, user: String, session: &str) -> Result<Response, StatusCode> {
+    ///     let response = clients.connect(user).into_response(); // from here on, `close` reaches it
+    ///     match is_logged_in(session).await {
+    ///         true => Ok(response),
+    ///         false => Err(StatusCode::UNAUTHORIZED),
+    ///     }
+    /// }
+    ///
+    /// async fn log_out(clients: Clients<String>, user: String, session: &str) {
+    ///     end_session(session).await; // first, so that whoever connects from here on is refused
+    ///     clients.close(&user);
+    /// }
+    /// # async fn is_logged_in(_: &str) -> bool { true }
+    /// # async fn end_session(_: &str) {}
+    /// # let _ = (events, log_out);
+    /// ```
+    ///
+    /// Where a handler does not build the response itself, [`connect_with`](Self::connect_with) checks in `start`.
+    #[doc(alias("room", "topic"))]
     pub fn connect(&self, key: K) -> Produce {
         self.connect_with(key, |_: Emitter| ())
     }
@@ -95,6 +126,22 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     ///     clients.connect_with(user.clone(), |stream| async move {
     ///         stream.emit("unread", unread(&user).await?)?;
     ///         Ok(())
+    ///     })
+    /// }
+    /// # let _ = events;
+    /// ```
+    ///
+    /// A session that must still be valid is checked here once more, beside the check of the handler, which answers with
+    /// 401: who logs out between the two is found. What was emitted to the key before `start` finds out is sent, which
+    /// [checking before the response is returned](Self::connect#logging-out) avoids.
+    ///
+    /// ```
+    /// # use ssekit_server::{Clients, Error, Produce};
+    /// # fn is_logged_in(_: &str) -> bool { true }
+    /// fn events(clients: &Clients<String>, user: String, session: String) -> Produce {
+    ///     clients.connect_with(user, move |stream| match is_logged_in(&session) {
+    ///         true => Ok(()),
+    ///         false => Err(Error::new("the session has been logged out")), // its client comes back, and gets 401
     ///     })
     /// }
     /// # let _ = events;
@@ -166,7 +213,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
 
     /// Ends all streams of this key, as when its user has logged out, after what was emitted; gives how many.
     ///
-    /// They have left when this returns: nothing that is emitted later reaches them. The reason is
+    /// They have left when this returns: nothing that is emitted later reaches them. End the session first, and see [logging
+    /// out](Self::connect#logging-out) for a stream that is just being opened. The reason is
     /// [`Ended`](StopReason::Ended). Clients return: answer with 204, or 401, to whoever must stay away.
     pub fn close<Q>(&self, key: &Q) -> usize
     where
@@ -274,6 +322,17 @@ impl<K> Clients<K> {
     pub fn left_out(&self) -> u64 {
         self.shared.losses.count()
     }
+
+    /// The name that they were built with.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.shared.name.as_deref()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn recorded(&self) -> &crate::metrics::Recorded {
+        &self.shared.recorded
+    }
 }
 
 impl<K> Clone for Clients<K> {
@@ -304,6 +363,7 @@ pub struct ClientsBuilder<K> {
     replace_oldest: bool,
     when_full: WhenFull,
     retry: Duration,
+    name: Option<Box<str>>,
     key: PhantomData<fn() -> K>,
 }
 
@@ -340,6 +400,12 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
         self
     }
 
+    /// A name, for metrics: several `Clients` of one program are told apart by it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
     /// A registry with these options.
     #[must_use]
     pub fn build(self) -> Clients<K> {
@@ -352,6 +418,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
                 losses: Arc::new(Losses::new(self.when_full)),
                 registry: Mutex::new(registry),
                 watchers: Watchers::new(),
+                name: self.name,
+                #[cfg(feature = "metrics")]
+                recorded: crate::metrics::Recorded::default(),
             }),
         }
     }

@@ -404,7 +404,7 @@ impl Produce {
             refusal
         });
         if let Some(refusal) = &refusal {
-            self.stop.leave();
+            self.stop.leave(&refusal.reason());
             refusal.dismiss(&emitter);
         }
         let (encoder, encoding) =

@@ -53,6 +53,22 @@ pub enum StopReason {
 }
 
 impl StopReason {
+    /// A word for it, as a label of metrics.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Disconnected => "disconnected",
+            Self::Stalled { .. } => "stalled",
+            Self::Overtaken { .. } => "overtaken",
+            Self::Shutdown => "shutdown",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+            Self::Replaced => "replaced",
+            Self::Failed(_) => "failed",
+        }
+    }
+
     /// Whether the client lacks a part of the stream that it would wait for in vain, and is to find that out.
     pub(crate) fn is_incomplete(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Overtaken { .. })
@@ -116,8 +132,8 @@ impl Stop {
     }
 
     /// Leaves what was joined.
-    pub(crate) fn leave(&mut self) {
-        self.what.iter_mut().flat_map(|what| &mut what.places).for_each(|place| place.leave());
+    pub(crate) fn leave(&mut self, reason: &StopReason) {
+        self.what.iter_mut().flat_map(|what| &mut what.places).for_each(|place| place.leave(reason));
     }
 
     fn what(&mut self) -> &mut What {
@@ -142,7 +158,7 @@ impl Stop {
             _ => tracing::debug!(%reason, "event stream ended"),
         }
         // The places go last, when `on_stop` and the clean-up have run.
-        self.leave();
+        self.leave(&reason);
         let Some(what) = self.what.take() else { return };
         let What { on_stop, clean_up, places, runtime } = *what;
         let Some(on_stop) = on_stop else {
@@ -186,7 +202,7 @@ impl fmt::Debug for Stop {
 ///
 /// It is left when the stream ends, before `on_stop` runs, and dropped when nothing of the stream is left to run.
 pub(crate) trait Place: Send + Sync {
-    fn leave(&mut self);
+    fn leave(&mut self, reason: &StopReason);
 }
 
 /// The closure that `start` returned; it runs when this is dropped.

@@ -1,5 +1,5 @@
-use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,6 +88,8 @@ struct Shared {
     keys: RandomState,
     state: Mutex<State>,
     ended: Notify,
+    #[cfg(feature = "metrics")]
+    recorded: crate::metrics::Recorded,
 }
 
 /// Guarded by a lock under which nobody is woken and no foreign code runs: what is taken out is dropped later.
@@ -100,6 +102,8 @@ struct State {
     /// Streams that have left or were refused, and whose `on_stop` or clean-up has not run to its end.
     stopping: usize,
     refused: u64,
+    /// Streams that have ended, by the label of the reason.
+    ends: BTreeMap<&'static str, u64>,
     shut_down: bool,
 }
 
@@ -187,6 +191,23 @@ impl Streams {
         self.shared.state().refused
     }
 
+    /// Streams that have ended since the beginning, by [why](StopReason::label): each reason that there was.
+    pub fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let ends = self.shared.state().ends.clone();
+        ends.into_iter()
+    }
+
+    /// The name that they were built with.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.shared.limits.name.as_deref()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn recorded(&self) -> &crate::metrics::Recorded {
+        &self.shared.recorded
+    }
+
     /// Whether one more stream would be taken now, for who would rather answer 503 to clients that are no browsers.
     /// Another may take that place first; then the answer is the usual one.
     #[must_use]
@@ -267,11 +288,12 @@ pub struct StreamsBuilder {
     max_per_key: Option<usize>,
     max_lifetime: Option<Duration>,
     retry: Duration,
+    name: Option<Box<str>>,
 }
 
 impl Default for StreamsBuilder {
     fn default() -> Self {
-        Self { max: None, max_per_key: None, max_lifetime: None, retry: DEFAULT_RETRY }
+        Self { max: None, max_per_key: None, max_lifetime: None, retry: DEFAULT_RETRY, name: None }
     }
 }
 
@@ -308,6 +330,12 @@ impl StreamsBuilder {
         self
     }
 
+    /// A name, for metrics: several `Streams` of one program are told apart by it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
     /// Streams with these limits.
     #[must_use]
     pub fn build(self) -> Streams {
@@ -317,6 +345,8 @@ impl StreamsBuilder {
                 keys: RandomState::new(),
                 state: Mutex::default(),
                 ended: Notify::new(),
+                #[cfg(feature = "metrics")]
+                recorded: crate::metrics::Recorded::default(),
             }),
         }
     }
@@ -363,13 +393,16 @@ impl Refusal {
         }
     }
 
-    /// Ends the stream before it has begun.
-    pub(crate) fn dismiss(&self, emitter: &Emitter) {
-        let reason = match self.why {
+    pub(crate) fn reason(&self) -> StopReason {
+        match self.why {
             Why::ShutDown => StopReason::Shutdown,
             Why::Full | Why::KeyFull => StopReason::Refused,
-        };
-        emitter.outbox().dismiss(reason, self.retry);
+        }
+    }
+
+    /// Ends the stream before it has begun.
+    pub(crate) fn dismiss(&self, emitter: &Emitter) {
+        emitter.outbox().dismiss(self.reason(), self.retry);
     }
 }
 
@@ -394,11 +427,12 @@ struct Membership {
 }
 
 impl Place for Membership {
-    fn leave(&mut self) {
+    fn leave(&mut self, reason: &StopReason) {
         let Some(index) = self.index.take() else { return };
         let mut state = self.shared.state();
         let outbox = state.open.remove(index);
         state.stopping += 1;
+        *state.ends.entry(reason.label()).or_default() += 1;
         if let Some(key) = self.key
             && let Entry::Occupied(mut count) = state.by_key.entry(key)
         {
@@ -414,7 +448,7 @@ impl Place for Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.leave();
+        self.leave(&StopReason::Disconnected);
         self.shared.state().stopping -= 1;
         self.shared.tell_when_ended();
     }

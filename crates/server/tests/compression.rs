@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::write::GzDecoder;
 use futures_core::Stream as _;
 use proptest::prelude::*;
-use ssekit_server::{Channel, First, LastEventId, Produce, SseBody, produce};
+use ssekit_server::{BodyError, Channel, Error, First, LastEventId, Produce, SseBody, produce};
 
 const ENCODINGS: [&str; 3] = ["gzip", "br", "zstd"];
 
@@ -118,12 +118,31 @@ fn a_stream_without_an_event_has_a_proper_end_too() {
     for encoding in ENCODINGS {
         assert_eq!(Client::new(encoding, produce(drop)).read(), (String::new(), true), "{encoding}");
         let channel = Channel::new();
+        let mut early = Client::new(encoding, channel.subscribe(none()));
         channel.close();
-        assert_eq!(
-            Client::new(encoding, channel.subscribe(none())).read(),
-            (String::new(), true),
-            "{encoding}"
-        );
+        // Its place, by which it is recognized when it comes back, and then there is nothing to compress.
+        let (text, ended) = early.read();
+        assert!(ended && text.starts_with("id: ") && text.ends_with("-0\n\n"), "{encoding} {text:?}");
+        let over = channel.subscribe(none()).compress(encoding).response();
+        assert_eq!((over.status().as_u16(), over.headers().get("content-encoding")), (204, None));
+    }
+}
+
+/// A decoder finds no end either, so that no cache or client takes what came for everything.
+#[test]
+fn a_stream_that_fails_does_not_end_its_encoding() {
+    for encoding in ENCODINGS {
+        let failing = produce(|stream| -> Result<(), Error> {
+            stream.emit("n", "1")?;
+            Err(Error::new("the rest is lost"))
+        });
+        let mut client = Client::new(encoding, failing);
+        let first = client.piece().unwrap().unwrap();
+        client.decode(&first);
+        assert_eq!(client.decoded(), "event: n\ndata: 1\n\n", "{encoding}");
+        assert!(client.piece().is_none(), "it is flushed");
+        let next = Pin::new(&mut client.body).poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(next, Poll::Ready(Some(Err(BodyError::Incomplete { .. })))), "{encoding} {next:?}");
     }
 }
 
@@ -132,7 +151,6 @@ fn what_the_subscribers_of_a_channel_read_is_compressed_once() {
     for encoding in ENCODINGS {
         let news = Channel::new();
         let [mut one, mut two] = [(); 2].map(|()| Client::new(encoding, news.subscribe(none())));
-        assert!(one.piece().is_none() && two.piece().is_none());
         for n in 0..5 {
             news.emit("headline", format!("{n} {}", "peace ".repeat(50))).unwrap();
             let [a, b] = [&mut one, &mut two].map(|client| client.piece().unwrap().unwrap());

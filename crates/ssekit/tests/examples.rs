@@ -119,13 +119,15 @@ async fn clients_are_reached_by_session_and_end_with_the_program() {
     let mut closed = request(&format!("{sessions}/bob"), "DELETE", "", "").await;
     read_until(&mut closed, "ended 1 streams\n").await;
     read_until(&mut bob, "0\r\n\r\n").await;
+    let mut back = request(&url, "GET", "session-id: bob\r\n", "").await;
+    assert!(read_until(&mut back, "\r\n\r\n").await.starts_with("HTTP/1.1 401"));
 
     server.interrupt().await;
     for tab in &mut tabs {
         assert!(read_until(tab, "\r\n0\r\n\r\n").await.contains("\r\nretry: "));
     }
     // A graceful shutdown waits for every connection that may yet ask for something.
-    drop((tabs, bob, posted, nobody, closed, nameless));
+    drop((tabs, bob, back, posted, nobody, closed, nameless));
     assert_eq!(server.line().await, "every stream has ended");
 }
 

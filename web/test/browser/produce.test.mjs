@@ -179,6 +179,32 @@ test('Q14 a ping is an event without an id; a comment by choice; or none', async
   )
 })
 
+test('a finished stream keeps browsers away: EventSource and source ask once more, are answered 204, and stay away', async () => {
+  const { sample } = await import('../support/samples.mjs')
+  const text = sample('finish').replace("'ssekit'", JSON.stringify(new URL('../../dist/index.js', import.meta.url).href))
+  const { GET } = await import(`data:text/javascript,${encodeURIComponent(text)}`)
+  const asked = []
+  const answer = (_produce, request) => {
+    const response = GET({ request })
+    asked.push(response.status)
+    return response
+  }
+  await serving(answer, async (server) => {
+    await it.page.evaluate((url) => {
+      const events = new EventSource(url)
+      events.addEventListener('progress', ({ data, lastEventId }) => note('event', [data, lastEventId]))
+      events.onerror = () => events.readyState === EventSource.CLOSED && note('gone', '')
+    }, server.url)
+    await it.noted('gone')
+    assert.deepEqual(await notesOf(it.page, 'event'), [['1 of 3', '1'], ['2 of 3', '2'], ['3 of 3', '3']])
+    assert.deepEqual(asked, [200, 204])
+    await watch(server.url, { method: 'GET', reconnect: { minDelay: 1, delay: 1 } })
+    const [close] = await it.noted('close')
+    assert.equal(close.reason, 'no-content')
+    assert.deepEqual(asked, [200, 204, 200, 204])
+  })
+})
+
 test('Q19 headers replace ours in any case, but for the type; none is there that HTTP/2 forbids', async () => {
   const { produce } = await import('../../dist/index.js')
   const headersOf = (headers) => {

@@ -12,9 +12,10 @@ export async function serveResponses(handler, port = 0) {
     const allowed = { 'access-control-allow-origin': '*', 'access-control-allow-headers': 'last-event-id' }
     if (request.method === 'OPTIONS') return response.writeHead(204, allowed).end()
     const answer = handler({ method: request.method, url: request.url, headers: new Headers(request.headers) })
+    response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), ...allowed })
+    if (!answer.body) return response.end()
     const reader = answer.body.getReader()
     response.on('close', () => void reader.cancel().catch(() => {}))
-    response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), ...allowed })
     response.flushHeaders()
     try {
       for (;;) {

@@ -47,13 +47,19 @@ impl Loaded {
         let access = Access {
             publishers,
             subscribers,
+            publishers_required: config.publisher_required.or(&config.required),
+            subscribers_required: config.subscriber_required.or(&config.required),
             anonymous: config.anonymous,
             open: config.dev,
             own_names: config.addr.clone(),
             cookie: config.cookie.clone(),
             query_token: config.query_token,
-            publish_origins: origins(&config.publish_origins),
-            cors_origins: origins(&config.cors_origins),
+            publish_origins: config.publish_origins.clone().into(),
+            // A page on a development server has another port.
+            cors_origins: match config.dev && config.cors_origins.is_empty() {
+                true => Origins::Local,
+                false => config.cors_origins.clone().into(),
+            },
             limits: config.protocol_limits(),
             ..Access::default()
         };
@@ -126,9 +132,4 @@ impl Config {
             ..mercure::Limits::default()
         }
     }
-}
-
-/// The loader has looked at each.
-fn origins(texts: &[String]) -> Origins {
-    Origins::parse(texts.iter().map(String::as_str)).unwrap_or_default()
 }

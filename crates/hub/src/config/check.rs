@@ -61,11 +61,28 @@ fn read(path: &Path) -> Result<Secret, String> {
         }
         Err(error) => Err(format!("the key's file {} cannot be read: {error}", path.display())),
         Ok(_) if text.trim().is_empty() => Err(format!("the key's file {} is empty", path.display())),
-        Ok(_) => Ok(Secret::new(
-            text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text)),
-        )),
+        Ok(_) => {
+            warn_of_other_readers(path, &text);
+            Ok(Secret::new(
+                text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text)),
+            ))
+        }
     }
 }
+
+/// Warns of a secret that other users of the machine can read. Public keys and sets of them may be read.
+#[cfg(unix)]
+fn warn_of_other_readers(path: &Path, text: &str) {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_public = text.contains("-----BEGIN PUBLIC KEY") || text.trim_start().starts_with('{');
+    let mode = std::fs::metadata(path).map_or(0, |data| data.mode() & 0o777);
+    if mode & 0o004 != 0 && !is_public {
+        tracing::warn!(file = %path.display(), "every user of this machine can read the key (mode {mode:o}): run chmod 600 {}", path.display());
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_other_readers(_: &Path, _: &str) {}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Config, Durability, Key, Limits, Log, LogFormat, LogLevel, Retention, Slow, Spread, Store, Tls};
+use crate::mercure::RequiredClaims;
 
 impl Default for Config {
     fn default() -> Self {
@@ -26,6 +27,9 @@ impl Default for Config {
             key: Key::default(),
             publisher: Key::default(),
             subscriber: Key::default(),
+            required: RequiredClaims::default(),
+            publisher_required: RequiredClaims::default(),
+            subscriber_required: RequiredClaims::default(),
             anonymous: false,
             cors_origins: Vec::new(),
             publish_origins: Vec::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::quantity::{self, show_size, show_time};
 use super::value::{Raw, Refusal, Value};
 use super::{Secret, Spread, Store};
-use crate::mercure::Algorithm;
+use crate::mercure::{Algorithm, AllowedOrigin};
 
 /// The form that a setting's values have.
 pub(super) trait Form<T> {
@@ -236,6 +236,31 @@ impl Form<Algorithm> for Signing {
 
     fn show(&self, value: &Algorithm) -> Option<String> {
         Some(quoted(value.name()))
+    }
+}
+
+/// An origin, or a pattern of origins.
+pub(super) struct WebOrigin {
+    /// Whether `*` is one.
+    pub(super) any: bool,
+}
+
+impl Form<AllowedOrigin> for WebOrigin {
+    fn read(&self, value: &Value) -> Result<AllowedOrigin, Refusal> {
+        let origin = match &value.raw {
+            Raw::Text(text) => text.parse::<AllowedOrigin>().ok(),
+            _ => None,
+        };
+        let any = if self.any { ", or *" } else { "" };
+        origin.filter(|origin| self.any || !origin.is_any()).ok_or_else(|| {
+            value.refused(&format!(
+                "an origin: https://app.example, https://*.app.example (one label), http://localhost:* (any port){any}"
+            ))
+        })
+    }
+
+    fn show(&self, value: &AllowedOrigin) -> Option<String> {
+        Some(quoted(&value.to_string()))
     }
 }
 

@@ -149,12 +149,12 @@ impl Config {
         self.first_key(&self.subscriber)
     }
 
-    /// The own key or the common one, with the common algorithms if it names none.
-    fn first_key(&self, key: &Key) -> Option<Key> {
-        let mut key = [key, &self.key].into_iter().find(|key| key.is_given())?.clone();
-        if key.algorithms.is_empty() {
-            key.algorithms.clone_from(&self.key.algorithms);
-        }
+    /// The own key or the common one, with the own algorithms or the common ones.
+    fn first_key(&self, own: &Key) -> Option<Key> {
+        let mut key = [own, &self.key].into_iter().find(|key| key.is_given())?.clone();
+        let algorithms =
+            [own, &self.key].map(|key| &key.algorithms).into_iter().find(|some| !some.is_empty());
+        key.algorithms = algorithms.cloned().unwrap_or_default();
         Some(key)
     }
 }

@@ -1,10 +1,11 @@
 //! The table of all settings: name, type and help text. Flags, variables, the file, `--print` and `--help` are all generated from it.
 
 use super::form::{
-    Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Time, Truth, Where,
+    Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Time, Truth, WebOrigin,
+    Where,
 };
 use super::retention::{OfSubscriptions, Rules};
-use super::texts::{ADDRESS, COOKIE, CORS_ORIGIN, HUB_PATH, JWKS, ORIGIN};
+use super::texts::{ADDRESS, ANY_TEXT, COOKIE, HUB_PATH, JWKS};
 use super::value::{Refusal, Value};
 use super::{Config, Durability, LogFormat, LogLevel, Slow};
 use crate::mercure::Selector;
@@ -89,7 +90,7 @@ pub(super) const GROUPS: &[Group] = &[
                 dev,
                 "",
                 Truth,
-                "For your own machine: everyone may publish and subscribe; turns on --ui, --metrics, --subscriptions, --anonymous"
+                "For your own machine: everyone may publish and subscribe; turns on --ui, --metrics, --subscriptions, --anonymous\n(and lets pages of localhost subscribe, on every port)"
             ),
             setting!(
                 "dev_anywhere",
@@ -162,6 +163,20 @@ pub(super) const GROUPS: &[Group] = &[
             setting!("jwks", key.jwks, "PATH|URL", Optional(JWKS), "Key set (JWKS) that verifies all tokens"),
             setting!("algorithms", key.algorithms, "NAME", List(Signing), "Accept only these JWT algorithms"),
             setting!(
+                "audience",
+                required.audience,
+                "NAME",
+                List(ANY_TEXT),
+                "Accept only tokens for this audience (claim `aud`)"
+            ),
+            setting!(
+                "issuer",
+                required.issuer,
+                "NAME",
+                List(ANY_TEXT),
+                "Accept only tokens of this issuer (claim `iss`)"
+            ),
+            setting!(
                 "publisher.key",
                 publisher.secret,
                 "SECRET",
@@ -188,6 +203,20 @@ pub(super) const GROUPS: &[Group] = &[
                 "NAME",
                 List(Signing),
                 "Accept only these JWT algorithms in publishers' tokens"
+            ),
+            setting!(
+                "publisher.audience",
+                publisher_required.audience,
+                "NAME",
+                List(ANY_TEXT),
+                "Accept only publishers' tokens for this audience (claim `aud`)"
+            ),
+            setting!(
+                "publisher.issuer",
+                publisher_required.issuer,
+                "NAME",
+                List(ANY_TEXT),
+                "Accept only publishers' tokens of this issuer (claim `iss`)"
             ),
             setting!(
                 "subscriber.key",
@@ -217,19 +246,33 @@ pub(super) const GROUPS: &[Group] = &[
                 List(Signing),
                 "Accept only these JWT algorithms in subscribers' tokens"
             ),
+            setting!(
+                "subscriber.audience",
+                subscriber_required.audience,
+                "NAME",
+                List(ANY_TEXT),
+                "Accept only subscribers' tokens for this audience (claim `aud`)"
+            ),
+            setting!(
+                "subscriber.issuer",
+                subscriber_required.issuer,
+                "NAME",
+                List(ANY_TEXT),
+                "Accept only subscribers' tokens of this issuer (claim `iss`)"
+            ),
             setting!("anonymous", anonymous, "", Truth, "Allow anonymous subscriptions to public updates"),
             setting!(
                 "cors_origins",
                 cors_origins,
                 "ORIGIN",
-                List(CORS_ORIGIN),
-                "Origins allowed to subscribe (CORS): https://app.example, or * for all, without cookies"
+                List(WebOrigin { any: true }),
+                "Origins allowed to subscribe (CORS): https://app.example, https://*.app.example, or *"
             ),
             setting!(
                 "publish_origins",
                 publish_origins,
                 "ORIGIN",
-                List(ORIGIN),
+                List(WebOrigin { any: false }),
                 "Origins allowed to publish with a cookie"
             ),
         ],

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use mio::{Events, Interest as Ready, Poll, Token, Waker};
 use slab::Slab;
 use ssekit_log::Position;
@@ -21,7 +22,7 @@ use super::replay::Replay;
 use super::sink::Sink;
 use super::subscriber::{Behind, Doing, End, Subscriber};
 use super::wheel::Wheel;
-use super::{Figures, Frame, Pace, Start, Subscription};
+use super::{Figures, Frame, Overtaken, Pace, Start, Subscription};
 
 /// One fan-out thread: its subscribers, and what it has passed on to them.
 #[derive(Debug)]
@@ -211,6 +212,7 @@ impl Engine {
             audience,
             place,
             wrote: self.now,
+            delivered: false,
             ends,
             behind: Some(behind),
             guard,
@@ -263,10 +265,13 @@ impl Engine {
 
     /// Passes the next frames on to all subscribers that are up to date; true when there may be more.
     fn pass(&mut self) -> bool {
-        let mut frames = match self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) {
-            Some(frames) if !frames.is_empty() => frames,
-            _ => return false,
+        let Some(mut frames) = self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) else {
+            self.skip();
+            return true;
         };
+        if frames.is_empty() {
+            return false;
+        }
         let mut reached = Vec::new();
         let mut marked = 0;
         for (number, frame) in (0..).zip(&frames) {
@@ -288,12 +293,43 @@ impl Engine {
             }
             self.audiences.clear(audience);
         }
-        self.recent.pass(self.number, self.through);
         self.figures.passed(&frames, deliveries, SystemTime::now());
+        self.note_passed();
+        true
+    }
+
+    /// Notes that everything up to `through` has been passed on.
+    fn note_passed(&mut self) {
+        self.recent.pass(self.number, self.through);
         for (slot, generation) in std::mem::take(&mut self.ahead) {
             self.go_on(slot, generation, Doing::Ahead);
         }
-        true
+    }
+
+    /// Goes on where the window begins again, behind records that the log dropped before they were in it. Subscribers that were
+    /// up to date go on from the log, which holds some of the records, and are told there that others are missing.
+    fn skip(&mut self) {
+        let from = std::mem::replace(&mut self.through, self.recent.horizon());
+        let up_to_date = self.subscribers.iter_mut().filter(|(_, subscriber)| subscriber.behind.is_none());
+        let mut affected = Vec::new();
+        for (slot, subscriber) in up_to_date {
+            subscriber.behind = Some(Behind::new(Bytes::new(), from, Doing::Ready, self.now, &self.figures));
+            affected.push((slot as u32, subscriber.generation));
+        }
+        for (slot, generation) in affected {
+            if self.closes_when_overtaken(slot) {
+                self.end(slot, End::Overtaken);
+            } else {
+                self.go_on(slot, generation, Doing::Ready);
+            }
+        }
+        self.note_passed();
+    }
+
+    /// Whether a subscriber is closed when it has missed something. Only one that can resume: it has had an event, and so an id.
+    fn closes_when_overtaken(&self, slot: u32) -> bool {
+        let resumes = self.subscribers.get(slot as usize).is_some_and(|subscriber| subscriber.delivered);
+        self.pace.overtaken == Overtaken::Close && resumes
     }
 
     /// Writes what is pending for an audience to those of its members who are up to date.
@@ -309,11 +345,11 @@ impl Engine {
             }
             match subscriber.sink.write_frames(pending.clone(), &mut for_sockets) {
                 Ok(None) => {
-                    subscriber.wrote = self.now;
+                    (subscriber.wrote, subscriber.delivered) = (self.now, true);
                     deliveries += audience.pending.len() as u64;
                 }
                 Ok(Some(written)) => {
-                    subscriber.wrote = self.now;
+                    (subscriber.wrote, subscriber.delivered) = (self.now, true);
                     let Begun { count, rest, through } =
                         begun(pending.clone(), subscriber.sink.framing(), written);
                     deliveries += count;

@@ -29,6 +29,8 @@ pub struct Figures {
     pub blocked: Counter,
     /// How often one was told that it has missed something.
     pub gaps: Counter,
+    /// Times that the log dropped records before the fan-out had read them.
+    pub tail_gaps: Counter,
     /// Comments sent to idle subscribers.
     pub heartbeats: Counter,
     /// Operations on 64 bytes of a topic, to find the subscribers of updates.
@@ -56,6 +58,7 @@ impl Figures {
             replay: Histogram::new(exponential_buckets(1.0, 4.0, 11)),
             blocked: Counter::default(),
             gaps: Counter::default(),
+            tail_gaps: Counter::default(),
             heartbeats: Counter::default(),
             matching: Counter::default(),
             // From 50 µs to 13 s.
@@ -97,6 +100,11 @@ impl Figures {
             "gaps",
             "Times that a subscriber was told that it missed something",
             figures.gaps.clone(),
+        );
+        registry.register(
+            "tail_gaps",
+            "Times that retention dropped updates before they were delivered to anybody",
+            figures.tail_gaps.clone(),
         );
         registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
         registry.register(

@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use mio::Waker;
@@ -17,9 +17,7 @@ pub(crate) struct Recent {
     /// At most so many bytes of frames.
     room: usize,
     threads: Box<[Thread]>,
-    /// Frames wait for room.
-    full: AtomicBool,
-    /// A thread has moved on, or nobody waits for room any more.
+    /// A thread has moved on.
     moved: Notify,
 }
 
@@ -47,7 +45,6 @@ impl Recent {
             window: RwLock::new(window),
             room,
             threads: wakers.into_iter().map(thread).collect(),
-            full: AtomicBool::new(false),
             moved: Notify::new(),
         }
     }
@@ -58,17 +55,28 @@ impl Recent {
         while frames.peek().is_some() {
             let moved = self.moved.notified();
             if self.take(&mut frames) {
-                for thread in &self.threads {
-                    // It fails when the thread has ended, as at shutdown.
-                    let _ = thread.waker.wake();
-                }
+                self.wake();
             } else {
-                self.full.store(true, Ordering::Release);
                 moved.await;
             }
         }
-        if self.full.swap(false, Ordering::AcqRel) {
-            self.moved.notify_waiters();
+    }
+
+    /// Goes on behind a position up to which the log has dropped records that were never in the window. The threads first pass on
+    /// all frames; then [`read`](Self::read) sends all readers that are before the position to the log.
+    pub(crate) async fn skip_to(&self, position: Position) {
+        self.until_passed(self.last()).await;
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        window.frames.clear();
+        (window.bytes, window.horizon, window.last) = (0, position, position);
+        drop(window);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        for thread in &self.threads {
+            // It fails when the thread has ended, as at shutdown.
+            let _ = thread.waker.wake();
         }
     }
 
@@ -130,17 +138,6 @@ impl Recent {
         Position(passed.unwrap_or(u64::MAX))
     }
 
-    /// Waits until no frame waits for room.
-    pub(crate) async fn has_room(&self) {
-        loop {
-            let moved = self.moved.notified();
-            if !self.full.load(Ordering::Acquire) {
-                return;
-            }
-            moved.await;
-        }
-    }
-
     /// Waits until every thread has passed on everything up to a place.
     pub(crate) async fn until_passed(&self, position: Position) {
         loop {
@@ -150,6 +147,11 @@ impl Recent {
             }
             moved.await;
         }
+    }
+
+    /// The position after which all frames are in the window.
+    pub(crate) fn horizon(&self) -> Position {
+        self.window.read().unwrap_or_else(PoisonError::into_inner).horizon
     }
 
     /// The newest frame's place.

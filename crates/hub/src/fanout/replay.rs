@@ -6,6 +6,7 @@ use ssekit_log::{Limit, Log, Position, ReadError};
 use super::budget::Budget;
 use super::framing::Framing;
 use super::{Frame, Interest};
+use crate::log_limit::LogLimit;
 use crate::mercure::Ids;
 
 /// Reads the log for subscribers that are further behind than the window: a page at a time for each, all within one budget of memory.
@@ -14,6 +15,7 @@ pub(super) struct Replay {
     pub(super) log: Arc<dyn Log>,
     pub(super) ids: Ids,
     pub(super) budget: Arc<Budget>,
+    pub(super) log_limit: Arc<LogLimit>,
 }
 
 /// The next page that a subscriber needs.
@@ -25,8 +27,8 @@ pub(super) struct Wanted {
     pub(super) after: Position,
     /// and up to this one.
     pub(super) upto: Position,
-    /// It knows that records up to here may be gone.
-    pub(super) told: Position,
+    /// It knows of records that are gone up to here; see [`Start::told`](super::Start::told).
+    pub(super) told: Option<Position>,
     /// About so many bytes.
     pub(super) size: usize,
 }
@@ -40,8 +42,8 @@ pub(super) struct Page {
     pub(super) through: Position,
     /// Records after the place where it stood may be gone, of which it has not been told.
     pub(super) lost: bool,
-    /// It knows that records up to here may be gone, once it has been told of this page.
-    pub(super) told: Position,
+    /// It knows of records that are gone up to here, once it has been told of this page.
+    pub(super) told: Option<Position>,
     /// How many events it has.
     pub(super) events: u64,
 }
@@ -51,14 +53,14 @@ struct Draft {
     bytes: Vec<u8>,
     after: Position,
     lost: bool,
-    told: Position,
+    told: Option<Position>,
     events: u64,
 }
 
 impl Replay {
     pub(super) fn new(log: Arc<dyn Log>, budget: Arc<Budget>) -> Self {
         let ids = Ids::new(log.epoch());
-        Self { log, ids, budget }
+        Self { log, ids, budget, log_limit: Arc::default() }
     }
 
     /// The size of the next page for a subscriber that was sent so many bytes: small at first, so that those who do not read hold little, then
@@ -91,11 +93,9 @@ impl Replay {
         let (mut looked_at, mut size) = (0, wanted.size);
         loop {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
-            // Asked for afterwards: retention may have moved on while the page was read.
-            let bounds = self.log.bounds().await?;
-            let horizon =
-                if wanted.interest.subscriptions { bounds.horizon_of_all() } else { bounds.horizon };
-            let lost = horizon > draft.after.max(draft.told);
+            // Of the page's own moment: retention may have moved on since.
+            let horizon = if wanted.interest.subscriptions { page.horizon_of_all() } else { page.horizon };
+            draft.lost |= draft.told.is_some_and(|told| horizon > draft.after.max(told));
             let mut through = page.through.min(wanted.upto);
             for entry in page.entries {
                 if entry.position > wanted.upto {
@@ -112,12 +112,14 @@ impl Replay {
                     draft.bytes.extend_from_slice(frame.piece.framed(wanted.framing));
                 }
             }
-            if lost {
-                // It is told before this page: what goes behind the page, it will be told of then.
-                (draft.lost, draft.told) = (true, horizon.min(through));
-            }
             draft.after = through;
-            if through >= wanted.upto || page.end && through >= page.through {
+            let done = through >= wanted.upto || page.end && through >= page.through;
+            if draft.told.is_some() || draft.events > 0 || done {
+                // It is told before the events of this page. Of records that are gone behind them, it will be told later.
+                let all = draft.lost && draft.bytes.is_empty();
+                draft.told = Some(if all { horizon } else { horizon.min(through) });
+            }
+            if done {
                 return Ok(true);
             }
             looked_at += size;

@@ -21,6 +21,8 @@ pub(super) struct Subscriber {
     pub(super) place: u32,
     /// The tick of the last write.
     pub(super) wrote: u32,
+    /// It has been sent an event.
+    pub(super) delivered: bool,
     /// The tick at which it ends; `u32::MAX` for none.
     pub(super) ends: u32,
     /// None when everything has been written that its thread has passed on.
@@ -54,8 +56,8 @@ pub(super) struct Behind {
     pub(super) speed: Mark,
     /// After that it goes on behind this place.
     pub(super) through: Position,
-    /// What is gone up to here, it has been told of.
-    pub(super) told: Position,
+    /// It knows of records that are gone up to here; see [`Start::told`](super::Start::told).
+    pub(super) told: Option<Position>,
     /// Up to here it gets what the log holds, and not what is still in memory.
     pub(super) stored: Position,
     /// The tick since which nothing could be written.
@@ -193,7 +195,7 @@ impl Behind {
             written: 0,
             speed: Mark { tick: now, sent: 0 },
             through,
-            told: Position::START,
+            told: Some(Position::START),
             stored: Position::START,
             since: now,
             doing,
@@ -237,9 +239,9 @@ impl End {
         }
     }
 
-    /// Whether the stream is over for its reader, too: it has had all that is for it, or is told when to come back.
+    /// Whether the hub ends the stream between two events, so that the body of its response is complete.
     pub(super) fn is_orderly(self) -> bool {
-        matches!(self, Self::Expired | Self::Revoked | Self::Shutdown)
+        matches!(self, Self::Expired | Self::Revoked | Self::Overtaken | Self::Failed | Self::Shutdown)
     }
 
     /// Its name in metrics.

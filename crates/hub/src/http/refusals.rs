@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use crate::log_limit::LogLimit;
-use crate::mercure::Problem;
+use crate::mercure::{Problem, ProblemKind};
 
 /// Counts rejected connections and requests, and logs them rate-limited, because peers control how often they occur.
 #[derive(Debug)]
@@ -101,6 +101,21 @@ impl Refusals {
         let name = problem.kind.name();
         self.requests.get_or_create(&ByProblem { problem: name }).inc();
         tracing::debug!(problem = name, detail = problem.detail, "a request is refused");
+        let is_of_access = matches!(
+            problem.kind,
+            ProblemKind::InvalidToken
+                | ProblemKind::InsufficientScope
+                | ProblemKind::ForeignOrigin
+                | ProblemKind::WrongHost
+        );
+        if is_of_access && let Some(count) = self.log_limit.due(name, LogLimit::SELDOM, Instant::now()) {
+            tracing::info!(
+                problem = name,
+                count,
+                detail = problem.detail,
+                "requests are refused; the detail is of the last one"
+            );
+        }
     }
 
     pub(super) fn turned_away(&self, limit: &'static str, most: u64) {

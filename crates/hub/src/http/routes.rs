@@ -130,10 +130,22 @@ pub(super) fn ids_or_problem(
             response.headers_mut().insert(header::CONTENT_TYPE, text);
             response
         }
-        Err(problem) => answer(&problem),
+        Err(problem) => answer(&with_hint(hub, request, problem)),
     };
     cors::allow_reading(request, &hub.access.cors_origins, response.headers_mut());
     response
+}
+
+/// A refused publication's problem; with a hint if its client wants an event stream, which no POST gets here.
+fn with_hint(hub: &Hub, request: &Parts, mut problem: Problem) -> Problem {
+    if problem.status().is_client_error() && accepts_stream(request) {
+        let hint = format!(
+            ". POST publishes here; the request accepts text/event-stream: to subscribe, send GET {}?topic=…",
+            hub.path
+        );
+        problem.detail.push_str(&hint);
+    }
+    problem
 }
 
 /// The records that a publisher's request asks to publish, and may.
@@ -324,6 +336,7 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(subscriptions::CONTENT_TYPE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, must-revalidate"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::ETAG, etag);
     discovery::link_after(&hub.path, &last, subscriptions::CONTENT_TYPE, headers);
     Ok(response)
@@ -334,7 +347,7 @@ async fn healthy() -> &'static str {
 }
 
 async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
-    let log = hub.log.bounds().await;
+    let log = hub.log.health().await;
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
         Err(error) => refusal(&unreadable(&error)),

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::escape::{escape, escape_json};
+
 /// The form of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Form {
@@ -78,38 +80,9 @@ impl Output {
     }
 }
 
-/// The text with what a terminal would obey, or would show in another order, written out: `\u{1b}` for ESC.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\t' => escaped.push('\t'),
-            character if is_obeyed(character) => escaped.extend(character.escape_unicode()),
-            character => escaped.push(character),
-        }
-    }
-    escaped
-}
-
-/// Control characters, C1 too, and those that turn the direction of text.
-fn is_obeyed(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
-
-/// One line of JSON. Its format escapes C0 alone; what else a terminal would obey is escaped here, with the same meaning.
+/// One line of JSON.
 fn json(line: &Line<'_>) -> String {
-    let plain = serde_json::to_string(line).expect("three strings");
-    let mut safe = String::with_capacity(plain.len() + 1);
-    for character in plain.chars() {
-        if is_obeyed(character) {
-            let _ = write!(safe, "\\u{:04x}", u32::from(character));
-        } else {
-            safe.push(character);
-        }
-    }
-    safe.push('\n');
-    safe
+    escape_json(&serde_json::to_string(line).expect("three strings")) + "\n"
 }
 
 const YELLOW: &str = "\u{1b}[33m";
@@ -119,6 +92,7 @@ const PLAIN: &str = "\u{1b}[0m";
 
 #[cfg(test)]
 mod tests {
+    use super::super::escape::is_obeyed;
     use super::*;
 
     #[test]
@@ -154,12 +128,5 @@ mod tests {
     #[test]
     fn raw_is_the_data_and_nothing_else() {
         assert_eq!(Output::new(Form::Raw, true).event("e", "a\n\u{1b}b", "1"), "a\n\u{1b}b\n");
-    }
-
-    #[test]
-    fn text_for_people_stays_as_it_is() {
-        for text in ["", "plain", "tab\there", "Zoë 👩‍🚀 שלום", "back\\slash"] {
-            assert_eq!(escape(text), text);
-        }
     }
 }

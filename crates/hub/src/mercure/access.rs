@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, REFERER};
 use http::request::Parts;
 use http::uri::Authority;
 use ssekit_log::Record;
-use url::{Host, Url};
+use url::Url;
 
 use super::explain::Action;
 use super::form;
@@ -14,8 +14,9 @@ use super::host::foreign_host;
 use super::jwks::Renewal;
 use super::keys::Keys;
 use super::limits::Limits;
-use super::origins::Origins;
+use super::origins::{Origins, is_local};
 use super::problem::{Kind, Problem};
+use super::required::RequiredClaims;
 use super::selector::Selector;
 use super::text::shown;
 use super::token::{Token, TokenError};
@@ -34,6 +35,10 @@ pub struct Access {
     pub publishers_renewal: Option<Renewal>,
     /// Fetches the keys of subscribers again, where they are fetched.
     pub subscribers_renewal: Option<Renewal>,
+    /// What publishers' tokens must say of their audience and issuer.
+    pub publishers_required: RequiredClaims,
+    /// What subscribers' tokens must say of their audience and issuer.
+    pub subscribers_required: RequiredClaims,
     /// Who has no token may subscribe, and reads what is public.
     pub anonymous: bool,
     /// Who has no token may publish anything and read everything. For development on one machine.
@@ -61,6 +66,8 @@ impl Default for Access {
             subscribers: Keys::none(),
             publishers_renewal: None,
             subscribers_renewal: None,
+            publishers_required: RequiredClaims::default(),
+            subscribers_required: RequiredClaims::default(),
             anonymous: false,
             open: false,
             own_names: Vec::new(),
@@ -120,7 +127,7 @@ impl Access {
             self.check_visitor(request)?;
             return Ok(Publisher::Anyone);
         }
-        let token = self.verify(&self.publishers, &credential, now)?;
+        let token = self.verify(Action::Publish, &credential, now)?;
         if token.publish.as_ref().is_none_or(|selectors| selectors.is_empty()) {
             return Err(Problem::new(
                 Kind::InsufficientScope,
@@ -143,7 +150,7 @@ impl Access {
             Some(_) if self.open && self.subscribers.is_empty() => {
                 self.check_host(request).map(|()| Some(everything()))
             }
-            Some(credential) => self.verify(&self.subscribers, &credential, now).map(Arc::new).map(Some),
+            Some(credential) => self.verify(Action::Subscribe, &credential, now).map(Arc::new).map(Some),
         }
     }
 
@@ -194,8 +201,17 @@ impl Access {
         }
     }
 
-    fn verify(&self, keys: &Keys, credential: &Credential, now: SystemTime) -> Result<Token, Problem> {
-        let verified = keys.verify_within(&credential.token, now, self.leeway, &self.limits);
+    /// The keys for an action, and what tokens must say of their audience and issuer.
+    pub(super) fn of(&self, action: Action) -> (&Keys, &RequiredClaims) {
+        match action {
+            Action::Publish => (&self.publishers, &self.publishers_required),
+            Action::Subscribe => (&self.subscribers, &self.subscribers_required),
+        }
+    }
+
+    fn verify(&self, action: Action, credential: &Credential, now: SystemTime) -> Result<Token, Problem> {
+        let (keys, required) = self.of(action);
+        let verified = keys.verify_within(&credential.token, now, self.leeway, &self.limits, required);
         verified.map_err(|error: TokenError| {
             let carrier = match credential.carrier {
                 Carrier::Header => "from the header Authorization".to_owned(),
@@ -269,17 +285,10 @@ impl Access {
         self.check_host(request)?;
         let Some(origin) = request.headers.get(ORIGIN) else { return Ok(()) };
         let origin = origin.to_str().unwrap_or_default();
-        let url = Url::parse(origin).ok();
-        let near = match url.as_ref().and_then(Url::host) {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
         let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| request.uri.authority().map(Authority::as_str));
         let same = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
-        if near || same || self.publish_origins.has(origin) {
+        if is_local(origin) || same || self.publish_origins.has(origin) {
             return Ok(());
         }
         Err(Problem::new(

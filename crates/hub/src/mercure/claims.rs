@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::limits::Limits;
 use super::object::Object;
+use super::required::RequiredClaims;
 use super::selector::Selector;
 use super::text::shown;
 use super::token::{Ago, Token, TokenError, check_end};
@@ -17,6 +18,8 @@ pub(super) struct Claims {
     exp: Option<Date>,
     #[serde(default, deserialize_with = "date")]
     nbf: Option<Date>,
+    aud: Option<Value>,
+    iss: Option<Value>,
     mercure: Option<Object<Grants>>,
     #[serde(rename = "https://mercure.rocks/")]
     namespaced: Option<Object<Grants>>,
@@ -39,6 +42,10 @@ impl Claims {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn check_required(&self, required: &RequiredClaims) -> Result<(), TokenError> {
+        required.check(self.aud.as_ref(), self.iss.as_ref())
     }
 
     /// Words for times that have been checked.

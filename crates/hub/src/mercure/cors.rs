@@ -45,7 +45,7 @@ fn allow_origin(request: &Parts, origins: &Origins, answer: &mut HeaderMap) -> b
             return request.headers.contains_key(ORIGIN);
         }
         // A cache must not give one page the answer to another.
-        Origins::Listed(_) => answer.append(VARY, HeaderValue::from_static("Origin")),
+        Origins::Local | Origins::Listed(_) => answer.append(VARY, HeaderValue::from_static("Origin")),
     };
     let Some(origin) = request.headers.get(ORIGIN) else { return false };
     if !origin.to_str().is_ok_and(|origin| origins.has(origin)) {

@@ -65,10 +65,7 @@ impl Explanation {
         topics: &[&str],
         now: SystemTime,
     ) -> Option<()> {
-        let keys = match action {
-            Action::Publish => &access.publishers,
-            Action::Subscribe => &access.subscribers,
-        };
+        let (keys, required) = access.of(action);
         let parts = self.check("form", Parts::split(token.trim(), &access.limits), |_| {
             "three parts of base64url with dots between them".to_owned()
         })?;
@@ -81,6 +78,11 @@ impl Explanation {
         })?;
         let claims = self.check("claims", parts.claims(), |_| "can be read".to_owned())?;
         self.check("time", claims.check_times(now, access.leeway), |()| claims.times(now))?;
+        if !required.is_empty() {
+            self.check("audience and issuer", claims.check_required(required), |()| {
+                "the claims “aud” and “iss” are those that the hub requires".to_owned()
+            })?;
+        }
         let token = self.check("claim “mercure”", claims.token(&access.limits), granted)?;
         let claim = match action {
             Action::Publish => "publish",

@@ -1,6 +1,6 @@
 //! By which names this machine may be asked.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::header::HOST;
 use http::uri::Authority;
@@ -15,24 +15,53 @@ pub fn foreign_host<'a>(uri: &'a Uri, headers: &'a HeaderMap, own: &[String]) ->
     uri.authority().map(Authority::as_str).or(header).filter(|host| !is_ours(host, own))
 }
 
-/// Whether a host is this machine by `localhost`, by an IP address, or by one of its own names; ports do not matter.
+/// Whether a host is this machine by `localhost`, by an IP address, or by one of its own names; ports do not matter. A text that is no
+/// `host[:port]` (RFC 9110, section 7.2) is not this machine.
 ///
 /// The page of another site can have that site's name point at this machine (DNS rebinding). To the browser the hub is then a part of
 /// that site; but its requests carry the site's name.
 fn is_ours(host: &str, own: &[String]) -> bool {
-    let host = name(host).to_ascii_lowercase();
-    let is_local = host == "localhost" || host.ends_with(".localhost");
-    let is_own = |own: &String| !host.is_empty() && host == name(own).to_ascii_lowercase();
-    is_local || host.parse::<IpAddr>().is_ok() || own.iter().any(is_own)
+    match name(host) {
+        None => false,
+        Some(Name::Address) => true,
+        Some(Name::Domain(host)) => {
+            let is_local = host == "localhost" || host.ends_with(".localhost");
+            is_local || own.iter().any(|own| matches!(name(own), Some(Name::Domain(own)) if own == host))
+        }
+    }
 }
 
-/// The host without its port and, in the case of IPv6, without its brackets.
-fn name(host: &str) -> &str {
-    if let Some((ip, _)) = host.strip_prefix('[').and_then(|host| host.split_once(']')) {
-        return ip;
+/// A host, without its port.
+enum Name {
+    Address,
+    /// In lower case, without the dot at its end.
+    Domain(String),
+}
+
+/// The host of `host[:port]`.
+fn name(text: &str) -> Option<Name> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (None, port)
+        }
+        None => {
+            let end = text.find(':').unwrap_or(text.len());
+            (Some(&text[..end]), &text[end..])
+        }
+    };
+    let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+        return None;
     }
-    let name = host.split_once(':').map_or(host, |(name, _)| name);
-    name.strip_suffix('.').unwrap_or(name)
+    let Some(host) = host else { return Some(Name::Address) };
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if host.parse::<Ipv4Addr>().is_ok() {
+        return Some(Name::Address);
+    }
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (!host.is_empty() && host.bytes().all(is_letter)).then_some(Name::Domain(host))
 }
 
 #[cfg(test)]
@@ -52,6 +81,9 @@ mod tests {
             "[fe80::1]",
             "Box.lan:3000",
             "box.lan",
+            "localhost:",
+            "127.0.0.1",
+            "[::ffff:127.0.0.1]:65535",
         ] {
             assert!(is_ours(host, &["127.0.0.1:3000".to_owned(), "box.lan:3000".to_owned()]), "{host}");
         }
@@ -71,6 +103,35 @@ mod tests {
             "[evil.example]",
             "\u{e9}localhost",
             "?",
+            "127.0.0.1:x",
+            "127.0.0.1:80x",
+            "127.0.0.1:-1",
+            "127.0.0.1:3000:3000",
+            "localhost:80@evil",
+            "localhost:80@evil.example:80",
+            "user@localhost",
+            "localhost@evil.example",
+            "localhost:123456",
+            "localhost/",
+            "localhost:80/evil.example",
+            "localhost#evil.example",
+            "localhost?evil.example",
+            "localhost evil.example",
+            "evil.example localhost",
+            "localhost,evil.example",
+            "localhost..",
+            "[::1]x",
+            "[::1]evil.example",
+            "[::1]:x",
+            "[::1",
+            "::1",
+            "[localhost]",
+            "[127.0.0.1]",
+            "[fe80::1%25eth0]",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "0177.0.0.1",
         ] {
             for own in ["127.0.0.1:3000", ":3000"] {
                 assert!(!is_ours(host, &[own.to_owned()]), "{host}");

@@ -12,6 +12,7 @@ use super::claims::Claims;
 use super::keys::{Key, KeyList, Keys};
 use super::limits::Limits;
 use super::object::Object;
+use super::required::RequiredClaims;
 use super::selector::{Selector, SelectorError};
 use super::template::Topic as PreparedTopic;
 use super::text::shown;
@@ -110,10 +111,10 @@ impl Keys {
     /// # Errors
     /// With what is wrong, in words for its holder.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Token, TokenError> {
-        self.verify_within(token, now, Duration::ZERO, &Limits::default())
+        self.verify_within(token, now, Duration::ZERO, &Limits::default(), &RequiredClaims::default())
     }
 
-    /// The same, with a leeway for `exp` and `nbf`, and limits.
+    /// The same, with a leeway for `exp` and `nbf`, limits, and the values that `aud` and `iss` must have.
     ///
     /// # Errors
     /// With what is wrong, in words for its holder.
@@ -123,6 +124,7 @@ impl Keys {
         now: SystemTime,
         leeway: Duration,
         limits: &Limits,
+        required: &RequiredClaims,
     ) -> Result<Token, TokenError> {
         let parts = Parts::split(token, limits)?;
         let header = parts.header()?;
@@ -130,6 +132,7 @@ impl Keys {
         let signature = self.check_signature(&parts, &header, algorithm)?;
         let claims = parts.claims()?;
         claims.check_times(now, leeway)?;
+        claims.check_required(required)?;
         Ok(Token { signature: Some(signature), ..claims.token(limits)? })
     }
 
@@ -212,7 +215,9 @@ impl<'a> Parts<'a> {
 
     pub(super) fn header(&self) -> Result<Header, TokenError> {
         let header = serde_json::from_slice(&self.header).map(|Object(header)| header);
-        header.map_err(|error| TokenError::Form(format!("its header is not the JSON of one: {error}")))
+        header.map_err(|error| {
+            TokenError::Form(format!("its header is not the JSON of one: {}", short(&error)))
+        })
     }
 
     /// Header and claims as they are, of what is JSON.
@@ -222,7 +227,17 @@ impl<'a> Parts<'a> {
 
     pub(super) fn claims(&self) -> Result<Claims, TokenError> {
         let claims = serde_json::from_slice(&self.claims).map(|Object(claims)| claims);
-        claims.map_err(|error| TokenError::Claims(error.to_string()))
+        claims.map_err(|error| TokenError::Claims(short(&error)))
+    }
+}
+
+/// The words of an error of JSON, which may repeat a text of the token: not all of a long one.
+fn short(error: &serde_json::Error) -> String {
+    const MOST: usize = 200;
+    let words = error.to_string();
+    match words.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
     }
 }
 
@@ -303,6 +318,21 @@ pub enum TokenError {
     /// It is not valid yet, for so long.
     #[error("the token is not valid for another {} (claim “nbf”)", Ago(.0))]
     Early(Duration),
+    /// A claim that the hub requires is missing, or has another value.
+    #[error(
+        "the token {}; this hub accepts tokens with {accepted} there (setting `{setting}`)",
+        found.as_ref().map_or_else(|| format!("has no claim “{claim}”"), |found| format!("has the claim “{claim}” {found}"))
+    )]
+    RequiredClaim {
+        /// `aud` or `iss`.
+        claim: &'static str,
+        /// The setting that requires it.
+        setting: &'static str,
+        /// The value of the claim.
+        found: Option<String>,
+        /// The accepted values.
+        accepted: String,
+    },
     /// It is for something else.
     #[error("the token has no claim “mercure”, which lists what it grants")]
     NoClaim,

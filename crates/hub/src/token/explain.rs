@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Error, anyhow};
 use serde_json::Value;
 
-use super::{Answer, KeyFlags, argument};
+use super::{Answer, KeyFlags, argument, doubts};
 use crate::config::{Key, show_time};
 use crate::listen::{Failure, USAGE, escape};
-use crate::mercure::{Access, Action, Explanation, Keys, Selector, explain};
+use crate::mercure::{Access, Action, Explanation, Keys, RequiredClaims, Selector, explain};
 
 /// The flags of `ssekit token explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +28,12 @@ pub struct Explain {
     /// File that holds a key set (JWKS)
     #[arg(long, value_name = "PATH", conflicts_with_all = ["key", "key_file"])]
     jwks: Option<PathBuf>,
+    /// Audience that the hub requires (claim `aud`; repeatable: one of them)
+    #[arg(long, value_name = "NAME")]
+    audience: Vec<String>,
+    /// Issuer that the hub requires (claim `iss`; repeatable: one of them)
+    #[arg(long, value_name = "NAME")]
+    issuer: Vec<String>,
 }
 
 impl Explain {
@@ -35,7 +41,12 @@ impl Explain {
         let token = argument(&self.token)?;
         let access = self.access().map_err(|error| Failure { code: USAGE, error })?;
         let has_key = access.is_some();
-        let access = access.unwrap_or_default();
+        let mut required = RequiredClaims::default();
+        required.audience.clone_from(&self.audience);
+        required.issuer.clone_from(&self.issuer);
+        let mut access = access.unwrap_or_default();
+        access.publishers_required = required.clone();
+        access.subscribers_required = required.clone();
         let asked = [(Action::Publish, &self.publish), (Action::Subscribe, &self.subscribe)];
         let asked: Vec<_> = asked.into_iter().filter(|(_, topics)| !topics.is_empty()).collect();
 
@@ -49,7 +60,14 @@ impl Explain {
         report.value("claims", claims);
         report.times(claims, now);
         report.grants(claims);
+        for doubt in doubts(claims, now) {
+            report.line("warning", &doubt);
+        }
         if !has_key {
+            if let Err(error) = required.check(claims.get("aud"), claims.get("iss")) {
+                report.is_good = false;
+                report.line("refused", &error.to_string());
+            }
             report.line(
                 "signature",
                 "not checked: set --key-file, --key or --jwks; until then, anybody may have made this token",
@@ -94,7 +112,7 @@ impl From<Report> for Answer {
     fn from(report: Report) -> Self {
         // What a token holds may come from anybody.
         let lines = report.text.lines().map(|line| escape(line) + "\n");
-        Self { text: lines.collect(), code: u8::from(!report.is_good) }
+        Self { text: lines.collect(), warnings: Vec::new(), code: u8::from(!report.is_good) }
     }
 }
 
@@ -119,7 +137,14 @@ impl Report {
             SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs_f64(seconds))
         };
         match time("exp") {
-            None => self.line("expires", "never"),
+            None => {
+                let words = match claims.get("exp").map(Value::as_f64) {
+                    None => "never",
+                    Some(Some(seconds)) if seconds > 0.0 => "after the year 5000",
+                    Some(_) => "unknown: it is no number of seconds since 1970",
+                };
+                self.line("expires", words);
+            }
             Some(end) => {
                 self.is_good &= now < end;
                 let words = distance(end, now);
@@ -163,7 +188,7 @@ impl Report {
 }
 
 /// What the claim lists.
-fn granted<'a>(claims: &'a Value, name: &str) -> Option<Vec<&'a str>> {
+pub(super) fn granted<'a>(claims: &'a Value, name: &str) -> Option<Vec<&'a str>> {
     let grants = claims.get("https://mercure.rocks/").or_else(|| claims.get("mercure"))?;
     Some(grants.get(name)?.as_array()?.iter().filter_map(Value::as_str).collect())
 }

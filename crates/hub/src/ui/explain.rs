@@ -5,11 +5,10 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::header::CACHE_CONTROL;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
-use super::Ui;
+use super::{Ui, json};
 use crate::http::refusal;
 use crate::mercure::{
     Access, Action, Check, Explanation, Object, Problem, ProblemKind, explain as explained,
@@ -59,7 +58,7 @@ pub(super) async fn explain(
         renewal.renewed().await;
     }
     match question.as_ref().map_err(unreadable).and_then(|Json(Object(question))| answer(question, access)) {
-        Ok(explanation) => ([(CACHE_CONTROL, "no-store")], Json(explanation)).into_response(),
+        Ok(explanation) => json(explanation),
         Err(problem) => refusal(&problem),
     }
 }

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Query, Request, State};
-use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use ssekit_log::{Entry, Limit, Position, ReadError};
 use ssekit_wire::{Decoder, Item};
 
-use super::Ui;
 use super::stats::milliseconds;
+use super::{Ui, json};
 use crate::http::refusal;
 use crate::hub::{Hub, unreadable};
 use crate::mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects};
@@ -76,7 +74,7 @@ pub(super) async fn history(State(ui): State<Ui>, request: Request) -> Response 
         reader.page(&asked).await
     };
     match read.await {
-        Ok(page) => ([(CACHE_CONTROL, "no-store")], Json(page)).into_response(),
+        Ok(page) => json(page),
         Err(problem) => refusal(&problem),
     }
 }

@@ -1,5 +1,5 @@
 use axum::http::HeaderMap;
-use ssekit_hub::mercure::Origins;
+use ssekit_hub::mercure::{Access, Origins};
 
 use crate::client::{Request, text};
 use crate::setup::{HUB, TestHub, publication, token};
@@ -79,6 +79,89 @@ async fn a_page_with_the_wrong_url_may_ask_and_reads_that_nothing_is_there() {
             way.ask(&hub, &Request::get(wrong).with("origin", OURS).bearer(&token(&[], &["*"]))).await;
         assert_eq!((answer.status, allowed(&answer.headers)), (404, (Some(OURS), Some("true"))));
         assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains(HUB)), "{answer:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_of_origins_is_answered_with_the_exact_origin() {
+    let hub = TestHub::start(|setup| {
+        setup.access.cors_origins = Origins::parse(["https://*.app.example", "http://localhost:*"]).unwrap();
+    })
+    .await;
+    Way::each(async |way| {
+        for origin in ["https://blog.app.example", "http://localhost:5173"] {
+            for request in
+                [Request::get(format!("{HUB}?topic=a")), Request::get(HUB), Request::post(HUB, "topic=a")]
+            {
+                let answer = way.head(&hub, &request.with("origin", origin)).await;
+                assert_eq!(allowed(&answer), (Some(origin), Some("true")));
+                assert_eq!(text(&answer, "vary"), Some("Origin"));
+            }
+        }
+        for origin in ["https://app.example", "https://a.b.app.example", "https://localhost:5173", FOREIGN] {
+            let answer = way.head(&hub, &Request::get(format!("{HUB}?topic=a")).with("origin", origin)).await;
+            assert_eq!((allowed(&answer), text(&answer, "vary")), ((None, None), Some("Origin")), "{origin}");
+        }
+    })
+    .await;
+}
+
+/// `--dev`: a page of another site can send a form to a hub on the developer's machine without asking first.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_anyone_may_publish_pages_of_other_sites_publish_nothing() {
+    let hub = TestHub::start(|setup| {
+        setup.access = Access::default();
+        setup.access.open = true;
+        setup.access.own_names = vec!["hub.test".to_owned()];
+    })
+    .await;
+    Way::each(async |way| {
+        for origin in [
+            FOREIGN,
+            "null",
+            "https://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://hub.test.evil.example",
+        ] {
+            for kind in ["application/x-www-form-urlencoded", "text/plain", "application/x-ndjson"] {
+                let post =
+                    Request::post(HUB, "topic=a&data=x").with("content-type", kind).with("origin", origin);
+                let answer = way.ask(&hub, &post).await;
+                assert_eq!(answer.status, 403, "{origin} {kind}: {}", answer.body);
+                assert_eq!(answer.json()["type"], "urn:ssekit:problem:foreign-origin", "{origin} {kind}");
+            }
+        }
+        let near = Request::post(HUB, "topic=a&data=near").with("origin", "http://localhost:5173");
+        assert_eq!(way.ask(&hub, &near).await.status, 200);
+    })
+    .await;
+    assert_eq!(hub.figure("ssekit_events_published_total").await, 3, "one by each way, from this machine");
+}
+
+/// No browser takes an answer in JSON for a page or a script.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_in_json_has_a_type_that_no_browser_guesses() {
+    let hub = hub_for_pages().await;
+    let list = format!("{HUB}/subscriptions");
+    Way::each(async |way| {
+        for request in [
+            Request::get(list.clone()).bearer(&token(&[], &["*"])),
+            Request::get(list.clone()),
+            Request::get(HUB),
+            Request::get(format!("{HUB}?topic=a")).bearer("no.token"),
+            Request::post(HUB, "topic=a"),
+            Request::post(HUB, "data=a").bearer(&token(&["*"], &[])),
+            Request::new("DELETE", HUB),
+            Request::post("/healthz", "x"),
+            Request::get("/nothing"),
+            Request::get(format!("{HUB}?topic=a")).with("x-filler", &"x".repeat(17_000)),
+        ] {
+            let answer = way.ask(&hub, &request).await;
+            let kind = answer.header("content-type").unwrap();
+            assert!(kind.ends_with("+json"), "{answer:?}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{request:?}: {answer:?}");
+        }
     })
     .await;
 }

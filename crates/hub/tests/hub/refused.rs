@@ -175,6 +175,52 @@ async fn every_refusal_of_a_publisher_says_which_and_why_and_publishes_nothing()
     assert_eq!(hub.history().await, []);
 }
 
+/// A client that posts by mistake, as `fetch` with a body does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_wants_a_stream_is_told_how_to_subscribe() {
+    let hub = TestHub::usual().await;
+    Way::each(async |way| {
+        for (request, problem) in [
+            (Request::post(HUB, ""), "missing-token"),
+            (Request::post(HUB, "").bearer(&token(&["*"], &[])), "missing-topic"),
+            (Request::post(HUB, "").bearer(&token(&[], &["*"])), "insufficient-scope"),
+            (
+                Request::post(HUB, "{}").bearer(&token(&["*"], &[])).with("content-type", "application/json"),
+                "unsupported-media-type",
+            ),
+        ] {
+            let plain = way.ask(&hub, &request).await;
+            let wanting = way.ask(&hub, &request.with("accept", "text/event-stream")).await;
+            assert_eq!(plain.json()["type"], format!("urn:ssekit:problem:{problem}"), "{plain:?}");
+            assert_eq!(wanting.json()["type"], plain.json()["type"]);
+            let hint = format!("to subscribe, send GET {HUB}?topic=…");
+            assert!(wanting.json()["detail"].as_str().unwrap().contains(&hint), "{wanting:?}");
+            assert!(!plain.body.contains("to subscribe, send GET"), "{plain:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_tokens_are_counted_by_each_way() {
+    let hub = TestHub::usual().await;
+    Way::each(async |way| {
+        for request in [
+            Request::get(format!("{HUB}?topic=a")).bearer(&forged()),
+            Request::get(format!("{HUB}?topic=a&authorization={}", expired())),
+            Request::post(HUB, "topic=a").with("cookie", "mercureAuthorization=x").with("origin", "null"),
+            Request::post(HUB, "topic=a").bearer(&forged()),
+        ] {
+            assert!(matches!(way.ask(&hub, &request).await.status, 401 | 403));
+        }
+    })
+    .await;
+    let figure = async |problem: &str| {
+        hub.figure(&format!("ssekit_requests_refused_total{{problem=\"{problem}\"}}")).await
+    };
+    assert_eq!((figure("invalid-token").await, figure("foreign-origin").await), (9, 3));
+}
+
 /// A host that two parties read differently is a way past checks of the host (RFC 9112, section 3.2).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_without_a_host_or_with_two_is_400_by_whatever_way() {

@@ -67,6 +67,11 @@ impl Way {
         Answer { status: stream.status, headers: stream.headers, body: String::from_utf8(body).unwrap() }
     }
 
+    /// The headers of an answer.
+    pub(crate) async fn head(self, hub: &TestHub, request: &Request) -> HeaderMap {
+        self.send(hub, request, None).await.headers
+    }
+
     async fn send(self, hub: &TestHub, request: &Request, room: Option<u32>) -> Stream {
         let mut connection = Connection::open_with(hub.addr, room).await;
         if self == Self::Http2 {

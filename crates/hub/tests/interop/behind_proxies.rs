@@ -213,7 +213,7 @@ fn publish_through(proxy: &Proxy, data: &str, private: bool) {
     command.args([NEWS, data]).args(private.then_some("--private"));
     command
         .env("HUB", proxy.url())
-        .env("TOKEN", publisher_token())
+        .env("SSEKIT_TOKEN", publisher_token())
         .env("CURL_CA_BUNDLE", proxy.certificate());
     let output = run(&mut command);
     assert!(output.status.success(), "{:?}: {output:?}", proxy.kind);

@@ -13,7 +13,6 @@ use crate::proxy::{ALL, Proxy};
 #[test]
 fn a_page_of_another_origin_survives_a_restart_of_the_hub_and_shows_what_it_missed() {
     let samples = samples();
-    let client = include_str!("../../src/demo/page/ssekit.js");
     let mut browser = Chromium::start();
     for kind in ALL {
         let (addr, store) = (free_addr(), folder("store"));
@@ -28,7 +27,7 @@ fn a_page_of_another_origin_survives_a_restart_of_the_hub_and_shows_what_it_miss
             vec![
                 ("/event-source", "text/html", with_event_source),
                 ("/client", "text/html", with_client),
-                ("/ssekit.js", "text/javascript", client.to_owned()),
+                ("/ssekit.js", "text/javascript", CLIENT.to_owned()),
             ],
         );
         let store_path = store.to_str().expect("a path is text");
@@ -67,6 +66,35 @@ fn a_page_of_another_origin_survives_a_restart_of_the_hub_and_shows_what_it_miss
     }
 }
 
+#[test]
+fn a_page_on_a_development_server_subscribes_to_a_hub_with_dev() {
+    let hub = Hub::start(&["--dev"]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let origin = format!("http://localhost:{}", listener.local_addr().expect("an address").port());
+    let [with_event_source, with_client] =
+        samples().map(|sample| sample.replace("https://hub.example.com", &format!("http://{}", hub.addr)));
+    page::files(
+        listener,
+        vec![
+            ("/event-source", "text/html", with_event_source),
+            ("/client", "text/html", with_client),
+            ("/ssekit.js", "text/javascript", CLIENT.to_owned()),
+        ],
+    );
+    publish(&hub.url(), "history", &[]);
+    let mut browser = Chromium::start();
+    let pages = ["/event-source", "/client"].map(|path| browser.open(&format!("{origin}{path}"), DESKTOP));
+    for page in &pages {
+        browser.wait_for(page, &format!("{NEWS} === 'history'"));
+    }
+    publish(&hub.url(), "live", &[]);
+    for page in &pages {
+        browser.wait_for(page, &format!("{NEWS} === 'history,live'"));
+    }
+}
+
+/// The npm package in one file.
+const CLIENT: &str = include_str!("../../src/demo/page/ssekit.js");
 /// What a page shows.
 const NEWS: &str = "[...document.querySelectorAll('#news li')].map((line) => line.textContent).join()";
 /// How many answers a page has had from the hub's URL.

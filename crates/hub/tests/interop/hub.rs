@@ -79,7 +79,7 @@ pub(crate) fn read_example(name: &str) -> String {
 /// Publishes with curl; gives the id.
 pub(crate) fn publish(hub: &str, data: &str, flags: &[&str]) -> String {
     let mut command = Command::new(example("publish.sh"));
-    command.args([NEWS, data]).args(flags).env("HUB", hub).env("TOKEN", publisher_token());
+    command.args([NEWS, data]).args(flags).env("HUB", hub).env("SSEKIT_TOKEN", publisher_token());
     let output = run(&mut command);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     assert!(output.status.success(), "publish.sh: {}{}", text(&output.stdout), text(&output.stderr));

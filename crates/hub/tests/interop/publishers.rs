@@ -130,7 +130,7 @@ fn who_is_refused_is_told_why_in_every_language() {
     }
 }
 
-/// The programs that publish; `HUB`, `TOKEN` and `KEY` are set for each.
+/// The programs that publish; `HUB`, `SSEKIT_TOKEN` and `KEY` are set for each.
 const PUBLISHERS: [(&str, Publisher); 6] = [
     ("curl", || Command::new(example("publish.sh"))),
     ("Symfony", || with("php", &example("publish.php"))),
@@ -156,7 +156,7 @@ fn publish_with(
 ) -> Output {
     let mut command = publisher();
     command.args([NEWS, data]).args(private.then_some("--private"));
-    run(command.env("HUB", hub.url()).env("TOKEN", token).env("KEY", key).env("PYTHONUTF8", "1"))
+    run(command.env("HUB", hub.url()).env("SSEKIT_TOKEN", token).env("KEY", key).env("PYTHONUTF8", "1"))
 }
 
 fn with(interpreter: impl AsRef<OsStr>, script: &Path) -> Command {

@@ -2,7 +2,10 @@
 
 use http::header::WWW_AUTHENTICATE;
 use serde_json::{Value, json};
-use ssekit_hub::mercure::{Keys, Limits, Origins, Problem, ProblemKind, Publisher, publication};
+use ssekit_hub::mercure::{
+    Action, AllowedOrigin, Keys, Limits, Origins, Problem, ProblemKind, Publisher, RequiredClaims, explain,
+    publication,
+};
 
 use crate::request::{
     HUB, OTHER_SECRET, SECRET, access, bearer, get, now, post, publisher, subscriber, token,
@@ -346,6 +349,10 @@ fn where_anyone_may_do_anything_only_names_of_this_machine_are_answered() {
         ("evil.example", false),
         ("evil.example:3000", false),
         ("127.0.0.1.evil.example", false),
+        ("127.0.0.1:x", false),
+        ("localhost:80@evil", false),
+        ("localhost@evil.example:80", false),
+        ("[::1]evil.example", false),
         ("", false),
     ] {
         let asked = [("host", host)];
@@ -398,12 +405,214 @@ fn where_anyone_may_publish_foreign_pages_may_not() {
 fn an_origin_is_scheme_host_and_port() {
     assert_eq!(Origins::parse([]).unwrap(), Origins::None);
     assert_eq!(Origins::parse(["https://a", "*"]).unwrap(), Origins::Any);
-    assert_eq!(
-        Origins::parse(["HTTPS://A.example:443/"]).unwrap(),
-        Origins::Listed(vec!["https://a.example".to_owned()])
-    );
-    for text in ["", "a.example", "https://a/path", "https://a/?q", "data:x", "null", "https://"] {
+    for (text, normal) in [
+        ("HTTPS://A.example:443/", "https://a.example"),
+        ("http://a.example:8080", "http://a.example:8080"),
+        ("http://[0:0::1]:80", "http://[::1]"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://*.A.example:8443", "https://*.a.example:8443"),
+        ("http://*.localhost:*", "http://*.localhost:*"),
+        ("http://[::1]:*/", "http://[::1]:*"),
+    ] {
+        assert_eq!(text.parse::<AllowedOrigin>().map(|origin| origin.to_string()).as_deref(), Ok(normal));
+    }
+    for text in [
+        "",
+        "a.example",
+        "https://a/path",
+        "https://a//",
+        "https:///a.example",
+        "https://a/?q",
+        "https://a?",
+        "https://a#",
+        "data:x",
+        "null",
+        "https://",
+        "ftp://a.example",
+        "ws://a.example",
+        "file:///a",
+        "https://user@a.example",
+        "https://user:x@a.example",
+        "https:\\\\a.example",
+        "https://a.example\\",
+        "https://a\n.example",
+        " https://a.example",
+        "https://a.example ",
+        "https://a,b.example",
+        "https://a.example:",
+        "https://a.example:65536",
+        "https://a.example:x",
+        "https://%61.example",
+        "https://a..example",
+        "**",
+        "*://a.example",
+        "https://*",
+        "https://*.",
+        "https://*.example",
+        "https://*.com",
+        "https://*:*",
+        "https://*.*.a.example",
+        "https://a.*.example",
+        "https://a*.example.com",
+        "https://*a.example.com",
+        "https://a.example.*",
+        "https://*.127.0.0.1",
+        "https://*.[::1]",
+        "https://a.example:*:*",
+        "https://a.example:443:*",
+        "https://a.example:4*",
+        "https://a.example:**",
+        "http*://a.example",
+    ] {
         assert!(Origins::parse([text]).is_err(), "{text}");
+    }
+}
+
+/// A key that issuers share among several services does not let a token of another service in.
+#[test]
+fn a_required_audience_and_issuer_are_checked_and_named_in_the_answer() {
+    let mercure = json!({ "publish": ["*"], "subscribe": ["*"] });
+    let claims = |more: Value| {
+        let mut claims = json!({ "mercure": mercure });
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        bearer(&token(SECRET, &claims))
+    };
+    let mut required = RequiredClaims::default();
+    required.audience = vec!["https://hub.example".to_owned(), "hub".to_owned()];
+    required.issuer = vec!["https://login.example".to_owned()];
+    let iss = "https://login.example";
+    for (more, wrong) in [
+        (json!({ "aud": "hub", "iss": iss }), None),
+        (json!({ "aud": "https://hub.example", "iss": iss }), None),
+        (json!({ "aud": ["other", "hub"], "iss": iss }), None),
+        (json!({ "iss": iss }), Some("no claim “aud”")),
+        (json!({ "aud": null, "iss": iss }), Some("no claim “aud”")),
+        (json!({ "aud": "other", "iss": iss }), Some("the claim “aud” “other”")),
+        (json!({ "aud": "HUB", "iss": iss }), Some("“aud”")),
+        (json!({ "aud": "hub ", "iss": iss }), Some("“aud”")),
+        (json!({ "aud": "", "iss": iss }), Some("“aud”")),
+        (json!({ "aud": [], "iss": iss }), Some("“aud”")),
+        (json!({ "aud": ["other"], "iss": iss }), Some("“aud”")),
+        (json!({ "aud": [["hub"]], "iss": iss }), Some("“aud”")),
+        (json!({ "aud": ["hub", 1], "iss": iss }), Some("“aud”")),
+        (json!({ "aud": { "hub": "hub" }, "iss": iss }), Some("“aud”")),
+        (json!({ "aud": 1, "iss": iss }), Some("“aud”")),
+        (json!({ "aud": "hub" }), Some("no claim “iss”")),
+        (
+            json!({ "aud": "hub", "iss": "https://login.example/" }),
+            Some("the claim “iss” “https://login.example/”"),
+        ),
+        (json!({ "aud": "hub", "iss": [iss] }), Some("“iss”")),
+        (json!({ "aud": iss, "iss": "hub" }), Some("“aud”")),
+    ] {
+        let held = claims(more.clone());
+        let request = [("authorization", &*held)];
+        // As long as nothing is required, nothing is looked at.
+        let mut access = access();
+        access.subscribers = access.publishers.clone();
+        assert!(access.publisher(&post(&request), now()).is_ok(), "{more}");
+        access.publishers_required = required.clone();
+        assert!(access.subscriber(&get(HUB, &request), now()).is_ok(), "{more}: publishers alone");
+        let published = access.publisher(&post(&request), now()).map(drop);
+        access.publishers_required = RequiredClaims::default();
+        access.subscribers_required = required.clone();
+        assert!(access.publisher(&post(&request), now()).is_ok(), "{more}: subscribers alone");
+        let subscribed = access.subscriber(&get(HUB, &request), now()).map(drop);
+        assert_eq!(published, subscribed);
+        match (published, wrong) {
+            (Ok(()), None) => {}
+            (Err(problem), Some(wrong)) => {
+                check(&problem, 401, Some("invalid_token"));
+                assert!(problem.detail.contains(wrong) && problem.detail.contains("(setting `"), "{problem}");
+            }
+            (found, wrong) => panic!("{more}: {found:?}, not {wrong:?}"),
+        }
+        let explained = explain(held.trim_start_matches("Bearer "), &access, Action::Subscribe, &[], now());
+        assert_eq!(explained.allowed, wrong.is_none(), "{explained}");
+        let found = explained.checks.iter().find(|check| check.name == "audience and issuer");
+        assert_eq!(found.map(|check| check.passed), Some(wrong.is_none()), "{explained}");
+    }
+}
+
+/// `*` stands for one label of the host, or for any port, and for nothing else.
+#[test]
+fn patterns_of_origins_admit_one_label_or_any_port() {
+    let table: [(&str, &[&str], &[&str]); 5] = [
+        (
+            "https://*.app.example",
+            &["https://a.app.example", "https://xn--bcher-kva.app.example", "https://a_b-1.app.example"],
+            &[
+                "https://app.example",
+                "https://.app.example",
+                "https://b.a.app.example",
+                "https://aapp.example",
+                "http://a.app.example",
+                "https://a.app.example:8443",
+                "https://a.app.example:443",
+                "https://a.app.example.evil.example",
+                "https://evil.example/.app.example",
+                "https://evil.example#.app.example",
+                "https://evil.example:80.app.example",
+                "https://evil@a.app.example",
+                "https://*.app.example",
+                "https://A.app.example",
+                "https://a.app.example/",
+                "https://a.app.example.",
+                "https://a%2e.app.example",
+                "https://\u{e9}.app.example",
+                "null",
+                "",
+                "*",
+            ],
+        ),
+        (
+            "http://localhost:*",
+            &["http://localhost", "http://localhost:1", "http://localhost:5173", "http://localhost:65535"],
+            &[
+                "https://localhost:5173",
+                "http://localhost:",
+                "http://localhost:65536",
+                "http://localhost:x",
+                "http://localhost:*",
+                "http://localhost:080",
+                "http://localhost:+1",
+                "http://localhost:80@evil.example",
+                "http://localhost.evil.example:80",
+                "http://a.localhost:80",
+                "http://localhost:80:80",
+                "http://evil.example:localhost",
+            ],
+        ),
+        (
+            "https://*.app.example:*",
+            &["https://a.app.example", "https://a.app.example:1"],
+            &["https://app.example:1", "https://a.b.app.example:1"],
+        ),
+        (
+            "http://[::1]:*",
+            &["http://[::1]", "http://[::1]:3000"],
+            &["http://[::2]:3000", "http://[::1]x", "http://::1:3000"],
+        ),
+        (
+            "https://app.example",
+            &["https://app.example"],
+            &[
+                "https://app.example:443",
+                "https://a.app.example",
+                "https://app.example/",
+                "https://APP.example",
+                "http://app.example",
+            ],
+        ),
+    ];
+    for (pattern, admitted, others) in table {
+        let origins = Origins::parse(["https://other.example", pattern]).unwrap();
+        for origin in admitted {
+            assert!(origins.has(origin), "{pattern} admits {origin}");
+        }
+        for origin in others {
+            assert!(!origins.has(origin), "{pattern} does not admit {origin}");
+        }
     }
 }
 

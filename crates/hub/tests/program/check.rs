@@ -266,7 +266,7 @@ fn the_help_is_in_plain_english() {
                 "Timeout for unacknowledged TCP data",
                 "Reconnection delay sent to disconnected clients, chosen at random from this range",
                 "Send buffer per subscriber",
-                "Memory for all replays",
+                "Memory for the bytes that wait for all subscribers together",
             ],
         ),
         (vec!["publish", "--help"], vec!["Requests are never retried; an unknown outcome is reported."]),

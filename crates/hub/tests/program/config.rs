@@ -119,7 +119,8 @@ fn a_file_sets_everything() {
     assert_eq!((config.durability, config.slow, config.anonymous), (Durability::Sync, Slow::Skip, true));
     assert_eq!(config.key.file, Some("both.key".into()));
     assert_eq!(config.publisher.secret.expect("it is there").expose(), "0123456789abcdef0123456789abcdef");
-    assert_eq!(config.cors_origins, ["https://a.example", "https://b.example"]);
+    let origins: Vec<String> = config.cors_origins.iter().map(ToString::to_string).collect();
+    assert_eq!(origins, ["https://a.example", "https://b.example"]);
     assert_eq!(config.heartbeat, Duration::from_secs(15));
     assert_eq!(config.max_lifetime, Some(Duration::from_secs(86_400)));
     assert_eq!(config.retry, Spread { least: Duration::from_secs(1), most: Duration::from_secs(60) });
@@ -377,6 +378,59 @@ fn a_key_for_both_is_overruled_by_one_of_its_own_and_lends_it_its_algorithms() {
 }
 
 #[test]
+fn what_publishers_or_subscribers_have_of_their_own_counts_with_the_key_for_both() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let flags = [
+        "--key",
+        secret,
+        "--algorithms=HS256",
+        "--subscriber-algorithms=HS384",
+        "--audience=hub,other",
+        "--publisher-audience=publish",
+        "--subscriber-issuer=login",
+    ];
+    let loaded = load(&flags, &[]).expect("it is sound");
+    assert_eq!(loaded.config.publisher_key().expect("one").algorithms, [Algorithm::HS256]);
+    assert_eq!(loaded.config.subscriber_key().expect("one").algorithms, [Algorithm::HS384]);
+    let (access, _) = loaded.access().expect("its keys are");
+    let (publishers, subscribers) = (access.publishers_required, access.subscribers_required);
+    assert_eq!((publishers.audience, publishers.issuer.len()), (vec!["publish".to_owned()], 0));
+    assert_eq!(subscribers.audience, ["hub", "other"]);
+    assert_eq!(subscribers.issuer, ["login"]);
+}
+
+/// One parser reads the lists of origins, wherever they are looked at.
+#[test]
+fn a_text_that_is_no_origin_is_refused_and_patterns_are_kept() {
+    let loaded = load(
+        &[
+            "--cors-origins=https://*.A.example/,http://localhost:*,*",
+            "--publish-origins=https://*.b.example",
+        ],
+        &[],
+    );
+    let loaded = loaded.expect("it is sound");
+    let shown = loaded.to_toml();
+    assert!(
+        shown.contains(r#"cors_origins = ["https://*.a.example", "http://localhost:*", "*"]"#),
+        "{shown}"
+    );
+    assert!(shown.contains(r#"publish_origins = ["https://*.b.example"]"#), "{shown}");
+    for flag in [
+        "--publish-origins=*",
+        "--cors-origins=https://*",
+        "--cors-origins=https://a.*.example",
+        "--publish-origins=https://a.example/b",
+    ] {
+        let said = problems(load(&[flag], &[]));
+        assert!(
+            said.len() == 1 && said[0].contains("is not an origin: https://app.example"),
+            "{flag}: {said:?}"
+        );
+    }
+}
+
+#[test]
 fn the_protocol_is_told_who_may_do_what() {
     let secret = "0123456789abcdef0123456789abcdef";
     let keys = ["--key", secret, "--subscriber-jwks=https://a.example/jwks", "--algorithms=HS512"];
@@ -394,6 +448,24 @@ fn the_protocol_is_told_who_may_do_what() {
     assert!(!access.anonymous && !access.open);
     let (access, _) = load(&["--dev"], &[]).expect("it is sound").access().expect("it has no keys");
     assert!(access.anonymous && access.open);
+    // A page on a development server reads, on any port; a page of another machine does not, nor does one whose name only looks local.
+    for (origin, reads) in [
+        ("http://localhost:5173", true),
+        ("https://app.localhost", true),
+        ("http://127.0.0.1:8080", true),
+        ("http://[::1]:8080", true),
+        ("http://localhost.evil.example", false),
+        ("http://192.168.0.7:5173", false),
+        ("https://evil.example", false),
+        ("null", false),
+    ] {
+        assert_eq!(access.cors_origins.has(origin), reads, "{origin}");
+    }
+    let flags = ["--dev", "--cors-origins=https://a.example"];
+    let (access, _) = load(&flags, &[]).expect("it is sound").access().expect("it has no keys");
+    assert!(
+        access.cors_origins.has("https://a.example") && !access.cors_origins.has("http://localhost:5173")
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
 use tempfile::tempdir;
 
 use crate::http::{Answer, request};
-use crate::program::{PATIENCE, Program, ssekit};
+use crate::program::{PATIENCE, Program, run, ssekit};
 
 const HUB: &str = "/.well-known/mercure";
 /// What a URL answers instead of keys while its server is down.
@@ -245,4 +245,80 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     assert_eq!(publish(addr, &token("2")).status, 200);
     // Of a set that is fetched again, a key may come back.
     assert_eq!(publish(addr, &token("1")).status, 503);
+}
+
+/// An operator sees that tokens are refused, and why, without seeing any token.
+#[test]
+fn refused_tokens_leave_a_trace_at_info_and_no_log_line_holds_one() {
+    const TOKEN: &str = "SECRETTOKEN";
+    // A whole JWT by another key, and texts that are none.
+    let tokens = [signed(&"B".repeat(32), None), TOKEN.to_owned(), format!("{TOKEN}.{TOKEN}.{TOKEN}")];
+    for level in ["info", "trace"] {
+        let (mut program, addr) = serve(&["--key", &"A".repeat(32), "--log-level", level]);
+        for (at, token) in tokens.iter().enumerate() {
+            let query = format!("topic=x&authorization={token}");
+            for arguments in [
+                vec!["--head".to_owned(), format!("http://{addr}{HUB}?{query}")],
+                vec!["--head".to_owned(), format!("http://{addr}/nothing?{query}")],
+                vec!["--head".to_owned(), format!("http://{addr}{HUB}/subscriptions?{query}")],
+                vec![
+                    "--head".to_owned(),
+                    format!("http://{addr}{HUB}?topic=x"),
+                    "-H".to_owned(),
+                    format!("authorization: Bearer {token}"),
+                ],
+                vec![
+                    "--head".to_owned(),
+                    format!("http://{addr}{HUB}?topic=x"),
+                    "-H".to_owned(),
+                    format!("authorization: {token}"),
+                ],
+                vec![
+                    "--head".to_owned(),
+                    format!("http://{addr}{HUB}?topic=x"),
+                    "-H".to_owned(),
+                    format!("cookie: mercureAuthorization={token}"),
+                ],
+                vec!["--data".to_owned(), "topic=x".to_owned(), format!("http://{addr}{HUB}?{query}")],
+                vec![
+                    "--data".to_owned(),
+                    "topic=x".to_owned(),
+                    format!("http://{addr}{HUB}"),
+                    "-H".to_owned(),
+                    format!("authorization: Bearer {token}"),
+                ],
+                vec![
+                    "--data".to_owned(),
+                    "topic=x".to_owned(),
+                    format!("http://{addr}{HUB}"),
+                    "-H".to_owned(),
+                    format!("cookie: mercureAuthorization={token}"),
+                ],
+            ] {
+                for version in ["--http1.1", "--http2-prior-knowledge"] {
+                    let mut curl = Command::new("curl");
+                    let output = run(curl
+                        .args(["--silent", "--write-out", "%{http_code}", "--output", "/dev/null", version])
+                        .args(&arguments));
+                    let status = String::from_utf8_lossy(&output.stdout).into_owned();
+                    assert!(
+                        ["400", "401", "403", "404"].contains(&&*status),
+                        "{at} {arguments:?} {version}: {status}"
+                    );
+                }
+            }
+        }
+        program.signal("TERM");
+        program.wait();
+        let log = program.stderr.rest();
+        let refused =
+            log.lines().filter(|line| line.contains(" INFO ") && line.contains("problem=\"invalid-token\""));
+        let refused: Vec<&str> = refused.collect();
+        assert!(!refused.is_empty() && refused.len() < 10, "{level}: {refused:#?}");
+        assert!(refused[0].contains("the token's signature is not by the hub's key"), "{refused:#?}");
+        for secret in [TOKEN, tokens[0].rsplit('.').next().expect("three parts")] {
+            let lines: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
+            assert!(lines.is_empty(), "{level}: {lines:#?}");
+        }
+    }
 }

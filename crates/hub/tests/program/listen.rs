@@ -61,6 +61,39 @@ fn what_a_terminal_would_obey_is_escaped_on_both_streams() {
 }
 
 #[test]
+fn what_the_libraries_log_is_escaped_too() {
+    let evil = "\u{202e}\u{1b}[2J\u{9b}31m\u{2028}\u{61c}";
+    let server = Scripted::new([answer("404 Not Found", &format!("x-evil: {}\r\n", "\u{202e}"), evil)]);
+    let (_, _, errors) = text(&run(listen(&server).arg("-vv")));
+    assert!(errors.contains("event stream") && errors.contains("404"), "{errors}");
+    for character in evil.chars().filter(|character| !character.is_ascii_graphic()) {
+        assert!(!errors.contains(character), "{character:?} in {errors:?}");
+    }
+}
+
+#[test]
+fn no_secret_of_the_url_is_shown() {
+    let server =
+        Scripted::new([stream("data: x\n\n"), answer("500 Oh", "", ""), answer("302 Found", "", "")]);
+    for _ in 0..3 {
+        let url = format!("http://user:SECRET@{}/events?authorization=SECRET", server.addr);
+        let (_, _, errors) = text(&run(ssekit().args(["listen", &url, "-v", "--no-reconnect"])));
+        assert!(!errors.contains("SECRET"), "{errors}");
+    }
+}
+
+#[test]
+fn an_event_without_its_blank_line_is_told_or_printed() {
+    let server = Scripted::new([stream("data: last\n"), stream("data: last\n")]);
+    let (code, lines, errors) = text(&run(listen(&server).args(["--no-reconnect", "-o", "raw", "-q"])));
+    let why =
+        "ssekit: the stream ended inside an event, which was dropped: the blank line at its end is missing\n";
+    assert_eq!((code, lines.as_str(), errors.as_str()), (Some(0), "", why));
+    let output = run(listen(&server).args(["--no-reconnect", "-o", "raw", "-q", "--incomplete"]));
+    assert_eq!(text(&output), (Some(0), "last\n".to_owned(), String::new()));
+}
+
+#[test]
 fn there_are_no_colours_where_there_is_no_terminal() {
     let server = Scripted::new([stream(EVENTS)]);
     let output = run(listen(&server).args(["--no-reconnect", "-vv"]).env("CLICOLOR_FORCE", "1"));
@@ -143,6 +176,67 @@ fn the_request_is_what_was_asked_for() {
 }
 
 #[test]
+fn a_hub_is_asked_for_topics_with_a_token_and_from_a_place() {
+    let server = Scripted::new([stream(""), stream(""), stream(""), stream("")]);
+    let hub = server.addr.to_string();
+    let topics = ["-t", "https://example.com/a b", "--topic", "news", "--from", "earliest", "--no-reconnect"];
+    run(ssekit().args(["listen", &hub]).args(topics).env("SSEKIT_TOKEN", " from.the.environment\n"));
+    let request = server.request();
+    let line = "GET /.well-known/mercure?topic=https%3A%2F%2Fexample.com%2Fa+b&topic=news HTTP/1.1\r\n";
+    for part in [line, "authorization: Bearer from.the.environment\r\n", "last-event-id: earliest\r\n"] {
+        assert!(request.contains(part), "{part:?} is not in {request:?}");
+    }
+    run(ssekit()
+        .args(["listen", &format!("{hub}/hub?a=b"), "-t", "news", "--no-reconnect", "--token", "of.the.flag"])
+        .env("SSEKIT_TOKEN", "x"));
+    let request = server.request();
+    assert!(request.starts_with("GET /hub?a=b&topic=news HTTP/1.1\r\n"), "{request:?}");
+    assert!(request.contains("authorization: Bearer of.the.flag\r\n"), "{request:?}");
+    run(listen(&server).args(["--no-reconnect", "--token", "of.the.flag"]));
+    assert!(server.request().contains("authorization: Bearer of.the.flag\r\n"));
+    run(listen(&server).arg("--no-reconnect").env("SSEKIT_TOKEN", "secret"));
+    let request = server.request();
+    assert!(!request.contains("secret"), "not every server is the hub that the token is for: {request:?}");
+}
+
+/// Listens by TLS to a server whose certificate this authority has signed.
+#[test]
+fn a_certificate_that_is_not_trusted_is_final_and_an_authority_can_be_added() {
+    let mut authority = rcgen::CertificateParams::new([]).expect("parameters");
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().expect("a key");
+    let root = authority.self_signed(&authority_key).expect("a certificate").pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
+        .and_then(|parameters| parameters.signed_by(&key, &issuer))
+        .expect("a certificate");
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("the folder is there");
+        path.into_os_string().into_string().expect("text")
+    };
+    let (root, certificate, key) =
+        (write("root", root), write("certificate", certificate.pem()), write("key", key.serialize_pem()));
+    let mut hub = ssekit();
+    let hub =
+        Program::start(hub.args(["--addr", "127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key]));
+    let page = hub.stdout.find("the page");
+    let port = page.trim_end_matches('/').rsplit(':').next().expect("a port");
+    let url = format!("https://localhost:{port}/stats");
+
+    let untrusting = run(ssekit().args(["listen", &url, "--timeout", "8"]));
+    let (code, _, errors) = text(&untrusting);
+    assert_eq!(code, Some(60), "{errors}");
+    assert!(errors.starts_with(&format!("ssekit: cannot trust {url}: ")), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "it does not try again: {errors}");
+
+    let trusting = run(ssekit().args(["listen", &url, "--timeout", "8", "--ca", &root, "-n", "1"]));
+    assert_eq!(text(&trusting).0, Some(0), "{trusting:?}");
+}
+
+#[test]
 fn exit_codes_say_how_it_ended() {
     let refused =
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
@@ -195,6 +289,9 @@ fn what_cannot_be_asked_is_a_usage_error() {
         (vec!["x", "-X", "G T"], "the method \"G T\""),
         (vec!["x", "--last-event-id", "a\nb"], "the last event ID"),
         (vec!["x", "-d", "@/nothing/here"], "cannot read /nothing/here"),
+        (vec!["x", "--ca", "/nothing/here"], "cannot read /nothing/here"),
+        (vec!["x", "--ca", "/dev/null"], "cannot use /dev/null: the PEM text holds no certificate"),
+        (vec!["http://user:secret@x", "-t", "a"], "a hub takes no user and password"),
         (vec!["x", "-n", "0"], "0 is not in"),
         (vec!["x", "--timeout=-1"], "it must be a number of seconds above 0"),
         (vec!["x", "--timeout=nan"], "it must be a number of seconds above 0"),

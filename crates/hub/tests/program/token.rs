@@ -267,3 +267,78 @@ fn the_library_gives_what_the_command_prints() {
     assert_eq!(part(&token, 1), json!({ "mercure": { "publish": ["*"] }, "iat": 10, "exp": 15 }));
     assert!(!format!("{signer:?}").contains(SECRET));
 }
+
+#[test]
+fn what_is_valid_but_hardly_meant_is_warned_of() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
+    let star = "`*` inside a selector is a plain character";
+    let milliseconds = "it counts seconds since 1970, not milliseconds";
+    for (claims, warnings) in [
+        (
+            json!({ "mercure": { "publish": ["*"], "subscribe": ["/a/{path*}", "{+a*}", "b"] }, "exp": now + 60 }),
+            vec![],
+        ),
+        (json!({ "mercure": { "publish": ["https://example.com/*"] } }), vec![star]),
+        (json!({ "mercure": { "subscribe": ["*.example.com"] } }), vec![star]),
+        (json!({ "mercure": { "subscribe": ["/{a*}/*"] } }), vec![star]),
+        (json!({ "mercure": { "subscribe": ["*{a}"] } }), vec![star]),
+        (json!({ "mercure": { "publish": ["**"], "subscribe": ["a*"] } }), vec![star, star]),
+        (json!({ "mercure": { "publish": ["a"] }, "exp": (now + 60) * 1000 }), vec![milliseconds]),
+        (json!({ "mercure": { "publish": ["a"] }, "exp": now + 99 * 365 * 86_400 }), vec![]),
+        (json!({ "mercure": { "publish": ["a"] }, "exp": now + 101 * 365 * 86_400 }), vec![milliseconds]),
+    ] {
+        for flags in [vec![], vec!["--key", SECRET]] {
+            let output = token(&[&["explain", &with_claims(&claims)], &flags[..]].concat());
+            let said = text(&output.stdout);
+            let found: Vec<&str> = said.lines().filter(|line| line.starts_with("warning ")).collect();
+            assert_eq!((output.status.code(), found.len()), (Some(0), warnings.len()), "{claims}: {said}");
+            assert!(
+                found.iter().zip(&warnings).all(|(line, words)| line.contains(words)),
+                "{claims}: {said}"
+            );
+        }
+    }
+    for (flags, warning) in [
+        (vec!["--publish", "*", "--subscribe", "/a/{path*}"], None),
+        (vec!["--publish", "/a/*"], Some(star)),
+        (vec!["--publish", "a", "--expires-in", "40000d"], Some(milliseconds)),
+    ] {
+        let output = token(&[&["make", "--key", SECRET], &flags[..]].concat());
+        let (made, said) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!((output.status.code(), made.split('.').count()), (Some(0), 3), "{flags:?}: {output:?}");
+        assert_eq!(said.lines().count(), usize::from(warning.is_some()), "{said}");
+        assert!(said.contains(warning.unwrap_or_default()), "{said}");
+    }
+}
+
+#[test]
+fn audience_and_issuer_are_made_and_explained() {
+    let key = ["--key", SECRET];
+    let one = made(&[&key[..], &["--publish", "a", "--audience", "hub", "--issuer", "login"]].concat());
+    assert_eq!((&part(&one, 1)["aud"], &part(&one, 1)["iss"]), (&json!("hub"), &json!("login")));
+    let two = made(&[&key[..], &["--publish", "a", "--audience", "hub", "--audience", "b"]].concat());
+    assert_eq!((&part(&two, 1)["aud"], part(&two, 1).get("iss")), (&json!(["hub", "b"]), None));
+    for (token, flags, words) in [
+        (&one, vec![], None),
+        (&one, vec!["--audience", "x", "--audience", "hub", "--issuer", "login"], None),
+        (&two, vec!["--audience", "b"], None),
+        (
+            &one,
+            vec!["--audience", "x"],
+            Some("has the claim “aud” “hub”; this hub accepts tokens with “x” there"),
+        ),
+        (&two, vec!["--audience", "x"], Some("has the claim “aud”")),
+        (
+            &two,
+            vec!["--issuer", "login"],
+            Some("has no claim “iss”; this hub accepts tokens with “login” there (setting `issuer`)"),
+        ),
+    ] {
+        for key in [&key[..], &[]] {
+            let output = self::token(&[&["explain", token], key, &flags[..]].concat());
+            let said = text(&output.stdout);
+            assert_eq!(output.status.code(), Some(i32::from(words.is_some())), "{flags:?}: {said}");
+            assert!(said.contains(words.unwrap_or_default()), "{flags:?}: {said}");
+        }
+    }
+}

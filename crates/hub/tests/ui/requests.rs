@@ -127,7 +127,9 @@ const B: &str = "https://example.com/b";
 const USER: &str = "https://example.com/users/7";
 
 fn history(server: &Server, query: &str, token: &str) -> Value {
-    let (status, page) = json_of(get(server, &format!("/hub/history?{query}"), token));
+    let answer = get(server, &format!("/hub/history?{query}"), token);
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    let (status, page) = json_of(answer);
     assert_eq!(status, 200, "{query}: {page}");
     page
 }

@@ -6,6 +6,7 @@
 //! running   there while a log may be written: who finds it at a start knows that the last one did not end well
 //! store/    the store
 //! torn      what an unfinished write left, when there was one last
+//! used      the last position that was given to a record, twice (used.rs)
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -26,7 +27,7 @@ impl Folder {
     /// Takes the folder, or makes it. Also says whether the log in it was left without an end.
     pub(super) fn open(path: &Path) -> Result<(Self, bool), OpenError> {
         let io = |what, path: PathBuf| move |source| OpenError::Io { what, path, source };
-        fs::create_dir_all(path).map_err(io("cannot make the folder", path.to_owned()))?;
+        make(path).map_err(io("cannot make the folder", path.to_owned()))?;
         let path = path.canonicalize().map_err(io("cannot find the folder", path.to_owned()))?;
         let version = path.join("version");
         match fs::read_to_string(&version) {
@@ -74,6 +75,10 @@ impl Folder {
             fs::rename(&new, &version).map_err(io("cannot write", version))?;
             sync(&path).map_err(io("cannot write", path.clone()))?;
         }
+        // Some file systems and owners do not allow it: the log is usable all the same.
+        if let Err(error) = close_to_others(&path) {
+            tracing::warn!(folder = %path.display(), %error, "other users may be able to read the log: its folder cannot be closed to them; make its mode 700");
+        }
         let running = path.join("running").exists();
         Ok((Self { path, _lock: file, running }, running))
     }
@@ -84,6 +89,11 @@ impl Folder {
 
     pub(super) fn store(&self) -> PathBuf {
         self.path.join("store")
+    }
+
+    /// The file of the last position that was used.
+    pub(super) fn used(&self) -> PathBuf {
+        self.path.join("used")
     }
 
     /// Where is kept what an unfinished write left.
@@ -126,6 +136,42 @@ impl Folder {
         tried.and(removed)
     }
 }
+
+/// Makes a folder that only its owner can open: it has what is private, and the key of all ids.
+fn make(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut folder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, OWNER);
+    match folder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Takes the rights of all others away from a folder that is a log's.
+#[cfg(unix)]
+fn close_to_others(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(OWNER))?;
+    tracing::warn!(folder = %path.display(), "other users could open the log's folder (mode {mode:o}): it is 700 now");
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The rights of the owner alone.
+#[cfg(unix)]
+const OWNER: u32 = 0o700;
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;

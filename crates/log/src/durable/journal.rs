@@ -29,9 +29,8 @@ struct End {
 }
 
 impl End {
-    /// Looks through the newest journal, if there is one.
-    fn find(store: &Path) -> io::Result<Option<Self>> {
-        let Some((_, path)) = journals(store)?.into_iter().max() else { return Ok(None) };
+    /// Looks through a journal.
+    fn find(path: PathBuf) -> io::Result<Self> {
         let mut journal = Journal {
             file: BufReader::with_capacity(1 << 16, File::open(&path)?),
             at: 0,
@@ -42,7 +41,7 @@ impl End {
             whole = journal.at;
         }
         let used = used(&path, whole)?;
-        Ok(Some(Self { path, whole, used }))
+        Ok(Self { path, whole, used })
     }
 
     /// How much of it is an unfinished write.
@@ -69,23 +68,43 @@ impl End {
     }
 }
 
-/// Cuts off what an unfinished write has left, and says how much it was.
-pub(super) fn torn(folder: &Folder) -> Result<u64, OpenError> {
+/// What was cut off the journals.
+#[derive(Debug, Default)]
+pub(super) struct Repaired {
+    pub(super) bytes: u64,
+    /// Some of it was no unfinished write, since other writes followed.
+    pub(super) damaged: bool,
+}
+
+/// Cuts off each journal what follows its last whole write, and says how much it was. Only the newest ends with an unfinished write: an
+/// older one is damaged.
+pub(super) fn torn(folder: &Folder) -> Result<Repaired, OpenError> {
     let store = folder.store();
     let io = |what, path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Io { what, path, source }
     };
-    let end = match End::find(&store) {
-        Ok(Some(end)) => end,
-        Ok(None) => return Ok(0),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+    let mut journals = match journals(&store) {
+        Ok(journals) => journals,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Repaired::default()),
         Err(error) => return Err(io("cannot read", &store)(error)),
     };
-    if end.torn() > 0 {
-        end.cut(&folder.torn()).map_err(io("cannot repair", end.path()))?;
+    journals.sort_unstable();
+    let mut repaired = Repaired::default();
+    let newest = journals.last().map(|(number, _)| *number);
+    for (number, path) in journals {
+        let end = End::find(path.clone()).map_err(io("cannot read", &path))?;
+        if end.torn() > 0 {
+            let kept = match Some(number) == newest {
+                true => folder.torn(),
+                false => folder.torn().with_extension(number.to_string()),
+            };
+            end.cut(&kept).map_err(io("cannot repair", end.path()))?;
+            repaired.bytes += end.torn();
+            repaired.damaged |= Some(number) != newest;
+        }
     }
-    Ok(end.torn())
+    Ok(repaired)
 }
 
 /// Empties the journals of a store that is closed and has all of it in tables: a start would read them for nothing.

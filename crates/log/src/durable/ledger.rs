@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use super::changes::Changes;
 use super::store::{RuleId, Store};
+use super::used::Last;
 use super::view::View;
-use crate::retention::Held;
+use crate::retention::{Ahead, Held};
 use crate::{Entry, Keep, Position, ReadError, Record, Retention};
 
 /// What the log holds.
@@ -36,6 +37,7 @@ pub(super) struct Kept {
     pub(super) front: Position,
     /// None of its records is older, if that is known.
     pub(super) oldest: Option<SystemTime>,
+    pub(super) ahead: Ahead,
 }
 
 impl Ledger {
@@ -72,7 +74,7 @@ impl Ledger {
         let kept = rules.into_iter().map(|(id, keep, separate)| {
             let row = state.rules.iter().find(|(rule, ..)| *rule == id);
             let (held, front) = row.map_or_else(Default::default, |(_, held, front)| (*held, *front));
-            Kept { id, keep, separate, held, front, oldest: None }
+            Kept { id, keep, separate, held, front, oldest: None, ahead: Ahead::default() }
         });
         let mut ledger = Self {
             last: state.last,
@@ -101,6 +103,24 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// Up to where records are lost that may have been answered, if the store has less than was used or is damaged.
+    pub(super) fn lost(&self, used: Last, damaged: bool) -> Option<Position> {
+        let reserved = self.last.max(self.reserved);
+        match used {
+            Last::Upto(used) if used > self.last => Some(used.max(reserved)),
+            Last::Unknown if reserved > Position::START => Some(Position(reserved.0.saturating_add(UNKNOWN))),
+            Last::Upto(_) if damaged => Some(reserved),
+            _ => None,
+        }
+    }
+
+    /// Goes on behind a position up to which records are lost: whoever has read less has missed something.
+    pub(super) fn skip_to(&mut self, position: Position, changes: &mut Changes<'_>) {
+        self.last = self.last.max(position);
+        (self.horizon, self.separate_horizon) = (self.last, self.last);
+        self.write(changes);
     }
 
     /// Notes that all ids are in tables.
@@ -155,7 +175,7 @@ impl Kept {
         self.held.records > 0
             && (self.keep.exceeded_by(self.held)
                 || self.keep.age.is_some()
-                    && self.oldest.is_none_or(|oldest| self.keep.outlived_by(oldest, now)))
+                    && self.oldest.is_none_or(|oldest| oldest > now || self.keep.outlived_by(oldest, now)))
     }
 }
 
@@ -163,3 +183,6 @@ impl Kept {
 pub(super) fn weight(record: &Record) -> u64 {
     record.size() as u64 + 64
 }
+
+/// So many positions are skipped where nobody knows which were used: more than any journal holds.
+const UNKNOWN: u64 = 1 << 40;

@@ -132,8 +132,9 @@ impl<'a> Planner<'a> {
             }
             let kept = &mut self.ledger.rules[rule];
             kept.front = entry.position;
-            if !keep.exceeded_by(kept.held) && !keep.outlived_by(entry.time, now) {
-                kept.oldest = Some(entry.time);
+            let time = kept.ahead.time_of(entry.time, now);
+            if !keep.exceeded_by(kept.held) && !keep.outlived_by(time, now) {
+                kept.oldest = Some(time);
                 return Ok(());
             }
             if self.budget == 0 {

@@ -7,8 +7,45 @@ use super::store::Store;
 use crate::tail::Taken;
 use crate::{Limit, Page, Position, ReadError};
 
-/// Reads the records of all rules, in their order.
+/// Reads the records of all rules, in their order. Records that are damaged are passed over: the page says that up to behind them
+/// something is missing.
 pub(super) fn page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
+    match whole_page(store, after, limit) {
+        Err(ReadError::Damaged(problem)) => pass_over(store, after, problem),
+        page => page,
+    }
+}
+
+/// Finds the first position behind damage from where records can be read, and says that those before it are missing.
+fn pass_over(store: &Store, after: Position, problem: String) -> Result<Page, ReadError> {
+    let last = store.view().state()?.last;
+    if after >= last {
+        return Err(ReadError::Damaged(problem));
+    }
+    let one = Limit { records: 1, bytes: 1 };
+    let is_readable = |from: u64| from >= last.0 || whole_page(store, Position(from), one).is_ok();
+    let mut step = 1;
+    while !is_readable(after.0.saturating_add(step)) {
+        step *= 2;
+    }
+    let (mut damaged, mut readable) = (after.0 + step / 2, after.0.saturating_add(step).min(last.0));
+    while damaged + 1 < readable {
+        let middle = damaged + (readable - damaged) / 2;
+        if is_readable(middle) { readable = middle } else { damaged = middle }
+    }
+    let state = store.view().state()?;
+    let (horizon, separate_horizon) = (state.horizon.max(Position(readable)), state.separate_horizon);
+    store.damage.note(after, Position(readable), &problem);
+    Ok(Page {
+        entries: Vec::new(),
+        through: Position(readable),
+        end: readable >= last.0,
+        horizon,
+        separate_horizon,
+    })
+}
+
+fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
     let view = store.view();
     let state = view.state()?;
     let mut rules = Vec::new();
@@ -29,14 +66,19 @@ pub(super) fn page(store: &Store, after: Position, limit: Limit) -> Result<Page,
         let (head, entries) = &mut rules[rule];
         let size = head.record.size();
         if !taken.take(size, || head.clone()) {
-            return Ok(taken.page(after, false, state.horizon.max(state.separate_horizon)));
+            return Ok(taken.page(after, false, [state.horizon, state.separate_horizon]));
         }
-        if let Some(entry) = entries.next().transpose()? {
-            heads.push(Reverse((entry.position, rule)));
-            *head = entry;
+        match entries.next() {
+            Some(Ok(entry)) => {
+                heads.push(Reverse((entry.position, rule)));
+                *head = entry;
+            }
+            // It is looked at when the page after this one is read.
+            Some(Err(_)) => return Ok(taken.page(after, false, [state.horizon, state.separate_horizon])),
+            None => {}
         }
     }
-    let mut page = taken.page(after, true, state.horizon.max(state.separate_horizon));
+    let mut page = taken.page(after, true, [state.horizon, state.separate_horizon]);
     page.through = page.through.max(state.last);
     Ok(page)
 }

@@ -55,7 +55,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(folder: Folder, store: Store, ledger: &Ledger, recent: Limit) -> Self {
+    pub(super) fn new(folder: Folder, store: Store, ledger: &Ledger) -> Self {
         let (marks, _) = watch::channel(Mark { last: ledger.last, closed: false });
         Self {
             path: folder.path().to_owned(),
@@ -66,7 +66,7 @@ impl Shared {
             settled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             tails: AtomicUsize::new(0),
-            shown: Mutex::new(Shown { recent: Recent::new(recent, ledger.last), bounds: bounds(ledger) }),
+            shown: Mutex::new(Shown { recent: Recent::new(ledger.last), bounds: bounds(ledger) }),
             marks,
             reads: Arc::new(Semaphore::new(READS)),
         }

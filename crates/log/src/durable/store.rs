@@ -29,6 +29,7 @@ use siphasher::sip128::SipHasher24;
 
 use super::DurableOptions;
 use super::changes::Changes;
+use super::damage::Damage;
 use super::ids::{Fronts, Ids};
 use super::view::View;
 use crate::{Epoch, Position};
@@ -52,6 +53,7 @@ pub(super) struct Store {
     pub(super) ids: Ids,
     pub(super) topics: Keyspace,
     pub(super) meta: Keyspace,
+    pub(super) damage: Damage,
     /// Bytes that are written before they go into tables, and those that have been written.
     write_buffer: u64,
     written: AtomicU64,
@@ -99,7 +101,8 @@ impl Store {
             }
         };
         let (write_buffer, written) = (options.write_buffer, AtomicU64::new(0));
-        Ok(Self { epoch, database, records, ids, topics, meta, write_buffer, written })
+        let damage = Damage::default();
+        Ok(Self { epoch, database, records, ids, topics, meta, damage, write_buffer, written })
     }
 
     pub(super) fn epoch(&self) -> Epoch {

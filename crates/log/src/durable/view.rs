@@ -141,9 +141,13 @@ fn number(bytes: Option<&[u8]>) -> Option<u64> {
 }
 
 fn unreadable(error: fjall::Error) -> ReadError {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
     match error {
-        fjall::Error::Io(error) => ReadError::Unavailable(error.to_string()),
-        fjall::Error::Storage(fjall::LsmError::Io(error)) => ReadError::Unavailable(error.to_string()),
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
+            if !matches!(error.kind(), InvalidData | UnexpectedEof) =>
+        {
+            ReadError::Unavailable(error.to_string())
+        }
         error => ReadError::Damaged(format!("{error:?}")),
     }
 }

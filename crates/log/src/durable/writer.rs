@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::plan::Plan;
 use super::shared::Shared;
 use super::store::Store;
+use super::used::Used;
 use super::{Durability, DurableOptions};
 use crate::{AppendError, Position, Record};
 
@@ -45,6 +46,7 @@ pub(super) struct Writer {
     /// Since when something is not synced, or, without answers that wait for it, not written.
     dirty: Option<Instant>,
     broken: Option<Broken>,
+    used: Used,
 }
 
 /// What keeps the log from being written.
@@ -56,8 +58,14 @@ struct Broken {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, options: DurableOptions, ledger: Ledger, next: Position) -> Self {
-        Self { shared, options, ledger, next, dirty: None, broken: None }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        options: DurableOptions,
+        ledger: Ledger,
+        next: Position,
+        used: Used,
+    ) -> Self {
+        Self { shared, options, ledger, next, dirty: None, broken: None, used }
     }
 
     /// Writes until the log is closed, or nobody is left to close it.
@@ -201,6 +209,9 @@ impl Writer {
         if matches!(mode, None | Some(PersistMode::Buffer)) && self.dirty.is_none() {
             self.dirty = Some(Instant::now());
         }
+        if !plan.entries.is_empty() {
+            self.used.write(plan.ledger.last)?;
+        }
         self.ledger = plan.ledger;
         self.shared.show(plan.entries, &self.ledger);
         Ok(())
@@ -269,10 +280,19 @@ impl Writer {
         };
         rules.commit(Some(PersistMode::Buffer))?;
         if ledger.last < last {
-            // Only records that were answered before they were written.
-            error!(from = ledger.last.0, to = last.0, "records that were not written yet are lost");
-        }
-        if ledger.last > last {
+            // Records that were answered before they were written, or whose journal is damaged.
+            error!(
+                from = ledger.last.0,
+                to = last.0,
+                "records that were answered are lost: subscribers that resume are sent a `reset` event"
+            );
+            let mut ledger = ledger;
+            let mut changes = store.changes();
+            ledger.skip_to(last, &mut changes);
+            changes.commit(Some(PersistMode::SyncAll))?;
+            self.shared.show(Vec::new(), &ledger);
+            self.ledger = ledger;
+        } else if ledger.last > last {
             // What was refused must not be read.
             let plan = Plan::cut(&store, &ledger, last)?;
             plan.changes.commit(Some(PersistMode::SyncAll))?;

@@ -72,6 +72,10 @@ impl Time {
         self.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    pub(crate) fn back(&self, time: Duration) {
+        self.0.fetch_sub(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         let millis = Arc::clone(&self.0);
         Clock::new(move || {
@@ -90,6 +94,22 @@ pub(crate) fn record(topic: &str, body: impl ToString) -> Record {
 
 pub(crate) fn records(bodies: impl IntoIterator<Item = impl ToString>) -> Vec<Record> {
     bodies.into_iter().map(|body| record("topic", body)).collect()
+}
+
+/// More than a tail finds in memory, in appends: records of 2 kB, whose bodies begin with numbers from 0 on.
+pub(crate) fn many() -> impl Iterator<Item = Vec<Record>> {
+    let record = |number| record("topic", format!("{number} {}", "x".repeat(2000)));
+    (0..MANY).step_by(1000).map(move |first| (first..first + 1000).map(record).collect())
+}
+
+/// How many these are.
+pub(crate) const MANY: usize = 20_000;
+
+/// Whether these are they.
+#[expect(clippy::cast_possible_truncation, reason = "20,000 records")]
+pub(crate) fn are_many(entries: &[Entry]) -> bool {
+    let numbers = entries.iter().map(|entry| body(entry).split(' ').next().unwrap().parse::<u32>().unwrap());
+    numbers.eq(0..MANY as u32)
 }
 
 pub(crate) fn with_id(id: &str, body: impl ToString) -> Record {

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use ssekit_log::{AppendError, Keep, Limit, Log, Position, ReadError, Record};
 use tokio::time::timeout;
 
-use crate::factory::{DEADLINE, Factory, body, held_after, record, records, take};
+use crate::factory::{DEADLINE, Factory, MANY, are_many, held_after, many, record, records, take};
 
 pub(crate) async fn a_tail_gives_what_is_there_and_what_comes(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
@@ -29,27 +29,24 @@ pub(crate) async fn a_tail_gives_what_is_there_and_what_comes(factory: &impl Fac
 pub(crate) async fn a_slow_tail_gets_all_of_it(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let mut tail = log.tail(Position::START);
-    // More than any log keeps in memory for who reads live.
-    for chunk in 0..30 {
-        log.append(records((0..1000).map(|number| chunk * 1000 + number))).await.unwrap();
+    for append in many() {
+        log.append(append).await.unwrap();
     }
-    let got = take(&mut tail, 30_000).await;
-    assert!(got.iter().map(body).eq((0..30_000).map(|number: u32| number.to_string())));
+    assert!(are_many(&take(&mut tail, MANY).await));
 }
 
 pub(crate) async fn a_tail_ends_with_its_log(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let mut behind = log.tail(Position::START);
-    for chunk in 0..20 {
-        log.append(records(chunk * 1000..(chunk + 1) * 1000)).await.unwrap();
+    for append in many() {
+        log.append(append).await.unwrap();
     }
     let mut waiting = log.tail(log.bounds().await.unwrap().last);
     let waits = tokio::spawn(async move { waiting.next().await.is_none() });
     log.close().await.unwrap();
     assert!(timeout(DEADLINE, waits).await.expect("its end").unwrap());
     assert!(matches!(log.append(records(["late"])).await, Err(AppendError::Closed)));
-    let got = take(&mut behind, 20_000).await;
-    assert!(got.iter().map(body).eq((0..20_000).map(|number: u32| number.to_string())));
+    assert!(are_many(&take(&mut behind, MANY).await));
     assert!(timeout(DEADLINE, behind.next()).await.expect("its end").is_none());
     log.close().await.unwrap();
 }
@@ -69,31 +66,60 @@ pub(crate) async fn a_tail_from_the_end_waits(factory: &impl Factory) {
 
 pub(crate) async fn a_tail_is_told_what_it_missed(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
+    // From the start of an empty log, of one that holds records, and after the first of them.
+    let mut empty = log.tail(Position::START);
     let first = log.append(records(0..2)).await.unwrap();
-    let mut behind = log.tail(first[0]);
     let mut fresh = log.tail(Position::START);
-    for chunk in 0..30 {
-        log.append(records((0..1000).map(|number| chunk * 1000 + number))).await.unwrap();
-    }
+    let mut behind = log.tail(first[0]);
+    exceed_the_window(&*log).await;
     let bounds = log.bounds().await.unwrap();
-    let missed = timeout(DEADLINE, behind.next()).await.expect("an item").expect("the log goes on");
-    let Err(ReadError::Missed { after, horizon }) = missed else { panic!("{missed:?}") };
-    assert_eq!((after, horizon), (first[0], bounds.horizon));
     let kept = held_after(&*log, Position::START).await;
     assert_eq!(kept.len(), 10);
-    assert_eq!(take(&mut behind, 10).await, kept);
-    assert_eq!(take(&mut fresh, 10).await, kept);
+    for (tail, start) in
+        [(&mut empty, Position::START), (&mut fresh, Position::START), (&mut behind, first[0])]
+    {
+        let missed = timeout(DEADLINE, tail.next()).await.expect("an item").expect("the log goes on");
+        let Err(ReadError::Missed { after, horizon }) = missed else { panic!("{missed:?}") };
+        assert_eq!((after, horizon), (start, bounds.horizon));
+        assert_eq!(take(tail, 10).await, kept);
+    }
+    // What was gone before a tail from the start was opened, it did not ask for.
+    let mut later = log.tail(Position::START);
+    assert_eq!(take(&mut later, 10).await, kept);
     let page = log.read(first[0], Limit { records: 1, bytes: 1 }).await.unwrap();
     assert_eq!(page.horizon, bounds.horizon);
 }
 
+/// Appends more than any tail finds in memory.
+async fn exceed_the_window(log: &dyn Log) {
+    let most = Record::BATCH_WEIGHT / record("topic", "").weight();
+    for first in (0..=most).step_by(Record::BATCH) {
+        log.append(records(first..first + Record::BATCH)).await.unwrap();
+    }
+}
+
 pub(crate) async fn a_burst_reaches_a_tail_though_less_is_kept(factory: &impl Factory) {
-    let log = factory.open_keeping(Keep { records: Some(1), last_per_topic: Some(1), ..Keep::ALL }).await;
-    let before = log.append(records(["before"])).await.unwrap();
-    let mut tail = log.tail(before[0]);
-    log.append(records(0..1000)).await.unwrap();
-    let got = take(&mut tail, 1000).await;
-    assert!(got.iter().map(body).eq((0..1000).map(|number: u32| number.to_string())));
+    let keeps = [
+        Keep { records: Some(1), ..Keep::ALL },
+        Keep { bytes: Some(1), ..Keep::ALL },
+        Keep { last_per_topic: Some(1), ..Keep::ALL },
+        Keep { records: Some(1), last_per_topic: Some(1), ..Keep::ALL },
+        Keep { age: Some(Duration::from_secs(1)), ..Keep::ALL },
+    ];
+    let large = Record::BATCH_SIZE / 8;
+    for keep in keeps {
+        let log = factory.open_keeping(keep).await;
+        let before = log.append(records(["before"])).await.unwrap();
+        let mut tail = log.tail(before[0]);
+        // The most records that an append may have, and the most bytes.
+        for burst in [records(0..Record::BATCH), vec![record("topic", "x".repeat(large - 5)); 8]] {
+            log.append(burst.clone()).await.unwrap();
+            factory.time().pass(Duration::from_secs(2));
+            let got = take(&mut tail, burst.len()).await;
+            assert!(got.iter().map(|entry| &entry.record).eq(&burst), "{keep:?}");
+        }
+        log.close().await.unwrap();
+    }
 }
 
 pub(crate) async fn any_readers_and_pauses_see_one_log(factory: &impl Factory) {

@@ -119,6 +119,20 @@ pub(crate) async fn rules_outside_of_their_limits_are_refused(_: &impl Factory) 
     assert!(Retention::new((0..64).map(|n| rule(&n.to_string())).collect(), last(1000)).is_ok());
 }
 
+/// A record that was stored by a clock that was ahead is as old as the time that this was noticed, and keeps nothing behind it.
+pub(crate) async fn by_age_though_the_clock_was_ahead(factory: &impl Factory) {
+    let log = factory.open_keeping(Keep { age: Some(Duration::from_secs(10)), ..Keep::ALL }).await;
+    let year = Duration::from_secs(365 * 86_400);
+    factory.time().pass(year);
+    log.append(records(["ahead", "ahead, too"])).await.unwrap();
+    factory.time().back(year);
+    log.append(records(["right"])).await.unwrap();
+    assert_eq!(bodies(&*log).await, ["ahead", "ahead, too", "right"]);
+    factory.time().pass(Duration::from_secs(11));
+    log.append(records(["later"])).await.unwrap();
+    assert_eq!(bodies(&*log).await, ["later"]);
+}
+
 /// Any rules and any records: what is held is what a reading of the rules says, found by brute force.
 pub(crate) async fn any_rules_keep_what_they_say(factory: &impl Factory) {
     let keep = (

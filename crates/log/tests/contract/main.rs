@@ -30,7 +30,7 @@ macro_rules! contract {
             cases!($factory, follow: a_tail_gives_what_is_there_and_what_comes, a_slow_tail_gets_all_of_it, a_tail_ends_with_its_log,
                 a_tail_from_the_end_waits, a_tail_is_told_what_it_missed, a_burst_reaches_a_tail_though_less_is_kept,
                 any_readers_and_pauses_see_one_log);
-            cases!($factory, keep: by_count, by_bytes, by_age, the_last_of_each_topic, the_first_rule_that_matches_decides, ids_go_with_their_records,
+            cases!($factory, keep: by_count, by_bytes, by_age, by_age_though_the_clock_was_ahead, the_last_of_each_topic, the_first_rule_that_matches_decides, ids_go_with_their_records,
                 an_id_that_was_replaced_is_found_where_it_is_left, any_rules_keep_what_they_say, rules_outside_of_their_limits_are_refused);
         }
     };

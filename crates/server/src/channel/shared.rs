@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) overtaken: Overtaken,
     pub(crate) first: First,
     pub(crate) after_reset: First,
+    #[cfg(feature = "metrics")]
+    pub(crate) recorded: crate::metrics::Recorded,
 }
 
 #[derive(Debug)]
@@ -125,6 +127,8 @@ impl Shared {
             overtaken,
             first,
             after_reset,
+            #[cfg(feature = "metrics")]
+            recorded: crate::metrics::Recorded::default(),
         }
     }
 

@@ -16,6 +16,9 @@ pub(super) struct Shared<K> {
     pub(super) losses: Arc<Losses>,
     pub(super) registry: Mutex<Registry<K>>,
     pub(super) watchers: Watchers<K>,
+    pub(super) name: Option<Box<str>>,
+    #[cfg(feature = "metrics")]
+    pub(super) recorded: crate::metrics::Recorded,
 }
 
 pub(super) struct Registry<K> {
@@ -118,14 +121,14 @@ pub(super) struct Seat<K: Eq + Hash + Send + Sync> {
 }
 
 impl<K: Eq + Hash + Send + Sync> Place for Seat<K> {
-    fn leave(&mut self) {
+    fn leave(&mut self, _reason: &StopReason) {
         self.shared.leave(&self.key, self.number);
     }
 }
 
 impl<K: Eq + Hash + Send + Sync> Drop for Seat<K> {
     fn drop(&mut self) {
-        self.leave();
+        self.shared.leave(&self.key, self.number);
     }
 }
 
@@ -133,5 +136,5 @@ impl<K: Eq + Hash + Send + Sync> Drop for Seat<K> {
 pub(super) struct Nowhere;
 
 impl Place for Nowhere {
-    fn leave(&mut self) {}
+    fn leave(&mut self, _reason: &StopReason) {}
 }

@@ -1,16 +1,17 @@
 //! The streams of a session, of everyone, of those that match; and that each leaves alone.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
 use futures_util::poll;
 use http_body_util::BodyExt;
 use ssekit_server::{
-    AudienceError, BodyError, Clients, Delivery, EmitError, Emitter, Event, Produce, SseBody, StopReason,
-    Streams,
+    AudienceError, BodyError, Clients, Delivery, EmitError, Emitter, Error, Event, Produce, SseBody,
+    StopReason, Streams,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -207,6 +208,141 @@ async fn a_stream_that_is_full_can_be_ended_so_that_its_client_resumes() {
     assert!(matches!(error, BodyError::Incomplete { .. }), "{error}");
     assert!(matches!(stop.try_recv(), Ok(StopReason::Overtaken { missed: 1 })));
     assert!(clients.is_empty() && clients.left_out() == 1);
+}
+
+/// Sessions that are logged in, and the order that the documentation gives: the stream, then the check.
+#[derive(Clone, Default)]
+struct Sessions {
+    clients: Clients<&'static str>,
+    valid: Arc<Mutex<HashSet<&'static str>>>,
+}
+
+impl Sessions {
+    fn is_valid(&self, session: &str) -> bool {
+        self.valid.lock().unwrap().contains(session)
+    }
+
+    fn log_out(&self, session: &'static str) -> usize {
+        self.valid.lock().unwrap().remove(session);
+        self.clients.close("ada")
+    }
+}
+
+#[tokio::test]
+async fn a_log_out_between_the_check_and_the_stream_is_found_before_anything_is_sent() {
+    let sessions = Sessions::default();
+    sessions.valid.lock().unwrap().extend(["one", "two"]);
+    // At each step of a handler, of which one checks before and all check after.
+    for log_out_after in 0..3 {
+        sessions.valid.lock().unwrap().insert("one");
+        let mut closed = 0;
+        let mut step = |n| closed += if n == log_out_after { sessions.log_out("one") } else { 0 };
+        assert!(sessions.is_valid("one"));
+        step(0);
+        let produce = sessions.clients.connect("ada");
+        step(1);
+        let response = produce.response();
+        step(2);
+        // For another session of the same user.
+        drop(sessions.clients.get("ada").emit("private", "…"));
+        let answer = sessions.is_valid("one").then_some(response);
+        assert!(answer.is_none() && sessions.clients.is_empty());
+        assert_eq!(closed, usize::from(log_out_after == 2));
+    }
+    // Where a handler cannot build its response, start checks once more.
+    sessions.valid.lock().unwrap().insert("one");
+    assert!(sessions.is_valid("one"));
+    sessions.log_out("one");
+    let check = sessions.clone();
+    let mut late =
+        body(sessions.clients.connect_with("ada", move |_: Emitter| match check.is_valid("one") {
+            true => Ok(()),
+            false => Err(Error::new("the session has been logged out")),
+        }));
+    assert!(sessions.clients.contains("ada"), "`close` would reach it");
+    let error = loop {
+        if let Err(error) = late.frame().await.expect("it is cut") {
+            break error;
+        }
+    };
+    assert!(error.to_string().contains("has been logged out"));
+    assert!(sessions.clients.is_empty());
+    assert!(matches!(sessions.clients.get("ada").emit("n", ""), Err(AudienceError::Nobody)));
+}
+
+/// Keys are foreign code: one that panics while it is compared leaves the registry as it was.
+#[tokio::test]
+async fn a_key_that_panics_takes_nothing_with_it() {
+    #[derive(Clone)]
+    struct Key(u8, Arc<AtomicBool>);
+    impl PartialEq for Key {
+        fn eq(&self, other: &Self) -> bool {
+            assert!(!self.1.load(SeqCst) && !other.1.load(SeqCst), "it cannot be compared");
+            self.0 == other.0
+        }
+    }
+    impl Eq for Key {}
+    impl std::hash::Hash for Key {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            state.write_u8(0);
+        }
+    }
+    let (broken, sound) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let clients = Clients::<Key>::new();
+    let one = clients.connect(Key(1, sound.clone())).response();
+    let key = Key(2, broken.clone());
+    broken.store(true, SeqCst);
+    let (other, bad) = (clients.clone(), key.clone());
+    let joined = std::thread::spawn(move || other.connect(bad).response()).join();
+    assert!(joined.is_err());
+    broken.store(false, SeqCst);
+    assert_eq!((clients.len(), clients.streams()), (1, 1));
+    let two = clients.connect(key.clone()).response();
+    check(clients.all().emit("n", "").unwrap(), 2, 0, 0);
+    drop((one, two));
+    assert!(clients.is_empty() && clients.streams() == 0);
+}
+
+/// Keys that use the registry when they are dropped, as foreign code may: no lock is held then.
+#[tokio::test]
+async fn keys_are_dropped_when_no_lock_is_held() {
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Name(u8);
+    #[derive(Clone)]
+    struct Key(Name, Arc<Mutex<Option<Clients<Key>>>>);
+    impl PartialEq for Key {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+    impl Eq for Key {}
+    impl std::hash::Hash for Key {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+    impl Drop for Key {
+        fn drop(&mut self) {
+            let clients = self.1.lock().unwrap().clone();
+            assert!(clients.is_none_or(|clients| clients.streams() < 10));
+        }
+    }
+    // A deadlock would hang a thread, not the test.
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let clients = Clients::<Key>::builder().max_per_key(2).build();
+        let registry = Arc::new(Mutex::new(Some(clients.clone())));
+        let key = |n| Key(Name(n), registry.clone());
+        let open = [1, 1, 1, 2, 3].map(|n| clients.connect(key(n)).response());
+        assert_eq!((clients.len(), clients.refused()), (3, 1));
+        clients.close(&key(2));
+        drop(clients.matching(|key| key.0 == Name(3)));
+        drop(open);
+        assert!(clients.is_empty() && !clients.contains(&key(1)));
+        registry.lock().unwrap().take();
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(20)).expect("no lock is held while a key is dropped");
 }
 
 #[tokio::test]

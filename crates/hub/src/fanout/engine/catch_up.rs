@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use ssekit_log::Position;
@@ -11,7 +12,8 @@ use crate::fanout::framing::{Framing, Piece};
 use crate::fanout::inbox::Message;
 use crate::fanout::replay::{Page, Wanted};
 use crate::fanout::subscriber::{Doing, End, Reading};
-use crate::fanout::{Figures, Frame, Overtaken};
+use crate::fanout::{Figures, Frame};
+use crate::log_limit::LogLimit;
 
 impl Engine {
     /// Lets a subscriber go on that waited for what has come.
@@ -98,6 +100,7 @@ impl Engine {
                 Ok(written) => written,
                 Err(error) => return ControlFlow::Break(End::of(&error)),
             };
+            subscriber.delivered = true;
             let mut delivered = own.len() as u64;
             if let Some(written) = written {
                 let begun = begun(own.iter().copied(), subscriber.sink.framing(), written);
@@ -140,7 +143,9 @@ impl Engine {
             inbox.send(match replay.page(&wanted).await {
                 Ok(page) => Message::Page(slot, generation, page),
                 Err(error) => {
-                    tracing::error!(%error, "a subscriber cannot be told what it missed: it is sent away to come back");
+                    if let Some(count) = replay.log_limit.due("unreadable", LogLimit::OFTEN, Instant::now()) {
+                        tracing::error!(%error, count, "the log cannot be read, so streams that are behind end: their clients come back and resume");
+                    }
                     Message::Unreadable(slot, generation)
                 }
             });
@@ -156,12 +161,13 @@ impl Engine {
         self.figures.replayed.inc_by(events);
         self.figures.delivered.inc_by(events);
         if lost {
-            match self.pace.overtaken {
-                Overtaken::Close => return self.end(slot, End::Overtaken),
-                Overtaken::Skip => self.figures.gaps.inc(),
-            };
+            if self.closes_when_overtaken(slot) {
+                return self.end(slot, End::Overtaken);
+            }
+            self.figures.gaps.inc();
         }
         let subscriber = &mut self.subscribers[slot as usize];
+        subscriber.delivered |= events > 0;
         if let Some(behind) = &mut subscriber.behind {
             if behind.last {
                 // It is being sent away: what it has not had, it asks for when it is back.

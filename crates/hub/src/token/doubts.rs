@@ -1,0 +1,48 @@
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::explain::granted;
+use crate::mercure::{Kind, Selector, shown};
+
+/// What is valid in a token's claims but probably not meant.
+pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
+    let selectors = ["publish", "subscribe"].into_iter().flat_map(|claim| {
+        let stars = granted(claims, claim).unwrap_or_default().into_iter().filter(|text| has_literal_star(text));
+        stars.take(MOST).map(move |text| {
+            format!(
+                "“mercure.{claim}” lists {}: `*` inside a selector is a plain character; only a selector that is `*` alone matches \
+                 everything, and a template such as /books/{{id}} matches many topics",
+                shown(text)
+            )
+        })
+    });
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let latest = (since + CENTURY).as_secs_f64();
+    let times = ["exp", "nbf"].into_iter().filter_map(|claim| {
+        let time = claims.get(claim)?.as_f64().filter(|time| *time > latest)?;
+        Some(format!(
+            "the claim “{claim}” is {time}, which is more than 100 years ahead: it counts seconds since 1970, not milliseconds"
+        ))
+    });
+    selectors.chain(times).collect()
+}
+
+/// Whether a selector has a `*` that selects nothing but itself: one that is not the whole selector, and not part of an expression of a template,
+/// such as `{path*}`.
+fn has_literal_star(text: &str) -> bool {
+    let Ok(selector) = Selector::parse(text) else { return false };
+    let literal = |text: &str| text.contains('*');
+    match selector.kind() {
+        Kind::Any => false,
+        Kind::Exact => literal(text),
+        Kind::Template => text.split('{').enumerate().any(|(at, part)| match part.split_once('}') {
+            Some((_, rest)) if at > 0 => literal(rest),
+            _ => literal(part),
+        }),
+    }
+}
+
+/// Selectors of one claim that warnings name.
+const MOST: usize = 10;
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
