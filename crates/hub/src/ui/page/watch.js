@@ -74,8 +74,10 @@ function explained(event, data) {
 }
 
 function stop() {
-  stream?.close();
+  // First, because closing tells the status again.
+  const own = stream;
   stream = undefined;
+  own?.close();
   find("watch-go").textContent = "Subscribe";
 }
 
