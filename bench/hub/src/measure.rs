@@ -206,7 +206,12 @@ impl Measure {
 pub fn bench(program: &Program, url: &str, pids: &[u32], arguments: &str, options: &[&str]) -> Result<Value> {
     let mut words = arguments.split(' ');
     let mut command = Command::new(&program.0);
-    command.arg("bench").args(words.next()).arg(url).args(words).args(options).args(["--json", "--quiet"]);
+    let measure = words.next();
+    command.arg("bench").args(measure).arg(url).args(words).args(options).args(["--json", "--quiet"]);
+    if matches!(measure, Some("fanout" | "publish" | "replay")) {
+        // The hub was started for this measurement, with a store of its own.
+        command.arg("--yes");
+    }
     for pid in pids {
         command.args(["--pid", &pid.to_string()]);
     }

@@ -20,7 +20,7 @@ use crate::mercure::subscriptions::{self, Asked, Subscription, subscriber_id};
 
 /// The retention rule for subscription events: they are kept apart from updates, so that visitors who come and go drop no update.
 pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {
-    let below = format!("{}/", subscriptions::all(hub_path));
+    let below = subscriptions::below(hub_path);
     // No topic holds a control character, so no rule of the configuration has this name.
     Rule::new("\u{1}subscriptions", move |topic| topic.starts_with(&*below), keep).counted_separately()
 }

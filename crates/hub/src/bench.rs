@@ -7,11 +7,11 @@
 //! ```
 //!
 //! ```sh
-//! ssekit bench fanout localhost:3000 --subscribers 10000 --rate 5 --pid $(pidof ssekit)
+//! ssekit bench fanout localhost:3000 --yes --subscribers 10000 --rate 5 --pid $(pidof ssekit)
 //! ssekit bench idle localhost:3000 --subscribers 15000 --pid $(pidof ssekit)
 //! ssekit bench connects localhost:3000 --subscribers 10000
-//! ssekit bench publish localhost:3000 --connections 16 --pipeline 64
-//! ssekit bench replay localhost:3000 --events 1000000 --batch 1000
+//! ssekit bench publish localhost:3000 --yes --connections 16 --pipeline 64
+//! ssekit bench replay localhost:3000 --yes --events 1000000 --batch 1000
 //! ssekit bench fanout localhost:8080 --preset plain --subscribe 'GET /sub' --publish 'POST /pub'
 //! ```
 //!
@@ -21,6 +21,8 @@
 //!
 //! An event is on its way from when it was due: with a rate, a server that answers late makes those behind it late too, and that
 //! counts.
+//!
+//! `fanout`, `publish` and `replay` publish. The history of a Mercure hub keeps these events, so they need `--yes`.
 //!
 //! # Limits
 //!
@@ -57,7 +59,7 @@ mod usage;
 
 use std::io::Write;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
 
 use self::arrivals::Course;
@@ -154,6 +156,26 @@ impl Output {
         };
         written.and_then(|()| out.flush()).context("cannot write the output")?;
         Ok(if report.faults().is_empty() { Verdict::Faultless } else { Verdict::Faulty })
+    }
+}
+
+/// Permission to publish into the history of a hub.
+#[derive(Clone, Debug, clap::Args)]
+struct Consent {
+    /// Publish into a Mercure hub, although its history keeps the events
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Consent {
+    /// Checks that the user agrees to the publications, before the first of them.
+    fn check(&self, target: &Target) -> Result<()> {
+        let Some(topic) = target.history().filter(|_| !self.yes) else { return Ok(()) };
+        bail!(
+            "the hub would keep the published events in its history, under the topic {topic:?}, and might remove older \
+             updates to make room; to publish them, add --yes, or measure a hub without a history of value, as started \
+             by `ssekit serve --dev --store memory`"
+        )
     }
 }
 

@@ -10,6 +10,7 @@
 mod activity;
 mod bodies;
 mod door;
+mod exposition;
 mod gauges;
 mod head;
 mod host;

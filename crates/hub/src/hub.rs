@@ -95,7 +95,7 @@ impl Hub {
         let Options { access, limits, path, subscriptions, fanout: fan, max_lifetime } = options;
         let figures = Figures::new(registry);
         let published = Counter::default();
-        registry.register("events_published", "Events that publishers were answered for", published.clone());
+        registry.register("events_published", "Events accepted from publishers", published.clone());
         let templates = TemplateBudget::new(&limits, registry);
         let fanout = Fanout::start(log, &fan, Arc::clone(&figures)).await?;
         let log = fanout.log();

@@ -18,7 +18,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Server-sent events hub and tools
 #[derive(Debug, Parser)]
-#[command(version, args_override_self = true, after_help = "Without a command: serve --demo --store memory")]
+#[command(
+    name = "ssekit",
+    version,
+    args_override_self = true,
+    after_help = "Without a command: serve --demo --store memory"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -18,7 +18,7 @@ use super::standing::Standing;
 use super::subscriber::MOST;
 use super::target::Target;
 use super::usage::{Memory, Usage};
-use super::{Output, Subscribers, all_are_here, run_number};
+use super::{Consent, Output, Subscribers, all_are_here, run_number};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Fanout {
@@ -47,6 +47,8 @@ pub(super) struct Fanout {
     warm_up: u32,
     #[command(flatten)]
     crowd: Subscribers,
+    #[command(flatten)]
+    consent: Consent,
     #[command(flatten)]
     pub(super) output: Output,
 }
@@ -80,6 +82,7 @@ pub(super) struct Fanned {
 
 impl Fanout {
     pub(super) fn run(&self) -> Result<Fanned> {
+        self.consent.check(&self.target)?;
         let (pids, clock) = (&self.output.pids, Clock::start());
         let mut progress = Progress::start(self.output.quiet);
         ensure!(self.events >= self.publishers, "each publisher needs an event: --events {}", self.events);

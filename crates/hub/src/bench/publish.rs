@@ -14,7 +14,7 @@ use super::publisher::{self, Flood};
 use super::report::{self, Delivered, Report, costs};
 use super::target::Target;
 use super::usage::{Cost, load_average};
-use super::{Output, SPARE_FILES, Subscribers, all_are_here, allow_open_files, run_number};
+use super::{Consent, Output, SPARE_FILES, Subscribers, all_are_here, allow_open_files, run_number};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Publish {
@@ -37,6 +37,8 @@ pub(super) struct Publish {
     subscribers: u32,
     #[command(flatten)]
     crowd: Subscribers,
+    #[command(flatten)]
+    consent: Consent,
     #[command(flatten)]
     pub(super) output: Output,
 }
@@ -66,6 +68,7 @@ pub(super) struct Published {
 
 impl Publish {
     pub(super) fn run(&self) -> Result<Published> {
+        self.consent.check(&self.target)?;
         let clock = Clock::start();
         let mut progress = Progress::start(self.output.quiet);
         allow_open_files(u64::from(self.connections) + SPARE_FILES)?;

@@ -14,7 +14,7 @@ use super::publisher::{self, Flood};
 use super::report::{self, Delivered, Report};
 use super::target::Target;
 use super::usage::Usage;
-use super::{Output, Subscribers, run_number};
+use super::{Consent, Output, Subscribers, run_number};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Replay {
@@ -37,6 +37,8 @@ pub(super) struct Replay {
     subscribers: u32,
     #[command(flatten)]
     crowd: Subscribers,
+    #[command(flatten)]
+    consent: Consent,
     #[command(flatten)]
     pub(super) output: Output,
 }
@@ -66,6 +68,7 @@ impl Replay {
         let mut progress = Progress::start(self.output.quiet);
         let (mut run, mut events) = (Run::First, self.events);
         if !self.no_fill {
+            self.consent.check(&self.target)?;
             let number = run_number();
             run = Run::These(number);
             events = self.events.div_ceil(self.batch).saturating_mul(self.batch);

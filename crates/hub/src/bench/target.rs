@@ -111,6 +111,11 @@ impl Target {
         Ok(uri.authority().with_context(|| format!("{} names no host", self.url))?.to_string())
     }
 
+    /// The topic under which the server's history keeps what is published; none where the protocol has no history.
+    pub(super) fn history(&self) -> Option<&str> {
+        (self.preset == Preset::Mercure).then_some(&*self.topic)
+    }
+
     /// The request of a subscriber.
     ///
     /// # Errors

@@ -69,36 +69,36 @@ impl Figures {
             // So that each is shown from the beginning.
             drop(figures.ends.get_or_create(&Reason { reason: end.name() }));
         }
-        registry.register("subscribers", "Subscribers now", figures.subscribers.clone());
+        registry.register("subscribers", "Connected subscribers", figures.subscribers.clone());
         registry.register("events_delivered", "Events written to subscribers", figures.delivered.clone());
         registry.register(
             "events_replayed",
-            "Events read from the log for who had missed them",
+            "Events read from the log for subscribers that resumed or fell behind",
             figures.replayed.clone(),
         );
         registry.register(
             "replays",
-            "Subscribers for whom the log is read now, or who wait for memory for that",
+            "Reads of the log for subscribers that resumed or fell behind: running, or waiting for memory",
             figures.replays.clone(),
         );
         registry.register(
             "subscribers_behind",
-            "Subscribers that have still to be written something that others have been",
+            "Subscribers that resume or have fallen behind the newest event",
             figures.behind.clone(),
         );
         registry.register(
             "replay_events",
-            "Events that somebody was replayed before they were up to date, or gone",
+            "Events per replay, until the subscriber was up to date or disconnected",
             figures.replay.clone(),
         );
         registry.register(
             "subscribers_blocked",
-            "Times that a subscriber could not take all at once",
+            "Times that a subscriber's socket was full",
             figures.blocked.clone(),
         );
         registry.register(
             "gaps",
-            "Times that a subscriber was told that it missed something",
+            "Gaps reported to subscribers: events that were removed before the subscriber had read them",
             figures.gaps.clone(),
         );
         registry.register(
@@ -106,18 +106,22 @@ impl Figures {
             "Times that retention dropped updates before they were delivered to anybody",
             figures.tail_gaps.clone(),
         );
-        registry.register("heartbeats", "Comments sent to idle subscribers", figures.heartbeats.clone());
+        registry.register(
+            "heartbeats",
+            "Heartbeat comments sent to idle subscribers",
+            figures.heartbeats.clone(),
+        );
         registry.register(
             "matching_steps",
-            "Operations on up to 64 bytes of a topic to find the subscribers of updates, in each thread",
+            "Operations on up to 64 bytes of a topic to find the subscribers of updates, over all threads",
             figures.matching.clone(),
         );
         registry.register(
             "publish_to_write_seconds",
-            "From the publication until it was written to all who are up to date",
+            "Delivery latency, from publication to the last socket write",
             figures.latency.clone(),
         );
-        registry.register("subscriptions_ended", "Subscriptions that ended, and why", figures.ends.clone());
+        registry.register("subscriptions_ended", "Ended subscriptions, by reason", figures.ends.clone());
         Arc::new(figures)
     }
 

@@ -64,12 +64,12 @@ impl TemplateBudget {
         let (largest, refused) = (Gauge::default(), Counter::default());
         registry.register(
             "template_variables",
-            "The most variables of subscribers' templates that one topic has to be matched with",
+            "Cost of the subscribers' templates that one topic has to be matched with, at most, in variables",
             largest.clone(),
         );
         registry.register(
             "template_subscriptions_refused",
-            "Subscriptions with templates that were told to return, because one topic would have to be matched with too many",
+            "Subscriptions refused with a time to retry, because one topic would have to be matched with too many templates",
             refused.clone(),
         );
         let (most, matching) = (limits.hub_variables, limits.matching);

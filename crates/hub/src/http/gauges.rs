@@ -1,9 +1,10 @@
 use axum::response::{IntoResponse as _, Response};
-use http::header;
+use http::{HeaderMap, header};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::exposition;
 use super::routes::refusal;
 use crate::hub::Hub;
 use crate::mercure::{Problem, ProblemKind};
@@ -24,18 +25,18 @@ impl Gauges {
         let [lag, records, bytes, pending] = [(); 4].map(|()| Gauge::default());
         registry.register(
             "lag_events",
-            "Events that the log has kept and that have still to be written to who is up to date",
+            "Events in the log that the delivery threads have not yet read",
             lag.clone(),
         );
-        registry.register("log_events", "Events that the log holds", records.clone());
-        registry.register("log_bytes", "What the log holds, in bytes", bytes.clone());
-        let help = "Bytes in memory that wait for subscribers, without the newest updates";
+        registry.register("log_events", "Events in the log", records.clone());
+        registry.register("log_bytes", "Size of the log, in bytes", bytes.clone());
+        let help = "Bytes in memory that wait for slow subscribers, without the window of newest updates";
         registry.register("pending_bytes", help, pending.clone());
         Self { registry, lag, records, bytes, pending }
     }
 
-    /// The answer to who asks for them. Where the log cannot be read, its figures are those of when it could.
-    pub(super) async fn show(&self, hub: &Hub) -> Response {
+    /// The metrics in the format that the request accepts. While the log cannot be read, its gauges keep their last values.
+    pub(super) async fn show(&self, hub: &Hub, headers: &HeaderMap) -> Response {
         let through = hub.fanout.through();
         let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.pending.set(value(hub.fanout.pending_bytes() as u64));
@@ -46,12 +47,18 @@ impl Gauges {
         }
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
-            Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+            Ok(()) => {
+                let (content_type, text) = if exposition::accepts_open_metrics(headers) {
+                    (exposition::OPEN_METRICS, text)
+                } else {
+                    (exposition::PROMETHEUS, exposition::prometheus(&text))
+                };
+                let headers = [(header::CONTENT_TYPE, content_type), (header::VARY, "accept")];
+                (headers, text).into_response()
+            }
             Err(error) => {
                 refusal(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}")))
             }
         }
     }
 }
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

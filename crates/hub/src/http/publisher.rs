@@ -53,7 +53,7 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, place: Place) 
                     Err(_) => return refuse(server, socket, &request, late(time)).await,
                 };
                 since = Instant::now();
-                let round = vec![Publication { request, body, publisher: Some(publisher) }];
+                let round = vec![Publication { request: *request, body, publisher: Some(publisher) }];
                 if !write_answers(server, &mut socket, round).await {
                     return;
                 }
@@ -95,7 +95,7 @@ enum Next {
     /// Half a head, or nothing yet.
     Partial,
     /// A publication whose head has so many bytes, and whose body has still to come.
-    Body { head: usize, request: Parts, length: usize },
+    Body { head: usize, request: Box<Parts>, length: usize },
     /// Something for hyper.
     Other,
 }
@@ -111,7 +111,7 @@ fn take(input: &mut BytesMut, server: &Server) -> (Vec<Publication>, Next) {
         let length = body_length(&request, server).filter(|_| head <= server.head_size);
         let Some(length) = length else { return (round, Next::Other) };
         if input.len() < head + length {
-            return (round, Next::Body { head, request, length });
+            return (round, Next::Body { head, request: Box::new(request), length });
         }
         input.advance(head);
         let body = input.split_to(length).freeze();

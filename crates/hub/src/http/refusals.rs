@@ -59,22 +59,22 @@ impl Refusals {
         let Self { connections, requests, turned_away, exhausted, .. } = &refusals;
         registry.register(
             "connections_refused",
-            "Connections that were closed before they had asked for anything, and why",
+            "Connections closed before a complete request, by reason",
             connections.clone(),
         );
         registry.register(
             "connections_turned_away",
-            "Connections that were told to come back",
+            "Connections refused with a time to retry, because a connection limit or the rate limit was reached",
             turned_away.clone(),
         );
         registry.register(
             "connections_exhausted",
-            "Connections for which there was no descriptor",
+            "Connections refused because the process had no free file descriptor",
             exhausted.clone(),
         );
         registry.register(
             "requests_refused",
-            "Requests that were answered with a problem, and which",
+            "Requests answered with an error, by problem type",
             requests.clone(),
         );
         refusals

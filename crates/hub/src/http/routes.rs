@@ -51,7 +51,9 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready));
     if let Some(gauges) = gauges.map(Arc::new) {
-        let show = move |State(context): State<Context>| async move { gauges.show(&context.hub).await };
+        let show = move |State(context): State<Context>, headers: HeaderMap| async move {
+            gauges.show(&context.hub, &headers).await
+        };
         router = router.route("/metrics", get(show));
         there.push("/metrics".to_owned());
     }

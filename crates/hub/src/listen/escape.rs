@@ -84,7 +84,7 @@ mod tests {
     fn text_for_people_stays_as_it_is() {
         for text in ["", "plain", "tab\there", "Zoë 👩‍🚀 שלום", "back\\slash"] {
             assert_eq!(escape(text), text);
-            assert_eq!(escape_json(text).contains('\t'), false, "a tab is no JSON");
+            assert!(!escape_json(text).contains('\t'), "a tab is no JSON");
         }
     }
 

@@ -158,7 +158,7 @@ fn parse(text: &str) -> Option<Allowed> {
     let is_sound = |character: char| {
         !character.is_whitespace() && !character.is_control() && !"/\\?#@*,%".contains(character)
     };
-    if host.is_empty() || !host.chars().all(is_sound) {
+    if host.is_empty() || host.ends_with(':') || !host.chars().all(is_sound) {
         return None;
     }
     let url = Url::parse(&format!("{scheme}://{host}")).ok()?;

@@ -55,12 +55,6 @@ pub fn publication(
             name => return Err(unknown_field(&String::from_utf8_lossy(name))),
         }
     }
-    if draft.topics.is_empty()
-        && let Some(name) = form::indexed_topic(body)
-    {
-        let words = format!("a publication has a field “topic” for each of its topics; this one has {name}");
-        return Err(Problem::new(Kind::MissingTopic, words));
-    }
     let retry = match draft.retry.take().filter(|retry| !retry.is_empty()) {
         Some(retry) => Some(milliseconds(&retry)?),
         None => None,

@@ -241,6 +241,11 @@ pub fn all(hub_path: &str) -> String {
     format!("{}/subscriptions", hub_path.trim_end_matches('/'))
 }
 
+/// What the topics of all subscription events begin with.
+pub fn below(hub_path: &str) -> String {
+    all(hub_path) + "/"
+}
+
 /// As a simple expression of a URI template has it.
 fn encoded(text: &str) -> impl std::fmt::Display {
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

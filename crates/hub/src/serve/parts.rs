@@ -12,6 +12,13 @@ use crate::{http, hub};
 /// Opens the configured log.
 pub(super) async fn log(config: &Config, retention: Retention) -> Result<Arc<dyn Log>> {
     let Store::Folder(folder) = &config.store else { return Ok(Arc::new(MemoryLog::new(retention)?)) };
+    if config.retention.is_empty() {
+        tracing::info!(
+            store = %folder.display(),
+            "no retention rule is set, so the store keeps every update and grows without limit; set one with \
+             --retention, as in --retention 'topic=* age=7d bytes=1GiB'"
+        );
+    }
     let durability = match config.durability {
         config::Durability::Memory => Durability::Memory(config.sync_every),
         config::Durability::Periodic => Durability::Periodic(config.sync_every),

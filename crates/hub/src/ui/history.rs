@@ -13,7 +13,7 @@ use super::stats::milliseconds;
 use super::{Ui, json};
 use crate::http::refusal;
 use crate::hub::{Hub, unreadable};
-use crate::mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects};
+use crate::mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects, subscriptions};
 
 /// Updates of one page, unless asked for fewer or more, and at most.
 const PAGE: usize = 50;
@@ -36,6 +36,8 @@ struct Asked {
     /// Before this one.
     before: Option<String>,
     limit: Option<usize>,
+    /// Whether subscription events are shown; they are, unless this is `false`.
+    subscriptions: Option<bool>,
 }
 
 /// A page of the history.
@@ -84,6 +86,8 @@ struct Reader<'a> {
     hub: &'a Hub,
     selectors: Vec<Selector>,
     token: Option<Arc<Token>>,
+    /// The topics of subscription events begin with this; none if these events are shown.
+    hidden: Option<String>,
 }
 
 /// What has been found, and how much was looked at for it.
@@ -109,7 +113,8 @@ impl<'a> Reader<'a> {
         if asked.after.is_some() && asked.before.is_some() {
             return Err(Problem::new(ProblemKind::Malformed, "give “after” or “before”, not both"));
         }
-        Ok((asked, Self { hub, selectors: subscribe.selectors, token: subscribe.token }))
+        let hidden = (asked.subscriptions == Some(false)).then(|| subscriptions::below(&hub.path));
+        Ok((asked, Self { hub, selectors: subscribe.selectors, token: subscribe.token, hidden }))
     }
 
     async fn page(&self, asked: &Asked) -> Result<Page, Problem> {
@@ -248,7 +253,12 @@ impl<'a> Reader<'a> {
         let Entry { position, time, record } = entry;
         let token = self.token.as_deref();
         let (is_wanted, _) = selects(&self.selectors, &record.topics);
-        if !is_wanted || !may_read(token, &record.topics, record.private) {
+        let is_hidden =
+            |prefix: &String| record.topics.first().is_some_and(|topic| topic.starts_with(&**prefix));
+        if !is_wanted
+            || self.hidden.as_ref().is_some_and(is_hidden)
+            || !may_read(token, &record.topics, record.private)
+        {
             return;
         }
         // Of a private update, the topics that its reader has no grant for may name the other readers.

@@ -1,11 +1,12 @@
 //! Ended and started again, under load.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::hub::{Hub, PATIENCE, many_descriptors, scaled, until};
+use crate::hub::{Hub, PATIENCE, PROGRAM, many_descriptors, scaled, until};
 use crate::kill::{Follower, Publisher, command, compare, kept};
 use crate::stream::{Next, Stream};
 
@@ -94,4 +95,37 @@ fn publishers_are_told_that_it_ends_and_silent_connections_do_not_hold_it_up() {
     stop.store(true, Ordering::Relaxed);
     publisher.finish();
     drop((silent, streams));
+}
+
+/// Subscription events were kept by the rule `topic=*`: after five restarts with two subscribers each, no update was left.
+#[test]
+fn subscription_events_of_five_restarts_leave_ten_updates_in_a_history_of_ten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = || {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--addr", "127.0.0.1:0", "--dev", "--retention", "topic=* records=10"]);
+        Hub::of(command.arg("--store").arg(folder.path().join("data")))
+    };
+    let kept = |hub: &Hub, topics: &str, first: &str| {
+        let page = hub.get(&format!("/hub/history?limit=100&topic={topics}"));
+        assert_eq!(page.status, 200, "{page:?}");
+        page.body.matches(&format!("\"topics\":[\"{first}")).count()
+    };
+    let mut hub = start();
+    for number in 0..10 {
+        hub.publish("a", &number.to_string());
+    }
+    for restarts in 0..=5 {
+        assert_eq!(kept(&hub, "a", "a\""), 10, "after {restarts} restarts");
+        let streams = [(); 2].map(|()| Stream::open(&hub, "topic=a"));
+        // The subscriptions are in the history as well, so that they could have removed updates.
+        until("both are announced", || {
+            kept(&hub, "*", "/.well-known/mercure/subscriptions/a/") >= 2 * (restarts + 1)
+        });
+        assert_eq!(kept(&hub, "a", "a\""), 10, "with two subscribers after {restarts} restarts");
+        hub.signal("TERM");
+        assert_eq!(hub.wait().code(), Some(0), "{}", hub.all_said());
+        drop(streams);
+        hub = start();
+    }
 }

@@ -139,10 +139,39 @@ fn nobody_who_listens_is_an_error_that_names_the_address() {
     let addr = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let addr = addr.expect("a port").to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
-    let output = command.args(["bench", "fanout", &addr]).output().expect("the program starts");
+    let output = command.args(["bench", "fanout", "--yes", &addr]).output().expect("the program starts");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("refused") && text.contains("subscriber"), "{text}");
+}
+
+/// Nobody listens there, so an attempt to connect is another error.
+#[test]
+fn nothing_is_published_into_the_history_of_a_hub_without_consent() {
+    let bench = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
+        let output = command.arg("bench").args(arguments).arg("127.0.0.1:1").output();
+        let output = output.expect("the program starts");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for arguments in [&["fanout"][..], &["publish"], &["replay"]] {
+        let refused = bench(arguments);
+        for part in ["history", "\"bench\"", "--yes", "ssekit serve --dev --store memory"] {
+            assert!(refused.contains(part), "{arguments:?}: {part} is not in {refused}");
+        }
+        let agreed = bench(&[arguments, &["--yes"]].concat());
+        assert!(!agreed.contains("--yes") && agreed.contains("refused"), "{arguments:?}: {agreed}");
+    }
+    for arguments in [&["replay", "--no-fill"][..], &["connects"], &["publish", "--preset", "plain"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ssekit"))
+            .arg("bench")
+            .args(arguments)
+            .arg("127.0.0.1:1")
+            .output();
+        let output = output.expect("the program starts");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("--yes"), "{arguments:?}: {output:?}");
+    }
 }
 
 #[test]

@@ -419,3 +419,65 @@ fn without_a_key_nobody_publishes_and_that_is_said_with_what_to_do() {
     let addr = addr.unwrap_or_else(|| panic!("no address in {hub:?}"));
     assert_eq!(post(addr, "/.well-known/mercure", "{}").0, 401);
 }
+
+#[test]
+fn the_version_names_the_program() {
+    let output = run(ssekit().arg("--version"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("ssekit {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_store_without_a_retention_rule_is_announced_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (flags, announced) in
+        [(&[][..], true), (&["--retention", "topic=* records=10"], false), (&["--store", "memory"], false)]
+    {
+        let mut command = ssekit();
+        command.args(["serve", "--demo", "--addr", "127.0.0.1:0", "--store"]).arg(folder.path().join("data"));
+        let mut server = serve_by(command.args(flags));
+        server.program.signal("TERM");
+        assert!(server.program.wait().success());
+        let said = server.program.stderr.rest();
+        let is_announced =
+            said.contains("keeps every update") && said.contains("--retention 'topic=* age=7d bytes=1GiB'");
+        assert_eq!(is_announced, announced, "{flags:?}: {said}");
+    }
+}
+
+#[test]
+fn metrics_come_in_the_format_that_the_client_accepts() {
+    let server = serve_by(ssekit().args([
+        "serve",
+        "--demo",
+        "--addr",
+        "127.0.0.1:0",
+        "--store",
+        "memory",
+        "--metrics",
+    ]));
+    for (accept, content_type, counter) in [
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8", "ssekit_events_published_total"),
+        (
+            "application/openmetrics-text; version=1.0.0",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "ssekit_events_published",
+        ),
+    ] {
+        let get = format!(
+            "GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = request(server.addr, &get);
+        assert_eq!(answer.header("content-type"), Some(content_type));
+        assert_eq!(answer.header("vary"), Some("accept"));
+        let text = answer.text();
+        assert_eq!(text.ends_with("# EOF\n"), content_type.contains("openmetrics"), "{text}");
+        for line in [
+            &format!("# HELP {counter} Events accepted from publishers."),
+            &format!("# TYPE {counter} counter"),
+            "ssekit_events_published_total 0",
+            "# HELP ssekit_publish_to_write_seconds Delivery latency, from publication to the last socket write.",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The page, in a browser.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -51,6 +51,34 @@ fn what_is_published_on_the_page_is_watched_listed_and_kept() {
             && document.querySelector('#publish-said').textContent.includes('where the hub alone publishes')",
     );
     assert_refusals(&mut browser, 1);
+}
+
+#[test]
+fn subscription_events_are_in_the_history_for_those_who_ask() {
+    let (server, mut browser) = (open(), Chromium::start());
+    publish(&server, "", &[json!({ "topic": "https://example.com/books/1", "data": "a book" })]);
+    let _subscriber = get(&server, &format!("{HUB}?topic=https://example.com/books/1"), "");
+    let page = browser.open(&server.url("/hub/"), DESKTOP);
+    browser.wait_for(&page, &says("history", "a book"));
+    // The event is in the history before the box is checked.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !get(&server, "/hub/history?topic=*", "").text().contains("/subscriptions/") {
+        assert!(Instant::now() < deadline, "the subscription is not announced");
+    }
+    click(&mut browser, &page, "#history-form [type=submit]");
+    browser.wait_for(&page, &says("history-count", "1 update"));
+    assert_eq!(browser.evaluate(&page, &says("history", "subscribed to")), false);
+    click(&mut browser, &page, "#history-subscriptions");
+    browser.wait_for(&page, &says("history", "subscribed to https://example.com/books/1"));
+    browser.wait_for(&page, &says("history", "a book"));
+    if let Some(path) = std::env::var_os("SSEKIT_TEST_SCREENSHOT") {
+        browser.evaluate(&page, "document.querySelector('#past').scrollIntoView()");
+        std::fs::write(path, browser.screenshot(&page)).expect("a file");
+    }
+    click(&mut browser, &page, "#history-subscriptions");
+    browser.wait_for(&page, &format!("!{}", says("history", "subscribed to")));
+    assert_eq!(browser.evaluate(&page, &says("history", "a book")), true);
+    assert_eq!(browser.problems(), [] as [Value; 0]);
 }
 
 #[test]

@@ -107,7 +107,7 @@ function listen(lastEventId, mine) {
   const topic = `${settings.path}/subscriptions/{topic}/{subscriber}`;
   const own = source(`${settings.path}?${new URLSearchParams({ topic })}`, {
     method: "GET",
-    cache: false,
+    share: false,
     headers: () => access.headers(),
     lastEventId,
     openWhenHidden: false,

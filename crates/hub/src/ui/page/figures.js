@@ -83,8 +83,10 @@ function open() {
   const own = source("stats", {
     method: "GET",
     headers: access.headers(),
-    // Browsers open six connections to a server over HTTP/1.1: windows share this one, and a hidden one takes none.
+    // Browsers open six connections to a server over HTTP/1.1: windows share this one, and a hidden one takes none. Windows share only what
+    // does not depend on cookies: where there is a token, or none is needed, they are left out.
     tabs: true,
+    credentials: access.token || settings.isOpen ? "omit" : "same-origin",
     openWhenHidden: false,
     // Figures come each second, so this long without any byte (in ms) is a connection that died unnoticed.
     readTimeout: 10_000,

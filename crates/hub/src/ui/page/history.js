@@ -7,6 +7,7 @@ import { asked, braces, bytes, find, make, plural, sentence, time } from "./word
 const LIMIT = 25;
 const rows = find("history");
 const words = find("history-words");
+const withSubscriptions = find("history-subscriptions");
 let older;
 let newer;
 let attempt = 0;
@@ -64,6 +65,8 @@ async function load(place = {}) {
   attempt += 1;
   const mine = attempt;
   const query = new URLSearchParams({ limit: LIMIT, ...place });
+  // Connects and disconnects would fill most pages.
+  if (!withSubscriptions.checked) query.set("subscriptions", "false");
   const topics = find("history-topic").value.split(/\s+/).filter(Boolean);
   for (const topic of topics.length > 0 ? topics : ["*"]) query.append("topic", topic);
   const response = asked(fetch(`history?${query}`, { headers: access.headers() }));
@@ -113,6 +116,7 @@ find("history-form").addEventListener("submit", (event) => {
 find("history-form").addEventListener("input", () => {
   if (refused) tell("");
 });
+withSubscriptions.addEventListener("change", () => load());
 find("history-older").addEventListener("click", () => load({ before: older }));
 find("history-newer").addEventListener("click", () => load({ after: newer }));
 access.addEventListener("change", () => load());

@@ -74,8 +74,10 @@ function explained(event, data) {
 }
 
 function stop() {
-  stream?.close();
+  // First, because closing tells the status again.
+  const own = stream;
   stream = undefined;
+  own?.close();
   find("watch-go").textContent = "Subscribe";
 }
 
@@ -86,7 +88,7 @@ function start() {
   const withToken = find("watch-token").checked;
   const own = source(`${settings.path}?${query}`, {
     method: "GET",
-    cache: false,
+    share: false,
     headers: () => (withToken ? access.headers() : {}),
     lastEventId: find("watch-from").value,
     reconnect: { maxDelay: 10_000, afterEnd: "always" },
