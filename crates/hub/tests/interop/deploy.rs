@@ -71,6 +71,8 @@ fn the_configuration_is_sound_and_says_all_that_it_says() {
     let text = text.replace("/var/lib/ssekit", &folder.join("store").display().to_string());
     let text = text.replace("127.0.0.1:3000\"", &format!("{}\"", free_addr()));
     std::fs::write(folder.join("key"), KEY).expect("a file can be written");
+    let only_ours = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.join("key"), only_ours).expect("it is ours");
     let file = folder.join("ssekit.toml");
     std::fs::write(&file, text).expect("a file can be written");
     let output = run(ssekit().args(["serve", "--check", "--config"]).arg(&file));

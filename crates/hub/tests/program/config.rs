@@ -38,6 +38,10 @@ impl Folder {
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.0.join(name);
         std::fs::write(&path, text).expect("a file can be written");
+        // The program warns of keys that others can read.
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("it is ours");
         path.to_str().expect("it is UTF-8").to_owned()
     }
 }

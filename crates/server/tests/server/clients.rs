@@ -309,7 +309,7 @@ async fn keys_are_dropped_when_no_lock_is_held() {
     #[derive(Clone, PartialEq, Eq, Hash)]
     struct Name(u8);
     #[derive(Clone)]
-    struct Key(Name, Arc<Mutex<Option<Clients<Key>>>>);
+    struct Key(Name, Arc<Mutex<Option<Clients<Self>>>>);
     impl PartialEq for Key {
         fn eq(&self, other: &Self) -> bool {
             self.0 == other.0

@@ -111,13 +111,16 @@ fn subscribe(target: &Target, last: &str) -> std::io::Result<Stream> {
     Stream::over(TcpStream::connect(target.addr)?, &request)
 }
 
+/// A subscriber, by its number, and the stream with which it resumes.
+type Returned = (usize, Stream);
+
 /// Subscribers that stay connected, and resume when the hub ends their stream.
 pub(crate) struct Subscribers {
     target: Target,
     poll: Poll,
     all: Vec<(Option<Stream>, Ledger)>,
     latency: Histogram<u64>,
-    returning: (Sender<(usize, Stream)>, Receiver<(usize, Stream)>),
+    returning: (Sender<Returned>, Receiver<Returned>),
     returns: u64,
 }
 
