@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::HeaderMap;
 use http::response::Parts;
-use http::{HeaderMap, StatusCode};
 use ssekit_session::{Output, Session, Trouble};
 
+use self::errors::asked_url;
 use self::received::{Incoming, Received};
 use self::wire::{Happened, Wire, ask};
 use crate::connection::{Connect, Connection};
@@ -18,8 +18,9 @@ use crate::request::Attempt;
 use crate::runtime::{Instant, Page, now, sleep_until, take_turns, wall_clock, yield_now};
 use crate::subscribers::{Delivery, Offer};
 use crate::transport::{Arrived, Progress};
-use crate::{BoxError, CloseReason, Error, Response, Status};
+use crate::{CloseReason, Error, Response, Status};
 
+mod errors;
 mod received;
 mod wire;
 
@@ -273,42 +274,6 @@ impl Driver {
         }
     }
 
-    fn error_of(&self, trouble: Trouble<Error>) -> Error {
-        let behaviour = self.session.as_ref().map(|session| session.behaviour());
-        let response = self.connection.response();
-        let text = |body: Vec<u8>| String::from_utf8_lossy(&body).into_owned();
-        match trouble {
-            Trouble::Request(error) | Trouble::Connect(error) | Trouble::Read(error) => error,
-            Trouble::ConnectTimeout if self.attempt.is_none() => {
-                Error::HeadersFrom(Arc::from(BoxError::from("it took longer than the connect timeout")))
-            }
-            Trouble::ConnectTimeout => Error::ConnectTimeout {
-                url: asked_url(&self.connection, &self.attempt),
-                after: behaviour.map(|it| it.connect_timeout).unwrap_or_default(),
-            },
-            Trouble::ReadTimeout => {
-                Error::ReadTimeout { after: behaviour.and_then(|it| it.read_timeout).unwrap_or_default() }
-            }
-            Trouble::NoContent => Error::NoContent,
-            Trouble::Status { status, body, retry_after } => Error::Status {
-                status: StatusCode::from_u16(status).unwrap_or_default(),
-                body: text(body),
-                retry_after,
-            },
-            Trouble::ContentType { body } => Error::ContentType {
-                found: response.and_then(|response| response.text_of(&CONTENT_TYPE)),
-                body: text(body),
-            },
-            Trouble::ContentEncoding => Error::ContentEncoding {
-                encoding: response
-                    .and_then(|response| response.text_of(&CONTENT_ENCODING))
-                    .unwrap_or_default(),
-            },
-            Trouble::Frozen => Error::Frozen,
-            _ => Error::Ended,
-        }
-    }
-
     async fn hand_out(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Message(message) => self.deliver(&Delivery::Message(message)).await,
@@ -375,11 +340,6 @@ impl Driver {
             self.session = Some(session);
         }
     }
-}
-
-/// The URL that was asked last, for messages.
-fn asked_url(connection: &Connection, attempt: &Option<Attempt>) -> String {
-    attempt.as_ref().map_or_else(|| connection.url.clone(), Attempt::display_url)
 }
 
 /// A session's time: since the driver has begun.

@@ -10,7 +10,6 @@ use ssekit_session::Behaviour;
 use ssekit_wire::Decoder;
 use url::Url;
 
-use crate::callbacks;
 use crate::connection::Connection;
 use crate::options::Options;
 use crate::request::{Request, is_http};
@@ -18,7 +17,9 @@ use crate::runtime::{self, MaybeSend, MaybeSync, Resident};
 use crate::shown::shown_text;
 use crate::subscribers::{Buffer, WhenFull};
 use crate::transport::{self, Transport};
-use crate::{BoxError, CloseReason, Error, Latest, Message, Notice, Reconnect, Response, Select, Status};
+use crate::{BoxError, CloseReason, Error, Latest, Reconnect, Response, Select, Status};
+
+mod callbacks;
 
 /// A source of server-sent events at this URL, which is not opened yet.
 ///
@@ -236,47 +237,6 @@ impl Source {
     /// What makes the requests. By default [`Http`](crate::Http), the same for all sources.
     pub fn transport(self, transport: impl Transport) -> Self {
         self.set(|options| options.transport = Arc::new(transport))
-    }
-
-    // Who is told. Callbacks run where the connection runs: they should be quick, and must not block.
-
-    /// Calls this when a server has answered with an event stream, before any event, with the answer's status and
-    /// headers.
-    pub fn on_open(self, callback: impl Fn(&Notice<Response>) + MaybeSend + MaybeSync + 'static) -> Self {
-        self.set(|options| options.callbacks_mut().open.push(callbacks::callback(callback)))
-    }
-
-    /// Calls this once when the connection is closed for good, with the reason.
-    ///
-    /// ```
-    /// use ssekit_client::source;
-    ///
-    /// let connection = source("http://localhost:3000/events").on_close(|closed| {
-    ///     eprintln!("{closed}");
-    ///     closed.connect(); // after the policy's delay, if somebody still listens
-    /// });
-    /// ```
-    pub fn on_close(self, callback: impl Fn(&Notice<CloseReason>) + MaybeSend + MaybeSync + 'static) -> Self {
-        self.set(|options| options.callbacks_mut().close.push(callbacks::callback(callback)))
-    }
-
-    /// Calls this for everything that goes wrong, retried or not: [`Notice::connection_status`] says which.
-    pub fn on_error(self, callback: impl Fn(&Notice<Error>) + MaybeSend + MaybeSync + 'static) -> Self {
-        self.set(|options| options.callbacks_mut().error.push(callbacks::callback(callback)))
-    }
-
-    /// Calls this for every event, whatever its name, before its subscribers get it. It is no subscriber: by itself it
-    /// does not open the connection, and does not keep it open.
-    pub fn on_message(self, callback: impl Fn(&Notice<Message>) + MaybeSend + MaybeSync + 'static) -> Self {
-        self.set(|options| options.callbacks_mut().message.push(callbacks::callback(callback)))
-    }
-
-    /// Calls this for every comment, without its colon and one leading space, in order with the events.
-    pub fn on_comment(self, callback: impl Fn(&str) + MaybeSend + MaybeSync + 'static) -> Self {
-        self.set(|options| {
-            options.behaviour.comments = true;
-            options.callbacks_mut().comment.push(callbacks::callback(callback));
-        })
     }
 
     // The handle.

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -73,6 +74,9 @@ impl Reader {
                 }
             }
             note("end", Value::Null);
+            // Whoever still listens may connect again.
+            pending::<()>().await;
+            drop(values);
         });
         spawn_local(async move {
             let _ = reading.await;

@@ -180,7 +180,7 @@ test('pause_when_hidden: no connection while the page is hidden; without it noth
   assert.deepEqual(await notesOf(it.page, 'error'), [])
 })
 
-test('offline: it waits for the network, and returns at once', async () => {
+test('offline: it waits at its slowest pace, and returns at once when there is a network', async () => {
   let stream
   const first = (_request, response) => {
     begin(response)
@@ -196,9 +196,39 @@ test('offline: it waits for the network, and returns at once', async () => {
   await events(1, page)
   await it.context.setOffline(true)
   stream.socket.resetAndDestroy()
-  await until(async () => (await statuses(page)).at(-1) === 'paused', 'it waits for the network')
+  await until(async () => (await statuses(page)).at(-1) === 'waiting', 'it waits')
   await it.context.setOffline(false)
   assert.deepEqual(await events(2, page), [1, 2])
+})
+
+test('offline: a server that can be reached all the same is found again', async () => {
+  it.site.on('/lan', ending({ id: 1, data: '1' }), streaming({ id: 2, data: '2' }))
+  it.site.page('/page', BLANK)
+  // Loopback needs no network; this host is none.
+  const page = await it.newPage(`http://ssekit.test:${it.site.port}/page`)
+  await page.evaluate(() => {
+    Object.defineProperty(navigator, 'onLine', { configurable: true, get: () => false })
+    window.dispatchEvent(new Event('offline'))
+  })
+  await read('/lan', { delay: 200 }, page)
+  assert.deepEqual(await events(2, page), [1, 2])
+})
+
+test('a page that is shown after a silent minute opens its stream again', async () => {
+  it.site.on('/slept', streaming({ id: 1, data: '1' }), streaming({ id: 2, data: '2' }))
+  await read('/slept')
+  await events(1)
+  const show = () => run(() => document.dispatchEvent(new Event('visibilitychange', { bubbles: true })))
+  await show()
+  await run(() => {
+    const now = Date.now
+    Date.now = () => now() + 61_000
+    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))
+  })
+  assert.deepEqual(await events(2), [1, 2])
+  assert.equal(it.site.asked('/slept').length, 2)
+  assert.equal(it.site.asked('/slept')[1].headers['last-event-id'], '1')
+  assert.deepEqual(await notesOf(it.page, 'error'), [])
 })
 
 test('offline: a connection to this very machine does not care', async () => {

@@ -1,0 +1,55 @@
+//! What a trouble of the session is called.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use ssekit_session::Trouble;
+
+use super::Driver;
+use crate::connection::Connection;
+use crate::request::Attempt;
+use crate::{BoxError, Error};
+
+impl Driver {
+    pub(super) fn error_of(&self, trouble: Trouble<Error>) -> Error {
+        let behaviour = self.session.as_ref().map(|session| session.behaviour());
+        let response = self.connection.response();
+        let text = |body: Vec<u8>| String::from_utf8_lossy(&body).into_owned();
+        match trouble {
+            Trouble::Request(error) | Trouble::Connect(error) | Trouble::Read(error) => error,
+            Trouble::ConnectTimeout if self.attempt.is_none() => {
+                Error::HeadersFrom(Arc::from(BoxError::from("it took longer than the connect timeout")))
+            }
+            Trouble::ConnectTimeout => Error::ConnectTimeout {
+                url: asked_url(&self.connection, &self.attempt),
+                after: behaviour.map(|it| it.connect_timeout).unwrap_or_default(),
+            },
+            Trouble::ReadTimeout => {
+                Error::ReadTimeout { after: behaviour.and_then(|it| it.read_timeout).unwrap_or_default() }
+            }
+            Trouble::NoContent => Error::NoContent,
+            Trouble::Status { status, body, retry_after } => Error::Status {
+                status: StatusCode::from_u16(status).unwrap_or_default(),
+                body: text(body),
+                retry_after,
+            },
+            Trouble::ContentType { body } => Error::ContentType {
+                found: response.and_then(|response| response.text_of(&CONTENT_TYPE)),
+                body: text(body),
+            },
+            Trouble::ContentEncoding => Error::ContentEncoding {
+                encoding: response
+                    .and_then(|response| response.text_of(&CONTENT_ENCODING))
+                    .unwrap_or_default(),
+            },
+            Trouble::Frozen => Error::Frozen,
+            _ => Error::Ended,
+        }
+    }
+}
+
+/// The URL that was asked last, for messages.
+pub(super) fn asked_url(connection: &Connection, attempt: &Option<Attempt>) -> String {
+    attempt.as_ref().map_or_else(|| connection.url.clone(), Attempt::display_url)
+}
