@@ -119,6 +119,10 @@ fn client(parameters: &Parameters, reports: &mpsc::UnboundedSender<Value>) -> So
         })
         .on_comment(move |comment| drop(comments.send(json!({ "kind": "comment", "comment": comment }))))
         .on_error(move |error| {
+            // The harness knows no report of an incomplete event: the standard drops it.
+            if matches!(error, ssekit::client::Error::IncompleteEvent) {
+                return;
+            }
             let text = error.to_string();
             let _ = errors.send(json!({ "kind": "error", "error": text, "comment": text }));
         });

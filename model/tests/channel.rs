@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream as _;
 use loom::future::block_on;
 use loom::thread;
-use ssekit_server::{Channel, Event, LastEventId, Overtaken, Produce, SseBody};
+use ssekit_server::{BodyError, Channel, Event, LastEventId, Overtaken, Produce, SseBody};
 use ssekit_wire::{Decoder, Item};
 
 /// Runs this in every order with at most three preemptions, which is where nearly all faults show.
@@ -50,11 +50,15 @@ impl Reader {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Poll::Ready(piece) = Pin::new(&mut self.body).poll_next(cx) else { return Poll::Pending };
-        let Some(piece) = piece else {
-            self.ended = true;
-            return Poll::Ready(());
+        let piece = match piece {
+            Some(Ok(piece)) => piece,
+            // The end, or a cut where the channel has overtaken it.
+            None | Some(Err(BodyError::Incomplete { .. })) => {
+                self.ended = true;
+                return Poll::Ready(());
+            }
+            Some(Err(error)) => panic!("nobody stalls: {error}"),
         };
-        let piece = piece.expect("nobody stalls");
         let mut items = self.decoder.feed(&piece);
         while let Some(item) = items.next() {
             let Item::Message(message) = item.expect("an event stream") else { continue };

@@ -83,6 +83,7 @@ use crate::produce::Produce;
 /// Streams of a closed channel end when they have given their clients what is left. `EventSource` then comes back, as
 /// after every end; a client that has read everything is answered with 204, which keeps it away for good. See [ending for
 /// good](crate#ending-for-good).
+#[doc(alias("broadcast", "topic", "room"))]
 #[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
@@ -164,6 +165,7 @@ impl Channel {
     ///
     /// # Errors
     /// As [`emit`](Self::emit), but never [`Behind`](EmitError::Behind).
+    #[doc(alias("backpressure"))]
     pub async fn send(&self, event: Event<'_>) -> Result<EventId, EmitError> {
         self.shared.send(&[event]).await
     }
@@ -364,6 +366,7 @@ impl ChannelBuilder {
     }
 
     /// Events that are held at most, for slow subscribers and those who come back: 1024 unless set, one at least.
+    #[doc(alias("history", "replay"))]
     pub fn keep_last(mut self, events: u64) -> Self {
         self.keep.events = events.max(1);
         self

@@ -172,6 +172,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// An event is copied for each of them, one after the other, before `emit` returns. Where thousands get the same, a
     /// [`Channel`](crate::Channel) costs less, and remembers for who returns: its subscribers share the bytes. A stream
     /// may be both: `clients.connect(key).follow(&channel, last)`.
+    #[doc(alias("broadcast"))]
     pub fn all(&self) -> Audience {
         let registry = self.shared.registry();
         let mut emitters = Vec::with_capacity(registry.streams);
@@ -216,6 +217,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// They have left when this returns: nothing that is emitted later reaches them. End the session first, and see [logging
     /// out](Self::connect#logging-out) for a stream that is just being opened. The reason is
     /// [`Ended`](StopReason::Ended). Clients return: answer with 204, or 401, to whoever must stay away.
+    #[doc(alias("disconnect"))]
     pub fn close<Q>(&self, key: &Q) -> usize
     where
         K: Borrow<Q>,

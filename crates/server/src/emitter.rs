@@ -74,6 +74,7 @@ impl Emitter {
     ///
     /// # Errors
     /// As [`emit`](Self::emit), but never [`Full`](EmitError::Full).
+    #[doc(alias("backpressure"))]
     pub async fn send(&self, event: Event<'_>) -> Result<(), EmitError> {
         self.hold.0.send(event).await
     }

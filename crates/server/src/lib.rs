@@ -403,7 +403,7 @@
 //! |---|---|---|
 //! | events that wait for the client | 64 KiB | [`buffer`](Produce::buffer) |
 //! | what is handed over at once, beside them | as much again | with it |
-//! | what the transport holds unwritten | 256 KiB, 12 chunks | – |
+//! | what the transport holds unwritten | 256 KiB, 12 chunks; one that copies what it is handed has a limit of its own (hyper some 400 KiB, and 64 KiB of a stream of HTTP/2) | – |
 //! | one encoded event | 16 MiB | – |
 //! | a client that does not read | closed after 30 s | [`stall_timeout`](Produce::stall_timeout) |
 //! | an idle stream | pings after 30 s | [`ping`](Produce::ping) |

@@ -199,6 +199,7 @@ impl Produce {
 
     /// Sends an event named `ping`, with empty data and no id, whenever nothing was sent for this long. 30 s unless set,
     /// and never less than a millisecond.
+    #[doc(alias("keep_alive", "heartbeat"))]
     pub fn ping(mut self, interval: Duration) -> Self {
         self.ping = Some(interval.max(LEAST_PING));
         self.ping_as = Ping::Event;
@@ -206,6 +207,7 @@ impl Produce {
     }
 
     /// Sends a comment instead, which receivers never see, whenever nothing was sent for this long.
+    #[doc(alias("keep_alive", "heartbeat"))]
     pub fn ping_comment(mut self, interval: Duration) -> Self {
         self.ping = Some(interval.max(LEAST_PING));
         self.ping_as = Ping::Comment;
@@ -262,7 +264,9 @@ impl Produce {
     /// Bytes of encoded events that may wait for the client: 64 KiB unless set.
     ///
     /// An event that alone is larger is taken when no other waits, up to 16 MiB. Beside these bytes, up to as many are
-    /// being handed over, and the transport holds up to 256 KiB that it has not written.
+    /// being handed over, and the transport holds up to 256 KiB that it has not written. A transport that copies what it
+    /// is handed has a limit of its own: hyper some 400 KiB, and 64 KiB of a stream of HTTP/2.
+    #[doc(alias("backpressure", "capacity"))]
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.buffer = bytes;
         self
@@ -275,6 +279,7 @@ impl Produce {
     /// that copy what they are handed (actix-web, poem, rocket; a TLS library without vectored writes), and HTTP/2, which
     /// stops asking for bytes when its peer's window is closed, hide it; there, hyper's HTTP/2 keep-alive and `watch_peer`
     /// (feature `tcp`) find peers that have vanished.
+    #[doc(alias("timeout"))]
     pub fn stall_timeout(mut self, time: Duration) -> Self {
         self.stall = Some(time);
         self
@@ -343,6 +348,7 @@ impl Produce {
     ///     })
     ///     .response();
     /// ```
+    #[doc(alias("disconnect"))]
     pub fn on_stop<F, Fut>(mut self, on_stop: F) -> Self
     where
         F: FnOnce(StopReason) -> Fut + Send + 'static,

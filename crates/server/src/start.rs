@@ -17,6 +17,13 @@ use crate::stop::CleanUp;
 /// - `Result<(), Error>` and `Result<impl FnOnce() + Send, Error>`: the same, when setting up may fail.
 ///
 /// `Kind` tells the compiler which of these it is; it never needs to be written.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that `start` may return",
+    label = "this closure returns `{Self}`",
+    note = "return `()`, `Result<(), ssekit::server::Error>`, a clean-up closure, or a future of `Result<(), ssekit::server::Error>`",
+    note = "end an `async` block by `Ok(())`; `?` turns every error into the right one",
+    note = "an `async` start that returns a clean-up is for `produce_with_cleanup`"
+)]
 pub trait Started<Kind>: sealed::Started<Kind> {}
 
 impl<Kind, T: sealed::Started<Kind>> Started<Kind> for T {}

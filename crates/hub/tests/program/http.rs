@@ -81,14 +81,21 @@ impl Answer {
 
     /// The next chunk of a body without a length; empty at its end.
     pub(crate) fn chunk(&mut self) -> Vec<u8> {
+        self.try_chunk().expect("the stream goes on")
+    }
+
+    /// The same; an error when the connection ends before the chunk does.
+    fn try_chunk(&mut self) -> std::io::Result<Vec<u8>> {
         let mut size = String::new();
-        self.body.read_line(&mut size).expect("the stream goes on");
+        if self.body.read_line(&mut size)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         let size =
             usize::from_str_radix(size.trim_end(), 16).unwrap_or_else(|_| panic!("a chunk's size: {size:?}"));
         let mut chunk = vec![0; size + 2];
-        self.body.read_exact(&mut chunk).expect("the chunk is whole");
+        self.body.read_exact(&mut chunk)?;
         chunk.truncate(size);
-        chunk
+        Ok(chunk)
     }
 }
 
@@ -120,15 +127,29 @@ impl Stream {
             if chunk.is_empty() {
                 return None;
             }
-            let mut items = self.decoder.feed(&chunk);
-            while let Some(item) = items.next() {
-                if let Item::Message(message) = item.expect("our events are small") {
-                    let (name, data) = (message.event.to_owned(), message.data.to_owned());
-                    self.waiting.push_back(Event { name, data, id: message.last_event_id.to_owned() });
-                }
-            }
+            self.feed(&chunk);
         }
         self.waiting.pop_front()
+    }
+
+    /// The next event; none when the server has cut the stream, which has no last chunk then.
+    pub(crate) fn next_until_cut(&mut self) -> Option<Event> {
+        while self.waiting.is_empty() {
+            let chunk = self.answer.try_chunk().ok()?;
+            assert!(!chunk.is_empty(), "the stream ends as if it were complete");
+            self.feed(&chunk);
+        }
+        self.waiting.pop_front()
+    }
+
+    fn feed(&mut self, chunk: &[u8]) {
+        let mut items = self.decoder.feed(chunk);
+        while let Some(item) = items.next() {
+            if let Item::Message(message) = item.expect("our events are small") {
+                let (name, data) = (message.event.to_owned(), message.data.to_owned());
+                self.waiting.push_back(Event { name, data, id: message.last_event_id.to_owned() });
+            }
+        }
     }
 
     /// The next event of this name.

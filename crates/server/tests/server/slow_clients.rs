@@ -1,9 +1,16 @@
 //! Case 108: a client that reads slowly, or not at all.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use ssekit_server::{BodyError, EmitError, Event, StopReason, produce};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::support::{Client, Server, Stream, reporting, within};
@@ -40,6 +47,104 @@ async fn case_104_a_client_that_stops_reading_is_dropped_after_the_stall_time() 
             matches!(end.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset),
             "{end}"
         );
+    }
+}
+
+/// Emits until nothing more is taken, however often the connection gets a turn; gives the bytes that were.
+async fn fill(emitter: &ssekit_server::Emitter) -> usize {
+    let (mut taken, mut refused) = (0, 0);
+    while refused < 2_000 {
+        match emitter.emit("n", "x".repeat(1_000)) {
+            Ok(()) => (taken, refused) = (taken + 1_000, 0),
+            Err(EmitError::Full { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+    taken
+}
+
+/// A client that never opens its window by more than the byte for which the stream begins: what waits for each of its streams is bounded, and gone when it goes.
+#[tokio::test]
+async fn a_closed_window_of_http_2_costs_a_stream_its_buffer_and_two_pieces() {
+    let (started, mut starts) = mpsc::channel(8);
+    let listener = crate::support::listen();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let service = service_fn(move |_| {
+            let started = started.clone();
+            let response = produce(move |stream| started.try_send(stream).unwrap()).response();
+            async { Ok::<_, Infallible>(response) }
+        });
+        let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        drop(http2.serve_connection(TokioIo::new(socket), service).await);
+    });
+    let socket = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let mut http2 = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let http2 = http2.initial_stream_window_size(1);
+    let (mut sender, connection) = http2.handshake(TokioIo::new(socket)).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..4 {
+        let request = hyper::Request::get("http://localhost/").body(Empty::<Bytes>::new()).unwrap();
+        let response = within(sender.send_request(request)).await.unwrap();
+        let emitter = within(starts.recv()).await.unwrap();
+        let taken = fill(&emitter).await;
+        assert!(taken >= 64 << 10 && taken <= 3 * (64 << 10), "{taken} bytes wait");
+        drop(response);
+        within(emitter.closed()).await;
+    }
+}
+
+/// A transport that copies what it is handed, as some TLS libraries: hyper's own limit holds beside the stream's.
+#[tokio::test]
+async fn a_transport_that_copies_costs_a_stream_no_more_than_hypers_buffer_beside_its_own() {
+    let (started, mut starts) = mpsc::channel(8);
+    let (mut client, server) = tokio::io::duplex(1 << 10);
+    let service = service_fn(move |_| {
+        let started = started.clone();
+        let response = produce(move |stream| started.try_send(stream).unwrap()).response();
+        async { Ok::<_, Infallible>(response) }
+    });
+    let http1 = hyper::server::conn::http1::Builder::new();
+    tokio::spawn(http1.serve_connection(TokioIo::new(Copies(server)), service));
+    client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let emitter = within(starts.recv()).await.unwrap();
+    let taken = fill(&emitter).await;
+    assert!(taken > 256 << 10, "it copies: {taken}");
+    assert!(taken <= (408 << 10) + 4 * (64 << 10), "{taken} bytes wait");
+    drop(client);
+    within(emitter.closed()).await;
+}
+
+/// A transport without vectored writes.
+struct Copies(tokio::io::DuplexStream);
+
+impl AsyncRead for Copies {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Copies {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 
@@ -187,7 +292,7 @@ async fn a_body_that_waits_for_the_transport_is_woken_when_it_lets_go() {
     .response()
     .into_body();
     let mut held = Vec::new();
-    while let std::task::Poll::Ready(frame) = futures_util::poll!(body.frame()) {
+    while let Poll::Ready(frame) = futures_util::poll!(body.frame()) {
         held.push(frame.unwrap().unwrap());
     }
     let next = tokio::spawn(async move { body.frame().await.unwrap().is_ok() });
