@@ -27,7 +27,7 @@ cargo xtask COMMAND
   web     the npm package in web/, and the program's copy of it
   pages   the pages in Rust: examples/leptos, and the one that tests of the client open
   model   every interleaving of a channel's publishers and readers
-  soak    the long form of what has one: 500 kills, properties over many cases, an hour of fuzzing
+  soak    the long form of what has one: 500 kills, properties over many cases, an hour of attacks, an hour of fuzzing
   fuzz    each fuzz target [SECONDS] long, 30 unless told
   bench   the tables of bench/*.md, with peers in the same run (a quiet machine, please)
 ";
@@ -134,6 +134,15 @@ fn soak() -> Result<()> {
     step("the log, killed 500 times", || long("test --release --package ssekit-log"))?;
     step("the hub: protocol, private updates, bad days, killed 500 times", || {
         long("test --release --package ssekit-hub --test mercure --test hub --test baddays")
+    })?;
+    // One after the other, since they measure times.
+    step("the hub: all attacks at once for an hour, and resumes beside those that do not read", || {
+        Command::cargo(
+            "test --release --package ssekit-hub --test baddays -- --test-threads 1 hostile:: replay::",
+        )
+        .env("SSEKIT_SOAK", "1")
+        .env("SSEKIT_HOSTILE_SECONDS", "3600")
+        .run()
     })?;
     step("fuzzing, ten minutes each", || fuzz::run(Duration::from_secs(600)))
 }

@@ -206,7 +206,8 @@ pub enum Slow {
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
-    /// Connections at once from one address; none: no limit, since behind a proxy all come from one.
+    /// Connections at once from one address, or from one network of IPv6. None: a tenth of all from a public address, and any number from
+    /// loopback and private addresses, since those are mostly proxies.
     pub connections_per_address: Option<usize>,
     /// New subscribers a second; none: no limit.
     pub connects_per_second: Option<u32>,

@@ -26,10 +26,12 @@ mod sink;
 mod subscriber;
 mod template_budget;
 mod templates;
+mod turns;
 mod wheel;
 
 use std::any::Any;
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -224,12 +226,12 @@ impl Fanout {
         self.subscribe(Sink::Socket(socket), subscription);
     }
 
-    /// Subscribes the body of a response.
-    pub fn subscribe_body(&self, mut subscription: Subscription) -> Body {
+    /// Subscribes the body of a response to this peer.
+    pub fn subscribe_body(&self, mut subscription: Subscription, peer: Option<IpAddr>) -> Body {
         // Its head may be with the client before a thread knows of it: what is published from then on is for it.
         subscription.start.get_or_insert_with(|| Start::at(self.recent.last()));
         let pipe = Arc::new(Pipe::new(self.pending, Arc::clone(&self.budget)));
-        self.subscribe(Sink::body(Arc::clone(&pipe)), subscription);
+        self.subscribe(Sink::body(Arc::clone(&pipe), peer), subscription);
         Body(pipe)
     }
 

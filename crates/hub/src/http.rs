@@ -9,6 +9,7 @@
 
 mod activity;
 mod bodies;
+mod control_frames;
 mod door;
 mod exposition;
 mod gauges;
@@ -45,6 +46,7 @@ use self::door::Door;
 pub use self::door::parse;
 use self::gauges::Gauges;
 use self::linger::Lingering;
+pub(crate) use self::places::{Lease, network};
 use self::places::{Place, Places};
 use self::rate::Rate;
 use self::refusals::{Refusals, Refused};
@@ -94,7 +96,7 @@ impl Protocol {
 pub struct Options {
     /// Connections at once.
     pub connections: usize,
-    /// Connections at once from one address; None for any.
+    /// Connections at once from one address, or from one network of IPv6; None for a tenth of all from a public one.
     pub connections_per_address: Option<usize>,
     /// New subscribers a second; None for any.
     pub connects_per_second: Option<u32>,
@@ -176,12 +178,17 @@ impl Server {
         place.inspect_err(|taken| self.refusals.turned_away(taken.limit, taken.most as u64)).ok()
     }
 
+    /// Counts a connection that made room for another.
+    pub(crate) fn evicted(&self) {
+        self.refusals.connection(Refused::Evicted);
+    }
+
     /// Serves one connection until it ends.
-    pub(crate) async fn serve<S>(&self, socket: S, protocol: Protocol, place: Place)
+    pub(crate) async fn serve<S>(&self, socket: S, protocol: Protocol, lease: Lease)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let activity = Activity::new(place, Instant::now());
+        let activity = Activity::new(lease, Instant::now());
         let service = {
             let (activity, service) = (Arc::clone(&activity), TowerToHyperService::new(self.router.clone()));
             let bodies = Arc::clone(&self.bodies);
@@ -198,7 +205,7 @@ impl Server {
                 }
             })
         };
-        let socket = TokioIo::new(Lingering::new(socket));
+        let socket = Lingering::new(socket);
         let ended = match protocol {
             Protocol::Http1 => {
                 let connection = http1::Builder::new()
@@ -207,10 +214,11 @@ impl Server {
                     // What may be read of a head that is not whole yet; `max_header_size` is about trailers.
                     .max_buf_size(head::readable(self.head_size))
                     // No `pipeline_flush`: with it, an answer is lost after which the connection ends while something is unread (400, 413, 431).
-                    .serve_connection(socket, service);
+                    .serve_connection(TokioIo::new(socket), service);
                 self.watch(connection, &activity).await
             }
             Protocol::Http2 => {
+                let socket = control_frames::Limited::new(socket, Arc::clone(&activity));
                 let connection = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .max_header_list_size(u32::try_from(head::readable(self.head_size)).unwrap_or(u32::MAX))
@@ -221,13 +229,15 @@ impl Server {
                     .initial_connection_window_size(WINDOW)
                     .keep_alive_interval(Some(Duration::from_secs(20)))
                     .keep_alive_timeout(Duration::from_secs(20))
-                    .serve_connection(socket, service);
+                    .serve_connection(TokioIo::new(socket), service);
                 self.watch(connection, &activity).await
             }
         };
         match ended {
             Ok(()) => {}
             Err(Broken::Unasked) => self.refusals.connection(Refused::Slow),
+            Err(Broken::Flooded) => self.refusals.connection(Refused::Flooded),
+            Err(Broken::Evicted) => self.refusals.connection(Refused::Evicted),
             Err(Broken::Abandoned) => {
                 tracing::debug!("a connection is closed whose peer does not read a stream that has ended")
             }
@@ -257,6 +267,7 @@ impl Server {
                 Verdict::Fine(look) => look,
                 Verdict::Unasked => return Err(Broken::Unasked),
                 Verdict::Abandoned => return Err(Broken::Abandoned),
+                Verdict::Flooded => return Err(Broken::Flooded),
                 Verdict::Idle => {
                     connection.as_mut().graceful_shutdown();
                     // A peer that does not answer has had its time.
@@ -271,9 +282,10 @@ impl Server {
                 }
             };
             tokio::select! {
+                () = activity.changed() => {}
+                () = activity.evicted() => return Err(Broken::Evicted),
                 ended = connection.as_mut() => return ended.map_err(Broken::Connection),
                 () = due => {}
-                () = activity.changed() => {}
                 _ = &mut end => break,
             }
         }
@@ -336,6 +348,10 @@ enum Broken {
     Unasked,
     /// Its peer does not let go of a stream that has ended.
     Abandoned,
+    /// It was idle, and another took its place.
+    Evicted,
+    /// It has sent too many frames that ask for nothing.
+    Flooded,
     Connection(hyper::Error),
 }
 

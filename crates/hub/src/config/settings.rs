@@ -372,7 +372,7 @@ pub(super) const GROUPS: &[Group] = &[
                 limits.connections_per_address,
                 "COUNT",
                 Optional(Count(1, 10_000_000)),
-                "Concurrent connections from one address (a proxy is one address)"
+                "Concurrent connections from one address, or IPv6 network; unless set, a tenth of all from a public one"
             ),
             setting!(
                 "limits.connects_per_second",

@@ -44,7 +44,12 @@ impl Budget {
 
     /// Whether bytes that a subscriber does not take keep others from theirs.
     pub(super) fn is_short(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) > 0 || self.used() > self.limit
+        self.waiting.load(Ordering::Acquire) > 0 || self.is_over()
+    }
+
+    /// Whether more is held than may be: updates that have left the window, of which subscribers had been sent a part.
+    pub(super) fn is_over(&self) -> bool {
+        self.used() > self.limit
     }
 
     /// Counts bytes that are in memory already.

@@ -1,5 +1,6 @@
 mod catch_up;
 mod clock;
+mod reclaim;
 
 use std::collections::VecDeque;
 use std::io;
@@ -107,7 +108,7 @@ impl Engine {
             self.steps = SLICE;
             // First, so that nobody whose time is over gets what has come since.
             self.look_at_the_clock();
-            self.end_hogs();
+            self.reclaim();
             for event in &events {
                 if event.token() != WAKE {
                     self.hear(event);

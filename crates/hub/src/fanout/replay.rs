@@ -5,6 +5,7 @@ use ssekit_log::{Limit, Log, Position, ReadError};
 
 use super::budget::Budget;
 use super::framing::Framing;
+use super::turns::{Lane, Turns};
 use super::{Frame, Interest};
 use crate::log_limit::LogLimit;
 use crate::mercure::Ids;
@@ -15,6 +16,7 @@ pub(super) struct Replay {
     pub(super) log: Arc<dyn Log>,
     pub(super) ids: Ids,
     pub(super) budget: Arc<Budget>,
+    turns: Arc<Turns>,
     pub(super) log_limit: Arc<LogLimit>,
 }
 
@@ -31,6 +33,8 @@ pub(super) struct Wanted {
     pub(super) told: Option<Position>,
     /// About so many bytes.
     pub(super) size: usize,
+    /// The address that it shares turns with.
+    pub(super) address: u32,
 }
 
 /// Events that were read for a subscriber.
@@ -60,7 +64,8 @@ struct Draft {
 impl Replay {
     pub(super) fn new(log: Arc<dyn Log>, budget: Arc<Budget>) -> Self {
         let ids = Ids::new(log.epoch());
-        Self { log, ids, budget, log_limit: Arc::default() }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { log, ids, budget, turns: Turns::new((processors / 2).max(2)), log_limit: Arc::default() }
     }
 
     /// The size of the next page for a subscriber that was sent so many bytes: small at first, so that those who do not read hold little, then
@@ -74,15 +79,19 @@ impl Replay {
     pub(super) async fn page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
         let Wanted { after, told, .. } = *wanted;
         let mut draft = Draft { bytes: Vec::new(), after, lost: false, told, events: 0 };
+        let mut lane = Lane::Finding;
         loop {
-            // Nothing is held while it waits, so that a scan that finds nothing keeps nobody from theirs.
+            // Nothing is held while it waits, so that a scan that finds nothing keeps no memory from others.
+            let turn = self.turns.take(lane, wanted.address).await;
             let charge = self.budget.reserve(wanted.size).await;
             let done = self.scan(wanted, &mut draft).await?;
+            drop(turn);
             if done || !draft.bytes.is_empty() {
                 let Draft { bytes, after, lost, told, events } = draft;
                 let through = if done { wanted.upto } else { after };
                 return Ok(Page { bytes: charge.own(bytes), through, lost, told, events });
             }
+            lane = Lane::Searching;
             drop(charge);
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,6 @@
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use super::framing::{Framing, LAST};
 use super::inbox::Inbox;
 use super::pipe::Pipe;
 use super::subscriber::{End, Mark};
+use crate::http::network;
 
 /// The destination of a subscriber's bytes.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Piped {
     pub(super) idle: Mark,
     /// How fast they are sent.
     pub(super) speed: Mark,
+    /// The peer, as [`Sink::address`] gives it.
+    address: u32,
 }
 
 impl Piped {
@@ -43,8 +48,17 @@ impl Piped {
 }
 
 impl Sink {
-    pub(super) fn body(pipe: Arc<Pipe>) -> Self {
-        Self::Body(Box::new(Piped { pipe, idle: Mark::default(), speed: Mark::default() }))
+    pub(super) fn body(pipe: Arc<Pipe>, peer: Option<IpAddr>) -> Self {
+        let (idle, speed, address) = (Mark::default(), Mark::default(), peer.map_or(0, address));
+        Self::Body(Box::new(Piped { pipe, idle, speed, address }))
+    }
+
+    /// A number for the address of the peer; 0 where it has none. Others rarely have the same.
+    pub(super) fn address(&self) -> u32 {
+        match self {
+            Self::Socket(socket) => socket.peer_addr().map_or(0, |peer| address(peer.ip())),
+            Self::Body(body) => body.address,
+        }
     }
 
     /// Names the subscriber that writes here; false when nobody reads any more.
@@ -123,6 +137,11 @@ impl Sink {
         }
         ControlFlow::Break(End::Left)
     }
+}
+
+fn address(peer: IpAddr) -> u32 {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(network(peer));
+    (hash as u32).max(1)
 }
 
 /// All of some frames in chunks, in a row: of one, its own bytes.

@@ -3,6 +3,7 @@
 //! A connection without one is idle, and is closed after a while. One whose peer does not let go of a stream that the hub has ended is closed, too:
 //! over HTTP/2 nothing else frees the memory of a stream for which the peer grants no window.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
-use super::places::{Place, Taken};
+use super::places::{Lease, Place, Taken};
 
 /// What is open on one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     /// The place of the connection, which its first stream shares.
-    place: Place,
+    lease: Lease,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -33,6 +34,8 @@ struct State {
     shared: bool,
     /// Nobody looks at the clock until something changes.
     unwatched: bool,
+    /// Its peer only keeps the hub busy.
+    given_up: bool,
 }
 
 #[derive(Debug)]
@@ -53,10 +56,12 @@ pub(super) enum Verdict {
     Idle,
     /// Its peer does not let go of a stream that has ended.
     Abandoned,
+    /// It has sent too many frames that ask for nothing.
+    Flooded,
 }
 
 impl Activity {
-    pub(super) fn new(place: Place, now: Instant) -> Arc<Self> {
+    pub(super) fn new(lease: Lease, now: Instant) -> Arc<Self> {
         let state = State {
             open: Vec::new(),
             next: 0,
@@ -64,8 +69,9 @@ impl Activity {
             asked: false,
             shared: false,
             unwatched: false,
+            given_up: false,
         };
-        Arc::new(Self { place, state: Mutex::new(state), changed: Notify::new() })
+        Arc::new(Self { lease, state: Mutex::new(state), changed: Notify::new() })
     }
 
     /// A request has come; it is open until that is dropped.
@@ -73,6 +79,9 @@ impl Activity {
         let mut state = self.lock();
         let id = state.next;
         (state.next, state.asked) = (id + 1, true);
+        if state.open.is_empty() {
+            self.lease.set_busy();
+        }
         state.open.push(Request { id, ended: None });
         Arc::new(Open { activity: Arc::clone(self), id })
     }
@@ -85,6 +94,9 @@ impl Activity {
     /// Looks at the connection, which may be idle for so long.
     pub(super) fn verdict(&self, idle: Duration, now: Instant) -> Verdict {
         let mut state = self.lock();
+        if state.given_up {
+            return Verdict::Flooded;
+        }
         let ended = state.open.iter().filter_map(|request| request.ended).min();
         let due = match ended {
             Some(ended) => Some(ended + LET_GO),
@@ -105,6 +117,17 @@ impl Activity {
         self.changed.notified().await;
     }
 
+    /// The connection is to be closed, since its peer floods it.
+    pub(super) fn give_up(&self) {
+        self.lock().given_up = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until the connection must make room for another.
+    pub(super) async fn evicted(&self) {
+        self.lease.evicted().await;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,6 +141,11 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// The address of the peer, if it has one.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.activity.lease.peer()
+    }
+
     /// The request subscribes. The first stream of a connection shares its place; each other one takes its own.
     ///
     /// # Errors
@@ -125,7 +153,7 @@ impl Open {
     pub(super) fn subscribe(&self) -> Result<Subscribed, Taken> {
         let activity = &self.activity;
         let shares = !std::mem::replace(&mut activity.lock().shared, true);
-        let place = if shares { None } else { Some(activity.place.another()?) };
+        let place = if shares { None } else { Some(activity.lease.another()?) };
         Ok(Subscribed { activity: Arc::clone(activity), id: self.id, place })
     }
 }
@@ -136,6 +164,7 @@ impl Drop for Open {
         state.open.retain(|request| request.id != self.id);
         if state.open.is_empty() {
             state.idle_since = Instant::now();
+            self.activity.lease.set_idle();
             if std::mem::take(&mut state.unwatched) {
                 self.activity.changed.notify_one();
             }
@@ -200,7 +229,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Activity, LET_GO, Verdict};
-    use crate::http::places::Places;
+    use crate::http::places::{Lease, Places};
 
     const IDLE: Duration = Duration::from_secs(10);
 
@@ -208,7 +237,7 @@ mod tests {
     fn a_connection_is_closed_when_it_asks_nothing_or_is_idle() {
         let start = Instant::now();
         let places = Places::new(10, None);
-        let activity = Activity::new(places.take(None).expect("there is room"), start);
+        let activity = Activity::new(Lease::new(places.take(None).expect("there is room")), start);
         let later = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(activity.verdict(IDLE, later(9)), Verdict::Fine(Some(later(10))));
         assert_eq!(activity.verdict(IDLE, later(10)), Verdict::Unasked);
@@ -223,7 +252,7 @@ mod tests {
     #[test]
     fn a_connection_that_keeps_a_stream_that_has_ended_is_closed() {
         let places = Places::new(10, None);
-        let activity = Activity::new(places.take(None).expect("there is room"), Instant::now());
+        let activity = Activity::new(Lease::new(places.take(None).expect("there is room")), Instant::now());
         let (good, evil) = (activity.open(), activity.open());
         let streams = [&good, &evil].map(|open| open.subscribe().expect("there is room"));
         assert_eq!(activity.verdict(IDLE, Instant::now() + IDLE), Verdict::Fine(None));
@@ -238,7 +267,7 @@ mod tests {
     #[test]
     fn each_stream_takes_a_place_and_the_first_that_of_its_connection() {
         let places = Places::new(3, None);
-        let activity = Activity::new(places.take(None).expect("there is room"), Instant::now());
+        let activity = Activity::new(Lease::new(places.take(None).expect("there is room")), Instant::now());
         let open: Vec<_> = (0..4).map(|_| activity.open()).collect();
         let mut streams: Vec<_> =
             open[..3].iter().map(|open| open.subscribe().expect("there is room")).collect();

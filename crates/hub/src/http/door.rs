@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use tokio::runtime::Handle;
 
-use super::places::Place;
+use super::places::{Lease, Place};
 use super::refusals::Refused;
 use super::strict::wrong_host;
 use super::{Protocol, Server, publisher};
@@ -234,12 +234,17 @@ impl Keeper {
             None => {
                 let server = Arc::clone(&self.server);
                 let first = &head[..length];
-                let publishes = first.starts_with(b"POST ") && first_request(first).is_some();
+                let lease = Lease::new(place);
+                let is_whole = first_request(first).is_some();
+                if !is_whole {
+                    lease.set_idle();
+                }
+                let publishes = first.starts_with(b"POST ") && is_whole;
                 let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(first));
                 self.runtime.spawn(async move {
                     match tokio::net::TcpStream::from_std(socket) {
-                        Ok(socket) if publishes => publisher::serve(&server, socket, place).await,
-                        Ok(socket) => server.serve(socket, protocol, place).await,
+                        Ok(socket) if publishes => publisher::serve(&server, socket, lease).await,
+                        Ok(socket) => server.serve(socket, protocol, lease).await,
                         Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
                     }
                 });

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::bodies::{OWN, Part};
 use super::door::{first_request, is_half_a_head, last, write};
-use super::places::Place;
+use super::places::Lease;
+use super::refusals::Refused;
 use super::routes::{ids_or_problem, records};
 use super::{Protocol, Server, linger};
 use crate::mercure::{Problem, ProblemKind, Publisher};
@@ -24,7 +25,7 @@ use crate::mercure::{Problem, ProblemKind, Publisher};
 /// follows on the connection.
 ///
 /// A body that has not come with the first bytes is read when its publisher is known, and takes memory as it comes.
-pub(super) async fn serve(server: &Server, mut socket: TcpStream, place: Place) {
+pub(super) async fn serve(server: &Server, mut socket: TcpStream, lease: Lease) {
     let mut input = BytesMut::with_capacity(ROOM);
     // Since when the request has been coming whose end is awaited.
     let mut since = Instant::now();
@@ -40,7 +41,7 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, place: Place) 
         match next {
             Next::Other => {
                 let socket = After { first: input.freeze(), socket };
-                return server.serve(socket, Protocol::Http1, place).await;
+                return server.serve(socket, Protocol::Http1, lease).await;
             }
             Next::Body { head, request, length } => {
                 drop(input.split_to(head));
@@ -64,10 +65,13 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, place: Place) 
                 if input.is_empty() {
                     since = Instant::now();
                 }
+                lease.set_idle();
                 let read = tokio::select! {
                     read = timeout_at(since + time, socket.read_buf(&mut input)) => read,
+                    () = lease.evicted() => return server.refusals.connection(Refused::Evicted),
                     () = server.until_end() => return,
                 };
+                lease.set_busy();
                 match read {
                     Ok(Ok(1..)) => {}
                     Err(_) if !input.is_empty() => {

@@ -30,6 +30,10 @@ pub(super) enum Refused {
     Head,
     /// It did not speak HTTP.
     Malformed,
+    /// It was idle when another needed its place.
+    Evicted,
+    /// It sent too many frames of HTTP/2 that ask for nothing.
+    Flooded,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,7 +56,14 @@ impl Refusals {
             exhausted: Counter::default(),
             log_limit: LogLimit::default(),
         };
-        for refused in [Refused::Silent, Refused::Slow, Refused::Head, Refused::Malformed] {
+        for refused in [
+            Refused::Silent,
+            Refused::Slow,
+            Refused::Head,
+            Refused::Malformed,
+            Refused::Evicted,
+            Refused::Flooded,
+        ] {
             // So that each is shown from the beginning.
             drop(refusals.connections.get_or_create(&ByReason { reason: refused.name() }));
         }
@@ -85,7 +96,8 @@ impl Refusals {
         let limit = match refused {
             Refused::Silent | Refused::Slow => "limits.head_time",
             Refused::Head => "limits.head_size",
-            Refused::Malformed => "",
+            Refused::Malformed | Refused::Flooded => "",
+            Refused::Evicted => "limits.connections",
         };
         if let Some(count) = self.log_limit.due(refused.name(), LogLimit::SELDOM, Instant::now()) {
             tracing::warn!(
@@ -163,6 +175,8 @@ impl Refused {
             Self::Slow => "slow",
             Self::Head => "head",
             Self::Malformed => "malformed",
+            Self::Evicted => "evicted",
+            Self::Flooded => "flooded",
         }
     }
 }

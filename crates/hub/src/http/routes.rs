@@ -259,7 +259,9 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     if let Some(rate) = too_fast {
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
     }
-    let stream = parts.extensions.get::<Arc<Open>>().map(|open| open.subscribe()).transpose();
+    let open = parts.extensions.get::<Arc<Open>>();
+    let peer = open.and_then(|open| open.peer());
+    let stream = open.map(|open| open.subscribe()).transpose();
     if let Err(taken) = &stream {
         refusals.turned_away(taken.limit, taken.most as u64);
     }
@@ -268,7 +270,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     }
     let granted = hub.resolve(&parts, subscribe, Some(Box::new(stream))).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
-    let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription)) };
+    let body = if head { Body::empty() } else { Body::new(hub.fanout.subscribe_body(subscription, peer)) };
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     Ok(response)

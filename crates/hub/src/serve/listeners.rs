@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
-use crate::http::{self, Protocol, Server};
+use crate::http::{self, Lease, Protocol, Server};
 use crate::systemd;
 use crate::tls::Tls;
 
@@ -137,12 +137,18 @@ async fn accept_tls(
         // Who cannot be served is not told before the handshake: it is closed, and comes back.
         let Some(place) = server.admit(Some(peer.ip())) else { continue };
         let (tls, server) = (tls.clone(), Arc::clone(&server));
+        let lease = Lease::new(place);
+        lease.set_idle();
         tokio::spawn(async move {
-            match tokio::time::timeout(patience, tls.accept(socket)).await {
+            let handshake = tokio::select! {
+                handshake = tokio::time::timeout(patience, tls.accept(socket)) => handshake,
+                () = lease.evicted() => return server.evicted(),
+            };
+            match handshake {
                 Ok(Ok(mut socket)) => {
                     socket.get_mut().1.set_buffer_limit(Some(UNSENT));
                     let protocol = Protocol::agreed(socket.get_ref().1.alpn_protocol());
-                    server.serve(socket, protocol, place).await;
+                    server.serve(socket, protocol, lease).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS came about"),
                 Err(_) => tracing::debug!(%peer, "no TLS came about in time"),
@@ -157,8 +163,9 @@ async fn accept_unix(listener: tokio::net::UnixListener, server: Arc<Server>) {
         match listener.accept().await {
             Ok((socket, _)) => {
                 let Some(place) = server.admit(None) else { continue };
-                let server = Arc::clone(&server);
-                tokio::spawn(async move { server.serve(socket, Protocol::Http1, place).await });
+                let (server, lease) = (Arc::clone(&server), Lease::new(place));
+                lease.set_idle();
+                tokio::spawn(async move { server.serve(socket, Protocol::Http1, lease).await });
             }
             Err(error) => server.not_accepted(&error).await,
         }

@@ -123,6 +123,40 @@ fn a_thousand_streams_without_a_window_share_what_is_published() {
     drop(peers);
 }
 
+/// A socket that has taken a part of an event holds the rest of it, when nothing else holds it any more.
+#[test]
+fn events_that_slow_sockets_have_begun_are_in_the_budget() {
+    let hub = Hub::start(&[
+        "--stall",
+        "1h",
+        "--limits-pending-memory",
+        "8MiB",
+        "--limits-recent",
+        "1MiB",
+        "--retention",
+        "topic=* records=2",
+    ]);
+    // The log's memory for the newest, and that of bodies.
+    hub.fill("others", 100, 900_000);
+    let peak = Peak::watch(&hub);
+    let peers: Vec<_> = (0..150)
+        .map(|n| {
+            let mut socket = narrow(hub.addr);
+            socket.write_all(subscribe(&format!("topic=own-{n}")).as_bytes()).expect("the hub reads");
+            hub.expect_figure("ssekit_subscribers", |now| now > 0);
+            hub.fill(&format!("own-{n}"), 1, 900_000);
+            socket
+        })
+        .collect();
+    // They would hold 135 MB. Those that take nothing are ended, so that the others have room.
+    hub.expect_figure("ssekit_pending_bytes", |bytes| bytes > 0 && bytes <= 8 << 20);
+    let ended = hub.figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}");
+    assert!(ended >= 100, "{ended}");
+    let grown = peak.end("150 sockets that have begun an event each");
+    assert!(grown < 8 * MIB + 24 * MIB, "{} KiB", grown / KIB);
+    drop(peers);
+}
+
 #[test]
 fn peers_of_tls_that_read_nothing_cost_what_the_budget_allows() {
     many_descriptors(1_000);

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::http2::Http2;
 use crate::hub::{Answer, Hub, PATH, is_closed_within, many_descriptors, post, scaled, subscribe, until};
 use crate::stream::Stream;
 
@@ -135,6 +136,32 @@ fn an_idle_connection_of_http_2_says_something_or_is_closed() {
     // The preface, and nothing: not even the settings that must follow.
     socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("the hub reads");
     assert!(is_closed_within(&mut socket, SECOND + SLACK));
+}
+
+/// Each kept a part of a processor busy for as long as it wished.
+#[test]
+fn floods_of_frames_that_ask_for_nothing_are_closed() {
+    let hub = Hub::start(&[]);
+    let ping: (u8, &[u8]) = (6, &[0; 8]);
+    let floods = [ping, (4, &[]), (8, &[0, 0, 0, 1]), (2, &[0; 5]), (0xfe, &[0; 100])];
+    for (kind, payload) in floods {
+        let mut http2 = Http2::over(hub.connect(), 65_535);
+        let stream = http2.subscribe("topic=a");
+        let on = if kind == 2 { stream } else { 0 };
+        let reader = http2.socket.try_clone().expect("one more");
+        let reader = thread::spawn(move || {
+            let mut reader = reader;
+            is_closed_within(&mut reader, SLACK)
+        });
+        let mut sent = 0;
+        while sent < 1_000_000 && http2.send(kind, 0, on, payload).is_ok() {
+            sent += 1;
+        }
+        assert!(sent < 1_000_000, "it read {sent} frames of kind {kind}");
+        assert!(reader.join().expect("it reads"), "kind {kind}");
+    }
+    hub.expect_figure("ssekit_connections_refused_total{reason=\"flooded\"}", |count| count >= 4);
+    serves(&hub);
 }
 
 #[test]

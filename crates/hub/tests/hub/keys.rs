@@ -210,7 +210,7 @@ async fn a_stream_does_not_begin_whose_key_was_replaced_meanwhile() {
         let interest = Interest::new(vec![Selector::parse("*").unwrap()], Some(Arc::clone(&token)));
         let first = Bytes::from_static(b":\n");
         let subscription = Subscription { interest, first, start: None, ends: None, guard: None };
-        Body::new(fanout.subscribe_body(subscription)).into_data_stream()
+        Body::new(fanout.subscribe_body(subscription, None)).into_data_stream()
     };
     let mut open = subscribe();
     keys.replace(&set_of(&[("1", 'b')]));

@@ -255,13 +255,10 @@ async fn what_is_published_after_a_subscription_is_answered_is_delivered() {
     let fanout = Fanout::start(log.clone(), &options, Figures::new(&mut Registry::default())).await.unwrap();
     let subscribe = |selector: &str| {
         let interest = Interest::new(vec![Selector::parse(selector).unwrap()], None);
-        fanout.subscribe_body(Subscription {
-            interest,
-            first: Bytes::new(),
-            start: None,
-            ends: None,
-            guard: None,
-        })
+        fanout.subscribe_body(
+            Subscription { interest, first: Bytes::new(), start: None, ends: None, guard: None },
+            None,
+        )
     };
     let record = |topic: &str| Record {
         topics: [topic.into()].into(),

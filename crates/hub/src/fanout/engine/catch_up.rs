@@ -134,6 +134,7 @@ impl Engine {
             upto,
             told: behind.told,
             size: self.replay.page_size(sent),
+            address: subscriber.sink.address(),
         };
         let generation = subscriber.generation;
         let (replay, inbox) = (self.replay.clone(), Arc::clone(&self.inbox));

@@ -7,8 +7,7 @@ use bytes::Bytes;
 
 use super::Engine;
 use crate::fanout::framing::Piece;
-use crate::fanout::sink::Sink;
-use crate::fanout::subscriber::{Behind, Doing, End, Mark};
+use crate::fanout::subscriber::{Behind, Doing, End};
 
 impl Engine {
     /// The tick at that time.
@@ -51,11 +50,7 @@ impl Engine {
         }
         let (beat, stall) = (ticks(self.pace.heartbeat).max(1), ticks(self.pace.stall).max(1));
         // The peer must take what waits for it, whether its thread has more for it or not.
-        let since = match (&mut subscriber.sink, &subscriber.behind) {
-            (Sink::Socket(_), Some(behind)) if behind.doing == Doing::Writing => Some(behind.since),
-            (Sink::Socket(_), _) => None,
-            (Sink::Body(body), _) => body.waits_since(self.now),
-        };
+        let since = subscriber.waits_since(self.now);
         if since.is_some_and(|since| since + stall <= self.now) {
             return ControlFlow::Break(End::Stalled);
         }
@@ -89,30 +84,6 @@ impl Engine {
             next = next.min(subscriber.wrote + beat);
         }
         ControlFlow::Continue(next.max(self.now + 1).min(subscriber.ends))
-    }
-
-    /// While memory for unsent bytes is short, ends those that take almost nothing of theirs. They resume.
-    pub(super) fn end_hogs(&mut self) {
-        let now = self.now;
-        let since = match self.short {
-            Some((since, seen)) if now - seen <= MEASURED => since,
-            _ => now,
-        };
-        if !self.replay.budget.is_short() {
-            return;
-        }
-        self.short = Some((since, now));
-        for (slot, subscriber) in &mut self.subscribers {
-            let Some((waiting, sent, speed)) = subscriber.progress() else { continue };
-            if waiting == 0 || speed.tick < since {
-                *speed = Mark { tick: now, sent };
-            } else if speed.is_slower(SLOW, MEASURED, sent, now) {
-                self.dead.push((slot as u32, End::Stalled));
-            }
-        }
-        for (slot, end) in std::mem::take(&mut self.dead) {
-            self.end(slot, end);
-        }
     }
 
     /// Ends all subscriptions, spread over a time.
@@ -150,8 +121,5 @@ pub(super) fn ticks(time: Duration) -> u32 {
 
 /// The clock's step.
 const TICK: Duration = Duration::from_millis(100);
-/// While memory is short, a subscriber must take so many bytes a tick, measured over so many ticks: 16 KiB in a second.
-const SLOW: u64 = 1638;
-const MEASURED: u32 = 10;
 /// How long a subscriber that has been told to come back may take to read that.
 const FAREWELL: Duration = Duration::from_millis(500);

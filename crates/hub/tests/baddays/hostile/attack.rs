@@ -77,6 +77,13 @@ pub(crate) const ATTACKS: &[Attack] = &[
         reads: true,
         say: |socket, _| socket.write_all(b"G"),
     },
+    Attack {
+        name: "a thousand pings and more, without a request",
+        many: 20,
+        hold: seconds(2),
+        reads: true,
+        say: pings,
+    },
     Attack { name: "a forged token", many: 10, hold: Duration::ZERO, reads: true, say: forged },
 ];
 
@@ -165,6 +172,12 @@ fn zero_window(socket: &mut TcpStream, _: usize) -> std::io::Result<()> {
         bytes.extend(block);
     }
     socket.write_all(&bytes)
+}
+
+/// The hub closes the connection while it sends.
+fn pings(socket: &mut TcpStream, _: usize) -> std::io::Result<()> {
+    socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
+    socket.write_all(&[PING, [0; 9]].concat()[..17].repeat(5_000))
 }
 
 fn unfinished_body(socket: &mut TcpStream, _: usize) -> std::io::Result<()> {

@@ -1,0 +1,62 @@
+//! Subscribers that are ended for the memory that waits for them. They resume.
+
+use super::Engine;
+use crate::fanout::subscriber::{End, Mark, Subscriber};
+
+impl Engine {
+    /// While memory for unsent bytes is short, ends the subscribers that keep others from it.
+    pub(super) fn reclaim(&mut self) {
+        if !self.replay.budget.is_short() {
+            return;
+        }
+        let since = match self.short {
+            Some((since, seen)) if self.now - seen <= MEASURED => since,
+            _ => self.now,
+        };
+        self.short = Some((since, self.now));
+        self.end_slow(since);
+        self.end_stuck();
+    }
+
+    /// Ends those that take almost nothing of what waits for them, measured since memory is short.
+    fn end_slow(&mut self, since: u32) {
+        let now = self.now;
+        for (slot, subscriber) in &mut self.subscribers {
+            let Some((waiting, sent, speed)) = subscriber.progress() else { continue };
+            if waiting == 0 || speed.tick < since {
+                *speed = Mark { tick: now, sent };
+            } else if speed.is_slower(SLOW, MEASURED, sent, now) {
+                self.dead.push((slot as u32, End::Stalled));
+            }
+        }
+        for (slot, end) in std::mem::take(&mut self.dead) {
+            self.end(slot, end);
+        }
+    }
+
+    /// While more is held than may be, which no measurement can wait for, ends those that have taken nothing for the longest time.
+    fn end_stuck(&mut self) {
+        if !self.replay.budget.is_over() {
+            return;
+        }
+        let now = self.now;
+        let stuck = |(slot, subscriber): (usize, &mut Subscriber)| {
+            let since = subscriber.waits_since(now)?;
+            (since + STUCK <= now).then_some((since, slot as u32))
+        };
+        let mut stuck: Vec<_> = self.subscribers.iter_mut().filter_map(stuck).collect();
+        stuck.sort_unstable();
+        for (_, slot) in stuck {
+            if !self.replay.budget.is_over() {
+                return;
+            }
+            self.end(slot, End::Stalled);
+        }
+    }
+}
+
+/// While memory is short, a subscriber must take so many bytes a tick, measured over so many ticks: 16 KiB in a second.
+const SLOW: u64 = 1638;
+const MEASURED: u32 = 10;
+/// For so many ticks a subscriber that is ended at once has taken nothing.
+const STUCK: u32 = 1;
