@@ -133,7 +133,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     ///
     /// A session that must still be valid is checked here once more, beside the check of the handler, which answers with
     /// 401: who logs out between the two is found. What was emitted to the key before `start` finds out is sent, which
-    /// [checking before the response is returned](Self::connect#logging-out) avoids.
+    /// [checking before the response is returned](Self::connect) avoids.
     ///
     /// ```
     /// # use ssekit_server::{Clients, Error, Produce};
@@ -215,7 +215,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// Ends all streams of this key, as when its user has logged out, after what was emitted; gives how many.
     ///
     /// They have left when this returns: nothing that is emitted later reaches them. End the session first, and see [logging
-    /// out](Self::connect#logging-out) for a stream that is just being opened. The reason is
+    /// out](Self::connect) for a stream that is just being opened. The reason is
     /// [`Ended`](StopReason::Ended). Clients return: answer with 204, or 401, to whoever must stay away.
     #[doc(alias("disconnect"))]
     pub fn close<Q>(&self, key: &Q) -> usize

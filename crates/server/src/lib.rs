@@ -114,7 +114,7 @@
 //! ```
 //!
 //! [`presence`](Clients::presence) tells who comes and goes, and [`close`](Clients::close) ends the streams of a user who
-//! [logs out](Clients::connect#logging-out): check the session after the stream is there, not before.
+//! [logs out](Clients::connect): check the session after the stream is there, not before.
 //!
 //! # To all
 //!
