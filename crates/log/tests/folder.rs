@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -394,6 +394,12 @@ struct Told(Arc<Mutex<Vec<u8>>>);
 
 impl Told {
     fn listen(&self) -> tracing::dispatcher::DefaultGuard {
+        // Without a subscriber for all threads, another test's thread can be the first to reach a line, and `tracing` remembers that nobody wants it.
+        static ALL_THREADS: Once = Once::new();
+        ALL_THREADS.call_once(|| {
+            let nowhere = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+            tracing::subscriber::set_global_default(nowhere).expect("no other is set here");
+        });
         let told = self.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || told.clone()).finish();
