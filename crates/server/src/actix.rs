@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError
 use http_body::Body as _;
 
 use crate::body::SseBody;
-use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::last_event_id::{InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
 use crate::streams::Streams;
 use crate::within::{Scoped, Within};
@@ -49,8 +49,7 @@ impl FromRequest for LastEventId {
     type Future = Ready<Result<Self, Self::Error>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let header = request.headers().get(HEADER);
-        ready(Self::read(header.map(|value| value.as_bytes()), request.uri().query()))
+        ready(Self::read(|name| Some(request.headers().get(name)?.as_bytes()), request.uri().query()))
     }
 }
 

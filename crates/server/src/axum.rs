@@ -6,7 +6,7 @@ use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::last_event_id::{InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
 
 impl IntoResponse for Produce {
@@ -19,7 +19,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
     type Rejection = InvalidLastEventId;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        Self::read(parts.headers.get(HEADER).map(|value| value.as_bytes()), parts.uri.query())
+        Self::read(|name| Some(parts.headers.get(name)?.as_bytes()), parts.uri.query())
     }
 }
 

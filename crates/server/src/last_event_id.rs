@@ -21,7 +21,11 @@ use http::{HeaderMap, Request};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct LastEventId(String);
+pub struct LastEventId {
+    id: String,
+    /// The client never sends an id back: see [`resumes`](Self::resumes).
+    is_final: bool,
+}
 
 impl LastEventId {
     /// The id that the request carries in its header or in its query, if any.
@@ -29,7 +33,7 @@ impl LastEventId {
     /// # Errors
     /// When it is no id: see [`InvalidLastEventId`].
     pub fn from_request<B>(request: &Request<B>) -> Result<Self, InvalidLastEventId> {
-        Self::read(request.headers().get(HEADER).map(|value| value.as_bytes()), request.uri().query())
+        Self::read(|name| Some(request.headers().get(name)?.as_bytes()), request.uri().query())
     }
 
     /// The id that the request carries in its header, if any. It is read as UTF-8, as the standard sends it.
@@ -37,7 +41,7 @@ impl LastEventId {
     /// # Errors
     /// When it is no id: see [`InvalidLastEventId`].
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, InvalidLastEventId> {
-        Self::read(headers.get(HEADER).map(|value| value.as_bytes()), None)
+        Self::read(|name| Some(headers.get(name)?.as_bytes()), None)
     }
 
     /// An id that came by another way, as in the body of a request. Empty is none.
@@ -51,32 +55,48 @@ impl LastEventId {
         }
         match id.contains(['\r', '\n', '\0']) {
             true => Err(InvalidLastEventId::NotAnId),
-            false => Ok(Self(id)),
+            false => Ok(Self { id, is_final: false }),
         }
     }
 
-    /// What every framework's extractor does.
-    pub(crate) fn read(header: Option<&[u8]>, query: Option<&str>) -> Result<Self, InvalidLastEventId> {
-        if let Some(header) = header.filter(|header| !header.is_empty()) {
-            return Self::new(str::from_utf8(header).map_err(|_| InvalidLastEventId::NotAnId)?);
+    /// Reads the id of a request, given its headers by name and its query: for every framework's extractor.
+    pub(crate) fn read<'a>(
+        header: impl Fn(&'static str) -> Option<&'a [u8]>,
+        query: Option<&str>,
+    ) -> Result<Self, InvalidLastEventId> {
+        if let Some(id) = header(HEADER).filter(|id| !id.is_empty()) {
+            return Self::new(str::from_utf8(id).map_err(|_| InvalidLastEventId::NotAnId)?);
         }
         let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         match parameters.find(|(name, id)| is_parameter(name) && !id.is_empty()) {
             Some((_, id)) => Self::new(id),
-            None => Ok(Self::default()),
+            None => Ok(Self { id: String::new(), is_final: header("accept").is_some_and(accepts_no_stream) }),
         }
+    }
+
+    /// Whether the client may send an id back when it reconnects. Clients that do ask for event streams by their `Accept`
+    /// header (HTML, section 9.2.2). The npm package sveltekit-sse does not: it never sends an id, and takes a block that
+    /// has only an id for an event.
+    pub(crate) fn resumes(&self) -> bool {
+        !self.is_final
     }
 
     /// The id; `None` for a client that comes for the first time.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
-        (!self.0.is_empty()).then_some(self.0.as_str())
+        (!self.id.is_empty()).then_some(self.id.as_str())
     }
 }
 
 pub(crate) const HEADER: &str = "last-event-id";
 /// Far above any id of use, and what servers take in a header anyway.
 pub(crate) const MAX_ID_BYTES: usize = 4 << 10;
+
+/// Whether an `Accept` header does not name event streams.
+fn accepts_no_stream(accept: &[u8]) -> bool {
+    let stream = b"text/event-stream";
+    !accept.windows(stream.len()).any(|part| part.eq_ignore_ascii_case(stream))
+}
 
 /// `lastEventId`, `last-event-id`, `last_event_id`, `Last-Event-ID` and their kin.
 fn is_parameter(name: &str) -> bool {

@@ -5,7 +5,7 @@ use poem::error::ResponseError;
 use poem::{Endpoint, FromRequest, IntoResponse, Middleware, Request, RequestBody, Response};
 
 use crate::body::SseBody;
-use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::last_event_id::{InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
 use crate::streams::Streams;
 use crate::within::Within;
@@ -19,8 +19,7 @@ impl IntoResponse for Produce {
 
 impl<'a> FromRequest<'a> for LastEventId {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        let header = request.headers().get(HEADER);
-        Ok(Self::read(header.map(|value| value.as_bytes()), request.uri().query())?)
+        Ok(Self::read(|name| Some(request.headers().get(name)?.as_bytes()), request.uri().query())?)
     }
 }
 

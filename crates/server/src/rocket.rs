@@ -14,7 +14,7 @@ use rocket::tokio::io::{AsyncRead, ReadBuf};
 use rocket::{Build, Orbit, Rocket};
 
 use crate::body::SseBody;
-use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::last_event_id::{InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
 use crate::streams::Streams;
 
@@ -71,9 +71,11 @@ impl<'r> FromRequest<'r> for LastEventId {
     type Error = InvalidLastEventId;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let header = request.headers().get_one(HEADER);
         let query = request.uri().query();
-        match Self::read(header.map(str::as_bytes), query.map(|query| query.as_str())) {
+        match Self::read(
+            |name| request.headers().get_one(name).map(str::as_bytes),
+            query.map(|query| query.as_str()),
+        ) {
             Ok(id) => Outcome::Success(id),
             Err(error) => Outcome::Error((Status::BadRequest, error)),
         }

@@ -7,7 +7,7 @@ use salvo_core::extract::{Extractible, Metadata};
 use salvo_core::http::ResBody;
 use salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Scribe, async_trait};
 
-use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::last_event_id::{InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
 use crate::streams::Streams;
 
@@ -28,8 +28,7 @@ impl<'ex> Extractible<'ex> for LastEventId {
 
     #[expect(refining_impl_trait, reason = "which error it is helps who calls it by hand")]
     async fn extract(request: &'ex mut Request, _depot: &'ex mut Depot) -> Result<Self, InvalidLastEventId> {
-        let header = request.headers().get(HEADER);
-        Self::read(header.map(|value| value.as_bytes()), request.uri().query())
+        Self::read(|name| Some(request.headers().get(name)?.as_bytes()), request.uri().query())
     }
 }
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection, header, query};
 
-use crate::last_event_id::{HEADER, InvalidLastEventId, LastEventId};
+use crate::last_event_id::{InvalidLastEventId, LastEventId};
 use crate::produce::Produce;
 use crate::streams::Streams;
 
@@ -37,7 +37,7 @@ impl LastEventId {
     pub fn filter() -> impl Filter<Extract = (Result<Self, InvalidLastEventId>,), Error = Infallible> + Copy {
         let query = query::raw().or(warp::any().map(String::new)).unify();
         header::headers_cloned().and(query).map(|headers: http::HeaderMap, query: String| {
-            Self::read(headers.get(HEADER).map(|value| value.as_bytes()), Some(&query))
+            Self::read(|name| Some(headers.get(name)?.as_bytes()), Some(&query))
         })
     }
 }

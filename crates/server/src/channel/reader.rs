@@ -24,6 +24,8 @@ pub(crate) struct Reader {
     cursors: SmallVec<[Cursor; 1]>,
     /// Something was sent.
     begun: bool,
+    /// The client may send an id back.
+    resumes: bool,
     /// The last id that the client has does not say how far it is: it has none, or a filter left out what came since.
     unsaid: bool,
     /// Whose turn it is.
@@ -73,11 +75,11 @@ impl Reader {
     /// With more, the ids of a stream would be longer than a [`LastEventId`](crate::LastEventId) may be.
     pub(crate) const MAX_CHANNELS: usize = 100;
 
-    pub(crate) fn new(cursors: impl Iterator<Item = Cursor>) -> Self {
+    pub(crate) fn new(cursors: impl Iterator<Item = Cursor>, resumes: bool) -> Self {
         let cursors: SmallVec<[Cursor; 1]> = cursors.collect();
         let unsaid =
             cursors.iter().any(|cursor| matches!(cursor.seat.begins(), Begins::New(_) | Begins::All));
-        Self { cursors, begun: false, unsaid, turn: 0, task: None, encoding: None }
+        Self { cursors, begun: false, resumes, unsaid, turn: 0, task: None, encoding: None }
     }
 
     /// Reads other channels too; one that is read already is not read twice.
@@ -88,6 +90,7 @@ impl Reader {
             }
         }
         self.unsaid |= other.unsaid;
+        self.resumes &= other.resumes;
     }
 
     /// Whether all channels have ended and there is nothing to read or to be told, before it has begun: then, whether
@@ -172,7 +175,7 @@ impl Reader {
                 continue;
             }
             // Before it waits for the first event, and before the end, the client gets an id to come back with.
-            if self.unsaid && (all_closed || !self.begun) {
+            if self.resumes && self.unsaid && (all_closed || !self.begun) {
                 (self.begun, self.unsaid) = (true, false);
                 return Poll::Ready(Read::Bytes(self.place()));
             }

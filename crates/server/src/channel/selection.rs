@@ -98,7 +98,7 @@ impl Selection {
                 Cursor::new(shared, seat, filter)
             },
         );
-        let reader = Reader::new(cursors);
+        let reader = Reader::new(cursors, last.resumes());
         let reset = reader.reset();
         let reset = reset.map(|reset| match reset {
             Reset::Expired { .. } => HeaderValue::from_static("expired"),

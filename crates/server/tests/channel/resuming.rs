@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use ssekit_server::{Channel, EmitError, Event, First, produce};
+use ssekit_server::{Channel, EmitError, Event, First, LastEventId, produce};
 
 use crate::subscriber::{Subscriber, id, none};
 
@@ -132,6 +132,29 @@ fn a_client_that_has_seen_no_event_yet_misses_none_when_it_comes_back() {
     let mut body = Box::pin(response.into_body());
     let piece = futures_util::FutureExt::now_or_never(futures_util::StreamExt::next(&mut body));
     assert!(piece.unwrap().unwrap().unwrap().ends_with(b"\nevent: message\ndata: 2\n\n"));
+}
+
+/// The npm package sveltekit-sse dispatches a block without data as an event without a name. It asks for `*/*`, and sends no id back.
+#[test]
+fn a_client_that_does_not_ask_for_event_streams_gets_no_block_of_an_id_alone() {
+    let news = Channel::new();
+    let first_piece = |accept: Option<&str>| {
+        let mut request = http::Request::get("/");
+        if let Some(accept) = accept {
+            request = request.header("accept", accept);
+        }
+        let last = LastEventId::from_request(&request.body(()).unwrap()).unwrap();
+        let mut body = Box::pin(news.subscribe(last).no_ping().no_stall_timeout().response().into_body());
+        let piece = futures_util::FutureExt::now_or_never(futures_util::StreamExt::next(&mut body));
+        piece.flatten().map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap())
+    };
+    for accept in [None, Some("text/event-stream"), Some("application/json, Text/Event-Stream;q=0.9")] {
+        let piece = first_piece(accept);
+        assert!(piece.as_ref().is_some_and(|piece| piece.starts_with("id: ")), "{accept:?}: {piece:?}");
+    }
+    for accept in ["*/*", "application/json", ""] {
+        assert_eq!(first_piece(Some(accept)), None, "{accept}");
+    }
 }
 
 #[test]
