@@ -136,7 +136,9 @@ impl Chromium {
             }
             if Instant::now() > end {
                 let text = self.evaluate(page, "document.body.innerText");
-                panic!("it never comes: {script}\n{:#?}\n{text}", self.problems());
+                let requests = "performance.getEntriesByType('resource').slice(-5).map((one) => `${one.name} ${one.responseStatus} ${one.startTime} to ${one.responseEnd}`)";
+                let requests = self.evaluate(page, &format!("[performance.now(), ...{requests}]"));
+                panic!("it never comes: {script}\n{:#?}\n{requests:#}\n{text}", self.problems());
             }
             thread::sleep(Duration::from_millis(20));
         }
