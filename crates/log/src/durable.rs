@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, TryFutureExt};
 use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
@@ -34,8 +34,8 @@ use self::used::Used;
 use self::writer::{Message, Request, Writer};
 use crate::tail::tail;
 use crate::{
-    AppendError, Bounds, Clock, Entry, Epoch, Keep, Limit, Log, OpenError, Page, Position, ReadError, Record,
-    Retention,
+    AppendError, Appended, Bounds, Clock, Entry, Epoch, IdempotencyKey, Keep, Limit, Log, OpenError, Page,
+    Position, ReadError, Record, Retention,
 };
 
 /// A log in a folder.
@@ -163,6 +163,7 @@ impl DurableLog {
                 fjall::Error::Locked => OpenError::InUse(folder.path().to_owned()),
                 error => damaged(format!("{error:?}")),
             })?;
+        let keys = store.view().used_keys().map_err(|error| damaged(error.to_string()))?;
         let loaded = Ledger::load(&store, &options.retention).map_err(|error| damaged(error.to_string()))?;
         let (mut ledger, mut changes) =
             loaded.map_err(|count| OpenError::Names { folder: folder.path().to_owned(), count })?;
@@ -193,7 +194,7 @@ impl DurableLog {
         let shared = Arc::new(Shared::new(folder, store, &ledger));
         let retention = options.retention.clone();
         let (messages, waiting) = mpsc::channel();
-        let writer = Writer::new(Arc::clone(&shared), options, ledger, next, used);
+        let writer = Writer::new(Arc::clone(&shared), options, ledger, keys, next, used);
         let spawned = std::thread::Builder::new()
             .name("ssekit-log".to_owned())
             .spawn(move || writer.run(&waiting, unclean));
@@ -205,10 +206,14 @@ impl DurableLog {
         Ok((Self { shared, retention, messages, room: Arc::new(Semaphore::new(WAITING)) }, found))
     }
 
-    async fn append(&self, records: Vec<Record>) -> Result<Vec<Position>, AppendError> {
+    async fn append(
+        &self,
+        key: Option<IdempotencyKey>,
+        records: Vec<Record>,
+    ) -> Result<Appended, AppendError> {
         Record::check(&records)?;
         if records.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Appended { positions: Vec::new(), repeated: false });
         }
         let size = records.iter().map(Record::weight).sum::<usize>();
         let records =
@@ -217,7 +222,7 @@ impl DurableLog {
         let room =
             Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| AppendError::Closed)?;
         let (answer, answered) = oneshot::channel();
-        let request = Request { records, size, answer, _room: room };
+        let request = Request { records, key, size, answer, _room: room };
         self.messages.send(Message::Append(request)).map_err(|_| AppendError::Closed)?;
         answered.await.unwrap_or(Err(AppendError::Closed))
     }
@@ -229,7 +234,15 @@ impl Log for DurableLog {
     }
 
     fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
-        self.append(records).boxed()
+        self.append(None, records).map_ok(|appended| appended.positions).boxed()
+    }
+
+    fn append_once(
+        &self,
+        key: IdempotencyKey,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        self.append(Some(key), records).boxed()
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

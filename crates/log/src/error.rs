@@ -19,6 +19,9 @@ pub enum AppendError {
     /// One of the records can never be appended.
     #[error("the log does not take such a record: {0}")]
     Invalid(String),
+    /// The idempotency key was used before, for other content.
+    #[error("the idempotency key was used before, for other content")]
+    KeyReused,
     /// The log has been closed.
     #[error("the log is closed")]
     Closed,

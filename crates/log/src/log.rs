@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use crate::{AppendError, Entry, Epoch, Position, ReadError, Record};
+use crate::{AppendError, Appended, Entry, Epoch, IdempotencyKey, Position, ReadError, Record};
 
 /// Where updates are kept, in order.
 ///
@@ -21,6 +21,21 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// # Errors
     /// See [`AppendError`]. What was refused is not in the log, and will never be read.
     fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>>;
+
+    /// Appends records like [`append`](Self::append), unless an append with the same key did so before: then it adds nothing and returns the
+    /// positions of that append, even if retention has dropped the records since.
+    ///
+    /// The key is kept as surely as the records, for [`IdempotencyKey::LIFETIME`] and as one of the newest [`IdempotencyKey::COUNT`]. Of
+    /// concurrent appends with one key, one adds the records and the others return its positions.
+    ///
+    /// # Errors
+    /// [`AppendError::KeyReused`] when the earlier append had other content; the others as of [`append`](Self::append). A refused append
+    /// does not use up its key.
+    fn append_once(
+        &self,
+        key: IdempotencyKey,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>>;
 
     /// Reads the records after a place, oldest first.
     ///

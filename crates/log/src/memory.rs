@@ -7,11 +7,12 @@ use futures_util::future::{self, BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
+use crate::idempotency::{KeyedAppend, UsedKeys};
 use crate::retention::{Ahead, Held};
 use crate::tail::{Mark, Recent, Source, Taken, tail};
 use crate::{
-    AppendError, Bounds, Clock, Entry, Epoch, Keep, Limit, Log, OpenError, Page, Position, ReadError, Record,
-    Retention,
+    AppendError, Appended, Bounds, Clock, Entry, Epoch, IdempotencyKey, Keep, Limit, Log, OpenError, Page,
+    Position, ReadError, Record, Retention,
 };
 
 /// A log that is gone with its process.
@@ -55,6 +56,7 @@ impl MemoryLog {
             entries: BTreeMap::new(),
             rules: (0..rules).map(|_| Kept::default()).collect(),
             ids: HashMap::new(),
+            keys: UsedKeys::default(),
             recent: Recent::new(Position::START),
             closed: false,
         };
@@ -83,7 +85,15 @@ impl Log for MemoryLog {
     }
 
     fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
-        future::lazy(move |_| self.shared.append(records)).boxed()
+        future::lazy(move |_| self.shared.append(None, records).map(|appended| appended.positions)).boxed()
+    }
+
+    fn append_once(
+        &self,
+        key: IdempotencyKey,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        future::lazy(move |_| self.shared.append(Some(key), records)).boxed()
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
@@ -132,7 +142,7 @@ impl Shared {
         state
     }
 
-    fn append(&self, records: Vec<Record>) -> Result<Vec<Position>, AppendError> {
+    fn append(&self, key: Option<IdempotencyKey>, records: Vec<Record>) -> Result<Appended, AppendError> {
         Record::check(&records)?;
         let rules: Vec<usize> =
             records.iter().map(|record| self.retention.rule_of(&record.topics[0])).collect();
@@ -141,13 +151,23 @@ impl Shared {
         if state.closed {
             return Err(AppendError::Closed);
         }
+        if let Some(key) = key.filter(|_| !records.is_empty()) {
+            state.keys.forget(now);
+            if let Some(answer) = state.keys.find(&key) {
+                return answer;
+            }
+            let count = u32::try_from(records.len()).expect("a batch is limited");
+            let first = state.last.next();
+            state.keys.insert(KeyedAppend { key, first, count }, first, now);
+            state.keys.forget(now);
+        }
         let positions =
             records.into_iter().zip(rules).map(|(record, rule)| state.append(record, rule, now)).collect();
         let last = state.last;
         drop(state);
         // Two appends may get here in either order.
         self.marks.send_modify(|mark| mark.last = mark.last.max(last));
-        Ok(positions)
+        Ok(Appended { positions, repeated: false })
     }
 
     fn close(&self) {
@@ -177,6 +197,7 @@ struct State {
     rules: Vec<Kept>,
     /// The places of records with ids of their own, in order.
     ids: HashMap<Box<str>, VecDeque<Position>>,
+    keys: UsedKeys,
     recent: Recent,
     closed: bool,
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use proptest::prelude::*;
 use ssekit_log::{
-    Bounds, Clock, DurableLog, DurableOptions, Entry, Keep, Limit, Log, MemoryLog, Position, Record,
-    Retention, Rule,
+    AppendError, Bounds, Clock, DurableLog, DurableOptions, Entry, IdempotencyKey, Keep, Limit, Log,
+    MemoryLog, Position, Record, Retention, Rule,
 };
 use tempfile::TempDir;
 
@@ -20,6 +20,8 @@ use tempfile::TempDir;
 enum Step {
     /// Topic, size and id of each record.
     Append(Vec<(u8, usize, Option<u8>)>),
+    /// The same with one of a few idempotency keys, of one of two contents.
+    AppendOnce((u8, u8), Vec<(u8, usize, Option<u8>)>),
     Pass(u64),
     Close,
     /// It is opened again as a process leaves it that was killed.
@@ -29,7 +31,8 @@ enum Step {
 fn step(largest: usize) -> impl Strategy<Value = Step> {
     let record = (0u8..6, 0..largest, prop::option::weighted(0.4, 0u8..30));
     prop_oneof![
-        12 => prop::collection::vec(record, 1..60).prop_map(Step::Append),
+        12 => prop::collection::vec(record.clone(), 1..60).prop_map(Step::Append),
+        6 => ((0u8..6, 0u8..2), prop::collection::vec(record, 1..60)).prop_map(|(key, batch)| Step::AppendOnce(key, batch)),
         2 => (1u64..5).prop_map(Step::Pass),
         1 => Just(Step::Close),
         1 => Just(Step::Kill),
@@ -99,6 +102,23 @@ impl Both {
         let disk = self.disk.append(records.clone()).await.unwrap();
         let memory = self.memory.append(records).await.unwrap();
         self.places.extend(disk.into_iter().zip(memory));
+    }
+
+    async fn append_once(&mut self, (key, content): (u8, u8), records: Vec<Record>) {
+        let key = IdempotencyKey { hash: [key; 16], content: [content; 16] };
+        let disk = self.disk.append_once(key, records.clone()).await;
+        let memory = self.memory.append_once(key, records).await;
+        match (disk, memory) {
+            (Ok(disk), Ok(memory)) => {
+                assert_eq!(disk.repeated, memory.repeated);
+                if !disk.repeated {
+                    self.places.extend(disk.positions.iter().copied().zip(memory.positions.iter().copied()));
+                }
+                assert!(disk.positions.iter().map(|place| self.places[place]).eq(memory.positions));
+            }
+            (Err(AppendError::KeyReused), Err(AppendError::KeyReused)) => {}
+            (disk, memory) => panic!("{disk:?} on disk, {memory:?} in memory"),
+        }
     }
 
     async fn close(&mut self) {
@@ -190,6 +210,7 @@ fn run(keeps: &[Keep], steps: &[Step], write_buffer: u64, limit: Limit) {
         for step in steps {
             match step {
                 Step::Append(batch) => both.append(records(batch)).await,
+                Step::AppendOnce(key, batch) => both.append_once(*key, records(batch)).await,
                 Step::Pass(seconds) => {
                     now.fetch_add(*seconds, Ordering::SeqCst);
                     // Each lets what is too old go when it likes, and at the latest when something comes.

@@ -3,7 +3,7 @@
 use fjall::{Keyspace, PersistMode};
 
 use super::ids::Key;
-use super::store::{RuleId, Store, record_key};
+use super::store::{RuleId, Store, keys_key, record_key};
 use crate::Position;
 use crate::retention::Held;
 
@@ -66,6 +66,15 @@ impl<'a> Changes<'a> {
 
     pub(super) fn set_reserved(&mut self, reserved: Position) {
         self.put(&self.store.meta, "reserved", row([reserved.0]));
+    }
+
+    /// Writes the idempotency keys of the write whose first record is at this position.
+    pub(super) fn insert_keys(&mut self, write: Position, group: &[u8]) {
+        self.put(&self.store.meta, keys_key(write), group);
+    }
+
+    pub(super) fn remove_keys(&mut self, write: Position) {
+        self.take(&self.store.meta, keys_key(write));
     }
 
     pub(super) fn set_rule(&mut self, rule: RuleId, name: &str) {

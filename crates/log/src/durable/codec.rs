@@ -3,13 +3,17 @@
 //! ```text
 //! group    (position u64 · length u32 · record)*
 //! record   flags u8 · time u64, ms since 1970 · topics u16 · (length u32 · topic)* · [length u32 · id] · body
+//! keys     time u64, ms since 1970 · (hash of the key [u8; 16] · hash of the content [u8; 16] · first position u64 · records u32)*
 //! ```
 //! Numbers are little-endian.
+
+use std::time::SystemTime;
 
 use bytes::{Buf, Bytes};
 
 use crate::clock::{from_millis, to_millis};
-use crate::{Entry, Position, ReadError, Record};
+use crate::idempotency::KeyedAppend;
+use crate::{Entry, IdempotencyKey, Position, ReadError, Record};
 
 /// Adds a record to a group.
 pub(super) fn encode(entry: &Entry, group: &mut Vec<u8>) {
@@ -100,6 +104,36 @@ fn text(bytes: &mut Bytes) -> Option<Box<str>> {
     let text = std::str::from_utf8(&bytes[..length]).ok()?.into();
     bytes.advance(length);
     Some(text)
+}
+
+/// Encodes the idempotency keys of a write.
+pub(super) fn encode_keys(appends: &[KeyedAppend], time: SystemTime) -> Vec<u8> {
+    let mut group = Vec::with_capacity(8 + appends.len() * 44);
+    group.extend(to_millis(time).to_le_bytes());
+    for KeyedAppend { key, first, count } in appends {
+        group.extend(key.hash);
+        group.extend(key.content);
+        group.extend(first.0.to_le_bytes());
+        group.extend(count.to_le_bytes());
+    }
+    group
+}
+
+/// Decodes the idempotency keys of a write; `None` if the bytes are not what was written.
+pub(super) fn decode_keys(mut bytes: &[u8]) -> Option<(SystemTime, Vec<KeyedAppend>)> {
+    let time = from_millis(bytes.try_get_u64_le().ok()?);
+    let mut appends = Vec::with_capacity(bytes.len() / 44);
+    while !bytes.is_empty() {
+        let (mut hash, mut content) = ([0; 16], [0; 16]);
+        bytes.try_copy_to_slice(&mut hash).ok()?;
+        bytes.try_copy_to_slice(&mut content).ok()?;
+        let first = Position(bytes.try_get_u64_le().ok()?);
+        let count = bytes.try_get_u32_le().ok()?;
+        let in_bounds = count as usize <= Record::BATCH && first.0.checked_add(count.into()).is_some();
+        in_bounds.then_some(())?;
+        appends.push(KeyedAppend { key: IdempotencyKey { hash, content }, first, count });
+    }
+    Some((time, appends))
 }
 
 const PRIVATE: u8 = 1;

@@ -54,6 +54,9 @@ impl<'a> Plan<'a> {
             }
             planner.touched.insert(rule);
         }
+        for write in planner.view.key_writes(after)? {
+            planner.changes.remove_keys(write);
+        }
         planner.ledger.last = planner.ledger.last.min(after);
         Ok(planner.finish())
     }

@@ -10,6 +10,7 @@
 //!           "held" · rule u16             records, bytes, a place before which none is held; and of the log when this was written:
 //!                                         the last position, the horizon, a place up to which all ids are in tables,
 //!                                         the horizon of the rules that are counted separately
+//!           "keys" · position u64         the idempotency keys of the write whose first record is there (codec.rs)
 //! ```
 //! Numbers are big-endian, so that keys lie in order. A record's rule comes first, so that what a rule lets go lies in one place, and
 //! the place of its group's last comes next, so that whatever follows a place begins with one seek.
@@ -200,6 +201,16 @@ pub(super) fn record_key(rule: RuleId, position: Position) -> [u8; 10] {
     key[2..].copy_from_slice(&position.0.to_be_bytes());
     key
 }
+
+pub(super) fn keys_key(write: Position) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(KEYS);
+    key[4..].copy_from_slice(&write.0.to_be_bytes());
+    key
+}
+
+/// What the rows of idempotency keys begin with.
+pub(super) const KEYS: &[u8; 4] = b"keys";
 
 /// The keyspace of ids.
 const IDS: &str = "ids";

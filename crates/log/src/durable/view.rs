@@ -2,8 +2,9 @@
 
 use fjall::{Readable, Snapshot};
 
-use super::codec::Group;
-use super::store::{RuleId, Store, record_key};
+use super::codec::{Group, decode_keys};
+use super::store::{KEYS, RuleId, Store, keys_key, record_key};
+use crate::idempotency::UsedKeys;
 use crate::retention::Held;
 use crate::{Entry, Position, ReadError};
 
@@ -108,6 +109,29 @@ impl<'a> View<'a> {
     pub(super) fn reserved(&self) -> Result<Position, ReadError> {
         let row = self.snapshot.get(&self.store.meta, "reserved").map_err(unreadable)?;
         Ok(place(&row.unwrap_or_default(), 0))
+    }
+
+    /// The idempotency keys that are remembered.
+    pub(super) fn used_keys(&self) -> Result<UsedKeys, ReadError> {
+        let mut keys = UsedKeys::default();
+        for guard in self.snapshot.prefix(&self.store.meta, KEYS) {
+            let (key, group) = guard.into_inner().map_err(unreadable)?;
+            let row = number(key.get(KEYS.len()..)).zip(decode_keys(&group));
+            let (write, (time, appends)) =
+                row.ok_or_else(|| ReadError::Damaged("the idempotency keys of a write".to_owned()))?;
+            appends.into_iter().for_each(|append| keys.insert(append, Position(write), time));
+        }
+        Ok(keys)
+    }
+
+    /// The writes after a position that stored idempotency keys.
+    pub(super) fn key_writes(&self, after: Position) -> Result<Vec<Position>, ReadError> {
+        let range = keys_key(after.next())..=keys_key(Position(u64::MAX));
+        let writes = self.snapshot.range(&self.store.meta, range).map(|guard| {
+            let key = guard.key().map_err(unreadable)?;
+            Ok(Position(number(key.get(KEYS.len()..)).unwrap_or(0)))
+        });
+        writes.collect()
     }
 
     /// The rules that have been known, with their names.

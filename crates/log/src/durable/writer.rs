@@ -4,12 +4,13 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use fjall::PersistMode;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{error, info, warn};
 
+use super::codec::encode_keys;
 use super::folder::PROBE;
 use super::ledger::Ledger;
 use super::plan::Plan;
@@ -17,7 +18,8 @@ use super::shared::Shared;
 use super::store::Store;
 use super::used::Used;
 use super::{Durability, DurableOptions};
-use crate::{AppendError, Position, Record};
+use crate::idempotency::{KeyedAppend, UsedKeys};
+use crate::{AppendError, Appended, IdempotencyKey, Position, Record};
 
 /// What waits to be written.
 #[derive(Debug)]
@@ -30,8 +32,9 @@ pub(super) enum Message {
 pub(super) struct Request {
     /// Each with its rule.
     pub(super) records: Vec<(usize, Record)>,
+    pub(super) key: Option<IdempotencyKey>,
     pub(super) size: usize,
-    pub(super) answer: oneshot::Sender<Result<Vec<Position>, AppendError>>,
+    pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
     /// Its share of what may wait.
     pub(super) _room: OwnedSemaphorePermit,
 }
@@ -41,6 +44,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     options: DurableOptions,
     ledger: Ledger,
+    keys: UsedKeys,
     /// The place of the next record.
     next: Position,
     /// Since when something is not synced, or, without answers that wait for it, not written.
@@ -62,10 +66,11 @@ impl Writer {
         shared: Arc<Shared>,
         options: DurableOptions,
         ledger: Ledger,
+        keys: UsedKeys,
         next: Position,
         used: Used,
     ) -> Self {
-        Self { shared, options, ledger, next, dirty: None, broken: None, used }
+        Self { shared, options, ledger, keys, next, dirty: None, broken: None, used }
     }
 
     /// Writes until the log is closed, or nobody is left to close it.
@@ -163,38 +168,76 @@ impl Writer {
             }),
             Err(error) => Err(error),
         };
-        let mut first = match written {
-            Ok(first) => first,
+        match written {
+            Ok(answers) => {
+                for (request, answer) in group.into_iter().zip(answers) {
+                    // A caller that has gone does not wait for its answer.
+                    _ = request.answer.send(answer);
+                }
+            }
             Err(error) => {
                 for request in group {
                     _ = request.answer.send(Err(error.clone()));
                 }
-                return;
             }
-        };
-        for request in group {
-            let count = request.records.len() as u64;
-            // Who has gone does not ask.
-            _ = request.answer.send(Ok((first..first + count).map(Position).collect()));
-            first += count;
         }
     }
 
-    /// Writes a group, and says where it begins.
-    fn write(&mut self, group: &[Request]) -> Result<u64, Failure> {
+    /// Writes the records of a group, except those of repeated appends, and returns the answer to each append.
+    fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
         let first = self.next;
-        let count: usize = group.iter().map(|request| request.records.len()).sum();
-        // Whatever becomes of them, these places are used.
-        self.next = Position(first.0 + count as u64);
-        let records = group.iter().flat_map(|request| request.records.iter().cloned());
-        self.commit(|store, ledger, now| Plan::new(store, ledger, first, records, now))?;
-        Ok(first.0)
+        let Decided { answers, next, keyed, forgotten, time } = self.decide(group);
+        // These positions are used, even if the write fails.
+        self.next = next;
+        if next == first && forgotten.is_empty() {
+            return Ok(answers);
+        }
+        let added = group.iter().zip(&answers).filter(|(_, answer)| adds_records(answer));
+        let records = added.flat_map(|(request, _)| request.records.iter().cloned());
+        self.commit(|store, ledger, now| {
+            let mut plan = Plan::new(store, ledger, first, records, now)?;
+            if !keyed.is_empty() {
+                plan.changes.insert_keys(first, &encode_keys(&keyed, time));
+            }
+            forgotten.into_iter().for_each(|write| plan.changes.remove_keys(write));
+            Ok(plan)
+        })?;
+        Ok(answers)
+    }
+
+    /// Decides which appends of a group add records and at which positions, and remembers their keys. If the write then fails,
+    /// [`mend`](Self::mend) reads the keys again before the next write.
+    fn decide(&mut self, group: &[Request]) -> Decided {
+        let time = self.options.clock.now();
+        let has_keys = group.iter().any(|request| request.key.is_some());
+        let mut forgotten = if has_keys { self.keys.forget(time) } else { Vec::new() };
+        let mut keyed = Vec::new();
+        let mut next = self.next;
+        let answers = group.iter().map(|request| {
+            if let Some(answer) = request.key.and_then(|key| self.keys.find(&key)) {
+                return answer;
+            }
+            let first = next;
+            next = Position(first.0 + request.records.len() as u64);
+            if let Some(key) = request.key {
+                let count = u32::try_from(request.records.len()).expect("an append's records are limited");
+                let append = KeyedAppend { key, first, count };
+                self.keys.insert(append, self.next, time);
+                keyed.push(append);
+            }
+            Ok(Appended { positions: (first.0..next.0).map(Position).collect(), repeated: false })
+        });
+        let answers = answers.collect();
+        if !keyed.is_empty() {
+            forgotten.extend(self.keys.forget(time));
+        }
+        Decided { answers, next, keyed, forgotten, time }
     }
 
     /// Writes what was planned, and shows it to who reads live.
     fn commit<P>(&mut self, plan: P) -> Result<(), Failure>
     where
-        P: for<'a> FnOnce(&'a Store, &Ledger, std::time::SystemTime) -> Result<Plan<'a>, crate::ReadError>,
+        P: for<'a> FnOnce(&'a Store, &Ledger, SystemTime) -> Result<Plan<'a>, crate::ReadError>,
     {
         self.shared.begin()?;
         let store = self.shared.store().ok_or(Failure::Gone)?;
@@ -300,6 +343,7 @@ impl Writer {
         } else {
             self.ledger = ledger;
         }
+        self.keys = store.view().used_keys()?;
         self.dirty = None;
         Ok(())
     }
@@ -328,6 +372,22 @@ impl Writer {
         self.shared.set_clean(settled);
         Ok(())
     }
+}
+
+/// What becomes of the appends of a group.
+struct Decided {
+    answers: Vec<Result<Appended, AppendError>>,
+    /// The position after the added records.
+    next: Position,
+    /// The appends with keys that add records.
+    keyed: Vec<KeyedAppend>,
+    /// Earlier writes of which every key is forgotten.
+    forgotten: Vec<Position>,
+    time: SystemTime,
+}
+
+fn adds_records(answer: &Result<Appended, AppendError>) -> bool {
+    matches!(answer, Ok(Appended { repeated: false, .. }))
 }
 
 /// Ends the log when it is dropped.
