@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ssekit_log::{
-    Durability, DurableLog, DurableOptions, Keep, Limit, Log, Position, Record, Retention, Rule,
+    Durability, DurableLog, DurableOptions, IdempotencyKey, Keep, Limit, Log, Position, Record, Retention,
+    Rule,
 };
 use tempfile::TempDir;
 
@@ -55,10 +56,10 @@ async fn cycles() {
         }
     }
     println!(
-        "{cycles} times killed; all of {} answered appends are there, {} records",
-        witness.answers, witness.read
+        "{cycles} times killed; all of {} answered appends are there, {} records; {} appends were repeated and added nothing",
+        witness.answers, witness.read, witness.repeats
     );
-    assert!(witness.answers > 0);
+    assert!(witness.answers > 0 && witness.repeats > 0);
 }
 
 /// Lets a process append, and kills it at a time of its own.
@@ -232,7 +233,11 @@ async fn append(folder: &str, cycle: u32) {
                     let count = fastrand::usize(1..5);
                     let records =
                         (0..count).map(|part| record(cycle, appender, number, part, count)).collect();
-                    let positions = log.append(records).await.unwrap();
+                    let positions = if has_key(number) {
+                        log.append_once(key(cycle, appender, number, count), records).await.unwrap().positions
+                    } else {
+                        log.append(records).await.unwrap()
+                    };
                     let places: Vec<_> = positions.iter().map(Position::to_string).collect();
                     let line = format!("{cycle}/{appender}/{number} {}", places.join(" "));
                     // In one write: what others print comes before or behind.
@@ -266,6 +271,34 @@ fn record(cycle: u32, appender: u32, number: u32, part: usize, count: usize) -> 
     Record { topics: [topic.into_boxed_str()].into(), private: false, id, body: Bytes::from(body) }
 }
 
+/// Whether the append of this number has an idempotency key.
+fn has_key(number: u32) -> bool {
+    number % 2 == 1
+}
+
+/// The key of an append.
+fn key(cycle: u32, appender: u32, number: u32, count: usize) -> IdempotencyKey {
+    let mut hash = [0; 16];
+    for (part, number) in hash.chunks_exact_mut(4).zip([cycle, appender, number]) {
+        part.copy_from_slice(&number.to_be_bytes());
+    }
+    IdempotencyKey { hash, content: [u8::try_from(count).unwrap(); 16] }
+}
+
+/// Repeats an append that the log holds, whether it was answered or not: it is known by its key, if it had one.
+async fn repeat(log: &DurableLog, batch: &str, parts: &[(u64, usize, usize)], count: usize) -> bool {
+    let fields: Vec<u32> = batch.split('/').map(|field| field.parse().unwrap()).collect();
+    let [cycle, appender, number] = fields[..] else { panic!("{batch}") };
+    if !has_key(number) {
+        return false;
+    }
+    let records = (0..count).map(|part| record(cycle, appender, number, part, count)).collect();
+    let again = log.append_once(key(cycle, appender, number, count), records).await.unwrap();
+    assert!(again.repeated, "{batch} was added again");
+    assert!(parts.iter().all(|(position, part, _)| again.positions[*part].0 == *position), "{batch}");
+    true
+}
+
 /// What is known of the log from outside.
 #[derive(Default)]
 struct Witness {
@@ -277,6 +310,8 @@ struct Witness {
     /// The names of all records that have been seen.
     seen: HashSet<String>,
     read: u64,
+    /// How many appends were repeated by their keys.
+    repeats: u32,
     /// The highest position that anybody was ever told.
     told: u64,
 }
@@ -337,6 +372,7 @@ impl Witness {
             } else {
                 assert!(first > self.through.0);
             }
+            self.repeats += u32::from(repeat(&log, batch, parts, count).await);
         }
         // What is left was one record about a price.
         for (batch, places) in std::mem::take(&mut self.waiting) {
