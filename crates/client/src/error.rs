@@ -239,7 +239,8 @@ impl TransportError {
         self.certificate
     }
 
-    pub(crate) fn is_nothing_sent(&self) -> bool {
+    /// Whether no byte of the request has left.
+    pub fn is_nothing_sent(&self) -> bool {
         self.nothing_sent
     }
 

@@ -6,11 +6,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use ssekit_log::{AppendError, Bounds, Log, Position, ReadError, Record};
+use ssekit_log::{AppendError, Appended, Bounds, IdempotencyKey, Log, Position, ReadError, Record};
 use ssekit_wire::Event;
 
 use crate::active::Active;
@@ -42,6 +43,7 @@ pub struct Hub {
     pace: Pace,
     max_lifetime: Option<Duration>,
     pub(crate) published: Counter,
+    repeated: Counter,
     ending: AtomicBool,
 }
 
@@ -73,6 +75,13 @@ pub enum Announced {
     Everyone,
 }
 
+/// The updates of one publication request; all are published or none.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) records: Vec<Record>,
+    pub(crate) key: Option<IdempotencyKey>,
+}
+
 /// A subscription that has been granted.
 #[derive(Debug)]
 pub(crate) struct Granted {
@@ -96,6 +105,9 @@ impl Hub {
         let figures = Figures::new(registry);
         let published = Counter::default();
         registry.register("events_published", "Events accepted from publishers", published.clone());
+        let repeated = Counter::default();
+        let help = "Publications that repeated an earlier one with the same Idempotency-Key";
+        registry.register("publications_repeated", help, repeated.clone());
         let templates = TemplateBudget::new(&limits, registry);
         let fanout = Fanout::start(log, &fan, Arc::clone(&figures)).await?;
         let log = fanout.log();
@@ -119,6 +131,7 @@ impl Hub {
             pace,
             max_lifetime,
             published,
+            repeated,
             ending,
         });
         tokio::spawn(end_revoked(replacements, Arc::downgrade(&hub)));
@@ -168,6 +181,15 @@ impl Hub {
     /// # Errors
     /// When the topics of one cost too much to match, the fan-out does not keep up, or the log refuses.
     pub async fn publish(&self, records: Vec<Record>) -> Result<Vec<String>, Problem> {
+        self.publish_batch(Batch { records, key: None }).await
+    }
+
+    /// Publishes a batch, unless an earlier one had the same idempotency key; returns the ids of the updates, then those of the earlier batch.
+    ///
+    /// # Errors
+    /// As of [`publish`](Self::publish), and when the key was used for another batch.
+    pub(crate) async fn publish_batch(&self, batch: Batch) -> Result<Vec<String>, Problem> {
+        let Batch { records, key } = batch;
         if self.is_ending() {
             return Err(Problem::new(
                 ProblemKind::Unavailable,
@@ -187,8 +209,16 @@ impl Hub {
             ));
         }
         let own: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
-        let positions = self.log.append(records).await.map_err(|error| refused(&error))?;
-        self.published.inc_by(positions.len() as u64);
+        let appended = match key {
+            None => self.log.append(records).await.map(|positions| Appended { positions, repeated: false }),
+            Some(key) => self.log.append_once(key, records).await,
+        };
+        let Appended { positions, repeated } = appended.map_err(|error| refused(&error))?;
+        if repeated {
+            self.repeated.inc();
+        } else {
+            self.published.inc_by(positions.len() as u64);
+        }
         let id = |(own, position): (Option<Box<str>>, Position)| match own {
             Some(id) => id.into(),
             None => self.ids.id(position),
@@ -196,33 +226,51 @@ impl Hub {
         Ok(own.into_iter().zip(positions).map(id).collect())
     }
 
-    /// Keeps what several have asked for, each all or nothing, in one go; gives their ids, in this order.
+    /// Publishes batches in this order, each all or nothing; returns the ids of each.
+    ///
+    /// A batch with an idempotency key is an append of its own. The log has all appends at once, and writes them at once.
     pub(crate) async fn publish_each(
         &self,
-        asked: Vec<Result<Vec<Record>, Problem>>,
+        asked: Vec<Result<Batch, Problem>>,
+    ) -> Vec<Result<Vec<String>, Problem>> {
+        let has_key = |batch: &Result<Batch, Problem>| batch.as_ref().is_ok_and(|batch| batch.key.is_some());
+        if !asked.iter().any(has_key) {
+            return self.publish_together(asked).await;
+        }
+        let mut appends: Vec<Vec<_>> = Vec::new();
+        for batch in asked {
+            match appends.last_mut() {
+                Some(append) if !has_key(&batch) && !append.iter().any(has_key) => append.push(batch),
+                _ => appends.push(vec![batch]),
+            }
+        }
+        join_all(appends.into_iter().map(|append| self.publish_together(append))).await.concat()
+    }
+
+    /// Publishes batches without idempotency keys in one append, or a single batch.
+    async fn publish_together(
+        &self,
+        asked: Vec<Result<Batch, Problem>>,
     ) -> Vec<Result<Vec<String>, Problem>> {
         if asked.len() > 1 {
-            let all = asked.iter().flatten().flatten().cloned().collect();
+            let all = asked.iter().flatten().flat_map(|batch| &batch.records).cloned().collect();
             match self.publish(all).await {
                 Ok(ids) => {
                     let mut ids = ids.into_iter();
-                    let mut own = |records: Vec<Record>| ids.by_ref().take(records.len()).collect();
-                    return asked.into_iter().map(|records| records.map(&mut own)).collect();
+                    let mut own = |batch: Batch| ids.by_ref().take(batch.records.len()).collect();
+                    return asked.into_iter().map(|batch| batch.map(&mut own)).collect();
                 }
                 // One of them may be what the log does not take, or too much with the others.
                 Err(problem) if problem.kind == ProblemKind::TooLarge => {}
                 Err(problem) => {
-                    return asked
-                        .into_iter()
-                        .map(|records| records.and_then(|_| Err(problem.clone())))
-                        .collect();
+                    return asked.into_iter().map(|batch| batch.and_then(|_| Err(problem.clone()))).collect();
                 }
             }
         }
         let mut answers = Vec::with_capacity(asked.len());
-        for records in asked {
-            answers.push(match records {
-                Ok(records) => self.publish(records).await,
+        for batch in asked {
+            answers.push(match batch {
+                Ok(batch) => self.publish_batch(batch).await,
                 Err(problem) => Err(problem),
             });
         }
@@ -456,12 +504,16 @@ fn refused(error: &AppendError) -> Problem {
     let (kind, wait) = match error {
         AppendError::Full(_) => (ProblemKind::StorageFull, Some(Duration::from_secs(10))),
         AppendError::Invalid(_) => (ProblemKind::TooLarge, None),
+        AppendError::KeyReused => (ProblemKind::IdempotencyKeyReused, None),
         _ => (ProblemKind::Unavailable, Some(Duration::from_secs(1))),
     };
     let detail = match error {
         AppendError::Busy(_) => {
             "more is published than can be delivered: publish again in a moment, and less at a time"
                 .to_owned()
+        }
+        AppendError::KeyReused => {
+            "this Idempotency-Key was used before, for a publication with another body: use a new key for each publication".to_owned()
         }
         _ => error.to_string(),
     };

@@ -18,6 +18,7 @@
 //! | publications in a batch | 10,000 | 413 |
 //! | topics of a publication; bytes of each | 1,000; 4,096 | 413 |
 //! | bytes of an id, of a type | 1,024 | 413 |
+//! | characters of an `Idempotency-Key` | 255 | 400 |
 //! | selectors of a subscription; bytes of each | 100; 4,096 | 400 |
 //! | variables of a template; of all in a subscription | 32; 256 | 400, or 401 in a token |
 //! | cost of the templates that one topic is tried with (see [`Limits::hub_variables`]) | 8,192; half without a token | told to return, or 503 |
@@ -38,6 +39,7 @@ pub mod discovery;
 mod explain;
 mod form;
 mod host;
+mod idempotency;
 mod ids;
 mod jwk;
 pub mod jwks;
@@ -62,6 +64,7 @@ pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::batch::publications_ndjson;
 pub use self::explain::{Action, Check, Explanation, explain};
 pub use self::host::foreign_host;
+pub use self::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_LIFETIME};
 pub use self::ids::Ids;
 pub use self::keys::{KeyError, Keys};
 pub(crate) use self::keys::{Replacements, secret_text};

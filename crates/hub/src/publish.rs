@@ -12,14 +12,18 @@ use form_urlencoded::Serializer;
 use futures_util::StreamExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use ring::rand::SystemRandom;
 use serde::{Deserialize, Serialize};
 use ssekit_client::{Body, Http, Transport as _, TransportError};
+use ssekit_session::{MethodClass, Progress, RepeatChoice, repeat};
+use tokio::time::sleep;
 use url::Url;
 
 use self::lines::Lines;
 use crate::config::{Secret, time};
 use crate::hub_url::{hub_url, say_if_unencrypted, shown};
 use crate::listen::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
+use crate::mercure::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_LIFETIME};
 use crate::token::{Claims, Grants, KeyFlags, Lifetime, Signer, make};
 
 /// What to publish, and where.
@@ -67,7 +71,7 @@ pub struct Publish {
     /// Trust the certificate authorities in this PEM file too
     #[arg(long, value_name = "PATH")]
     ca: Option<PathBuf>,
-    /// Give a request up after this long
+    /// Give a publication up after this long
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     timeout: Duration,
     /// Do not print ids
@@ -77,7 +81,8 @@ pub struct Publish {
 
 const AFTER_HELP: &str = "\
 Prints the id of each update. With a key instead of a token it makes itself tokens, for these topics and a minute.
-Requests are never retried; an unknown outcome is reported.
+Each request has a random Idempotency-Key. If its answer is lost and the hub remembers keys, the request is sent again
+until --timeout, and published once; with other hubs, the unknown outcome is reported.
 
 Exit codes, curl's where it has one:
     0  the hub has everything
@@ -95,6 +100,8 @@ const MOST_DATA: u64 = 64 << 20;
 const MOST_ANSWER: usize = 1 << 20;
 /// Of an answer that is no problem document, in characters.
 const MOST_SHOWN: usize = 200;
+/// Time between two attempts to publish.
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Publish {
     /// Publishes, and prints the ids.
@@ -251,15 +258,12 @@ enum Login {
 }
 
 impl Hub {
-    /// Sends one request; gives the ids, one a line.
+    /// Publishes by one request, which is repeated if its answer is lost; returns the ids, one a line.
     async fn post(&self, content_type: &'static str, body: String) -> Result<String, Failure> {
         let request = self.request(content_type, body).map_err(|error| Failure { code: USAGE, error })?;
-        let asked = async {
-            let response = self.http.send(request).await?;
-            let (head, body) = response.into_parts();
-            Ok((head, read(body).await?))
-        };
-        let answer = tokio::time::timeout(self.timeout, asked).await.map_err(|_| Failure {
+        let mut last = None;
+        let sent = tokio::time::timeout(self.timeout, self.send(&request, &mut last)).await;
+        let answer = sent.ok().or(last).ok_or_else(|| Failure {
             code: TIMED_OUT,
             error: anyhow!(
                 "{} has not answered within {} s; whether it has the update is not known",
@@ -267,22 +271,65 @@ impl Hub {
                 self.timeout.as_secs_f64()
             ),
         })?;
-        let (head, body) = answer.map_err(|error: TransportError| Failure {
+        let answer = answer.map_err(|error: TransportError| Failure {
             code: NO_CONNECTION,
             error: Error::from(error).context(format!("cannot publish to {}", shown(self.url.as_str()))),
         })?;
-        if head.status.is_success() {
-            return Ok(body);
+        if answer.status().is_success() {
+            return Ok(answer.into_body());
         }
-        let words = self.refusal(&Response::from_parts(head, body), content_type);
-        Err(Failure { code: REFUSED, error: anyhow!(words) })
+        Err(Failure { code: REFUSED, error: anyhow!(self.refusal(&answer, content_type)) })
     }
 
+    /// Sends a request. If the answer is lost and the hub remembers idempotency keys, sends it again until there is a final answer; `last` is the
+    /// outcome of the last attempt, if there was more than one.
+    async fn send(&self, request: &Request<Bytes>, last: &mut Option<Outcome>) -> Outcome {
+        let first = self.attempt(request.clone()).await;
+        let lost = matches!(&first, Err(error) if !error.is_nothing_sent());
+        if !lost {
+            return first;
+        }
+        let outcome = last.insert(first);
+        if !self.remembers_keys().await {
+            return outcome.clone();
+        }
+        say("the answer was lost: publishing again with the same Idempotency-Key");
+        loop {
+            *outcome = self.attempt(request.clone()).await;
+            if !may_be_repeated(outcome) {
+                return outcome.clone();
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Whether the hub says that it remembers idempotency keys. Asks until it is there and answers.
+    async fn remembers_keys(&self) -> bool {
+        loop {
+            let options =
+                Request::builder().method(Method::OPTIONS).uri(self.url.as_str()).body(Bytes::new());
+            let Ok(options) = options else { return false };
+            let outcome = self.attempt(options).await;
+            match outcome {
+                Ok(answer) if !may_be_repeated(&outcome) => {
+                    return answer.headers().contains_key(IDEMPOTENCY_KEY_LIFETIME);
+                }
+                _ => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    async fn attempt(&self, request: Request<Bytes>) -> Outcome {
+        let response = self.http.send(request).await?;
+        let (head, body) = response.into_parts();
+        Ok(Response::from_parts(head, read(body).await?))
+    }
     fn request(&self, content_type: &'static str, body: String) -> Result<Request<Bytes>, Error> {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(self.url.as_str())
             .header(CONTENT_TYPE, content_type)
+            .header(IDEMPOTENCY_KEY, random_key()?)
             .body(Bytes::from(body))?;
         let token = match &self.login {
             Login::Nobody => return Ok(request),
@@ -346,6 +393,27 @@ struct Problem {
     title: Option<String>,
     detail: Option<String>,
 }
+
+/// Whether a request that is idempotent may be sent again after this outcome.
+fn may_be_repeated(outcome: &Outcome) -> bool {
+    let progress = match outcome {
+        Ok(answer) if answer.status().is_success() => return false,
+        Ok(answer) => Progress::Refused { status: answer.status().as_u16(), resumes: false },
+        Err(error) if error.is_nothing_sent() => Progress::NothingSent,
+        Err(_) => Progress::NoHead { resumes: false },
+    };
+    repeat(MethodClass::Idempotent, progress, RepeatChoice::default()).is_ok()
+}
+
+/// An idempotency key that no other publication has, as a quoted string.
+fn random_key() -> Result<String, Error> {
+    let random = ring::rand::generate::<[u8; 16]>(&SystemRandom::new());
+    let random = random.map_err(|_| anyhow!("the system has no random bytes for an idempotency key"))?;
+    Ok(format!("\"{:032x}\"", u128::from_be_bytes(random.expose())))
+}
+
+/// The answer to a request, or why there is none.
+type Outcome = Result<Response<String>, TransportError>;
 
 async fn read(mut body: Body) -> Result<String, TransportError> {
     let mut bytes = Vec::new();

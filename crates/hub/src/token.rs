@@ -76,6 +76,9 @@ pub struct Make {
     /// Issuer (claim `iss`), for a hub that requires one
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
+    /// Subject (claim `sub`): the holder, to which its idempotency keys belong
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
     #[command(flatten)]
     key: KeyFlags,
     /// Signing algorithm [default: HS256 for a secret, RS256 for RSA, the curve's own for elliptic curves]
@@ -128,6 +131,9 @@ pub struct Claims {
     /// Who made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
+    /// Who holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
     /// When it was made, in seconds since 1970.
     pub iat: u64,
     /// When it ends.
@@ -155,7 +161,7 @@ impl Claims {
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let end = lifetime.0.and_then(|lifetime| now.checked_add(lifetime));
-        Self { mercure, aud: Vec::new(), iss: None, iat: seconds(now), exp: end.map(seconds) }
+        Self { mercure, aud: Vec::new(), iss: None, sub: None, iat: seconds(now), exp: end.map(seconds) }
     }
 }
 
@@ -214,6 +220,7 @@ impl Make {
         let mut claims = Claims::new(grants, now, self.expires_in);
         claims.aud.clone_from(&self.audience);
         claims.iss.clone_from(&self.issuer);
+        claims.sub.clone_from(&self.subject);
         let warnings = doubts(&serde_json::to_value(&claims).unwrap_or_default(), now);
         let token = make(&claims, &signer, self.algorithm, self.kid.as_deref());
         token

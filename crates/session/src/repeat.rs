@@ -8,7 +8,7 @@ pub enum MethodClass {
     /// The request only reads (9.2.1): GET, HEAD, OPTIONS, TRACE.
     #[default]
     Safe,
-    /// Several requests have the effect of one (9.2.2): PUT, DELETE.
+    /// Several requests have the effect of one (9.2.2): PUT, DELETE; also a POST with an `Idempotency-Key`, if the server honors it.
     Idempotent,
     /// Each request may have an effect of its own: POST, PATCH, and every method that is not listed above.
     Neither,

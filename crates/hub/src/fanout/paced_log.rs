@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use futures_util::stream::BoxStream;
-use ssekit_log::{AppendError, Bounds, Entry, Epoch, Limit, Log, Page, Position, ReadError, Record};
+use ssekit_log::{
+    AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Limit, Log, Page, Position, ReadError,
+    Record,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A log whose appends wait until the fan-out has read most of the earlier ones.
@@ -40,19 +43,34 @@ impl PacedLog {
         Self { log, unread }
     }
 
-    async fn append(&self, records: Vec<Record>) -> Result<Vec<Position>, AppendError> {
+    async fn append(
+        &self,
+        key: Option<IdempotencyKey>,
+        records: Vec<Record>,
+    ) -> Result<Appended, AppendError> {
         let weight: usize = records.iter().map(Record::weight).sum();
         if weight > Record::BATCH_WEIGHT {
             // The log refuses it.
-            return self.log.append(records).await;
+            return self.pass_on(key, records).await;
         }
         // Its owner may drop this future while the log appends. The weight is then free at once: how far the log came is unknown.
         let permit = self.unread.reserve(weight).await?;
-        let positions = self.log.append(records).await?;
-        if let Some(last) = positions.last() {
+        let appended = self.pass_on(key, records).await?;
+        if let Some(last) = appended.positions.last().filter(|_| !appended.repeated) {
             self.unread.add(*last, permit);
         }
-        Ok(positions)
+        Ok(appended)
+    }
+
+    async fn pass_on(
+        &self,
+        key: Option<IdempotencyKey>,
+        records: Vec<Record>,
+    ) -> Result<Appended, AppendError> {
+        match key {
+            Some(key) => self.log.append_once(key, records).await,
+            None => Ok(Appended { positions: self.log.append(records).await?, repeated: false }),
+        }
     }
 }
 
@@ -103,7 +121,15 @@ impl Log for PacedLog {
     }
 
     fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
-        self.append(records).boxed()
+        self.append(None, records).map_ok(|appended| appended.positions).boxed()
+    }
+
+    fn append_once(
+        &self,
+        key: IdempotencyKey,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        self.append(Some(key), records).boxed()
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -14,7 +14,7 @@ use super::bodies::{OWN, Part};
 use super::door::{first_request, is_half_a_head, last, write};
 use super::places::Lease;
 use super::refusals::Refused;
-use super::routes::{ids_or_problem, records};
+use super::routes::{batch, ids_or_problem};
 use super::{Protocol, Server, linger};
 use crate::mercure::{Problem, ProblemKind, Publisher};
 
@@ -200,7 +200,7 @@ async fn write_answers(server: &Server, socket: &mut TcpStream, round: Vec<Publi
             None => hub.publisher(&request).await,
             Some(publisher) => hub.access.still(&publisher, SystemTime::now()).map(|()| publisher),
         };
-        read.push(publisher.and_then(|publisher| records(hub, &publisher, &request, &body)));
+        read.push(publisher.and_then(|publisher| batch(hub, &publisher, &request, &body)));
         requests.push(request);
     }
     let mut out = Vec::with_capacity(requests.len() * ANSWER);

@@ -12,7 +12,7 @@ use axum::routing::get;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http_body::Body as _;
-use ssekit_log::Record;
+use ssekit_log::IdempotencyKey;
 
 use super::Pages;
 use super::activity::Open;
@@ -24,10 +24,11 @@ use super::rate::Rate;
 use super::refusals::Refusals;
 use super::strict::strict;
 use crate::active::Listed;
-use crate::hub::{Granted, Hub, accepts_stream, unreadable};
+use crate::hub::{Batch, Granted, Hub, accepts_stream, unreadable};
 use crate::mercure::subscriptions::{self, Asked};
 use crate::mercure::{
-    Problem, ProblemKind, Publisher, cors, discovery, publication, publications_ndjson, shown,
+    IDEMPOTENCY_KEY_LIFETIME, Problem, ProblemKind, Publisher, cors, discovery, publication,
+    publications_ndjson, shown,
 };
 
 /// What a route needs.
@@ -107,7 +108,13 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
     let (hub, body_time) = (Arc::clone(hub), *body_time);
     match parts.method {
         Method::GET | Method::HEAD => subscribe(&context, parts).await.unwrap_or_else(|problem| problem),
-        Method::OPTIONS => preflight(&hub, &parts, OF_HUB),
+        Method::OPTIONS => {
+            let mut response = preflight(&hub, &parts, OF_HUB);
+            // Clients repeat a publication only if the hub remembers its key.
+            let lifetime = HeaderValue::from(IdempotencyKey::LIFETIME.as_secs());
+            response.headers_mut().insert(IDEMPOTENCY_KEY_LIFETIME, lifetime);
+            response
+        }
         Method::POST => {
             let ids = publish(&hub, &parts, body, body_time).await;
             ids_or_problem(&hub, &parts, ids).map(Body::from)
@@ -150,13 +157,13 @@ fn with_hint(hub: &Hub, request: &Parts, mut problem: Problem) -> Problem {
     problem
 }
 
-/// The records that a publisher's request asks to publish, and may.
-pub(super) fn records(
+/// The updates of a publisher's request, which it may publish.
+pub(super) fn batch(
     hub: &Hub,
     publisher: &Publisher,
     request: &Parts,
     body: &[u8],
-) -> Result<Vec<Record>, Problem> {
+) -> Result<Batch, Problem> {
     check_encoding(&request.headers)?;
     let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
@@ -166,7 +173,8 @@ pub(super) fn records(
         vec![publication(content_type, body, &hub.path, &hub.limits)?]
     };
     records.iter().try_for_each(|record| publisher.check(record))?;
-    Ok(records)
+    let key = hub.access.idempotency_key(request, publisher, body)?;
+    Ok(Batch { records, key })
 }
 
 /// A publication is not compressed.
@@ -193,7 +201,7 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
     let late = || Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"));
     let body = tokio::time::timeout(body_time, whole(body, hub.limits.body)).await.map_err(|_| late())??;
     hub.access.still(&publisher, SystemTime::now())?;
-    hub.publish(records(hub, &publisher, parts, &body)?).await
+    hub.publish_batch(batch(hub, &publisher, parts, &body)?).await
 }
 
 /// All of a body.

@@ -223,7 +223,7 @@ impl Access {
     }
 
     /// The token that the request brings: of the header, else of the query, else of the cookie. The others are ignored.
-    fn credential(&self, request: &Parts) -> Result<Option<Credential>, Problem> {
+    pub(super) fn credential(&self, request: &Parts) -> Result<Option<Credential>, Problem> {
         if let Some(token) = bearer(&request.headers)? {
             return Ok(Some(Credential { token, carrier: Carrier::Header }));
         }
@@ -317,8 +317,8 @@ pub(super) fn not_granted(token: &Token, claim: &str, topic: &str) -> String {
 }
 
 #[derive(Debug)]
-struct Credential {
-    token: String,
+pub(super) struct Credential {
+    pub(super) token: String,
     carrier: Carrier,
 }
 

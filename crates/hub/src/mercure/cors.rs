@@ -21,7 +21,8 @@ pub fn is_preflight(request: &Parts) -> bool {
 pub fn allow_request(request: &Parts, origins: &Origins, answer: &mut HeaderMap) {
     if allow_origin(request, origins, answer) {
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-        let headers = "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID";
+        let headers =
+            "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID";
         answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers));
         answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
     }

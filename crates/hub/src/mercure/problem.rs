@@ -47,6 +47,10 @@ pub enum Kind {
     RepeatedField,
     /// A field that no publication has.
     UnknownField,
+    /// A header `Idempotency-Key` that cannot be one.
+    InvalidIdempotencyKey,
+    /// An `Idempotency-Key` that was used for another publication.
+    IdempotencyKeyReused,
     /// A line of a batch is not what it should be.
     InvalidBatch,
     /// The token was not presented as it should be.
@@ -126,6 +130,12 @@ impl Kind {
             Self::NotUtf8 => (S::BAD_REQUEST, "not-utf-8", "not UTF-8"),
             Self::RepeatedField => (S::BAD_REQUEST, "repeated-field", "given twice"),
             Self::UnknownField => (S::BAD_REQUEST, "unknown-field", "not a field of a publication"),
+            Self::InvalidIdempotencyKey => {
+                (S::BAD_REQUEST, "invalid-idempotency-key", "not an idempotency key")
+            }
+            Self::IdempotencyKeyReused => {
+                (S::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "the idempotency key was used before")
+            }
             Self::InvalidBatch => (S::BAD_REQUEST, "invalid-batch", "not a batch of publications"),
             Self::InvalidPresentation => {
                 (S::BAD_REQUEST, "invalid-presentation", "the token is not presented as it should be")

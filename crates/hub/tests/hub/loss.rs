@@ -9,8 +9,8 @@ use futures_util::stream::{self, BoxStream};
 use prometheus_client::registry::Registry;
 use ssekit_hub::fanout::{Fanout, Figures, Overtaken};
 use ssekit_log::{
-    AppendError, Bounds, DurableLog, DurableOptions, Entry, Epoch, Keep, Limit, Log, MemoryLog, Page,
-    Position, ReadError, Record, Retention,
+    AppendError, Appended, Bounds, DurableLog, DurableOptions, Entry, Epoch, IdempotencyKey, Keep, Limit,
+    Log, MemoryLog, Page, Position, ReadError, Record, Retention,
 };
 use tokio::sync::watch;
 
@@ -55,6 +55,14 @@ impl Log for Contended {
 
     fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
         self.log.append(records)
+    }
+
+    fn append_once(
+        &self,
+        key: IdempotencyKey,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        self.log.append_once(key, records)
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -7,6 +7,7 @@ mod admission;
 mod client;
 mod deliver;
 mod ends;
+mod idempotency;
 mod keys;
 mod live;
 mod loss;

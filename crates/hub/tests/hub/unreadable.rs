@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use ssekit_hub::mercure::Origins;
 use ssekit_log::{
-    AppendError, Bounds, Entry, Epoch, Keep, Limit, Log, MemoryLog, Page, Position, ReadError, Record,
-    Retention,
+    AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Keep, Limit, Log, MemoryLog, Page, Position,
+    ReadError, Record, Retention,
 };
 use tokio::sync::watch;
 
@@ -47,6 +47,14 @@ impl Log for Moody {
 
     fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
         self.log.append(records)
+    }
+
+    fn append_once(
+        &self,
+        key: IdempotencyKey,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        self.log.append_once(key, records)
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
