@@ -18,7 +18,8 @@ pub(crate) fn command(folder: &std::path::Path, addr: &str) -> Command {
     command
 }
 
-/// Publishes on connections that are kept, each number once, and goes on wherever the hub comes back.
+/// Publishes on connections that are kept, and goes on when the hub comes back. Publishers with an odd number send idempotency keys, and
+/// repeat what was not answered; the others publish each number once.
 pub(crate) struct Publisher {
     thread: thread::JoinHandle<Answered>,
 }
@@ -39,6 +40,7 @@ impl Publisher {
 fn publish(publisher: usize, addr: SocketAddr, stop: &AtomicBool) -> Answered {
     let mut answered = Vec::new();
     let mut connection: Option<BufReader<TcpStream>> = None;
+    let repeats = publisher % 2 == 1;
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let Some(open) = &mut connection else {
@@ -47,21 +49,25 @@ fn publish(publisher: usize, addr: SocketAddr, stop: &AtomicBool) -> Answered {
             continue;
         };
         let data = format!("{publisher}-{number}");
-        number += 1;
-        match one(open, &data) {
+        let key = if repeats { format!("idempotency-key: {data}\r\n") } else { String::new() };
+        let answer = one(open, &data, &key);
+        if !repeats || matches!(answer, Ok((200, _))) {
+            number += 1;
+        }
+        match answer {
             Ok((200, id)) => answered.push((data, id)),
             Ok((503, _)) => thread::sleep(Duration::from_millis(1)),
             Ok(other) => panic!("{data}: {other:?}"),
-            // Perhaps it was kept: nobody knows. It is not sent again.
+            // Perhaps the hub has it.
             Err(_) => connection = None,
         }
     }
     answered
 }
 
-fn one(connection: &mut BufReader<TcpStream>, data: &str) -> std::io::Result<(u16, String)> {
+fn one(connection: &mut BufReader<TcpStream>, data: &str, more: &str) -> std::io::Result<(u16, String)> {
     connection.get_ref().set_read_timeout(Some(PATIENCE))?;
-    connection.get_mut().write_all(post(&format!("topic=a&data={data}"), "").as_bytes())?;
+    connection.get_mut().write_all(post(&format!("topic=a&data={data}"), more).as_bytes())?;
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if connection.read_line(&mut head)? == 0 {

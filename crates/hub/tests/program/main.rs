@@ -14,6 +14,7 @@ mod node;
 mod program;
 mod proxy;
 mod publish;
+mod publish_again;
 mod repeat;
 mod scripted;
 mod serve;

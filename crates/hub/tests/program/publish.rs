@@ -14,25 +14,25 @@ use crate::program::{Program, run, ssekit};
 use crate::scripted::{Scripted, answer};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const HUB: &str = "/.well-known/mercure";
+pub(crate) const HUB: &str = "/.well-known/mercure";
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// An answer with this id.
-fn published(id: &str) -> String {
+pub(crate) fn published(id: &str) -> String {
     answer("200 OK", "content-type: text/plain; charset=utf-8\r\n", id)
 }
 
-fn publish(server: &Scripted, arguments: &[&str]) -> Command {
+pub(crate) fn publish(server: &Scripted, arguments: &[&str]) -> Command {
     let mut command = ssekit();
     command.args(["publish", &server.url("")]).args(arguments);
     command
 }
 
 /// Runs it with this as stdin.
-fn fed(command: &mut Command, input: &[u8]) -> Output {
+pub(crate) fn fed(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -45,11 +45,11 @@ fn fed(command: &mut Command, input: &[u8]) -> Output {
     output
 }
 
-fn body(request: &str) -> &str {
+pub(crate) fn body(request: &str) -> &str {
     request.split_once("\r\n\r\n").expect("there is a body").1
 }
 
-fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = request.split("\r\n").take_while(|line| !line.is_empty());
     lines
         .find_map(|line| line.split_once(": ").filter(|(found, _)| found.eq_ignore_ascii_case(name)))
@@ -348,7 +348,7 @@ fn who_does_not_read_the_ids_does_not_stop_the_publishing() {
 }
 
 /// A hub of our own with these flags, and its address.
-fn hub(flags: &[&str]) -> (Program, String) {
+pub(crate) fn hub(flags: &[&str]) -> (Program, String) {
     let program =
         Program::start(ssekit().args(["serve", "--store", "memory", "--addr", "127.0.0.1:0"]).args(flags));
     let line = program.stdout.find(HUB);
