@@ -176,11 +176,14 @@ impl Transport for Http {
 fn no_answer(error: legacy::Error) -> TransportError {
     let is_closed = causes(&error).any(is_end);
     let is_untrusted = causes(&error).any(is_certificate);
+    let is_unconnected = error.is_connect();
     let told = TransportError::caused_by(error);
+    let told =
+        if is_closed { told.reworded("the server closed the connection without a response") } else { told };
     if is_untrusted {
         told.certificate()
-    } else if is_closed {
-        told.reworded("the server closed the connection without a response")
+    } else if is_unconnected {
+        told.nothing_sent()
     } else {
         told
     }

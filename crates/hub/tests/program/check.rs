@@ -269,7 +269,10 @@ fn the_help_is_in_plain_english() {
                 "Memory for the bytes that wait for all subscribers together",
             ],
         ),
-        (vec!["publish", "--help"], vec!["Requests are never retried; an unknown outcome is reported."]),
+        (
+            vec!["publish", "--help"],
+            vec!["If its answer is lost and the hub remembers keys, the request is sent again"],
+        ),
         (vec!["token", "make", "--help"], vec!["Payload shown in subscription events and the API"]),
         (vec!["bench", "fanout", "--help"], vec!["Do not slow down for slow subscribers"]),
     ] {
