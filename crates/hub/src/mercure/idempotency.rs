@@ -1,8 +1,7 @@
 //! The request header `Idempotency-Key` of publications (draft-ietf-httpapi-idempotency-key-header).
 
-use http::HeaderName;
-use http::header::{GetAll, HeaderValue};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use ring::digest::{Context, SHA256, digest};
 use serde_json::Value;
 use ssekit_log::IdempotencyKey;
@@ -31,7 +30,7 @@ impl Access {
         publisher: &Publisher,
         body: &[u8],
     ) -> Result<Option<IdempotencyKey>, Problem> {
-        let Some(text) = read(request.headers.get_all(IDEMPOTENCY_KEY)).map_err(invalid)? else {
+        let Some(text) = read(&request.headers).map_err(invalid)? else {
             return Ok(None);
         };
         let mut context = Context::new(&SHA256);
@@ -98,8 +97,8 @@ fn half(hash: &[u8]) -> [u8; 16] {
 
 /// Reads the header's value: a string in quotes (RFC 9651, section 3.3.3), or the same characters without quotes and spaces, as many clients
 /// send a UUID.
-fn read(values: GetAll<'_, HeaderValue>) -> Result<Option<Vec<u8>>, &'static str> {
-    let mut values = values.iter();
+fn read(headers: &HeaderMap) -> Result<Option<Vec<u8>>, &'static str> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err("it was sent more than once");
@@ -150,7 +149,7 @@ const MOST: usize = 255;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
+    use http::HeaderValue;
 
     use super::*;
 
@@ -159,7 +158,7 @@ mod tests {
         for value in values {
             headers.append(IDEMPOTENCY_KEY, HeaderValue::from_str(value).unwrap());
         }
-        read(headers.get_all(IDEMPOTENCY_KEY)).map(|key| key.map(|key| String::from_utf8(key).unwrap()))
+        read(&headers).map(|key| key.map(|key| String::from_utf8(key).unwrap()))
     }
 
     #[test]
