@@ -3,8 +3,7 @@
 use http::header::WWW_AUTHENTICATE;
 use serde_json::{Value, json};
 use ssekit_hub::mercure::{
-    Action, AllowedOrigin, Keys, Limits, Origins, Problem, ProblemKind, Publisher, RequiredClaims, explain,
-    publication,
+    Action, Keys, Limits, Origins, Problem, ProblemKind, Publisher, RequiredClaims, explain, publication,
 };
 
 use crate::request::{
