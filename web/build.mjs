@@ -43,7 +43,7 @@ const eager = {
 
 /** Members between our modules, which no page, browser or other tab names: they are shortened. */
 const internal = [
-  'asked', 'bytes', 'changes', 'core', 'deliver', 'delivering', 'effects', 'isReading', 'isWanted', 'iterate', 'joined',
+  'asked', 'bytes', 'changes', 'closedAlone', 'core', 'deliver', 'delivering', 'effects', 'isReading', 'isWanted', 'iterate', 'joined',
   'listen', 'numbers', 'onGone', 'plan', 'setStatus', 'settings', 'tellError', 'textAt', 'textBytes', 'thrown', 'unanswered', 'unused',
   'writeTexts',
 ]
