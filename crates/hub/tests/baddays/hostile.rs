@@ -100,6 +100,8 @@ fn honest_clients_lose_nothing_while_every_attack_goes_on() {
         println!("{:>8} connections: {}", opened, attack.name);
     }
     println!("memory: {} KiB before, at most {} KiB", before >> 10, most >> 10);
+    let processor = [hub.pid(), std::process::id()].map(processor_ticks);
+    println!("processor: {} ticks of the hub, {} of this test", processor[0], processor[1]);
     let delivered = subscribers.report();
     let resumed = honest::report_resumes(&resumes);
     assert!(opened.iter().all(|opened| *opened > 0), "every attack took place");
@@ -113,6 +115,14 @@ fn honest_clients_lose_nothing_while_every_attack_goes_on() {
         );
         assert!(resumed.p99 <= Duration::from_secs(1), "99 of 100 resumes take up to {:?}", resumed.p99);
     }
+}
+
+/// The processor time that a process has used, in ticks of the system (usually a hundredth of a second).
+fn processor_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs, on Linux");
+    // proc(5): the name stands in brackets; the 14th and the 15th fields count.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
 /// The most memory that a process has in use until the test is over, in bytes.

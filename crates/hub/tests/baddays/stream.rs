@@ -24,6 +24,8 @@ pub(crate) struct Stream {
     chunk: Option<Vec<u8>>,
     decoder: Decoder,
     waiting: VecDeque<Event>,
+    /// The longest time that a read of the socket waits.
+    patience: Duration,
 }
 
 /// What happened when an event was waited for.
@@ -76,7 +78,8 @@ impl Stream {
         let chunked = head.contains("transfer-encoding: chunked");
         assert!(chunked || head.contains("content-length: "), "{head}");
         let chunk = chunked.then(Vec::new);
-        Ok(Self { socket, head, chunk, decoder: Decoder::new(), waiting: VecDeque::new() })
+        let (decoder, waiting) = (Decoder::new(), VecDeque::new());
+        Ok(Self { socket, head, chunk, decoder, waiting, patience: PATIENCE })
     }
 
     /// Lets [`wait`](Self::wait) answer `Silence` at once.
@@ -94,8 +97,11 @@ impl Stream {
             if let Some(event) = self.waiting.pop_front() {
                 return Next::Event(event);
             }
-            self.socket.set_read_timeout(Some(time)).expect("a timeout can be set");
-            let mut bytes = [0; 64 << 10];
+            if std::mem::replace(&mut self.patience, time) != time {
+                self.socket.set_read_timeout(Some(time)).expect("a timeout can be set");
+            }
+            // Small, since a test of latency reads a thousand streams, and clears this for each.
+            let mut bytes = [0; 8 << 10];
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::End,
                 Ok(read) => self.feed(&bytes[..read]),

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::Target;
+use super::{PUBLISHERS, Target};
 use super::ledger::{Ledger, Update};
 use crate::hub::{Answer, PATH, PATIENCE};
 use crate::stream::{Next, Stream};
@@ -62,7 +62,8 @@ fn send(target: &Target, media_type: &str, body: &str) -> std::io::Result<Answer
     Answer::read(&mut socket)
 }
 
-/// Publishes private updates to the honest subscribers, two a second.
+/// Publishes private updates to the honest subscribers, two a second. The publishers take turns: independent ones do not publish at the
+/// same moment either.
 pub(crate) struct Publisher {
     thread: JoinHandle<Published>,
     stop: Sender<()>,
@@ -81,10 +82,14 @@ impl Publisher {
     }
 }
 
+/// The time between two updates of a publisher.
+const INTERVAL: Duration = Duration::from_millis(500);
+
 fn publish(first: u32, target: &Target, stopped: &Receiver<()>) -> Published {
     let mut published = vec![(first, 0)];
+    thread::sleep(INTERVAL / PUBLISHERS as u32 * first);
     while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
-        stopped.recv_timeout(Duration::from_millis(500))
+        stopped.recv_timeout(INTERVAL)
     {
         let (publisher, number) = published[published.len() - 1];
         let sent = target.start.elapsed().as_micros() as u64;
