@@ -37,7 +37,9 @@ fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
             ] {
                 let output = run(proxy.curl().args(["--include"]).args(&arguments));
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                let is_in_query = arguments.iter().any(|argument| argument.contains(&format!("={token}")) && argument.contains('?'));
+                let is_in_query = arguments
+                    .iter()
+                    .any(|argument| argument.contains(&format!("={token}")) && argument.contains('?'));
                 let is_refused = text.lines().next().is_some_and(|line| line.contains(" 400"));
                 assert_eq!(is_refused, is_in_query, "{kind:?} {arguments:?}: {text}");
                 assert_eq!(text.contains("not in the URL"), is_in_query, "{kind:?} {arguments:?}: {text}");
