@@ -26,6 +26,8 @@ pub(crate) struct Stream {
     waiting: VecDeque<Event>,
     /// The longest time that a read of the socket waits.
     patience: Duration,
+    /// The last read took all that was there.
+    is_read: bool,
 }
 
 /// What happened when an event was waited for.
@@ -79,7 +81,7 @@ impl Stream {
         assert!(chunked || head.contains("content-length: "), "{head}");
         let chunk = chunked.then(Vec::new);
         let (decoder, waiting) = (Decoder::new(), VecDeque::new());
-        Ok(Self { socket, head, chunk, decoder, waiting, patience: PATIENCE })
+        Ok(Self { socket, head, chunk, decoder, waiting, patience: PATIENCE, is_read: false })
     }
 
     /// Lets [`wait`](Self::wait) answer `Silence` at once.
@@ -89,6 +91,11 @@ impl Stream {
 
     pub(crate) fn as_raw_fd(&self) -> std::os::fd::RawFd {
         std::os::fd::AsRawFd::as_raw_fd(&self.socket)
+    }
+
+    /// Whether all that had come has been read and given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_read && self.waiting.is_empty()
     }
 
     /// The next event, or what came instead of it.
@@ -104,7 +111,10 @@ impl Stream {
             let mut bytes = [0; 8 << 10];
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::End,
-                Ok(read) => self.feed(&bytes[..read]),
+                Ok(read) => {
+                    self.is_read = read < bytes.len();
+                    self.feed(&bytes[..read]);
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     return Next::Silence;
                 }
