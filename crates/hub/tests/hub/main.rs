@@ -10,6 +10,7 @@ mod ends;
 mod keys;
 mod live;
 mod loss;
+mod no_silent_loss;
 mod pages;
 mod private;
 mod publish;
