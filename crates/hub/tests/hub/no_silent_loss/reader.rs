@@ -45,7 +45,7 @@ pub(super) enum Seen {
     Now(Position),
     /// A stream that begins with the earliest update that is held.
     Earliest,
-    /// These are held, of all up to a position, soon after a stream has begun with the earliest, by itself or after a reset.
+    /// These are held, of all up to a position, when a stream that begins with the earliest, also after a reset, has given its first event.
     Held(BTreeSet<Position>, Position),
     /// A stream that begins after the update with this position.
     After(Position),
@@ -68,7 +68,7 @@ impl Reader {
             trusted: rng.bool(),
             from: *rng.choice(&[From::Now, From::Earliest, From::Known]).unwrap(),
             joins: if rng.bool() { 0 } else { rng.usize(..bursts) },
-            room: slow.then_some(4096),
+            room: slow.then_some(64 << 10),
             pauses: often(rng, slow),
             leaves: often(rng, leaves),
             seed: rng.u64(..),
@@ -108,10 +108,8 @@ impl Reader {
             if seen.len() == 1 {
                 stage.joined.send_modify(|joined| *joined += 1);
             }
-            if matches!(seen.last(), Some(Seen::Earliest)) || stream.header("ssekit-reset").is_some() {
-                let held = stage.held().await.into_keys().collect();
-                seen.push(Seen::Held(held, hub.log.bounds().await.unwrap().last));
-            }
+            let mut whole =
+                matches!(seen.last(), Some(Seen::Earliest)) || stream.header("ssekit-reset").is_some();
             drop(hub);
             while let Some(got) = stream.next().await {
                 match &*got.name {
@@ -123,6 +121,10 @@ impl Reader {
                             return seen;
                         }
                         last = Some(got.id);
+                        if std::mem::take(&mut whole) {
+                            let (held, upto) = stage.held().await;
+                            seen.push(Seen::Held(held.into_keys().collect(), upto));
+                        }
                         if self.leaves.is_some_and(|often| rng.usize(..often) == 0) {
                             break;
                         }

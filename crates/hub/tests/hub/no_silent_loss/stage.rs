@@ -164,15 +164,15 @@ impl Stage {
         log.held_up.send_replace(false);
     }
 
-    /// What the log holds.
-    pub(super) async fn held(&self) -> BTreeMap<Position, Record> {
+    /// What the log holds, of all up to a position.
+    pub(super) async fn held(&self) -> (BTreeMap<Position, Record>, Position) {
         let (mut held, mut after) = (BTreeMap::new(), Position::START);
         loop {
             let limit = Limit { records: 10_000, bytes: 8 << 20 };
             let page = self.log.read().await.read(after, limit).await.unwrap();
             held.extend(page.entries.into_iter().map(|entry| (entry.position, entry.record)));
             if page.end {
-                return held;
+                return (held, page.through);
             }
             after = page.through;
         }
@@ -201,7 +201,7 @@ fn clock(time: &Arc<AtomicU64>) -> Clock {
 }
 
 async fn hub(case: &Case, log: &Arc<Noting>) -> TestHub {
-    let mut setup = Setup { send_buffer: Some(4096), ..Setup::default() };
+    let mut setup = Setup { send_buffer: Some(32 << 10), ..Setup::default() };
     setup.fanout.pace.overtaken = case.overtaken;
     (setup.fanout.threads, setup.fanout.window) = (case.threads, case.window);
     setup.fanout.pending = case.pending;
