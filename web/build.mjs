@@ -41,11 +41,12 @@ const eager = {
   },
 }
 
-/** Members between our modules, which no page, browser or other tab names: they are shortened. */
+/** Members between our modules, which no page, browser, other tab or enum names: they are shortened. */
 const internal = [
-  'asked', 'bytes', 'changes', 'core', 'deliver', 'delivering', 'effects', 'isReading', 'isWanted', 'iterate', 'joined',
-  'listen', 'numbers', 'onGone', 'plan', 'setStatus', 'settings', 'tellError', 'textAt', 'textBytes', 'thrown', 'unanswered', 'unused',
-  'writeTexts',
+  'answered', 'asked', 'bytes', 'came', 'changes', 'closedAlone', 'core', 'deadline', 'deliver', 'delivering', 'drop', 'effects',
+  'feed', 'free', 'hear', 'isReading', 'isWanted', 'iterate', 'joined', 'lap', 'leads', 'left', 'listen',
+  'look', 'numbers', 'onGone', 'output', 'plan', 'setStatus', 'settings', 'take', 'tellError', 'textAt', 'textBytes',
+  'thrown', 'unanswered', 'unused', 'used', 'writeTexts',
 ]
 
 const common = {

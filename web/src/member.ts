@@ -1,4 +1,4 @@
-import type { Message, SourceErrorLike, SourceOptions, Status } from './types.js'
+import type { Closed, Message, SourceErrorLike, SourceOptions, Status } from './types.js'
 
 /** A source, as the engine sees it. */
 export interface Member {
@@ -19,6 +19,8 @@ export interface Member {
   joined(link: Link): void
   /** The connection is gone, and has been told of: iterators end. */
   left(error?: SourceErrorLike): void
+  /** It closes while others stay, or before it has a connection: tells its subscribers and callbacks. */
+  closedAlone(status: Closed, response?: Response): void
   /** Opens the connection again, unless nobody wants it any more. */
   reconnect(): void
   close(): void

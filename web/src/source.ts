@@ -75,7 +75,7 @@ export class Events implements Source, Member {
   readonly close = (): void => {
     this.#held = false
     if (this.#link) this.#link.close()
-    else if (this.#active) this.#closedEarly({ state: 'closed', reason: 'local' })
+    else if (this.#active) this.closedAlone({ state: 'closed', reason: 'local' })
   }
 
   // For its stores and iterators.
@@ -164,6 +164,15 @@ export class Events implements Source, Member {
     for (const sink of sinks) sink.end?.(error)
   }
 
+  // It has left before it tells so: its callbacks may close it, which changes nothing, or open it again.
+  closedAlone(status: Closed, response?: Response): void {
+    const { reason, error } = status
+    this.left(error)
+    this.setStatus(status)
+    if (error) tell(this, 'error', { error })
+    tell(this, 'close', { reason, error, response })
+  }
+
   #open(): void {
     this.#active = true
     if (this.#link || this.#joining) return
@@ -174,20 +183,13 @@ export class Events implements Source, Member {
       .then((engine) => {
         this.#joining = false
         if (this.isWanted()) engine.join(this)
-        else if (this.#active) this.#closedEarly({ state: 'closed', reason: 'unsubscribed' })
+        else if (this.#active) this.closedAlone({ state: 'closed', reason: 'unsubscribed' })
       })
       .catch((error: SourceErrorLike) => {
-        this.#joining = false
-        this.#closedEarly({ state: 'closed', reason: 'failed', error })
+        // Its callbacks do not open it: that would fail again at once, and call them again.
+        this.#joining = true
+        this.closedAlone({ state: 'closed', reason: 'failed', error })
+        this.#active = this.#joining = false
       })
-  }
-
-  /** Closed before there was a connection. */
-  #closedEarly(status: Closed): void {
-    const { reason, error } = status
-    this.setStatus(status)
-    if (error) tell(this, 'error', { error })
-    tell(this, 'close', { reason, ...(error && { error }) })
-    this.left(error)
   }
 }

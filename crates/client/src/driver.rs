@@ -151,7 +151,8 @@ impl Driver {
             Happened::Headers(Ok(headers)) => self.request(&headers),
             Happened::Headers(Err(error)) => session.failed(Error::HeadersFrom(Arc::from(error)), now),
             Happened::Answered(head) => self.answered(head),
-            Happened::Read | Happened::Woken => {}
+            Happened::Read => self.page.received(),
+            Happened::Woken => {}
             Happened::Ended => session.ended(now, |item| self.received.take(item)),
             Happened::Failed(error) => {
                 let url = || asked_url(&self.connection, &self.attempt);

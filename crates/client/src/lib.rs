@@ -234,7 +234,7 @@
 //! | a page that is hidden | | keeps its connection, unless [`pause_when_hidden`](Source::pause_when_hidden) |
 //! | no network, says the browser | | delays are the policy's longest until there is one, but for hosts that are this very machine |
 //! | a frozen page, the back-forward cache | | has no connection; resumes when it goes on |
-//! | the machine has slept | TCP keep-alive finds a dead connection within a minute | a stream that was silent for a minute is opened again when the page is shown or its clock has jumped |
+//! | the machine has slept | a stream in which no byte has come since is opened again within 30 s, where the monotonic clock stands still in sleep; TCP keep-alive finds dead connections everywhere | a stream that was silent for a minute is opened again when the page is shown or its clock has jumped |
 //! | a POST that could not be sent | is repeated | counts as sent: `fetch` does not tell one from the other |
 //! | closures, values | [`Send`] | anything: `MaybeSend` says so in signatures. A source, its streams and stores are [`Send`] all the same, but must be used in the thread that made them |
 //! | a panic in a closure | an error | the end of the program, as WebAssembly has it |

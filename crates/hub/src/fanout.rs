@@ -11,6 +11,7 @@
 //! Live and replay are the same order read by the same cursor, so nothing is missed between them and nothing is repeated.
 
 mod audience;
+mod background;
 mod budget;
 mod engine;
 mod figures;
@@ -41,7 +42,6 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use ssekit_log::{Entry, Log, Position, ReadError};
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use self::budget::Budget;
@@ -170,7 +170,7 @@ impl Fanout {
         // Opened now, so that it reports the loss of any record appended from now on.
         let tail = log.tail(last);
         let budget = Budget::new(options.pending_memory.max(replay::PAGE));
-        let replay = Replay::new(Arc::clone(&log), Arc::clone(&budget));
+        let replay = Replay::start(Arc::clone(&log), Arc::clone(&budget))?;
         let polls = (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(engine::waker).collect::<io::Result<Vec<_>>>()?;
         let recent = Arc::new(Recent::new(options.window, last, wakers.clone()));
@@ -185,7 +185,6 @@ impl Fanout {
                 replay.clone(),
                 options.pace,
                 Arc::clone(&figures),
-                Handle::current(),
             );
             let thread = std::thread::Builder::new().name(format!("fan-out {number}"));
             threads.push(thread.spawn(move || engine.run())?);

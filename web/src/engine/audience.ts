@@ -43,9 +43,7 @@ export class Audience {
   /** One of several leaves, and is told. */
   leave(member: Member): void {
     this.#members = this.#members.filter((other) => other !== member)
-    member.setStatus({ state: 'closed', reason: 'unsubscribed' })
-    tell(member, 'close', { response: this.response, reason: 'unsubscribed' })
-    member.left()
+    member.closedAlone({ state: 'closed', reason: 'unsubscribed' }, this.response)
   }
 
   setStatus(status: Status): void {

@@ -181,7 +181,7 @@ export class Connection implements Link, PageListener {
 
   #closed(output: number): void {
     const { trouble, retries, text } = this.#session.detail()
-    const reason = reasons[output] as CloseReason
+    const reason = reasons[output - Output.local] as CloseReason
     const number = reason === 'no-content' ? 7 : trouble
     const error = number ? errorOf(number, this.#attempt, text) : undefined
     this.#close({ state: 'closed', reason, ...(error && { error }), ...(retries && { retries }) } as Closed)
@@ -325,14 +325,7 @@ export function reopen(members: readonly Member[], settings: Settings): void {
   setTimeout(() => members.forEach((member) => member.reconnect()), delay < 0 ? 1000 : delay)
 }
 
-const reasons: Record<number, CloseReason> = {
-  [Output.local]: 'local',
-  [Output.unsubscribed]: 'unsubscribed',
-  [Output.ended]: 'ended',
-  [Output.noContent]: 'no-content',
-  [Output.failed]: 'failed',
-  [Output.gaveUp]: 'gave-up',
-  [Output.notRepeated]: 'not-repeated',
-}
+/** Of the outputs from `local` on, in their order. */
+const reasons: CloseReason[] = ['local', 'unsubscribed', 'ended', 'no-content', 'failed', 'gave-up', 'not-repeated']
 
 const unsendable = 'the last event ID cannot be sent in a header: the attempt goes without it'

@@ -1,7 +1,6 @@
 /** What loads with the first connection. */
 import { SourceError } from '../errors.js'
 import type { Engine, Member } from '../member.js'
-import { tell } from '../notice.js'
 import type { SourceErrorCode } from '../types.js'
 import { Connection, type Plan } from './connection.js'
 import { loadCore, type Core } from './core.js'
@@ -22,11 +21,7 @@ function join(core: Core, member: Member): void {
   const { options } = member
   const request = guard('url', () => asked(member.from, options))
   const numbers = guard('url', () => settings(options, request.init))
-  if (request.signal?.aborted) {
-    member.setStatus({ state: 'closed', reason: 'local' })
-    tell(member, 'close', { reason: 'local' })
-    return member.left()
-  }
+  if (request.signal?.aborted) return member.closedAlone({ state: 'closed', reason: 'local' })
   guard('headers', () => typeof request.headers === 'function' || new Headers(request.headers))
   guard('url', () => checkRequest(request))
   const key = keyOf(options, request, numbers)

@@ -35,12 +35,10 @@ export function watchPage(listener: PageListener): () => void {
 const tellAll = (tell: (listener: PageListener) => void): void => [...listeners].forEach(tell)
 
 function watch(): () => void {
-  const stops: (() => void)[] = []
-  const on = (target: EventTarget | undefined, name: string, handler: (event: Event) => void): void => {
-    if (!target?.addEventListener) return
-    target.addEventListener(name, handler)
-    stops.push(() => target.removeEventListener(name, handler))
-  }
+  const end = new AbortController()
+  const { signal } = end
+  const on = (target: EventTarget | undefined, name: string, handler: (event: Event) => void): void =>
+    target?.addEventListener?.(name, handler, { signal })
   const clock = new Clock()
   const wake = (slept: number): void => tellAll((listener) => listener.woken(slept))
   const timer = setInterval(() => {
@@ -49,20 +47,21 @@ function watch(): () => void {
   }, CHECK)
   // It keeps no program running.
   ;(timer as { unref?: () => void }).unref?.()
-  stops.push(() => clearInterval(timer))
   // There are none of these in Node.
-  const here = typeof addEventListener === 'function' ? globalThis : undefined
   on(globalThis.document, 'visibilitychange', () => {
     tellAll((listener) => listener.hidden(isHidden()))
     if (!isHidden()) wake(clock.lap()[1])
   })
   on(globalThis.document, 'freeze', () => tellAll((listener) => listener.frozen()))
   on(globalThis.document, 'resume', () => tellAll((listener) => listener.thawed()))
-  on(here, 'offline', () => tellAll((listener) => listener.offline(true)))
-  on(here, 'online', () => tellAll((listener) => listener.offline(false)))
-  on(here, 'pagehide', (event) => (event as PageTransitionEvent).persisted && tellAll((listener) => listener.frozen()))
-  on(here, 'pageshow', (event) => (event as PageTransitionEvent).persisted && tellAll((listener) => listener.thawed()))
-  return () => stops.forEach((stop) => stop())
+  on(globalThis, 'offline', () => tellAll((listener) => listener.offline(true)))
+  on(globalThis, 'online', () => tellAll((listener) => listener.offline(false)))
+  on(globalThis, 'pagehide', (event) => (event as PageTransitionEvent).persisted && tellAll((listener) => listener.frozen()))
+  on(globalThis, 'pageshow', (event) => (event as PageTransitionEvent).persisted && tellAll((listener) => listener.thawed()))
+  return () => {
+    clearInterval(timer)
+    end.abort()
+  }
 }
 
 /** `Date.now()` counts the time in which the machine slept, `performance.now()` does not count it everywhere. */

@@ -64,7 +64,7 @@ export interface Asked {
   signal: AbortSignal | undefined
 }
 
-/** @throws TypeError when the URL is none */
+/** @throws TypeError when the URL is none, or for the `cache` of sveltekit-sse */
 export function asked(from: string | URL, options: SourceOptions): Asked {
   const nested = options.options ?? {}
   const init: RequestInit = { method: 'POST' }
@@ -73,6 +73,7 @@ export function asked(from: string | URL, options: SourceOptions): Asked {
       if (value !== undefined && !skipped.has(name)) (init as Record<string, unknown>)[name] = value
     }
   }
+  if (typeof init.cache === 'boolean') throw new TypeError('`cache` is an option of `fetch`; the boolean is `share` now')
   if (init.method!.toUpperCase() === 'GET') init.cache ??= 'no-store'
   return {
     url: new URL(from, base()).href,

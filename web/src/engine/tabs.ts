@@ -192,6 +192,7 @@ export class TabConnection implements Link, PageListener {
       isReading: () => false,
       joined() {},
       left() {},
+      closedAlone() {},
       reconnect: () => this.#connection?.reconnect(relay),
       close() {},
     }
@@ -251,7 +252,7 @@ export class TabConnection implements Link, PageListener {
     this.#say()
     const status = saidStatus(this.#status, error)
     this.#audience.response = response
-    this.#audience.tell(kind, () => (error ? { error } : {}))
+    this.#audience.tell(kind, () => ({ error }))
     this.#tab.tell({ status, tell: kind, response: saidResponse(response) })
   }
 
@@ -279,7 +280,7 @@ export class TabConnection implements Link, PageListener {
       this.#suspend()
       return this.#enter()
     }
-    this.#audience.tell(tell, () => (error ? { error } : {}))
+    this.#audience.tell(tell, () => ({ error }))
   }
 
   // The end.
@@ -305,7 +306,7 @@ export class TabConnection implements Link, PageListener {
   #tellClosed(status: Status, reason: CloseReason, error?: SourceErrorLike): Member[] {
     this.#state = 'closing'
     this.#audience.setStatus(status)
-    this.#audience.tell('close', () => ({ reason, ...(error && { error }) }))
+    this.#audience.tell('close', () => ({ reason, error }))
     const staying = [...this.#again].filter((member) => member.isWanted())
     this.#again.clear()
     return staying
@@ -338,16 +339,8 @@ export class TabConnection implements Link, PageListener {
 function saidStatus({ error: own, ...status }: Status, error: SourceErrorLike | undefined = own): SaidStatus {
   if (!error) return status
   const { code, message, status: answered, body, retryAfter } = error
-  return {
-    ...status,
-    error: {
-      code,
-      message,
-      ...(answered !== undefined && { status: answered }),
-      ...(body !== undefined && { body }),
-      ...(retryAfter !== undefined && { retryAfter }),
-    },
-  }
+  // Without the members that it does not have.
+  return { ...status, error: JSON.parse(JSON.stringify({ code, message, status: answered, body, retryAfter })) }
 }
 
 function errorOf({ code, message, ...detail }: SaidError): SourceError {

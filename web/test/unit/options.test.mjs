@@ -139,6 +139,21 @@ test('what cannot be requested is told, and is the end', async () => {
   assert.deepEqual(await failed(url, { reconnect: 'sometimes' }), ['error url', 'close url'])
 })
 
+// The option of sveltekit-sse; `fetch` refused its value in words that named neither.
+test('a boolean for `cache` is refused, and the error names the option that replaces it', async () => {
+  for (const options of [{ cache: false }, { cache: true }, { options: { cache: false } }]) {
+    const errors = []
+    const server = new Server()
+    const connection = source(url, { fetch: server.fetch, ...options, onerror: ({ error }) => errors.push(error) })
+    connection.connect()
+    await until(() => errors.length)
+    assert.equal(errors[0].code, 'url')
+    assert.match(errors[0].message, /`cache` .*`share`/)
+    assert.deepEqual([connection.status.get().state, server.requests.length], ['closed', 0])
+  }
+  assert.equal((await request({ cache: 'no-cache' })).init.cache, 'no-cache')
+})
+
 test('sources of the same request share a connection, others do not', async () => {
   const share = async (one, other) => {
     const server = new Server()

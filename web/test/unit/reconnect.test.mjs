@@ -327,6 +327,94 @@ test('close is told once, also when it has not opened, and not when it was never
   assert.deepEqual(never, [])
 })
 
+// A subscriber that closes a source when it sees that it is closed called itself without end.
+test('a source that is closed, or about to tell so, tells nothing more when it is closed again', async (t) => {
+  const ways = {
+    'before it has opened': ({ connection }) => connection.close(),
+    'while it is open': async ({ server, connection }) => {
+      await server.stream()
+      connection.close()
+    },
+    'when the stream has ended': async ({ server }) => void (await server.stream()).end(),
+    'by a signal that was aborted before': [{ signal: AbortSignal.abort() }],
+    'by options that are wrong': [{ reconnect: 'sometimes' }],
+    'by a leave before it has opened': ({ leave }) => leave(),
+    'by a leave': async ({ server, leave }) => {
+      await server.stream()
+      leave()
+    },
+  }
+  for (const [name, way] of Object.entries(ways)) {
+    await t.test(name, async () => {
+      const [options, act] = Array.isArray(way) ? [way[0], () => {}] : [{}, way]
+      const server = new Server()
+      let closed = 0
+      let told = 0
+      const again = () => {
+        assert(closed < 5, 'it calls itself')
+        connection.close()
+      }
+      const callbacks = { onclose: () => (told++, again()), onerror: again }
+      const connection = source(url, { fetch: server.fetch, reconnect: 'never', ...callbacks, ...options })
+      connection.status.subscribe(({ state }) => state === 'closed' && (closed++, again()))
+      // An iterator connects, and leaves.
+      const iterator = connection[Symbol.asyncIterator]()
+      await act({ server, connection, leave: () => iterator.return() })
+      await until(() => told)
+      await settled()
+      again()
+      await settled()
+      assert.deepEqual([closed, told], [1, 1])
+    })
+  }
+})
+
+test('a source that leaves a shared connection may close and connect again, and the others stay', async () => {
+  const server = new Server()
+  const told = []
+  const shared = (name, act = () => {}) => {
+    const onclose = ({ reason }) => {
+      told.push(`${name} ${reason}`)
+      act()
+    }
+    return source(url, { fetch: server.fetch, onclose })
+  }
+  const stays = shared('stays')
+  stays.connect()
+  const closes = shared('closes', () => closes.close())
+  const comes = shared('comes', () => told.length < 4 && comes.connect())
+  const iterators = [closes, comes].map((source) => source[Symbol.asyncIterator]())
+  const stream = await server.stream()
+  for (const iterator of iterators) await iterator.return()
+  await until(() => told.length === 2)
+  await settled()
+  assert.deepEqual(told, ['closes unsubscribed', 'comes unsubscribed'])
+  const states = () => [stays, closes, comes].map((source) => source.status.get().state)
+  assert.deepEqual(states(), ['open', 'closed', 'open'])
+  assert.equal(server.requests.length, 1)
+  assert(!stream.cancelled)
+  stays.close()
+})
+
+test('connect in the callback of an early close opens a source, and one that cannot open stays closed', async () => {
+  const { server, connection, told, states } = connected({ onclose: ({ reason }) => (told.push(`close ${reason}`), connection.connect()) })
+  connection.close()
+  assert.deepEqual(told, ['close local'])
+  await server.stream()
+  await until(() => told.includes('open'))
+  assert.equal(states.at(-1), 'open')
+
+  const attempts = []
+  const wrong = source(url, { reconnect: 'sometimes', onclose: ({ reason }) => (attempts.push(reason), wrong.connect()) })
+  wrong.connect()
+  await until(() => attempts.length)
+  await settled()
+  assert.deepEqual([attempts, wrong.status.get().state], [['failed'], 'closed'])
+  // It is not stuck: another call is another attempt.
+  wrong.connect()
+  await until(() => attempts.length === 2)
+})
+
 test('what came and was not delivered is not delivered after close', async () => {
   const server = new Server()
   const seen = []

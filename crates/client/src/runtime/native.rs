@@ -1,19 +1,19 @@
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 pub(crate) use std::marker::{Send as MaybeSend, Sync as MaybeSync};
 pub use std::time::Instant;
 
 pub(crate) use futures_core::future::BoxFuture;
 pub(crate) use futures_core::stream::BoxStream;
-use ssekit_session::Session;
 use tokio::runtime::Handle;
 pub(crate) use tokio::task::coop::consume_budget as take_turns;
 pub(crate) use tokio::task::yield_now;
 use url::Url;
 
-use crate::connection::Connection;
+pub(crate) use self::page::Page;
+
+mod page;
 
 /// What the caller is running on, to spawn tasks.
 pub(crate) fn current() -> Option<Handle> {
@@ -65,24 +65,4 @@ impl<T> DerefMut for Resident<T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.0
     }
-}
-
-/// The page around the connection: here there is none.
-#[derive(Debug)]
-pub(crate) struct Page;
-
-impl Page {
-    pub(crate) fn watch(_: &Arc<Connection>) -> Self {
-        Self
-    }
-
-    /// When the page is to be looked at: never.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
-        None
-    }
-
-    pub(crate) fn look(&mut self) {}
-
-    /// Tells the session what has happened to the page.
-    pub(crate) fn tell<E>(&mut self, _: &mut Session<E>, _: Duration) {}
 }

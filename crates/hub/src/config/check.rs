@@ -1,7 +1,7 @@
 //! Checks of the files that a configuration names.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use super::load::{Loaded, Problem, Problems};
@@ -59,6 +59,10 @@ fn read(path: &Path) -> Result<Secret, String> {
         Ok(bytes) if bytes as u64 > MOST_KEY => {
             Err(format!("the key's file {} is larger than {MOST_KEY} bytes", path.display()))
         }
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(format!(
+            "the key's file {} is not text in UTF-8: save it as UTF-8, without a byte order mark",
+            path.display()
+        )),
         Err(error) => Err(format!("the key's file {} cannot be read: {error}", path.display())),
         Ok(_) if text.trim().is_empty() => Err(format!("the key's file {} is empty", path.display())),
         Ok(_) => {

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use mio::{Events, Interest as Ready, Poll, Token, Waker};
 use slab::Slab;
 use ssekit_log::Position;
-use tokio::runtime::Handle;
 
 use self::catch_up::{Begun, begun};
 use self::clock::ticks;
@@ -35,7 +34,6 @@ pub(super) struct Engine {
     pub(super) replay: Replay,
     pub(super) pace: Pace,
     pub(super) figures: Arc<Figures>,
-    pub(super) runtime: Handle,
     subscribers: Slab<Subscriber>,
     audiences: Audiences,
     wheel: Wheel<(u32, u32)>,
@@ -58,7 +56,6 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    #[expect(clippy::too_many_arguments, reason = "all that a thread shares with the others")]
     pub(super) fn new(
         number: usize,
         poll: Poll,
@@ -67,7 +64,6 @@ impl Engine {
         replay: Replay,
         pace: Pace,
         figures: Arc<Figures>,
-        runtime: Handle,
     ) -> Self {
         let through = recent.last();
         Self {
@@ -78,7 +74,6 @@ impl Engine {
             replay,
             pace,
             figures,
-            runtime,
             subscribers: Slab::new(),
             audiences: Audiences::default(),
             wheel: Wheel::new(WHEEL),

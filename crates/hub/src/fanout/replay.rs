@@ -1,8 +1,10 @@
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ssekit_log::{Limit, Log, Position, ReadError};
 
+use super::background::Background;
 use super::budget::Budget;
 use super::framing::Framing;
 use super::turns::{Lane, Turns};
@@ -18,6 +20,8 @@ pub(super) struct Replay {
     pub(super) budget: Arc<Budget>,
     turns: Arc<Turns>,
     pub(super) log_limit: Arc<LogLimit>,
+    /// Where pages are read.
+    pub(super) background: Arc<Background>,
 }
 
 /// The next page that a subscriber needs.
@@ -62,10 +66,19 @@ struct Draft {
 }
 
 impl Replay {
-    pub(super) fn new(log: Arc<dyn Log>, budget: Arc<Budget>) -> Self {
-        let ids = Ids::new(log.epoch());
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(log: Arc<dyn Log>, budget: Arc<Budget>) -> io::Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { log, ids, budget, turns: Turns::new((processors / 2).max(2)), log_limit: Arc::default() }
+        let at_once = (processors / 2).max(1);
+        Ok(Self {
+            ids: Ids::new(log.epoch()),
+            log,
+            budget,
+            turns: Turns::new(at_once),
+            log_limit: Arc::default(),
+            background: Arc::new(Background::start(at_once)?),
+        })
     }
 
     /// The size of the next page for a subscriber that was sent so many bytes: small at first, so that those who do not read hold little, then

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::keys::{Key, KeyError};
+use super::keys::{BYTE_ORDER_MARK, Key, KeyError};
 use super::object::Object;
 use super::spki::PublicKey;
 
@@ -26,6 +26,9 @@ pub(super) fn set_or_key(text: &str) -> Result<Vec<Key>, KeyError> {
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, KeyError> {
+    if text.starts_with('\u{FEFF}') {
+        return Err(KeyError::Json(BYTE_ORDER_MARK.to_owned()));
+    }
     Ok(serde_json::from_str(text)?)
 }
 

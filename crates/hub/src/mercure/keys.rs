@@ -228,11 +228,11 @@ pub(crate) fn secret_text(text: &str) -> Result<&str, KeyError> {
     } else if ["ssh-", "ecdsa-sha2-"].iter().any(|kind| bytes.starts_with(kind)) {
         "it is a public key of SSH: give it as PEM, as `ssh-keygen -e -m PKCS8 -f FILE` prints it"
     } else if within('<', '>') {
-        "it is HTML or XML"
+        "it is HTML or XML: give the key itself"
     } else if json() {
         "it is JSON, but no key: a set of keys is an object with the member “keys”, without a byte order mark before it"
     } else if text.starts_with('\u{FEFF}') {
-        "it begins with a byte order mark (U+FEFF): save the file without one"
+        BYTE_ORDER_MARK
     } else if bytes.len() != text.len() {
         "spaces or line feeds stand before or behind it: remove them (of a file, one line feed at the end does not count)"
     } else if within('"', '"') || within('\'', '\'') {
@@ -333,6 +333,10 @@ pub enum KeyError {
     #[error("the JWKS has {0} keys, {most} at most are taken", most = jwk::MAX_KEYS)]
     Many(usize),
 }
+
+/// Why a text that begins with one is refused: without it the text would be another key.
+pub(super) const BYTE_ORDER_MARK: &str =
+    "it begins with a byte order mark (U+FEFF): save the file without one";
 
 /// As long as the shortest hash (RFC 7518, section 3.2).
 const MIN_SECRET: usize = 32;

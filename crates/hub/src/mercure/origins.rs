@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 /// The web origins whose pages may do something: all, some or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -199,9 +199,14 @@ fn is_number(port: &str) -> bool {
     port.parse::<u16>().is_ok_and(|number| number.to_string() == port)
 }
 
-/// Whether an origin is one of the visitor's own machine: `localhost`, or a loopback address.
+/// Whether an origin is one of the visitor's own machine: `localhost`, or a loopback address. A text that browsers do not write as an origin,
+/// such as one with a user name or a path, is none.
 pub(super) fn is_local(origin: &str) -> bool {
-    match Url::parse(origin).ok().as_ref().and_then(Url::host) {
+    let Ok(url) = Url::parse(origin) else { return false };
+    if origin != format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]) {
+        return false;
+    }
+    match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

@@ -44,6 +44,9 @@ const SUBSCRIBERS: usize = 1_000;
 const PUBLISHERS: usize = 10;
 const RECONNECTING: usize = 50;
 
+/// Threads that read the streams of the subscribers.
+const READERS: usize = 2;
+
 /// What the hub may use beyond its size before the attacks, as the sum of its documented limits.
 const MEMORY: u64 = 320 << 20;
 
@@ -70,7 +73,9 @@ fn honest_clients_lose_nothing_while_every_attack_goes_on() {
         stop: Arc::default(),
     };
     honest::fill(&target);
-    let mut subscribers = Subscribers::connect(&target, SUBSCRIBERS);
+    // One thread that reads a thousand streams would itself be most of the latency.
+    let mut subscribers: Vec<_> =
+        (0..READERS).map(|_| Subscribers::connect(&target, SUBSCRIBERS / READERS)).collect();
     let before = hub.memory();
     let publishers: Vec<_> = (0..PUBLISHERS).map(|number| Publisher::start(number, &target)).collect();
     let heavy = honest::start_bursts(&target);
@@ -82,11 +87,11 @@ fn honest_clients_lose_nothing_while_every_attack_goes_on() {
         thread::spawn(move || most_memory(pid, &target))
     };
 
-    subscribers.follow(time);
+    in_parallel(&mut subscribers, |subscribers| subscribers.follow(time));
 
     // The attacks go on until the last honest event has arrived.
     let published: Vec<_> = publishers.into_iter().map(Publisher::finish).collect();
-    subscribers.expect(&published);
+    in_parallel(&mut subscribers, |subscribers| subscribers.expect(&published));
     let resumes: Vec<_> = reconnecting.into_iter().map(Reconnecting::finish).collect();
     target.stop.store(true, Ordering::Relaxed);
     let opened: Vec<_> =
@@ -100,7 +105,9 @@ fn honest_clients_lose_nothing_while_every_attack_goes_on() {
         println!("{:>8} connections: {}", opened, attack.name);
     }
     println!("memory: {} KiB before, at most {} KiB", before >> 10, most >> 10);
-    let delivered = subscribers.report();
+    let processor = [hub.pid(), std::process::id()].map(processor_ticks);
+    println!("processor: {} ticks of the hub, {} of this test", processor[0], processor[1]);
+    let delivered = honest::report_deliveries(&subscribers);
     let resumed = honest::report_resumes(&resumes);
     assert!(opened.iter().all(|opened| *opened > 0), "every attack took place");
     assert!(count > 0 && bursts > 0 && delivered.events > 0 && resumed.events > 0);
@@ -113,6 +120,22 @@ fn honest_clients_lose_nothing_while_every_attack_goes_on() {
         );
         assert!(resumed.p99 <= Duration::from_secs(1), "99 of 100 resumes take up to {:?}", resumed.p99);
     }
+}
+
+fn in_parallel(subscribers: &mut [Subscribers], run: impl Fn(&mut Subscribers) + Sync) {
+    thread::scope(|scope| {
+        for some in subscribers {
+            scope.spawn(|| run(some));
+        }
+    });
+}
+
+/// The processor time that a process has used, in ticks of the system (usually a hundredth of a second).
+fn processor_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs, on Linux");
+    // proc(5): the name stands in brackets; the 14th and the 15th fields count.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
 /// The most memory that a process has in use until the test is over, in bytes.

@@ -24,6 +24,10 @@ pub(crate) struct Stream {
     chunk: Option<Vec<u8>>,
     decoder: Decoder,
     waiting: VecDeque<Event>,
+    /// The longest time that a read of the socket waits.
+    patience: Duration,
+    /// The last read took all that was there.
+    is_read: bool,
 }
 
 /// What happened when an event was waited for.
@@ -76,7 +80,8 @@ impl Stream {
         let chunked = head.contains("transfer-encoding: chunked");
         assert!(chunked || head.contains("content-length: "), "{head}");
         let chunk = chunked.then(Vec::new);
-        Ok(Self { socket, head, chunk, decoder: Decoder::new(), waiting: VecDeque::new() })
+        let (decoder, waiting) = (Decoder::new(), VecDeque::new());
+        Ok(Self { socket, head, chunk, decoder, waiting, patience: PATIENCE, is_read: false })
     }
 
     /// Lets [`wait`](Self::wait) answer `Silence` at once.
@@ -88,17 +93,28 @@ impl Stream {
         std::os::fd::AsRawFd::as_raw_fd(&self.socket)
     }
 
+    /// Whether all that had come has been read and given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_read && self.waiting.is_empty()
+    }
+
     /// The next event, or what came instead of it.
     pub(crate) fn wait(&mut self, time: Duration) -> Next {
         loop {
             if let Some(event) = self.waiting.pop_front() {
                 return Next::Event(event);
             }
-            self.socket.set_read_timeout(Some(time)).expect("a timeout can be set");
-            let mut bytes = [0; 64 << 10];
+            if std::mem::replace(&mut self.patience, time) != time {
+                self.socket.set_read_timeout(Some(time)).expect("a timeout can be set");
+            }
+            // Small, since a test of latency reads a thousand streams, and clears this for each.
+            let mut bytes = [0; 8 << 10];
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::End,
-                Ok(read) => self.feed(&bytes[..read]),
+                Ok(read) => {
+                    self.is_read = read < bytes.len();
+                    self.feed(&bytes[..read]);
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     return Next::Silence;
                 }

@@ -11,21 +11,21 @@ use crate::request::{SECRET, access, at, now, publisher, signed, token};
 
 /// Made with PyJWT 2.15 and cryptography 48: algorithm, name of the key, token. All have the same claims.
 const TOKENS: &str = include_str!("tokens/tokens.txt");
-const JWKS: &str = include_str!("tokens/jwks.json");
-const PEMS: [(&str, &str); 4] = [
+pub(crate) const JWKS: &str = include_str!("tokens/jwks.json");
+pub(crate) const PEMS: [(&str, &str); 4] = [
     ("rsa", include_str!("tokens/rsa.pem")),
     ("p256", include_str!("tokens/p256.pem")),
     ("p384", include_str!("tokens/p384.pem")),
     ("ed25519", include_str!("tokens/ed25519.pem")),
 ];
-const SIXTY_FOUR: &str = include_str!("tokens/secret.txt");
+pub(crate) const SIXTY_FOUR: &str = include_str!("tokens/secret.txt");
 
-fn tokens() -> Vec<(Algorithm, &'static str, &'static str)> {
+pub(crate) fn tokens() -> Vec<(Algorithm, &'static str, &'static str)> {
     let words = TOKENS.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     words.map(|words| (words[0].parse().unwrap(), words[1], words[2])).collect()
 }
 
-fn key(name: &str) -> Keys {
+pub(crate) fn key(name: &str) -> Keys {
     let pem = PEMS.iter().find(|(known, _)| *known == name);
     Keys::read(pem.map_or(SIXTY_FOUR, |(_, pem)| pem)).unwrap()
 }

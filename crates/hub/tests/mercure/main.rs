@@ -2,10 +2,13 @@
 
 mod access;
 mod checklist;
+mod claims;
+mod confusion;
 mod expand;
 mod ids;
 mod jwks;
 mod keys;
+mod origins;
 mod pages;
 mod publication;
 mod reference;

@@ -63,9 +63,13 @@ pub(crate) fn token(secret: &str, claims: &Value) -> String {
 }
 
 pub(crate) fn signed(secret: &str, header: &Value, claims: &Value) -> String {
-    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let message = format!("{}.{}", encode(header), encode(claims));
-    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), message.as_bytes());
+    signed_by(hmac::HMAC_SHA256, secret.as_bytes(), &header.to_string(), &claims.to_string())
+}
+
+/// A token of these texts, which need not be JSON.
+pub(crate) fn signed_by(algorithm: hmac::Algorithm, secret: &[u8], header: &str, claims: &str) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = hmac::sign(&hmac::Key::new(algorithm, secret), message.as_bytes());
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 

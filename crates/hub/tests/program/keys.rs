@@ -247,6 +247,78 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     assert_eq!(publish(addr, &token("1")).status, 503);
 }
 
+/// The bytes of a file in which editors, shells and copying have left something beside the key. Either it does not count, or the program names it
+/// and says how to remove it: another secret than the one that is meant would refuse all tokens.
+#[test]
+fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
+    const BOM: &str = "begins with a byte order mark (U+FEFF): save the file without one";
+    const SPACES: &str = "spaces or line feeds stand before or behind it: remove them";
+    const QUOTES: &str = "it stands in quotes: remove them";
+    let folder = tempdir().expect("a folder");
+    let file = folder.path().join("key").to_str().expect("a name").to_owned();
+    let usual =
+        ["serve", "--check", "--anonymous", "--store", "memory", "--addr", "127.0.0.1:0", "--key-file"];
+    let refused = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).expect("it can be written");
+        let served = run(ssekit().args(usual).arg(&file));
+        let made = run(ssekit().args(["token", "make", "--publish", "*", "--key-file", &file]));
+        assert_eq!(served.status.success(), made.status.success(), "{served:?} {made:?}");
+        [served, made].map(|output| match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout).expect("UTF-8")),
+            false => Err(String::from_utf8(output.stderr).expect("UTF-8")),
+        })
+    };
+    let secret = "0123456789abcdef 0123456789\"abcdef'";
+    let verifies = ssekit_hub::mercure::Keys::read(secret).expect("a secret");
+    for end in ["", "\n", "\r\n"] {
+        let [served, made] = refused(format!("{secret}{end}").as_bytes());
+        served.expect("the configuration is valid");
+        let token = made.expect("a token");
+        verifies.verify(token.trim_end(), SystemTime::now()).expect("it is signed with the secret alone");
+    }
+    let utf16: Vec<u8> = format!("\u{FEFF}{secret}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    for (bytes, words) in [
+        (format!("\u{FEFF}{secret}"), BOM),
+        (format!("\u{FEFF}{secret}\r\n"), BOM),
+        (format!("{secret}\n\n"), SPACES),
+        (format!("{secret}\r\n\r\n"), SPACES),
+        (format!("{secret}\n\r"), SPACES),
+        (format!("{secret}\r"), SPACES),
+        (format!("{secret} \n"), SPACES),
+        (format!("{secret}\t"), SPACES),
+        (format!("  {secret}\n"), SPACES),
+        (format!("\n{secret}\n"), SPACES),
+        (format!("\u{a0}{secret}"), SPACES),
+        (format!("\"{secret}\"\n"), QUOTES),
+        (format!("'{secret}'\r\n"), QUOTES),
+        (format!("\u{FEFF}{public}"), "remove all that stands before “-----BEGIN”"),
+        (format!("key:\n{public}"), "remove all that stands before “-----BEGIN”"),
+        (format!("\u{FEFF}{}", set("1")), "without a byte order mark before it"),
+        (format!("<html>{secret}</html>"), "it is HTML or XML"),
+        (format!("ssh-ed25519 {secret}"), "give it as PEM, as `ssh-keygen -e -m PKCS8 -f FILE` prints it"),
+        (" \n".to_owned(), "is empty"),
+    ] {
+        for answer in refused(bytes.as_bytes()) {
+            let error = answer.expect_err("it is refused");
+            assert!(error.contains(words), "{bytes:?}: {error}");
+            assert!(!error.contains("0123456789abcdef"), "the message has the secret: {error}");
+        }
+    }
+    for answer in refused(&utf16) {
+        let error = answer.expect_err("it is refused");
+        assert!(
+            error.contains("is not text in UTF-8: save it as UTF-8, without a byte order mark"),
+            "{error}"
+        );
+    }
+    // A set of keys that is read as a file.
+    std::fs::write(&file, format!("\u{FEFF}{}", set("1"))).expect("it can be written");
+    let output = run(ssekit().args(&usual[..7]).args(["--jwks", &file]));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains(BOM), "{error}");
+}
+
 /// An operator sees that tokens are refused, and why, without seeing any token.
 #[test]
 fn refused_tokens_leave_a_trace_at_info_and_no_log_line_holds_one() {

@@ -91,6 +91,9 @@ impl Page {
         Some(self.clocks.steady + LOOK)
     }
 
+    /// Bytes came: of no concern here.
+    pub(crate) fn received(&mut self) {}
+
     /// Looks at the page if that is due; [`tell`](Self::tell) follows.
     pub(crate) fn look(&mut self) {
         if self.clocks.steady.elapsed() >= LOOK {

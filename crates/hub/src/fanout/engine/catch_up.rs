@@ -139,7 +139,7 @@ impl Engine {
         let generation = subscriber.generation;
         let (replay, inbox) = (self.replay.clone(), Arc::clone(&self.inbox));
         let counted = Counted::new(&self.figures);
-        let reading = self.runtime.spawn(async move {
+        let reading = self.replay.background.spawn(async move {
             let _counted = counted;
             inbox.send(match replay.page(&wanted).await {
                 Ok(page) => Message::Page(slot, generation, page),
@@ -151,7 +151,7 @@ impl Engine {
                 }
             });
         });
-        behind.reading = Some(Reading(reading.abort_handle()));
+        behind.reading = Some(Reading(reading));
     }
 
     pub(super) fn take_page(&mut self, slot: u32, generation: u32, page: Page) {

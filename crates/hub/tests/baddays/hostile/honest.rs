@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::Target;
 use super::ledger::{Ledger, Update};
+use super::{PUBLISHERS, Target};
 use crate::hub::{Answer, PATH, PATIENCE};
 use crate::stream::{Next, Stream};
 
@@ -62,7 +62,8 @@ fn send(target: &Target, media_type: &str, body: &str) -> std::io::Result<Answer
     Answer::read(&mut socket)
 }
 
-/// Publishes private updates to the honest subscribers, two a second.
+/// Publishes private updates to the honest subscribers, two a second. The publishers take turns: independent ones do not publish at the
+/// same moment either.
 pub(crate) struct Publisher {
     thread: JoinHandle<Published>,
     stop: Sender<()>,
@@ -81,11 +82,13 @@ impl Publisher {
     }
 }
 
+/// The time between two updates of a publisher.
+const INTERVAL: Duration = Duration::from_millis(500);
+
 fn publish(first: u32, target: &Target, stopped: &Receiver<()>) -> Published {
     let mut published = vec![(first, 0)];
-    while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
-        stopped.recv_timeout(Duration::from_millis(500))
-    {
+    thread::sleep(INTERVAL / PUBLISHERS as u32 * first);
+    while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
         let (publisher, number) = published[published.len() - 1];
         let sent = target.start.elapsed().as_micros() as u64;
         let data = Update { publisher, number, sent }.data();
@@ -150,7 +153,7 @@ impl Subscribers {
             .register(&mut SourceFd(&fd), Token(number), Interest::READABLE)
             .expect("the socket is open");
         self.all[number].0 = Some(stream);
-        self.read(number);
+        self.read(number, true);
     }
 
     /// Receives for so long.
@@ -178,14 +181,15 @@ impl Subscribers {
         let mut events = Events::with_capacity(1024);
         self.poll.poll(&mut events, Some(Duration::from_millis(20))).expect("it is an epoll");
         for event in &events {
-            self.read(event.token().0);
+            self.read(event.token().0, event.is_read_closed());
         }
         while let Ok((number, stream)) = self.returning.1.try_recv() {
             self.take(number, stream);
         }
     }
 
-    fn read(&mut self, number: usize) {
+    /// Reads all that has come, and the end of the stream if the hub may have closed it.
+    fn read(&mut self, number: usize, to_end: bool) {
         let (slot, ledger) = &mut self.all[number];
         let Some(stream) = slot else { return };
         loop {
@@ -194,6 +198,9 @@ impl Subscribers {
                     if let Some(update) = ledger.record(event) {
                         let now = self.target.start.elapsed().as_micros() as u64;
                         self.latency.record(now - update.sent).expect("it grows");
+                    }
+                    if !to_end && stream.is_empty() {
+                        return;
                     }
                 }
                 Next::Silence => return,
@@ -213,18 +220,23 @@ impl Subscribers {
             }
         });
     }
+}
 
-    pub(crate) fn report(&self) -> Summary {
-        let sum = |count: fn(&Ledger) -> u64| self.all.iter().map(|(_, ledger)| count(ledger)).sum::<u64>();
-        let (events, notices) = (sum(|ledger| ledger.events), sum(|ledger| ledger.notices));
-        println!(
-            "{events} deliveries to {} subscribers, which resumed {} times and received {notices} notices",
-            self.all.len(),
-            self.returns
-        );
-        print_quantiles("a delivery takes", &self.latency);
-        Summary { events, p99: Duration::from_micros(self.latency.value_at_quantile(0.99)) }
+pub(crate) fn report_deliveries(subscribers: &[Subscribers]) -> Summary {
+    let mut latency = Histogram::<u64>::new(3).expect("three digits");
+    for some in subscribers {
+        latency.add(&some.latency).expect("they count the same");
     }
+    let ledgers = || subscribers.iter().flat_map(|some| &some.all).map(|(_, ledger)| ledger);
+    let events = ledgers().map(|ledger| ledger.events).sum();
+    let notices: u64 = ledgers().map(|ledger| ledger.notices).sum();
+    let returns: u64 = subscribers.iter().map(|some| some.returns).sum();
+    println!(
+        "{events} deliveries to {} subscribers, which resumed {returns} times and received {notices} notices",
+        ledgers().count()
+    );
+    print_quantiles("a delivery takes", &latency);
+    Summary { events, p99: Duration::from_micros(latency.value_at_quantile(0.99)) }
 }
 
 /// A client that leaves and resumes, again and again.

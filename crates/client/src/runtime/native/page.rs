@@ -1,0 +1,179 @@
+//! The machine around the connection: whether it has slept.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ssekit_session::Session;
+
+use crate::connection::Connection;
+
+/// Finds out whether the machine has slept. The server may have ended the connection meanwhile, and nothing tells this client of it.
+///
+/// On Linux and macOS the monotonic clock stands still while the machine sleeps, so that no timeout notices; the wall clock goes on.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// At the last look, or at the last byte since: that byte came over a connection that is alive.
+    seen: Clocks,
+    /// The last look found that the machine has slept for so long.
+    slept: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Clocks {
+    wall: SystemTime,
+    monotonic: Instant,
+}
+
+impl Page {
+    pub(crate) fn watch(_: &Arc<Connection>) -> Self {
+        Self::new(Clocks::now())
+    }
+
+    fn new(seen: Clocks) -> Self {
+        Self { seen, slept: None }
+    }
+
+    /// When the next look is due.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        Some(self.seen.monotonic + LOOK)
+    }
+
+    /// Looks at the clocks; [`tell`](Self::tell) follows.
+    pub(crate) fn look(&mut self) {
+        self.look_at(Clocks::now());
+    }
+
+    fn look_at(&mut self, clocks: Clocks) {
+        let slept = clocks.slept_since(self.seen);
+        if slept > JUMP {
+            self.slept = Some(slept);
+        }
+        self.seen = clocks;
+    }
+
+    /// Bytes came: the machine may have slept before, and the connection is alive all the same.
+    pub(crate) fn received(&mut self) {
+        self.seen = Clocks::now();
+    }
+
+    /// Tells the session that the machine has slept.
+    pub(crate) fn tell<E: Clone + Debug>(&mut self, session: &mut Session<E>, now: Duration) {
+        if let Some(slept) = self.slept.take() {
+            session.woken(slept, now);
+        }
+    }
+}
+
+impl Clocks {
+    fn now() -> Self {
+        Self { wall: SystemTime::now(), monotonic: super::now() }
+    }
+
+    /// How far the wall clock has gone ahead of the monotonic clock.
+    fn slept_since(self, before: Self) -> Duration {
+        let passed = self.wall.duration_since(before.wall).unwrap_or_default();
+        passed.saturating_sub(self.monotonic.saturating_duration_since(before.monotonic))
+    }
+}
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// A wall clock that is set goes ahead by less, as a rule. If it does not, the stream is opened again after its last event, without need.
+const JUMP: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use ssekit_session::{Answer, Behaviour, Output};
+
+    use super::*;
+
+    /// A stream that is open, on a machine with these clocks.
+    struct Machine {
+        session: Session<&'static str>,
+        page: Page,
+        clocks: Clocks,
+        start: Instant,
+    }
+
+    impl Machine {
+        fn with_open_stream() -> Self {
+            let clocks = Clocks::now();
+            let mut session = Session::new(Behaviour::default(), 0);
+            session.start(Duration::ZERO);
+            let answer = Answer { status: 200, content_type: Some("text/event-stream"), ..Answer::default() };
+            session.answered(&answer, Duration::ZERO);
+            session.bytes(b"id: 7\ndata: x\n\n", Duration::ZERO, |_| {});
+            while session.next_output().is_some() {}
+            Self { session, page: Page::new(clocks), clocks, start: clocks.monotonic }
+        }
+
+        /// So many seconds pass on the wall clock, and so many on the monotonic clock.
+        fn pass(&mut self, wall: i64, monotonic: u64) {
+            let change = Duration::from_secs(wall.unsigned_abs());
+            self.clocks.wall = if wall < 0 { self.clocks.wall - change } else { self.clocks.wall + change };
+            self.clocks.monotonic += Duration::from_secs(monotonic);
+        }
+
+        /// Whether a look opens the stream again.
+        fn look_reopens(&mut self) -> bool {
+            self.page.look_at(self.clocks);
+            let now = self.clocks.monotonic - self.start;
+            self.page.tell(&mut self.session, now);
+            let outputs: Vec<_> = std::iter::from_fn(|| self.session.next_output()).collect();
+            let reopens = outputs.iter().any(|output| matches!(output, Output::Connect { .. }));
+            assert_eq!(outputs.contains(&Output::Disconnect), reopens, "{outputs:?}");
+            reopens
+        }
+    }
+
+    /// It stayed "open" for ever on a machine that woke with a dead connection.
+    #[test]
+    fn a_stream_is_opened_again_after_its_last_event_when_the_wall_clock_jumped_ahead() {
+        for (wall, monotonic, reopens) in [
+            (30, 30, false),
+            (3_600, 3_600, false),
+            (90, 30, false),
+            (91, 30, true),
+            (3_600, 30, true),
+            (3_600, 0, true),
+            (400 * 24 * 3_600, 1, true),
+            // A clock that is set back, or slowly.
+            (0, 30, false),
+            (-3_600, 30, false),
+            (32, 30, false),
+        ] {
+            let mut machine = Machine::with_open_stream();
+            machine.pass(wall, monotonic);
+            assert_eq!(machine.look_reopens(), reopens, "{wall} {monotonic}");
+            assert_eq!(machine.session.last_event_id(), "7");
+            // Once for each sleep.
+            machine.pass(30, 30);
+            assert!(!machine.look_reopens(), "{wall} {monotonic}");
+        }
+    }
+
+    #[test]
+    fn a_stream_in_which_bytes_came_after_the_sleep_stays_open() {
+        let mut machine = Machine::with_open_stream();
+        machine.pass(3_600, 10);
+        machine.page.seen = machine.clocks;
+        machine.pass(20, 20);
+        assert!(!machine.look_reopens());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_is_due_twice_a_minute_after_the_last_byte() {
+        let mut page = Page::new(Clocks::now());
+        for _ in 0..3 {
+            let due = page.next_look().expect("always");
+            assert_eq!(due - super::super::now(), LOOK);
+            super::super::sleep_until(due).await;
+            page.look();
+        }
+        tokio::time::advance(LOOK / 2).await;
+        page.received();
+        assert_eq!(page.next_look().expect("always") - super::super::now(), LOOK);
+    }
+}
