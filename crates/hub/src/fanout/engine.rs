@@ -322,10 +322,12 @@ impl Engine {
         self.note_passed();
     }
 
-    /// Whether a subscriber is closed when it has missed something. Only one that can resume: it has had an event, and so an id.
+    /// Whether a subscriber is closed when it has missed something. Only one that gets further when it comes back: it has had an event, and so
+    /// an id, and has read the whole history if it began with that. Otherwise its next stream would be a `reset` and the same history again.
     fn closes_when_overtaken(&self, slot: u32) -> bool {
-        let resumes = self.subscribers.get(slot as usize).is_some_and(|subscriber| subscriber.delivered);
-        self.pace.overtaken == Overtaken::Close && resumes
+        let Some(subscriber) = self.subscribers.get(slot as usize) else { return false };
+        let in_history = subscriber.behind.as_ref().is_some_and(|behind| behind.through < behind.stored);
+        self.pace.overtaken == Overtaken::Close && subscriber.delivered && !in_history
     }
 
     /// Writes what is pending for an audience to those of its members who are up to date.

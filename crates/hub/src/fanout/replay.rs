@@ -117,7 +117,13 @@ impl Replay {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
             // Of the page's own moment: retention may have moved on since.
             let horizon = if wanted.interest.subscriptions { page.horizon_of_all() } else { page.horizon };
-            draft.lost |= draft.told.is_some_and(|told| horizon > draft.after.max(told));
+            if draft.told.is_some_and(|told| horizon > draft.after.max(told)) {
+                if !draft.bytes.is_empty() {
+                    // The notice comes behind the events before the loss: with the next page.
+                    return Ok(false);
+                }
+                draft.lost = true;
+            }
             let mut through = page.through.min(wanted.upto);
             for entry in page.entries {
                 if entry.position > wanted.upto {
@@ -137,9 +143,8 @@ impl Replay {
             draft.after = through;
             let done = through >= wanted.upto || page.end && through >= page.through;
             if draft.told.is_some() || draft.events > 0 || done {
-                // It is told before the events of this page. Of records that are gone behind them, it will be told later.
-                let all = draft.lost && draft.bytes.is_empty();
-                draft.told = Some(if all { horizon } else { horizon.min(through) });
+                // Records behind this place may still go without a change of the horizon.
+                draft.told = Some(horizon.min(through));
             }
             if done {
                 return Ok(true);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// Gives turns one after the other. Readers that find events for their subscriber go before those that have found none so far, and in each of
-/// these two lanes the addresses take turns, so that many readers of one address delay others no more than one reader would.
+/// these two lanes the addresses take turns, so that many readers of one address delay others no more than two readers would.
 #[derive(Debug)]
 pub(super) struct Turns {
     state: Mutex<State>,
@@ -214,6 +214,62 @@ mod tests {
         drop(turn);
         let wanted = ["finds", "finds", "finds", "searches", "finds", "finds", "searches", "searches"];
         assert_eq!(order(&turns, waiting), wanted);
+    }
+
+    /// Asks for a turn; it may be there at once.
+    fn ask(turns: &std::sync::Arc<Turns>, lane: Lane, address: u32) -> Waiting {
+        let turns = std::sync::Arc::clone(turns);
+        let mut asked: Waiting = Box::pin(async move { turns.take(lane, address).await });
+        match poll(&mut asked) {
+            Some(turn) => Box::pin(std::future::ready(turn)),
+            None => asked,
+        }
+    }
+
+    /// The turns that peers have, each so many in its lane, before one that came after all of them has had its own.
+    fn turns_of_others(peers: impl IntoIterator<Item = (Lane, u32, usize)>, own: usize) -> usize {
+        let turns = Turns::new(1);
+        let turn = first(&turns);
+        let mut peers: Vec<_> = peers
+            .into_iter()
+            .map(|(lane, peer, left)| (lane, peer, left, wait(&turns, lane, peer)))
+            .collect();
+        let mut reader = wait(&turns, Lane::Finding, u32::MAX);
+        drop(turn);
+        let (mut others, mut had) = (0, 0);
+        while had < own {
+            if let Some(turn) = poll(&mut reader) {
+                had += 1;
+                drop(turn);
+                reader = ask(&turns, Lane::Finding, u32::MAX);
+                continue;
+            }
+            let given =
+                peers.iter_mut().enumerate().find_map(|(peer, (.., waiting))| Some((peer, poll(waiting)?)));
+            let (peer, turn) = given.expect("somebody has the turn");
+            others += 1;
+            drop(turn);
+            let (lane, address, left, waiting) = &mut peers[peer];
+            *left -= 1;
+            *waiting = ask(&turns, *lane, *address);
+            if *left == 0 {
+                drop(peers.swap_remove(peer));
+            }
+        }
+        others
+    }
+
+    /// 40 MB are 160 pages. A peer that does not read asks for few pages, since little may wait for it.
+    #[test]
+    fn a_thousand_peers_delay_one_that_reads_much_by_a_bounded_number_of_turns() {
+        const OWN: usize = 160;
+        const IDLE: usize = 5;
+        let of_one_address = (0..1000).map(|_| (Lane::Finding, 1, IDLE));
+        assert!(turns_of_others(of_one_address, OWN) <= 2 * OWN, "two turns for each of its own");
+        let of_many = (0..1000).map(|address| (Lane::Finding, address, IDLE));
+        assert!(turns_of_others(of_many, OWN) <= 1000 * IDLE, "the pages that peers get without reading");
+        let searching = (0..1000).map(|address| (Lane::Searching, address, usize::MAX));
+        assert!(turns_of_others(searching, OWN) <= OWN, "one turn for each of its own");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod idempotency;
 mod keys;
 mod live;
 mod loss;
+mod no_silent_loss;
 mod pages;
 mod private;
 mod publish;

@@ -243,7 +243,7 @@ pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// How often a test with random cases runs: a few times, or for long where `SSEKIT_SOAK` asks for it.
+/// The seeds of a test with random cases: a few, or many where `SSEKIT_SOAK` asks for a long run. `SSEKIT_CASES` sets their number.
 pub(crate) fn cases(few: u64, many: u64) -> std::ops::Range<u64> {
     // With SSEKIT_SEED, the case that has failed.
     if let Some(seed) = std::env::var("SSEKIT_SEED").ok().and_then(|seed| seed.parse().ok()) {
@@ -251,5 +251,7 @@ pub(crate) fn cases(few: u64, many: u64) -> std::ops::Range<u64> {
     }
     // Others each time: what a run finds, its message names.
     let first = fastrand::u64(..1 << 40);
-    first..first + if std::env::var_os("SSEKIT_SOAK").is_some() { many } else { few }
+    let usual = if std::env::var_os("SSEKIT_SOAK").is_some() { many } else { few };
+    let asked = std::env::var("SSEKIT_CASES").ok().and_then(|cases| cases.parse().ok());
+    first..first + asked.unwrap_or(usual)
 }

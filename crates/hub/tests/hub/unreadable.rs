@@ -1,18 +1,21 @@
 //! A log that does not say what it holds: now, or at all.
 
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use ssekit_hub::mercure::Origins;
 use ssekit_log::{
-    AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Keep, Limit, Log, MemoryLog, Page, Position,
-    ReadError, Record, Retention,
+    AppendError, Appended, Bounds, DurableLog, DurableOptions, Entry, Epoch, IdempotencyKey, Keep, Limit, Log,
+    MemoryLog, Page, Position, ReadError, Record, Retention,
 };
 use tokio::sync::watch;
 
 use crate::client::{Request, text};
-use crate::setup::{HUB, Setup, TestHub, claims, publication, sign, unix_now, within};
+use crate::setup::{HUB, Setup, TestHub, claims, encoded, publication, sign, unix_now, within};
 use crate::stream::Way;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,4 +149,71 @@ async fn line_81_nothing_is_delivered_to_who_waited_for_the_log_until_the_token_
     });
     let (published, ()) = tokio::join!(release, readers);
     assert_eq!(published.status, 200);
+}
+
+/// The largest file below a folder.
+fn largest(folder: &Path) -> PathBuf {
+    let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for file in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let kind = if file.file_type().unwrap().is_dir() { &mut folders } else { &mut files };
+            kind.push(file.path());
+        }
+    }
+    files.into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap()
+}
+
+/// A byte of a table is not what was written: the records around it are lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn readyz_reports_damage_that_a_reader_has_found_and_the_hub_serves_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = DurableLog::open(folder.path(), DurableOptions::default()).await.unwrap();
+    let record = |number: usize| {
+        let body = format!("data: {number} {}\n\n", "x".repeat(500)).into();
+        Record { topics: ["a".into()].into(), private: false, id: None, body }
+    };
+    log.append((0..3000).map(record).collect()).await.unwrap();
+    log.close().await.unwrap();
+    drop(log);
+    let table =
+        fs::OpenOptions::new().read(true).write(true).open(largest(&folder.path().join("store/keyspaces")));
+    let table = table.unwrap();
+    let (middle, mut byte) = (table.metadata().unwrap().len() / 2, [0]);
+    table.read_exact_at(&mut byte, middle).unwrap();
+    table.write_all_at(&[byte[0] ^ 1], middle).unwrap();
+
+    let log = DurableLog::open(folder.path(), DurableOptions::default()).await.unwrap();
+    let hub = TestHub::over(Arc::new(log), Setup::default()).await;
+    let readyz = Request::get("/readyz");
+    assert_eq!(hub.ask(&readyz).await.status, 200, "nobody has read the damaged records yet");
+    Way::each(async |way| {
+        let mut stream = way.subscribe(&hub, "topic=a&lastEventID=earliest").await;
+        let (mut next, mut noticed, mut notices) = (0, false, 0);
+        while next < 3000 {
+            let got = stream.event().await;
+            if got.name == "gap" {
+                (noticed, notices) = (true, notices + 1);
+                continue;
+            }
+            let number: usize = got.data.split(' ').next().unwrap().parse().unwrap();
+            assert!(number == next || noticed && number > next, "{number} and not {next}");
+            (next, noticed) = (number + 1, false);
+        }
+        assert_eq!(notices, 1);
+    })
+    .await;
+    let answer = hub.ask(&readyz).await;
+    assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{}", answer.body);
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("the log is damaged: records up to "), "{detail}");
+    assert_eq!(hub.ask(&Request::get("/healthz")).await.status, 200);
+
+    // The hub goes on: it takes updates, delivers them, and resumes streams behind the damage.
+    let mut live = Way::Socket.subscribe(&hub, "topic=a").await;
+    let id = hub.publish("topic=a&data=later").await;
+    assert_eq!(live.data().await, "later");
+    hub.publish("topic=a&data=last").await;
+    let mut resumed = Way::Socket.subscribe(&hub, &format!("topic=a&lastEventID={}", encoded(&id))).await;
+    assert_eq!(resumed.header("ssekit-reset"), None);
+    assert_eq!(resumed.data().await, "last");
 }

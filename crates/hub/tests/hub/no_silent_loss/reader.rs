@@ -1,0 +1,159 @@
+use std::collections::BTreeSet;
+
+use fastrand::Rng;
+use ssekit_log::{Position, Record};
+
+use super::case::{END, matches};
+use super::published::number;
+use super::stage::Stage;
+use crate::client::Request;
+use crate::setup::{HUB, encoded, token};
+use crate::stream::Way;
+
+/// A subscriber.
+#[derive(Debug)]
+pub(super) struct Reader {
+    way: Way,
+    topics: &'static [&'static str],
+    /// Whether it has a token, by which it may read what is private.
+    trusted: bool,
+    from: From,
+    /// It comes when so many bursts were published.
+    joins: usize,
+    /// What the system holds of what it has not read, in bytes.
+    room: Option<u32>,
+    /// It stops reading after about so many events, until others were published.
+    pauses: Option<usize>,
+    /// It comes back after about so many events.
+    leaves: Option<usize>,
+    seed: u64,
+}
+
+/// Where it begins.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Now,
+    Earliest,
+    /// After an update that was published before it comes.
+    Known,
+}
+
+/// Part of what a subscriber has been sent.
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    /// A stream that begins with what is published from now on, which is behind this place.
+    Now(Position),
+    /// A stream that begins with the earliest update that is held.
+    Earliest,
+    /// These are held, of all up to a position, when a stream that begins with the earliest, also after a reset, has given its first event.
+    Held(BTreeSet<Position>, Position),
+    /// A stream that begins after the update with this position.
+    After(Position),
+    /// A stream that begins after the last event.
+    Resumed,
+    /// The event with this number.
+    Event(usize),
+    Gap,
+    Reset,
+}
+
+impl Reader {
+    pub(super) fn draw(rng: &mut Rng, bursts: usize) -> Self {
+        let slow = rng.bool();
+        let often = |rng: &mut Rng, yes: bool| yes.then(|| *rng.choice(&[5, 50, 500]).unwrap());
+        let leaves = rng.u8(..3) == 0;
+        Self {
+            way: *rng.choice(&Way::ALL).unwrap(),
+            topics: rng.choice(SELECTORS).unwrap(),
+            trusted: rng.bool(),
+            from: *rng.choice(&[From::Now, From::Earliest, From::Known]).unwrap(),
+            joins: if rng.bool() { 0 } else { rng.usize(..bursts) },
+            room: slow.then_some(64 << 10),
+            pauses: often(rng, slow),
+            leaves: often(rng, leaves),
+            seed: rng.u64(..),
+        }
+    }
+
+    /// Whether it is to get this update.
+    pub(super) fn may_read(&self, record: &Record) -> bool {
+        let selected = |topic: &Box<str>| self.topics.iter().any(|pattern| matches(pattern, topic));
+        (self.trusted || !record.private) && record.topics.iter().any(selected)
+    }
+
+    /// Reads up to the last update.
+    pub(super) async fn read(&self, stage: &Stage) -> Vec<Seen> {
+        let mut rng = Rng::with_seed(self.seed);
+        stage.until_burst(self.joins).await;
+        let (mut seen, mut last) = (Vec::new(), None::<String>);
+        loop {
+            let hub = stage.hub.read().await;
+            let known = match self.from {
+                From::Known if seen.is_empty() => stage.published.choose(rng.usize(..)),
+                _ => None,
+            };
+            let (id, start) = match (&last, known, self.from) {
+                (Some(id), ..) => (Some(id.clone()), Seen::Resumed),
+                (None, Some((position, record)), _) => {
+                    (Some(stage.id(position, &record)), Seen::After(position))
+                }
+                (None, None, From::Now) if seen.is_empty() => (None, Seen::Now(Position::START)),
+                _ => (Some("earliest".to_owned()), Seen::Earliest),
+            };
+            let mut stream = self.way.open_with(&hub, &self.request(id.as_deref()), self.room).await;
+            seen.push(match start {
+                Seen::Now(_) => Seen::Now(hub.log.bounds().await.unwrap().last),
+                start => start,
+            });
+            if seen.len() == 1 {
+                stage.joined.send_modify(|joined| *joined += 1);
+            }
+            let mut whole =
+                matches!(seen.last(), Some(Seen::Earliest)) || stream.header("ssekit-reset").is_some();
+            drop(hub);
+            while let Some(got) = stream.next().await {
+                match &*got.name {
+                    "gap" => seen.push(Seen::Gap),
+                    "reset" => seen.push(Seen::Reset),
+                    _ => {
+                        seen.push(Seen::Event(number(&got.data)));
+                        if got.data.ends_with(END) {
+                            return seen;
+                        }
+                        last = Some(got.id);
+                        if std::mem::take(&mut whole) {
+                            let (held, upto) = stage.held().await;
+                            seen.push(Seen::Held(held.into_keys().collect(), upto));
+                        }
+                        if self.leaves.is_some_and(|often| rng.usize(..often) == 0) {
+                            break;
+                        }
+                        if self.pauses.is_some_and(|often| rng.usize(..often) == 0) {
+                            stage.until_burst(stage.bursts().saturating_add(rng.usize(1..=3))).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn request(&self, id: Option<&str>) -> Request {
+        let topics: Vec<_> = self.topics.iter().map(|topic| format!("topic={}", encoded(topic))).collect();
+        let request = Request::get(format!("{HUB}?{}", topics.join("&")));
+        let request = if self.trusted { request.bearer(&token(&[], &["*"])) } else { request };
+        match id {
+            Some(id) => request.with("last-event-id", id),
+            None => request,
+        }
+    }
+}
+
+const SELECTORS: &[&[&str]] = &[
+    &["*"],
+    &["*"],
+    &["/t/{x}", END],
+    &["/t/0", END],
+    &["/alt/{x}", END],
+    &["/alt/1", END],
+    &["/u/{x}", "/t/1", END],
+];

@@ -1,0 +1,108 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ssekit_log::{Position, Record};
+
+use super::case::Case;
+use super::published::number_of;
+use super::reader::{Reader, Seen};
+
+/// Whether a subscriber was told of all that it has not received.
+pub(super) struct Verdict<'a> {
+    pub(super) case: &'a Case,
+    /// All that was published, also what a killed hub has lost.
+    pub(super) published: &'a BTreeMap<Position, Record>,
+    /// What the log holds at the end.
+    pub(super) held: &'a BTreeMap<Position, Record>,
+    pub(super) reader: &'a Reader,
+}
+
+/// How much of the log a subscriber has accounted for.
+#[derive(Default)]
+struct Place<'a> {
+    /// Everything up to here has been received, or a notice has come.
+    after: Position,
+    /// The next event has a later place.
+    order: Position,
+    /// A notice has come since the last event.
+    noticed: bool,
+    /// What was held when it began with the earliest, of all up to a position. The others up to there were gone, and were not promised.
+    history: Option<(&'a BTreeSet<Position>, Position)>,
+}
+
+impl Verdict<'_> {
+    pub(super) fn of(&self, seen: &[Seen]) -> Result<(), String> {
+        let positions: HashMap<usize, Position> =
+            self.published.iter().map(|(position, record)| (number_of(record), *position)).collect();
+        let mut place = Place::default();
+        let (mut first, mut received, mut notices) = (Position::START, BTreeSet::new(), 0);
+        for seen in seen {
+            match seen {
+                Seen::Now(position) => {
+                    first = *position;
+                    place = Place { after: *position, ..Place::default() };
+                }
+                Seen::After(position) => {
+                    first = *position;
+                    place = Place { after: *position, order: *position, ..Place::default() };
+                }
+                Seen::Earliest => place = Place { noticed: true, ..Place::default() },
+                Seen::Held(held, upto) => place.history = Some((held, *upto)),
+                Seen::Resumed => (place.noticed, place.history) = (false, None),
+                Seen::Gap => (place.noticed, notices) = (true, notices + 1),
+                Seen::Reset => {
+                    (place.noticed, notices) = (true, notices + 1);
+                    place.order = Position::START;
+                }
+                Seen::Event(number) => {
+                    let position =
+                        *positions.get(number).ok_or(format!("event {number} was never published"))?;
+                    self.event(*number, position, &place)?;
+                    received.insert(position);
+                    place = Place { after: position, order: position, noticed: false, ..place };
+                }
+            }
+        }
+        if notices > 0 && self.case.keeps_all() {
+            return Err(format!("{notices} notices, although the log keeps everything"));
+        }
+        // What is held now was always held. So no notice stands for it.
+        for (position, record) in self.held.range(Position(first.0 + 1)..) {
+            if self.published.get(position) != Some(record) {
+                return Err(format!("{position} holds what was not published there"));
+            }
+            if self.reader.may_read(record) && !received.contains(position) {
+                return Err(format!("{position} is held, and was not received"));
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&self, number: usize, position: Position, place: &Place<'_>) -> Result<(), String> {
+        if !self.reader.may_read(&self.published[&position]) {
+            return Err(format!("event {number} is not for this subscriber"));
+        }
+        if position <= place.order {
+            return Err(format!("{position} (event {number}) comes after {}", place.order));
+        }
+        if place.noticed || position <= place.after {
+            return Ok(());
+        }
+        let missed = self.published.range(Position(place.after.0 + 1)..position);
+        for (missed, record) in missed.filter(|(_, record)| self.reader.may_read(record)) {
+            let promised = place.history.is_none_or(|(held, upto)| held.contains(missed) || *missed > upto);
+            if promised && !self.is_superseded(*missed, record) {
+                let after = place.after;
+                return Err(format!("{missed} is missing between {after} and {position}, without a notice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a rule keeps newer updates of its canonical topic instead.
+    fn is_superseded(&self, position: Position, record: &Record) -> bool {
+        let topic = &record.topics[0];
+        let Some(last) = self.case.keep(topic).last_per_topic else { return false };
+        let newer = self.published.range(Position(position.0 + 1)..);
+        newer.filter(|(_, record)| record.topics[0] == *topic).take(last).count() == last
+    }
+}
