@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use ssekit_hub::mercure::Origins;
 use ssekit_log::{
-    AppendError, Appended, Bounds, DurableLog, DurableOptions, Entry, Epoch, IdempotencyKey, Keep, Limit, Log,
-    MemoryLog, Page, Position, ReadError, Record, Retention,
+    AppendError, Appended, Bounds, DurableLog, DurableOptions, Entry, Epoch, IdempotencyKey, Keep, Limit,
+    Log, MemoryLog, Page, Position, ReadError, Record, Retention,
 };
 use tokio::sync::watch;
 

@@ -3,7 +3,10 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use ssekit_log::{AppendError, Bounds, Entry, Epoch, Limit, Log, Page, Position, ReadError, Record};
+use ssekit_log::{
+    AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Limit, Log, Page, Position, ReadError,
+    Record,
+};
 use tokio::sync::watch;
 
 /// All records that logs have kept, by their positions.
@@ -68,6 +71,10 @@ impl Log for Noting {
             Ok(positions)
         });
         async { kept.await.unwrap() }.boxed()
+    }
+
+    fn append_once(&self, _: IdempotencyKey, _: Vec<Record>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        unimplemented!("no publisher of this test sends an idempotency key")
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
