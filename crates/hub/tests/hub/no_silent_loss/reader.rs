@@ -85,7 +85,7 @@ impl Reader {
     pub(super) async fn read(&self, stage: &Stage) -> Vec<Seen> {
         let mut rng = Rng::with_seed(self.seed);
         stage.until_burst(self.joins).await;
-        let (mut seen, mut last) = (Vec::new(), None::<String>);
+        let (mut seen, mut last, mut left) = (Vec::new(), None::<String>, LEAVES);
         loop {
             let hub = stage.hub.read().await;
             let known = match self.from {
@@ -125,7 +125,9 @@ impl Reader {
                             let (held, upto) = stage.held().await;
                             seen.push(Seen::Held(held.into_keys().collect(), upto));
                         }
-                        if self.leaves.is_some_and(|often| rng.usize(..often) == 0) {
+                        let leaves = self.leaves.is_some_and(|often| rng.usize(..often) == 0);
+                        if leaves && left > 0 {
+                            left -= 1;
                             break;
                         }
                         if self.pauses.is_some_and(|often| rng.usize(..often) == 0) {
@@ -147,6 +149,9 @@ impl Reader {
         }
     }
 }
+
+/// A subscriber leaves no more than so often. One that resumes behind the horizon reads the whole history again, each time.
+const LEAVES: usize = 10;
 
 const SELECTORS: &[&[&str]] = &[
     &["*"],
