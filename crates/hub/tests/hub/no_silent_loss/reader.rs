@@ -45,7 +45,8 @@ pub(super) enum Seen {
     Now(Position),
     /// A stream that begins with the earliest update that is held.
     Earliest,
-    /// These are held, of all up to a position, when a stream that begins with the earliest, also after a reset, has given its first event.
+    /// These are held, of all up to a position, at the first event of a stream that begins with the earliest, also after a reset, and at the
+    /// first event after a gap: the notice is for all that was gone when the log was read for it.
     Held(BTreeSet<Position>, Position),
     /// A stream that begins after the update with this position.
     After(Position),
@@ -77,15 +78,15 @@ impl Reader {
 
     /// Whether it is to get this update.
     pub(super) fn may_read(&self, record: &Record) -> bool {
-        let selected = |topic: &Box<str>| self.topics.iter().any(|pattern| matches(pattern, topic));
-        (self.trusted || !record.private) && record.topics.iter().any(selected)
+        let selected = |topic: &str| self.topics.iter().any(|pattern| matches(pattern, topic));
+        (self.trusted || !record.private) && record.topics.iter().any(|topic| selected(topic))
     }
 
     /// Reads up to the last update.
     pub(super) async fn read(&self, stage: &Stage) -> Vec<Seen> {
         let mut rng = Rng::with_seed(self.seed);
         stage.until_burst(self.joins).await;
-        let (mut seen, mut last) = (Vec::new(), None::<String>);
+        let (mut seen, mut last, mut left) = (Vec::new(), None::<String>, LEAVES);
         loop {
             let hub = stage.hub.read().await;
             let known = match self.from {
@@ -108,12 +109,15 @@ impl Reader {
             if seen.len() == 1 {
                 stage.joined.send_modify(|joined| *joined += 1);
             }
-            let mut whole =
+            let mut looks =
                 matches!(seen.last(), Some(Seen::Earliest)) || stream.header("ssekit-reset").is_some();
             drop(hub);
             while let Some(got) = stream.next().await {
                 match &*got.name {
-                    "gap" => seen.push(Seen::Gap),
+                    "gap" => {
+                        seen.push(Seen::Gap);
+                        looks = true;
+                    }
                     "reset" => seen.push(Seen::Reset),
                     _ => {
                         seen.push(Seen::Event(number(&got.data)));
@@ -121,11 +125,13 @@ impl Reader {
                             return seen;
                         }
                         last = Some(got.id);
-                        if std::mem::take(&mut whole) {
+                        if std::mem::take(&mut looks) {
                             let (held, upto) = stage.held().await;
                             seen.push(Seen::Held(held.into_keys().collect(), upto));
                         }
-                        if self.leaves.is_some_and(|often| rng.usize(..often) == 0) {
+                        let leaves = self.leaves.is_some_and(|often| rng.usize(..often) == 0);
+                        if leaves && left > 0 {
+                            left -= 1;
                             break;
                         }
                         if self.pauses.is_some_and(|often| rng.usize(..often) == 0) {
@@ -147,6 +153,9 @@ impl Reader {
         }
     }
 }
+
+/// A subscriber leaves no more than so often. One that resumes behind the horizon reads the whole history again, each time.
+const LEAVES: usize = 10;
 
 const SELECTORS: &[&[&str]] = &[
     &["*"],

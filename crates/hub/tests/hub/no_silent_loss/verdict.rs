@@ -25,7 +25,7 @@ struct Place<'a> {
     order: Position,
     /// A notice has come since the last event.
     noticed: bool,
-    /// What was held when it began with the earliest, of all up to a position. The others up to there were gone, and were not promised.
+    /// What was held when it began with the earliest or was sent a notice, of all up to a position. The others up to there were gone.
     history: Option<(&'a BTreeSet<Position>, Position)>,
 }
 
@@ -54,8 +54,9 @@ impl Verdict<'_> {
                     place.order = Position::START;
                 }
                 Seen::Event(number) => {
-                    let position =
-                        *positions.get(number).ok_or(format!("event {number} was never published"))?;
+                    let position = *positions
+                        .get(number)
+                        .ok_or_else(|| format!("event {number} was never published"))?;
                     self.event(*number, position, &place)?;
                     received.insert(position);
                     place = Place { after: position, order: position, noticed: false, ..place };
