@@ -244,7 +244,9 @@ impl Hub {
                 _ => appends.push(vec![batch]),
             }
         }
-        join_all(appends.into_iter().map(|append| self.publish_together(append))).await.concat()
+        let appends = join_all(appends.into_iter().map(|append| self.publish_together(append)));
+        // Without a budget: where one is used up, tokio polls the appends that are left in another order.
+        tokio::task::unconstrained(appends).await.concat()
     }
 
     /// Publishes batches without idempotency keys in one append, or a single batch.

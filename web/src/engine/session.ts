@@ -89,8 +89,10 @@ export class Session {
     this.#catchUp()
     core.write(piece)
     const address = core.exports.session_feed(this.#handle, piece.length, performance.now())
-    this.#isBetween = endsInBlank(piece)
-    return this.#items(address, piece)
+    const items = this.#items(address, piece)
+    // Only a stream has events: of a refusal, nothing is read here.
+    this.#isBetween = items.length > 0 && endsInBlank(piece)
+    return items
   }
 
   /** The body has ended: the event whose blank line is missing, if there is one. */

@@ -36,7 +36,8 @@ function request(options: SourceOptions, { url, init, headers }: Asked, numbers:
 /** Whether the browser may add cookies or other credentials to the request. */
 function hasCookies({ url, init: { credentials } }: Asked): boolean {
   if (credentials === 'include' || credentials === 'omit') return credentials === 'include'
-  return new URL(url).origin === globalThis.location?.origin
+  // Not that of `location`: a frame of about:blank has its parent's origin, and sends its cookies.
+  return new URL(url).origin === globalThis.origin
 }
 
 /** The members of a request, in whatever order they were given. */

@@ -121,7 +121,9 @@ for (const server of ['the Rust server', 'produce']) {
     // What is made of the newest event comes late, too, when somebody asks for it.
     assert.equal((await it.noted('length', 1, page))[0], newest.length)
     for (const name of ['one', 'two', 'own']) assert.equal((await it.noted(name, 3, page))[0], '')
-    assert.deepEqual(await notesOf(page, 'one'), await notesOf(page, 'two'))
+    // An event may come between the two looks.
+    const one = await notesOf(page, 'one')
+    assert.deepEqual((await notesOf(page, 'two')).slice(0, one.length), one)
   })
 
   test(`${server}: nested callbacks get the response and messages, the first with the id 1`, async () => {

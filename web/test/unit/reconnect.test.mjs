@@ -48,7 +48,7 @@ test('small events that came alone count: their ids are sent, and delays begin a
   for (let attempt = 0; attempt < 5; attempt++) {
     const stream = await server.stream(attempt)
     // The first piece is for the decoder; what follows it alone is read without.
-    stream.write(': hello\n\n')
+    stream.write('data: hello\n\n')
     await settled()
     stream.write(`id: ${attempt}\nevent: tick\ndata: x\n\n`)
     await until(() => connection.lastEventId === String(attempt))
@@ -118,6 +118,21 @@ test('the text of a refusal and its Retry-After are in the error', async () => {
   assert(status.until > Date.now() + 5000 && status.until < Date.now() + 9000)
   connection.connect()
   await server.request(1)
+  connection.close()
+})
+
+test('a refusal in the form of a stream has no events', async () => {
+  const { server, connection, told } = connected()
+  const messages = []
+  connection.select('message').subscribe((data) => messages.push(data))
+  const refusal = (await server.request()).answer({ status: 500, headers: { 'content-type': 'text/event-stream' } })
+  for (const piece of ['data: a\n\n', 'data: b\n\n', 'data: c\n\n']) {
+    refusal.write(piece)
+    await settled()
+  }
+  refusal.end()
+  await server.request(1)
+  assert.deepEqual([messages, told], [[''], ['error status']])
   connection.close()
 })
 

@@ -24,7 +24,7 @@ impl Background {
     pub(super) fn start(threads: usize) -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         // The threads that read files are started by these, and are lowered too.
-        builder.worker_threads(threads).thread_name("replay").enable_time().on_thread_start(lower_priority);
+        builder.worker_threads(threads).thread_name("replay").enable_all().on_thread_start(lower_priority);
         let runtime = builder.build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }

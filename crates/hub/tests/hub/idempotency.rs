@@ -128,6 +128,40 @@ async fn pipelined_publications_with_and_without_keys_are_kept_in_their_order() 
     hub.end(std::time::Duration::ZERO).await;
 }
 
+/// More than tokio polls in a row.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_short_publications_with_keys_are_kept_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = DurableLog::open(folder.path().join("log"), DurableOptions::default()).await.unwrap();
+    let mut setup = Setup::default();
+    without_tokens(&mut setup);
+    let mut hub = TestHub::over(Arc::new(log), setup).await;
+    let mut connection = Connection::open(hub.addr).await;
+    let request = |number: usize| {
+        let key = format!("k{number}");
+        Request::post(HUB, format!("topic=a&data={number}")).with("idempotency-key", &key).encode()
+    };
+    for round in 0..3 {
+        let numbers = round * 100..(round + 1) * 100;
+        connection.send(&numbers.clone().flat_map(request).collect::<Vec<u8>>()).await;
+        for number in numbers {
+            let answer = connection.answer("POST").await;
+            assert_eq!(answer.status, 200, "{number}: {}", answer.body);
+        }
+    }
+    let mut stream = Way::Socket.subscribe(&hub, "topic=a&lastEventID=earliest").await;
+    for number in 0..300 {
+        assert_eq!(stream.event().await.data, number.to_string());
+    }
+    hub.end(std::time::Duration::ZERO).await;
+}
+
+fn without_tokens(setup: &mut Setup) {
+    setup.access.open = true;
+    setup.access.publishers = Keys::none();
+    setup.access.own_names.push("hub.test".to_owned());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_with_another_body_is_422() {
     Way::each(async |way| {
@@ -218,12 +252,7 @@ async fn a_key_belongs_to_its_publisher() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_tokens_all_publishers_share_their_keys() {
-    let hub = TestHub::start(|setup| {
-        setup.access.open = true;
-        setup.access.publishers = Keys::none();
-        setup.access.own_names.push("hub.test".to_owned());
-    })
-    .await;
+    let hub = TestHub::start(without_tokens).await;
     let request = Request::post(HUB, "topic=a&data=x").with("idempotency-key", KEY);
     let answers = [hub.ask(&request).await, hub.ask(&request).await];
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
