@@ -53,6 +53,7 @@ fn lower_priority() {
     }
 }
 
-/// The "nice value" of a replay: beside one thread of usual priority, it gets a tenth of a processor.
+/// The "nice value" of a replay: beside one thread of usual priority, it gets a quarter of a processor. The system may count the threads of
+/// other programs, too, so that a larger value would let replays starve beside them.
 #[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+const NICE: i32 = 5;

@@ -70,7 +70,8 @@ impl Replay {
     /// When the system gives no thread.
     pub(super) fn start(log: Arc<dyn Log>, budget: Arc<Budget>) -> io::Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = (processors / 2).max(1);
+        // With a single turn at once, a resume would wait for a scan before each of its pages.
+        let at_once = (processors / 2).max(2);
         Ok(Self {
             ids: Ids::new(log.epoch()),
             log,
