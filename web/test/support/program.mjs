@@ -124,5 +124,10 @@ export async function freePort() {
   const { port } = server.address()
   server.close()
   await once(server, 'close')
+  // Tests that run at the same time get different ones.
+  if (given.has(port)) return freePort()
+  given.add(port)
   return port
 }
+
+const given = new Set()

@@ -136,12 +136,17 @@ impl Chromium {
             }
             if Instant::now() > end {
                 let text = self.evaluate(page, "document.body.innerText");
-                let requests = "performance.getEntriesByType('resource').slice(-5).map((one) => `${one.name} ${one.responseStatus} ${one.startTime} to ${one.responseEnd}`)";
-                let requests = self.evaluate(page, &format!("[performance.now(), ...{requests}]"));
+                let requests = self.requests(page);
                 panic!("it never comes: {script}\n{:#?}\n{requests:#}\n{text}", self.problems());
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The time since the page was loaded, and its last requests that have ended.
+    pub(crate) fn requests(&mut self, page: &Page) -> Value {
+        let ended = "performance.getEntriesByType('resource').slice(-5).map((one) => `${one.name} ${one.responseStatus} ${one.startTime} to ${one.responseEnd}`)";
+        self.evaluate(page, &format!("[performance.now(), ...{ended}]"))
     }
 
     /// Types into a field as a person does, replacing what is there, and ends with Enter.

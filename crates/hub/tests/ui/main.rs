@@ -1,5 +1,7 @@
 //! The hub's page: what it asks for, over sockets, and itself, in Chromium.
 
+#![expect(clippy::print_stdout, reason = "what a page has seen, when a search has no answer")]
+
 mod browser;
 mod hub;
 mod requests;
