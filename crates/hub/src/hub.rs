@@ -209,11 +209,8 @@ impl Hub {
             ));
         }
         let own: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
-        let appended = match key {
-            None => self.log.append(records).await.map(|positions| Appended { positions, repeated: false }),
-            Some(key) => self.log.append_once(key, records).await,
-        };
-        let Appended { positions, repeated } = appended.map_err(|error| refused(&error))?;
+        let appended = self.log.append_with_key(key, records).await.map_err(|error| refused(&error))?;
+        let Appended { positions, repeated } = appended;
         if repeated {
             self.repeated.inc();
         } else {

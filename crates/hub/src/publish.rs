@@ -324,6 +324,7 @@ impl Hub {
         let (head, body) = response.into_parts();
         Ok(Response::from_parts(head, read(body).await?))
     }
+
     fn request(&self, content_type: &'static str, body: String) -> Result<Request<Bytes>, Error> {
         let mut request = Request::builder()
             .method(Method::POST)

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, TryFutureExt};
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
@@ -206,7 +206,7 @@ impl DurableLog {
         Ok((Self { shared, retention, messages, room: Arc::new(Semaphore::new(WAITING)) }, found))
     }
 
-    async fn append(
+    async fn append_all(
         &self,
         key: Option<IdempotencyKey>,
         records: Vec<Record>,
@@ -233,16 +233,12 @@ impl Log for DurableLog {
         self.shared.epoch
     }
 
-    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
-        self.append(None, records).map_ok(|appended| appended.positions).boxed()
-    }
-
-    fn append_once(
+    fn append_with_key(
         &self,
-        key: IdempotencyKey,
+        key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        self.append(Some(key), records).boxed()
+        self.append_all(key, records).boxed()
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -24,7 +24,7 @@ impl IdempotencyKey {
     pub const COUNT: usize = 100_000;
 }
 
-/// The result of [`Log::append_once`](crate::Log::append_once).
+/// The result of [`Log::append_with_key`](crate::Log::append_with_key).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// The positions of the records, in their order.

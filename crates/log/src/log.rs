@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use futures_util::stream::BoxStream;
 
 use crate::{AppendError, Appended, Entry, Epoch, IdempotencyKey, Position, ReadError, Record};
@@ -20,10 +20,12 @@ pub trait Log: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`AppendError`]. What was refused is not in the log, and will never be read.
-    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>>;
+    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
+        self.append_with_key(None, records).map_ok(|appended| appended.positions).boxed()
+    }
 
-    /// Appends records like [`append`](Self::append), unless an append with the same key did so before: then it adds nothing and returns the
-    /// positions of that append, even if retention has dropped the records since.
+    /// Appends records like [`append`](Self::append). If an earlier append had the same key, it adds nothing and returns the positions of that
+    /// append, even if retention has dropped the records since.
     ///
     /// The key is kept as surely as the records, for [`IdempotencyKey::LIFETIME`] and as one of the newest [`IdempotencyKey::COUNT`]. Of
     /// concurrent appends with one key, one adds the records and the others return its positions.
@@ -31,9 +33,9 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`AppendError::KeyReused`] when the earlier append had other content; the others as of [`append`](Self::append). A refused append
     /// does not use up its key.
-    fn append_once(
+    fn append_with_key(
         &self,
-        key: IdempotencyKey,
+        key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>>;
 

@@ -84,16 +84,12 @@ impl Log for MemoryLog {
         self.shared.epoch
     }
 
-    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
-        future::lazy(move |_| self.shared.append(None, records).map(|appended| appended.positions)).boxed()
-    }
-
-    fn append_once(
+    fn append_with_key(
         &self,
-        key: IdempotencyKey,
+        key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        future::lazy(move |_| self.shared.append(Some(key), records)).boxed()
+        future::lazy(move |_| self.shared.append(key, records)).boxed()
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -234,7 +234,10 @@ async fn append(folder: &str, cycle: u32) {
                     let records =
                         (0..count).map(|part| record(cycle, appender, number, part, count)).collect();
                     let positions = if has_key(number) {
-                        log.append_once(key(cycle, appender, number, count), records).await.unwrap().positions
+                        log.append_with_key(Some(key(cycle, appender, number, count)), records)
+                            .await
+                            .unwrap()
+                            .positions
                     } else {
                         log.append(records).await.unwrap()
                     };
@@ -293,7 +296,7 @@ async fn repeat(log: &DurableLog, batch: &str, parts: &[(u64, usize, usize)], co
         return false;
     }
     let records = (0..count).map(|part| record(cycle, appender, number, part, count)).collect();
-    let again = log.append_once(key(cycle, appender, number, count), records).await.unwrap();
+    let again = log.append_with_key(Some(key(cycle, appender, number, count)), records).await.unwrap();
     assert!(again.repeated, "{batch} was added again");
     assert!(parts.iter().all(|(position, part, _)| again.positions[*part].0 == *position), "{batch}");
     true

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::BoxStream;
 use ssekit_log::{
     AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Limit, Log, Page, Position, ReadError,
@@ -43,7 +43,7 @@ impl PacedLog {
         Self { log, unread }
     }
 
-    async fn append(
+    async fn append_paced(
         &self,
         key: Option<IdempotencyKey>,
         records: Vec<Record>,
@@ -51,26 +51,15 @@ impl PacedLog {
         let weight: usize = records.iter().map(Record::weight).sum();
         if weight > Record::BATCH_WEIGHT {
             // The log refuses it.
-            return self.pass_on(key, records).await;
+            return self.log.append_with_key(key, records).await;
         }
         // Its owner may drop this future while the log appends. The weight is then free at once: how far the log came is unknown.
         let permit = self.unread.reserve(weight).await?;
-        let appended = self.pass_on(key, records).await?;
+        let appended = self.log.append_with_key(key, records).await?;
         if let Some(last) = appended.positions.last().filter(|_| !appended.repeated) {
             self.unread.add(*last, permit);
         }
         Ok(appended)
-    }
-
-    async fn pass_on(
-        &self,
-        key: Option<IdempotencyKey>,
-        records: Vec<Record>,
-    ) -> Result<Appended, AppendError> {
-        match key {
-            Some(key) => self.log.append_once(key, records).await,
-            None => Ok(Appended { positions: self.log.append(records).await?, repeated: false }),
-        }
     }
 }
 
@@ -120,16 +109,12 @@ impl Log for PacedLog {
         self.log.epoch()
     }
 
-    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
-        self.append(None, records).map_ok(|appended| appended.positions).boxed()
-    }
-
-    fn append_once(
+    fn append_with_key(
         &self,
-        key: IdempotencyKey,
+        key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        self.append(Some(key), records).boxed()
+        self.append_paced(key, records).boxed()
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

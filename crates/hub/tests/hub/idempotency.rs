@@ -270,7 +270,7 @@ async fn the_oldest_keys_make_room_for_new_ones() {
         let key = IdempotencyKey { hash: number.to_be_bytes(), content: [0; 16] };
         let record =
             Record { topics: ["b".into()].into(), private: false, id: None, body: "data\n\n".into() };
-        hub.log.append_once(key, vec![record]).await.unwrap();
+        hub.log.append_with_key(Some(key), vec![record]).await.unwrap();
     }
     assert_eq!(published(&hub, Way::Socket, &keyed("topic=a&data=x", "second")).await, second);
     assert_ne!(published(&hub, Way::Socket, &keyed("topic=a&data=x", "first")).await, first);

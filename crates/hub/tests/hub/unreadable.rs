@@ -48,16 +48,12 @@ impl Log for Moody {
         self.log.epoch()
     }
 
-    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
-        self.log.append(records)
-    }
-
-    fn append_once(
+    fn append_with_key(
         &self,
-        key: IdempotencyKey,
+        key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        self.log.append_once(key, records)
+        self.log.append_with_key(key, records)
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -15,14 +15,14 @@ pub(crate) fn key(number: u32, content: u8) -> IdempotencyKey {
 
 /// Appends a record with a key, which must add it.
 async fn add(log: &dyn Log, number: u32) -> Vec<Position> {
-    let appended = log.append_once(key(number, 0), records([number])).await.unwrap();
+    let appended = log.append_with_key(Some(key(number, 0)), records([number])).await.unwrap();
     assert!(!appended.repeated, "key {number}");
     appended.positions
 }
 
 /// Repeats an append with a key, which must add nothing.
 async fn repeat(log: &dyn Log, number: u32) -> Vec<Position> {
-    let appended = log.append_once(key(number, 0), records([number])).await.unwrap();
+    let appended = log.append_with_key(Some(key(number, 0)), records([number])).await.unwrap();
     assert!(appended.repeated, "key {number}");
     appended.positions
 }
@@ -31,12 +31,12 @@ pub(crate) async fn a_repeated_append_adds_nothing_and_returns_the_first_positio
     let log = factory.open_keeping(Keep::ALL).await;
     let mut tail = log.tail(Position::START);
     log.append(records(["before"])).await.unwrap();
-    let first = log.append_once(key(1, 0), records(["a", "b", "c"])).await.unwrap();
+    let first = log.append_with_key(Some(key(1, 0)), records(["a", "b", "c"])).await.unwrap();
     assert!(!first.repeated);
     log.append(records(["between"])).await.unwrap();
     let bounds = log.bounds().await.unwrap();
     for _ in 0..2 {
-        let again = log.append_once(key(1, 0), records(["a", "b", "c"])).await.unwrap();
+        let again = log.append_with_key(Some(key(1, 0)), records(["a", "b", "c"])).await.unwrap();
         assert_eq!(again, Appended { repeated: true, ..first.clone() });
     }
     assert_eq!(log.bounds().await.unwrap(), bounds);
@@ -49,7 +49,7 @@ pub(crate) async fn a_repeated_append_adds_nothing_and_returns_the_first_positio
 pub(crate) async fn a_key_with_other_content_is_refused_and_adds_nothing(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let first = add(&*log, 1).await;
-    let other = log.append_once(key(1, 9), records(["other"])).await;
+    let other = log.append_with_key(Some(key(1, 9)), records(["other"])).await;
     assert!(matches!(other, Err(AppendError::KeyReused)), "{other:?}");
     assert_eq!(repeat(&*log, 1).await, first);
     assert_eq!(bodies(&*log).await, ["1"]);
@@ -68,7 +68,7 @@ pub(crate) async fn of_concurrent_appends_with_one_key_one_adds_its_records(fact
     let log = factory.open_keeping(Keep::ALL).await;
     for number in 0..20 {
         // The futures are polled at the same time, so that the log finds several of them in one write.
-        let appends = (0..20).map(|_| log.append_once(key(number, 0), records([number, number])));
+        let appends = (0..20).map(|_| log.append_with_key(Some(key(number, 0)), records([number, number])));
         let answers: Vec<_> = join_all(appends).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(answers.iter().filter(|answer| !answer.repeated).count(), 1);
         assert!(answers.iter().all(|answer| answer.positions == answers[0].positions), "{answers:?}");
@@ -79,13 +79,13 @@ pub(crate) async fn of_concurrent_appends_with_one_key_one_adds_its_records(fact
 pub(crate) async fn a_refused_append_does_not_use_up_its_key(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let invalid = Record { topics: [].into(), ..record("topic", "x") };
-    let refused = log.append_once(key(1, 0), vec![invalid]).await;
+    let refused = log.append_with_key(Some(key(1, 0)), vec![invalid]).await;
     assert!(matches!(refused, Err(AppendError::Invalid(_))), "{refused:?}");
-    let none = log.append_once(key(1, 0), Vec::new()).await.unwrap();
+    let none = log.append_with_key(Some(key(1, 0)), Vec::new()).await.unwrap();
     assert_eq!(none, Appended { positions: Vec::new(), repeated: false });
     add(&*log, 1).await;
     log.close().await.unwrap();
-    let closed = log.append_once(key(2, 0), records(["x"])).await;
+    let closed = log.append_with_key(Some(key(2, 0)), records(["x"])).await;
     assert!(matches!(closed, Err(AppendError::Closed)), "{closed:?}");
 }
 
@@ -130,7 +130,8 @@ pub(crate) async fn the_oldest_keys_are_forgotten_by_count(factory: &impl Factor
 pub(crate) async fn add_many(log: &dyn Log, numbers: std::ops::Range<u32>) {
     for first in numbers.clone().step_by(1_000) {
         let some = first..(first + 1_000).min(numbers.end);
-        let answers = join_all(some.map(|number| log.append_once(key(number, 0), records([number])))).await;
+        let answers =
+            join_all(some.map(|number| log.append_with_key(Some(key(number, 0)), records([number])))).await;
         assert!(answers.into_iter().all(|answer| !answer.unwrap().repeated));
     }
 }
@@ -144,22 +145,25 @@ pub(crate) async fn keys_are_there_again_after_a_restart(factory: &impl Factory)
     let mut log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
     let first = add(&*log, 1).await;
     factory.time().pass(IdempotencyKey::LIFETIME / 2);
-    let batch = log.append_once(key(2, 0), records(["a", "b"])).await.unwrap();
+    let batch = log.append_with_key(Some(key(2, 0)), records(["a", "b"])).await.unwrap();
     for _ in 0..2 {
         log.close().await.unwrap();
         drop(log);
         log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
         assert_eq!(repeat(&*log, 1).await, first);
-        let again = log.append_once(key(2, 0), records(["a", "b"])).await.unwrap();
+        let again = log.append_with_key(Some(key(2, 0)), records(["a", "b"])).await.unwrap();
         assert_eq!(again, Appended { repeated: true, ..batch.clone() });
-        let other = log.append_once(key(1, 9), records(["other"])).await;
+        let other = log.append_with_key(Some(key(1, 9)), records(["other"])).await;
         assert!(matches!(other, Err(AppendError::KeyReused)), "{other:?}");
     }
     factory.time().pass(IdempotencyKey::LIFETIME / 2);
     log.close().await.unwrap();
     drop(log);
     log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
-    assert_eq!(log.append_once(key(2, 0), records(["a", "b"])).await.unwrap().positions, batch.positions);
+    assert_eq!(
+        log.append_with_key(Some(key(2, 0)), records(["a", "b"])).await.unwrap().positions,
+        batch.positions
+    );
     assert_ne!(add(&*log, 1).await, first);
 }
 

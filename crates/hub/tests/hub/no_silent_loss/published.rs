@@ -61,20 +61,22 @@ impl Log for Noting {
         self.log.epoch()
     }
 
-    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
+    fn append_with_key(
+        &self,
+        key: Option<IdempotencyKey>,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>> {
         let (log, published) = (Arc::clone(&self.log), Arc::clone(&self.published));
         // A task of its own, so that nothing is kept without a note when the publisher goes.
         let kept = tokio::spawn(async move {
-            let positions = log.append(records.clone()).await?;
-            assert_eq!(positions.len(), records.len());
-            positions.iter().zip(records).for_each(|(position, record)| published.add(*position, record));
-            Ok(positions)
+            let appended = log.append_with_key(key, records.clone()).await?;
+            assert_eq!(appended.positions.len(), records.len());
+            assert!(!appended.repeated, "no publisher here repeats a publication");
+            let added = appended.positions.iter().zip(records);
+            added.for_each(|(position, record)| published.add(*position, record));
+            Ok(appended)
         });
         async { kept.await.unwrap() }.boxed()
-    }
-
-    fn append_once(&self, _: IdempotencyKey, _: Vec<Record>) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        unimplemented!("no publisher of this test sends an idempotency key")
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
