@@ -239,7 +239,7 @@ impl TransportError {
         self.certificate
     }
 
-    /// Whether no byte of the request has left.
+    /// Returns true when the client sent no byte of the request.
     pub fn is_nothing_sent(&self) -> bool {
         self.nothing_sent
     }

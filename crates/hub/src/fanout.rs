@@ -93,7 +93,7 @@ pub struct Pace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overtaken {
     /// It is closed, and told by a `reset` event when it comes back with its last event ID. A subscriber that has had no event yet
-    /// could not say where to resume, and one that is reading the whole history would have to begin again: these get an event `gap` and go on.
+    /// could not say where to resume, and a subscriber that reads the whole history would begin again: both get an event `gap` and go on.
     Close,
     /// It goes on with what is left, after an event `gap`.
     Skip,

@@ -303,7 +303,7 @@ impl Hub {
         }
     }
 
-    /// Whether the hub says that it remembers idempotency keys. Asks until it is there and answers.
+    /// Asks the hub, until it answers, and returns true if it remembers idempotency keys.
     async fn remembers_keys(&self) -> bool {
         loop {
             let options =
@@ -395,7 +395,7 @@ struct Problem {
     detail: Option<String>,
 }
 
-/// Whether a request that is idempotent may be sent again after this outcome.
+/// Returns true if an idempotent request may be sent again after this outcome.
 fn may_be_repeated(outcome: &Outcome) -> bool {
     let progress = match outcome {
         Ok(answer) if answer.status().is_success() => return false,
@@ -413,7 +413,7 @@ fn random_key() -> Result<String, Error> {
     Ok(format!("\"{:032x}\"", u128::from_be_bytes(random.expose())))
 }
 
-/// The answer to a request, or why there is none.
+/// The answer to a request, or the error that prevented one.
 type Outcome = Result<Response<String>, TransportError>;
 
 async fn read(mut body: Body) -> Result<String, TransportError> {

@@ -131,7 +131,7 @@ pub struct Claims {
     /// Who made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// Who holds it.
+    /// The holder of the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
     /// When it was made, in seconds since 1970.

@@ -17,7 +17,7 @@ pub struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// How long a log remembers a key.
+    /// The time for which a log remembers a key.
     pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// The most keys that a log remembers; it forgets the oldest first.

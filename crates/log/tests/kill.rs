@@ -274,7 +274,7 @@ fn record(cycle: u32, appender: u32, number: u32, part: usize, count: usize) -> 
     Record { topics: [topic.into_boxed_str()].into(), private: false, id, body: Bytes::from(body) }
 }
 
-/// Whether the append of this number has an idempotency key.
+/// Returns true if the append of this number has an idempotency key.
 fn has_key(number: u32) -> bool {
     number % 2 == 1
 }
@@ -313,7 +313,7 @@ struct Witness {
     /// The names of all records that have been seen.
     seen: HashSet<String>,
     read: u64,
-    /// How many appends were repeated by their keys.
+    /// The number of appends that were repeated by their keys.
     repeats: u32,
     /// The highest position that anybody was ever told.
     told: u64,

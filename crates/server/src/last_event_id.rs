@@ -74,7 +74,7 @@ impl LastEventId {
         }
     }
 
-    /// Whether the client may send an id back when it reconnects. Clients that do ask for event streams by their `Accept`
+    /// Returns true if the client may send an id back when it reconnects. Clients that do ask for event streams by their `Accept`
     /// header (HTML, section 9.2.2). The npm package sveltekit-sse does not: it never sends an id, and takes a block that
     /// has only an id for an event.
     pub(crate) fn resumes(&self) -> bool {
@@ -92,7 +92,7 @@ pub(crate) const HEADER: &str = "last-event-id";
 /// Far above any id of use, and what servers take in a header anyway.
 pub(crate) const MAX_ID_BYTES: usize = 4 << 10;
 
-/// Whether an `Accept` header does not name event streams.
+/// Returns true if an `Accept` header does not name event streams.
 fn accepts_no_stream(accept: &[u8]) -> bool {
     let stream = b"text/event-stream";
     !accept.windows(stream.len()).any(|part| part.eq_ignore_ascii_case(stream))

@@ -1,4 +1,4 @@
-//! Threads that read the log for subscribers that are behind, below the priority of those that deliver new updates.
+//! Threads that read the log for replays, at a lower priority than the threads that deliver new updates.
 
 use std::io;
 
@@ -7,23 +7,23 @@ use tokio::task::AbortHandle;
 
 /// A runtime for replays.
 ///
-/// A replay looks at many records, also at those that are not for its subscriber, and any peer can ask for one. The system lets
-/// the threads of this runtime run when the others leave processor time, and gives them a small part otherwise.
+/// A replay reads many records, also records that are not for its subscriber, and any peer can ask for a replay. The system gives the
+/// threads of this runtime less processor time than the others while both have work.
 #[derive(Debug)]
 pub(super) struct Background {
     handle: Handle,
-    /// None while it is dropped.
+    /// `None` only while it is dropped.
     runtime: Option<Runtime>,
 }
 
 impl Background {
-    /// Starts so many threads.
+    /// Starts this number of worker threads.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub(super) fn start(threads: usize) -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
-        // The threads that read files are started by these, and are lowered too.
+        // The runtime starts the threads that read files, too, and lowers their priority as well.
         builder.worker_threads(threads).thread_name("replay").enable_all().on_thread_start(lower_priority);
         let runtime = builder.build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
@@ -44,8 +44,8 @@ impl Drop for Background {
     }
 }
 
-/// Lowers the priority of the calling thread. Linux alone counts a priority for each thread (setpriority(2)); elsewhere the whole
-/// process would be lowered.
+/// Lowers the priority of the calling thread. Only Linux has a priority for each thread (setpriority(2)); elsewhere this would lower the
+/// whole process, so it does nothing there.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
@@ -53,7 +53,7 @@ fn lower_priority() {
     }
 }
 
-/// The "nice value" of a replay: beside one thread of usual priority, it gets a quarter of a processor. The system may count the threads of
-/// other programs, too, so that a larger value would let replays starve beside them.
+/// The nice value of the threads: beside one thread of usual priority, such a thread gets a quarter of a processor. The system may compare
+/// it with the threads of other programs, too: with a larger value, replays would starve beside them.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;

@@ -322,8 +322,8 @@ impl Engine {
         self.note_passed();
     }
 
-    /// Whether a subscriber is closed when it has missed something. Only one that gets further when it comes back: it has had an event, and so
-    /// an id, and has read the whole history if it began with that. Otherwise its next stream would be a `reset` and the same history again.
+    /// Returns true if the hub closes this subscriber when events are lost for it. The subscriber must be able to resume: it has received an
+    /// event, and so an id, and is not reading the whole history. Otherwise its next stream would be a `reset` and the same history again.
     fn closes_when_overtaken(&self, slot: u32) -> bool {
         let Some(subscriber) = self.subscribers.get(slot as usize) else { return false };
         let in_history = subscriber.behind.as_ref().is_some_and(|behind| behind.through < behind.stored);

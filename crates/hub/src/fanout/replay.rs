@@ -20,7 +20,7 @@ pub(super) struct Replay {
     pub(super) budget: Arc<Budget>,
     turns: Arc<Turns>,
     pub(super) log_limit: Arc<LogLimit>,
-    /// Where pages are read.
+    /// The threads that read pages.
     pub(super) background: Arc<Background>,
 }
 
@@ -66,6 +66,8 @@ struct Draft {
 }
 
 impl Replay {
+    /// Starts the threads that read pages.
+    ///
     /// # Errors
     /// When the system gives no thread.
     pub(super) fn start(log: Arc<dyn Log>, budget: Arc<Budget>) -> io::Result<Self> {
@@ -120,7 +122,7 @@ impl Replay {
             let horizon = if wanted.interest.subscriptions { page.horizon_of_all() } else { page.horizon };
             if draft.told.is_some_and(|told| horizon > draft.after.max(told)) {
                 if !draft.bytes.is_empty() {
-                    // The notice comes behind the events before the loss: with the next page.
+                    // The notice follows the events before the loss: the next page begins with it.
                     return Ok(false);
                 }
                 draft.lost = true;
@@ -144,7 +146,7 @@ impl Replay {
             draft.after = through;
             let done = through >= wanted.upto || page.end && through >= page.through;
             if draft.told.is_some() || draft.events > 0 || done {
-                // Records behind this place may still go without a change of the horizon.
+                // Retention may still drop records after this place without a change of the horizon.
                 draft.told = Some(horizon.min(through));
             }
             if done {

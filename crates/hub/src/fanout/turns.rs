@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(order(&turns, waiting), wanted);
     }
 
-    /// Asks for a turn; it may be there at once.
+    /// Asks for a turn, which is given at once if one is free.
     fn ask(turns: &std::sync::Arc<Turns>, lane: Lane, address: u32) -> Waiting {
         let turns = std::sync::Arc::clone(turns);
         let mut asked: Waiting = Box::pin(async move { turns.take(lane, address).await });
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// The turns that peers have, each so many in its lane, before one that came after all of them has had its own.
+    /// Counts the turns that the peers take, each up to its number in its lane, until a reader that came last has taken `own` turns.
     fn turns_of_others(peers: impl IntoIterator<Item = (Lane, u32, usize)>, own: usize) -> usize {
         let turns = Turns::new(1);
         let turn = first(&turns);

@@ -199,8 +199,8 @@ fn is_number(port: &str) -> bool {
     port.parse::<u16>().is_ok_and(|number| number.to_string() == port)
 }
 
-/// Whether an origin is one of the visitor's own machine: `localhost`, or a loopback address. A text that browsers do not write as an origin,
-/// such as one with a user name or a path, is none.
+/// Returns true if an origin is of the visitor's own machine: `localhost`, or a loopback address. A text that browsers do not write as an
+/// origin, such as a URL with a user name or a path, is not local.
 pub(super) fn is_local(origin: &str) -> bool {
     let Ok(url) = Url::parse(origin) else { return false };
     if origin != format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]) {

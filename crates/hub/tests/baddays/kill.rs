@@ -19,7 +19,7 @@ pub(crate) fn command(folder: &std::path::Path, addr: &str) -> Command {
 }
 
 /// Publishes on connections that are kept, and goes on when the hub comes back. Publishers with an odd number send idempotency keys, and
-/// repeat what was not answered; the others publish each number once.
+/// repeat each publication until it is answered; the others publish each number once.
 pub(crate) struct Publisher {
     thread: thread::JoinHandle<Answered>,
 }

@@ -26,7 +26,7 @@ pub(crate) struct Stream {
     waiting: VecDeque<Event>,
     /// The longest time that a read of the socket waits.
     patience: Duration,
-    /// The last read took all that was there.
+    /// The last read emptied the socket.
     is_read: bool,
 }
 
@@ -93,7 +93,7 @@ impl Stream {
         std::os::fd::AsRawFd::as_raw_fd(&self.socket)
     }
 
-    /// Whether all that had come has been read and given.
+    /// Returns true if the last read emptied the socket, and no event waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_read && self.waiting.is_empty()
     }

@@ -128,7 +128,7 @@ async fn pipelined_publications_with_and_without_keys_are_kept_in_their_order() 
     hub.end(std::time::Duration::ZERO).await;
 }
 
-/// More than tokio polls in a row.
+/// More appends than tokio polls in a row.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_short_publications_with_keys_are_kept_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
@@ -186,7 +186,7 @@ fn assert_problem(answer: &Answer, status: u16, kind: &str, detail: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_key_is_400() {
+async fn an_invalid_key_is_400() {
     let hub = TestHub::usual().await;
     let long = "x".repeat(256);
     for (key, detail) in [
@@ -212,7 +212,7 @@ async fn what_is_no_key_is_400() {
     published(&hub, Way::Http2, &keyed("topic=a&data=x", &longest)).await;
 }
 
-/// A token that says who its issuer and its holder are.
+/// A token with the claims `iss` and `sub`.
 fn of(issuer: Option<&str>, subject: Option<&str>, publish: &[&str]) -> String {
     let texts = [issuer, subject].map(|text| text.map(str::to_owned));
     let [iss, sub] = texts;

@@ -1,4 +1,4 @@
-//! A property over random cases: each subscriber receives every event that it may read, or a notice of what is missing.
+//! A property over random cases: each subscriber receives every event that it may read, or a notice that events are missing.
 //!
 //! A case draws a store, rules of retention, publishers with bursts of 1 to 10,000 updates, restarts of the hub, and subscribers of all kinds.
 //! `SSEKIT_SEED` runs one case again, `SSEKIT_CASES` sets how many run; the order in which sockets are served differs from run to run.

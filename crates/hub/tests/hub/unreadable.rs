@@ -159,7 +159,7 @@ fn largest(folder: &Path) -> PathBuf {
     files.into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap()
 }
 
-/// A byte of a table is not what was written: the records around it are lost.
+/// One byte of a table is changed: the records around it are lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn readyz_reports_damage_that_a_reader_has_found_and_the_hub_serves_the_rest() {
     let folder = tempfile::tempdir().unwrap();

@@ -186,7 +186,7 @@ const TIMES: &[(&str, [Answer; 3])] = &[
     ("18446744073709551616", [Publishes, Early, Publishes]),
     ("-9223372036854775809", [Expired, Publishes, Publishes]),
     ("1e300", [Publishes, Early, Publishes]),
-    // More than a number can be, and what is none.
+    // Numbers out of range, and texts that are no numbers.
     ("1e400", [Unreadable, Unreadable, Publishes]),
     ("-1e400", [Unreadable, Unreadable, Publishes]),
     ("NaN", [Unreadable, Unreadable, Unreadable]),

@@ -181,8 +181,7 @@ fn answer(keys: &Keys, token: &str) -> Answer {
     }
 }
 
-/// Each header, signed with the hub's secret by somebody who may, and with other secrets by somebody who may not: those that the header itself brings, or
-/// that lie where it points to.
+/// Each header stands with its two results: signed with the hub's secret, and with an attacker's key, which the header may contain or refer to.
 #[test]
 fn a_header_brings_no_key_and_leads_to_none() {
     let evil = "the secret of an attacker: 32 bytes and more";

@@ -471,7 +471,7 @@ fn says(id: &str, words: &str) -> String {
 }
 
 /// Searches the history for a topic of which there is nothing. On a machine without time to spare, Chromium has left such a search without an
-/// answer now and then, for a reason that is not known: then this says what the page has seen, and searches again, as a person would.
+/// answer now and then, for a reason that is not known: then the test prints the requests of the page, and searches again, as a person would.
 fn search_history(browser: &mut Chromium, page: &Page, topic: &str) {
     let found_nothing = says("history-words", "The history has no update of this topic");
     for _ in 0..3 {

@@ -119,7 +119,7 @@ pub(super) fn encode_keys(appends: &[KeyedAppend], time: SystemTime) -> Vec<u8> 
     group
 }
 
-/// Decodes the idempotency keys of a write; `None` if the bytes are not what was written.
+/// Decodes the idempotency keys of a write; `None` if the bytes are damaged.
 pub(super) fn decode_keys(mut bytes: &[u8]) -> Option<(SystemTime, Vec<KeyedAppend>)> {
     let time = from_millis(bytes.try_get_u64_le().ok()?);
     let mut appends = Vec::with_capacity(bytes.len() / 44);

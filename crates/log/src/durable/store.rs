@@ -209,7 +209,7 @@ pub(super) fn keys_key(write: Position) -> [u8; 12] {
     key
 }
 
-/// What the rows of idempotency keys begin with.
+/// The prefix of the rows of idempotency keys.
 pub(super) const KEYS: &[u8; 4] = b"keys";
 
 /// The keyspace of ids.

@@ -374,7 +374,7 @@ impl Writer {
     }
 }
 
-/// What becomes of the appends of a group.
+/// The decision on the appends of a group.
 struct Decided {
     answers: Vec<Result<Appended, AppendError>>,
     /// The position after the added records.

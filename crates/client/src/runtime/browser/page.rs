@@ -91,7 +91,7 @@ impl Page {
         Some(self.clocks.steady + LOOK)
     }
 
-    /// Bytes came: of no concern here.
+    /// Does nothing: a page finds a sleep by its events.
     pub(crate) fn received(&mut self) {}
 
     /// Looks at the page if that is due; [`tell`](Self::tell) follows.

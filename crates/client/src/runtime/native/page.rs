@@ -1,4 +1,4 @@
-//! The machine around the connection: whether it has slept.
+//! Detection of a machine that has slept, from its two clocks.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::connection::Connection;
 /// On Linux and macOS the monotonic clock stands still while the machine sleeps, so that no timeout notices; the wall clock goes on.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// At the last look, or at the last byte since: that byte came over a connection that is alive.
+    /// The clocks at the last look, or at the last byte since: that byte came over a connection that is alive.
     seen: Clocks,
-    /// The last look found that the machine has slept for so long.
+    /// The time for which the machine slept, as the last look found.
     slept: Option<Duration>,
 }
 
@@ -116,7 +116,7 @@ mod tests {
             self.clocks.monotonic += Duration::from_secs(monotonic);
         }
 
-        /// Whether a look opens the stream again.
+        /// Looks at the clocks, and returns true if the stream is opened again.
         fn look_reopens(&mut self) -> bool {
             self.page.look_at(self.clocks);
             let now = self.clocks.monotonic - self.start;

@@ -24,7 +24,7 @@ pub(super) struct Case {
     pub(super) readers: Vec<Reader>,
 }
 
-/// What happens next.
+/// A step of the course.
 #[derive(Debug)]
 pub(super) enum Step {
     /// Publishers at the same time, each with its bursts.
@@ -96,12 +96,12 @@ impl Case {
         Retention::new(rules, Keep::ALL).unwrap()
     }
 
-    /// What the log keeps of updates with this canonical topic.
+    /// The rule for updates with this canonical topic.
     pub(super) fn keep(&self, topic: &str) -> Keep {
         self.rules.iter().find(|(pattern, _)| matches(pattern, topic)).map_or(Keep::ALL, |(_, keep)| *keep)
     }
 
-    /// Whether the log drops nothing, so that no subscriber misses anything.
+    /// Returns true if the log drops nothing, so that no subscriber misses an event.
     pub(super) fn keeps_all(&self) -> bool {
         let answers_early = matches!(self.disk, Some(Durability::Memory(_)));
         let killed = self.steps.iter().any(|step| matches!(step, Step::Kill));
@@ -168,7 +168,7 @@ pub(super) fn topics(rng: &mut Rng) -> Vec<String> {
     [canonical].into_iter().chain(alternate).collect()
 }
 
-/// Whether a topic, template or `*` of this test matches a topic.
+/// Returns true if a topic, template or `*` of this test matches a topic.
 pub(super) fn matches(pattern: &str, topic: &str) -> bool {
     match pattern.strip_suffix("{x}") {
         Some(start) => topic.strip_prefix(start).is_some_and(|rest| !rest.contains('/')),
@@ -176,7 +176,7 @@ pub(super) fn matches(pattern: &str, topic: &str) -> bool {
     }
 }
 
-/// What rules are about.
+/// The topics and templates of rules.
 const TOPICS: &[&str] = &["*", "/t/{x}", "/u/{x}", "/t/0", "/u/1"];
 const AGE: Duration = Duration::from_secs(10);
 /// Updates of a case, and one more for each burst beyond.

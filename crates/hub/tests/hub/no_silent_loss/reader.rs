@@ -15,12 +15,12 @@ use crate::stream::Way;
 pub(super) struct Reader {
     way: Way,
     topics: &'static [&'static str],
-    /// Whether it has a token, by which it may read what is private.
+    /// It has a token that grants it private updates.
     trusted: bool,
     from: From,
     /// It comes when so many bursts were published.
     joins: usize,
-    /// What the system holds of what it has not read, in bytes.
+    /// The size of its receive buffer, in bytes.
     room: Option<u32>,
     /// It stops reading after about so many events, until others were published.
     pauses: Option<usize>,
@@ -29,7 +29,7 @@ pub(super) struct Reader {
     seed: u64,
 }
 
-/// Where it begins.
+/// The start of its first stream.
 #[derive(Clone, Copy, Debug)]
 enum From {
     Now,
@@ -41,12 +41,12 @@ enum From {
 /// Part of what a subscriber has been sent.
 #[derive(Clone, Debug)]
 pub(super) enum Seen {
-    /// A stream that begins with what is published from now on, which is behind this place.
+    /// A stream of the updates that are published after this place.
     Now(Position),
     /// A stream that begins with the earliest update that is held.
     Earliest,
-    /// These are held, of all up to a position, at the first event of a stream that begins with the earliest, also after a reset, and at the
-    /// first event after a gap: the notice is for all that was gone when the log was read for it.
+    /// The positions that the log holds, up to the last one. It is noted at the first event of a stream that begins with the earliest
+    /// update, also after a reset, and at the first event after a gap: the notice stands for every record that was dropped before.
     Held(BTreeSet<Position>, Position),
     /// A stream that begins after the update with this position.
     After(Position),
@@ -76,7 +76,7 @@ impl Reader {
         }
     }
 
-    /// Whether it is to get this update.
+    /// Returns true if this update is for it.
     pub(super) fn may_read(&self, record: &Record) -> bool {
         let selected = |topic: &str| self.topics.iter().any(|pattern| matches(pattern, topic));
         (self.trusted || !record.private) && record.topics.iter().any(|topic| selected(topic))

@@ -68,7 +68,7 @@ impl Stage {
         self.bursts.subscribe().wait_for(|bursts| *bursts >= count).await.unwrap();
     }
 
-    /// Does what the case says, then publishes the last update.
+    /// Takes the steps of the case, then publishes the last update.
     pub(super) async fn play(&self, case: &Case) {
         for (number, step) in case.steps.iter().enumerate() {
             match step {
@@ -164,7 +164,7 @@ impl Stage {
         log.held_up.send_replace(false);
     }
 
-    /// What the log holds, of all up to a position.
+    /// The records that the log holds, and the position up to which it was read.
     pub(super) async fn held(&self) -> (BTreeMap<Position, Record>, Position) {
         let (mut held, mut after) = (BTreeMap::new(), Position::START);
         loop {

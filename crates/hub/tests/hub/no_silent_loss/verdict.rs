@@ -6,12 +6,12 @@ use super::case::Case;
 use super::published::number_of;
 use super::reader::{Reader, Seen};
 
-/// Whether a subscriber was told of all that it has not received.
+/// Checks that a notice stands for each event that a subscriber has not received.
 pub(super) struct Verdict<'a> {
     pub(super) case: &'a Case,
-    /// All that was published, also what a killed hub has lost.
+    /// All published records, also those that a killed hub has lost.
     pub(super) published: &'a BTreeMap<Position, Record>,
-    /// What the log holds at the end.
+    /// The records that the log holds at the end.
     pub(super) held: &'a BTreeMap<Position, Record>,
     pub(super) reader: &'a Reader,
 }
@@ -25,7 +25,8 @@ struct Place<'a> {
     order: Position,
     /// A notice has come since the last event.
     noticed: bool,
-    /// What was held when it began with the earliest or was sent a notice, of all up to a position. The others up to there were gone.
+    /// The positions that were held when it began with the earliest update or received a notice, and the last of them. The records
+    /// between them had been dropped.
     history: Option<(&'a BTreeSet<Position>, Position)>,
 }
 
@@ -66,7 +67,7 @@ impl Verdict<'_> {
         if notices > 0 && self.case.keeps_all() {
             return Err(format!("{notices} notices, although the log keeps everything"));
         }
-        // What is held now was always held. So no notice stands for it.
+        // A record that is held now was always held, so no notice stands for it.
         for (position, record) in self.held.range(Position(first.0 + 1)..) {
             if self.published.get(position) != Some(record) {
                 return Err(format!("{position} holds what was not published there"));
@@ -99,7 +100,7 @@ impl Verdict<'_> {
         Ok(())
     }
 
-    /// Whether a rule keeps newer updates of its canonical topic instead.
+    /// Returns true if a rule keeps newer updates of the canonical topic instead.
     fn is_superseded(&self, position: Position, record: &Record) -> bool {
         let topic = &record.topics[0];
         let Some(last) = self.case.keep(topic).last_per_topic else { return false };
