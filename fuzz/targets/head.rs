@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::fuzz_target;
 use ssekit_hub::http::parse;
-use ssekit_hub::mercure::{Access, Limits, Subscribe};
+use ssekit_mercure::{Access, Limits, Subscribe};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(request) = parse(bytes) else { return };

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ssekit_hub::mercure::{Limits, publication, publications_ndjson};
+use ssekit_mercure::{Limits, publication, publications_ndjson};
 use ssekit_wire::{Decoder, Item};
 
 fuzz_target!(|body: &[u8]| {

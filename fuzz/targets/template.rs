@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ssekit_hub::mercure::{Kind, Selector};
+use ssekit_mercure::{Kind, Selector};
 
 fuzz_target!(|text: &str| {
     let (text, topic) = text.split_once("\n\n").unwrap_or((text, text));

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use ssekit_hub::mercure::{Access, Action, Keys, explain};
+use ssekit_mercure::{Access, Action, Keys, explain};
 
 /// A key that has signed nothing.
 static KEYS: LazyLock<Access> = LazyLock::new(|| {

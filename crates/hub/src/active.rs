@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use ssekit_log::{AppendError, Keep, Log, Record, Rule};
+use ssekit_mercure::Subscribe;
+use ssekit_mercure::subscriptions::{self, Asked, Subscription, subscriber_id};
 use tokio::sync::Notify;
 
 use crate::log_limit::LogLimit;
-use crate::mercure::Subscribe;
-use crate::mercure::subscriptions::{self, Asked, Subscription, subscriber_id};
 
 /// The retention rule for subscription events: they are kept apart from updates, so that visitors who come and go drop no update.
 pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {

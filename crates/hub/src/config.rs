@@ -29,7 +29,7 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::mercure::{Algorithm, AllowedOrigin, RequiredClaims};
+use ssekit_mercure::{Algorithm, AllowedOrigin, RequiredClaims};
 
 pub use self::access::KeySet;
 pub use self::flags::Flags;

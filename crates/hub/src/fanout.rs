@@ -58,8 +58,9 @@ use self::replay::Replay;
 use self::sink::Sink;
 pub use self::subscriber::End;
 pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
+use ssekit_mercure::Ids;
+
 use crate::log_limit::LogLimit;
-use crate::mercure::Ids;
 
 /// How subscribers are served.
 #[derive(Clone, Debug)]

@@ -51,8 +51,9 @@ use self::places::{Place, Places};
 use self::rate::Rate;
 use self::refusals::{Refusals, Refused};
 pub(crate) use self::routes::refusal;
+use ssekit_mercure::{Problem, ProblemKind, cors};
+
 use crate::hub::Hub;
-use crate::mercure::{Problem, ProblemKind, cors};
 
 /// A hub's HTTP server.
 #[derive(Debug)]

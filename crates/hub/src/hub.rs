@@ -16,14 +16,15 @@ use ssekit_wire::Event;
 
 use crate::active::Active;
 pub use crate::active::retention_rule;
-use crate::fanout::{
-    self, Fanout, Figures, Interest, Pace, Start, Subscription, TemplateBudget, TemplatesFull,
-};
-use crate::mercure::jwks::Renewed;
-use crate::mercure::{
+use ssekit_mercure::{
     Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Replacements, Subscribe, Token,
     cors, discovery, subscriptions,
 };
+
+use crate::fanout::{
+    self, Fanout, Figures, Interest, Pace, Start, Subscription, TemplateBudget, TemplatesFull,
+};
+use crate::jwks::{KeyRenewals, Renewal, Renewed};
 
 /// A hub: who may do what, what was published, and who is told.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Hub {
     pub(crate) ids: Ids,
     pub(crate) fanout: Fanout,
     pub(crate) access: Access,
+    key_renewals: KeyRenewals,
     pub(crate) limits: Limits,
     /// The templates of all subscribers.
     templates: Arc<TemplateBudget>,
@@ -52,6 +54,8 @@ pub struct Hub {
 pub struct Options {
     /// Who may do what.
     pub access: Access,
+    /// Fetch the keys of `access` again, where a token names one that is missing.
+    pub key_renewals: KeyRenewals,
     /// How much a request may ask for.
     pub limits: Limits,
     /// Where it is.
@@ -101,7 +105,8 @@ impl Hub {
         options: Options,
         registry: &mut Registry,
     ) -> std::io::Result<Arc<Self>> {
-        let Options { access, limits, path, subscriptions, fanout: fan, max_lifetime } = options;
+        let Options { access, key_renewals, limits, path, subscriptions, fanout: fan, max_lifetime } =
+            options;
         let figures = Figures::new(registry);
         let published = Counter::default();
         registry.register("events_published", "Events accepted from publishers", published.clone());
@@ -123,6 +128,7 @@ impl Hub {
             ids,
             fanout,
             access,
+            key_renewals,
             limits,
             templates,
             path,
@@ -164,7 +170,8 @@ impl Hub {
     ) -> Result<T, Problem> {
         let missing = |read: &Result<T, Problem>| {
             let refused = read.as_ref().is_err_and(|problem| problem.kind == ProblemKind::InvalidToken);
-            refused.then(|| self.access.missing_key_of(request, action)).flatten()
+            let renewal = self.key_renewals.of(action).filter(|_| refused);
+            renewal.filter(|_| self.access.lacks_key_of(request, action))
         };
         let first = read(SystemTime::now());
         let Some(renewal) = missing(&first) else { return first };
@@ -174,6 +181,16 @@ impl Hub {
             Renewed::Later(wait) if missing(&second).is_some() => Err(keys_awaited(wait)),
             _ => second,
         }
+    }
+
+    /// The renewal of the keys for an action, where they are fetched and lack the key that this token names.
+    pub(crate) fn renewal_for(&self, token: &str, action: Action) -> Option<&Renewal> {
+        self.key_renewals.of(action).filter(|_| self.access.lacks_key(token, action))
+    }
+
+    /// Whether keys are fetched and none has come yet, so that no token can be verified.
+    pub(crate) fn awaits_keys(&self) -> bool {
+        self.key_renewals.are_awaited(&self.access)
     }
 
     /// Keeps records; gives their ids.

@@ -115,9 +115,9 @@ pub mod fanout;
 pub mod http;
 pub mod hub;
 mod hub_url;
+pub mod jwks;
 pub mod listen;
 mod log_limit;
-pub mod mercure;
 pub mod publish;
 pub mod serve;
 #[cfg(unix)]

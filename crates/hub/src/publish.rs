@@ -15,6 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use ring::rand::SystemRandom;
 use serde::{Deserialize, Serialize};
 use ssekit_client::{Body, Http, Transport as _, TransportError};
+use ssekit_mercure::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_LIFETIME};
 use ssekit_session::{MethodClass, Progress, RepeatChoice, repeat};
 use tokio::time::sleep;
 use url::Url;
@@ -23,7 +24,6 @@ use self::lines::Lines;
 use crate::config::{Secret, time};
 use crate::hub_url::{hub_url, say_if_unencrypted, shown};
 use crate::listen::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
-use crate::mercure::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_LIFETIME};
 use crate::token::{Claims, Grants, KeyFlags, Lifetime, Signer, make};
 
 /// What to publish, and where.

@@ -35,15 +35,15 @@ const GRACE: Duration = Duration::from_millis(500);
 pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let config = &loaded.config;
     // Mistakes in the configuration are reported before the state of the machine: an address in use, a store that is locked.
-    let (mut access, sets) = loaded.access()?;
+    let (access, sets) = loaded.access()?;
     let retention = loaded.kept()?;
     let listeners = Listeners::bind(config)?;
     // Before the addresses are announced, so that no later signal is missed.
     let mut stop = pin!(told_to_stop()?);
     let log = parts::log(config, retention).await?;
     let mut registry = Registry::with_prefix("ssekit");
-    let _fetching = keys::keep_current(sets, &mut access);
-    let options = parts::hub(config, access);
+    let (_fetching, key_renewals) = keys::keep_current(sets, &access);
+    let options = parts::hub(config, access, key_renewals);
     let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
     let demo = config.demo.then(Demo::new);
     let ui = config.ui.then(|| Ui::start(Arc::clone(&hub)));

@@ -13,10 +13,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use ssekit_mercure::{Algorithm, Selector};
 
 use crate::config::{Key, Secret, time};
 use crate::listen::{FAILED, Failure, USAGE};
-use crate::mercure::{Algorithm, Selector};
 
 use self::doubts::doubts;
 pub use self::explain::Explain;

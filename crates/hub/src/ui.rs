@@ -3,7 +3,7 @@
 //! ```text
 //!  figures of /metrics ── once a second, while anybody looks ──▶ Channel ─▶ GET /hub/stats
 //!  Log::read ── what the asker may read of it ─────────────────────────────▶ GET /hub/history
-//!  a pasted token ── mercure::explain ─────────────────────────────────────▶ POST /hub/explain
+//!  a pasted token ── explain ──────────────────────────────────────────────▶ POST /hub/explain
 //! ```
 //!
 //! The page itself is for everyone and holds nothing. What it shows comes by the rights of who looks: publishing, watching and
@@ -101,13 +101,13 @@ mod tests {
     use axum::http::StatusCode;
     use serde_json::{Value, from_value, json};
     use ssekit_log::{Keep, MemoryLog, Retention};
+    use ssekit_mercure::{Access, Keys, Limits};
     use ssekit_server::LastEventId;
 
     use super::*;
     use crate::fanout::{self, Overtaken, Pace};
     use crate::hub;
-    use crate::mercure::jwks::{Rotation, Schedule};
-    use crate::mercure::{Access, Keys, Limits};
+    use crate::jwks::{KeyRenewals, Rotation, Schedule};
     use crate::token::{Claims, Grants, Lifetime, Signer, make};
 
     /// A JWKS with one secret of this name.
@@ -125,13 +125,14 @@ mod tests {
         make(&claims, &signer, None, Some(&name.to_string())).expect("a token")
     }
 
-    async fn hub(access: Access) -> Arc<Hub> {
+    async fn hub(access: Access, key_renewals: KeyRenewals) -> Arc<Hub> {
         let log = MemoryLog::new(Retention::of_everything(Keep::ALL).expect("a rule")).expect("a log");
         let retry = Duration::from_secs(1);
         let pace =
             Pace { heartbeat: retry, stall: retry, retry: (retry, retry), overtaken: Overtaken::Close };
         let options = hub::Options {
             access,
+            key_renewals,
             limits: Limits::default(),
             path: "/.well-known/mercure".to_owned(),
             subscriptions: hub::Announced::Nobody,
@@ -154,8 +155,10 @@ mod tests {
         let subscribers = Keys::read(&set(0)).expect("keys");
         let schedule = Schedule { at_least: Duration::ZERO, ..Schedule::default() };
         let (rotation, renewal) = Rotation::new("the issuer", subscribers.clone(), None, schedule);
-        let access = Access { subscribers, subscribers_renewal: Some(renewal), ..Access::default() };
-        let ui = Ui::start(hub(access).await);
+        let mut access = Access::default();
+        access.subscribers = subscribers;
+        let key_renewals = KeyRenewals { subscribers: Some(renewal), ..KeyRenewals::default() };
+        let ui = Ui::start(hub(access, key_renewals).await);
         let fetched = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&fetched);
         // With each fetch the issuer has another key, named after the count; this one fetches only when somebody waits.

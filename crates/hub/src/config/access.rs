@@ -1,9 +1,10 @@
 //! Who may do what, as the protocol wants to know it.
 
+use ssekit_mercure::{Access, Algorithm, Keys, Origins};
+
 use super::load::{Loaded, Problem, Problems};
 use super::{Config, Key, Secret};
-use crate::mercure::jwks::Source;
-use crate::mercure::{self, Access, Algorithm, Keys, Origins};
+use crate::jwks::Source;
 
 /// A set of keys that has to be fetched, or read, again and again.
 #[derive(Clone, Debug)]
@@ -120,16 +121,16 @@ impl Loaded {
 
 impl Config {
     /// The limits that the protocol holds.
-    pub fn protocol_limits(&self) -> mercure::Limits {
+    pub fn protocol_limits(&self) -> ssekit_mercure::Limits {
         let limits = &self.limits;
-        mercure::Limits {
+        ssekit_mercure::Limits {
             body: limits.body_size,
             topics: limits.topics,
             topic: limits.selector_size,
             selectors: limits.selectors,
             selector: limits.selector_size,
             token: limits.token_size,
-            ..mercure::Limits::default()
+            ..ssekit_mercure::Limits::default()
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use ssekit_mercure::RequiredClaims;
+
 use super::{Config, Durability, Key, Limits, Log, LogFormat, LogLevel, Retention, Slow, Spread, Store, Tls};
-use crate::mercure::RequiredClaims;
 
 impl Default for Config {
     fn default() -> Self {

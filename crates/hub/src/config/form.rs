@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ssekit_mercure::{Algorithm, AllowedOrigin};
+
 use super::quantity::{self, show_size, show_time};
 use super::value::{Raw, Refusal, Value};
 use super::{Secret, Spread, Store};
-use crate::mercure::{Algorithm, AllowedOrigin};
 
 /// The form that a setting's values have.
 pub(super) trait Form<T> {

@@ -1,12 +1,12 @@
 //! What the history keeps.
 
 use ssekit_log::{Keep, Rule};
+use ssekit_mercure::Selector;
 
 use super::form::{Count, Form, Optional, Size, Time, quoted};
 use super::load::{Loaded, Problem, Problems};
 use super::value::{Raw, Refusal, Value};
 use super::{Retention, Store};
-use crate::mercure::Selector;
 
 impl Loaded {
     /// What is kept, as the log wants to know it. In memory there is an end also to what no rule is about.

@@ -1,5 +1,7 @@
 //! The table of all settings: name, type and help text. Flags, variables, the file, `--print` and `--help` are all generated from it.
 
+use ssekit_mercure::Selector;
+
 use super::form::{
     Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Time, Truth, WebOrigin,
     Where,
@@ -8,7 +10,6 @@ use super::retention::{OfSubscriptions, Rules};
 use super::texts::{ADDRESS, ANY_TEXT, COOKIE, HUB_PATH, JWKS};
 use super::value::{Refusal, Value};
 use super::{Config, Durability, LogFormat, LogLevel, Slow};
-use crate::mercure::Selector;
 
 /// A setting.
 pub(super) struct Setting {

@@ -3,10 +3,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use slab::Slab;
+use ssekit_mercure::{Kind, PreparedTopic, Selector};
 
 use super::frame::{Frame, Interest};
 use super::templates::Templates;
-use crate::mercure::{Kind, PreparedTopic, Selector};
 
 /// Who gets what: from a frame's topics to the audiences that it is for.
 ///
@@ -213,9 +213,9 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use ssekit_log::{Entry, Epoch, Position, Record};
+    use ssekit_mercure::Ids;
 
     use super::*;
-    use crate::mercure::Ids;
 
     fn interest(selectors: &[String]) -> Interest {
         Interest::new(selectors.iter().map(|text| Selector::parse(text).unwrap()).collect(), None)

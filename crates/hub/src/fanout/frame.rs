@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ssekit_log::{Entry, Position};
+use ssekit_mercure::{Ids, Selector, Token, may_read, selects};
 
 use super::budget::{Budget, InWindow};
 use super::framing::Piece;
-use crate::mercure::{Ids, Selector, Token, may_read, selects};
 
 /// A record as it goes out: the same bytes for everybody.
 #[derive(Debug)]

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ssekit_log::{Limit, Log, Position, ReadError};
+use ssekit_mercure::Ids;
 
 use super::background::Background;
 use super::budget::Budget;
@@ -10,7 +11,6 @@ use super::framing::Framing;
 use super::turns::{Lane, Turns};
 use super::{Frame, Interest};
 use crate::log_limit::LogLimit;
-use crate::mercure::Ids;
 
 /// Reads the log for subscribers that are further behind than the window: a page at a time for each, all within one budget of memory.
 #[derive(Clone, Debug)]

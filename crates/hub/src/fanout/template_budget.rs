@@ -7,10 +7,10 @@ use std::time::Instant;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use ssekit_mercure::{Kind, Limits, Selector};
 
 use super::prefix_tree::{NodeId, PrefixTree, ROOT};
 use crate::log_limit::LogLimit;
-use crate::mercure::{Kind, Limits, Selector};
 
 /// The templates of all subscribers, counted by what one topic may have to be tried with.
 ///

@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 
 use memchr::memchr;
+use ssekit_mercure::{Kind, PreparedTopic, Selector};
 
 use super::audience::Listed;
 use super::prefix_tree::PrefixTree;
-use crate::mercure::{Kind, PreparedTopic, Selector};
 
 /// Templates, by the literals that they begin with: a topic is tried with those alone that begin as it does, and once with all of one
 /// [shape](Selector::shape).

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::mercure::{Problem, ProblemKind};
+use ssekit_mercure::{Problem, ProblemKind};
 
 /// How much memory bodies have.
 #[derive(Debug)]

@@ -11,13 +11,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
+use ssekit_mercure::{Subscribe, cors};
 use tokio::runtime::Handle;
 
 use super::places::{Lease, Place};
 use super::refusals::Refused;
 use super::strict::wrong_host;
 use super::{Protocol, Server, publisher};
-use crate::mercure::{Subscribe, cors};
 
 /// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once; one that
 /// publishes to [`publisher`], all others to hyper, both unread.

@@ -3,11 +3,11 @@ use http::{HeaderMap, header};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use ssekit_mercure::{Problem, ProblemKind};
 
 use super::exposition;
 use super::routes::refusal;
 use crate::hub::Hub;
-use crate::mercure::{Problem, ProblemKind};
 
 /// Everything that `/metrics` shows.
 #[derive(Debug)]

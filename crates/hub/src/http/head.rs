@@ -10,10 +10,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Version, header};
+use ssekit_mercure::{Problem, ProblemKind};
 
 use super::routes::refused;
 use crate::hub::Hub;
-use crate::mercure::{Problem, ProblemKind};
 
 /// The limit of a hub, in bytes.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::mercure::foreign_host;
+use ssekit_mercure::foreign_host;
 
 /// Passes a request on that asks for `localhost`, an IP address or the name that the server was told to listen on.
 pub(crate) async fn ours_alone(State(own): State<Arc<[String]>>, request: Request, next: Next) -> Response {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::request::Parts;
 use http::{Method, header};
+use ssekit_mercure::{Problem, ProblemKind, Publisher};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -16,7 +17,6 @@ use super::places::Lease;
 use super::refusals::Refused;
 use super::routes::{batch, ids_or_problem};
 use super::{Protocol, Server, linger};
-use crate::mercure::{Problem, ProblemKind, Publisher};
 
 /// Serves a connection that publishes: all requests that are here are read at once, appended at once and answered at once, so that
 /// a publisher who does not wait for each answer waits for the disk once for all of them.

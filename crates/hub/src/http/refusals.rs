@@ -5,9 +5,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use ssekit_mercure::{Problem, ProblemKind};
 
 use crate::log_limit::LogLimit;
-use crate::mercure::{Problem, ProblemKind};
 
 /// Counts rejected connections and requests, and logs them rate-limited, because peers control how often they occur.
 #[derive(Debug)]

@@ -13,6 +13,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http_body::Body as _;
 use ssekit_log::IdempotencyKey;
+use ssekit_mercure::subscriptions::{self, Asked};
+use ssekit_mercure::{
+    IDEMPOTENCY_KEY_LIFETIME, Problem, ProblemKind, Publisher, cors, discovery, publication,
+    publications_ndjson, shown,
+};
 
 use super::Pages;
 use super::activity::Open;
@@ -25,11 +30,6 @@ use super::refusals::Refusals;
 use super::strict::strict;
 use crate::active::Listed;
 use crate::hub::{Batch, Granted, Hub, accepts_stream, unreadable};
-use crate::mercure::subscriptions::{self, Asked};
-use crate::mercure::{
-    IDEMPOTENCY_KEY_LIFETIME, Problem, ProblemKind, Publisher, cors, discovery, publication,
-    publications_ndjson, shown,
-};
 
 /// What a route needs.
 #[derive(Clone, Debug)]
@@ -363,7 +363,7 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
         Err(error) => refusal(&unreadable(&error)),
-        Ok(_) if hub.access.awaits_keys() => {
+        Ok(_) if hub.awaits_keys() => {
             let words =
                 "no keys have come yet from the URL of `jwks`: the log says why, and when the hub asks again";
             refusal(&Problem::new(ProblemKind::Unavailable, words))

@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::Body as _;
+use ssekit_mercure::{Problem, ProblemKind};
 
 use super::routes::{Context, refused};
-use crate::mercure::{Problem, ProblemKind};
 
 /// Refuses a request whose `Host` is not as it must be, and ends connections of HTTP/1.0 after answers of unknown length.
 pub(super) async fn strict(State(context): State<Context>, request: Request, next: Next) -> Response {

@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use ssekit_log::{Durability, DurableLog, DurableOptions, Log, MemoryLog, Retention};
+use ssekit_mercure::Access;
 
 use crate::config::{self, Config, Slow, Store};
 use crate::fanout::{self, Overtaken, Pace};
 use crate::hub::Announced;
-use crate::mercure::Access;
+use crate::jwks::KeyRenewals;
 use crate::{http, hub};
 
 /// Opens the configured log.
@@ -28,12 +29,13 @@ pub(super) async fn log(config: &Config, retention: Retention) -> Result<Arc<dyn
     Ok(Arc::new(DurableLog::open(folder, options).await?))
 }
 
-pub(super) fn hub(config: &Config, access: Access) -> hub::Options {
+pub(super) fn hub(config: &Config, access: Access, key_renewals: KeyRenewals) -> hub::Options {
     let threads =
         config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     hub::Options {
         limits: access.limits,
         access,
+        key_renewals,
         path: config.hub_path.clone(),
         subscriptions: match (config.subscriptions, config.subscriptions_anonymous) {
             (false, _) => Announced::Nobody,

@@ -1,9 +1,9 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use ssekit_mercure::{Kind, Selector, shown};
 
 use super::explain::granted;
-use crate::mercure::{Kind, Selector, shown};
 
 /// What is valid in a token's claims but probably not meant.
 pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {

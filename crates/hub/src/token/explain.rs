@@ -4,11 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Error, anyhow};
 use serde_json::Value;
+use ssekit_mercure::{Access, Action, Explanation, Keys, RequiredClaims, Selector, explain};
 
 use super::{Answer, KeyFlags, argument, doubts};
 use crate::config::{Key, show_time};
 use crate::listen::{Failure, USAGE, escape};
-use crate::mercure::{Access, Action, Explanation, Keys, RequiredClaims, Selector, explain};
 
 /// The flags of `ssekit token explain`.
 #[derive(Clone, Debug, clap::Args)]

@@ -10,7 +10,7 @@ use ring::{error, hmac};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::mercure::{Algorithm, KeyError, Keys, secret_text};
+use ssekit_mercure::{Algorithm, KeyError, Keys, secret_text};
 
 /// A key that makes tokens: a shared secret, or a private key.
 pub struct Signer {

@@ -7,12 +7,12 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::response::Response;
 use serde::Deserialize;
+use ssekit_mercure::{
+    Access, Action, Check, Explanation, Object, Problem, ProblemKind, explain as explained,
+};
 
 use super::{Ui, json};
 use crate::http::refusal;
-use crate::mercure::{
-    Access, Action, Check, Explanation, Object, Problem, ProblemKind, explain as explained,
-};
 
 /// The bytes of a question.
 pub(super) const MAX_BODY: usize = 64 << 10;
@@ -52,7 +52,7 @@ pub(super) async fn explain(
 ) -> Response {
     let access = &ui.hub.access;
     if let Ok(Json(Object(Question { token, action, .. }))) = &question
-        && let Some(renewal) = access.missing_key(token.trim(), action.action())
+        && let Some(renewal) = ui.hub.renewal_for(token.trim(), action.action())
     {
         // As a request that brings it would.
         renewal.renewed().await;

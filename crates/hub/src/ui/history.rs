@@ -7,13 +7,13 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use ssekit_log::{Entry, Limit, Position, ReadError};
+use ssekit_mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects, subscriptions};
 use ssekit_wire::{Decoder, Item};
 
 use super::stats::milliseconds;
 use super::{Ui, json};
 use crate::http::refusal;
 use crate::hub::{Hub, unreadable};
-use crate::mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects, subscriptions};
 
 /// Updates of one page, unless asked for fewer or more, and at most.
 const PAGE: usize = 50;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
+use ssekit_mercure::{Problem, Token, subscriptions};
 use ssekit_server::{Channel, LastEventId, produce};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -16,7 +17,6 @@ use super::Ui;
 use crate::fanout::End;
 use crate::http::refusal;
 use crate::hub::Hub;
-use crate::mercure::{Problem, Token, subscriptions};
 
 /// How long figures are kept for who comes.
 pub(super) const KEPT: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ssekit_hub::mercure::Selector;
+use ssekit_mercure::Selector;
 
 use crate::hub::{Hub, PATH, scaled};
 use crate::stream::Stream;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use ssekit_hub::mercure::{Keys, Origins};
 use ssekit_hub::token::Claims;
 use ssekit_log::{DurableLog, DurableOptions, IdempotencyKey, Record};
+use ssekit_mercure::{Keys, Origins};
 
 use crate::client::{Answer, Connection, Request};
 use crate::setup::{HUB, Setup, TestHub, claims, publication, sign, token, within};

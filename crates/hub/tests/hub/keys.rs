@@ -12,10 +12,10 @@ use futures_util::StreamExt as _;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use ssekit_hub::fanout::{Fanout, Figures, Interest, Subscription};
-use ssekit_hub::mercure::jwks::{Rotation, Schedule};
-use ssekit_hub::mercure::{Keys, Selector};
+use ssekit_hub::jwks::{KeyRenewals, Rotation, Schedule};
 use ssekit_hub::token::{Signer, make};
 use ssekit_log::{Keep, MemoryLog, Retention};
+use ssekit_mercure::{Keys, Selector};
 
 use crate::client::{Connection, Request};
 use crate::setup::{HUB, Setup, TestHub, claims, publication, unix_now, within};
@@ -55,8 +55,7 @@ async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt_by_whatever_
         }));
         setup.subscriptions = true;
         (setup.access.publishers, setup.access.subscribers) = (keys.clone(), keys.clone());
-        setup.access.publishers_renewal = Some(renewal.clone());
-        setup.access.subscribers_renewal = Some(renewal);
+        setup.key_renewals = KeyRenewals { publishers: Some(renewal.clone()), subscribers: Some(renewal) };
     })
     .await;
     let all = [

@@ -11,8 +11,8 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
 use ssekit_hub::fanout::{Fanout, Figures, Interest, Subscription};
-use ssekit_hub::mercure::Selector;
 use ssekit_log::{Keep, Log as _, MemoryLog, Position, Record, Retention};
+use ssekit_mercure::Selector;
 use tokio::sync::{Semaphore, watch};
 
 use crate::client::{Connection, Request};

@@ -8,6 +8,7 @@ mod client;
 mod deliver;
 mod ends;
 mod idempotency;
+mod jwks;
 mod keys;
 mod live;
 mod loss;

@@ -1,5 +1,5 @@
 use axum::http::HeaderMap;
-use ssekit_hub::mercure::{Access, Origins};
+use ssekit_mercure::{Access, Origins};
 
 use crate::client::{Request, text};
 use crate::setup::{HUB, TestHub, publication, token};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use ssekit_hub::mercure::Ids;
 use ssekit_log::{DurableLog, DurableOptions, Keep, Log, MemoryLog, Position, Record, Retention};
+use ssekit_mercure::Ids;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::client::Request;

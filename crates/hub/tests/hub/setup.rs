@@ -8,9 +8,10 @@ use socket2::{Domain, Socket, Type};
 use ssekit_hub::fanout::{self, Overtaken, Pace};
 use ssekit_hub::http::{self, Opened, Server};
 use ssekit_hub::hub::{self, Announced, Hub};
-use ssekit_hub::mercure::{Access, Ids, Keys};
+use ssekit_hub::jwks::KeyRenewals;
 use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
 use ssekit_log::{Keep, Limit, Log, MemoryLog, Position, Retention};
+use ssekit_mercure::{Access, Ids, Keys};
 
 use crate::client::{Answer, Connection, Request};
 
@@ -23,6 +24,7 @@ const SECRET: &str = "a secret that is long enough: 32 bytes at least";
 /// heartbeats, and everything is kept.
 pub(crate) struct Setup {
     pub(crate) access: Access,
+    pub(crate) key_renewals: KeyRenewals,
     pub(crate) subscriptions: bool,
     /// Whether subscribers without a token are announced as well.
     pub(crate) announces_anonymous: bool,
@@ -48,6 +50,7 @@ impl Default for Setup {
         };
         Self {
             access,
+            key_renewals: KeyRenewals::default(),
             subscriptions: false,
             announces_anonymous: true,
             fanout: fanout::Options {
@@ -104,6 +107,7 @@ impl TestHub {
     pub(crate) async fn over(log: Arc<dyn Log>, setup: Setup) -> Self {
         let Setup {
             access,
+            key_renewals,
             subscriptions,
             announces_anonymous,
             fanout,
@@ -119,8 +123,15 @@ impl TestHub {
             (true, false) => Announced::WithToken,
             (true, true) => Announced::Everyone,
         };
-        let options =
-            hub::Options { access, limits, path: HUB.to_owned(), subscriptions, fanout, max_lifetime };
+        let options = hub::Options {
+            access,
+            key_renewals,
+            limits,
+            path: HUB.to_owned(),
+            subscriptions,
+            fanout,
+            max_lifetime,
+        };
         let mut registry = Registry::with_prefix("ssekit");
         let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.unwrap();
         let server = Server::new(Arc::clone(&hub), server, registry);

@@ -1,6 +1,6 @@
 //! What subscribers' templates may cost the hub, and what it does beyond that.
 
-use ssekit_hub::mercure::ProblemKind;
+use ssekit_mercure::ProblemKind;
 
 use crate::client::Request;
 use crate::setup::{HUB, TestHub, encoded, publication, token};

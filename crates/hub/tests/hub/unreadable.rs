@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use ssekit_hub::mercure::Origins;
 use ssekit_log::{
     AppendError, Appended, Bounds, DurableLog, DurableOptions, Entry, Epoch, IdempotencyKey, Keep, Limit,
     Log, MemoryLog, Page, Position, ReadError, Record, Retention,
 };
+use ssekit_mercure::Origins;
 use tokio::sync::watch;
 
 use crate::client::{Request, text};

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 use proptest::prelude::*;
 use ssekit_hub::config::{Config, Durability, Flags, Loaded, Problems, Retention, Slow, Spread, Store};
-use ssekit_hub::mercure::Algorithm;
-use ssekit_hub::mercure::jwks::Source;
+use ssekit_hub::jwks::Source;
 use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
+use ssekit_mercure::Algorithm;
 
 use crate::program::{Program, run, ssekit};
 

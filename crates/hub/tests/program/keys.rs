@@ -269,7 +269,7 @@ fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
         })
     };
     let secret = "0123456789abcdef 0123456789\"abcdef'";
-    let verifies = ssekit_hub::mercure::Keys::read(secret).expect("a secret");
+    let verifies = ssekit_mercure::Keys::read(secret).expect("a secret");
     for end in ["", "\n", "\r\n"] {
         let [served, made] = refused(format!("{secret}{end}").as_bytes());
         served.expect("the configuration is valid");

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use ssekit_hub::mercure::{Keys, Limits, publication, publications_ndjson};
+use ssekit_mercure::{Keys, Limits, publication, publications_ndjson};
 
 use crate::config::Folder;
 use crate::program::{Program, run, ssekit};

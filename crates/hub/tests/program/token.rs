@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use ssekit_hub::mercure::Keys;
+use ssekit_mercure::Keys;
 
 use crate::config::Folder;
 use crate::program::{run, ssekit};

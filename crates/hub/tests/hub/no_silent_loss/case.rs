@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use ssekit_hub::fanout::Overtaken;
-use ssekit_hub::mercure::Selector;
 use ssekit_log::{Durability, Keep, Retention, Rule};
+use ssekit_mercure::Selector;
 
 use super::reader::Reader;
 

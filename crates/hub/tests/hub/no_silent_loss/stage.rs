@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
 use futures_util::future::join_all;
-use ssekit_hub::mercure::Ids;
 use ssekit_log::{Clock, DurableLog, DurableOptions, Limit, Log, MemoryLog, Position, Record};
+use ssekit_mercure::Ids;
 use tempfile::TempDir;
 use tokio::sync::{RwLock, watch};
 

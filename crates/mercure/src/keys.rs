@@ -1,0 +1,351 @@
+use std::fmt;
+use std::sync::Arc;
+
+use ring::{hmac, signature};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::algorithm::{Algorithm, Family};
+use super::jwk;
+use super::spki::{self, PublicKey};
+use super::text::shown;
+
+/// The keys that tokens are verified with. Clones share them: replaced keys count in each clone.
+///
+/// Each key has its type, and a token's algorithm must be one of that type and allowed; `none` is not an algorithm. What a token says of its
+/// key (`kid`) is a hint, what it brings of one (`jwk`, `jku`, `x5u`) is ignored.
+///
+/// ```
+/// use ssekit_mercure::Keys;
+///
+/// let keys = Keys::read("a secret that is long enough: 32 bytes at least")?;
+/// assert_eq!(keys.len(), 1);
+/// # Ok::<(), ssekit_mercure::KeyError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Keys(Arc<watch::Sender<KeyList>>);
+
+/// All keys of one time.
+pub(super) type KeyList = Arc<[Arc<Key>]>;
+
+/// One key, and what it may be used for.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    id: Option<Arc<str>>,
+    pub(super) algorithms: Vec<Algorithm>,
+    material: Material,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Material {
+    Secret(Box<[u8]>),
+    Public(PublicKey),
+}
+
+/// The replacements of [`Keys`], one after the other.
+#[derive(Debug)]
+pub struct Replacements(watch::Receiver<KeyList>);
+
+impl Replacements {
+    /// Waits until keys are replaced; returns false when every clone of the keys is dropped. Dropping the future loses no replacement.
+    pub async fn next(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}
+
+impl Keys {
+    /// The largest key set that is read, in bytes. A set of a hundred RSA keys has less.
+    pub const MAX_SET_BYTES: usize = 256 << 10;
+
+    /// No key: no token is valid.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Whether these are clones of each other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Reads the text of a key: a PEM file with public keys, a JWK or a set of them in JSON, or else a shared secret, as it is.
+    ///
+    /// Not for a text from elsewhere, such as the answer of a URL: any text of 32 bytes is a secret. A set of keys has [`read_set`](Self::read_set).
+    ///
+    /// # Errors
+    /// When the text is none of these, holds no key that can be used, or is a secret of less than 32 bytes.
+    pub fn read(text: &str) -> Result<Self, KeyError> {
+        let start = text.trim_start();
+        let keys = if start.starts_with("-----BEGIN") {
+            pem(text)?
+        } else if start.starts_with('{') {
+            jwk::set_or_key(text)?
+        } else {
+            vec![Key::secret(secret_text(text)?.as_bytes(), None)?]
+        };
+        Ok(Self::of(keys))
+    }
+
+    /// Reads a set of keys (JWKS, RFC 7517): a JSON object with the member `keys`. Nothing else is one.
+    ///
+    /// # Errors
+    /// When the text is longer than [`MAX_SET_BYTES`](Self::MAX_SET_BYTES), is no such object, or holds no key that can be used.
+    pub fn read_set(text: &str) -> Result<Self, KeyError> {
+        if text.len() > Self::MAX_SET_BYTES {
+            return Err(KeyError::Long(text.len()));
+        }
+        jwk::set(text).map(Self::of)
+    }
+
+    /// A shared secret of any bytes.
+    ///
+    /// # Errors
+    /// When it has less than 32 bytes.
+    pub fn secret(secret: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self::of(vec![Key::secret(secret, None)?]))
+    }
+
+    fn of(keys: Vec<Key>) -> Self {
+        Self(Arc::new(watch::Sender::new(keys.into_iter().map(Arc::new).collect())))
+    }
+
+    /// The same keys, for these algorithms alone.
+    ///
+    /// # Errors
+    /// When no key could be used any more.
+    pub fn allow(self, algorithms: &[Algorithm]) -> Result<Self, KeyError> {
+        let mut kept = Vec::new();
+        for key in self.current().iter() {
+            let mut key = Key::clone(key);
+            key.algorithms.retain(|algorithm| algorithms.contains(algorithm));
+            if !key.algorithms.is_empty() {
+                kept.push(key);
+            }
+        }
+        if kept.is_empty() && !self.is_empty() {
+            return Err(KeyError::NoAlgorithm);
+        }
+        Ok(Self::of(kept))
+    }
+
+    /// Uses the keys of `other` from now on, here and in every clone; false when they are the keys that are here.
+    pub fn replace(&self, other: &Self) -> bool {
+        let others = other.current();
+        self.0.send_if_modified(|keys| {
+            let within = |these: &KeyList, those: &KeyList| these.iter().all(|key| those.contains(key));
+            let differ = !within(keys, &others) || !within(&others, keys);
+            if differ {
+                *keys = others;
+            }
+            differ
+        })
+    }
+
+    /// The number of keys.
+    pub fn len(&self) -> usize {
+        self.current().len()
+    }
+
+    /// Whether there is none, so that no token is valid.
+    pub fn is_empty(&self) -> bool {
+        self.current().is_empty()
+    }
+
+    pub(super) fn current(&self) -> KeyList {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// The replacements from now on.
+    pub fn replacements(&self) -> Replacements {
+        Replacements(self.0.subscribe())
+    }
+
+    /// The number of keys and the names of the first of them, for a log line.
+    pub fn summary(&self) -> String {
+        const NAMED: usize = 8;
+        let keys = self.current();
+        let names =
+            keys.iter().take(NAMED).map(|key| key.id().map_or_else(|| "unnamed".to_owned(), |id| shown(id)));
+        let more = if keys.len() > NAMED { ", …" } else { "" };
+        let plural = if keys.len() == 1 { "key" } else { "keys" };
+        format!("{} {plural} ({}{more})", keys.len(), names.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.current().iter()).finish()
+    }
+}
+
+impl fmt::Debug for Key {
+    /// Never the key itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("id", &self.id)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Key {
+    pub(super) fn secret(secret: &[u8], id: Option<Arc<str>>) -> Result<Self, KeyError> {
+        if secret.len() < MIN_SECRET {
+            return Err(KeyError::ShortSecret(secret.len()));
+        }
+        Ok(Self { id, algorithms: Family::Secret.algorithms(), material: Material::Secret(secret.into()) })
+    }
+
+    pub(super) fn public(key: PublicKey, id: Option<Arc<str>>) -> Self {
+        Self { id, algorithms: key.family().algorithms(), material: Material::Public(key) }
+    }
+
+    pub(super) fn id(&self) -> Option<&Arc<str>> {
+        self.id.as_ref()
+    }
+
+    pub(super) fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Whether the signature is of this message, by this key. Secrets are compared in constant time.
+    pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        if !self.allows(algorithm) {
+            return false;
+        }
+        match (&self.material, algorithm.hmac()) {
+            (Material::Secret(secret), Some(hmac)) => {
+                hmac::verify(&hmac::Key::new(hmac, secret), message, signature).is_ok()
+            }
+            (Material::Public(key), None) => key.verify(algorithm, message, signature),
+            _ => false,
+        }
+    }
+}
+
+/// Returns the text as a shared secret, unless it looks like something else, such as a public key: everyone who can read that could sign tokens.
+///
+/// # Errors
+/// When the text looks like PEM, JSON, HTML, a public key of SSH, or has spaces, line feeds or quotes around it.
+pub fn secret_text(text: &str) -> Result<&str, KeyError> {
+    let bytes = text.trim_start_matches('\u{FEFF}').trim();
+    let within = |first, last| bytes.len() > 1 && bytes.starts_with(first) && bytes.ends_with(last);
+    let json = || matches!(serde_json::from_str(bytes), Ok(Value::Object(_) | Value::Array(_)));
+    let why = if text.contains("-----BEGIN ") {
+        "it is PEM with something before it: remove all that stands before “-----BEGIN”"
+    } else if ["ssh-", "ecdsa-sha2-"].iter().any(|kind| bytes.starts_with(kind)) {
+        "it is a public key of SSH: give it as PEM, as `ssh-keygen -e -m PKCS8 -f FILE` prints it"
+    } else if within('<', '>') {
+        "it is HTML or XML: give the key itself"
+    } else if json() {
+        "it is JSON, but no key: a set of keys is an object with the member “keys”, without a byte order mark before it"
+    } else if text.starts_with('\u{FEFF}') {
+        BYTE_ORDER_MARK
+    } else if bytes.len() != text.len() {
+        "spaces or line feeds stand before or behind it: remove them (of a file, one line feed at the end does not count)"
+    } else if within('"', '"') || within('\'', '\'') {
+        "it stands in quotes: remove them"
+    } else {
+        return Ok(text);
+    };
+    Err(KeyError::NoSecret(why))
+}
+
+/// The public keys of a PEM file, in its order.
+fn pem(text: &str) -> Result<Vec<Key>, KeyError> {
+    let mut keys = Vec::new();
+    for key in SubjectPublicKeyInfoDer::pem_slice_iter(text.as_bytes()) {
+        let key = key.map_err(|error| KeyError::Pem(error.to_string()))?;
+        let key = spki::read(&key).ok_or(KeyError::Unsupported)?;
+        keys.push(Key::public(key, None));
+    }
+    if !keys.is_empty() {
+        return Ok(keys);
+    }
+    if PrivateKeyDer::from_pem_slice(text.as_bytes()).is_ok() {
+        return Err(KeyError::PrivateKey);
+    }
+    if CertificateDer::from_pem_slice(text.as_bytes()).is_ok() {
+        return Err(KeyError::Certificate);
+    }
+    Err(KeyError::Pem("it holds no “PUBLIC KEY”".to_owned()))
+}
+
+impl PublicKey {
+    fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        let with = |way: &'static dyn signature::VerificationAlgorithm, key: &[u8]| {
+            signature::UnparsedPublicKey::new(way, key).verify(message, signature).is_ok()
+        };
+        match (self, algorithm.rsa()) {
+            (Self::Rsa { n, e }, Some(way)) => {
+                signature::RsaPublicKeyComponents { n, e }.verify(way, message, signature).is_ok()
+            }
+            (Self::P256(point), None) => with(&signature::ECDSA_P256_SHA256_FIXED, point),
+            (Self::P384(point), None) => with(&signature::ECDSA_P384_SHA384_FIXED, point),
+            (Self::Ed25519(key), None) => with(&signature::ED25519, key),
+            _ => false,
+        }
+    }
+}
+
+/// Why a text holds no keys.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// A shared secret is too short.
+    #[error("the secret has {0} bytes and needs {least} at least (RFC 7518, section 3.2): make one with `openssl rand -base64 32`", least = MIN_SECRET)]
+    ShortSecret(usize),
+    /// A text that looks like something else than a shared secret.
+    #[error("the text cannot be used as a secret: {0}")]
+    NoSecret(&'static str),
+    /// The text begins as PEM and is none, or holds no public key.
+    #[error("the PEM text cannot be used: {0}")]
+    Pem(String),
+    /// A private key where the public one belongs.
+    #[error(
+        "this is a private key, with which tokens are made: give the public one, as `openssl pkey -pubout` prints it"
+    )]
+    PrivateKey,
+    /// A certificate where its public key belongs.
+    #[error("this is a certificate: give its public key, as `openssl x509 -pubkey -noout` prints it")]
+    Certificate,
+    /// The text is no JSON object, or its members are not those of keys.
+    #[error("it is no key or key set in JSON, {{\"keys\": [...]}}: {0}")]
+    Json(String),
+    /// A JSON object that is no set of keys.
+    #[error(
+        "the JSON is no set of keys (JWKS): it lacks the member “keys”; a single key belongs into `key_file`"
+    )]
+    NoSet,
+    /// A set without a key.
+    #[error("the set of keys (JWKS) is empty")]
+    EmptySet,
+    /// A key lacks something.
+    #[error("the member {0:?} of the JWK is missing or not what its type needs")]
+    Member(&'static str),
+    /// Of another type.
+    #[error(
+        "a key of this type is not supported: RSA of 2048 bits and more, EC P-256 and P-384, Ed25519 and shared secrets are"
+    )]
+    Unsupported,
+    /// For something else.
+    #[error("the JWK is not for verifying signatures")]
+    NotForSignatures,
+    /// Nothing is left to use the key for.
+    #[error("no algorithm that is allowed fits the type of the key")]
+    NoAlgorithm,
+    /// The text is longer than any that is needed.
+    #[error("the text has {0} bytes, {most} at most are taken", most = Keys::MAX_SET_BYTES)]
+    Long(usize),
+    /// Too many.
+    #[error("the JWKS has {0} keys, {most} at most are taken", most = jwk::MAX_KEYS)]
+    Many(usize),
+}
+
+/// Why a text that begins with one is refused: without it the text would be another key.
+pub(super) const BYTE_ORDER_MARK: &str =
+    "it begins with a byte order mark (U+FEFF): save the file without one";
+
+/// As long as the shortest hash (RFC 7518, section 3.2).
+const MIN_SECRET: usize = 32;

@@ -1,0 +1,223 @@
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::template::{Template, Topic};
+use super::text::{self, Refused};
+
+/// What topics somebody wants, or may use: `*`, a topic, or a URI template (RFC 6570).
+///
+/// A topic is matched in this order: by `*`; by the same bytes, also those of a template; by the template. A text
+/// with braces that is no template is a topic. Cloning is cheap, equal selectors have equal text.
+///
+/// ```
+/// use ssekit_mercure::Selector;
+///
+/// let books = Selector::parse("https://example.com/books/{id}")?;
+/// assert!(books.matches("https://example.com/books/1"));
+/// assert!(!books.matches("https://example.com/books/1/pages"));
+/// assert!(books.matches("https://example.com/books/{id}"));
+/// # Ok::<(), ssekit_mercure::SelectorError>(())
+/// ```
+#[derive(Clone)]
+pub struct Selector(Arc<Inner>);
+
+struct Inner {
+    text: Box<str>,
+    form: Form,
+}
+
+enum Form {
+    Any,
+    Exact,
+    Template(Template),
+}
+
+/// How a [`Selector`] matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Every topic.
+    Any,
+    /// One topic, byte by byte.
+    Exact,
+    /// The expansions of a URI template, and its own text.
+    Template,
+}
+
+impl Selector {
+    /// The most bytes that a selector may have, whatever [`Limits`](super::Limits) say.
+    pub const MAX_BYTES: usize = u16::MAX as usize;
+    /// The most variables that a template may have: matching takes at most so many passes over a topic.
+    pub const MAX_VARIABLES: usize = 32;
+
+    /// Reads a selector.
+    ///
+    /// # Errors
+    /// When it is empty or too long, holds a character that no topic may hold, or is a template of too many variables.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        check(text)?;
+        let form = match text {
+            "*" => Form::Any,
+            _ => match Template::parse(text) {
+                Some(template) if template.variables() > Self::MAX_VARIABLES => {
+                    return Err(SelectorError(Why::Variables(template.variables())));
+                }
+                Some(template) => Form::Template(template),
+                None => Form::Exact,
+            },
+        };
+        Ok(Self(Arc::new(Inner { text: text.into(), form })))
+    }
+
+    /// A selector of one topic, or of all for `*`; braces mean nothing.
+    ///
+    /// # Errors
+    /// When it is empty or too long, or holds a character that no topic may hold.
+    pub fn exact(text: &str) -> Result<Self, SelectorError> {
+        check(text)?;
+        let form = if text == "*" { Form::Any } else { Form::Exact };
+        Ok(Self(Arc::new(Inner { text: text.into(), form })))
+    }
+
+    /// The selector as it was written.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// How it matches.
+    pub fn kind(&self) -> Kind {
+        match self.0.form {
+            Form::Any => Kind::Any,
+            Form::Exact => Kind::Exact,
+            Form::Template(_) => Kind::Template,
+        }
+    }
+
+    /// How many variables it has; none if it is no template.
+    pub fn variables(&self) -> usize {
+        match &self.0.form {
+            Form::Template(template) => template.variables(),
+            Form::Any | Form::Exact => 0,
+        }
+    }
+
+    /// Whether it selects this topic. Takes time in proportion to the topic's length, for each variable at most.
+    pub fn matches(&self, topic: &str) -> bool {
+        self.matches_prepared(topic, &Topic::new(topic))
+    }
+
+    /// Like [`matches`](Self::matches), for a topic that other selectors are tried on as well.
+    pub(crate) fn matches_prepared(&self, topic: &str, prepared: &Topic<'_>) -> bool {
+        match &self.0.form {
+            Form::Any => true,
+            Form::Exact => *self.0.text == *topic,
+            Form::Template(template) => *self.0.text == *topic || template.matches(&self.0.text, prepared),
+        }
+    }
+
+    /// Whether it selects this topic by being a template, and not by its own text.
+    pub fn expands_to(&self, prepared: &Topic<'_>) -> bool {
+        match &self.0.form {
+            Form::Template(template) => template.matches(&self.0.text, prepared),
+            Form::Any | Form::Exact => false,
+        }
+    }
+
+    /// What it costs to match a topic, in passes over it: roughly the number of variables. Nothing if it is no template.
+    pub fn cost(&self) -> u32 {
+        match &self.0.form {
+            Form::Template(template) => template.cost(&self.0.text),
+            Form::Any | Form::Exact => 0,
+        }
+    }
+
+    /// Its text; of a template, with other names where they do not matter: templates of one shape expand to the same topics.
+    pub fn shape(&self) -> String {
+        match &self.0.form {
+            Form::Template(template) => template.shape(&self.0.text),
+            Form::Any | Form::Exact => self.0.text.to_string(),
+        }
+    }
+
+    /// What every topic that it selects begins with: the whole topic of an exact one, nothing of `*`.
+    pub fn literal_prefix(&self) -> &str {
+        match &self.0.form {
+            Form::Any => "",
+            Form::Exact => &self.0.text,
+            Form::Template(template) => template.prefix(&self.0.text),
+        }
+    }
+}
+
+/// Whether one of the selectors selects one of the topics, and how many steps that took ([`PreparedTopic::steps`](crate::PreparedTopic::steps)).
+pub fn selects(selectors: &[Selector], topics: &[Box<str>]) -> (bool, u64) {
+    let mut steps = 0;
+    for topic in topics {
+        let prepared = Topic::new(topic);
+        let selected = selectors.iter().any(|selector| selector.matches_prepared(topic, &prepared));
+        steps += prepared.steps();
+        if selected {
+            return (true, steps);
+        }
+    }
+    (false, steps)
+}
+
+fn check(text: &str) -> Result<(), SelectorError> {
+    if text.is_empty() {
+        return Err(SelectorError(Why::Empty));
+    }
+    if text.len() > Selector::MAX_BYTES {
+        return Err(SelectorError(Why::Long(text.len())));
+    }
+    text::check(text).map_err(|refused| SelectorError(Why::Character(refused)))
+}
+
+impl PartialEq for Selector {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.kind() == other.kind() && self.text() == other.text()
+    }
+}
+
+impl Eq for Selector {}
+
+impl Hash for Selector {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text().hash(state);
+    }
+}
+
+impl fmt::Debug for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({:?})", self.kind(), self.text())
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// Why a text is no selector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SelectorError(Why);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Why {
+    #[error("it is empty")]
+    Empty,
+    #[error("it has {0} bytes, {max} at most are taken", max = Selector::MAX_BYTES)]
+    Long(usize),
+    #[error("it holds {0}")]
+    Character(Refused),
+    #[error("the template has {0} variables, {max} at most are taken", max = Selector::MAX_VARIABLES)]
+    Variables(usize),
+}
+
+impl std::borrow::Borrow<str> for Selector {
+    fn borrow(&self) -> &str {
+        self.text()
+    }
+}

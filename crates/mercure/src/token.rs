@@ -1,0 +1,374 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::algorithm::Algorithm;
+use super::claims::Claims;
+use super::keys::{Key, KeyList, Keys};
+use super::limits::Limits;
+use super::object::Object;
+use super::required::RequiredClaims;
+use super::selector::{Selector, SelectorError};
+use super::template::Topic as PreparedTopic;
+use super::text::shown;
+
+/// What a valid token grants: the claim `mercure`, or `https://mercure.rocks/`, which goes first.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Token {
+    /// What may be published to; nothing where the claim is absent.
+    pub publish: Option<Arc<[Selector]>>,
+    /// Of what private updates may be read; nothing where the claim is absent.
+    pub subscribe: Option<Arc<[Selector]>>,
+    /// What subscription events and the API tell others of its holder.
+    pub payload: Option<Arc<Value>>,
+    /// When it ends, and every stream with it.
+    pub expires: Option<SystemTime>,
+    /// What has verified it; none of a token that the hub has made for itself.
+    pub(super) signature: Option<Signature>,
+}
+
+/// What has verified a token: enough to verify it again when keys are replaced, without the token's text.
+#[derive(Clone, Debug)]
+pub(super) struct Signature {
+    keys: Keys,
+    key: Arc<Key>,
+    algorithm: Algorithm,
+    /// The name of the key in the token.
+    named: Option<Arc<str>>,
+}
+
+impl Signature {
+    /// Whether the keys of now would verify it as well.
+    fn is_valid(&self) -> bool {
+        let keys = self.keys.current();
+        meant(&keys, self.named.as_deref()).any(|key| *key == self.key && key.allows(self.algorithm))
+    }
+}
+
+impl Token {
+    /// Whether it grants to publish to this topic.
+    pub fn may_publish(&self, topic: &str) -> bool {
+        grants(self.publish.as_deref(), topic)
+    }
+
+    /// Whether it is still valid, which was verified before: whether it has not expired, and its key is still one of the hub's.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(super) fn check_again(&self, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
+        check_end(self.expires, now, leeway)?;
+        if self.is_revoked() { Err(TokenError::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether the keys have been replaced since it was verified, and those of now do not verify it.
+    pub fn is_revoked(&self) -> bool {
+        self.signature.as_ref().is_some_and(|signature| !signature.is_valid())
+    }
+
+    /// Whether it grants private updates of this topic.
+    pub fn may_subscribe(&self, topic: &str) -> bool {
+        grants(self.subscribe.as_deref(), topic)
+    }
+}
+
+/// Whether who has this token, or none, may read an update: any that is not private, and of those the ones that have a
+/// topic for which the token grants it. What somebody subscribed to widens nothing.
+pub fn may_read(token: Option<&Token>, topics: &[Box<str>], private: bool) -> bool {
+    !private || token.is_some_and(|token| topics.iter().any(|topic| token.may_subscribe(topic)))
+}
+
+pub(super) fn check_end(
+    expires: Option<SystemTime>,
+    now: SystemTime,
+    leeway: Duration,
+) -> Result<(), TokenError> {
+    match expires {
+        Some(expires) if now >= expires => {
+            let late = now.duration_since(expires).unwrap_or_default();
+            if late < leeway { Ok(()) } else { Err(TokenError::Expired(late)) }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn grants(selectors: Option<&[Selector]>, topic: &str) -> bool {
+    let prepared = PreparedTopic::new(topic);
+    let selects = |selector: &Selector| selector.matches_prepared(topic, &prepared);
+    selectors.is_some_and(|selectors| selectors.iter().any(selects))
+}
+
+impl Keys {
+    /// Verifies a token: a JWS in compact form (RFC 7515) with claims in JSON (RFC 7519), as the default [`Limits`] allow it.
+    ///
+    /// `exp` and `nbf` hold to the second, without leeway.
+    ///
+    /// # Errors
+    /// With what is wrong, in words for its holder.
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Token, TokenError> {
+        self.verify_within(token, now, Duration::ZERO, &Limits::default(), &RequiredClaims::default())
+    }
+
+    /// The same, with a leeway for `exp` and `nbf`, limits, and the values that `aud` and `iss` must have.
+    ///
+    /// # Errors
+    /// With what is wrong, in words for its holder.
+    pub fn verify_within(
+        &self,
+        token: &str,
+        now: SystemTime,
+        leeway: Duration,
+        limits: &Limits,
+        required: &RequiredClaims,
+    ) -> Result<Token, TokenError> {
+        let parts = Parts::split(token, limits)?;
+        let header = parts.header()?;
+        let algorithm = header.algorithm()?;
+        let signature = self.check_signature(&parts, &header, algorithm)?;
+        let claims = parts.claims()?;
+        claims.check_times(now, leeway)?;
+        claims.check_required(required)?;
+        Ok(Token { signature: Some(signature), ..claims.token(limits)? })
+    }
+
+    /// Whether there is no key yet, or the token names one that is not here.
+    pub(super) fn lacks_key(&self, token: &str, limits: &Limits) -> bool {
+        let keys = self.current();
+        let header = || Parts::split(token, limits).and_then(|parts| parts.header());
+        keys.is_empty() || header().is_ok_and(|header| meant(&keys, header.kid.as_deref()).next().is_none())
+    }
+
+    /// Which of the keys has signed the token. A key of the same name is tried alone.
+    pub(super) fn check_signature(
+        &self,
+        parts: &Parts<'_>,
+        header: &Header,
+        algorithm: Algorithm,
+    ) -> Result<Signature, TokenError> {
+        let keys = self.current();
+        if keys.is_empty() {
+            return Err(TokenError::NoKeys);
+        }
+        let mut meant = meant(&keys, header.kid.as_deref()).peekable();
+        if let (None, Some(kid)) = (meant.peek(), &header.kid) {
+            return Err(TokenError::UnknownKey(kid.clone()));
+        }
+        let mut fits = meant.filter(|key| key.allows(algorithm)).peekable();
+        if fits.peek().is_none() {
+            return Err(TokenError::Algorithm(algorithm.name().to_owned()));
+        }
+        let key = fits.find(|key| key.verify(algorithm, parts.message, &parts.signature));
+        let key = Arc::clone(key.ok_or(TokenError::Signature)?);
+        let of_key = key.id().filter(|id| Some(&***id) == header.kid.as_deref()).cloned();
+        let named = of_key.or_else(|| header.kid.as_deref().map(Arc::from));
+        Ok(Signature { keys: self.clone(), key, algorithm, named })
+    }
+}
+
+/// The keys that a token may mean: those of the name that it gives, else those without a name, as of a PEM file; all, if it gives none.
+fn meant<'a>(keys: &'a KeyList, name: Option<&'a str>) -> impl Iterator<Item = &'a Arc<Key>> {
+    let is_named = move |key: &Key| name.is_some() && key.id().map(|id| &**id) == name;
+    let any_named = keys.iter().any(|key| is_named(key));
+    keys.iter().filter(
+        move |key| {
+            if any_named { is_named(key) } else { name.is_none() || key.id().is_none() }
+        },
+    )
+}
+
+/// The parts of a token.
+pub(super) struct Parts<'a> {
+    header: Vec<u8>,
+    claims: Vec<u8>,
+    /// What is signed.
+    message: &'a [u8],
+    signature: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn split(token: &'a str, limits: &Limits) -> Result<Self, TokenError> {
+        if token.len() > limits.token {
+            return Err(TokenError::Long { length: token.len(), most: limits.token });
+        }
+        let mut parts = token.split('.');
+        let (Some(header), Some(claims), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(TokenError::Form("it is not three parts with dots between them".to_owned()));
+        };
+        let decode = |name: &str, part: &str| {
+            let decoded = URL_SAFE_NO_PAD.decode(part);
+            decoded.map_err(|error| TokenError::Form(format!("its {name} is not base64url: {error}")))
+        };
+        Ok(Self {
+            header: decode("header", header)?,
+            claims: decode("payload", claims)?,
+            message: &token.as_bytes()[..header.len() + 1 + claims.len()],
+            signature: decode("signature", signature)?,
+        })
+    }
+
+    pub(super) fn header(&self) -> Result<Header, TokenError> {
+        let header = serde_json::from_slice(&self.header).map(|Object(header)| header);
+        header.map_err(|error| {
+            TokenError::Form(format!("its header is not the JSON of one: {}", short(&error)))
+        })
+    }
+
+    /// Header and claims as they are, of what is JSON.
+    pub(super) fn json(&self) -> (Option<Value>, Option<Value>) {
+        (serde_json::from_slice(&self.header).ok(), serde_json::from_slice(&self.claims).ok())
+    }
+
+    pub(super) fn claims(&self) -> Result<Claims, TokenError> {
+        let claims = serde_json::from_slice(&self.claims).map(|Object(claims)| claims);
+        claims.map_err(|error| TokenError::Claims(short(&error)))
+    }
+}
+
+/// The words of an error of JSON, which may repeat a text of the token: not all of a long one.
+fn short(error: &serde_json::Error) -> String {
+    const MOST: usize = 200;
+    let words = error.to_string();
+    match words.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
+}
+
+/// A token's header, as far as it counts.
+#[derive(Deserialize)]
+pub(super) struct Header {
+    alg: String,
+    pub(super) kid: Option<String>,
+    /// Extensions that must be understood. There is none.
+    #[serde(default, deserialize_with = "present")]
+    crit: Option<Value>,
+}
+
+/// A member that is there, also when it is `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl Header {
+    pub(super) fn algorithm(&self) -> Result<Algorithm, TokenError> {
+        if self.crit.is_some() {
+            return Err(TokenError::Form(
+                "its header names critical extensions, of which none is known".to_owned(),
+            ));
+        }
+        Algorithm::named(&self.alg).ok_or_else(|| TokenError::Algorithm(self.alg.clone()))
+    }
+}
+
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "algorithm {}, ", shown(&self.alg))?;
+        match &self.kid {
+            Some(kid) => write!(f, "key {}", shown(kid)),
+            None => f.write_str("no key named"),
+        }
+    }
+}
+
+/// Why a token is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Too long.
+    #[error("the token has {length} bytes, {most} at most are taken")]
+    Long {
+        /// Its length in bytes.
+        length: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// It is no JWS in compact form.
+    #[error("the token is no JWT: {0}")]
+    Form(String),
+    /// The claims are not what they should be.
+    #[error("the token's claims cannot be read: {0}")]
+    Claims(String),
+    /// An algorithm that is unknown, or fits no key.
+    #[error("the token is signed with {name}, for which the hub has no key that may be used so", name = shown(.0))]
+    Algorithm(String),
+    /// There is no key to verify it with.
+    #[error("the hub has no key to verify tokens with; its operator sets one")]
+    NoKeys,
+    /// It names a key that the hub does not have.
+    #[error("the token names the key {kid}, which the hub does not have", kid = shown(.0))]
+    UnknownKey(String),
+    /// It was signed with another key, or changed since.
+    #[error(
+        "the token's signature is not by the hub's key: it was signed with another one, or changed since"
+    )]
+    Signature,
+    /// It was verified before, and its key has been replaced or revoked since.
+    #[error("the token's key has been replaced or revoked: get a new token")]
+    Revoked,
+    /// It is over, since so long.
+    #[error("the token expired {} ago (claim “exp”): get a new one", Ago(.0))]
+    Expired(Duration),
+    /// It is not valid yet, for so long.
+    #[error("the token is not valid for another {} (claim “nbf”)", Ago(.0))]
+    Early(Duration),
+    /// A claim that the hub requires is missing, or has another value.
+    #[error(
+        "the token {}; this hub accepts tokens with {accepted} there (setting `{setting}`)",
+        found.as_ref().map_or_else(|| format!("has no claim “{claim}”"), |found| format!("has the claim “{claim}” {found}"))
+    )]
+    RequiredClaim {
+        /// `aud` or `iss`.
+        claim: &'static str,
+        /// The setting that requires it.
+        setting: &'static str,
+        /// The value of the claim.
+        found: Option<String>,
+        /// The accepted values.
+        accepted: String,
+    },
+    /// It is for something else.
+    #[error("the token has no claim “mercure”, which lists what it grants")]
+    NoClaim,
+    /// A claim lists too much.
+    #[error("the claim “mercure.{claim}” lists {count} selectors, {most} at most are taken")]
+    ManySelectors {
+        /// `publish` or `subscribe`.
+        claim: &'static str,
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// A claim lists what is no selector.
+    #[error("the claim “mercure.{claim}” lists {text}, which is no selector: {why}")]
+    Selector {
+        /// `publish` or `subscribe`.
+        claim: &'static str,
+        /// What is listed.
+        text: String,
+        /// What is wrong with it.
+        why: SelectorError,
+    },
+}
+
+/// A duration for people: in its largest unit.
+pub(super) struct Ago<'a>(pub(super) &'a Duration);
+
+impl fmt::Display for Ago<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match seconds {
+            0..120 => write!(f, "{seconds} s"),
+            120..7200 => write!(f, "{} min", seconds / 60),
+            7200..172_800 => write!(f, "{} h", seconds / 3600),
+            _ => write!(f, "{} days", seconds / 86_400),
+        }
+    }
+}
