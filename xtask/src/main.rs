@@ -133,12 +133,14 @@ fn soak() -> Result<()> {
     let long = |run: &str| Command::cargo(run).env("SSEKIT_SOAK", "1").env("SSEKIT_KILL_CYCLES", "500").run();
     step("the log, killed 500 times", || long("test --release --package ssekit-log"))?;
     step("the hub: protocol, private updates, bad days, killed 500 times", || {
-        long("test --release --package ssekit-mercure --package ssekit-hub --test mercure --test hub --test baddays")
+        long(
+            "test --release --package ssekit-mercure --package ssekit-hub --package ssekit-cli --test mercure --test hub --test baddays",
+        )
     })?;
     // One after the other, since they measure times.
     step("the hub: all attacks at once for an hour, and resumes beside those that do not read", || {
         Command::cargo(
-            "test --release --package ssekit-hub --test baddays -- --test-threads 1 hostile:: replay::",
+            "test --release --package ssekit-cli --test baddays -- --test-threads 1 hostile:: replay::",
         )
         .env("SSEKIT_SOAK", "1")
         .env("SSEKIT_HOSTILE_SECONDS", "3600")

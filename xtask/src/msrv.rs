@@ -14,7 +14,9 @@ pub(crate) fn check() -> Result<()> {
         .context("the workspace names no rust-version")?;
     let ours = without_frameworks(&packages);
     // The program and its storage are not libraries: what they are built with is stated in their own manifests.
-    let ours = format!("{ours} --exclude ssekit-hub --exclude ssekit-log --exclude ssekit-mercure");
+    let ours = format!(
+        "{ours} --exclude ssekit-cli --exclude ssekit-hub --exclude ssekit-load --exclude ssekit-log --exclude ssekit-mercure"
+    );
     let linked_by_us = linked("normal,build", &ours)?;
     let linked_by_any = linked("normal,build", "--workspace --exclude xtask --all-features")?;
     let mut faults = Vec::new();

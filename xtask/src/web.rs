@@ -14,7 +14,7 @@ use crate::wasm::{self, Library};
 const SOURCES: &[&str] = &["crates/session/src", "crates/wire/src", "web/build.mjs", "web/src", "web/wasm"];
 /// The package in one file, and its copy that the program serves.
 const BUNDLE: &str = "web/dist/ssekit.js";
-const COPY: &str = "crates/hub/src/demo/page/ssekit.js";
+const COPY: &str = "crates/cli/assets/ssekit.js";
 
 /// Builds the package, and the program's copy of it where sources have changed.
 pub(crate) fn build() -> Result<()> {

@@ -102,7 +102,7 @@ impl Program {
     /// Builds it from this repository.
     pub fn build() -> Result<Self> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--release", "--package", "ssekit-hub", "--bin", "ssekit"]);
+        cargo.args(["build", "--release", "--package", "ssekit-cli", "--bin", "ssekit"]);
         cargo.args(["--message-format", "json-render-diagnostics"]);
         cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         let output = cargo.stderr(Stdio::inherit()).output().context("cargo does not start")?;

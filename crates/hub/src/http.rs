@@ -46,11 +46,12 @@ use self::door::Door;
 pub use self::door::parse;
 use self::gauges::Gauges;
 use self::linger::Lingering;
-pub(crate) use self::places::{Lease, network};
+pub use self::places::Lease;
+pub(crate) use self::places::network;
 use self::places::{Place, Places};
 use self::rate::Rate;
 use self::refusals::{Refusals, Refused};
-pub(crate) use self::routes::refusal;
+pub use self::routes::refusal;
 use ssekit_mercure::{Problem, ProblemKind, cors};
 
 use crate::hub::Hub;
@@ -73,7 +74,7 @@ pub struct Server {
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub enum Protocol {
     /// HTTP/1.1 or 1.0.
     Http1,
     /// HTTP/2.
@@ -86,8 +87,8 @@ impl Protocol {
         if first.starts_with(b"PRI * HTTP/2.0") { Self::Http2 } else { Self::Http1 }
     }
 
-    /// As it was agreed on in a TLS handshake.
-    pub(crate) fn agreed(name: Option<&[u8]>) -> Self {
+    /// The protocol that a TLS handshake agreed on (ALPN, RFC 7301).
+    pub fn agreed(name: Option<&[u8]>) -> Self {
         if name == Some(b"h2") { Self::Http2 } else { Self::Http1 }
     }
 }
@@ -179,13 +180,22 @@ impl Server {
         place.inspect_err(|taken| self.refusals.turned_away(taken.limit, taken.most as u64)).ok()
     }
 
+    /// Admits a connection that its caller has accepted, from TLS or a Unix socket. It counts as idle: when the limit of connections is reached,
+    /// the connection that has been idle for the longest time is closed ([`Lease::evicted`]). `None` when the limit leaves no room; the caller
+    /// closes the connection then.
+    pub fn lease(&self, peer: Option<std::net::IpAddr>) -> Option<Lease> {
+        let lease = Lease::new(self.admit(peer)?);
+        lease.set_idle();
+        Some(lease)
+    }
+
     /// Counts a connection that made room for another.
-    pub(crate) fn evicted(&self) {
+    pub fn evicted(&self) {
         self.refusals.connection(Refused::Evicted);
     }
 
-    /// Serves one connection until it ends.
-    pub(crate) async fn serve<S>(&self, socket: S, protocol: Protocol, lease: Lease)
+    /// Serves one connection until it ends. Dropping the future closes the connection.
+    pub async fn serve<S>(&self, socket: S, protocol: Protocol, lease: Lease)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -330,8 +340,8 @@ impl Server {
         door::last(answer)
     }
 
-    /// What follows when a connection could not be accepted.
-    pub(crate) async fn not_accepted(&self, error: &io::Error) {
+    /// Logs an error of `accept`, and waits for 10 ms if the process has no file descriptor left.
+    pub async fn not_accepted(&self, error: &io::Error) {
         if door::is_exhausted(error) {
             self.refusals.exhausted(error);
             // To be asked again at once would only keep the processor busy.

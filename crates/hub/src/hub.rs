@@ -149,13 +149,59 @@ impl Hub {
         self.verified(request, Action::Publish, |now| self.access.publisher(request, now)).await
     }
 
-    /// The token of who reads by this request; none of the anonymous, where they may.
-    pub(crate) async fn reader(&self, request: &Parts) -> Result<Option<Arc<Token>>, Problem> {
+    /// The access rules.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The limits of requests.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The path of the hub, `/.well-known/mercure` unless configured.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The log that holds the updates.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    /// The ids of updates that have none from their publisher.
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// The metrics of the fan-out.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// The number of updates that publishers have sent since the start.
+    pub fn published(&self) -> u64 {
+        self.published.get()
+    }
+
+    /// Whether the hub announces and lists subscriptions.
+    pub fn lists_subscriptions(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Verifies the token of a request that reads; returns `None` for an anonymous one, where that is allowed.
+    ///
+    /// # Errors
+    /// As of [`Access::subscriber`].
+    pub async fn reader(&self, request: &Parts) -> Result<Option<Arc<Token>>, Problem> {
         self.verified(request, Action::Subscribe, |now| self.access.subscriber(request, now)).await
     }
 
-    /// What a subscriber asks for by this request, and its token.
-    pub(crate) async fn asked(&self, request: &Parts) -> Result<Subscribe, Problem> {
+    /// Reads a subscription from a request, and verifies its token.
+    ///
+    /// # Errors
+    /// As of [`Subscribe::read`].
+    pub async fn asked(&self, request: &Parts) -> Result<Subscribe, Problem> {
         let read = |now| Subscribe::read(request, &self.access, &self.limits, now);
         self.verified(request, Action::Subscribe, read).await
     }
@@ -184,7 +230,7 @@ impl Hub {
     }
 
     /// The renewal of the keys for an action, where they are fetched and lack the key that this token names.
-    pub(crate) fn renewal_for(&self, token: &str, action: Action) -> Option<&Renewal> {
+    pub fn renewal_for(&self, token: &str, action: Action) -> Option<&Renewal> {
         self.key_renewals.of(action).filter(|_| self.access.lacks_key(token, action))
     }
 
@@ -419,7 +465,7 @@ impl Hub {
     /// Whether there is one does not depend on who asks. A page's server may name an update to go on after that the page's user may not read; to
     /// call that unknown would have everything repeated. So the answer says that an id is one, and no more: the ids that the hub gives cannot be
     /// guessed, and who chooses ids for private updates chooses such.
-    pub(crate) async fn position(&self, id: &str, last: Position) -> Result<Option<Position>, ReadError> {
+    pub async fn position(&self, id: &str, last: Position) -> Result<Option<Position>, ReadError> {
         match self.ids.position(id) {
             Some(position) => Ok(Some(position).filter(|position| *position <= last)),
             None => self.log.find(id).await,
@@ -475,7 +521,7 @@ impl Hub {
     }
 
     /// A reconnection time, other for each.
-    pub(crate) fn retry(&self) -> Duration {
+    pub fn retry(&self) -> Duration {
         self.pace.retry()
     }
 }
@@ -548,6 +594,6 @@ fn templates_full(TemplatesFull { most }: TemplatesFull) -> Problem {
 }
 
 /// The answer while the log cannot be read.
-pub(crate) fn unreadable(error: &ReadError) -> Problem {
+pub fn unreadable(error: &ReadError) -> Problem {
     Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }

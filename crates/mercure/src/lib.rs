@@ -40,6 +40,7 @@ mod form;
 mod host;
 mod idempotency;
 mod ids;
+pub mod issue;
 mod jwk;
 mod keys;
 mod limits;

@@ -143,7 +143,7 @@ impl Drop for Place {
 /// The place of a connection that makes room for others while it is idle: before its TLS handshake is done, its first head is whole, or while no
 /// request is open.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     places: Arc<Inner>,
     peer: Option<IpAddr>,
     held: Arc<Held>,
@@ -180,7 +180,7 @@ impl Lease {
     }
 
     /// Waits until the place has been given to another.
-    pub(crate) async fn evicted(&self) {
+    pub async fn evicted(&self) {
         self.held.evicted.notified().await;
     }
 

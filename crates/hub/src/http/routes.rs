@@ -380,7 +380,7 @@ pub(super) fn refused(hub: &Hub, request: &Parts, problem: &Problem) -> Response
 }
 
 /// The answer that a problem is, of a route.
-pub(crate) fn refusal(problem: &Problem) -> Response {
+pub fn refusal(problem: &Problem) -> Response {
     answer(problem).map(Body::from)
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use ssekit_hub::token::Claims;
 use ssekit_log::{DurableLog, DurableOptions, IdempotencyKey, Record};
+use ssekit_mercure::issue::Claims;
 use ssekit_mercure::{Keys, Origins};
 
 use crate::client::{Answer, Connection, Request};

@@ -11,7 +11,7 @@ use ring::hmac;
 use serde_json::json;
 use ssekit_client::Http;
 use ssekit_hub::jwks::{Renewed, Rotation, Schedule, Source, check_url};
-use ssekit_hub::token::{Signer, make};
+use ssekit_mercure::issue::{Signer, make};
 use ssekit_mercure::{Algorithm, Keys, TokenError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

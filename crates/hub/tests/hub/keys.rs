@@ -13,8 +13,8 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 use ssekit_hub::fanout::{Fanout, Figures, Interest, Subscription};
 use ssekit_hub::jwks::{KeyRenewals, Rotation, Schedule};
-use ssekit_hub::token::{Signer, make};
 use ssekit_log::{Keep, MemoryLog, Retention};
+use ssekit_mercure::issue::{Signer, make};
 use ssekit_mercure::{Keys, Selector};
 
 use crate::client::{Connection, Request};

@@ -9,8 +9,8 @@ use ssekit_hub::fanout::{self, Overtaken, Pace};
 use ssekit_hub::http::{self, Opened, Server};
 use ssekit_hub::hub::{self, Announced, Hub};
 use ssekit_hub::jwks::KeyRenewals;
-use ssekit_hub::token::{Claims, Grants, Lifetime, Signer, make};
 use ssekit_log::{Keep, Limit, Log, MemoryLog, Position, Retention};
+use ssekit_mercure::issue::{Claims, Grants, Lifetime, Signer, make};
 use ssekit_mercure::{Access, Ids, Keys};
 
 use crate::client::{Answer, Connection, Request};

@@ -1,0 +1,111 @@
+//! Checks of the files that a configuration names.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use super::load::{Loaded, Problem, Problems};
+use super::{Key, Secret};
+use crate::terminal::chain;
+use crate::tls::Tls;
+
+/// The largest file of a key, in bytes.
+const MOST_KEY: u64 = 1 << 20;
+
+impl Loaded {
+    /// Checks that the files of the configuration can be read and used. Starts nothing, writes nothing, and does not use the network.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn check(&self) -> Result<(), Problems> {
+        let config = &self.config;
+        let mut problems = Vec::new();
+        if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key)
+            && let Err(error) = Tls::open(cert, key)
+        {
+            problems.push(Problem { origin: self.origins.of("tls.cert"), what: chain(&error) });
+        }
+        if let Err(wrong) = self.access() {
+            problems.extend(wrong.0);
+        }
+        if let Err(wrong) = self.kept() {
+            problems.extend(wrong.0);
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+    }
+}
+
+impl Key {
+    /// The secret or the public keys, from their file if that is where they are; without the line feed at the end that editors leave there. None
+    /// when a set of keys has to be fetched, or nothing is given.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is empty, or is no text: in words.
+    pub fn read(&self) -> Result<Option<Secret>, String> {
+        let jwks = self.jwks.as_deref().filter(|_| !self.is_fetched()).map(Path::new);
+        match (&self.secret, self.file.as_deref().or(jwks)) {
+            (Some(secret), _) => Ok(Some(secret.clone())),
+            (None, Some(path)) => read(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Secret, String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_KEY + 1).read_to_string(&mut text));
+    match read {
+        // What is left of it would be another key.
+        Ok(bytes) if bytes as u64 > MOST_KEY => {
+            Err(format!("the key's file {} is larger than {MOST_KEY} bytes", path.display()))
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(format!(
+            "the key's file {} is not text in UTF-8: save it as UTF-8, without a byte order mark",
+            path.display()
+        )),
+        Err(error) => Err(format!("the key's file {} cannot be read: {error}", path.display())),
+        Ok(_) if text.trim().is_empty() => Err(format!("the key's file {} is empty", path.display())),
+        Ok(_) => {
+            warn_of_other_readers(path, &text);
+            Ok(Secret::new(
+                text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text)),
+            ))
+        }
+    }
+}
+
+/// Warns of a secret that other users of the machine can read. Public keys and sets of them may be read.
+#[cfg(unix)]
+fn warn_of_other_readers(path: &Path, text: &str) {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_public = text.contains("-----BEGIN PUBLIC KEY") || text.trim_start().starts_with('{');
+    let mode = std::fs::metadata(path).map_or(0, |data| data.mode() & 0o777);
+    if mode & 0o004 != 0 && !is_public {
+        tracing::warn!(file = %path.display(), "every user of this machine can read the key (mode {mode:o}): run chmod 600 {}", path.display());
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_other_readers(_: &Path, _: &str) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was cut off, and the rest taken for a key.
+    #[test]
+    fn a_file_that_is_too_large_holds_no_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("key");
+        for (size, taken) in [(MOST_KEY, true), (MOST_KEY + 1, false)] {
+            std::fs::write(&file, "k".repeat(size as usize)).expect("it can be written");
+            let key = Key { file: Some(file.clone()), ..Key::default() };
+            match key.read() {
+                Ok(secret) => {
+                    assert!(taken && secret.is_some_and(|secret| secret.expose().len() as u64 == size))
+                }
+                Err(why) => assert!(!taken && why.ends_with("is larger than 1048576 bytes"), "{why}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! URLs as the commands take them.
+
+use anyhow::{Context as _, Error, bail};
+use url::Url;
+
+use crate::terminal::say;
+
+/// The URL, with the scheme that may be left out. (A query may hold a whole URL of its own: a topic.)
+pub(crate) fn with_scheme(text: &str) -> String {
+    let start = text.split(['/', '?', '#']).next().unwrap_or_default();
+    if start.ends_with(':') { text.to_owned() } else { format!("http://{text}") }
+}
+
+/// The URL of a hub, whose path may be left out.
+pub(crate) fn hub_url(text: &str) -> Result<Url, Error> {
+    let whole = with_scheme(text);
+    let mut url = Url::parse(&whole).with_context(|| format!("{:?} is no URL", shown(text)))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        bail!("{:?} is no http:// or https:// URL", shown(text));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        bail!("a hub takes no user and password: give --token, or --key-file");
+    }
+    if url.path() == "/" {
+        url.set_path("/.well-known/mercure");
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The URL as messages show it: its query may hold a token, and its user a password.
+pub(crate) fn shown(text: &str) -> String {
+    let (text, query) = text.split_once('?').map_or((text, ""), |(text, _)| (text, "?…"));
+    match (text.find("//"), text.rfind('@')) {
+        (Some(start), Some(end)) if start < end => {
+            format!("{}{}{query}", &text[..start + 2], &text[end + 1..])
+        }
+        (None, Some(end)) => format!("{}{query}", &text[end + 1..]),
+        _ => format!("{text}{query}"),
+    }
+}
+
+/// Warns that a token goes unencrypted, unless to this machine.
+pub(crate) fn say_if_unencrypted(url: &str) {
+    if Url::parse(url).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
+        say("the token goes unencrypted: whoever can listen can use it; https:// protects it");
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
+        None => false,
+    }
+}

@@ -1,0 +1,130 @@
+//! `ssekit serve`: from a configuration to a hub that listens, and to its end.
+
+mod announce;
+mod check;
+mod keys;
+mod listeners;
+mod parts;
+
+use std::io::Write;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use prometheus_client::registry::Registry;
+use ssekit_server::EmitError;
+
+pub use self::check::check;
+use ssekit_hub::http::{Pages, Server};
+use ssekit_hub::hub::Hub;
+
+use self::listeners::Listeners;
+use crate::config::Loaded;
+use crate::demo::Demo;
+use crate::systemd::{Environment, Notify};
+use crate::ui::Ui;
+
+/// How long connections that are no streams may hold up the end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Serves until Ctrl-C or SIGTERM. The addresses are written to `out`, or logged if logs are JSON.
+///
+/// # Errors
+/// When a file of the configuration cannot be used, an address cannot be listened on, or the store cannot be opened.
+pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
+    let config = &loaded.config;
+    // Mistakes in the configuration are reported before the state of the machine: an address in use, a store that is locked.
+    let (access, sets) = loaded.access()?;
+    let retention = loaded.kept()?;
+    let listeners = Listeners::bind(config)?;
+    // Before the addresses are announced, so that no later signal is missed.
+    let mut stop = pin!(told_to_stop()?);
+    let log = parts::log(config, retention).await?;
+    let mut registry = Registry::with_prefix("ssekit");
+    let (_fetching, key_renewals) = keys::keep_current(sets, &access);
+    let options = parts::hub(config, access, key_renewals);
+    let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
+    let demo = config.demo.then(Demo::new);
+    let ui = config.ui.then(|| Ui::start(Arc::clone(&hub)));
+    let demos = demo.as_ref().map(|demo| ("/", demo.router()));
+    let pages = [demos, ui.as_ref().map(|ui| ("/hub/", ui.router()))].into_iter().flatten();
+    let (at, routers): (Vec<_>, Vec<_>) = pages.unzip();
+    // A page of another site that has its name point here is refused.
+    let names = (config.demo || config.dev).then(|| config.addr.clone().into());
+    let pages = routers.into_iter().reduce(Router::merge).map(|router| Pages { router, at, names });
+    let server = Server::new(Arc::clone(&hub), parts::server(config, pages), registry);
+    // Before anybody can come, so that everybody is noticed.
+    let running = demo.as_ref().map(Demo::run);
+    let opened = listeners.serve(config, &server)?;
+    announce::say(config, &opened.local, out).context("cannot write the addresses")?;
+    let manager = Notify::new(&Environment::read()).context("the service manager cannot be told")?;
+    manager.ready();
+
+    tokio::select! {
+        ended = measure(running) => ended.context("the demo cannot go on")?,
+        () = manager.keep_alive(|| true) => {}
+        () = renew_keys(loaded, &hub) => {}
+        () = &mut stop => {}
+    }
+    manager.stopping();
+    opened.close();
+    if let Some(demo) = &demo {
+        demo.close();
+    }
+    if let Some(ui) = &ui {
+        ui.close();
+    }
+    hub.end(config.drain).await;
+    server.end(GRACE).await;
+    log.close().await.context("the store was not closed in order")?;
+    Ok(())
+}
+
+/// Reads the files of keys again with every SIGHUP.
+async fn renew_keys(loaded: &Loaded, hub: &Hub) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::hangup()) {
+            Err(error) => tracing::warn!(%error, "SIGHUP cannot be heard: keys are read at the start alone"),
+            Ok(mut hangup) => {
+                while hangup.recv().await.is_some() {
+                    match loaded.renew_keys(hub.access()) {
+                        Ok(()) => tracing::info!("SIGHUP: the keys have been read again"),
+                        Err(problems) => tracing::error!(%problems, "SIGHUP: the keys stay as they were"),
+                    }
+                }
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+/// The demo's figures and guests, if there is one.
+async fn measure(running: Option<impl Future<Output = Result<(), EmitError>>>) -> Result<()> {
+    match running {
+        Some(running) => running.await.map_err(Into::into),
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends with the first Ctrl-C or SIGTERM from now on.
+fn told_to_stop() -> Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let (mut interrupt, mut terminate) = {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)
+    };
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

@@ -1,0 +1,131 @@
+//! Why somebody with a token is refused.
+
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::response::Response;
+use serde::Deserialize;
+use ssekit_hub::http::refusal;
+use ssekit_mercure::{
+    Access, Action, Check, Explanation, Object, Problem, ProblemKind, explain as explained,
+};
+
+use super::{Ui, json};
+
+/// The bytes of a question.
+pub(super) const MAX_BODY: usize = 64 << 10;
+/// The topics of a question.
+const MAX_TOPICS: usize = 100;
+
+/// What somebody wants to know. It cannot be printed, since it holds a token.
+#[derive(Deserialize)]
+pub(super) struct Question {
+    #[serde(default)]
+    token: String,
+    action: Wanted,
+    #[serde(default)]
+    topics: Vec<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wanted {
+    Publish,
+    Subscribe,
+}
+
+impl Wanted {
+    fn action(self) -> Action {
+        match self {
+            Self::Publish => Action::Publish,
+            Self::Subscribe => Action::Subscribe,
+        }
+    }
+}
+
+/// Goes through the checks of a token. A page of another site cannot ask: JSON from elsewhere needs a permission that is not given.
+pub(super) async fn explain(
+    State(ui): State<Ui>,
+    question: Result<Json<Object<Question>>, JsonRejection>,
+) -> Response {
+    let access = ui.hub.access();
+    if let Ok(Json(Object(Question { token, action, .. }))) = &question
+        && let Some(renewal) = ui.hub.renewal_for(token.trim(), action.action())
+    {
+        // As a request that brings it would.
+        renewal.renewed().await;
+    }
+    match question.as_ref().map_err(unreadable).and_then(|Json(Object(question))| answer(question, access)) {
+        Ok(explanation) => json(explanation),
+        Err(problem) => refusal(&problem),
+    }
+}
+
+fn unreadable(rejection: &JsonRejection) -> Problem {
+    let kind = match rejection.status().as_u16() {
+        413 => ProblemKind::TooLarge,
+        415 => ProblemKind::UnsupportedMediaType,
+        _ => ProblemKind::Malformed,
+    };
+    // The words of the others might repeat a part of what was sent.
+    let words = match kind {
+        ProblemKind::TooLarge => format!("a question has at most {MAX_BODY} bytes"),
+        _ => "a question is JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \"topics\": […]}"
+            .to_owned(),
+    };
+    Problem::new(kind, words)
+}
+
+fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> {
+    let topics: Vec<&str> =
+        question.topics.iter().map(|topic| topic.trim()).filter(|topic| !topic.is_empty()).collect();
+    if topics.len() > MAX_TOPICS {
+        let words = format!("a question names at most {MAX_TOPICS} topics, this one {}", topics.len());
+        return Err(Problem::new(ProblemKind::TooLarge, words));
+    }
+    let token = question.token.trim();
+    let action = question.action.action();
+    let keys = match action {
+        Action::Publish => &access.publishers,
+        Action::Subscribe => &access.subscribers,
+    };
+    if access.open && keys.is_empty() {
+        let (header, claims) = match token {
+            "" => (None, None),
+            _ => {
+                let read = explained(token, access, action, &[], SystemTime::now());
+                (read.header, read.claims)
+            }
+        };
+        let words =
+            "the hub runs with --dev and has no key for this: everyone may, and no token is looked at";
+        return Ok(Explanation { allowed: true, checks: vec![check(true, words)], header, claims });
+    }
+    if token.is_empty() {
+        return Ok(without_token(question.action, access, !topics.is_empty()));
+    }
+    Ok(explained(token, access, action, &topics, SystemTime::now()))
+}
+
+/// What holds for who sends no token.
+fn without_token(wanted: Wanted, access: &Access, private: bool) -> Explanation {
+    let (allowed, words) = match wanted {
+        Wanted::Publish if access.open => (true, "the hub runs with --dev: who sends none may publish"),
+        Wanted::Publish => (false, "there is none, and nobody publishes without"),
+        Wanted::Subscribe if !access.anonymous => (
+            false,
+            "there is none, and this hub lets nobody subscribe without (it is not started with --anonymous)",
+        ),
+        Wanted::Subscribe if private => {
+            (false, "there is none: who sends none reads what is public, and nothing private")
+        }
+        Wanted::Subscribe => (true, "there is none: who sends none may subscribe, and reads what is public"),
+    };
+    Explanation { allowed, checks: vec![check(allowed, words)], header: None, claims: None }
+}
+
+fn check(passed: bool, detail: &str) -> Check {
+    Check { name: "token", passed, detail: detail.to_owned() }
+}

@@ -1,0 +1,296 @@
+//! What was published, a page at a time: to everyone what they may read of it.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use ssekit_hub::http::refusal;
+use ssekit_hub::hub::{Hub, unreadable};
+use ssekit_log::{Entry, Limit, Position, ReadError};
+use ssekit_mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects, subscriptions};
+use ssekit_wire::{Decoder, Item};
+
+use super::stats::milliseconds;
+use super::{Ui, json};
+
+/// Updates of one page, unless asked for fewer or more, and at most.
+const PAGE: usize = 50;
+const MAX_PAGE: usize = 100;
+/// Updates, and bytes, that are looked at for one page.
+const MAX_LOOKED_AT: usize = 20_000;
+const MAX_BYTES: usize = 16 << 20;
+/// Bytes of an update's data that are shown.
+const MAX_DATA: usize = 2 << 10;
+/// Topics of an update that are shown.
+const MAX_TOPICS: usize = 5;
+/// How much is read of the log at once.
+const READ: Limit = Limit { records: 512, bytes: 256 << 10 };
+
+/// Where to look. The topics are those of a subscription.
+#[derive(Deserialize)]
+struct Asked {
+    /// After this update.
+    after: Option<String>,
+    /// Before this one.
+    before: Option<String>,
+    limit: Option<usize>,
+    /// Whether subscription events are shown; they are, unless this is `false`.
+    subscriptions: Option<bool>,
+}
+
+/// A page of the history.
+#[derive(Debug, Serialize)]
+struct Page {
+    /// The newest first.
+    events: Vec<Shown>,
+    /// What to ask for `before` to see what is older; none when nothing older is held.
+    older: Option<String>,
+    /// What to ask for `after` to see what is newer; none when nothing newer is held.
+    newer: Option<String>,
+}
+
+/// An update, cut to what fits on a page.
+#[derive(Debug, Serialize)]
+struct Shown {
+    id: String,
+    topics: Vec<Box<str>>,
+    /// Topics that are not shown here; of private updates, those that the reader's token does not grant are not counted.
+    more_topics: usize,
+    private: bool,
+    /// In milliseconds since 1970.
+    time: u64,
+    event: String,
+    data: String,
+    /// All of the data, in bytes.
+    size: usize,
+}
+
+/// A page of what the asker may read.
+pub(super) async fn history(State(ui): State<Ui>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let read = async {
+        let (asked, reader) = Reader::read(&ui.hub, &parts).await?;
+        let _turn = ui.readers.acquire().await;
+        reader.page(&asked).await
+    };
+    match read.await {
+        Ok(page) => json(page),
+        Err(problem) => refusal(&problem),
+    }
+}
+
+/// Who reads, and what.
+struct Reader<'a> {
+    hub: &'a Hub,
+    selectors: Vec<Selector>,
+    token: Option<Arc<Token>>,
+    /// The topics of subscription events begin with this; none if these events are shown.
+    hidden: Option<String>,
+}
+
+/// What has been found, and how much was looked at for it.
+#[derive(Default)]
+struct Found {
+    events: Vec<(Position, Shown)>,
+    looked_at: usize,
+    bytes: usize,
+}
+
+impl Found {
+    fn is_enough(&self, wanted: usize) -> bool {
+        self.events.len() >= wanted || self.looked_at >= MAX_LOOKED_AT || self.bytes >= MAX_BYTES
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Who asks must be who could subscribe, and is asked for topics in the same way.
+    async fn read(hub: &'a Hub, parts: &Parts) -> Result<(Asked, Self), Problem> {
+        let subscribe = hub.asked(parts).await?;
+        let asked = Query::<Asked>::try_from_uri(&parts.uri);
+        let Query(asked) = asked.map_err(|error| Problem::new(ProblemKind::Malformed, error.body_text()))?;
+        if asked.after.is_some() && asked.before.is_some() {
+            return Err(Problem::new(ProblemKind::Malformed, "give “after” or “before”, not both"));
+        }
+        let hidden = (asked.subscriptions == Some(false)).then(|| subscriptions::below(&hub.path()));
+        Ok((asked, Self { hub, selectors: subscribe.selectors, token: subscribe.token, hidden }))
+    }
+
+    async fn page(&self, asked: &Asked) -> Result<Page, Problem> {
+        let wanted = asked.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
+        let last = self.hub.log().bounds().await.map_err(|error| unreadable(&error))?.last;
+        let first = self.hub.log().read(Position::START, Limit { records: 1, bytes: 1 }).await;
+        let first = first.map_err(|error| unreadable(&error))?.entries.first().map(|entry| entry.position);
+        // Where nothing is held, it would begin behind the last.
+        let first = first.unwrap_or(Position(last.0 + 1));
+        match (&asked.after, &asked.before) {
+            (Some(after), _) => self.newer(self.place(after, last).await?, first, last, wanted).await,
+            (None, Some(before)) => self.older(self.place(before, last).await?, first, last, wanted).await,
+            (None, None) => self.older(Position(last.0 + 1), first, last, wanted).await,
+        }
+        .map_err(|error| unreadable(&error))
+    }
+
+    /// The place of an update, or of where a page ended.
+    async fn place(&self, id: &str, last: Position) -> Result<Position, Problem> {
+        let id = match Cursor::read(id, &self.hub.limits())? {
+            Cursor::Earliest => return Ok(Position::START),
+            Cursor::Now => return Ok(last),
+            Cursor::After(id) => id,
+        };
+        // A page may end before what comes next.
+        let found = self.hub.position(&id, Position(last.0 + 1)).await;
+        found.map_err(|error| unreadable(&error))?.ok_or_else(|| {
+            Problem::new(
+                ProblemKind::NotFound,
+                "no update of this id is held: it is of another history, or gone",
+            )
+        })
+    }
+
+    /// The next ones after a place.
+    async fn newer(
+        &self,
+        after: Position,
+        first: Position,
+        last: Position,
+        wanted: usize,
+    ) -> Result<Page, ReadError> {
+        let mut found = Found::default();
+        let mut through = after;
+        let mut more = true;
+        while more && !found.is_enough(wanted) {
+            let page = self.hub.log().read(through, READ).await?;
+            (through, more) = (page.through, !page.end);
+            for entry in page.entries {
+                if found.events.len() >= wanted {
+                    more = true;
+                    break;
+                }
+                through = entry.position;
+                self.look(entry, &mut found);
+            }
+            tokio::task::yield_now().await;
+        }
+        let newer = more.then(|| self.hub.ids().id(through));
+        let older = (after >= first).then(|| self.hub.ids().id(Position(after.0.min(last.0) + 1)));
+        let events = found.events.into_iter().rev().map(|(_, shown)| shown).collect();
+        Ok(Page { events, older, newer })
+    }
+
+    /// The last ones before a place. The log is read forwards alone, so it is read in stretches, each before the other; they
+    /// grow where little is held.
+    async fn older(
+        &self,
+        before: Position,
+        first: Position,
+        last: Position,
+        wanted: usize,
+    ) -> Result<Page, ReadError> {
+        let mut found = Found::default();
+        let mut end = before.0;
+        let mut stretch = (wanted as u64).max(SHORTEST);
+        while end > first.0 && !found.is_enough(wanted) {
+            let begin = end.saturating_sub(stretch).max(first.0);
+            let looked_at = found.looked_at;
+            let Some(events) = self.stretch(begin, end, &mut found).await? else {
+                // More than can be kept while its end is looked for.
+                stretch = (stretch / 16).max(SHORTEST);
+                continue;
+            };
+            let seen = (found.looked_at - looked_at) as u64;
+            stretch = if seen < stretch / 8 { stretch.saturating_mul(8) } else { (stretch * 2).min(LONGEST) };
+            found.events.extend(events.into_iter().rev());
+            end = begin;
+        }
+        if found.events.len() > wanted {
+            found.events.truncate(wanted);
+            end = found.events.last().map_or(end, |(position, _)| position.0);
+        }
+        let older = (end > first.0).then(|| self.hub.ids().id(Position(end)));
+        let newer = (before <= last).then(|| self.hub.ids().id(Position(before.0.saturating_sub(1))));
+        Ok(Page { events: found.events.into_iter().map(|(_, shown)| shown).collect(), older, newer })
+    }
+
+    /// What is wanted from one place up to before another, oldest first; none when more is held there than a stretch may have.
+    async fn stretch(
+        &self,
+        begin: u64,
+        end: u64,
+        found: &mut Found,
+    ) -> Result<Option<Vec<(Position, Shown)>>, ReadError> {
+        let mut here = Found::default();
+        let mut through = Position(begin.saturating_sub(1));
+        'reading: while through.0 + 1 < end {
+            let page = self.hub.log().read(through, READ).await?;
+            through = page.through;
+            for entry in page.entries {
+                if entry.position.0 >= end {
+                    break 'reading;
+                }
+                self.look(entry, &mut here);
+            }
+            if end - begin > SHORTEST && (here.looked_at > LONGEST as usize || here.bytes >= MAX_BYTES / 4) {
+                found.looked_at += here.looked_at;
+                found.bytes += here.bytes;
+                return Ok(None);
+            }
+            if page.end {
+                break;
+            }
+            // A long search must not keep others from theirs.
+            tokio::task::yield_now().await;
+        }
+        found.looked_at += here.looked_at;
+        found.bytes += here.bytes;
+        Ok(Some(here.events))
+    }
+
+    fn look(&self, entry: Entry, found: &mut Found) {
+        found.looked_at += 1;
+        found.bytes += entry.record.size();
+        let Entry { position, time, record } = entry;
+        let token = self.token.as_deref();
+        let (is_wanted, _) = selects(&self.selectors, &record.topics);
+        let is_hidden =
+            |prefix: &String| record.topics.first().is_some_and(|topic| topic.starts_with(&**prefix));
+        if !is_wanted
+            || self.hidden.as_ref().is_some_and(is_hidden)
+            || !may_read(token, &record.topics, record.private)
+        {
+            return;
+        }
+        // Of a private update, the topics that its reader has no grant for may name the other readers.
+        let is_open = |topic: &str| !record.private || token.is_some_and(|token| token.may_subscribe(topic));
+        let mut open = record.topics.iter().filter(|topic| is_open(topic));
+        let topics = open.by_ref().take(MAX_TOPICS).cloned().collect();
+        let more_topics = open.count();
+        let (event, data, size) = preview(&record.body);
+        let id = record.id.map_or_else(|| self.hub.ids().id(position), Into::into);
+        let private = record.private;
+        let time = milliseconds(time);
+        found.events.push((position, Shown { id, topics, more_topics, private, time, event, data, size }));
+    }
+}
+
+/// The name, the beginning of the data and the length of all of it, of an encoded event.
+fn preview(body: &[u8]) -> (String, String, usize) {
+    let mut decoder = Decoder::new();
+    let mut items = decoder.feed(body);
+    while let Some(item) = items.next() {
+        if let Ok(Item::Message(message)) = item {
+            let data = message.data;
+            let mut end = data.len().min(MAX_DATA);
+            while !data.is_char_boundary(end) {
+                end -= 1;
+            }
+            return (message.event.to_owned(), data[..end].to_owned(), data.len());
+        }
+    }
+    ("message".to_owned(), String::new(), 0)
+}
+
+/// Places of the shortest stretch, and of the longest where updates are dense.
+const SHORTEST: u64 = 64;
+const LONGEST: u64 = 4096;

@@ -1,0 +1,101 @@
+//! Subscribers that get nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+
+use super::arrivals::Course;
+use super::mark::Clock;
+use super::progress::Progress;
+use super::report::{self, Report};
+use super::subscriber::MOST;
+use super::target::Target;
+use super::usage::{Memory, Usage};
+use super::{Output, Subscribers, all_are_here};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Idle {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Number of subscribers
+    #[arg(short, long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]
+    subscribers: u32,
+    /// Duration of the measurement
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    #[command(flatten)]
+    crowd: Subscribers,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+/// What it has shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Idled {
+    measure: &'static str,
+    subscribers: u32,
+    /// The server's, in KiB.
+    memory_before: Memory,
+    memory_after: Memory,
+    /// Bytes of resident and of anonymous memory for each subscriber. What the system holds for a socket is not in it.
+    resident_per_subscriber: f64,
+    anonymous_per_subscriber: f64,
+    /// Processor milliseconds of the server in a second, with nothing to send.
+    cpu_ms_per_second: f64,
+    faults: Vec<String>,
+}
+
+impl Idle {
+    pub(super) fn run(&self) -> Result<Idled> {
+        let (pids, clock) = (&self.output.pids, Clock::start());
+        ensure!(!pids.is_empty(), "--pid is needed: whose memory is to be measured");
+        let mut progress = Progress::start(self.output.quiet);
+        let before = Usage::of(pids)?;
+        let (mut crowd, connected) =
+            self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
+        all_are_here(&connected)?;
+        // What comes of connecting is over before idleness begins.
+        let ended = crowd.idle(SETTLE, "settling", &mut progress)?;
+        let settled = Usage::of(pids)?;
+        let closed = ended + crowd.idle(Duration::from_secs(self.seconds), "idle", &mut progress)?;
+        let after = Usage::of(pids)?;
+        drop(progress);
+        let each = |kib: f64| kib * 1024.0 / f64::from(self.subscribers);
+        Ok(Idled {
+            measure: "idle",
+            subscribers: self.subscribers,
+            memory_before: before.memory,
+            memory_after: after.memory,
+            resident_per_subscriber: each(after.memory.resident - before.memory.resident),
+            anonymous_per_subscriber: each(after.memory.anonymous - before.memory.anonymous),
+            cpu_ms_per_second: (after.cpu() - settled.cpu()) * 1e3 / self.seconds as f64,
+            faults: if closed > 0 { vec![format!("{closed} streams ended")] } else { Vec::new() },
+        })
+    }
+}
+
+impl Report for Idled {
+    fn faults(&self) -> &[String] {
+        &self.faults
+    }
+}
+
+impl fmt::Display for Idled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} idle subscribers", report::number(self.subscribers.into()))?;
+        writeln!(
+            f,
+            "memory of the server for each: {:.0} bytes, of it {:.0} anonymous ({:.1} MiB before, {:.1} MiB after)",
+            self.resident_per_subscriber,
+            self.anonymous_per_subscriber,
+            self.memory_before.resident / 1024.0,
+            self.memory_after.resident / 1024.0
+        )?;
+        writeln!(f, "CPU of the server: {:.1} ms a second", self.cpu_ms_per_second)?;
+        report::said(f, &self.faults)
+    }
+}
+
+const SETTLE: Duration = Duration::from_millis(500);

@@ -1,0 +1,290 @@
+//! `ssekit bench`: a load generator against any server of server-sent events.
+//!
+//! ```text
+//!   publishers ── POST ──▶ the server ── text/event-stream ──▶ subscribers
+//!      │  each event's data is marked with its number and time       │
+//!      └──────────────── one process, one clock ─────────────────────┘
+//! ```
+//!
+//! ```sh
+//! ssekit bench fanout localhost:3000 --yes --subscribers 10000 --rate 5 --pid $(pidof ssekit)
+//! ssekit bench idle localhost:3000 --subscribers 15000 --pid $(pidof ssekit)
+//! ssekit bench connects localhost:3000 --subscribers 10000
+//! ssekit bench publish localhost:3000 --yes --connections 16 --pipeline 64
+//! ssekit bench replay localhost:3000 --yes --events 1000000 --batch 1000
+//! ssekit bench fanout localhost:8080 --preset plain --subscribe 'GET /sub' --publish 'POST /pub'
+//! ```
+//!
+//! It opens plain HTTP/1.1 connections by the thousand in one thread, publishes, and tells how fast events arrive, how long they
+//! took, and what the server's processes have used for it. While it measures it checks: every subscriber must get every
+//! event once, in its publisher's order. What is lost or repeated is said, and is exit code 3.
+//!
+//! An event is on its way from when it was due: with a rate, a server that answers late makes those behind it late too, and that
+//! counts.
+//!
+//! `fanout`, `publish` and `replay` publish. The history of a Mercure hub keeps these events, so they need `--yes`.
+//!
+//! # Limits
+//!
+//! | what | at most | beyond it |
+//! |---|---|---|
+//! | subscribers | 5.1 million, 20,000 from each address 127.0.1.x; elsewhere as many as the system has ports | an error |
+//! | open files | the hard limit, which root raises as far as is needed | an error that says how many |
+//! | events that are followed; publishers times subscribers | 100 million | an error |
+//! | an answer's head | 16 KiB | an error |
+//! | a publication | 64 MiB | an error |
+//! | an answer, or an event with a window | 20 s | an error |
+//! | an event that does not come after the last publication | 3 s | lost |
+//! | what must not come after everything | 200 ms | is not noticed |
+
+mod answer;
+mod arrivals;
+mod connects;
+mod crowd;
+mod fanout;
+mod idle;
+mod latency;
+mod mark;
+mod progress;
+mod publication;
+mod publish;
+mod publisher;
+mod replay;
+mod report;
+mod shard;
+mod standing;
+mod subscriber;
+mod target;
+mod usage;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Subcommand;
+use ssekit_mercure::issue::{SignError, Signer};
+
+use self::arrivals::Course;
+use self::crowd::{Connected, Crowd, Gathering};
+use self::mark::{Clock, RUNS};
+use self::progress::Progress;
+use self::report::Report;
+use self::target::Target;
+
+/// The measurements of `ssekit bench`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Bench {
+    #[command(subcommand)]
+    measure: Measure,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Measure {
+    /// Measure deliveries per second, their latency and the load of the server
+    Fanout(Box<fanout::Fanout>),
+    /// Measure the memory and CPU time of idle subscribers
+    Idle(Box<idle::Idle>),
+    /// Measure subscribers per second when many connect at once
+    Connects(Box<connects::Connects>),
+    /// Measure publications per second, and the latency of their answers
+    Publish(Box<publish::Publish>),
+    /// Measure how fast the history is sent to late subscribers
+    Replay(Box<replay::Replay>),
+}
+
+impl Measure {
+    fn target(&self) -> &Target {
+        match self {
+            Self::Fanout(fanout) => &fanout.target,
+            Self::Idle(idle) => &idle.target,
+            Self::Connects(connects) => &connects.target,
+            Self::Publish(publish) => &publish.target,
+            Self::Replay(replay) => &replay.target,
+        }
+    }
+
+    fn target_mut(&mut self) -> &mut Target {
+        match self {
+            Self::Fanout(fanout) => &mut fanout.target,
+            Self::Idle(idle) => &mut idle.target,
+            Self::Connects(connects) => &mut connects.target,
+            Self::Publish(publish) => &mut publish.target,
+            Self::Replay(replay) => &mut replay.target,
+        }
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  measured; every subscriber received every event once and in order
+    1  not measured: no connection, a refused request, an unknown process
+    2  usage
+    3  measured, but events were lost, repeated or out of order, or streams ended";
+
+/// How a measurement went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should.
+    Faultless,
+    /// Something was lost, repeated, out of order or ended; it has been said.
+    Faulty,
+}
+
+impl Verdict {
+    /// The program's exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Faultless => 0,
+            Self::Faulty => 3,
+        }
+    }
+}
+
+impl Bench {
+    /// The values of `--key` and `--key-file`. The caller reads them and calls [`sign_with`](Self::sign_with), so that all commands of the
+    /// program read keys in the same way.
+    pub fn key_flags(&self) -> (Option<&str>, Option<&Path>) {
+        let target = self.measure.target();
+        (target.key.as_deref(), target.key_file.as_deref())
+    }
+
+    /// Sends a token that the key signs, and that grants all topics, with every request.
+    ///
+    /// # Errors
+    /// When the signature fails.
+    pub fn sign_with(&mut self, signer: &Signer) -> Result<(), SignError> {
+        self.measure.target_mut().sign_with(signer)
+    }
+
+    /// Measures, and writes the report. This blocks.
+    ///
+    /// # Errors
+    /// When there is nothing to report: the server is not there, or refuses; the output cannot be written.
+    pub fn run(&self, out: &mut impl Write) -> Result<Verdict> {
+        match &self.measure {
+            Measure::Fanout(fanout) => fanout.output.write(&fanout.run()?, out),
+            Measure::Idle(idle) => idle.output.write(&idle.run()?, out),
+            Measure::Connects(connects) => connects.output.write(&connects.run()?, out),
+            Measure::Publish(publish) => publish.output.write(&publish.run()?, out),
+            Measure::Replay(replay) => replay.output.write(&replay.run()?, out),
+        }
+    }
+}
+
+/// How results are told.
+#[derive(Clone, Debug, clap::Args)]
+struct Output {
+    /// Write one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+    /// Show no progress on the terminal
+    #[arg(short, long)]
+    quiet: bool,
+    /// The server's processes (Linux), whose use is measured (repeatable)
+    #[arg(long = "pid", value_name = "PID")]
+    pids: Vec<u32>,
+}
+
+impl Output {
+    fn write(&self, report: &impl Report, out: &mut impl Write) -> Result<Verdict> {
+        let written = if self.json {
+            writeln!(out, "{}", serde_json::to_string(report)?)
+        } else {
+            write!(out, "{report}")
+        };
+        written.and_then(|()| out.flush()).context("cannot write the output")?;
+        Ok(if report.faults().is_empty() { Verdict::Faultless } else { Verdict::Faulty })
+    }
+}
+
+/// Permission to publish into the history of a hub.
+#[derive(Clone, Debug, clap::Args)]
+struct Consent {
+    /// Publish into a Mercure hub, although its history keeps the events
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Consent {
+    /// Checks that the user agrees to the publications, before the first of them.
+    fn check(&self, target: &Target) -> Result<()> {
+        let Some(topic) = target.history().filter(|_| !self.yes) else { return Ok(()) };
+        bail!(
+            "the hub would keep the published events in its history, under the topic {topic:?}, and might remove older \
+             updates to make room; to publish them, add --yes, or measure a hub without a history of value, as started \
+             by `ssekit serve --dev --store memory`"
+        )
+    }
+}
+
+/// Those who subscribe.
+#[derive(Clone, Debug, clap::Args)]
+struct Subscribers {
+    /// How many connect at once, without waiting for answers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    at_once: Option<u32>,
+    /// Threads that read for the subscribers
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    threads: u32,
+}
+
+impl Subscribers {
+    /// Lets so many come. All get a stream, or it is an error, unless `at_once` is theirs to decide.
+    fn gather(
+        &self,
+        target: &Target,
+        subscribers: u32,
+        last_event_id: Option<&str>,
+        course: Course,
+        (clock, progress): (Clock, &mut Progress),
+    ) -> Result<(Crowd, Connected)> {
+        allow_open_files(u64::from(subscribers) + SPARE_FILES)?;
+        let plan = Gathering {
+            server: target.address()?,
+            request: target.subscription(last_event_id)?,
+            subscribers,
+            at_once: self.at_once.unwrap_or(AT_ONCE),
+            threads: self.threads,
+        };
+        Crowd::gather(&plan, course, clock, progress)
+    }
+}
+
+/// All must have a stream, or there is nothing to measure.
+fn all_are_here(connected: &Connected) -> Result<()> {
+    let Connected { opened, failed, failure, .. } = connected;
+    let why = failure.as_deref().unwrap_or("no reason was given");
+    ensure!(*failed == 0, "{failed} of {} subscribers got no stream: {why}", opened + failed);
+    Ok(())
+}
+
+/// Raises the limit of open files as far as is needed, if it may be.
+fn allow_open_files(needed: u64) -> Result<()> {
+    let allowed = rlimit::increase_nofile_limit(needed).context("cannot read the limit of open files")?;
+    #[cfg(unix)]
+    if allowed < needed {
+        // Whoever may raise the hard limit does.
+        let _ = rlimit::Resource::NOFILE.set(needed, needed);
+    }
+    let allowed = rlimit::increase_nofile_limit(needed).unwrap_or(allowed);
+    ensure!(
+        allowed >= needed,
+        "{needed} open files are needed and {allowed} are allowed: raise the hard limit (as root `ulimit -Hn {needed}`, \
+         or LimitNOFILE= of a unit), or take fewer connections"
+    );
+    Ok(())
+}
+
+/// A number for a run, unlike that of a run before.
+fn run_number() -> u32 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let nanos = since.as_nanos() ^ (u128::from(std::process::id()) << 20);
+    u32::try_from(nanos / 1000 % u128::from(RUNS)).expect("below the number of runs")
+}
+
+/// Subscribers without an answer, unless told: below what servers let wait.
+const AT_ONCE: u32 = 100;
+
+/// Files besides the connections of subscribers.
+const SPARE_FILES: u64 = 64;

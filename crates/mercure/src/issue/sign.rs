@@ -1,0 +1,167 @@
+use std::fmt;
+
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding, RsaKeyPair,
+};
+use ring::{error, hmac};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use crate::{Algorithm, KeyError, Keys, secret_text};
+
+/// A key that makes tokens: a shared secret, or a private key.
+pub struct Signer {
+    material: Material,
+    random: SystemRandom,
+}
+
+enum Material {
+    Secret(Box<[u8]>),
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+/// Why a token cannot be signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The secret cannot be used.
+    #[error(transparent)]
+    Secret(KeyError),
+    /// The text begins as PEM, and holds no private key.
+    #[error("the PEM text holds no private key, with which tokens are made")]
+    NoPrivateKey,
+    /// A private key in an old form.
+    #[error("this private key is in the form SEC1: `openssl pkcs8 -topk8 -nocrypt` makes it PKCS#8")]
+    Sec1,
+    /// A private key of another type.
+    #[error(
+        "a private key of this type is not supported: RSA of 2048 bits and more, EC P-256 and P-384, and Ed25519 are"
+    )]
+    Unsupported,
+    /// The key is for other algorithms.
+    #[error("this key does not sign by {asked}: it is for {fits}")]
+    Algorithm {
+        /// What it should sign by.
+        asked: Algorithm,
+        /// What it can sign by.
+        fits: Algorithm,
+    },
+    /// The machine gives no random numbers, or the like.
+    #[error("the token could not be signed")]
+    Failed,
+}
+
+impl fmt::Debug for Signer {
+    /// Never the key itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("algorithm", &self.algorithm()).finish_non_exhaustive()
+    }
+}
+
+impl Signer {
+    /// Reads a key: a private key as PEM, or else a shared secret, as it is.
+    ///
+    /// # Errors
+    /// When the text holds no private key that can be used, or is a secret of less than 32 bytes.
+    pub fn read(text: &str) -> Result<Self, SignError> {
+        let material = if text.trim_start().starts_with("-----BEGIN") {
+            private_key(text.as_bytes())?
+        } else {
+            // What makes tokens is what verifies them: the same rule for both.
+            let secret = secret_text(text).map_err(SignError::Secret)?.as_bytes();
+            Keys::secret(secret).map_err(SignError::Secret)?;
+            Material::Secret(secret.into())
+        };
+        Ok(Self { material, random: SystemRandom::new() })
+    }
+
+    /// The algorithm to sign by unless another is asked for.
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.material {
+            Material::Secret(_) => Algorithm::HS256,
+            Material::Rsa(_) => Algorithm::RS256,
+            Material::P256(_) => Algorithm::ES256,
+            Material::P384(_) => Algorithm::ES384,
+            Material::Ed25519(_) => Algorithm::EdDSA,
+        }
+    }
+
+    /// The signature of a message.
+    ///
+    /// # Errors
+    /// When the key is not for this algorithm.
+    pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let other = || SignError::Algorithm { asked: algorithm, fits: self.algorithm() };
+        let failed = |_: error::Unspecified| SignError::Failed;
+        match (&self.material, algorithm) {
+            (Material::Secret(secret), _) => {
+                let key = hmac::Key::new(hashed(algorithm).ok_or_else(other)?, secret);
+                Ok(hmac::sign(&key, message).as_ref().to_vec())
+            }
+            (Material::Rsa(key), _) => {
+                let encoding = padded(algorithm).ok_or_else(other)?;
+                let mut signature = vec![0; key.public().modulus_len()];
+                key.sign(encoding, &self.random, message, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+            (Material::P256(key), Algorithm::ES256) | (Material::P384(key), Algorithm::ES384) => {
+                let signature = key.sign(&self.random, message).map_err(failed)?;
+                Ok(signature.as_ref().to_vec())
+            }
+            (Material::Ed25519(key), Algorithm::EdDSA) => Ok(key.sign(message).as_ref().to_vec()),
+            _ => Err(other()),
+        }
+    }
+}
+
+fn private_key(pem: &[u8]) -> Result<Material, SignError> {
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| SignError::NoPrivateKey)?;
+    let der = match &key {
+        PrivateKeyDer::Pkcs8(key) => key.secret_pkcs8_der(),
+        PrivateKeyDer::Pkcs1(key) => {
+            let key = RsaKeyPair::from_der(key.secret_pkcs1_der()).map_err(|_| SignError::Unsupported)?;
+            return Ok(Material::Rsa(key));
+        }
+        PrivateKeyDer::Sec1(_) => return Err(SignError::Sec1),
+        _ => return Err(SignError::Unsupported),
+    };
+    let random = SystemRandom::new();
+    if let Ok(key) = RsaKeyPair::from_pkcs8(der) {
+        return Ok(Material::Rsa(key));
+    }
+    if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &random) {
+        return Ok(Material::P256(key));
+    }
+    if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der, &random) {
+        return Ok(Material::P384(key));
+    }
+    // OpenSSL leaves the public key out.
+    Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Material::Ed25519).map_err(|_| SignError::Unsupported)
+}
+
+fn hashed(algorithm: Algorithm) -> Option<hmac::Algorithm> {
+    match algorithm {
+        Algorithm::HS256 => Some(hmac::HMAC_SHA256),
+        Algorithm::HS384 => Some(hmac::HMAC_SHA384),
+        Algorithm::HS512 => Some(hmac::HMAC_SHA512),
+        _ => None,
+    }
+}
+
+fn padded(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
+    match algorithm {
+        Algorithm::RS256 => Some(&RSA_PKCS1_SHA256),
+        Algorithm::RS384 => Some(&RSA_PKCS1_SHA384),
+        Algorithm::RS512 => Some(&RSA_PKCS1_SHA512),
+        Algorithm::PS256 => Some(&RSA_PSS_SHA256),
+        Algorithm::PS384 => Some(&RSA_PSS_SHA384),
+        Algorithm::PS512 => Some(&RSA_PSS_SHA512),
+        _ => None,
+    }
+}
