@@ -15,6 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use ring::rand::SystemRandom;
 use serde::{Deserialize, Serialize};
 use ssekit_client::{Body, Http, Transport as _, TransportError};
+use ssekit_mercure::issue::{Claims, Grants, Lifetime, Signer, make};
 use ssekit_mercure::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_LIFETIME};
 use ssekit_session::{MethodClass, Progress, RepeatChoice, repeat};
 use tokio::time::sleep;
@@ -24,7 +25,7 @@ use self::lines::Lines;
 use crate::config::{Secret, time};
 use crate::hub_url::{hub_url, say_if_unencrypted, shown};
 use crate::terminal::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
-use crate::token::{Claims, Grants, KeyFlags, Lifetime, Signer, make};
+use crate::token::KeyFlags;
 
 /// What to publish, and where.
 #[derive(Clone, Debug, clap::Args)]

@@ -77,6 +77,18 @@ pub struct Options {
     pub pace: Pace,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            window: 16 << 20,
+            pending_memory: 64 << 20,
+            pending: 64 << 10,
+            pace: Pace::default(),
+        }
+    }
+}
+
 /// When what is due to a subscriber.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -98,6 +110,18 @@ pub enum Overtaken {
     Close,
     /// It goes on with what is left, after an event `gap`.
     Skip,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            // Below the 30 s after which the most impatient proxies give up, and twice within the usual 60 s.
+            heartbeat: Duration::from_secs(25),
+            stall: Duration::from_secs(30),
+            retry: (Duration::from_millis(500), Duration::from_millis(1500)),
+            overtaken: Overtaken::Close,
+        }
+    }
 }
 
 impl Pace {

@@ -25,7 +25,7 @@ mod strict;
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -41,7 +41,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use self::activity::{Activity, Answering, Verdict};
-use self::bodies::{Bodies, Metered};
+use self::bodies::Bodies;
 use self::door::Door;
 pub use self::door::parse;
 use self::gauges::Gauges;
@@ -116,6 +116,54 @@ pub struct Options {
     pub pages: Option<Pages>,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections: 100_000,
+            connections_per_address: None,
+            connects_per_second: None,
+            head_size: 16 << 10,
+            head_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(30),
+            body_memory: 64 << 20,
+            metrics: false,
+            pages: None,
+        }
+    }
+}
+
+/// The routes of a hub, for a program that serves them with its own HTTP server: publications and subscriptions at [`Hub::path`], and the
+/// subscription API below it. The program's server limits connections and the size of heads; of the options, `connects_per_second`,
+/// `body_time` and `body_memory` apply. The registry shows the metrics of the hub.
+///
+/// A stream shares its turns for replays with those of the same client address, if the program serves the routes with
+/// [`ConnectInfo`](axum::extract::ConnectInfo).
+///
+/// `examples/embedded_hub.rs` is a whole program:
+///
+/// ```
+/// use std::sync::Arc;
+/// use ssekit_hub::{http, hub};
+///
+/// # async fn routes(log: Arc<dyn ssekit_log::Log>, app: axum::Router) -> std::io::Result<axum::Router> {
+/// let mut registry = prometheus_client::registry::Registry::default();
+/// let hub = hub::Hub::start(log, hub::Options::default(), &mut registry).await?;
+/// let app = app.merge(http::router(Arc::clone(&hub), &http::Options::default(), &mut registry));
+/// # Ok(app)
+/// # }
+/// ```
+pub fn router(hub: Arc<Hub>, options: &Options, registry: &mut Registry) -> Router {
+    let rate = options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+    routes::of_hub(routes::Context {
+        hub,
+        head_size: options.head_size,
+        body_time: options.body_time,
+        bodies: Bodies::new(options.body_memory),
+        rate,
+        refusals: Arc::new(Refusals::new(registry)),
+    })
+}
+
 /// What is served besides the hub.
 #[derive(Debug, Default)]
 pub struct Pages {
@@ -144,10 +192,12 @@ impl Server {
         } = options;
         let rate =
             options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+        let bodies = Bodies::new(body_memory);
         let context = routes::Context {
             hub: Arc::clone(&hub),
             head_size,
             body_time,
+            bodies: Arc::clone(&bodies),
             rate: rate.clone(),
             refusals: Arc::clone(&refusals),
         };
@@ -159,7 +209,7 @@ impl Server {
             head_size,
             head_time,
             body_time,
-            bodies: Bodies::new(body_memory),
+            bodies,
             rate,
             refusals,
             end: watch::Sender::new(false),
@@ -202,16 +252,12 @@ impl Server {
         let activity = Activity::new(lease, Instant::now());
         let service = {
             let (activity, service) = (Arc::clone(&activity), TowerToHyperService::new(self.router.clone()));
-            let bodies = Arc::clone(&self.bodies);
             service_fn(move |mut request: http::Request<Incoming>| {
                 let open = activity.open();
                 request.extensions_mut().insert(Arc::clone(&open));
-                let part = Arc::new(Mutex::new(bodies.part()));
-                let answer =
-                    service.call(request.map(|body| Body::new(Metered::new(body, Arc::clone(&part)))));
+                let answer = service.call(request.map(Body::new));
                 async move {
                     let answer: Result<_, Infallible> = answer.await;
-                    drop(part);
                     answer.map(|answer| answer.map(|body| Answering { body, _open: open }))
                 }
             })

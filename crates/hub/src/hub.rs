@@ -68,6 +68,21 @@ pub struct Options {
     pub max_lifetime: Option<Duration>,
 }
 
+impl Default for Options {
+    /// A hub at `/.well-known/mercure` that lets nobody publish or subscribe, as [`Access`] does by default.
+    fn default() -> Self {
+        Self {
+            access: Access::default(),
+            key_renewals: KeyRenewals::default(),
+            limits: Limits::default(),
+            path: "/.well-known/mercure".to_owned(),
+            subscriptions: Announced::Nobody,
+            fanout: fanout::Options::default(),
+            max_lifetime: None,
+        }
+    }
+}
+
 /// Which subscriptions a hub announces and lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announced {

@@ -24,7 +24,6 @@ use super::token::{Token, TokenError};
 ///
 /// The default lets nobody publish and nobody subscribe.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Access {
     /// Verify tokens of publishers.
     pub publishers: Keys,

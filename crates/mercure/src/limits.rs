@@ -2,7 +2,6 @@
 ///
 /// Everything that a peer sends is counted against one of these before it costs more than reading it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// Bytes of a publication's body. Beyond: 413.
     pub body: usize,

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use ssekit_hub::fanout::{self, Pace};
+use ssekit_hub::http;
 use ssekit_mercure::RequiredClaims;
 
 use super::{Config, Durability, Key, Limits, Log, LogFormat, LogLevel, Retention, Slow, Spread, Store, Tls};
 
 impl Default for Config {
     fn default() -> Self {
+        let pace = Pace::default();
         Self {
             // This machine alone.
             addr: vec!["127.0.0.1:3000".to_owned()],
@@ -45,12 +48,11 @@ impl Default for Config {
                 age: None,
                 last: None,
             },
-            // Below the 30 s after which the most impatient proxies give up, and twice within the usual 60 s.
-            heartbeat: Duration::from_secs(25),
-            stall: Duration::from_secs(30),
+            heartbeat: pace.heartbeat,
+            stall: pace.stall,
             peer_timeout: Duration::from_secs(60),
             max_lifetime: None,
-            retry: Spread { least: Duration::from_millis(500), most: Duration::from_millis(1500) },
+            retry: Spread { least: pace.retry.0, most: pace.retry.1 },
             slow: Slow::Close,
             drain: Duration::from_secs(5),
             limits: Limits::default(),
@@ -63,23 +65,26 @@ impl Default for Config {
 }
 
 impl Default for Limits {
+    /// The limits of the hub as a library, which has their only home.
     fn default() -> Self {
+        let (http, fanout, mercure) =
+            (http::Options::default(), fanout::Options::default(), ssekit_mercure::Limits::default());
         Self {
-            connections: 100_000,
-            connections_per_address: None,
-            connects_per_second: None,
-            head_size: 16 << 10,
-            head_time: Duration::from_secs(10),
-            body_size: 1 << 20,
-            body_time: Duration::from_secs(30),
-            body_memory: 64 << 20,
-            token_size: 8 << 10,
-            topics: 1000,
-            selectors: 100,
-            selector_size: 4096,
-            pending: 64 << 10,
-            pending_memory: 64 << 20,
-            recent: 16 << 20,
+            connections: http.connections,
+            connections_per_address: http.connections_per_address,
+            connects_per_second: http.connects_per_second,
+            head_size: http.head_size,
+            head_time: http.head_time,
+            body_size: mercure.body,
+            body_time: http.body_time,
+            body_memory: http.body_memory,
+            token_size: mercure.token,
+            topics: mercure.topics,
+            selectors: mercure.selectors,
+            selector_size: mercure.selector,
+            pending: fanout.pending,
+            pending_memory: fanout.pending_memory,
+            recent: fanout.window,
         }
     }
 }

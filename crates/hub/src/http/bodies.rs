@@ -7,9 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::BoxError;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use ssekit_mercure::{Problem, ProblemKind};
 
@@ -79,18 +81,23 @@ impl NoRoom {
     }
 }
 
-/// A body that hyper reads, whose bytes count until the request is answered.
-#[derive(Debug)]
-pub(super) struct Metered {
-    body: Incoming,
-    came: usize,
-    part: Arc<Mutex<Part>>,
+/// Counts the bytes of a request's body until the request is answered.
+pub(super) async fn metered(State(bodies): State<Arc<Bodies>>, request: Request, next: Next) -> Response {
+    let part = Arc::new(Mutex::new(bodies.part()));
+    let request = request.map(|body| {
+        axum::body::Body::new(Metered { body, came: 0, part: Arc::clone(&part) })
+    });
+    let response = next.run(request).await;
+    drop(part);
+    response
 }
 
-impl Metered {
-    pub(super) fn new(body: Incoming, part: Arc<Mutex<Part>>) -> Self {
-        Self { body, came: 0, part }
-    }
+/// A body whose bytes are counted.
+#[derive(Debug)]
+struct Metered {
+    body: axum::body::Body,
+    came: usize,
+    part: Arc<Mutex<Part>>,
 }
 
 impl Body for Metered {

@@ -1,9 +1,10 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response_with_state};
@@ -21,7 +22,7 @@ use ssekit_mercure::{
 
 use super::Pages;
 use super::activity::Open;
-use super::bodies::NoRoom;
+use super::bodies::{Bodies, NoRoom, metered};
 use super::gauges::Gauges;
 use super::head::{self, HeadLimit};
 use super::host::ours_alone;
@@ -38,19 +39,32 @@ pub(super) struct Context {
     /// Bytes of a request head.
     pub(super) head_size: usize,
     pub(super) body_time: Duration,
+    pub(super) bodies: Arc<Bodies>,
     pub(super) rate: Option<Arc<Rate>>,
     pub(super) refusals: Arc<Refusals>,
 }
 
+/// The routes of the hub alone, which another program serves.
+pub(super) fn of_hub(context: Context) -> Router {
+    let (refusals, bodies) = (Arc::clone(&context.refusals), Arc::clone(&context.bodies));
+    hub_routes(&context.hub.path)
+        .with_state(context)
+        .route_layer(from_fn_with_state(bodies, metered))
+        .route_layer(map_response_with_state(refusals, counted))
+}
+
+fn hub_routes(path: &str) -> Router<Context> {
+    Router::new()
+        .route(path, axum::routing::any(at_hub))
+        .route(&format!("{path}/subscriptions"), axum::routing::any(active))
+        .route(&format!("{path}/subscriptions/{{*of}}"), axum::routing::any(active))
+}
+
+/// All routes of a [`Server`](super::Server).
 pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pages>) -> Router {
     let path = context.hub.path.clone();
     let mut there = vec![path.clone(), "/healthz".to_owned(), "/readyz".to_owned()];
-    let mut router = Router::new()
-        .route(&path, axum::routing::any(at_hub))
-        .route(&format!("{path}/subscriptions"), axum::routing::any(active))
-        .route(&format!("{path}/subscriptions/{{*of}}"), axum::routing::any(active))
-        .route("/healthz", get(healthy))
-        .route("/readyz", get(ready));
+    let mut router = hub_routes(&path).route("/healthz", get(healthy)).route("/readyz", get(ready));
     if let Some(gauges) = gauges.map(Arc::new) {
         let show = move |State(context): State<Context>, headers: HeaderMap| async move {
             gauges.show(&context.hub, &headers).await
@@ -58,7 +72,8 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
         router = router.route("/metrics", get(show));
         there.push("/metrics".to_owned());
     }
-    let (refusals, checked) = (Arc::clone(&context.refusals), context.clone());
+    let (refusals, bodies) = (Arc::clone(&context.refusals), Arc::clone(&context.bodies));
+    let checked = context.clone();
     let head_limit = HeadLimit { hub: Arc::clone(&context.hub), bytes: context.head_size };
     let hub = Arc::clone(&context.hub);
     let Pages { router: pages, at, names } = pages.unwrap_or_default();
@@ -71,6 +86,7 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
         pages = pages.layer(from_fn_with_state(names, ours_alone));
     }
     let router = router.method_not_allowed_fallback(not_allowed).with_state(context).merge(pages);
+    let router = router.layer(from_fn_with_state(bodies, metered));
     let router = router.layer(from_fn_with_state(checked, strict));
     let router = router.layer(from_fn_with_state(head_limit, head::within));
     router.layer(map_response_with_state(refusals, counted))
@@ -268,7 +284,8 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         refusals.turned_away("limits.connects_per_second", rate.per_second().into());
     }
     let open = parts.extensions.get::<Arc<Open>>();
-    let peer = open.and_then(|open| open.peer());
+    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = open.map_or_else(|| connected.map(|ConnectInfo(peer)| peer.ip()), |open| open.peer());
     let stream = open.map(|open| open.subscribe()).transpose();
     if let Err(taken) = &stream {
         refusals.turned_away(taken.limit, taken.most as u64);

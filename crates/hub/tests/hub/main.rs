@@ -6,6 +6,7 @@ mod active;
 mod admission;
 mod client;
 mod deliver;
+mod embedded;
 mod ends;
 mod idempotency;
 mod jwks;

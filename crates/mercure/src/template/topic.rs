@@ -1,6 +1,7 @@
 //! The places that the parts of a template lead to in a topic: each part moves all of them in one pass, 64 at a time.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 
 use memchr::memchr;
@@ -26,6 +27,12 @@ enum Has {
     Class(Class),
     /// A triplet begins there (RFC 3986, section 2.1).
     Triplet,
+}
+
+impl fmt::Debug for Topic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedTopic").field("steps", &self.steps).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Topic<'a> {

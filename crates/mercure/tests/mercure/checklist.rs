@@ -174,7 +174,7 @@ fn every_line_that_is_said_to_be_tested_is() {
     let mut tests = BTreeMap::new();
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // The tests of the hub cover the lines that need sockets, a log or a configuration.
-    for tested in ["mercure", "hub"] {
+    for tested in ["mercure", "hub", "cli"] {
         read(&crates.join(tested).join("tests"), &mut tests);
     }
     let mut faults = Vec::new();
