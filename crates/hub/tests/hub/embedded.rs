@@ -69,7 +69,7 @@ impl Program {
         connection.send(&request.encode()).await;
         let head = connection.head().await.expect("a head");
         assert_eq!(head.status, 200);
-        let framing = connection.framing();
+        let framing = head.framing();
         (connection, framing)
     }
 }
@@ -102,7 +102,9 @@ async fn a_program_serves_the_hub_beside_its_own_routes() {
     let mut resumed = program.subscribe(&resumed).await;
     assert!(!read_until(&mut resumed, "data: two").await.contains("data: one"));
     program.publish("topic=news&data=three").await;
-    read_until(&mut resumed, "data: three").await;
+    for stream in [&mut live, &mut resumed] {
+        read_until(stream, "data: three").await;
+    }
 
     // Private updates need a token, and so does the subscription API.
     let mut reader = program.subscribe(&Request::get("/updates?topic=mine").bearer(&token(&[], &["mine"]))).await;
