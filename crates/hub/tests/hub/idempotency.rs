@@ -170,7 +170,9 @@ async fn a_refused_publication_does_not_change_the_order_of_the_others() {
     let mut connection = Connection::open(hub.addr).await;
     let request = |number: usize| match number % 5 {
         1 => Request::post(HUB, "topic=a&topic=b&topic=c&topic=d&data=refused"),
-        4 => Request::post(HUB, format!("topic=a&data={number}")).with("idempotency-key", &number.to_string()),
+        4 => {
+            Request::post(HUB, format!("topic=a&data={number}")).with("idempotency-key", &number.to_string())
+        }
         _ => Request::post(HUB, format!("topic=a&data={number}")),
     };
     connection.send(&(0..100).flat_map(|number| request(number).encode()).collect::<Vec<u8>>()).await;
