@@ -261,7 +261,7 @@ async fn damaged_records_are_passed_over_and_reported() {
 async fn a_damaged_row_of_idempotency_keys_is_skipped() {
     let folder = TempDir::new().unwrap();
     let log = open(folder.path()).await.unwrap();
-    let key = |number| IdempotencyKey { hash: [number; 16], content: [0; 16] };
+    let key = |number| IdempotencyKey { hash: [number; 16], publisher: [0; 8], content: [0; 16] };
     let mut positions = Vec::new();
     for number in 0..3 {
         let appended = log.append_with_key(Some(key(number)), vec![record("keyed")]).await.unwrap();
