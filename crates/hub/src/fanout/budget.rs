@@ -17,9 +17,9 @@ pub(super) struct Budget {
     held: AtomicUsize,
     /// The part of `held` that the window accounts for.
     window: AtomicUsize,
-    /// Reads of the log that wait for room.
+    /// The reads of the log that wait for room, without those that wait for the queue.
     waiting: AtomicUsize,
-    /// Held by the first of them; the lock goes to the others in their order.
+    /// The read that is served; the lock goes to the others in their order.
     queue: Mutex<()>,
     freed: Notify,
 }
@@ -61,21 +61,19 @@ impl Budget {
         Charge { budget: Arc::clone(self), bytes }
     }
 
-    /// Counts so many bytes, at most the limit. If there is no room for them, or others wait for room, it waits until there is room for
-    /// `fewer`. Waiting reservations are served in their order, so that none waits for ever.
+    /// Counts so many bytes, at most the limit. If there is no room for them, it waits until there is room for `fewer`. Reservations are
+    /// served in their order, so that none waits for ever.
     pub(super) async fn reserve(self: &Arc<Self>, bytes: usize, fewer: usize) -> Charge {
-        if self.queue.try_lock().is_ok()
-            && let Some(charge) = self.try_reserve(bytes.min(self.limit))
-        {
+        let bytes = bytes.min(self.limit);
+        let _first = self.queue.lock().await;
+        if let Some(charge) = self.try_reserve(bytes) {
             return charge;
         }
-        let fewer = fewer.min(bytes).min(self.limit);
         let _waiting = Waiting::new(&self.waiting);
-        let _first = self.queue.lock().await;
         loop {
             let freed = self.freed.notified();
             // Asked again: what was freed before that is told to nobody.
-            if let Some(charge) = self.try_reserve(fewer) {
+            if let Some(charge) = self.try_reserve(fewer.min(bytes)) {
                 return charge;
             }
             freed.await;
