@@ -180,8 +180,12 @@ impl DurableLog {
             ledger.skip_to(lost, &mut changes);
         }
         // If this cannot be written, the first record cannot be, either: it is tried again then.
-        if let Err(error) = changes.commit(Some(fjall::PersistMode::Buffer)) {
-            warn!(folder = %folder.path().display(), "the log can be read, but not written: {error:?}");
+        let mode = if lost.is_some() { fjall::PersistMode::SyncAll } else { fjall::PersistMode::Buffer };
+        match changes.commit(Some(mode)) {
+            Ok(()) => folder.clear_damage(),
+            Err(error) => {
+                warn!(folder = %folder.path().display(), "the log can be read, but not written: {error:?}");
+            }
         }
         if let Err(error) = used.write(ledger.last) {
             warn!(file = %path.display(), "cannot be written: {error}");

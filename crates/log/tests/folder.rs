@@ -180,6 +180,27 @@ async fn a_journal_that_has_lost_answered_records_is_told_and_no_position_is_use
     }
 }
 
+/// A start was killed after it had cut a damaged journal, and before its store knew of the loss.
+#[tokio::test]
+async fn damage_is_told_although_the_start_that_found_it_was_killed() {
+    let folder = TempDir::new().unwrap();
+    let log = open(folder.path()).await.unwrap();
+    let last = log.append(vec![record("one")]).await.unwrap()[0];
+    log.close().await.unwrap();
+    drop(log);
+    fs::write(folder.path().join("damaged"), "").unwrap();
+    let log = open(folder.path()).await.unwrap();
+    let horizon = log.bounds().await.unwrap().horizon;
+    assert!(horizon >= last, "{horizon}");
+    assert_eq!(bodies(&log).await, ["one"]);
+    log.close().await.unwrap();
+    drop(log);
+    // It is told once.
+    assert!(!folder.path().join("damaged").exists());
+    let log = open(folder.path()).await.unwrap();
+    assert_eq!(log.bounds().await.unwrap().horizon, horizon);
+}
+
 #[tokio::test]
 async fn without_the_file_of_used_positions_none_is_used_twice() {
     let folder = TempDir::new().unwrap();

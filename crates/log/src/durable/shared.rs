@@ -123,24 +123,21 @@ impl Shared {
         self.folder().as_ref().map_or(Ok(()), Folder::probe)
     }
 
-    /// Opens the store again after it has failed, and lets `mend` put it in order. `damaged` becomes true when a journal has lost
-    /// records. Readers wait until the store is in order: before, they could read refused records, or pass over lost ones unnoticed.
+    /// Opens the store again after it has failed, and lets `mend` put it in order, which learns whether a journal has lost records.
+    /// Readers wait until the store is in order: before, they could read refused records, or pass over lost ones unnoticed.
     pub(super) fn reopen<T>(
         &self,
         options: &DurableOptions,
-        damaged: &mut bool,
         mend: impl FnOnce(&Store, bool) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut opened = self.store.write().unwrap_or_else(PoisonError::into_inner);
         take(&mut opened);
-        let path = {
-            let folder = self.folder();
-            let folder = folder.as_ref().ok_or(Failure::Gone)?;
-            *damaged |= torn(folder).map_err(|error| io::Error::other(error.to_string()))?.damaged;
-            folder.store()
-        };
-        let store = Store::open(&path, options, self.epoch)?;
-        let mended = mend(&store, *damaged)?;
+        let folder = self.folder();
+        let folder = folder.as_ref().ok_or(Failure::Gone)?;
+        let repaired = torn(folder).map_err(|error| io::Error::other(error.to_string()))?;
+        let store = Store::open(&folder.store(), options, self.epoch)?;
+        let mended = mend(&store, repaired.damaged)?;
+        folder.clear_damage();
         *opened = Some(Arc::new(store));
         Ok(mended)
     }

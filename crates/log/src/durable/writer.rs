@@ -50,8 +50,6 @@ pub(super) struct Writer {
     /// Since when something is not synced, or, without answers that wait for it, not written.
     dirty: Option<Instant>,
     broken: Option<Broken>,
-    /// A journal has lost records, and readers are not told yet.
-    damaged: bool,
     used: Used,
 }
 
@@ -72,7 +70,7 @@ impl Writer {
         next: Position,
         used: Used,
     ) -> Self {
-        Self { shared, options, ledger, keys, next, dirty: None, broken: None, damaged: false, used }
+        Self { shared, options, ledger, keys, next, dirty: None, broken: None, used }
     }
 
     /// Writes until the log is closed, or nobody is left to close it.
@@ -320,7 +318,7 @@ impl Writer {
         self.shared.probe()?;
         let (last, retention) = (self.ledger.last, &self.options.retention);
         let folder = self.shared.path.display();
-        let (ledger, keys) = self.shared.reopen(&self.options, &mut self.damaged, |store, damaged| {
+        let (ledger, keys) = self.shared.reopen(&self.options, |store, damaged| {
             let Ok((mut ledger, rules)) = Ledger::load(store, retention)? else {
                 return Err(io::Error::other("it knows too many rules").into());
             };
@@ -342,7 +340,7 @@ impl Writer {
         })?;
         self.shared.show(Vec::new(), &ledger);
         (self.ledger, self.keys) = (ledger, keys);
-        (self.dirty, self.damaged) = (None, false);
+        self.dirty = None;
         Ok(())
     }
 
