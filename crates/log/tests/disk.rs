@@ -74,7 +74,7 @@ fn as_somebody(folder: &Path, program: &str) -> Command {
 /// While the disk is full, a journal that is not the newest gets damaged. When the log opens its store again, records of that journal are
 /// missing: whoever reads after a position before them is told, at every moment.
 async fn damaged(folder: &Path) {
-    mount(folder, "384m");
+    mount(folder, "256m");
     let log = DurableLog::open(folder.join("log"), DurableOptions::default()).await.unwrap();
     let log = Arc::new(log);
     let mut kept = Vec::new();
