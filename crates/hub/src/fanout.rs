@@ -33,14 +33,15 @@ mod wheel;
 use std::any::Any;
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
 use ssekit_log::{Entry, Log, Position, ReadError};
 use tokio::task::AbortHandle;
 
@@ -222,7 +223,7 @@ impl Fanout {
             budget: Arc::clone(&budget),
             figures,
         };
-        let feed = tokio::spawn(feed.run(tail)).abort_handle();
+        let feed = tokio::spawn(feed.run(Arc::clone(&log), tail)).abort_handle();
         Ok(Self {
             inboxes,
             recent,
@@ -330,8 +331,30 @@ struct Feed {
     figures: Arc<Figures>,
 }
 
+/// The tail of a log.
+type Tail = BoxStream<'static, Result<Vec<Entry>, ReadError>>;
+
 impl Feed {
-    async fn run(self, mut tail: BoxStream<'static, Result<Vec<Entry>, ReadError>>) {
+    /// Reads the tail to its end. If the log panics, it opens another tail at the same place.
+    async fn run(self, log: Arc<dyn Log>, tail: Tail) {
+        let mut first = Some(tail);
+        loop {
+            let read = AssertUnwindSafe(async {
+                self.read(first.take().unwrap_or_else(|| log.tail(self.recent.last()))).await;
+            });
+            if read.catch_unwind().await.is_ok() {
+                return;
+            }
+            let after = self.recent.last().0;
+            tracing::error!(
+                after,
+                "the log has panicked, so new updates are not delivered now; the hub tries again each second"
+            );
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn read(&self, mut tail: Tail) {
         let log_limit = LogLimit::default();
         while let Some(next) = tail.next().await {
             match next {

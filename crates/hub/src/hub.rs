@@ -303,28 +303,22 @@ impl Hub {
 
     /// Publishes batches in this order, each all or nothing; returns the ids of each.
     ///
-    /// A batch with an idempotency key is an append of its own. The log has all appends at once, and writes them at once.
+    /// If one of them has an idempotency key, each is an append of its own: the log gets all appends at once and in this order, and writes
+    /// them at once.
     pub(crate) async fn publish_each(
         &self,
         asked: Vec<Result<Batch, Problem>>,
     ) -> Vec<Result<Vec<String>, Problem>> {
-        let has_key = |batch: &Result<Batch, Problem>| batch.as_ref().is_ok_and(|batch| batch.key.is_some());
-        if !asked.iter().any(has_key) {
+        if asked.iter().flatten().all(|batch| batch.key.is_none()) {
             return self.publish_together(asked).await;
         }
-        let mut appends: Vec<Vec<_>> = Vec::new();
-        for batch in asked {
-            match appends.last_mut() {
-                Some(append) if !has_key(&batch) && !append.iter().any(has_key) => append.push(batch),
-                _ => appends.push(vec![batch]),
-            }
-        }
-        let appends = join_all(appends.into_iter().map(|append| self.publish_together(append)));
+        let append = |batch: Result<Batch, Problem>| async move { self.publish_batch(batch?).await };
+        let appends = join_all(asked.into_iter().map(append));
         // Without a budget: where one is used up, tokio polls the appends that are left in another order.
-        tokio::task::unconstrained(appends).await.concat()
+        tokio::task::unconstrained(appends).await
     }
 
-    /// Publishes batches without idempotency keys in one append, or a single batch.
+    /// Publishes batches without idempotency keys in one append; if the log or the limits refuse that, one after the other.
     async fn publish_together(
         &self,
         asked: Vec<Result<Batch, Problem>>,

@@ -128,7 +128,9 @@ impl DurableLog {
     /// See [`OpenError`].
     pub async fn open(folder: impl AsRef<Path>, options: DurableOptions) -> Result<Self, OpenError> {
         let path = folder.as_ref().to_owned();
-        let opened = tokio::task::spawn_blocking(move || Self::open_now(&path, options)).await;
+        let logger = tracing::dispatcher::get_default(Clone::clone);
+        let open = move || tracing::dispatcher::with_default(&logger, || Self::open_now(&path, options));
+        let opened = tokio::task::spawn_blocking(open).await;
         let (log, found) = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         if let Some(Found { records, torn, lost: true, .. }) = found {
             tracing::error!(
@@ -178,8 +180,12 @@ impl DurableLog {
             ledger.skip_to(lost, &mut changes);
         }
         // If this cannot be written, the first record cannot be, either: it is tried again then.
-        if let Err(error) = changes.commit(Some(fjall::PersistMode::Buffer)) {
-            warn!(folder = %folder.path().display(), "the log can be read, but not written: {error:?}");
+        let mode = if lost.is_some() { fjall::PersistMode::SyncAll } else { fjall::PersistMode::Buffer };
+        match changes.commit(Some(mode)) {
+            Ok(()) => folder.clear_damage(),
+            Err(error) => {
+                warn!(folder = %folder.path().display(), "the log can be read, but not written: {error:?}");
+            }
         }
         if let Err(error) = used.write(ledger.last) {
             warn!(file = %path.display(), "cannot be written: {error}");
@@ -261,12 +267,7 @@ impl Log for DurableLog {
 
     fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
         let horizon = self.shared.shown().bounds.horizon;
-        let store = self.shared.store();
-        async move {
-            let store = store.ok_or_else(|| ReadError::Unavailable("it is not open".to_owned()))?;
-            store.damage.check(horizon)
-        }
-        .boxed()
+        self.shared.reading(move |store| store.damage.check(horizon)).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

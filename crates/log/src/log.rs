@@ -27,8 +27,8 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// Appends records like [`append`](Self::append). If an earlier append had the same key, it adds nothing and returns the positions of that
     /// append, even if retention has dropped the records since.
     ///
-    /// The key is kept as surely as the records, for [`IdempotencyKey::LIFETIME`] and as one of the newest [`IdempotencyKey::COUNT`]. Of
-    /// concurrent appends with one key, one adds the records and the others return its positions.
+    /// The key is kept as surely as the records, for [`IdempotencyKey::LIFETIME`], as one of the newest [`IdempotencyKey::COUNT`] and of the
+    /// newest [`IdempotencyKey::COUNT_PER_PUBLISHER`] of its publisher. Of concurrent appends with one key, one adds the records and the others return its positions.
     ///
     /// # Errors
     /// [`AppendError::KeyReused`] when the earlier append had other content; the others as of [`append`](Self::append). A refused append

@@ -105,7 +105,7 @@ impl Both {
     }
 
     async fn append_once(&mut self, (key, content): (u8, u8), records: Vec<Record>) {
-        let key = IdempotencyKey { hash: [key; 16], content: [content; 16] };
+        let key = IdempotencyKey { hash: [key; 16], publisher: [0; 8], content: [content; 16] };
         let disk = self.disk.append_with_key(Some(key), records.clone()).await;
         let memory = self.memory.append_with_key(Some(key), records).await;
         match (disk, memory) {

@@ -1,16 +1,21 @@
 //! A disk that is full and a folder that cannot be written: who appends is told why, who reads reads on, and once it is mended all goes on
 //! by itself.
 //!
+//! Records that get lost meanwhile, in a journal that is damaged, are reported to readers when the log goes on.
+//!
 //! Each scene runs in a process of its own: one that has a small file system (`unshare` of util-linux), and one whose user is not root.
 
 #![expect(clippy::print_stdout, reason = "says how it broke, and what `cargo test` asks for")]
 
+use std::collections::HashSet;
 use std::env;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,14 +29,17 @@ fn main() {
     match arguments.get(1).map(String::as_str) {
         Some("full") => runtime.block_on(full(Path::new(&arguments[2]))),
         Some("read-only") => runtime.block_on(read_only(Path::new(&arguments[2]))),
+        Some("damaged") => runtime.block_on(damaged(Path::new(&arguments[2]))),
         Some("--list") => println!("a_disk_that_fails_is_told_and_outlived: test"),
         _ => {
             let folder = TempDir::new().unwrap();
-            run(Command::new("unshare")
-                .args(["--map-root-user", "--mount"])
-                .arg(&arguments[0])
-                .arg("full")
-                .arg(folder.path()));
+            for scene in ["full", "damaged"] {
+                run(Command::new("unshare")
+                    .args(["--map-root-user", "--mount"])
+                    .arg(&arguments[0])
+                    .arg(scene)
+                    .arg(folder.path()));
+            }
             run(&mut as_somebody(folder.path(), &arguments[0]));
         }
     }
@@ -63,8 +71,91 @@ fn as_somebody(folder: &Path, program: &str) -> Command {
     command
 }
 
+/// While the disk is full, a journal that is not the newest gets damaged. When the log opens its store again, records of that journal are
+/// missing: whoever reads after a position before them is told, at every moment.
+async fn damaged(folder: &Path) {
+    mount(folder, "256m");
+    let log = DurableLog::open(folder.join("log"), DurableOptions::default()).await.unwrap();
+    let log = Arc::new(log);
+    let mut kept = Vec::new();
+    for number in 0..928 {
+        kept.push(log.append(vec![record(number)]).await.unwrap()[0]);
+    }
+    // The store begins a new journal after 64 MB, and keeps the older one, since there is no room for a table of its records.
+    let ballast = folder.join("ballast");
+    let mut file = File::create(&ballast).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+    file.set_len(file.metadata().unwrap().len() - (12 << 20)).unwrap();
+    drop(file);
+    let mut number = 928;
+    while let Ok(positions) = log.append(vec![record(number)]).await {
+        kept.push(positions[0]);
+        number += 1;
+        assert!(number < 10_000, "the disk is not full");
+    }
+    let last = *kept.last().unwrap();
+    let older = journals(folder);
+    assert!(older.len() > 1, "the older journal is there");
+    let file = OpenOptions::new().read(true).write(true).open(&older[0]).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 1 << 20).unwrap();
+    file.write_all_at(&[!byte[0]], 1 << 20).unwrap();
+
+    let ended = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(read_until(Arc::clone(&log), kept.clone(), Arc::clone(&ended))))
+        .collect();
+    fs::remove_file(&ballast).unwrap();
+    let patience = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = log.append(vec![record(number)]).await {
+        assert!(Instant::now() < patience, "still {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    ended.store(true, Ordering::Relaxed);
+    let mut missed = 0;
+    for reader in readers {
+        missed += reader.await.unwrap();
+    }
+    let horizon = log.bounds().await.unwrap().horizon;
+    assert!(horizon >= last, "the journal of records up to {last} is damaged, the horizon is {horizon}");
+    println!("{} records were kept, {missed} pages told that some are missing", kept.len());
+    log.close().await.unwrap();
+}
+
+/// Reads all records again and again; returns how many times some were missing. Each of these pages must say so.
+async fn read_until(log: Arc<DurableLog>, kept: Vec<Position>, ended: Arc<AtomicBool>) -> u32 {
+    let mut missed = 0;
+    while !ended.load(Ordering::Relaxed) {
+        // The store is closed while it is opened again.
+        let Ok(page) = log.read(Position::START, Limit { records: usize::MAX, bytes: usize::MAX }).await
+        else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let found: HashSet<_> = page.entries.iter().map(|entry| entry.position).collect();
+        if let Some(missing) = kept.iter().rfind(|position| !found.contains(position)) {
+            assert!(page.horizon >= *missing, "{missing} is missing, the page's horizon is {}", page.horizon);
+            missed += 1;
+        }
+    }
+    missed
+}
+
+/// The store's journals, oldest first.
+fn journals(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder.join("log/store")).unwrap().map(|file| file.unwrap().path());
+    let mut journals: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl")).collect();
+    journals.sort_by_key(|path| path.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap());
+    journals
+}
+
+fn mount(folder: &Path, size: &str) {
+    run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(folder));
+}
+
 async fn full(folder: &Path) {
-    run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=96m", "none"]).arg(folder));
+    mount(folder, "96m");
     let ballast = folder.join("ballast");
     File::create(&ballast).unwrap().write_all(&vec![1; 48 << 20]).unwrap();
     scene(

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use ssekit_log::{
-    Durability, DurableLog, DurableOptions, Keep, Limit, Log, OpenError, Position, Record, Retention,
+    Durability, DurableLog, DurableOptions, IdempotencyKey, Keep, Limit, Log, OpenError, Position, Record,
+    Retention,
 };
 use tempfile::TempDir;
 
@@ -61,10 +62,12 @@ async fn a_folder_of_another_version_or_purpose_is_left_alone() {
 async fn a_log_that_was_closed_goes_on_without_a_gap_or_a_word() {
     let told = Told::default();
     let _told = told.listen();
-    let folder = TempDir::new().unwrap();
+    // The log makes its folder itself: about one that other users can open it logs a warning.
+    let outer = TempDir::new().unwrap();
+    let folder = outer.path().join("log");
     let mut last = Position::START;
     for number in 0..3 {
-        let log = open(folder.path()).await.unwrap();
+        let log = open(&folder).await.unwrap();
         let next = log.append(vec![record(&number.to_string())]).await.unwrap()[0];
         assert_eq!(next.0, last.0 + 1);
         last = next;
@@ -177,6 +180,27 @@ async fn a_journal_that_has_lost_answered_records_is_told_and_no_position_is_use
     }
 }
 
+/// A start was killed after it had cut a damaged journal, and before its store knew of the loss.
+#[tokio::test]
+async fn damage_is_told_although_the_start_that_found_it_was_killed() {
+    let folder = TempDir::new().unwrap();
+    let log = open(folder.path()).await.unwrap();
+    let last = log.append(vec![record("one")]).await.unwrap()[0];
+    log.close().await.unwrap();
+    drop(log);
+    fs::write(folder.path().join("damaged"), "").unwrap();
+    let log = open(folder.path()).await.unwrap();
+    let horizon = log.bounds().await.unwrap().horizon;
+    assert!(horizon >= last, "{horizon}");
+    assert_eq!(bodies(&log).await, ["one"]);
+    log.close().await.unwrap();
+    drop(log);
+    // It is told once.
+    assert!(!folder.path().join("damaged").exists());
+    let log = open(folder.path()).await.unwrap();
+    assert_eq!(log.bounds().await.unwrap().horizon, horizon);
+}
+
 #[tokio::test]
 async fn without_the_file_of_used_positions_none_is_used_twice() {
     let folder = TempDir::new().unwrap();
@@ -251,6 +275,43 @@ async fn damaged_records_are_passed_over_and_reported() {
         log.read(positions[2999], Limit { records: 1, bytes: 1 }).await.unwrap().entries[0].position,
         next
     );
+}
+
+/// A damaged row of idempotency keys does not refuse the start: the log forgets the keys of that row alone, and names it in a warning.
+#[tokio::test]
+async fn a_damaged_row_of_idempotency_keys_is_skipped() {
+    let folder = TempDir::new().unwrap();
+    let log = open(folder.path()).await.unwrap();
+    let key = |number| IdempotencyKey { hash: [number; 16], publisher: [0; 8], content: [0; 16] };
+    let mut positions = Vec::new();
+    for number in 0..3 {
+        let appended = log.append_with_key(Some(key(number)), vec![record("keyed")]).await.unwrap();
+        positions.push(appended.positions[0]);
+    }
+    log.close().await.unwrap();
+    drop(log);
+    let row = [b"keys".as_slice(), &positions[1].0.to_be_bytes()].concat();
+    change_rows(&folder.path().join("store"), &[(&row, b"damaged"), (b"keys", b"no position")]);
+
+    let told = Told::default();
+    let _told = told.listen();
+    let log = open(folder.path()).await.unwrap();
+    let text = told.text();
+    assert_eq!(text.matches("WARN").count(), 2, "{text}");
+    let store = folder.path().join("store").canonicalize().unwrap();
+    assert!(text.contains(store.to_str().unwrap()) && text.contains("keys\\x00\\x00"), "{text}");
+    for number in 0..3 {
+        let again = log.append_with_key(Some(key(number)), vec![record("keyed")]).await.unwrap();
+        assert_eq!(again.repeated, number != 1, "key {number}");
+    }
+}
+
+/// Writes rows into the store's keyspace `meta`.
+fn change_rows(store: &Path, rows: &[(&[u8], &[u8])]) {
+    let database = fjall::Database::builder(store).open().unwrap();
+    let meta = database.keyspace("meta", fjall::KeyspaceCreateOptions::default).unwrap();
+    rows.iter().for_each(|(key, value)| meta.insert(*key, *value).unwrap());
+    database.persist(fjall::PersistMode::SyncAll).unwrap();
 }
 
 fn largest(folder: &Path) -> PathBuf {

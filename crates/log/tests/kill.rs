@@ -285,7 +285,8 @@ fn key(cycle: u32, appender: u32, number: u32, count: usize) -> IdempotencyKey {
     for (part, number) in hash.chunks_exact_mut(4).zip([cycle, appender, number]) {
         part.copy_from_slice(&number.to_be_bytes());
     }
-    IdempotencyKey { hash, content: [u8::try_from(count).unwrap(); 16] }
+    let publisher = u64::from(appender).to_be_bytes();
+    IdempotencyKey { hash, publisher, content: [u8::try_from(count).unwrap(); 16] }
 }
 
 /// Repeats an append that the log holds, whether it was answered or not: it is known by its key, if it had one.

@@ -35,9 +35,14 @@ impl Access {
         };
         let mut context = Context::new(&SHA256);
         self.add_publisher(request, publisher, &mut context)?;
+        let publisher = context.clone().finish();
         add(&text, &mut context);
-        let content = digest(&SHA256, body);
-        Ok(Some(IdempotencyKey { hash: half(context.finish().as_ref()), content: half(content.as_ref()) }))
+        let (hash, content) = (context.finish(), digest(&SHA256, body));
+        Ok(Some(IdempotencyKey {
+            hash: start(hash.as_ref()),
+            publisher: start(publisher.as_ref()),
+            content: start(content.as_ref()),
+        }))
     }
 
     /// Adds the identity of a publisher to a hash.
@@ -90,9 +95,9 @@ fn add(text: &[u8], context: &mut Context) {
     context.update(text);
 }
 
-/// The first half of a hash of 32 bytes.
-fn half(hash: &[u8]) -> [u8; 16] {
-    hash.first_chunk().copied().unwrap_or_default()
+/// The first bytes of a hash of 32 bytes.
+fn start<const LENGTH: usize>(hash: &[u8]) -> [u8; LENGTH] {
+    hash.first_chunk().copied().unwrap_or([0; LENGTH])
 }
 
 /// Reads the header's value: a string in quotes (RFC 9651, section 3.3.3), or the same characters without quotes and spaces, as many clients

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 /// Counts each allocation that holds bytes for subscribers once, however many of them share it, until the last one has them.
 ///
@@ -17,8 +17,10 @@ pub(super) struct Budget {
     held: AtomicUsize,
     /// The part of `held` that the window accounts for.
     window: AtomicUsize,
-    /// Reads of the log that wait for room.
+    /// The reads of the log that wait for room, without those that wait for the queue.
     waiting: AtomicUsize,
+    /// The read that is served; the lock goes to the others in their order.
+    queue: Mutex<()>,
     freed: Notify,
 }
 
@@ -29,6 +31,7 @@ impl Budget {
             held: AtomicUsize::new(0),
             window: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            queue: Mutex::new(()),
             freed: Notify::new(),
         })
     }
@@ -58,9 +61,11 @@ impl Budget {
         Charge { budget: Arc::clone(self), bytes }
     }
 
-    /// Waits for room for so many bytes, and counts them. More than the limit gets all of it.
-    pub(super) async fn reserve(self: &Arc<Self>, bytes: usize) -> Charge {
+    /// Counts so many bytes, at most the limit. If there is no room for them, it waits until there is room for `fewer`. Reservations are
+    /// served in their order, so that none waits for ever.
+    pub(super) async fn reserve(self: &Arc<Self>, bytes: usize, fewer: usize) -> Charge {
         let bytes = bytes.min(self.limit);
+        let _first = self.queue.lock().await;
         if let Some(charge) = self.try_reserve(bytes) {
             return charge;
         }
@@ -68,7 +73,7 @@ impl Budget {
         loop {
             let freed = self.freed.notified();
             // Asked again: what was freed before that is told to nobody.
-            if let Some(charge) = self.try_reserve(bytes) {
+            if let Some(charge) = self.try_reserve(fewer.min(bytes)) {
                 return charge;
             }
             freed.await;
@@ -98,6 +103,10 @@ pub(super) struct Charge {
 }
 
 impl Charge {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Gives back what is not needed, or counts more.
     pub(super) fn resize(&mut self, bytes: usize) {
         match self.bytes.checked_sub(bytes) {
@@ -168,6 +177,7 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
 
     use super::Budget;
@@ -207,7 +217,7 @@ mod tests {
         let budget = Budget::new(1000);
         let (first, second) = (budget.charge(500), budget.charge(300));
         let mut cx = Context::from_waker(Waker::noop());
-        let mut reserved = pin!(budget.reserve(400));
+        let mut reserved = pin!(budget.reserve(400, 400));
         assert!(reserved.as_mut().poll(&mut cx).is_pending());
         assert!(budget.is_short());
         drop(second);
@@ -217,7 +227,72 @@ mod tests {
         assert_eq!(budget.used(), 600);
         drop((charge, first));
         // More than there can ever be room for is let through alone.
-        let mut all = pin!(budget.reserve(5000));
+        let mut all = pin!(budget.reserve(5000, 5000));
         assert!(all.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn while_memory_is_short_a_page_is_small() {
+        let budget = Budget::new(1000);
+        let held = budget.charge(900);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut given = |bytes| {
+            let Poll::Ready(charge) = pin!(budget.reserve(bytes, 50)).poll(&mut cx) else {
+                panic!("there is room for 50 bytes");
+            };
+            charge.bytes()
+        };
+        assert_eq!([given(400), given(100), given(20)], [50, 100, 20]);
+        drop(held);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn those_who_wait_are_served_in_their_order() {
+        let budget = Budget::new(1000);
+        let held = [(); 20].map(|()| budget.charge(50));
+        let mut cx = Context::from_waker(Waker::noop());
+        let reserve = |bytes| {
+            let budget = Arc::clone(&budget);
+            Box::pin(async move { budget.reserve(bytes, bytes).await })
+        };
+        let mut waiting = [reserve(200), reserve(50), reserve(100)];
+        for reserved in &mut waiting {
+            assert!(reserved.as_mut().poll(&mut cx).is_pending());
+        }
+        let mut given = Vec::new();
+        let mut charges = Vec::new();
+        for part in held {
+            drop(part);
+            // The last that came asks first.
+            for (number, reserved) in waiting.iter_mut().enumerate().rev() {
+                if given.contains(&number) {
+                    continue;
+                }
+                if let Poll::Ready(charge) = reserved.as_mut().poll(&mut cx) {
+                    given.push(number);
+                    charges.push(charge);
+                }
+            }
+            // So does somebody who comes now.
+            let is_late_served = reserve(50).as_mut().poll(&mut cx).is_ready();
+            assert!(!is_late_served || given.len() == waiting.len());
+        }
+        assert_eq!(given, [0, 1, 2]);
+        drop(charges);
+        assert_eq!((budget.used(), budget.is_short()), (0, false));
+    }
+
+    #[test]
+    fn who_gives_up_lets_the_next_one_go_on() {
+        let budget = Budget::new(1000);
+        let held = budget.charge(1000);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(budget.reserve(100, 100));
+        let mut second = pin!(budget.reserve(100, 100));
+        assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
+        drop(first);
+        drop(held);
+        assert!(second.as_mut().poll(&mut cx).is_ready());
     }
 }

@@ -186,7 +186,7 @@ impl Engine {
         let slot = entry.key() as u32;
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        if !sink.belongs_to(&self.inbox, slot, generation) {
+        if !sink.belongs_to(&self.inbox, slot, generation, self.now) {
             return;
         }
         if let Sink::Socket(socket) = &mut sink {

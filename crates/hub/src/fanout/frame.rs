@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ssekit_log::{Entry, Position};
-use ssekit_mercure::{Ids, Selector, Token, may_read, selects};
+use ssekit_mercure::{Ids, Selector, Token, may_read, selects, shown};
 
 use super::budget::{Budget, InWindow};
 use super::framing::Piece;
@@ -70,6 +70,9 @@ impl Frame {
 const OVERHEAD: usize = 192;
 const TOPIC: usize = 32;
 
+/// Topics of a subscriber that are shown.
+const SHOWN: usize = 3;
+
 /// What a subscriber asked for, and by which right.
 #[derive(Clone, Debug)]
 pub struct Interest {
@@ -98,6 +101,17 @@ impl Interest {
     /// Whether the token no longer verifies that it was granted by.
     pub(super) fn is_revoked(&self) -> bool {
         self.token.as_ref().is_some_and(|token| token.is_revoked())
+    }
+
+    /// The topics, for the log: the first few.
+    pub(super) fn shown(&self) -> String {
+        let first: Vec<_> =
+            self.selectors.iter().take(SHOWN).map(|selector| shown(selector.text())).collect();
+        let first = first.join(", ");
+        match self.selectors.len().saturating_sub(SHOWN) {
+            0 => first,
+            more => format!("{first} and {more} more"),
+        }
     }
 
     pub(super) fn may_read(&self, frame: &Frame) -> bool {

@@ -1,7 +1,9 @@
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use ssekit_log::{Limit, Log, Position, ReadError};
 use ssekit_mercure::Ids;
 
@@ -35,7 +37,7 @@ pub(super) struct Wanted {
     pub(super) upto: Position,
     /// It knows of records that are gone up to here; see [`Start::told`](super::Start::told).
     pub(super) told: Option<Position>,
-    /// About so many bytes.
+    /// About so many bytes, or fewer while memory is short.
     pub(super) size: usize,
     /// The address that it shares turns with.
     pub(super) address: u32,
@@ -91,16 +93,21 @@ impl Replay {
         earned.min(self.budget.free() / 32).clamp(SMALL_PAGE, PAGE)
     }
 
-    /// The next page for a subscriber. Empty only when there is nothing more.
+    /// The next page for a subscriber. Empty only when there is nothing more. A log that panics cannot be read.
     pub(super) async fn page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
+        let page = AssertUnwindSafe(self.find_page(wanted)).catch_unwind().await;
+        page.unwrap_or_else(|_| Err(ReadError::Unavailable("it has panicked".to_owned())))
+    }
+
+    async fn find_page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
         let Wanted { after, told, .. } = *wanted;
         let mut draft = Draft { bytes: Vec::new(), after, lost: false, told, events: 0 };
         let mut lane = Lane::Finding;
         loop {
             // Nothing is held while it waits, so that a scan that finds nothing keeps no memory from others.
             let turn = self.turns.take(lane, wanted.address).await;
-            let charge = self.budget.reserve(wanted.size).await;
-            let done = self.scan(wanted, &mut draft).await?;
+            let charge = self.budget.reserve(wanted.size, SMALL_PAGE).await;
+            let done = self.scan(wanted, charge.bytes(), &mut draft).await?;
             drop(turn);
             if done || !draft.bytes.is_empty() {
                 let Draft { bytes, after, lost, told, events } = draft;
@@ -113,9 +120,9 @@ impl Replay {
         }
     }
 
-    /// Looks at the next records, a bounded number of them; true at the end.
-    async fn scan(&self, wanted: &Wanted, draft: &mut Draft) -> Result<bool, ReadError> {
-        let (mut looked_at, mut size) = (0, wanted.size);
+    /// Looks at the next records, a bounded number of them, for about so many bytes of events; true at the end.
+    async fn scan(&self, wanted: &Wanted, room: usize, draft: &mut Draft) -> Result<bool, ReadError> {
+        let (mut looked_at, mut size) = (0, room);
         loop {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
             // Of the page's own moment: retention may have moved on since.
@@ -132,7 +139,7 @@ impl Replay {
                 if entry.position > wanted.upto {
                     break;
                 }
-                if draft.bytes.len() >= wanted.size {
+                if draft.bytes.len() >= room {
                     // The others are read again, from where this page ends.
                     through = Position(entry.position.0 - 1);
                     break;
@@ -153,13 +160,13 @@ impl Replay {
                 return Ok(true);
             }
             looked_at += size;
-            if looked_at >= SCAN || draft.bytes.len() * 2 >= wanted.size {
+            if looked_at >= SCAN || draft.bytes.len() * 2 >= room {
                 return Ok(false);
             }
             size = match draft.bytes.len() {
                 // Nothing so far: there may be much of which nothing is for this subscriber.
                 0 => (size * 2).min(PAGE),
-                found => wanted.size - found,
+                found => room - found,
             };
         }
     }

@@ -61,11 +61,15 @@ impl Sink {
         }
     }
 
-    /// Names the subscriber that writes here; false when nobody reads any more.
-    pub(super) fn belongs_to(&self, inbox: &Arc<Inbox>, slot: u32, generation: u32) -> bool {
+    /// Names the subscriber that writes here from this tick on; false when nobody reads any more.
+    pub(super) fn belongs_to(&mut self, inbox: &Arc<Inbox>, slot: u32, generation: u32, now: u32) -> bool {
         match self {
             Self::Socket(_) => true,
-            Self::Body(body) => body.pipe.belongs_to(inbox, slot, generation),
+            Self::Body(body) => {
+                // Nothing has waited for the peer before.
+                (body.idle, body.speed) = (Mark { tick: now, sent: 0 }, Mark { tick: now, sent: 0 });
+                body.pipe.belongs_to(inbox, slot, generation)
+            }
         }
     }
 

@@ -156,6 +156,38 @@ async fn many_short_publications_with_keys_are_kept_in_their_order() {
     hub.end(std::time::Duration::ZERO).await;
 }
 
+/// Among publications without keys, one is refused: the others of its read are kept before the publications with keys that follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_publication_does_not_change_the_order_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = DurableLog::open(folder.path().join("log"), DurableOptions::default()).await.unwrap();
+    let mut setup = Setup::default();
+    without_tokens(&mut setup);
+    setup.access.limits.matching = 3;
+    let mut hub = TestHub::over(Arc::new(log), setup).await;
+    // One variable for each topic.
+    let mut stream = Way::Socket.subscribe(&hub, "topic=%7Bv%7D").await;
+    let mut connection = Connection::open(hub.addr).await;
+    let request = |number: usize| match number % 5 {
+        1 => Request::post(HUB, "topic=a&topic=b&topic=c&topic=d&data=refused"),
+        4 => {
+            Request::post(HUB, format!("topic=a&data={number}")).with("idempotency-key", &number.to_string())
+        }
+        _ => Request::post(HUB, format!("topic=a&data={number}")),
+    };
+    connection.send(&(0..100).flat_map(|number| request(number).encode()).collect::<Vec<u8>>()).await;
+    for number in 0..100 {
+        let answer = connection.answer("POST").await;
+        let wanted = if number % 5 == 1 { 413 } else { 200 };
+        assert_eq!(answer.status, wanted, "{number}: {}", answer.body);
+    }
+    for number in (0..100).filter(|number| number % 5 != 1) {
+        assert_eq!(stream.event().await.data, number.to_string());
+    }
+    drop(stream);
+    hub.end(std::time::Duration::ZERO).await;
+}
+
 fn without_tokens(setup: &mut Setup) {
     setup.access.open = true;
     setup.access.publishers = Keys::none();
@@ -267,7 +299,9 @@ async fn the_oldest_keys_make_room_for_new_ones() {
     let second = published(&hub, Way::Socket, &keyed("topic=a&data=x", "second")).await;
     // Past the hub, since there are many: the log counts the keys.
     for number in 2..=IdempotencyKey::COUNT as u128 {
-        let key = IdempotencyKey { hash: number.to_be_bytes(), content: [0; 16] };
+        // Of two publishers, because each has a limit of its own.
+        let publisher = [(number % 2) as u8; 8];
+        let key = IdempotencyKey { hash: number.to_be_bytes(), publisher, content: [0; 16] };
         let record =
             Record { topics: ["b".into()].into(), private: false, id: None, body: "data\n\n".into() };
         hub.log.append_with_key(Some(key), vec![record]).await.unwrap();

@@ -332,9 +332,15 @@ async fn line_2_line_18_what_is_private_is_seen_by_exactly_those_who_are_granted
 /// The first line of the log that held a mark.
 static SPOILT: Mutex<Option<String>> = Mutex::new(None);
 static LINES: Mutex<usize> = Mutex::new(0);
+/// The lines of errors.
+static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+pub(crate) fn errors() -> Vec<String> {
+    ERRORS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// Looks at everything that is logged by this process, also what is of no interest to an operator.
-fn listen_to_the_log() {
+pub(crate) fn listen_to_the_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(Listener);
@@ -350,6 +356,8 @@ impl io::Write for Listener {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let line = String::from_utf8_lossy(bytes);
         *LINES.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        let error = line.contains("ERROR").then(|| line.to_string());
+        ERRORS.lock().unwrap_or_else(PoisonError::into_inner).extend(error);
         if [SECRET, PAYLOAD].iter().any(|mark| line.contains(mark)) {
             SPOILT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| line.into_owned());
         }

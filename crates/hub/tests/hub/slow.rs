@@ -5,7 +5,7 @@ use ssekit_log::Keep;
 
 use crate::client::Request;
 use crate::setup::{HUB, Setup, TestHub, encoded, publication};
-use crate::stream::{Stream, Way};
+use crate::stream::{Http2, Stream, Way};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn line_20_an_idle_stream_is_sent_comments() {
@@ -141,6 +141,33 @@ async fn who_does_not_read_delays_nobody_and_loses_nothing_that_the_log_keeps() 
         hub.until_figure("ssekit_subscribers_behind", 0).await;
     })
     .await;
+}
+
+/// The time in which a subscriber must read begins with its subscription, also where the hub is older than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_subscriber_that_was_sent_nothing_yet_has_not_stalled() {
+    let hub = TestHub::start(|setup| {
+        setup.fanout.threads = 1;
+        setup.fanout.pace.heartbeat = Duration::from_millis(100);
+        setup.fanout.pace.stall = Duration::from_secs(4);
+    })
+    .await;
+    publish_much(&hub, MUCH).await;
+    // The comments of this stream are the clock of the fan-out thread.
+    let mut clock = Way::Socket.subscribe(&hub, "topic=other").await;
+    clock.until_comments(45).await;
+    let connection = Http2::connect_with(&hub, 65_535).await;
+    let history = Request::get(format!("{HUB}?topic=a&lastEventID=earliest"));
+    let unread = connection.send(&history).await;
+    clock.until_comments(clock.comments + 3).await;
+    // The unread stream has taken all that may wait for the connection.
+    let mut stream = connection.send(&history).await;
+    clock.until_comments(clock.comments + 5).await;
+    assert_eq!(hub.figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}").await, 0);
+    drop(unread);
+    for wanted in 0..MUCH {
+        assert_eq!(number(&stream.data().await), wanted);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,11 +102,20 @@ impl Http2 {
         Self::over(Connection::open(hub.addr).await).await
     }
 
+    /// One that lets so many bytes of all its streams wait unread.
+    pub(crate) async fn connect_with(hub: &TestHub, window: u32) -> Self {
+        Self::over_with(Connection::open(hub.addr).await, window).await
+    }
+
     async fn over(connection: Connection) -> Self {
+        Self::over_with(connection, 1 << 20).await
+    }
+
+    async fn over_with(connection: Connection, window: u32) -> Self {
         let socket = TokioIo::new(connection.into_socket());
         // So small that who does not read is noticed soon.
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.initial_stream_window_size(65_535).initial_connection_window_size(1 << 20);
+        builder.initial_stream_window_size(65_535).initial_connection_window_size(window);
         let (sender, connection) = within("a handshake", builder.handshake(socket)).await.unwrap();
         tokio::spawn(connection);
         Self(sender)

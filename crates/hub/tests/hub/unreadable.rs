@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use ssekit_log::{
@@ -15,6 +16,7 @@ use ssekit_mercure::Origins;
 use tokio::sync::watch;
 
 use crate::client::{Request, text};
+use crate::private::{errors, listen_to_the_log};
 use crate::setup::{HUB, Setup, TestHub, claims, encoded, publication, sign, unix_now, within};
 use crate::stream::Way;
 
@@ -25,6 +27,8 @@ enum Mood {
     Damaged,
     /// Who asks has to wait.
     Busy,
+    /// Reading it panics.
+    Broken,
 }
 
 /// A log that answers as it is told to what it holds.
@@ -34,12 +38,15 @@ struct Moody {
     mood: watch::Sender<Mood>,
     /// How many have asked.
     asked: watch::Sender<usize>,
+    /// How often its tail has panicked.
+    panics: watch::Sender<usize>,
 }
 
 impl Moody {
     fn new() -> Arc<Self> {
         let log = MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap();
-        Arc::new(Self { log, mood: watch::Sender::new(Mood::Well), asked: watch::Sender::new(0) })
+        let mood = watch::Sender::new(Mood::Well);
+        Arc::new(Self { log, mood, asked: watch::Sender::new(0), panics: watch::Sender::new(0) })
     }
 }
 
@@ -57,11 +64,22 @@ impl Log for Moody {
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
-        self.log.read(after, limit)
+        Box::pin(async move {
+            assert_ne!(*self.mood.borrow(), Mood::Broken, "what a read of a broken log says");
+            self.log.read(after, limit).await
+        })
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        self.log.tail(after)
+        let (mood, panics) = (self.mood.clone(), self.panics.clone());
+        let look = move |next| {
+            if *mood.borrow() == Mood::Broken {
+                panics.send_modify(|panics| *panics += 1);
+                panic!("what the tail of a broken log says");
+            }
+            next
+        };
+        self.log.tail(after).map(look).boxed()
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
@@ -145,6 +163,56 @@ async fn line_81_nothing_is_delivered_to_who_waited_for_the_log_until_the_token_
     });
     let (published, ()) = tokio::join!(release, readers);
     assert_eq!(published.status, 200);
+}
+
+/// A subscriber that is behind must not wait for ever for a page of a log that has panicked.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_reading_the_log_panics_streams_that_are_behind_end_and_resume() {
+    listen_to_the_log();
+    let log = Moody::new();
+    let mut setup = Setup::default();
+    setup.fanout.window = 1;
+    let hub = TestHub::over(Arc::clone(&log) as Arc<dyn Log>, setup).await;
+    let data: Vec<_> = (0..3).map(|number| format!("topic=broken&data={number}")).collect();
+    for data in &data {
+        hub.publish(data).await;
+    }
+    Way::each(async |way| {
+        log.mood.send_replace(Mood::Broken);
+        let get = format!("topic=broken&topic=b1&topic=b2&topic={way:?}&lastEventID=earliest");
+        let mut stream = way.subscribe(&hub, &get).await;
+        assert_eq!(stream.rest().await, []);
+        assert!(!stream.is_cut(), "its client comes back and resumes");
+    })
+    .await;
+    hub.until_figure("ssekit_subscriptions_ended_total{reason=\"failed\"}", 3).await;
+    hub.until_figure("ssekit_replays", 0).await;
+    let lines = errors();
+    let line = lines.iter().find(|line| line.contains("“broken”")).unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(line.contains("“b1”, “b2” and 1 more") && line.contains("panicked"), "{line}");
+
+    log.mood.send_replace(Mood::Well);
+    let mut stream = Way::Socket.subscribe(&hub, "topic=broken&lastEventID=earliest").await;
+    for number in 0..3 {
+        assert_eq!(stream.data().await, number.to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_tail_of_the_log_panics_the_hub_goes_on_at_the_same_place() {
+    let log = Moody::new();
+    let hub = TestHub::over(Arc::clone(&log) as Arc<dyn Log>, Setup::default()).await;
+    let mut stream = Way::Socket.subscribe(&hub, "topic=a").await;
+    hub.publish("topic=a&data=before").await;
+    assert_eq!(stream.data().await, "before");
+    log.mood.send_replace(Mood::Broken);
+    hub.publish("topic=a&data=meanwhile").await;
+    let mut panics = log.panics.subscribe();
+    within("the tail panics", panics.wait_for(|panics| *panics > 0)).await.unwrap();
+    log.mood.send_replace(Mood::Well);
+    hub.publish("topic=a&data=after").await;
+    assert_eq!(stream.data().await, "meanwhile");
+    assert_eq!(stream.data().await, "after");
 }
 
 /// The largest file below a folder.

@@ -108,10 +108,11 @@ fn text(bytes: &mut Bytes) -> Option<Box<str>> {
 
 /// Encodes the idempotency keys of a write.
 pub(super) fn encode_keys(appends: &[KeyedAppend], time: SystemTime) -> Vec<u8> {
-    let mut group = Vec::with_capacity(8 + appends.len() * 44);
+    let mut group = Vec::with_capacity(8 + appends.len() * KEY);
     group.extend(to_millis(time).to_le_bytes());
     for KeyedAppend { key, first, count } in appends {
         group.extend(key.hash);
+        group.extend(key.publisher);
         group.extend(key.content);
         group.extend(first.0.to_le_bytes());
         group.extend(count.to_le_bytes());
@@ -122,19 +123,23 @@ pub(super) fn encode_keys(appends: &[KeyedAppend], time: SystemTime) -> Vec<u8> 
 /// Decodes the idempotency keys of a write; `None` if the bytes are damaged.
 pub(super) fn decode_keys(mut bytes: &[u8]) -> Option<(SystemTime, Vec<KeyedAppend>)> {
     let time = from_millis(bytes.try_get_u64_le().ok()?);
-    let mut appends = Vec::with_capacity(bytes.len() / 44);
+    let mut appends = Vec::with_capacity(bytes.len() / KEY);
     while !bytes.is_empty() {
-        let (mut hash, mut content) = ([0; 16], [0; 16]);
+        let (mut hash, mut publisher, mut content) = ([0; 16], [0; 8], [0; 16]);
         bytes.try_copy_to_slice(&mut hash).ok()?;
+        bytes.try_copy_to_slice(&mut publisher).ok()?;
         bytes.try_copy_to_slice(&mut content).ok()?;
         let first = Position(bytes.try_get_u64_le().ok()?);
         let count = bytes.try_get_u32_le().ok()?;
         let in_bounds = count as usize <= Record::BATCH && first.0.checked_add(count.into()).is_some();
         in_bounds.then_some(())?;
-        appends.push(KeyedAppend { key: IdempotencyKey { hash, content }, first, count });
+        appends.push(KeyedAppend { key: IdempotencyKey { hash, publisher, content }, first, count });
     }
     Some((time, appends))
 }
+
+/// The bytes of an append's key.
+const KEY: usize = 52;
 
 const PRIVATE: u8 = 1;
 const ID: u8 = 2;

@@ -6,6 +6,7 @@
 //! running   there while a log may be written: who finds it at a start knows that the last one did not end well
 //! store/    the store
 //! torn      what an unfinished write left, when there was one last
+//! damaged   there while records are missing that a damaged journal held, and the store does not tell readers yet
 //! used      the last position that was given to a record, twice (used.rs)
 //! ```
 
@@ -113,6 +114,29 @@ impl Folder {
 
     pub(super) fn is_running(&self) -> bool {
         self.running
+    }
+
+    /// Notes that a journal is about to lose records, so that the next start knows it if this process is killed before it has told the store.
+    pub(super) fn note_damage(&self) -> io::Result<()> {
+        write(&self.damaged(), b"")?;
+        sync(&self.path)
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged().exists()
+    }
+
+    /// Notes that the store tells readers of the lost records.
+    pub(super) fn clear_damage(&self) {
+        if let Err(error) = fs::remove_file(self.damaged())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %self.damaged().display(), %error, "the next start reports the same lost records again: delete this file");
+        }
+    }
+
+    fn damaged(&self) -> PathBuf {
+        self.path.join("damaged")
     }
 
     /// Notes that all is written.

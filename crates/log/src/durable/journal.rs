@@ -72,7 +72,7 @@ impl End {
 #[derive(Debug, Default)]
 pub(super) struct Repaired {
     pub(super) bytes: u64,
-    /// Some of it was no unfinished write, since other writes followed.
+    /// Some of it was no unfinished write, since other writes followed, now or before an interrupted start.
     pub(super) damaged: bool,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn torn(folder: &Folder) -> Result<Repaired, OpenError> {
         Err(error) => return Err(io("cannot read", &store)(error)),
     };
     journals.sort_unstable();
-    let mut repaired = Repaired::default();
+    let mut repaired = Repaired { bytes: 0, damaged: folder.is_damaged() };
     let newest = journals.last().map(|(number, _)| *number);
     for (number, path) in journals {
         let end = End::find(path.clone()).map_err(io("cannot read", &path))?;
@@ -99,9 +99,14 @@ pub(super) fn torn(folder: &Folder) -> Result<Repaired, OpenError> {
                 true => folder.torn(),
                 false => folder.torn().with_extension(number.to_string()),
             };
+            if Some(number) != newest {
+                repaired.damaged = true;
+                if let Err(error) = folder.note_damage() {
+                    warn!(folder = %folder.path().display(), %error, "damage of a journal cannot be noted, and is forgotten if this start is interrupted");
+                }
+            }
             end.cut(&kept).map_err(io("cannot repair", end.path()))?;
             repaired.bytes += end.torn();
-            repaired.damaged |= Some(number) != newest;
         }
     }
     Ok(repaired)

@@ -24,7 +24,7 @@ use crate::{Bounds, Entry, Epoch, Limit, Page, Position, ReadError};
 pub(super) struct Shared {
     pub(super) path: PathBuf,
     pub(super) epoch: Epoch,
-    /// None while it is opened again, and after the end.
+    /// None after an attempt to open it again has failed, and after the end. Locked while it is opened again.
     store: RwLock<Option<Arc<Store>>>,
     /// Let go after the store.
     folder: Mutex<Option<Folder>>,
@@ -123,15 +123,23 @@ impl Shared {
         self.folder().as_ref().map_or(Ok(()), Folder::probe)
     }
 
-    /// Puts a fresh store into the place of one that has failed.
-    pub(super) fn reopen(&self, options: &DurableOptions) -> Result<(), Failure> {
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        take(&mut store);
-        if let Some(folder) = &*self.folder() {
-            torn(folder).map_err(|error| io::Error::other(error.to_string()))?;
-            *store = Some(Arc::new(Store::open(&folder.store(), options, self.epoch)?));
-        }
-        Ok(())
+    /// Opens the store again after it has failed, and lets `mend` put it in order, which learns whether a journal has lost records.
+    /// Readers wait until the store is in order: before, they could read refused records, or pass over lost ones unnoticed.
+    pub(super) fn reopen<T>(
+        &self,
+        options: &DurableOptions,
+        mend: impl FnOnce(&Store, bool) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut opened = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        take(&mut opened);
+        let folder = self.folder();
+        let folder = folder.as_ref().ok_or(Failure::Gone)?;
+        let repaired = torn(folder).map_err(|error| io::Error::other(error.to_string()))?;
+        let store = Store::open(&folder.store(), options, self.epoch)?;
+        let mended = mend(&store, repaired.damaged)?;
+        folder.clear_damage();
+        *opened = Some(Arc::new(store));
+        Ok(mended)
     }
 
     /// Notes that all is written, and whether the journals are needed no more.

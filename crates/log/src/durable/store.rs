@@ -18,7 +18,7 @@
 //! After `kill -9` a start repeats what the store's journals hold, of which there are 64 MB and more. That takes its time for each item in
 //! them, hardly for their bytes: so there are few items, whole groups of records, none for an id, and none that is small (changes.rs).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -49,6 +49,7 @@ impl RuleId {
 
 pub(super) struct Store {
     epoch: Epoch,
+    pub(super) path: PathBuf,
     pub(super) database: Database,
     pub(super) records: Keyspace,
     pub(super) ids: Ids,
@@ -103,7 +104,8 @@ impl Store {
         };
         let (write_buffer, written) = (options.write_buffer, AtomicU64::new(0));
         let damage = Damage::default();
-        Ok(Self { epoch, database, records, ids, topics, meta, damage, write_buffer, written })
+        let path = path.to_owned();
+        Ok(Self { epoch, path, database, records, ids, topics, meta, damage, write_buffer, written })
     }
 
     pub(super) fn epoch(&self) -> Epoch {

@@ -1,6 +1,7 @@
 //! What a store holds at one moment.
 
 use fjall::{Readable, Snapshot};
+use tracing::warn;
 
 use super::codec::{Group, decode_keys};
 use super::store::{KEYS, RuleId, Store, keys_key, record_key};
@@ -111,14 +112,21 @@ impl<'a> View<'a> {
         Ok(place(&row.unwrap_or_default(), 0))
     }
 
-    /// The idempotency keys that are remembered.
+    /// The idempotency keys that are remembered. Damaged rows are skipped: without them, repetitions of their appends add records again, but
+    /// the log can be used.
     pub(super) fn used_keys(&self) -> Result<UsedKeys, ReadError> {
         let mut keys = UsedKeys::default();
         for guard in self.snapshot.prefix(&self.store.meta, KEYS) {
             let (key, group) = guard.into_inner().map_err(unreadable)?;
             let row = number(key.get(KEYS.len()..)).zip(decode_keys(&group));
-            let (write, (time, appends)) =
-                row.ok_or_else(|| ReadError::Damaged("the idempotency keys of a write".to_owned()))?;
+            let Some((write, (time, appends))) = row else {
+                warn!(
+                    store = %self.store.path.display(),
+                    row = %key.escape_ascii(),
+                    "idempotency keys are damaged and forgotten: publishers that repeat their publications publish them a second time"
+                );
+                continue;
+            };
             appends.into_iter().for_each(|append| keys.insert(append, Position(write), time));
         }
         Ok(keys)

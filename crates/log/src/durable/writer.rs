@@ -312,38 +312,34 @@ impl Writer {
         }
     }
 
-    /// Opens the store again: one that has failed to write does not write any more. Who reads, reads on until there is room.
+    /// Opens the store again, because one that failed to write refuses all later writes. Until there is room for that, readers
+    /// read from the failed store.
     fn mend(&mut self) -> Result<(), Failure> {
         self.shared.probe()?;
-        self.shared.reopen(&self.options)?;
-        let store = self.shared.store().ok_or(Failure::Gone)?;
-        let last = self.ledger.last;
-        let Ok((ledger, rules)) = Ledger::load(&store, &self.options.retention)? else {
-            return Err(io::Error::other("it knows too many rules").into());
-        };
-        rules.commit(Some(PersistMode::Buffer))?;
-        if ledger.last < last {
-            // Records that were answered before they were written, or whose journal is damaged.
-            error!(
-                from = ledger.last.0,
-                to = last.0,
-                "records that were answered are lost: subscribers that resume are sent a `reset` event"
-            );
-            let mut ledger = ledger;
-            let mut changes = store.changes();
-            ledger.skip_to(last, &mut changes);
-            changes.commit(Some(PersistMode::SyncAll))?;
-            self.shared.show(Vec::new(), &ledger);
-            self.ledger = ledger;
-        } else if ledger.last > last {
-            // What was refused must not be read.
-            let plan = Plan::cut(&store, &ledger, last)?;
-            plan.changes.commit(Some(PersistMode::SyncAll))?;
-            self.ledger = plan.ledger;
-        } else {
-            self.ledger = ledger;
-        }
-        self.keys = store.view().used_keys()?;
+        let (last, retention) = (self.ledger.last, &self.options.retention);
+        let folder = self.shared.path.display();
+        let (ledger, keys) = self.shared.reopen(&self.options, |store, damaged| {
+            let Ok((mut ledger, rules)) = Ledger::load(store, retention)? else {
+                return Err(io::Error::other("it knows too many rules").into());
+            };
+            rules.commit(Some(PersistMode::Buffer))?;
+            if ledger.last > last {
+                // What was refused must not be read.
+                let plan = Plan::cut(store, &ledger, last)?;
+                plan.changes.commit(Some(PersistMode::SyncAll))?;
+                ledger = plan.ledger;
+            }
+            if ledger.last < last || damaged {
+                // Records that were answered before they were written, or whose journal is damaged.
+                error!(%folder, upto = last.0, "records that were answered are lost: subscribers that resume are sent a `reset` event");
+                let mut changes = store.changes();
+                ledger.skip_to(last, &mut changes);
+                changes.commit(Some(PersistMode::SyncAll))?;
+            }
+            Ok((ledger, store.view().used_keys()?))
+        })?;
+        self.shared.show(Vec::new(), &ledger);
+        (self.ledger, self.keys) = (ledger, keys);
         self.dirty = None;
         Ok(())
     }

@@ -35,7 +35,8 @@ macro_rules! contract {
                 an_id_that_was_replaced_is_found_where_it_is_left, any_rules_keep_what_they_say, rules_outside_of_their_limits_are_refused);
             cases!($factory, idempotency: a_repeated_append_adds_nothing_and_returns_the_first_positions, a_key_with_other_content_is_refused_and_adds_nothing,
                 keys_are_independent_of_each_other_and_of_appends_without, of_concurrent_appends_with_one_key_one_adds_its_records,
-                a_refused_append_does_not_use_up_its_key, a_key_outlives_its_records, keys_are_forgotten_by_age, the_oldest_keys_are_forgotten_by_count);
+                a_refused_append_does_not_use_up_its_key, a_key_outlives_its_records, keys_are_forgotten_by_age, the_oldest_keys_are_forgotten_by_count,
+                a_publisher_with_many_keys_pushes_out_its_own);
         }
     };
 }
@@ -47,7 +48,8 @@ macro_rules! contract_on_disk {
             use super::*;
 
             cases!($factory, restart: everything_is_there_again, rules_may_change, a_tail_that_is_behind_reads_on_after_the_end);
-            cases!($factory, idempotency: keys_are_there_again_after_a_restart, a_restart_remembers_the_newest_keys);
+            cases!($factory, idempotency: keys_are_there_again_after_a_restart, a_restart_remembers_the_newest_keys,
+                a_restart_remembers_the_newest_keys_of_each_publisher);
         }
     };
 }

@@ -299,3 +299,20 @@ fn claims_are_one_object_without_a_second_meaning() {
         str::to_owned,
     );
 }
+
+/// The log limits the keys of each publisher, so the hub must tell it whose they are.
+#[test]
+fn idempotency_keys_name_the_subject_of_the_token() {
+    let access = access();
+    let key = |subject: &str, key: &str| {
+        let claims = format!(r#"{{"sub": "{subject}", "mercure": {{"publish": ["*"]}}}}"#);
+        let token = signed_by(hmac::HMAC_SHA256, SECRET.as_bytes(), r#"{"alg": "HS256"}"#, &claims);
+        let request = post(&[("authorization", &bearer(&token)), ("idempotency-key", key)]);
+        let publisher = access.publisher(&request, now()).unwrap();
+        access.idempotency_key(&request, &publisher, b"data").unwrap().unwrap()
+    };
+    let [first, second, other] = [key("alice", "1"), key("alice", "2"), key("bob", "1")];
+    assert_eq!(first.publisher, second.publisher);
+    assert_ne!(first.publisher, other.publisher);
+    assert!(first.hash != second.hash && first.hash != other.hash);
+}

@@ -145,7 +145,13 @@ impl Engine {
                 Ok(page) => Message::Page(slot, generation, page),
                 Err(error) => {
                     if let Some(count) = replay.log_limit.due("unreadable", LogLimit::OFTEN, Instant::now()) {
-                        tracing::error!(%error, count, "the log cannot be read, so streams that are behind end: their clients come back and resume");
+                        tracing::error!(
+                            %error,
+                            count,
+                            topics = wanted.interest.shown(),
+                            after = wanted.after.0,
+                            "the log cannot be read, so streams that are behind end, as that of a subscriber to these topics: their clients come back and resume"
+                        );
                     }
                     Message::Unreadable(slot, generation)
                 }
