@@ -175,7 +175,7 @@ fn serve_reports_mistakes_of_the_configuration_before_the_state_of_the_machine()
     };
     assert_eq!(
         reported(&["--key-file", "/nowhere", "--tls-cert", &file, "--tls-key", &file]),
-        "ssekit: --key-file: the key's file /nowhere cannot be read: No such file or directory (os error 2)\n"
+        "ssekit: --key-file: cannot read the key file /nowhere: No such file or directory (os error 2)\n"
     );
     assert_eq!(
         reported(&["--key", KEY, "--retention", "topic=a last=1; topic=a age=1d"]).lines().last(),
@@ -204,7 +204,7 @@ fn with_json_logs_nothing_else_is_printed() {
     for (flags, words) in [
         (
             vec!["--log-format", "json", "--key-file", "/nowhere"],
-            "--key-file: the key's file /nowhere cannot be read",
+            "--key-file: cannot read the key file /nowhere",
         ),
         (vec!["--log-format", "json", "--heartbeat", "1"], "--heartbeat: \"1\" is not a time"),
         (
@@ -256,7 +256,7 @@ fn the_help_is_in_plain_english() {
                 "Delivery:",
                 "Process:",
                 "Check the configuration and exit (0 valid, 1 invalid)",
-                "turns on --ui, --metrics, --subscriptions, --anonymous",
+                "turns on --ui, --metrics, --subscriptions,",
                 "Serve an admin page at /hub/",
                 "When to answer publishers: at once (memory), after the OS has the data (periodic), after it is on disk (sync)",
                 "What to keep per topic [default: everything]; the first matching rule applies",
@@ -266,7 +266,7 @@ fn the_help_is_in_plain_english() {
                 "Timeout for unacknowledged TCP data",
                 "Reconnection delay sent to disconnected clients, chosen at random from this range",
                 "Send buffer per subscriber",
-                "Memory for the bytes that wait for all subscribers together",
+                "Memory for the send buffers and replays of all subscribers together",
             ],
         ),
         (

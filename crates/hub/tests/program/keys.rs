@@ -307,10 +307,7 @@ fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
     }
     for answer in refused(&utf16) {
         let error = answer.expect_err("it is refused");
-        assert!(
-            error.contains("is not text in UTF-8: save it as UTF-8, without a byte order mark"),
-            "{error}"
-        );
+        assert!(error.contains("is not UTF-8 text: save it as UTF-8, without a byte order mark"), "{error}");
     }
     // A set of keys that is read as a file.
     std::fs::write(&file, format!("\u{FEFF}{}", set("1"))).expect("it can be written");

@@ -319,7 +319,7 @@ fn what_is_asked_wrongly_is_said() {
         ),
         (
             vec!["publish", "localhost:1", "-t", "a", "data", "--key-file", "/nowhere"],
-            "the key's file /nowhere cannot be read",
+            "cannot read the key file /nowhere",
         ),
         (
             vec!["publish", "localhost:1", "-t", "a", "data", "--token", "a\nb"],

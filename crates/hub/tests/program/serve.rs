@@ -402,7 +402,7 @@ fn an_address_that_is_none_is_said() {
     let output = run(ssekit().args(["--addr", "3000"]));
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(message, "ssekit: --addr: \"3000\" is not HOST:PORT\n");
+    assert_eq!(message, "ssekit: --addr: \"3000\" is not an address of the form HOST:PORT\n");
 }
 
 #[test]

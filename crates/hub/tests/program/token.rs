@@ -132,7 +132,7 @@ fn what_makes_no_token_is_said() {
         (vec!["--key", "short", "--publish", "a"], "the secret has 5 bytes and needs 32 at least"),
         (
             [&["--key-file", "/nowhere"], &grant[..]].concat(),
-            "the key's file /nowhere cannot be read: No such file",
+            "cannot read the key file /nowhere: No such file",
         ),
         ([&["--key-file", &public], &grant[..]].concat(), "the PEM text holds no private key"),
         ([&["--key-file", &sec1], &grant[..]].concat(), "`openssl pkcs8 -topk8 -nocrypt` makes it PKCS#8"),
