@@ -206,7 +206,7 @@ mod tests {
             let read = Rules.read(&value(raw));
             assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(64));
             if let Err(refusal) = read {
-                assert_eq!(refusal.why, "there are 65 rules; the limit is 64");
+                assert_eq!(refusal.why, "there are 65 retention rules; the limit is 64");
             }
         }
     }

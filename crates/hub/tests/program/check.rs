@@ -76,10 +76,10 @@ fn the_folder_of_the_store_must_be_writable() {
     fails(&["--anonymous", "--store", &file], &format!("--store: {file} is not a folder"));
     fails(&["--anonymous", "--store", &in_file], &format!("--store: {file} is not a folder"));
     // Nobody, root included, creates files there.
-    fails(&["--anonymous", "--store", "/proc/1"], "--store: the folder /proc/1 cannot be written: ");
+    fails(&["--anonymous", "--store", "/proc/1"], "--store: cannot write to the folder /proc/1: ");
     fails(
         &["--anonymous", "--store", "/proc/new"],
-        "--store: the folder /proc/new cannot be created in /proc: ",
+        "--store: cannot create the folder /proc/new in /proc: ",
     );
     let output = check(&["--anonymous", "--store", &missing]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -115,7 +115,7 @@ fn the_address_must_be_free_unless_a_hub_has_it() {
     );
     assert_eq!(
         text(&output.stderr),
-        format!("ssekit: a hub listens on {addr} already: stop it before you start another one\n")
+        format!("ssekit: a hub already listens on {addr}: stop it before you start another one\n")
     );
     fails(&["--anonymous", "--addr", "192.0.2.1:3000"], "cannot listen on 192.0.2.1:3000: ");
 }
@@ -131,7 +131,7 @@ fn the_unix_socket_must_be_free() {
     let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("it is free");
     let output = check(&["--anonymous", "--unix", &socket]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text(&output.stderr).contains(&format!("a program listens on {socket} already")), "{output:?}");
+    assert!(text(&output.stderr).contains(&format!("a program already listens on {socket}")), "{output:?}");
 }
 
 /// It was removed, because connections to it are refused, as they are to the socket of a program that was killed.
@@ -182,7 +182,7 @@ fn serve_reports_mistakes_of_the_configuration_before_the_state_of_the_machine()
         Some("ssekit: --retention: two retention rules are named \"a\"; give each a name of its own")
     );
     let certificate = reported(&["--key", KEY, "--tls-cert", &file, "--tls-key", &file]);
-    assert!(certificate.contains("holds no certificate as PEM"), "{certificate}");
+    assert!(certificate.contains("contains no certificate in PEM format"), "{certificate}");
     let address = reported(&["--key", KEY]);
     assert!(address.contains(&format!("{addr} is in use")), "{address}");
 }

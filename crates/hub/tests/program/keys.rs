@@ -222,7 +222,7 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     std::fs::write(&keys, PAGE).expect("it can be written");
     for program in [&plain, &tls] {
         program.signal("HUP");
-        let line = program.stderr.find("the keys stay as they were");
+        let line = program.stderr.find("the old keys stay in use");
         assert!(line.contains("--jwks: it is no key or key set in JSON"), "{line}");
     }
     assert_eq!(publish(addr, &token("1")).status, 200);
@@ -234,7 +234,7 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     for program in [&plain, &tls] {
         program.signal("HUP");
         let line = program.stderr.find("were replaced");
-        assert!(line.contains("1 key (“2”); before: 2 keys"), "{line}");
+        assert!(line.contains("1 key (“2”); old keys: 2 keys"), "{line}");
     }
     for (way, mut stream) in gone {
         assert!(stream.wait().success(), "{way}: it ends, and is not cut: {}", stream.stderr.rest());

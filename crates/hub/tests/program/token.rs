@@ -114,7 +114,7 @@ fn each_kind_of_key_makes_tokens_that_its_other_half_verifies() {
             assert_eq!(output.status.code(), Some(0), "{output:?}");
         }
         let wrong = token(&["make", "--key-file", &private, "--publish", "a", "--algorithm", "HS256"]);
-        let expected = format!("ssekit: this key does not sign by HS256: it is for {}\n", algorithms[0]);
+        let expected = format!("ssekit: the key cannot sign with HS256; it is a key for {}\n", algorithms[0]);
         assert_eq!((wrong.status.code(), text(&wrong.stderr)), (Some(2), expected));
     }
 }
@@ -134,10 +134,10 @@ fn what_makes_no_token_is_said() {
             [&["--key-file", "/nowhere"], &grant[..]].concat(),
             "cannot read the key file /nowhere: No such file",
         ),
-        ([&["--key-file", &public], &grant[..]].concat(), "the PEM text holds no private key"),
-        ([&["--key-file", &sec1], &grant[..]].concat(), "`openssl pkcs8 -topk8 -nocrypt` makes it PKCS#8"),
+        ([&["--key-file", &public], &grant[..]].concat(), "the PEM text contains no private key"),
+        ([&["--key-file", &sec1], &grant[..]].concat(), "convert it to PKCS#8 with `openssl pkcs8 -topk8 -nocrypt`"),
         (vec!["--key", SECRET, "--publish", ""], "invalid value '' for '--publish"),
-        (vec!["--key", SECRET, "--publish", "a", "--expires-in", "5"], "not a time of at least one second"),
+        (vec!["--key", SECRET, "--publish", "a", "--expires-in", "5"], "expected a time of at least one second"),
         (vec!["--key", SECRET, "--publish", "a", "--payload", "{"], "invalid JSON"),
         (
             vec!["--key", SECRET, "--publish", "a", "--algorithm", "none"],
@@ -187,13 +187,13 @@ fn it_is_explained_what_a_token_holds_and_what_it_is_good_for() {
             &good,
             vec!["--publish", "/b/1"],
             0,
-            vec!["publish    /b/1: granted by /b/{id}, if the signature is good"],
+            vec!["publish    /b/1: granted by /b/{id}, if the signature is valid"],
         ),
         (
             &good,
             vec!["--publish", "/c"],
             1,
-            vec!["publish    /c: refused, nothing in the claim “mercure.publish” selects it"],
+            vec!["publish    /c: refused, no selector in the claim “mercure.publish” matches it"],
         ),
         (&good, key.to_vec(), 0, vec!["ok  signature", "allowed"]),
         (
@@ -272,7 +272,7 @@ fn the_library_gives_what_the_command_prints() {
 fn what_is_valid_but_hardly_meant_is_warned_of() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
     let star = "`*` inside a selector is a plain character";
-    let milliseconds = "it counts seconds since 1970, not milliseconds";
+    let milliseconds = "it must be in seconds since 1970, not milliseconds";
     for (claims, warnings) in [
         (
             json!({ "mercure": { "publish": ["*"], "subscribe": ["/a/{path*}", "{+a*}", "b"] }, "exp": now + 60 }),

@@ -155,7 +155,7 @@ impl Rotation {
         let consequence = if self.keys.is_empty() {
             "no keys yet, all tokens are refused".to_owned()
         } else {
-            format!("{} from before stay in use", self.keys.summary())
+            format!("the old keys stay in use: {}", self.keys.summary())
         };
         tracing::warn!("{problem}; {consequence}; next attempt in {} s", next.as_secs_f32());
     }
@@ -186,7 +186,7 @@ impl Rotation {
             if first {
                 tracing::info!("JWKS {source}: {now}");
             } else {
-                tracing::warn!("JWKS {source}: the keys were replaced: {now}; before: {before}");
+                tracing::warn!("JWKS {source}: the keys were replaced; new keys: {now}; old keys: {before}");
             }
         }
         Ok(())
