@@ -55,7 +55,7 @@ pub(super) struct Fanout {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.001);
-    rate.ok_or_else(|| "it must be a number of at least 0.001".to_owned())
+    rate.ok_or_else(|| "expected a number of at least 0.001".to_owned())
 }
 
 /// What it has shown.
@@ -85,13 +85,13 @@ impl Fanout {
         self.consent.check(&self.target)?;
         let (pids, clock) = (&self.output.pids, Clock::start());
         let mut progress = Progress::start(self.output.quiet);
-        ensure!(self.events >= self.publishers, "each publisher needs an event: --events {}", self.events);
+        ensure!(self.events >= self.publishers, "each publisher needs at least one event: --events {}", self.events);
         let memory_before = Usage::of_any(pids)?.map(|usage| usage.memory);
         let (mut crowd, connected) =
             self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
         all_are_here(&connected)?;
         let closed = crowd.idle(SETTLE, "settling", &mut progress)?;
-        ensure!(closed == 0, "{closed} streams ended before anything was published");
+        ensure!(closed == 0, "{closed} streams ended before the first publication");
         let memory_idle = Usage::of_any(pids)?.map(|usage| usage.memory);
 
         let mut publish = |run, events, pace| -> Result<Seen<Latencies>> {
@@ -144,7 +144,7 @@ impl Fanout {
             let publishers: Vec<_> = (0..self.publishers).map(publish).collect();
             let mut answers = Latencies::new();
             for publisher in publishers {
-                let all = publisher.join().unwrap_or_else(|_| Err(anyhow!("a publisher has panicked")));
+                let all = publisher.join().unwrap_or_else(|_| Err(anyhow!("a publisher thread panicked")));
                 answers.add(&all?);
             }
             Ok(answers)

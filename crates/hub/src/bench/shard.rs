@@ -134,7 +134,7 @@ impl Shard {
                 member.close();
                 self.failed += 1;
                 self.arrivals.close(index, "no answer");
-                self.failure.get_or_insert_with(|| format!("no answer in {PATIENCE:?}"));
+                self.failure.get_or_insert_with(|| format!("no response within {PATIENCE:?}"));
             }
         }
     }
