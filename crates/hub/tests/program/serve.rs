@@ -226,7 +226,7 @@ fn what_is_too_long_or_malformed_is_refused_with_the_reason() {
     let refused = |status, why: &str| (status, format!("{why}\n"));
     assert_eq!(said("", "hello"), refused(422, "the name is empty"));
     assert_eq!(said(&"x".repeat(33), "hello"), refused(422, "the name is longer than 32 characters"));
-    assert_eq!(said("a\u{7}b", "hello"), refused(422, "the name holds a control character"));
+    assert_eq!(said("a\u{7}b", "hello"), refused(422, "the name contains a control character"));
     assert_eq!(said("Ada", " "), refused(422, "the message is empty"));
     assert_eq!(said("Ada", &"x".repeat(501)), refused(422, "the message is longer than 500 characters"));
     assert_eq!(said("Ada", &"x".repeat(9_000)).0, 413);

@@ -136,7 +136,7 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
         "",
         &[json!({ "topic": "https://example.com/a", "data": "1" }), json!({ "topic": "b", "data": "2" })],
     );
-    browser.wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in all'");
+    browser.wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in total'");
     browser.wait_for(
         &page,
         "/^[\\d.]+ (µs|ms|s)$/.test(document.querySelector('#p99-now').textContent) || null",
@@ -176,7 +176,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(
         &page,
-        &says("notice", "The figures need a token that grants /.well-known/mercure/subscriptions"),
+        &says("notice", "The metrics need a token that grants /.well-known/mercure/subscriptions"),
     );
     let row = |id: &str| format!("document.querySelector('#{id}').getBoundingClientRect().top");
     let beside = browser.evaluate(&page, &format!("{} === {}", row("subscriptions"), row("explaining")));
@@ -213,7 +213,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     // Forgotten, it is all as before.
     click(&mut browser, &page, "#who");
     click(&mut browser, &page, "#token-forget");
-    browser.wait_for(&page, &says("notice", "The figures need a token"));
+    browser.wait_for(&page, &says("notice", "The metrics need a token"));
     browser.wait_for(&page, "!document.querySelector('#history').textContent.includes('secret')");
 }
 
@@ -221,7 +221,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
 fn a_pasted_token_is_explained() {
     let (server, mut browser) = (locked(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
-    browser.wait_for(&page, "document.querySelector('#history-words').textContent !== 'Asking the hub…'");
+    browser.wait_for(&page, "document.querySelector('#history-words').textContent !== 'Loading…'");
     set(&mut browser, &page, "explain-token", &token(&["https://example.com/{x}"], &[]));
     set(&mut browser, &page, "explain-topics", "https://example.com/1\nhttps://example.org/1");
     click(&mut browser, &page, "#explain [type=submit]");
