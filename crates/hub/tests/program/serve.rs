@@ -255,8 +255,8 @@ fn a_name_that_another_site_points_here_is_refused() {
             &format!("GET {path} HTTP/1.1\r\nhost: evil.example:{}\r\n\r\n", server.addr.port()),
         );
         let why = format!(
-            "\"evil.example:{}\" is not a name of this server: ask by localhost, by its IP address, or by the name given \
-             with --addr\n",
+            "\"evil.example:{}\" is not a name of this server: use localhost, its IP address, or the host name from \
+             --addr\n",
             server.addr.port()
         );
         assert_eq!((answer.status, answer.text()), (421, why), "{path}");

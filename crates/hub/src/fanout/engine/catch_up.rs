@@ -145,7 +145,7 @@ impl Engine {
                 Ok(page) => Message::Page(slot, generation, page),
                 Err(error) => {
                     if let Some(count) = replay.log_limit.due("unreadable", LogLimit::OFTEN, Instant::now()) {
-                        tracing::error!(%error, count, "the log cannot be read, so streams that are behind end: their clients come back and resume");
+                        tracing::error!(%error, count, "cannot read the log: closing the streams that have to catch up; their clients reconnect and resume");
                     }
                     Message::Unreadable(slot, generation)
                 }
