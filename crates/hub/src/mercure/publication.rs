@@ -163,7 +163,7 @@ pub(super) fn check_topic(topic: &str, hub_path: &str, limits: &Limits) -> Resul
         return Err(Problem::new(
             Kind::ReservedTopic,
             format!(
-                "the topic {} is reserved: only the hub publishes to {hub_path} and the paths below it",
+                "the topic {} is reserved: only the hub publishes to {hub_path} and the paths below it; choose another topic",
                 shown(topic)
             ),
         ));

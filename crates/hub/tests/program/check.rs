@@ -271,7 +271,7 @@ fn the_help_is_in_plain_english() {
         ),
         (
             vec!["publish", "--help"],
-            vec!["If its answer is lost and the hub remembers keys, the request is sent again"],
+            vec!["If its response is lost and the hub remembers keys, the request is sent again"],
         ),
         (vec!["token", "make", "--help"], vec!["Payload shown in subscription events and the API"]),
         (vec!["bench", "fanout", "--help"], vec!["Do not slow down for slow subscribers"]),

@@ -583,15 +583,15 @@ fn the_program_checks_and_prints() {
 
     let short = folder.file("short.key", "short");
     for (arguments, expected) in [
-        (vec!["--key-file", &short], "ssekit: --key-file: the secret has 5 bytes and needs 32 at least"),
-        (vec!["--key", "short"], "ssekit: --key: the secret has 5 bytes and needs 32 at least"),
+        (vec!["--key-file", &short], "ssekit: --key-file: the secret has 5 bytes and needs at least 32"),
+        (vec!["--key", "short"], "ssekit: --key: the secret has 5 bytes and needs at least 32"),
         (
             vec!["--key-file", &key, "--algorithms", "ES256"],
-            "ssekit: --key-file: no algorithm that is allowed fits",
+            "ssekit: --key-file: none of the allowed algorithms fits",
         ),
         (
             vec!["--subscriber-jwks", &key],
-            "ssekit: --subscriber-jwks: it is no key or key set in JSON, {\"keys\": [...]}: ",
+            "ssekit: --subscriber-jwks: it is neither a key nor a key set in JSON, {\"keys\": [...]}: ",
         ),
         (
             vec!["--retention", "topic=a\u{7}"],

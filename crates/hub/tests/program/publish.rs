@@ -156,7 +156,7 @@ fn data_may_come_from_stdin() {
     let server = Scripted::new([]);
     let output = fed(&mut publish(&server, &["-t", "a", "-"]), b"\xff");
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stderr), "ssekit: stdin is not UTF-8: encode it, as base64 for example\n");
+    assert_eq!(text(&output.stderr), "ssekit: stdin is not UTF-8: encode it, for example as base64\n");
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn what_is_asked_wrongly_is_said() {
         (vec!["publish", "http://me:word@localhost", "-t", "a", "data"], "the URL of a hub cannot contain a user name or password"),
         (
             vec!["publish", "localhost:1", "-t", "a", "data", "--key", "short"],
-            "the secret has 5 bytes and needs 32 at least",
+            "the secret has 5 bytes and needs at least 32",
         ),
         (
             vec!["publish", "localhost:1", "-t", "a", "data", "--key-file", "/nowhere"],
@@ -394,11 +394,11 @@ fn our_own_hub_takes_it_and_hands_it_on() {
     assert_eq!(heard[5]["id"], "urn:last");
 
     for (flags, expected) in [
-        (vec![], "a token is needed"),
-        (vec!["--token", "a.b.c"], "the token is not valid"),
+        (vec![], "missing token"),
+        (vec!["--token", "a.b.c"], "invalid token"),
         (
             vec!["--key", "another secret that is long enough"],
-            "the token's signature is not by the hub's key",
+            "the token's signature is invalid",
         ),
     ] {
         let output = run(ssekit().args(["publish", &url, "-t", "a", "data"]).args(flags));

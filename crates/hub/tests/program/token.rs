@@ -129,7 +129,7 @@ fn what_makes_no_token_is_said() {
     for (flags, expected) in [
         (vec!["--publish", "a"], "no key to sign the token with: set --key-file or --key"),
         (vec!["--key", SECRET], "the token would grant nothing: set --publish, --subscribe or both"),
-        (vec!["--key", "short", "--publish", "a"], "the secret has 5 bytes and needs 32 at least"),
+        (vec!["--key", "short", "--publish", "a"], "the secret has 5 bytes and needs at least 32"),
         (
             [&["--key-file", "/nowhere"], &grant[..]].concat(),
             "cannot read the key file /nowhere: No such file",
@@ -141,7 +141,7 @@ fn what_makes_no_token_is_said() {
         (vec!["--key", SECRET, "--publish", "a", "--payload", "{"], "invalid JSON"),
         (
             vec!["--key", SECRET, "--publish", "a", "--algorithm", "none"],
-            "\"none\" is not supported; these are: HS256",
+            "\"none\" is not supported; the supported algorithms are HS256",
         ),
     ] {
         let output = token(&[&["make"], &flags[..]].concat());
@@ -208,18 +208,18 @@ fn it_is_explained_what_a_token_holds_and_what_it_is_good_for() {
             1,
             vec!["ok  topic", "NO  topic: the token does not grant the topic “/c”", "refused"],
         ),
-        (&good, other.to_vec(), 1, vec!["NO  signature: the token's signature is not by the hub's key"]),
+        (&good, other.to_vec(), 1, vec!["NO  signature: the token's signature is invalid"]),
         (&over, vec![], 1, vec!["expires    1m30s ago", "subscribe  nothing"]),
         (&over, key.to_vec(), 1, vec!["NO  time: the token expired 90 s ago (claim “exp”): get a new one"]),
         (&early, vec![], 1, vec!["valid from in 2h", "expires    never"]),
-        (&early, key.to_vec(), 1, vec!["NO  time: the token is not valid for another 2 h"]),
+        (&early, key.to_vec(), 1, vec!["NO  time: the token becomes valid in 2 h"]),
         (&nothing, key.to_vec(), 1, vec!["NO  claim “mercure”: the token has no claim “mercure”"]),
         (&namespaced, vec!["--publish", "a"], 0, vec!["publish    a: granted by a"]),
         (
             &"no.token".to_owned(),
             vec![],
             1,
-            vec!["NO  form: the token is no JWT: it is not three parts with dots between them"],
+            vec!["NO  form: the token is not a JWT: it does not have three parts, separated by dots"],
         ),
         (&"a.b.c".to_owned(), key.to_vec(), 1, vec!["NO  form"]),
     ] {
@@ -325,13 +325,13 @@ fn audience_and_issuer_are_made_and_explained() {
         (
             &one,
             vec!["--audience", "x"],
-            Some("has the claim “aud” “hub”; this hub accepts tokens with “x” there"),
+            Some("has “hub” in the claim “aud”; this hub requires “x”"),
         ),
-        (&two, vec!["--audience", "x"], Some("has the claim “aud”")),
+        (&two, vec!["--audience", "x"], Some("in the claim “aud”")),
         (
             &two,
             vec!["--issuer", "login"],
-            Some("has no claim “iss”; this hub accepts tokens with “login” there (setting `issuer`)"),
+            Some("has no claim “iss”; this hub requires “login” (setting `issuer`)"),
         ),
     ] {
         for key in [&key[..], &[]] {

@@ -48,7 +48,7 @@ fn what_is_published_on_the_page_is_watched_listed_and_kept() {
     browser.wait_for(
         &page,
         "document.querySelector('#publish-said').dataset.kind === 'bad'
-            && document.querySelector('#publish-said').textContent.includes('where the hub alone publishes')",
+            && document.querySelector('#publish-said').textContent.includes('only the hub publishes to')",
     );
     assert_refusals(&mut browser, 1);
 }
@@ -181,7 +181,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     let row = |id: &str| format!("document.querySelector('#{id}').getBoundingClientRect().top");
     let beside = browser.evaluate(&page, &format!("{} === {}", row("subscriptions"), row("explaining")));
     assert_eq!(beside, true, "there is a hole where the figures would be");
-    browser.wait_for(&page, &says("active-words", "whose claim “mercure.subscribe” selects"));
+    browser.wait_for(&page, &says("active-words", "whose claim “mercure.subscribe” matches"));
     browser.wait_for(&page, &says("history-words", "private updates, which need a token"));
     click(&mut browser, &page, "#send");
     browser.wait_for(&page, &says("publish-said", "Not published. Publishing needs a token"));
