@@ -135,7 +135,7 @@ impl DurableLog {
                 folder = %log.shared.path.display(),
                 records,
                 torn,
-                "the log is damaged: updates that were answered are lost, {torn} bytes were cut off into its file `torn`; the others are kept, and subscribers that resume are sent a `reset` event"
+                "the log is damaged: confirmed updates are lost ({torn} bytes were removed and saved in its file `torn`); the others are kept, and subscribers that resume receive a `reset` event"
             );
         } else if let Some(Found { records, last, torn, .. }) = found {
             warn!(
@@ -143,7 +143,7 @@ impl DurableLog {
                 records,
                 last = last.0,
                 torn,
-                "the log was not closed; it has been put in order: {records} records up to {last}, {torn} bytes of an unfinished write were cut off, into its file `torn` if there are any",
+                "the log was not closed and has been repaired: it has {records} records up to position {last}; {torn} bytes of an unfinished write were removed (saved in its file `torn`)",
             );
         }
         Ok(log)
@@ -179,10 +179,10 @@ impl DurableLog {
         }
         // If this cannot be written, the first record cannot be, either: it is tried again then.
         if let Err(error) = changes.commit(Some(fjall::PersistMode::Buffer)) {
-            warn!(folder = %folder.path().display(), "the log can be read, but not written: {error:?}");
+            warn!(folder = %folder.path().display(), "the log can be read, but not written to: {error:?}");
         }
         if let Err(error) = used.write(ledger.last) {
-            warn!(file = %path.display(), "cannot be written: {error}");
+            warn!(file = %path.display(), "cannot write to the file: {error}");
         }
         let next = ledger.last.max(ledger.reserved).next();
         let found = (unclean || lost.is_some()).then(|| Found {
@@ -199,7 +199,7 @@ impl DurableLog {
             .name("ssekit-log".to_owned())
             .spawn(move || writer.run(&waiting, unclean));
         spawned.map_err(|source| OpenError::Io {
-            what: "cannot start a thread for",
+            what: "cannot start the writer thread of",
             path: shared.path.clone(),
             source,
         })?;

@@ -179,7 +179,7 @@ fn serve_reports_mistakes_of_the_configuration_before_the_state_of_the_machine()
     );
     assert_eq!(
         reported(&["--key", KEY, "--retention", "topic=a last=1; topic=a age=1d"]).lines().last(),
-        Some("ssekit: --retention: two retention rules are named \"a\"; give each a name of its own")
+        Some("ssekit: --retention: two retention rules are named \"a\": give each rule its own name")
     );
     let certificate = reported(&["--key", KEY, "--tls-cert", &file, "--tls-key", &file]);
     assert!(certificate.contains("contains no certificate in PEM format"), "{certificate}");

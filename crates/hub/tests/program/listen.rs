@@ -229,7 +229,7 @@ fn a_certificate_that_is_not_trusted_is_final_and_an_authority_can_be_added() {
     let untrusting = run(ssekit().args(["listen", &url, "--timeout", "8"]));
     let (code, _, errors) = text(&untrusting);
     assert_eq!(code, Some(60), "{errors}");
-    assert!(errors.starts_with(&format!("ssekit: cannot trust {url}: ")), "{errors}");
+    assert!(errors.starts_with(&format!("ssekit: the certificate of {url} is not trusted: ")), "{errors}");
     assert_eq!(errors.lines().count(), 1, "it does not try again: {errors}");
 
     let trusting = run(ssekit().args(["listen", &url, "--timeout", "8", "--ca", &root, "-n", "1"]));
@@ -247,7 +247,7 @@ fn exit_codes_say_how_it_ended() {
         (0, vec![stream("data: x\n\n")], "--no-reconnect", ""),
         (0, vec![format!("{STREAM}data: x\n\n{OPEN}")], "-n 1", ""),
         (0, vec!["HTTP/1.1 204 No Content\r\n\r\n".to_owned()], "", ""),
-        (7, vec![broken], "--no-reconnect", "the event stream broke off: "),
+        (7, vec![broken], "--no-reconnect", "the event stream was interrupted: "),
         (
             22,
             vec![answer("500 Oh", "", "on fire")],
@@ -415,7 +415,7 @@ fn case_061_an_event_beyond_the_limit_is_told_and_the_next_one_arrives() {
     let large = "x".repeat(17 << 20);
     let server = Scripted::new([stream(&format!("data: {large}\n\ndata: next\n\n"))]);
     let output = run(listen(&server).args(["--no-reconnect", "-o", "raw", "-q"]));
-    let why = "ssekit: an event of more than 16777216 bytes was left out: raise max_event_bytes if you expect such events\n";
+    let why = "ssekit: an event is larger than 16777216 bytes and was skipped: raise max_event_bytes if you expect such events\n";
     assert_eq!(text(&output), (Some(0), "next\n".to_owned(), why.to_owned()));
 }
 
