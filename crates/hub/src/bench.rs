@@ -85,7 +85,7 @@ enum Measure {
     Idle(Box<idle::Idle>),
     /// Measure subscribers per second when many connect at once
     Connects(Box<connects::Connects>),
-    /// Measure publications per second, and the latency of their answers
+    /// Measure publications per second, and the latency of their responses
     Publish(Box<publish::Publish>),
     /// Measure how fast the history is sent to late subscribers
     Replay(Box<replay::Replay>),

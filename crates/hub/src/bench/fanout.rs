@@ -30,13 +30,13 @@ pub(super) struct Fanout {
     /// Number of events, of all publishers together
     #[arg(short = 'n', long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=EVENTS as i64))]
     events: u32,
-    /// Number of publishers; each has one connection and waits for each answer
+    /// Number of publishers; each has one connection and waits for each response
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PUBLISHERS.min(256))))]
     publishers: u32,
     /// Publish this many events per second
     #[arg(long, value_name = "PER SECOND", value_parser = rate, conflicts_with_all = ["window", "unwaiting"])]
     rate: Option<f64>,
-    /// Publish as fast as answers arrive, each publisher at most this many events ahead of the slowest subscriber
+    /// Publish as fast as responses arrive, each publisher at most this many events ahead of the slowest subscriber
     #[arg(long, value_name = "EVENTS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "unwaiting")]
     window: u32,
     /// Do not slow down for slow subscribers
@@ -166,7 +166,7 @@ impl fmt::Display for Fanned {
         write!(f, "{}", self.delivered)?;
         report::latencies(f, "from publication to arrival", self.latency.as_ref())?;
         if let Some(answers) = &self.answers {
-            writeln!(f, "from publication to its answer: {}", answers.line())?;
+            writeln!(f, "from publication to its response: {}", answers.line())?;
         }
         report::said(f, &self.faults)
     }

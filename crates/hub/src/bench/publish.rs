@@ -148,7 +148,7 @@ impl fmt::Display for Published {
         )?;
         writeln!(f, "{seconds:.3} s: {} events/s", report::number(self.per_second as u64))?;
         costs(f, "event", self.server.as_ref(), None)?;
-        report::latencies(f, "from a request to its answer", self.latency.as_ref())?;
+        report::latencies(f, "from a request to its response", self.latency.as_ref())?;
         if let Some(delivered) = &self.delivered {
             write!(f, "{delivered}")?;
         }

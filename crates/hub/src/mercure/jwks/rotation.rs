@@ -125,7 +125,7 @@ impl Rotation {
                 }
                 Ok(Err(error)) => Err(format!("cannot fetch JWKS {}: {error}", self.source)),
                 Err(_) => Err(format!(
-                    "cannot fetch JWKS {}: no answer within {} s",
+                    "cannot fetch JWKS {}: no response within {} s",
                     self.source,
                     self.schedule.timeout.as_secs()
                 )),
