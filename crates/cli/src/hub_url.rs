@@ -14,12 +14,12 @@ pub(crate) fn with_scheme(text: &str) -> String {
 /// The URL of a hub, whose path may be left out.
 pub(crate) fn hub_url(text: &str) -> Result<Url, Error> {
     let whole = with_scheme(text);
-    let mut url = Url::parse(&whole).with_context(|| format!("{:?} is no URL", shown(text)))?;
+    let mut url = Url::parse(&whole).with_context(|| format!("{:?} is not a URL", shown(text)))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        bail!("{:?} is no http:// or https:// URL", shown(text));
+        bail!("{:?} is not an http:// or https:// URL", shown(text));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        bail!("a hub takes no user and password: give --token, or --key-file");
+        bail!("the URL of a hub cannot contain a user name or password: use --token or --key-file");
     }
     if url.path() == "/" {
         url.set_path("/.well-known/mercure");
@@ -43,7 +43,7 @@ pub(crate) fn shown(text: &str) -> String {
 /// Warns that a token goes unencrypted, unless to this machine.
 pub(crate) fn say_if_unencrypted(url: &str) {
     if Url::parse(url).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
-        say("the token goes unencrypted: whoever can listen can use it; https:// protects it");
+        say("the token is sent unencrypted, so that others on the network can read it: use https://");
     }
 }
 

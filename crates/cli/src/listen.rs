@@ -25,89 +25,89 @@ pub use self::output::Form;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Listen {
-    /// The stream, or the hub with --topic; http:// may be left out, and a hub's path /.well-known/mercure
+    /// URL of the stream, or of the hub with --topic; may omit http:// and the hub's path /.well-known/mercure
     url: String,
 
     /// Subscribe to this topic of a hub (repeatable)
     #[arg(short, long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
-    /// Send this token as authorization: Bearer … [with --topic, also from SSEKIT_TOKEN]
+    /// Send this token as authorization: Bearer … [with --topic, env: SSEKIT_TOKEN]
     #[arg(long, value_name = "JWT", value_parser = crate::publish::token)]
     token: Option<Secret>,
-    /// Trust the certificate authorities in this PEM file too
+    /// Also trust the certificate authorities in this PEM file
     #[arg(long, value_name = "PATH")]
     ca: Option<PathBuf>,
-    /// Speak HTTP/2 without TLS; with TLS the server chooses
+    /// Use HTTP/2 without TLS; with TLS, the server chooses the HTTP version
     #[arg(long)]
     http2_prior_knowledge: bool,
 
     /// Send this header, as in -H 'authorization: Bearer …' (repeatable)
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Request with this method [default: GET, or POST with data]
+    /// Request method [default: GET, or POST with a body]
     #[arg(short = 'X', long)]
     method: Option<String>,
-    /// Send this as a form's body, or the content of @FILE, or stdin for -
+    /// Send this text, the content of @FILE, or stdin for -, as the body of a form
     #[arg(short, long, value_name = "TEXT|@FILE|-")]
     data: Option<Body>,
-    /// The same with content-type: application/json
+    /// Send this text, the content of @FILE, or stdin for -, as a JSON body
     #[arg(long, value_name = "TEXT|@FILE|-", conflicts_with = "data")]
     json: Option<Body>,
-    /// Begin after the event with this id; a hub gives its whole history after `earliest`
+    /// Resume after the event with this id; with `earliest`, a hub sends its whole history
     #[arg(long, value_name = "ID|earliest", visible_alias = "last-event-id")]
     from: Option<String>,
 
-    /// Write events of this name alone (repeatable)
+    /// Print only events with this name (repeatable)
     #[arg(short, long = "event", value_name = "NAME")]
     events: Vec<String>,
-    /// What to write for each event
+    /// What to print for each event
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
     output: Form,
-    /// End after this many events
+    /// Exit after this many events
     #[arg(short = 'n', long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// End after this long, with exit code 28
+    /// Exit after this time, with exit code 28
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// Connect again when no byte has come for this long
+    /// Reconnect if nothing was received for this time
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     read_timeout: Option<Duration>,
-    /// Make one attempt, and end when the stream ends
+    /// Connect once, and exit when the stream ends
     #[arg(long, conflicts_with = "retries")]
     no_reconnect: bool,
     /// Give up after this many failed retries in a row [default: never]
     #[arg(long, value_name = "TIMES")]
     retries: Option<u32>,
-    /// Repeat a POST like a GET, also after a complete response, and where it may have had an effect
+    /// Send a POST again like a GET: after a complete response, and even if the server may have processed it
     #[arg(long, conflicts_with = "no_reconnect")]
     repeat: bool,
-    /// Print a last event whose blank line is missing
+    /// Print the last event even if the blank line after it is missing
     #[arg(long)]
     incomplete: bool,
 
-    /// Say nothing on stderr but why it ended
+    /// Do not report connections and retries on stderr
     #[arg(short, long)]
     quiet: bool,
-    /// Say more on stderr: the answer's headers; twice: what the libraries do
+    /// Print the response headers on stderr; -vv also prints the log of the libraries
     #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 }
 
 const EXIT_CODES: &str = "\
-Exit codes, curl's where it has one:
-    0  ended as asked: all events counted, nobody reads the output any more, the server has nothing
-       (more) to send (204), or its stream ended and is not asked for again: with --no-reconnect, or
-       because it was the response to a POST and the server has sent no `retry:`
-    1  another failure, as of writing the output
-    2  usage: an unknown option, a malformed URL or header, data that cannot be read
-    7  no connection, or it broke off, and no retry is left
-   22  the server refused: an error status, or a redirect that cannot be followed
-   28  --timeout has passed, or the server did not answer in time
-   60  the server's certificate is not trusted: --ca adds an authority
-   65  the answer is not an event stream
+Exit codes, as in curl where it has one:
+    0  ended as requested: --count was reached, the reader of the output is gone, the server has no
+       (more) events (204), or the stream ended and is not requested again: with --no-reconnect, or
+       because it was the response to a POST and the server sent no `retry:`
+    1  another failure, such as a failed write of the output
+    2  usage: an unknown option, a malformed URL or header, a body that cannot be read
+    7  cannot connect, or the connection was lost, and no retry is left
+   22  the server refused the request: an error status, or a redirect that cannot be followed
+   28  --timeout has passed, or the server did not respond in time
+   60  the server's certificate is not trusted; --ca adds a certificate authority
+   65  the response is not an event stream
 
-Control characters in what the server sends are escaped in text and JSON, not in raw output.";
+Control characters from the server are escaped in text and JSON output, not in raw output.";
 
 impl Listen {
     /// Listens, and writes each event at once.
@@ -181,7 +181,7 @@ impl Listen {
         let mut http = Http::new();
         if let Some(path) = &self.ca {
             let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            http = http.root_certificate(&pem).with_context(|| format!("cannot use {}", path.display()))?;
+            http = http.root_certificate(&pem).with_context(|| format!("cannot use the certificates in {}", path.display()))?;
         }
         Ok(if self.http2_prior_knowledge { http.http2_prior_knowledge() } else { http })
     }
@@ -198,7 +198,7 @@ impl Listen {
         let source = source.on_error(move |error| match error.connection_status() {
             Status::Waiting { until, .. } if !quiet => {
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f64();
-                say(&format!("{}; connecting again in {wait:.1} s", chain(&**error)));
+                say(&format!("{}; reconnecting in {wait:.1} s", chain(&**error)));
             }
             // The last error is the reason for the end, which is told there.
             Status::Waiting { .. } | Status::Closed { .. } => {}
@@ -276,7 +276,7 @@ fn judge(reason: CloseReason) -> Result<(), Failure> {
     };
     let error = match reason {
         CloseReason::Failed(error) => error.into(),
-        reason @ CloseReason::NotRepeated(_) => anyhow!("{reason}; --repeat repeats it all the same"),
+        reason @ CloseReason::NotRepeated(_) => anyhow!("{reason}; --repeat sends it again anyway"),
         reason => Error::from(reason),
     };
     Err(Failure { code, error })
@@ -293,7 +293,7 @@ fn opened(response: &Notice<Response>, verbose: bool) {
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("a header is NAME: VALUE")?;
+    let (name, value) = text.split_once(':').ok_or("a header has the form NAME: VALUE")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -301,5 +301,5 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds
         .filter(|seconds| !seconds.is_zero())
-        .ok_or_else(|| "it must be a number of seconds above 0".to_owned())
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }

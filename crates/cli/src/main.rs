@@ -24,7 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
     name = "ssekit",
     version,
     args_override_self = true,
-    after_help = "Without a command: serve --demo --store memory"
+    after_help = "Without a command, the program runs: ssekit serve --demo --store memory"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -33,15 +33,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the hub (or the demo) until Ctrl-C or SIGTERM
+    /// Run the hub until Ctrl-C or SIGTERM
     Serve(Box<Flags>),
-    /// Print the events of a stream: curl for server-sent events
+    /// Print the events of a stream, like curl for server-sent events
     Listen(Box<Listen>),
     /// Publish updates to a hub
     Publish(Box<Publish>),
-    /// Load-test a server of event streams, and check that every event arrives
+    /// Load-test a server of event streams and check that every event arrives
     Bench(Bench),
-    /// Make and check tokens
+    /// Create and check tokens (JWT)
     #[command(subcommand)]
     Token(Box<Token>),
 }

@@ -45,7 +45,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let mut registry = Registry::with_prefix("ssekit");
     let (_fetching, key_renewals) = keys::keep_current(sets, &access);
     let options = parts::hub(config, access, key_renewals);
-    let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("the hub cannot start")?;
+    let hub = Hub::start(Arc::clone(&log), options, &mut registry).await.context("cannot start the hub")?;
     let demo = config.demo.then(Demo::new);
     let ui = config.ui.then(|| Ui::start(Arc::clone(&hub)));
     let demos = demo.as_ref().map(|demo| ("/", demo.router()));
@@ -58,12 +58,12 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     // Before anybody can come, so that everybody is noticed.
     let running = demo.as_ref().map(Demo::run);
     let opened = listeners.serve(config, &server)?;
-    announce::say(config, &opened.local, out).context("cannot write the addresses")?;
-    let manager = Notify::new(&Environment::read()).context("the service manager cannot be told")?;
+    announce::say(config, &opened.local, out).context("cannot print the addresses")?;
+    let manager = Notify::new(&Environment::read()).context("cannot notify the service manager")?;
     manager.ready();
 
     tokio::select! {
-        ended = measure(running) => ended.context("the demo cannot go on")?,
+        ended = measure(running) => ended.context("the demo failed")?,
         () = manager.keep_alive(|| true) => {}
         () = renew_keys(loaded, &hub) => {}
         () = &mut stop => {}
@@ -78,7 +78,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     }
     hub.end(config.drain).await;
     server.end(GRACE).await;
-    log.close().await.context("the store was not closed in order")?;
+    log.close().await.context("cannot close the store")?;
     Ok(())
 }
 
@@ -88,12 +88,12 @@ async fn renew_keys(loaded: &Loaded, hub: &Hub) {
     {
         use tokio::signal::unix::{SignalKind, signal};
         match signal(SignalKind::hangup()) {
-            Err(error) => tracing::warn!(%error, "SIGHUP cannot be heard: keys are read at the start alone"),
+            Err(error) => tracing::warn!(%error, "cannot handle SIGHUP: key files are read at startup only"),
             Ok(mut hangup) => {
                 while hangup.recv().await.is_some() {
                     match loaded.renew_keys(hub.access()) {
-                        Ok(()) => tracing::info!("SIGHUP: the keys have been read again"),
-                        Err(problems) => tracing::error!(%problems, "SIGHUP: the keys stay as they were"),
+                        Ok(()) => tracing::info!("SIGHUP: the key files were read again"),
+                        Err(problems) => tracing::error!(%problems, "SIGHUP: cannot read the key files again; the old keys stay in use"),
                     }
                 }
             }
@@ -115,7 +115,7 @@ fn told_to_stop() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let (mut interrupt, mut terminate) = {
         use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).context("cannot listen for signals");
+        let listen = |kind| signal(kind).context("cannot install the signal handlers");
         (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)
     };
     Ok(async move {

@@ -40,7 +40,7 @@ const MOST_SOCKETS: usize = 64;
 pub fn sockets() -> io::Result<Sockets> {
     let count = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     if count > MOST_SOCKETS {
-        let what = format!("LISTEN_FDS={count}: no more than {MOST_SOCKETS} sockets are taken");
+        let what = format!("LISTEN_FDS={count}: at most {MOST_SOCKETS} sockets are supported");
         return Err(io::Error::new(ErrorKind::InvalidInput, what));
     }
     let mut given = ListenFd::from_env();
@@ -55,7 +55,7 @@ pub fn sockets() -> io::Result<Sockets> {
         } else {
             return Err(refused(
                 index,
-                "is neither a TCP nor a unix stream socket: give it by ListenStream=",
+                "is neither a TCP nor a Unix stream socket: configure it with ListenStream=",
             ));
         }
     }
@@ -64,7 +64,7 @@ pub fn sockets() -> io::Result<Sockets> {
 
 fn listens(index: usize, socket: &SockRef<'_>) -> io::Result<()> {
     if !socket.is_listener()? {
-        return Err(refused(index, "is a connection: the socket unit must not say Accept=yes"));
+        return Err(refused(index, "is a connection: remove Accept=yes from the socket unit"));
     }
     socket.set_nonblocking(true)
 }
@@ -151,7 +151,7 @@ impl Notify {
     fn tell(&self, state: &str) {
         let Some((socket, address)) = &self.to else { return };
         if let Err(error) = socket.send_to_addr(state.as_bytes(), address) {
-            warn!(%error, state, "the service manager was not told");
+            warn!(%error, state, "cannot notify the service manager");
         }
     }
 }
@@ -167,7 +167,7 @@ fn address(path: &OsStr) -> io::Result<SocketAddr> {
         }
         Some((b'/', _)) => SocketAddr::from_pathname(path),
         _ => {
-            let what = format!("NOTIFY_SOCKET={}: only paths and @names are told", path.display());
+            let what = format!("NOTIFY_SOCKET={}: only absolute paths and @names are supported", path.display());
             Err(io::Error::new(ErrorKind::InvalidInput, what))
         }
     }
@@ -334,10 +334,10 @@ mod tests {
         let tcp = || TcpListener::bind("127.0.0.1:0").expect("a free port");
         let (connection, _other) = UnixStream::pair().expect("a pair can be made");
         let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        let accepted = "socket 2 of LISTEN_FDS is a connection: the socket unit must not say Accept=yes";
+        let accepted = "socket 2 of LISTEN_FDS is a connection: remove Accept=yes from the socket unit";
         assert_eq!(answer(&child(tcp(), connection, "$$")), [accepted]);
         let other =
-            "socket 1 of LISTEN_FDS is neither a TCP nor a unix stream socket: give it by ListenStream=";
+            "socket 1 of LISTEN_FDS is neither a TCP nor a Unix stream socket: configure it with ListenStream=";
         assert_eq!(answer(&child(datagrams, tcp(), "$$")), [other]);
     }
 }

@@ -48,7 +48,7 @@ pub enum TlsError {
         source: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("{} holds no {what} as PEM", path.display())]
+    #[error("{} contains no {what} in PEM format", path.display())]
     Pem {
         /// Which one.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum TlsError {
         source: Option<pem::Error>,
     },
     /// The certificate is damaged, its key is of a kind that is not known, or they do not belong together.
-    #[error("the certificate in {} and the key in {} cannot be used together", cert.display(), key.display())]
+    #[error("the certificate in {} and the private key in {} cannot be used together", cert.display(), key.display())]
     Pair {
         /// The certificate's file.
         cert: PathBuf,
@@ -68,7 +68,7 @@ pub enum TlsError {
         source: rustls::Error,
     },
     /// TLS itself does not work here.
-    #[error("TLS cannot be set up")]
+    #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
 }
 
@@ -134,16 +134,16 @@ impl Tls {
                     refused = false;
                     info!(%cert, "the certificate was reloaded");
                 }
-                Ok(Ok(false)) if told => info!(%cert, "the certificate has not changed"),
+                Ok(Ok(false)) if told => info!(%cert, "the certificate files have not changed"),
                 Ok(Ok(false)) => {}
                 // A file that is missing is missing at every look.
                 Ok(Err(_)) if refused && !told => {}
                 Ok(Err(error)) => {
                     refused = true;
-                    let reason = crate::terminal::chain(&error);
-                    error!(%cert, reason, "the certificate was not reloaded; the one from before is still served");
+                    let error = crate::terminal::chain(&error);
+                    error!(%cert, error, "cannot reload the certificate; the old one stays in use");
                 }
-                Err(error) => error!(%cert, %error, "the certificate was not looked at"),
+                Err(error) => error!(%cert, %error, "cannot check the certificate files"),
             }
         }
     }
@@ -226,7 +226,7 @@ impl Hangup {
     fn new() -> Self {
         let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
         if let Err(error) = &signal {
-            error!(%error, "SIGHUP will not reload the certificate");
+            error!(%error, "cannot handle SIGHUP: it will not reload the certificate");
         }
         Self { signal: signal.ok() }
     }
@@ -363,14 +363,14 @@ mod tests {
         let (folder, one, two) = (Folder::new("wrong"), certificate(), certificate());
         let key = one.signing_key.serialize_pem();
         for (cert, key, expected, has_cause) in [
-            (String::new(), &*key, "cert.pem holds no certificate as PEM", false),
+            (String::new(), &*key, "cert.pem contains no certificate in PEM format", false),
             (
                 "-----BEGIN CERTIFICATE-----\nAA".to_owned(),
                 &*key,
-                "cert.pem holds no certificate as PEM",
+                "cert.pem contains no certificate in PEM format",
                 true,
             ),
-            (one.cert.pem(), "", "key.pem holds no private key as PEM", false),
+            (one.cert.pem(), "", "key.pem contains no private key in PEM format", false),
             (two.cert.pem(), &*key, "key.pem cannot be used together", true),
         ] {
             folder.write(cert, key);

@@ -21,9 +21,9 @@ pub use self::explain::Explain;
 /// The subcommands of `ssekit token`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Token {
-    /// Make a token (JWT) and print it
+    /// Create a token (JWT) and print it
     Make(Make),
-    /// Show what a token holds, and why a hub would refuse it
+    /// Show the contents of a token, and why a hub would refuse it
     Explain(Explain),
 }
 
@@ -54,7 +54,7 @@ pub struct Answer {
 /// The flags of `ssekit token make`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Make {
-    /// Topics that the holder may publish to: a topic, a template or * (repeatable)
+    /// Topics that the holder may publish to: a topic, a URI template or * (repeatable)
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     publish: Vec<String>,
     /// Topics whose private updates the holder may read (repeatable)
@@ -72,7 +72,7 @@ pub struct Make {
     /// Issuer (claim `iss`), for a hub that requires one
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
-    /// Subject (claim `sub`): the holder, to which its idempotency keys belong
+    /// Subject (claim `sub`): the holder of the token, who owns its idempotency keys
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
     #[command(flatten)]
@@ -88,10 +88,10 @@ pub struct Make {
 /// The key to sign or verify with.
 #[derive(Clone, Debug, clap::Args)]
 pub struct KeyFlags {
-    /// Key: a secret, or a private key as PEM [env: SSEKIT_KEY]
+    /// Key: a secret, or PEM (a private key to sign, a public key to verify) [env: SSEKIT_KEY]
     #[arg(long, value_name = "SECRET", conflicts_with = "key_file", value_parser = secret)]
     key: Option<Secret>,
-    /// File that holds the key, which keeps it out of `ps` [env: SSEKIT_KEY_FILE]
+    /// File with the key; unlike --key, it stays out of `ps` [env: SSEKIT_KEY_FILE]
     #[arg(long, value_name = "PATH")]
     key_file: Option<PathBuf>,
 }
@@ -181,6 +181,6 @@ fn lifetime(text: &str) -> Result<Lifetime, String> {
     }
     let lifetime = time(text).filter(|lifetime| *lifetime >= Duration::from_secs(1));
     let lifetime =
-        lifetime.ok_or("not a time of at least one second, such as 90s, 15m, 1h30m or 7d, nor `none`")?;
+        lifetime.ok_or("expected a time of at least one second, such as 90s, 15m, 1h30m or 7d, or `none`")?;
     Ok(Lifetime(Some(lifetime)))
 }

@@ -82,7 +82,7 @@ impl Active {
         let skipped = Counter::default();
         registry.register(
             "subscribers_not_announced",
-            "Subscribers that left before the hub could announce them by a subscription event",
+            "Subscribers that disconnected before the hub could announce them by a subscription event",
             skipped.clone(),
         );
         let all = All {
@@ -253,7 +253,7 @@ async fn append(active: &Shared, log: &Arc<dyn Log>, records: &[Record]) -> bool
             Err(error) => {
                 let invalid = matches!(error, AppendError::Invalid(_));
                 if let Some(count) = active.log_limit.due("append", LogLimit::OFTEN, Instant::now()) {
-                    tracing::error!(%error, count, "subscription events cannot be written now: another attempt follows");
+                    tracing::error!(%error, count, "cannot append subscription events to the log; retrying");
                 }
                 if invalid {
                     return true;

@@ -303,8 +303,8 @@ impl Fanout {
             for thread in threads {
                 match thread.join() {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::error!(%error, "a fan-out thread has failed"),
-                    Err(_) => tracing::error!("a fan-out thread has panicked"),
+                    Ok(Err(error)) => tracing::error!(%error, "a delivery thread failed"),
+                    Err(_) => tracing::error!("a delivery thread panicked"),
                 }
             }
         });
@@ -374,14 +374,14 @@ impl Feed {
                             count,
                             after = after.0,
                             horizon = horizon.0,
-                            "retention dropped updates before they were delivered: every subscriber is closed or sent a `gap` event; let the log keep more"
+                            "retention removed updates before they were delivered: every subscriber is disconnected or sent a `gap` event; increase the retention"
                         );
                     }
                     self.recent.skip_to(horizon).await;
                 }
                 Err(error) => {
                     if let Some(count) = log_limit.due("unreadable", LogLimit::SELDOM, Instant::now()) {
-                        tracing::error!(%error, count, "new updates cannot be read from the log, so they are not delivered now; the hub tries again each second");
+                        tracing::error!(%error, count, "cannot read new updates from the log, so they are not delivered; retrying every second");
                     }
                     tokio::time::sleep(RETRY).await;
                 }

@@ -296,10 +296,10 @@ impl Server {
             Err(Broken::Flooded) => self.refusals.connection(Refused::Flooded),
             Err(Broken::Evicted) => self.refusals.connection(Refused::Evicted),
             Err(Broken::Abandoned) => {
-                tracing::debug!("a connection is closed whose peer does not read a stream that has ended")
+                tracing::debug!("closing a connection: its peer does not read the end of a stream")
             }
             Err(Broken::Connection(error)) => {
-                tracing::debug!(%error, "a connection broke");
+                tracing::debug!(%error, "a connection failed");
                 // A connection that had a request before is only idle.
                 let refused =
                     Refused::of(&error).filter(|refused| *refused != Refused::Slow || !activity.was_asked());
@@ -364,7 +364,7 @@ impl Server {
             }
         };
         if tokio::time::timeout(grace, gone).await.is_err() {
-            tracing::warn!(left = self.places.taken(), "connections are cut that did not end in time");
+            tracing::warn!(connections = self.places.taken(), "shutdown: closing connections that did not end in time");
         }
     }
 
@@ -376,7 +376,7 @@ impl Server {
         let mut answer = if asks_for_a_stream(head, &self.hub.path) {
             routes::come_back(retry)
         } else {
-            let words = "this hub has no room for another connection now: try again in a moment";
+            let words = "the hub has reached its connection limit: try again in a moment";
             Problem::new(ProblemKind::Unavailable, words).retry_after(retry).response()
         };
         if let Some((_, request)) = door::first_request(head) {
@@ -393,7 +393,7 @@ impl Server {
             // To be asked again at once would only keep the processor busy.
             tokio::time::sleep(Duration::from_millis(10)).await;
         } else {
-            tracing::debug!(%error, "a connection could not be accepted");
+            tracing::debug!(%error, "cannot accept a connection");
         }
     }
 }

@@ -271,7 +271,7 @@ impl Hub {
         if self.is_ending() {
             return Err(Problem::new(
                 ProblemKind::Unavailable,
-                "this hub is about to end: publish again in a moment",
+                "the hub is shutting down: publish again in a moment",
             )
             .retry_after(Duration::from_secs(1)));
         }
@@ -279,9 +279,9 @@ impl Hub {
             return Err(Problem::new(
                 ProblemKind::TooLarge,
                 format!(
-                    "the topics of the update are too many or too long to be matched with the templates of this hub's subscribers: that would \
-                     cost {cost} (for each topic, the variables to try times its length in pieces of 64 bytes), {} at most is taken; publish \
-                     it with fewer topics",
+                    "the update has too many or too long topics to match them with the templates of all subscribers: the cost is {cost} \
+                     (for each topic, the number of template variables times the length in units of 64 bytes), the limit is {}; publish \
+                     the update with fewer topics",
                     self.limits.matching
                 ),
             ));
@@ -379,7 +379,7 @@ impl Hub {
         guard: Option<Box<dyn Any + Send>>,
     ) -> Result<Granted, Problem> {
         let place = match subscribe.cursor.take() {
-            _ if self.is_ending() => Err(Problem::new(ProblemKind::Unavailable, "this hub is about to end")
+            _ if self.is_ending() => Err(Problem::new(ProblemKind::Unavailable, "the hub is shutting down")
                 .retry_after(self.pace.retry())),
             Some(cursor) => self
                 .place(cursor, self.reads_subscriptions(&subscribe))
@@ -395,7 +395,7 @@ impl Hub {
         let (place, templates) = match admitted {
             Ok(admitted) => admitted,
             Err(problem) if accepts_stream(request) => {
-                tracing::debug!(detail = problem.detail, "a subscriber is told to return");
+                tracing::debug!(detail = problem.detail, "subscription refused: the client is told to reconnect");
                 return Ok(self.come_back(request, guard));
             }
             Err(problem) => return Err(problem),
@@ -567,7 +567,7 @@ pub(crate) fn accepts_stream(request: &Parts) -> bool {
 
 /// The answer to a token whose key cannot be known yet.
 fn keys_awaited(wait: Duration) -> Problem {
-    let words = "the key of the token is not known yet: the hub fetches its issuer's keys again in a moment";
+    let words = "the hub does not know the key of the token yet and fetches the issuer's keys again: retry in a moment";
     Problem::new(ProblemKind::Unavailable, words).retry_after(wait.max(Duration::from_secs(1)))
 }
 
@@ -580,11 +580,11 @@ fn refused(error: &AppendError) -> Problem {
     };
     let detail = match error {
         AppendError::Busy(_) => {
-            "more is published than can be delivered: publish again in a moment, and less at a time"
+            "updates are published faster than they can be delivered: publish again in a moment, and fewer at a time"
                 .to_owned()
         }
         AppendError::KeyReused => {
-            "this Idempotency-Key was used before, for a publication with another body: use a new key for each publication".to_owned()
+            "this Idempotency-Key was already used for a publication with another body: use a new key for each publication".to_owned()
         }
         _ => error.to_string(),
     };
@@ -596,8 +596,8 @@ fn templates_full(TemplatesFull { most }: TemplatesFull) -> Problem {
     Problem::new(
         ProblemKind::Unavailable,
         format!(
-            "with the templates of this subscription a topic would have to be matched with more than {most} variables of all subscribers: \
-             try again later, subscribe to topics instead of templates, or to templates that begin with a longer literal"
+            "with the templates of this subscription, a topic would have to be matched with more than {most} template variables of all subscribers: \
+             try again later, subscribe to topics instead of templates, or use templates that begin with a longer literal"
         ),
     )
 }

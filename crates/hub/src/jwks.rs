@@ -40,13 +40,13 @@ pub fn check_url(text: &str) -> Result<Url, UrlError> {
         None => return Err(UrlError::new(text, "it has no host")),
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(UrlError::new(text, "it holds a name or a password, which would be logged"));
+        return Err(UrlError::new(text, "it contains a user name or password, which would be logged"));
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback => Ok(url),
         "http" => {
-            Err(UrlError::new(text, "anybody on the way could change keys that come by http: use https"))
+            Err(UrlError::new(text, "others on the network could change keys that are sent over http: use https"))
         }
         _ => Err(UrlError::new(text, "only https is supported")),
     }
@@ -54,7 +54,7 @@ pub fn check_url(text: &str) -> Result<Url, UrlError> {
 
 /// A URL that no keys are fetched from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("keys are not fetched from {url:?}: {why}")]
+#[error("cannot fetch keys from {url:?}: {why}")]
 pub struct UrlError {
     url: String,
     why: String,
@@ -136,21 +136,21 @@ async fn fetch(http: &Http, url: &Url) -> Result<Vec<u8>, FetchError> {
 #[non_exhaustive]
 pub enum FetchError {
     /// The file cannot be read.
-    #[error("the file cannot be read: {0}")]
+    #[error("cannot read the file: {0}")]
     File(#[from] std::io::Error),
     /// The URL cannot be requested.
-    #[error("it cannot be requested: {0}")]
+    #[error("the request is invalid: {0}")]
     Request(String),
     /// The connection failed before the answer was complete.
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// Another status than 200.
-    #[error("the answer has the status {0} instead of 200; redirects are not followed")]
+    #[error("the response has the status {0} instead of 200; redirects are not followed")]
     Status(u16),
     /// The text is too long.
-    #[error("it is longer than {most} bytes", most = Keys::MAX_SET_BYTES)]
+    #[error("the key set is longer than {most} bytes", most = Keys::MAX_SET_BYTES)]
     Long,
     /// The text is not UTF-8.
-    #[error("it is not UTF-8")]
+    #[error("the key set is not UTF-8")]
     NotUtf8,
 }

@@ -16,13 +16,13 @@ pub(super) struct Head {
 /// Why bytes are no answer.
 #[derive(Debug, Error)]
 pub(super) enum Malformed {
-    #[error("the answer's head is not HTTP/1.1: {0}")]
+    #[error("the head of the response is not HTTP/1.1: {0}")]
     Head(#[from] httparse::Error),
-    #[error("the answer's head is larger than {MAX_HEAD} bytes")]
+    #[error("the head of the response is larger than {MAX_HEAD} bytes")]
     TooLarge,
-    #[error("the answer's content-length is no number")]
+    #[error("the content-length of the response is not a number")]
     Length,
-    #[error("a chunk of the answer's body has no proper size")]
+    #[error("a chunk of the response body has an invalid size")]
     Chunk,
 }
 

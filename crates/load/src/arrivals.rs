@@ -58,8 +58,8 @@ impl Course {
         let cursors = u64::from(self.publishers) * u64::from(subscribers);
         ensure!(
             cursors <= MOST && self.total() <= MOST,
-            "{} events of {} publishers to {subscribers} subscribers are too many to follow: at most {MOST} events, and \
-             as many publishers times subscribers",
+            "{} events of {} publishers to {subscribers} subscribers are too many to check: the limit is {MOST} events, and \
+             the same for publishers times subscribers",
             self.total(),
             self.publishers
         );
@@ -104,7 +104,7 @@ impl Arrivals {
             self.fault.get_or_insert_with(|| {
                 let due = *next;
                 format!(
-                    "subscriber {subscriber} got event {number} of publisher {publisher} when {due} was due"
+                    "subscriber {subscriber} received event {number} of publisher {publisher} instead of event {due}"
                 )
             });
         }
@@ -129,7 +129,7 @@ impl Arrivals {
             if !left.is_empty() {
                 self.fault.get_or_insert_with(|| {
                     let subscriber = self.subscribers.start as usize + subscriber;
-                    format!("subscriber {subscriber} was to get event {next} when its stream ended: {why}")
+                    format!("subscriber {subscriber}: the stream ended before event {next}: {why}")
                 });
             }
             left.iter_mut().for_each(|count| *count += 1);

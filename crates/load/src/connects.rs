@@ -58,7 +58,7 @@ impl Connects {
         let opened = connected.opened;
         let why = connected.failure.unwrap_or_default();
         let failed =
-            (connected.failed > 0).then(|| format!("{} got no stream, the first: {why}", connected.failed));
+            (connected.failed > 0).then(|| format!("{} could not open a stream; the first reason: {why}", connected.failed));
         Ok(Came {
             measure: "connects",
             subscribers: self.subscribers,
@@ -84,7 +84,7 @@ impl fmt::Display for Came {
         let number = |value: u32| report::number(value.into());
         writeln!(
             f,
-            "{} of {} subscribers have their streams in {seconds:.3} s: {}/s",
+            "{} of {} subscribers opened their streams in {seconds:.3} s: {}/s",
             number(*opened),
             number(*subscribers),
             report::number(*per_second as u64)

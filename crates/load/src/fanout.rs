@@ -30,13 +30,13 @@ pub(super) struct Fanout {
     /// Number of events, of all publishers together
     #[arg(short = 'n', long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=EVENTS as i64))]
     events: u32,
-    /// Number of publishers; each has one connection and waits for each answer
+    /// Number of publishers; each has one connection and waits for each response
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PUBLISHERS.min(256))))]
     publishers: u32,
     /// Publish this many events per second
     #[arg(long, value_name = "PER SECOND", value_parser = rate, conflicts_with_all = ["window", "unwaiting"])]
     rate: Option<f64>,
-    /// Publish as fast as answers arrive, each publisher at most this many events ahead of the slowest subscriber
+    /// Publish as fast as responses arrive, each publisher at most this many events ahead of the slowest subscriber
     #[arg(long, value_name = "EVENTS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "unwaiting")]
     window: u32,
     /// Do not slow down for slow subscribers
@@ -55,7 +55,7 @@ pub(super) struct Fanout {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.001);
-    rate.ok_or_else(|| "it must be a number of at least 0.001".to_owned())
+    rate.ok_or_else(|| "expected a number of at least 0.001".to_owned())
 }
 
 /// What it has shown.
@@ -85,13 +85,13 @@ impl Fanout {
         self.consent.check(&self.target)?;
         let (pids, clock) = (&self.output.pids, Clock::start());
         let mut progress = Progress::start(self.output.quiet);
-        ensure!(self.events >= self.publishers, "each publisher needs an event: --events {}", self.events);
+        ensure!(self.events >= self.publishers, "each publisher needs at least one event: --events {}", self.events);
         let memory_before = Usage::of_any(pids)?.map(|usage| usage.memory);
         let (mut crowd, connected) =
             self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
         all_are_here(&connected)?;
         let closed = crowd.idle(SETTLE, "settling", &mut progress)?;
-        ensure!(closed == 0, "{closed} streams ended before anything was published");
+        ensure!(closed == 0, "{closed} streams ended before the first publication");
         let memory_idle = Usage::of_any(pids)?.map(|usage| usage.memory);
 
         let mut publish = |run, events, pace| -> Result<Seen<Latencies>> {
@@ -144,7 +144,7 @@ impl Fanout {
             let publishers: Vec<_> = (0..self.publishers).map(publish).collect();
             let mut answers = Latencies::new();
             for publisher in publishers {
-                let all = publisher.join().unwrap_or_else(|_| Err(anyhow!("a publisher has panicked")));
+                let all = publisher.join().unwrap_or_else(|_| Err(anyhow!("a publisher thread panicked")));
                 answers.add(&all?);
             }
             Ok(answers)
@@ -166,7 +166,7 @@ impl fmt::Display for Fanned {
         write!(f, "{}", self.delivered)?;
         report::latencies(f, "from publication to arrival", self.latency.as_ref())?;
         if let Some(answers) = &self.answers {
-            writeln!(f, "from publication to its answer: {}", answers.line())?;
+            writeln!(f, "from publication to its response: {}", answers.line())?;
         }
         report::said(f, &self.faults)
     }

@@ -50,7 +50,7 @@ pub(super) struct Idled {
 impl Idle {
     pub(super) fn run(&self) -> Result<Idled> {
         let (pids, clock) = (&self.output.pids, Clock::start());
-        ensure!(!pids.is_empty(), "--pid is needed: whose memory is to be measured");
+        ensure!(!pids.is_empty(), "--pid is required: the process whose memory is measured");
         let mut progress = Progress::start(self.output.quiet);
         let before = Usage::of(pids)?;
         let (mut crowd, connected) =
@@ -87,13 +87,13 @@ impl fmt::Display for Idled {
         writeln!(f, "{} idle subscribers", report::number(self.subscribers.into()))?;
         writeln!(
             f,
-            "memory of the server for each: {:.0} bytes, of it {:.0} anonymous ({:.1} MiB before, {:.1} MiB after)",
+            "server memory per subscriber: {:.0} bytes, {:.0} of them anonymous ({:.1} MiB before, {:.1} MiB after)",
             self.resident_per_subscriber,
             self.anonymous_per_subscriber,
             self.memory_before.resident / 1024.0,
             self.memory_after.resident / 1024.0
         )?;
-        writeln!(f, "CPU of the server: {:.1} ms a second", self.cpu_ms_per_second)?;
+        writeln!(f, "server CPU: {:.1} ms per second", self.cpu_ms_per_second)?;
         report::said(f, &self.faults)
     }
 }

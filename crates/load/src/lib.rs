@@ -87,7 +87,7 @@ enum Measure {
     Idle(Box<idle::Idle>),
     /// Measure subscribers per second when many connect at once
     Connects(Box<connects::Connects>),
-    /// Measure publications per second, and the latency of their answers
+    /// Measure publications per second, and the latency of their responses
     Publish(Box<publish::Publish>),
     /// Measure how fast the history is sent to late subscribers
     Replay(Box<replay::Replay>),
@@ -117,10 +117,10 @@ impl Measure {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-    0  measured; every subscriber received every event once and in order
-    1  not measured: no connection, a refused request, an unknown process
+    0  measured: every subscriber received every event once and in order
+    1  not measured: for example no connection, a refused request or an unknown process
     2  usage
-    3  measured, but events were lost, repeated or out of order, or streams ended";
+    3  measured, but events were lost, repeated or out of order, or streams ended early";
 
 /// How a measurement went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ struct Output {
     /// Show no progress on the terminal
     #[arg(short, long)]
     quiet: bool,
-    /// The server's processes (Linux), whose use is measured (repeatable)
+    /// Process ID of the server, to measure its CPU time and memory (Linux; repeatable)
     #[arg(long = "pid", value_name = "PID")]
     pids: Vec<u32>,
 }
@@ -201,7 +201,7 @@ impl Output {
 /// Permission to publish into the history of a hub.
 #[derive(Clone, Debug, clap::Args)]
 struct Consent {
-    /// Publish into a Mercure hub, although its history keeps the events
+    /// Publish into a Mercure hub although its history keeps the events
     #[arg(short, long)]
     yes: bool,
 }
@@ -212,8 +212,8 @@ impl Consent {
         let Some(topic) = target.history().filter(|_| !self.yes) else { return Ok(()) };
         bail!(
             "the hub would keep the published events in its history, under the topic {topic:?}, and might remove older \
-             updates to make room; to publish them, add --yes, or measure a hub without a history of value, as started \
-             by `ssekit serve --dev --store memory`"
+             updates to make room; add --yes to publish them anyway, or measure a hub whose history has no value, such as \
+             `ssekit serve --dev --store memory`"
         )
     }
 }
@@ -221,7 +221,7 @@ impl Consent {
 /// Those who subscribe.
 #[derive(Clone, Debug, clap::Args)]
 struct Subscribers {
-    /// How many connect at once, without waiting for answers
+    /// Number of subscribers that connect at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     at_once: Option<u32>,
     /// Threads that read for the subscribers
@@ -254,8 +254,8 @@ impl Subscribers {
 /// All must have a stream, or there is nothing to measure.
 fn all_are_here(connected: &Connected) -> Result<()> {
     let Connected { opened, failed, failure, .. } = connected;
-    let why = failure.as_deref().unwrap_or("no reason was given");
-    ensure!(*failed == 0, "{failed} of {} subscribers got no stream: {why}", opened + failed);
+    let why = failure.as_deref().unwrap_or("unknown reason");
+    ensure!(*failed == 0, "{failed} of {} subscribers could not open a stream: {why}", opened + failed);
     Ok(())
 }
 
@@ -270,8 +270,8 @@ fn allow_open_files(needed: u64) -> Result<()> {
     let allowed = rlimit::increase_nofile_limit(needed).unwrap_or(allowed);
     ensure!(
         allowed >= needed,
-        "{needed} open files are needed and {allowed} are allowed: raise the hard limit (as root `ulimit -Hn {needed}`, \
-         or LimitNOFILE= of a unit), or take fewer connections"
+        "the measurement needs {needed} open files, but only {allowed} are allowed: raise the hard limit (as root `ulimit -Hn {needed}`, \
+         or LimitNOFILE= of a unit), or use fewer connections"
     );
     Ok(())
 }

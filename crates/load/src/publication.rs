@@ -22,14 +22,14 @@ impl Publication {
     pub(super) fn new(head: &str, template: &str, size: u32, batch: u32) -> Result<Self> {
         let parts: Vec<&str> = template.split(PLACE).collect();
         let &[before, after] = &parts[..] else {
-            anyhow::bail!("--body must have {PLACE} in it, once: {template}");
+            anyhow::bail!("--body must contain {PLACE} exactly once: {template}");
         };
         let end = if batch > 1 { "\n" } else { "" };
         let event = before.len() + size as usize + after.len() + end.len();
         let length = event.saturating_mul(batch as usize);
         ensure!(
             length <= LARGEST,
-            "a publication of {length} bytes is too large: at most {LARGEST}; take a smaller batch"
+            "a publication of {length} bytes is too large, the limit is {LARGEST}: use a smaller batch"
         );
         let mut bytes = format!("{head}content-length: {length}\r\n\r\n").into_bytes();
         let mut marks = Vec::with_capacity(batch as usize);

@@ -75,7 +75,7 @@ impl Publish {
         // Each connection has the same number of full batches.
         let requests = self.events.div_ceil(self.connections).div_ceil(self.batch);
         let events = requests.saturating_mul(self.batch);
-        ensure!(events <= EVENTS, "a connection may publish {EVENTS} events, not {events}");
+        ensure!(events <= EVENTS, "a connection can publish at most {EVENTS} events, not {events}");
         let run = run_number();
         let course = Course { run: Run::These(run), publishers: self.connections, events };
         let publication = self.target.publication(self.batch)?;
@@ -142,13 +142,13 @@ impl fmt::Display for Published {
         let Self { connections, pipeline, batch, size, seconds, .. } = self;
         writeln!(
             f,
-            "{} events of {size} bytes in {} requests of {batch}, by {connections} connections with {pipeline} under way each",
+            "{} events of {size} bytes in {} requests of {batch}, by {connections} connections with {pipeline} unanswered requests each",
             report::number(self.events),
             report::number(self.requests)
         )?;
         writeln!(f, "{seconds:.3} s: {} events/s", report::number(self.per_second as u64))?;
         costs(f, "event", self.server.as_ref(), None)?;
-        report::latencies(f, "from a request to its answer", self.latency.as_ref())?;
+        report::latencies(f, "from a request to its response", self.latency.as_ref())?;
         if let Some(delivered) = &self.delivered {
             write!(f, "{delivered}")?;
         }

@@ -70,13 +70,13 @@ pub(super) fn pace(
         }
         socket
             .write_all(publication.stamp(Mark { run, publisher, number, at }))
-            .with_context(|| format!("the server does not take publication {number}"))?;
+            .with_context(|| format!("cannot send publication {number} to the server"))?;
         let mut answered = None;
         while answered.is_none() {
             let read = socket
                 .read(&mut piece)
-                .with_context(|| format!("no answer to publication {number} in {PATIENCE:?}"))?;
-            ensure!(read > 0, "the server has closed the publisher's connection after {number} publications");
+                .with_context(|| format!("no response to publication {number} within {PATIENCE:?}"))?;
+            ensure!(read > 0, "the server closed the publisher's connection after {number} publications");
             answers.take(&piece[..read], |answer| answered = Some(answer))?;
         }
         accepted(&answered.expect("just looked"))?;
@@ -146,7 +146,7 @@ pub(super) fn flood(
             busy -= usize::from(publisher.is_done());
             heard = clock.now();
         }
-        ensure!(clock.now() - heard < PATIENCE, "no publication was answered for {PATIENCE:?}");
+        ensure!(clock.now() - heard < PATIENCE, "no response to any publication for {PATIENCE:?}");
     }
     Ok(latencies)
 }
@@ -185,7 +185,7 @@ impl Flooder {
         loop {
             self.write(clock)?;
             let read = match self.socket.read(piece) {
-                Ok(0) => bail!("the server has closed a publisher's connection"),
+                Ok(0) => bail!("the server closed a publisher's connection"),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -206,7 +206,7 @@ impl Flooder {
             })?;
             if let Some(answer) = refused {
                 accepted(&answer)?;
-                bail!("the server has answered what nobody has asked");
+                bail!("the server sent a response without a request");
             }
             if read < piece.len() && !event.is_read_closed() {
                 return self.write(clock);

@@ -45,7 +45,7 @@ pub(super) struct Replay {
 
 fn id(text: &str) -> Result<String, String> {
     let proper = !text.contains(char::is_control);
-    if proper { Ok(text.to_owned()) } else { Err("it must be on one line".to_owned()) }
+    if proper { Ok(text.to_owned()) } else { Err("expected an id on one line".to_owned()) }
 }
 
 /// What it has shown.
@@ -120,7 +120,7 @@ impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let events = report::number(self.events.into());
         let subscribers = report::number(self.subscribers.into());
-        writeln!(f, "{events} kept events of {} bytes to {subscribers} subscribers", self.size)?;
+        writeln!(f, "{events} stored events of {} bytes to {subscribers} subscribers", self.size)?;
         write!(f, "{}", self.delivered)?;
         if let Some(first) = &self.first {
             writeln!(f, "from connecting to the stream: {}", first.line())?;

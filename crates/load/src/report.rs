@@ -65,10 +65,10 @@ impl Delivered {
     pub(super) fn faults(&self, first: Option<&str>) -> Vec<String> {
         let mut faults = Vec::new();
         if self.missing > 0 {
-            faults.push(format!("{} of {} deliveries did not come", self.missing, self.expected));
+            faults.push(format!("{} of {} deliveries are missing", self.missing, self.expected));
         }
         if self.repeated > 0 {
-            faults.push(format!("{} events came again, or after a later one", self.repeated));
+            faults.push(format!("{} events were repeated or out of order", self.repeated));
         }
         if self.closed > 0 {
             faults.push(format!("{} streams ended", self.closed));
@@ -84,7 +84,7 @@ impl fmt::Display for Delivered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} of {} deliveries in {:.3} s: {}/s, {:.1} MB/s, {:.1} events a read",
+            "{} of {} deliveries in {:.3} s: {}/s, {:.1} MB/s, {:.1} events per read",
             number(self.delivered),
             number(self.expected),
             self.seconds,
@@ -96,7 +96,7 @@ impl fmt::Display for Delivered {
         if let Some(memory) = &self.memory {
             writeln!(
                 f,
-                "server memory: {:.1} MiB, of it {:.1} MiB anonymous",
+                "server memory: {:.1} MiB, {:.1} MiB of it anonymous",
                 memory.resident / 1024.0,
                 memory.anonymous / 1024.0
             )?;

@@ -133,8 +133,8 @@ impl Shard {
             if member.is_waiting() {
                 member.close();
                 self.failed += 1;
-                self.arrivals.close(index, "no answer");
-                self.failure.get_or_insert_with(|| format!("no answer in {PATIENCE:?}"));
+                self.arrivals.close(index, "no response");
+                self.failure.get_or_insert_with(|| format!("no response within {PATIENCE:?}"));
             }
         }
     }

@@ -62,7 +62,7 @@ impl Standing {
         while !self.complete.iter().all(has) {
             ensure!(
                 self.clock.now() < deadline,
-                "event {event} of publisher {publisher} has not come to everyone in {PATIENCE:?}"
+                "event {event} of publisher {publisher} did not reach all subscribers within {PATIENCE:?}"
             );
             let waited = self.moved.wait_timeout(guard, Duration::from_millis(100));
             guard = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -65,10 +65,10 @@ impl Subscriber {
     ) -> Result<Self> {
         let since = clock.now();
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))
-            .context("no socket for a subscriber")?;
+            .context("cannot create a socket for a subscriber")?;
         socket.set_nonblocking(true)?;
         if let Some(source) = source(server, first + index) {
-            socket.bind(&source.into()).with_context(|| format!("no port is free on {source}"))?;
+            socket.bind(&source.into()).with_context(|| format!("no free port on {source}"))?;
         }
         match socket.connect(&server.into()) {
             Err(error) if !is_under_way(&error) => {
@@ -86,7 +86,7 @@ impl Subscriber {
         let asking = matches!(subscriber.stage, Stage::Asking(_));
         let interest = if asking { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         let socket = subscriber.socket.as_mut().expect("just made");
-        registry.register(socket, Token(index), interest).context("cannot wait for a subscriber")?;
+        registry.register(socket, Token(index), interest).context("cannot poll the socket of a subscriber")?;
         Ok(subscriber)
     }
 
@@ -152,7 +152,7 @@ impl Subscriber {
     ) -> Result<()> {
         while let Some(socket) = &mut self.socket {
             let read = match socket.read(buffer) {
-                Ok(0) => anyhow::bail!("the server has closed the connection"),
+                Ok(0) => anyhow::bail!("the server closed the connection"),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -163,7 +163,7 @@ impl Subscriber {
             tally.bytes += read as u64;
             let bytes = &buffer[..read];
             match &mut self.stage {
-                Stage::Asking(_) => anyhow::bail!("the server has answered before it was asked"),
+                Stage::Asking(_) => anyhow::bail!("the server responded before the request"),
                 Stage::Stream(body) => {
                     follow(body, &mut self.marks, bytes, |mark| arrivals.add(index, mark, now))?
                 }
@@ -192,7 +192,7 @@ fn follow(body: &mut Body, marks: &mut Marks, mut bytes: &[u8], mut each: impl F
     while let Some(piece) = body.next(&mut bytes)? {
         marks.find(piece, &mut each);
     }
-    anyhow::ensure!(!body.is_over(), "the server has ended the stream");
+    anyhow::ensure!(!body.is_over(), "the server ended the stream");
     Ok(())
 }
 
@@ -205,7 +205,7 @@ fn stream(head: Head, rest: &[u8]) -> Result<Body> {
     let (mut body, mut bytes) = (body, rest);
     let text = body.next(&mut bytes)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text[..text.len().min(MAX_TEXT)]).trim().to_owned();
-    anyhow::bail!("no event stream but {status} {media_type} {text}")
+    anyhow::bail!("the response is not an event stream: {status} {media_type} {text}")
 }
 
 /// An address of its own for each so many: an address has some 28,000 ports. Elsewhere than on loopback it is the system that chooses.

@@ -19,7 +19,7 @@ use super::publication::{self, Publication};
 pub(super) struct Target {
     /// Server, such as http://127.0.0.1:3000; http:// may be omitted
     url: String,
-    /// Protocol of the server, which the other request options refine
+    /// Protocol of the server; the other options of this section override parts of it
     #[arg(long, value_enum, default_value_t, help_heading = REQUESTS)]
     preset: Preset,
     /// Topic, with the preset mercure
@@ -63,7 +63,7 @@ enum Preset {
     /// The Mercure protocol, as `ssekit serve` speaks it
     #[default]
     Mercure,
-    /// GET /events, and POST /publish with an event's data as body
+    /// GET /events, and POST /publish with the data of the event as the body
     Plain,
 }
 
@@ -89,7 +89,7 @@ impl Target {
             Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()),
             _ => (&*host, Some(80)),
         };
-        let port = port.with_context(|| format!("{}: the port is a number up to 65535", self.url))?;
+        let port = port.with_context(|| format!("{}: the port must be a number up to 65535", self.url))?;
         let name = name.trim_start_matches('[').trim_end_matches(']');
         let mut addresses =
             (name, port).to_socket_addrs().with_context(|| format!("{name} has no address"))?;
@@ -98,22 +98,22 @@ impl Target {
 
     fn host(&self) -> Result<String> {
         let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
-        let uri: Uri = url.parse().with_context(|| format!("{} is no URL", self.url))?;
+        let uri: Uri = url.parse().with_context(|| format!("{} is not a URL", self.url))?;
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => bail!(
-                "{}: it would measure TLS more than the server, so this speaks plain HTTP/1.1 alone; take the \
-                 port behind the proxy",
+                "{}: ssekit bench supports plain HTTP/1.1 only, because it would otherwise measure TLS; use the \
+                 port behind the TLS proxy",
                 self.url
             ),
-            _ => bail!("{}: an http URL is needed", self.url),
+            _ => bail!("{}: expected an http:// URL", self.url),
         }
         ensure!(
             uri.path() == "/" || uri.path().is_empty(),
-            "{}: paths are said by --subscribe and --publish",
+            "{}: the URL must not have a path; set paths with --subscribe and --publish",
             self.url
         );
-        Ok(uri.authority().with_context(|| format!("{} names no host", self.url))?.to_string())
+        Ok(uri.authority().with_context(|| format!("{} has no host", self.url))?.to_string())
     }
 
     /// The topic under which the server's history keeps what is published; none where the protocol has no history.
@@ -188,7 +188,7 @@ impl Target {
     fn head(&self, RequestLine { method, path }: &RequestLine) -> Result<String> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.host()?);
         if let Some(token) = &self.token {
-            ensure!(token.bytes().all(|byte| byte.is_ascii_graphic()), "--token has characters of no token");
+            ensure!(token.bytes().all(|byte| byte.is_ascii_graphic()), "--token contains characters that a token cannot have");
             head += &format!("authorization: Bearer {token}\r\n");
         }
         for Header(header) in &self.headers {
@@ -207,7 +207,7 @@ impl FromStr for RequestLine {
             && path.starts_with('/')
             && path.bytes().all(|byte| byte.is_ascii_graphic());
         if method.is_empty() || !proper {
-            return Err("it must be a method and a path, such as 'GET /events'".to_owned());
+            return Err("expected a method and a path, such as 'GET /events'".to_owned());
         }
         Ok(Self { method: method.to_owned(), path: path.to_owned() })
     }
@@ -220,7 +220,7 @@ impl FromStr for Header {
         let name = text.split_once(':').map(|(name, _)| name.trim_end()).unwrap_or_default();
         let proper = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
         if !proper || text.contains(|character: char| character.is_control() && character != '\t') {
-            return Err("a header is NAME: VALUE, on one line".to_owned());
+            return Err("a header has the form NAME: VALUE, on one line".to_owned());
         }
         Ok(Self(text.to_owned()))
     }

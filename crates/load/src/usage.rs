@@ -32,10 +32,10 @@ impl Usage {
             let read = |file| {
                 let path = format!("/proc/{pid}/{file}");
                 read_to_string(&path).with_context(|| {
-                    format!("cannot read {path}: is --pid {pid} the server, and this Linux?")
+                    format!("cannot read {path}: check that --pid {pid} is the server and that this system is Linux")
                 })
             };
-            usage.add(&read("stat")?, &read("status")?).context("/proc is not as Linux has it")?;
+            usage.add(&read("stat")?, &read("status")?).context("/proc has an unknown format")?;
         }
         Ok(usage)
     }

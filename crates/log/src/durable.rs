@@ -137,7 +137,7 @@ impl DurableLog {
                 folder = %log.shared.path.display(),
                 records,
                 torn,
-                "the log is damaged: updates that were answered are lost, {torn} bytes were cut off into its file `torn`; the others are kept, and subscribers that resume are sent a `reset` event"
+                "the log is damaged: confirmed updates are lost ({torn} bytes were removed and saved in its file `torn`); the others are kept, and subscribers that resume receive a `reset` event"
             );
         } else if let Some(Found { records, last, torn, .. }) = found {
             warn!(
@@ -145,7 +145,7 @@ impl DurableLog {
                 records,
                 last = last.0,
                 torn,
-                "the log was not closed; it has been put in order: {records} records up to {last}, {torn} bytes of an unfinished write were cut off, into its file `torn` if there are any",
+                "the log was not closed and has been repaired: it has {records} records up to position {last}; {torn} bytes of an unfinished write were removed (saved in its file `torn`)",
             );
         }
         Ok(log)
@@ -184,11 +184,11 @@ impl DurableLog {
         match changes.commit(Some(mode)) {
             Ok(()) => folder.clear_damage(),
             Err(error) => {
-                warn!(folder = %folder.path().display(), "the log can be read, but not written: {error:?}");
+                warn!(folder = %folder.path().display(), "the log can be read, but not written to: {error:?}");
             }
         }
         if let Err(error) = used.write(ledger.last) {
-            warn!(file = %path.display(), "cannot be written: {error}");
+            warn!(file = %path.display(), "cannot write to the file: {error}");
         }
         let next = ledger.last.max(ledger.reserved).next();
         let found = (unclean || lost.is_some()).then(|| Found {
@@ -205,7 +205,7 @@ impl DurableLog {
             .name("ssekit-log".to_owned())
             .spawn(move || writer.run(&waiting, unclean));
         spawned.map_err(|source| OpenError::Io {
-            what: "cannot start a thread for",
+            what: "cannot start the writer thread of",
             path: shared.path.clone(),
             source,
         })?;

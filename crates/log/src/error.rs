@@ -8,19 +8,19 @@ use crate::Position;
 #[non_exhaustive]
 pub enum AppendError {
     /// There is no room, on the disk or by a quota.
-    #[error("the log has no room for more: {0}")]
+    #[error("the log is full: {0}")]
     Full(String),
     /// The storage does not take it now: a read-only folder, a server out of reach.
-    #[error("the log cannot be written: {0}")]
+    #[error("cannot write to the log: {0}")]
     Unavailable(String),
     /// More is being appended than can be processed.
-    #[error("more is appended than can be processed: {0}")]
+    #[error("records are appended faster than they can be processed: {0}")]
     Busy(String),
     /// One of the records can never be appended.
-    #[error("the log does not take such a record: {0}")]
+    #[error("the log does not accept the records: {0}")]
     Invalid(String),
     /// The idempotency key was used before, for other content.
-    #[error("the idempotency key was used before, for other content")]
+    #[error("the idempotency key was already used for other content")]
     KeyReused,
     /// The log has been closed.
     #[error("the log is closed")]
@@ -32,14 +32,14 @@ pub enum AppendError {
 #[non_exhaustive]
 pub enum ReadError {
     /// The storage does not answer now.
-    #[error("the log cannot be read: {0}")]
+    #[error("cannot read the log: {0}")]
     Unavailable(String),
     /// What is stored is not what was written.
     #[error("the log is damaged: {0}")]
     Damaged(String),
     /// A tail was slower than retention.
     #[error(
-        "the records after {after} up to {horizon} were dropped before they were read; let the log keep more"
+        "the records after {after} up to {horizon} were removed before they were read: increase the retention"
     )]
     Missed {
         /// The place after which was to be read.
@@ -54,14 +54,14 @@ pub enum ReadError {
 #[non_exhaustive]
 pub enum OpenError {
     /// The system has no random bytes.
-    #[error("no random bytes for the epoch of a new log")]
+    #[error("cannot get random bytes for the epoch of a new log")]
     Random(#[source] io::Error),
     /// Another process, or another log of this one, has the folder.
-    #[error("the log in {0} is in use; stop the process that has it open, or choose another folder")]
+    #[error("the log in {0} is in use: stop the process that has it open, or choose another folder")]
     InUse(PathBuf),
     /// The folder is of a newer version.
     #[error(
-        "the log in {folder} is of format {found}, this program reads {known}; use the program that wrote it, or a newer one"
+        "the log in {folder} has the format {found}, but this program reads {known}: use the program that wrote it, or a newer one"
     )]
     Newer {
         /// The log's folder.
@@ -72,7 +72,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The folder holds something else.
-    #[error("{0} is not empty and no log; choose another folder")]
+    #[error("{0} is not empty and is not a log: choose another folder")]
     Foreign(PathBuf),
     /// The system did not open, read or write a file.
     #[error("{what} {path}")]
@@ -86,7 +86,7 @@ pub enum OpenError {
     },
     /// What is stored is not what was written, and cannot be repaired without losing more than an unfinished write.
     #[error(
-        "the log in {folder} is damaged: {problem}; restore the folder from a copy, or move it away to begin with an empty log"
+        "the log in {folder} is damaged: {problem}; restore the folder from a backup, or move it away to start with an empty log"
     )]
     Damaged {
         /// The log's folder.
@@ -96,7 +96,7 @@ pub enum OpenError {
     },
     /// A name that the rules give cannot be kept.
     #[error(
-        "the log in {folder} has known {count} names of retention rules, and takes no more; use names that it knows"
+        "the log in {folder} has stored {count} names of retention rules, the limit: use names that it has stored"
     )]
     Names {
         /// The log's folder.

@@ -51,7 +51,7 @@ impl Record {
     pub(crate) fn check(records: &[Self]) -> Result<(), AppendError> {
         if records.len() > Self::BATCH {
             return Err(AppendError::Invalid(format!(
-                "{} records at once; at most {} are possible",
+                "the batch has {} records; the limit is {}",
                 records.len(),
                 Self::BATCH
             )));
@@ -60,7 +60,7 @@ impl Record {
         for record in records {
             if record.topics.is_empty() || record.topics.len() > Self::TOPICS {
                 return Err(AppendError::Invalid(format!(
-                    "it has {} topics; 1 to {} are possible",
+                    "a record has {} topics; it must have 1 to {}",
                     record.topics.len(),
                     Self::TOPICS
                 )));
@@ -68,7 +68,7 @@ impl Record {
             let size = record.size();
             if size > Self::SIZE {
                 return Err(AppendError::Invalid(format!(
-                    "it has {size} bytes; at most {} are possible",
+                    "a record has {size} bytes; the limit is {}",
                     Self::SIZE
                 )));
             }
@@ -76,7 +76,7 @@ impl Record {
         }
         if sum > Self::BATCH_SIZE {
             return Err(AppendError::Invalid(format!(
-                "{sum} bytes at once; at most {} are possible",
+                "the batch has {sum} bytes; the limit is {}",
                 Self::BATCH_SIZE
             )));
         }

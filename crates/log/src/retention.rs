@@ -195,17 +195,17 @@ impl Held {
 #[non_exhaustive]
 pub enum RetentionError {
     /// Too many rules.
-    #[error("{0} retention rules; at most {limit} are possible", limit = Retention::RULES)]
+    #[error("there are {0} retention rules; the limit is {limit}", limit = Retention::RULES)]
     Rules(usize),
     /// A name that is none.
-    #[error("a retention rule's name has 1 to {limit} bytes, unlike {0:?}", limit = Rule::NAME)]
+    #[error("the name of a retention rule must have 1 to {limit} bytes, unlike {0:?}", limit = Rule::NAME)]
     Name(Arc<str>),
     /// A name that is another rule's.
-    #[error("two retention rules are named {0:?}; give each a name of its own")]
+    #[error("two retention rules are named {0:?}: give each rule its own name")]
     Twice(Arc<str>),
     /// A number of last records outside of its limits.
     #[error(
-        "retention rule {0:?} keeps 1 to {limit} last records of each topic, no other number", limit = Keep::LAST_PER_TOPIC
+        "the retention rule {0:?} must keep 1 to {limit} last records of each topic", limit = Keep::LAST_PER_TOPIC
     )]
     LastPerTopic(Arc<str>),
 }

@@ -189,7 +189,7 @@ async fn read_only(folder: &Path) {
     scene(
         folder,
         || set(0o555),
-        |error| matches!(error, AppendError::Unavailable(reason) if reason.contains("Permission denied") && reason.contains("let this process write")),
+        |error| matches!(error, AppendError::Unavailable(reason) if reason.contains("Permission denied") && reason.contains("allow this process to write")),
         || set(0o755),
     )
     .await;

@@ -381,7 +381,7 @@ fn a_torn_end_is_repaired_and_told() {
         });
         let told = told.text();
         assert!(
-            (told.contains("was not closed") || told.contains("answered are lost"))
+            (told.contains("was not closed") || told.contains("confirmed updates are lost"))
                 && told.contains(damaged.path().to_str().unwrap()),
             "{told}"
         );

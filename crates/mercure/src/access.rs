@@ -123,7 +123,7 @@ impl Access {
         if token.publish.as_ref().is_none_or(|selectors| selectors.is_empty()) {
             return Err(Problem::new(
                 Kind::InsufficientScope,
-                "the token grants no publishing: its claim “mercure.publish” is absent or empty",
+                "the token does not grant publishing: its claim “mercure.publish” is absent or empty",
             ));
         }
         Ok(Publisher::Holder(Arc::new(token)))
@@ -176,7 +176,7 @@ impl Access {
             Some(host) => Err(Problem::new(
                 Kind::WrongHost,
                 format!(
-                    "{} is not a name of this machine: ask by localhost, by its IP address, or by the name given with --addr",
+                    "{} is not a name of this machine: use localhost, its IP address, or the host name from --addr",
                     shown(host)
                 ),
             )),
@@ -196,11 +196,11 @@ impl Access {
         let verified = keys.verify_within(&credential.token, now, self.leeway, &self.limits, required);
         verified.map_err(|error: TokenError| {
             let carrier = match credential.carrier {
-                Carrier::Header => "from the header Authorization".to_owned(),
-                Carrier::Query => "from the query parameter “authorization”".to_owned(),
-                Carrier::Cookie => format!("from the cookie {}", self.cookie),
+                Carrier::Header => "token from the header Authorization".to_owned(),
+                Carrier::Query => "token from the query parameter “authorization”".to_owned(),
+                Carrier::Cookie => format!("token from the cookie {}", self.cookie),
             };
-            Problem::new(Kind::InvalidToken, format!("{error} (taken {carrier})"))
+            Problem::new(Kind::InvalidToken, format!("{error} ({carrier})"))
         })
     }
 
@@ -225,7 +225,7 @@ impl Access {
             }
             if !self.query_token {
                 return Err(presentation(
-                    "the hub takes no token from the URL; send it in the header Authorization or in the cookie",
+                    "the hub does not accept tokens in the URL: send the token in the header Authorization or in the cookie",
                 ));
             }
             if found.replace(token).is_some() {
@@ -246,8 +246,8 @@ impl Access {
             }
             (None, None) => {
                 return foreign(
-                    "a cookie alone does not allow to publish: the request says of no page that sent it, in Origin or \
-                     Referer; send the token in the header Authorization"
+                    "publishing with a cookie needs a header Origin or Referer, and the request has neither: send the \
+                     token in the header Authorization instead"
                         .to_owned(),
                 );
             }
@@ -256,7 +256,7 @@ impl Access {
             return Ok(());
         }
         foreign(format!(
-            "pages of {} may not publish with a cookie (by the header {header}); the hub's operator lists those that may",
+            "pages of {} (from the header {header}) may not publish with a cookie; the hub's operator can allow them (setting `publish_origins`)",
             shown(&origin)
         ))
     }
@@ -276,7 +276,7 @@ impl Access {
         Err(Problem::new(
             Kind::ForeignOrigin,
             format!(
-                "pages of {} may not publish without a token; the hub's operator lists those that may",
+                "pages of {} may not publish without a token; the hub's operator can allow them (setting `publish_origins`)",
                 shown(origin)
             ),
         ))
@@ -287,13 +287,13 @@ impl Access {
 pub(super) fn not_granted(token: &Token, claim: &str, topic: &str) -> String {
     let granted = if claim == "publish" { &token.publish } else { &token.subscribe };
     let granted = match granted.as_deref() {
-        None => "which is absent".to_owned(),
-        Some([]) => "which is empty".to_owned(),
-        Some([only]) => format!("which is {}", shown(only.text())),
-        Some([first, rest @ ..]) => format!("which is {} and {} more", shown(first.text()), rest.len()),
+        None => "the claim is absent".to_owned(),
+        Some([]) => "the claim is empty".to_owned(),
+        Some([only]) => format!("it has {}", shown(only.text())),
+        Some([first, rest @ ..]) => format!("it has {} and {} more", shown(first.text()), rest.len()),
     };
     format!(
-        "the token does not grant the topic {}: nothing in its claim “mercure.{claim}” selects it, {granted}",
+        "the token does not grant the topic {}: no selector in its claim “mercure.{claim}” matches it ({granted})",
         shown(topic)
     )
 }
@@ -332,14 +332,14 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         let (scheme, token) = value.split_once([' ', '\t']).unwrap_or((value, ""));
         let token = token.trim();
         if token.is_empty() && scheme.split('.').count() == 3 {
-            return Err(presentation("the header Authorization is not of the form “Bearer TOKEN”"));
+            return Err(presentation("the header Authorization does not have the form “Bearer TOKEN”"));
         }
         if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
             continue;
         }
         if found.replace(token.to_owned()).is_some() {
             return Err(presentation(
-                "the request has more than one token in headers Authorization; send one",
+                "the request has more than one header Authorization with a token; send one",
             ));
         }
     }

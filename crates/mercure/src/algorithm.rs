@@ -141,6 +141,6 @@ impl FromStr for Algorithm {
 /// A name that is none of the algorithms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not supported; these are: HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"
+    "{0:?} is not supported; the supported algorithms are HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"
 )]
 pub struct UnknownAlgorithm(String);

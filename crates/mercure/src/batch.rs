@@ -31,20 +31,20 @@ pub fn publications_ndjson(
     limits: &Limits,
 ) -> Result<Vec<Record>, Problem> {
     expect_type(content_type, "application/x-ndjson")?;
-    expect_size("the body", body.len(), limits.body)?;
+    expect_size("the body", "bytes", body.len(), limits.body)?;
     let mut records = Vec::new();
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() {
             continue;
         }
-        expect_size("the number of publications", records.len() + 1, limits.batch)?;
+        expect_size("the batch", "publications", records.len() + 1, limits.batch)?;
         let record = read(line, hub_path, limits)
             .map_err(|problem| problem.within(&format!("line {}: ", index + 1)))?;
         records.push(record);
     }
     if records.is_empty() {
-        return Err(Problem::new(Kind::InvalidBatch, "the batch is empty; send one JSON object a line"));
+        return Err(Problem::new(Kind::InvalidBatch, "the batch is empty: send one JSON object per line"));
     }
     Ok(records)
 }

@@ -54,7 +54,7 @@ impl Claims {
             Some(expires) => {
                 format!("valid for another {}", Ago(&expires.duration_since(now).unwrap_or_default()))
             }
-            None => "valid without end: it has no claim “exp”".to_owned(),
+            None => "does not expire: the token has no claim “exp”".to_owned(),
         }
     }
 

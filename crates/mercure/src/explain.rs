@@ -67,20 +67,20 @@ impl Explanation {
     ) -> Option<()> {
         let (keys, required) = access.of(action);
         let parts = self.check("form", Parts::split(token.trim(), &access.limits), |_| {
-            "three parts of base64url with dots between them".to_owned()
+            "three parts in base64url, separated by dots".to_owned()
         })?;
         (self.header, self.claims) = parts.json();
         let header = self.check("header", parts.header(), |header| header.to_string())?;
         let algorithm =
             self.check("algorithm", header.algorithm(), |algorithm| format!("{algorithm} is supported"))?;
         self.check("signature", keys.check_signature(&parts, &header, algorithm), |_| {
-            "by a key of the hub; what the token says is what its issuer said".to_owned()
+            "valid, made with a key of the hub".to_owned()
         })?;
-        let claims = self.check("claims", parts.claims(), |_| "can be read".to_owned())?;
+        let claims = self.check("claims", parts.claims(), |_| "valid JSON".to_owned())?;
         self.check("time", claims.check_times(now, access.leeway), |()| claims.times(now))?;
         if !required.is_empty() {
             self.check("audience and issuer", claims.check_required(required), |()| {
-                "the claims “aud” and “iss” are those that the hub requires".to_owned()
+                "the claims “aud” and “iss” have the values that the hub requires".to_owned()
             })?;
         }
         let token = self.check("claim “mercure”", claims.token(&access.limits), granted)?;
@@ -142,7 +142,7 @@ fn granted(token: &Token) -> String {
             selectors.iter().take(10).map(|selector| shown(selector.text())).collect::<Vec<_>>().join(", ")
         }
     };
-    format!("grants to publish: {}; to read in private: {}", list(&token.publish), list(&token.subscribe))
+    format!("grants publishing to: {}; private updates of: {}", list(&token.publish), list(&token.subscribe))
 }
 
 impl fmt::Display for Explanation {

@@ -23,7 +23,7 @@ impl Pair<'_> {
             Err(error) => Err(Problem::new(
                 Kind::NotUtf8,
                 format!(
-                    "the value of {} is not valid UTF-8 at byte {}; percent-encode it as UTF-8",
+                    "the value of {} is not valid UTF-8 at byte {}: percent-encode it as UTF-8",
                     text::shown(&String::from_utf8_lossy(&self.name)),
                     error.utf8_error().valid_up_to()
                 ),

@@ -112,7 +112,7 @@ fn read(headers: &HeaderMap) -> Result<Option<Vec<u8>>, &'static str> {
     let text = match value.strip_prefix(b"\"") {
         Some(quoted) => unquote(quoted)?,
         None if value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'"') => value.to_vec(),
-        None => return Err("without quotes it may hold visible ASCII characters and no quote"),
+        None => return Err("without quotes, it may contain only visible ASCII characters and no quote"),
     };
     match text.len() {
         0 => Err("it is empty"),
@@ -127,15 +127,15 @@ fn unquote(quoted: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut bytes = quoted.iter().copied();
     loop {
         match bytes.next() {
-            None => return Err("its last quote is missing"),
+            None => return Err("its closing quote is missing"),
             Some(b'"') if bytes.len() == 0 => return Ok(text),
-            Some(b'"') => return Err("something follows its last quote"),
+            Some(b'"') => return Err("text follows its closing quote"),
             Some(b'\\') => match bytes.next() {
                 Some(escaped @ (b'"' | b'\\')) => text.push(escaped),
-                _ => return Err("a backslash in it may precede a quote or another backslash"),
+                _ => return Err("a backslash may only precede a quote or another backslash"),
             },
             Some(byte @ b' '..=b'~') => text.push(byte),
-            Some(_) => return Err("it holds a character that is not visible ASCII"),
+            Some(_) => return Err("it contains a character that is not visible ASCII"),
         }
     }
 }
@@ -144,7 +144,7 @@ fn invalid(why: &str) -> Problem {
     Problem::new(
         Kind::InvalidIdempotencyKey,
         format!(
-            "the header Idempotency-Key is not valid: {why}; send one, of 1 to {MOST} characters, such as a UUID in quotes"
+            "the header Idempotency-Key is invalid: {why}; send one key of 1 to {MOST} characters, such as a UUID in quotes"
         ),
     )
 }

@@ -233,19 +233,19 @@ pub fn secret_text(text: &str) -> Result<&str, KeyError> {
     let within = |first, last| bytes.len() > 1 && bytes.starts_with(first) && bytes.ends_with(last);
     let json = || matches!(serde_json::from_str(bytes), Ok(Value::Object(_) | Value::Array(_)));
     let why = if text.contains("-----BEGIN ") {
-        "it is PEM with something before it: remove all that stands before “-----BEGIN”"
+        "it is PEM with text before it: remove everything before “-----BEGIN”"
     } else if ["ssh-", "ecdsa-sha2-"].iter().any(|kind| bytes.starts_with(kind)) {
-        "it is a public key of SSH: give it as PEM, as `ssh-keygen -e -m PKCS8 -f FILE` prints it"
+        "it is an SSH public key: convert it to PEM with `ssh-keygen -e -m PKCS8 -f FILE`"
     } else if within('<', '>') {
-        "it is HTML or XML: give the key itself"
+        "it is HTML or XML: use the key itself"
     } else if json() {
-        "it is JSON, but no key: a set of keys is an object with the member “keys”, without a byte order mark before it"
+        "it is JSON, but not a key: a key set is an object with the member “keys”, without a byte order mark before it"
     } else if text.starts_with('\u{FEFF}') {
         BYTE_ORDER_MARK
     } else if bytes.len() != text.len() {
-        "spaces or line feeds stand before or behind it: remove them (of a file, one line feed at the end does not count)"
+        "it begins or ends with spaces or line feeds: remove them (one line feed at the end of a file is ignored)"
     } else if within('"', '"') || within('\'', '\'') {
-        "it stands in quotes: remove them"
+        "it is in quotes: remove them"
     } else {
         return Ok(text);
     };
@@ -269,7 +269,7 @@ fn pem(text: &str) -> Result<Vec<Key>, KeyError> {
     if CertificateDer::from_pem_slice(text.as_bytes()).is_ok() {
         return Err(KeyError::Certificate);
     }
-    Err(KeyError::Pem("it holds no “PUBLIC KEY”".to_owned()))
+    Err(KeyError::Pem("it contains no “PUBLIC KEY”".to_owned()))
 }
 
 impl PublicKey {
@@ -294,7 +294,7 @@ impl PublicKey {
 #[non_exhaustive]
 pub enum KeyError {
     /// A shared secret is too short.
-    #[error("the secret has {0} bytes and needs {least} at least (RFC 7518, section 3.2): make one with `openssl rand -base64 32`", least = MIN_SECRET)]
+    #[error("the secret has {0} bytes and needs at least {least} (RFC 7518, section 3.2): create one with `openssl rand -base64 32`", least = MIN_SECRET)]
     ShortSecret(usize),
     /// A text that looks like something else than a shared secret.
     #[error("the text cannot be used as a secret: {0}")]
@@ -304,42 +304,42 @@ pub enum KeyError {
     Pem(String),
     /// A private key where the public one belongs.
     #[error(
-        "this is a private key, with which tokens are made: give the public one, as `openssl pkey -pubout` prints it"
+        "this is a private key, which signs tokens: use its public key, which `openssl pkey -pubout` prints"
     )]
     PrivateKey,
     /// A certificate where its public key belongs.
-    #[error("this is a certificate: give its public key, as `openssl x509 -pubkey -noout` prints it")]
+    #[error("this is a certificate: use its public key, which `openssl x509 -pubkey -noout` prints")]
     Certificate,
     /// The text is no JSON object, or its members are not those of keys.
-    #[error("it is no key or key set in JSON, {{\"keys\": [...]}}: {0}")]
+    #[error("it is neither a key nor a key set in JSON, {{\"keys\": [...]}}: {0}")]
     Json(String),
     /// A JSON object that is no set of keys.
     #[error(
-        "the JSON is no set of keys (JWKS): it lacks the member “keys”; a single key belongs into `key_file`"
+        "the JSON is not a key set (JWKS): it has no member “keys”; use `key_file` for a single key"
     )]
     NoSet,
     /// A set without a key.
-    #[error("the set of keys (JWKS) is empty")]
+    #[error("the key set (JWKS) is empty")]
     EmptySet,
     /// A key lacks something.
-    #[error("the member {0:?} of the JWK is missing or not what its type needs")]
+    #[error("the member {0:?} of the JWK is missing or invalid for its type")]
     Member(&'static str),
     /// Of another type.
     #[error(
-        "a key of this type is not supported: RSA of 2048 bits and more, EC P-256 and P-384, Ed25519 and shared secrets are"
+        "the type of the key is not supported; supported types: RSA of at least 2048 bits, EC P-256 and P-384, Ed25519, shared secrets"
     )]
     Unsupported,
     /// For something else.
-    #[error("the JWK is not for verifying signatures")]
+    #[error("the JWK is not meant for verifying signatures")]
     NotForSignatures,
     /// Nothing is left to use the key for.
-    #[error("no algorithm that is allowed fits the type of the key")]
+    #[error("none of the allowed algorithms fits the type of the key")]
     NoAlgorithm,
     /// The text is longer than any that is needed.
-    #[error("the text has {0} bytes, {most} at most are taken", most = Keys::MAX_SET_BYTES)]
+    #[error("the text has {0} bytes; the limit is {most}", most = Keys::MAX_SET_BYTES)]
     Long(usize),
     /// Too many.
-    #[error("the JWKS has {0} keys, {most} at most are taken", most = jwk::MAX_KEYS)]
+    #[error("the JWKS has {0} keys; the limit is {most}", most = jwk::MAX_KEYS)]
     Many(usize),
 }
 

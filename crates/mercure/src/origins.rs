@@ -217,7 +217,7 @@ pub(super) fn is_local(origin: &str) -> bool {
 /// A text that is no origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no origin: give scheme, host and port, as https://example.com:8443; or https://*.example.com for one label more, \
-     http://localhost:* for any port, or *"
+    "{0:?} is not an origin: use scheme, host and port, such as https://example.com:8443, or a pattern: https://*.example.com (any one label), \
+     http://localhost:* (any port) or *"
 )]
 pub struct OriginError(String);

@@ -119,49 +119,49 @@ impl Kind {
     fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
-            Self::MissingTopic => (S::BAD_REQUEST, "missing-topic", "no topic"),
-            Self::InvalidTopic => (S::BAD_REQUEST, "invalid-topic", "not a topic"),
-            Self::ReservedTopic => (S::BAD_REQUEST, "reserved-topic", "the topic is the hub's own"),
-            Self::InvalidSelector => (S::BAD_REQUEST, "invalid-selector", "not a topic selector"),
-            Self::UnsupportedMatcher => (S::BAD_REQUEST, "unsupported-matcher", "unknown way to match"),
-            Self::InvalidId => (S::BAD_REQUEST, "invalid-id", "not an event ID"),
-            Self::InvalidType => (S::BAD_REQUEST, "invalid-type", "not an event type"),
-            Self::InvalidRetry => (S::BAD_REQUEST, "invalid-retry", "not a reconnection time"),
-            Self::NotUtf8 => (S::BAD_REQUEST, "not-utf-8", "not UTF-8"),
-            Self::RepeatedField => (S::BAD_REQUEST, "repeated-field", "given twice"),
-            Self::UnknownField => (S::BAD_REQUEST, "unknown-field", "not a field of a publication"),
+            Self::MissingTopic => (S::BAD_REQUEST, "missing-topic", "missing topic"),
+            Self::InvalidTopic => (S::BAD_REQUEST, "invalid-topic", "invalid topic"),
+            Self::ReservedTopic => (S::BAD_REQUEST, "reserved-topic", "reserved topic"),
+            Self::InvalidSelector => (S::BAD_REQUEST, "invalid-selector", "invalid topic selector"),
+            Self::UnsupportedMatcher => (S::BAD_REQUEST, "unsupported-matcher", "unsupported matcher"),
+            Self::InvalidId => (S::BAD_REQUEST, "invalid-id", "invalid event ID"),
+            Self::InvalidType => (S::BAD_REQUEST, "invalid-type", "invalid event type"),
+            Self::InvalidRetry => (S::BAD_REQUEST, "invalid-retry", "invalid reconnection time"),
+            Self::NotUtf8 => (S::BAD_REQUEST, "not-utf-8", "invalid UTF-8"),
+            Self::RepeatedField => (S::BAD_REQUEST, "repeated-field", "repeated field"),
+            Self::UnknownField => (S::BAD_REQUEST, "unknown-field", "unknown field"),
             Self::InvalidIdempotencyKey => {
-                (S::BAD_REQUEST, "invalid-idempotency-key", "not an idempotency key")
+                (S::BAD_REQUEST, "invalid-idempotency-key", "invalid idempotency key")
             }
             Self::IdempotencyKeyReused => {
-                (S::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "the idempotency key was used before")
+                (S::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "idempotency key already used")
             }
-            Self::InvalidBatch => (S::BAD_REQUEST, "invalid-batch", "not a batch of publications"),
+            Self::InvalidBatch => (S::BAD_REQUEST, "invalid-batch", "invalid batch of publications"),
             Self::InvalidPresentation => {
-                (S::BAD_REQUEST, "invalid-presentation", "the token is not presented as it should be")
+                (S::BAD_REQUEST, "invalid-presentation", "the token is not sent correctly")
             }
-            Self::MissingToken => (S::UNAUTHORIZED, "missing-token", "a token is needed"),
-            Self::InvalidToken => (S::UNAUTHORIZED, "invalid-token", "the token is not valid"),
+            Self::MissingToken => (S::UNAUTHORIZED, "missing-token", "missing token"),
+            Self::InvalidToken => (S::UNAUTHORIZED, "invalid-token", "invalid token"),
             Self::InsufficientScope => (S::FORBIDDEN, "insufficient-scope", "the token does not grant this"),
-            Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "not from this page"),
-            Self::NotFound => (S::NOT_FOUND, "not-found", "nothing here"),
+            Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "origin not allowed"),
+            Self::NotFound => (S::NOT_FOUND, "not-found", "not found"),
             Self::MethodNotAllowed(_) => {
-                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "not with this method")
+                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "method not allowed")
             }
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "too large"),
             Self::UnsupportedMediaType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "another type of body is needed")
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "unsupported media type")
             }
             Self::HeadTooLarge => {
-                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "the request's head is too large")
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "request head too large")
             }
-            Self::Malformed => (S::BAD_REQUEST, "malformed", "not a request"),
-            Self::WrongHost => (S::MISDIRECTED_REQUEST, "wrong-host", "not this host"),
-            Self::Timeout => (S::REQUEST_TIMEOUT, "timeout", "the request took too long"),
-            Self::TooMany => (S::TOO_MANY_REQUESTS, "too-many", "too many at once"),
-            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "not now"),
-            Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage-full", "the log has no room"),
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "a fault of the hub"),
+            Self::Malformed => (S::BAD_REQUEST, "malformed", "malformed request"),
+            Self::WrongHost => (S::MISDIRECTED_REQUEST, "wrong-host", "wrong host"),
+            Self::Timeout => (S::REQUEST_TIMEOUT, "timeout", "request timeout"),
+            Self::TooMany => (S::TOO_MANY_REQUESTS, "too-many", "too many requests"),
+            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "temporarily unavailable"),
+            Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage-full", "storage full"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "internal error of the hub"),
         }
     }
 }

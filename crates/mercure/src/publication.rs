@@ -40,11 +40,11 @@ pub fn publication(
 ) -> Result<Record, Problem> {
     expect_type(content_type, "application/x-www-form-urlencoded")?;
     let mut draft = Draft::default();
-    expect_size("the body", body.len(), limits.body)?;
+    expect_size("the body", "bytes", body.len(), limits.body)?;
     for pair in form::pairs(body) {
         match pair.name() {
             b"topic" => {
-                expect_size("the number of topics", draft.topics.len() + 1, limits.topics)?;
+                expect_size("the publication", "topics", draft.topics.len() + 1, limits.topics)?;
                 draft.topics.push(pair.text()?);
             }
             b"data" => once(&mut draft.data, "data", pair.text()?)?,
@@ -84,10 +84,10 @@ impl Draft {
         if self.topics.is_empty() {
             return Err(Problem::new(
                 Kind::MissingTopic,
-                "a publication names at least one topic, in a field “topic”",
+                "the publication has no topic: add a field “topic”",
             ));
         }
-        expect_size("the number of topics", self.topics.len(), limits.topics)?;
+        expect_size("the publication", "topics", self.topics.len(), limits.topics)?;
         for topic in &self.topics {
             check_topic(topic, hub_path, limits)?;
         }
@@ -132,38 +132,38 @@ pub(super) fn expect_type(content_type: Option<&str>, wanted: &str) -> Result<()
     }
     Err(Problem::new(
         Kind::UnsupportedMediaType,
-        format!("the content type is {}; send {wanted} in UTF-8", shown(content_type)),
+        format!("the content type {} is not supported: send {wanted} in UTF-8", shown(content_type)),
     ))
 }
 
 /// Refuses what is more than a limit, with 413.
-pub(super) fn expect_size(what: &str, size: usize, most: usize) -> Result<(), Problem> {
+pub(super) fn expect_size(what: &str, unit: &str, size: usize, most: usize) -> Result<(), Problem> {
     if size <= most {
         return Ok(());
     }
-    Err(Problem::new(Kind::TooLarge, format!("{what} is {size}, {most} at most is taken")))
+    Err(Problem::new(Kind::TooLarge, format!("{what} has {size} {unit}; the limit is {most}")))
 }
 
 /// A topic that may be published to.
 pub(super) fn check_topic(topic: &str, hub_path: &str, limits: &Limits) -> Result<(), Problem> {
     let invalid = |why: String| Err(Problem::new(Kind::InvalidTopic, why));
     if topic.is_empty() {
-        return invalid("a topic is empty; name what the update is about".to_owned());
+        return invalid("a topic of the publication is empty".to_owned());
     }
     if topic == "*" {
         return invalid(
-            "“*” is no topic: it selects all of them; name those that the update is about".to_owned(),
+            "“*” is a selector, not a topic: name the topics of the update".to_owned(),
         );
     }
-    expect_size(&format!("the length in bytes of the topic {}", shown(topic)), topic.len(), limits.topic)?;
+    expect_size(&format!("the topic {}", shown(topic)), "bytes", topic.len(), limits.topic)?;
     if let Err(refused) = text::check(topic) {
-        return invalid(format!("the topic {} holds {refused}; remove or percent-encode it", shown(topic)));
+        return invalid(format!("the topic {} contains {refused}: remove or percent-encode it", shown(topic)));
     }
     if namespace::is_reserved(topic, hub_path) {
         return Err(Problem::new(
             Kind::ReservedTopic,
             format!(
-                "the topic {} is {hub_path} or below it, where the hub alone publishes; choose another path",
+                "the topic {} is reserved: only the hub publishes to {hub_path} and the paths below it; choose another topic",
                 shown(topic)
             ),
         ));
@@ -173,39 +173,39 @@ pub(super) fn check_topic(topic: &str, hub_path: &str, limits: &Limits) -> Resul
 
 fn check_id(id: &str, limits: &Limits) -> Result<(), Problem> {
     let invalid = |why: String| Err(Problem::new(Kind::InvalidId, why));
-    expect_size("the length in bytes of the id", id.len(), limits.id)?;
+    expect_size("the id", "bytes", id.len(), limits.id)?;
     if let Err(refused) = text::check(id) {
-        return invalid(format!("the id {} holds {refused}; remove it", shown(id)));
+        return invalid(format!("the id {} contains {refused}: remove it", shown(id)));
     }
     if id.trim_matches([' ', '\t']).len() != id.len() {
         return invalid(format!(
-            "the id {} begins or ends with a space, which HTTP strips from the header Last-Event-ID; remove it",
+            "the id {} begins or ends with a space, which HTTP removes from the header Last-Event-ID: remove it",
             shown(id)
         ));
     }
     if Ids::have_the_form_of(id) {
-        return invalid(format!("the id {} has the form of the hub's own; choose another", shown(id)));
+        return invalid(format!("the id {} has the format of ids that the hub generates: choose another id", shown(id)));
     }
     if id.starts_with('#') {
         return invalid(format!(
-            "the id {} begins with “#”, as only ids of the hub may; choose another",
+            "the id {} begins with “#”, which is reserved for ids of the hub: choose another id",
             shown(id)
         ));
     }
     if id == EARLIEST {
-        return invalid("the id “earliest” means the start of the history; choose another".to_owned());
+        return invalid("the id “earliest” is reserved for the start of the history: choose another id".to_owned());
     }
     Ok(())
 }
 
 fn check_event_type(name: &str, limits: &Limits) -> Result<(), Problem> {
     let invalid = |why: String| Err(Problem::new(Kind::InvalidType, why));
-    expect_size("the length in bytes of the type", name.len(), limits.event_type)?;
+    expect_size("the event type", "bytes", name.len(), limits.event_type)?;
     if let Err(refused) = text::check(name) {
-        return invalid(format!("the type {} holds {refused}; remove it", shown(name)));
+        return invalid(format!("the event type {} contains {refused}: remove it", shown(name)));
     }
     if namespace::OWN_TYPES.contains(&name) {
-        return invalid(format!("the type “{name}” is for the hub's own events; choose another"));
+        return invalid(format!("the event type “{name}” is reserved for events of the hub: choose another type"));
     }
     Ok(())
 }
@@ -218,12 +218,12 @@ fn unknown_field(name: &str) -> Problem {
         "target" => Some("private"),
         _ => FIELDS.into_iter().find(|field| is_like(name, field)),
     };
-    let meant = meant.map(|field| format!("; is “{field}” meant?")).unwrap_or_default();
+    let meant = meant.map(|field| format!("; did you mean “{field}”?")).unwrap_or_default();
     let fields = FIELDS.join(", ");
     let name = shown(name);
     Problem::new(
         Kind::UnknownField,
-        format!("the field {name} is none of a publication, whose fields are {fields}{meant}"),
+        format!("unknown field {name}; the fields of a publication are {fields}{meant}"),
     )
 }
 
@@ -244,7 +244,7 @@ fn milliseconds(text: &str) -> Result<u64, Problem> {
     number.ok_or_else(|| {
         Problem::new(
             Kind::InvalidRetry,
-            format!("the reconnection time is {}; give whole milliseconds, in digits alone", shown(text)),
+            format!("the reconnection time {} is invalid: send whole milliseconds, digits only", shown(text)),
         )
     })
 }
@@ -254,7 +254,7 @@ fn once(field: &mut Option<String>, name: &str, value: String) -> Result<(), Pro
     if field.replace(value).is_some() {
         return Err(Problem::new(
             Kind::RepeatedField,
-            format!("the field “{name}” is there more than once; only “topic” may be"),
+            format!("the field “{name}” occurs more than once; only “topic” may be repeated"),
         ));
     }
     Ok(())

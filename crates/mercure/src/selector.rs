@@ -208,11 +208,11 @@ pub struct SelectorError(Why);
 enum Why {
     #[error("it is empty")]
     Empty,
-    #[error("it has {0} bytes, {max} at most are taken", max = Selector::MAX_BYTES)]
+    #[error("it has {0} bytes; the limit is {max}", max = Selector::MAX_BYTES)]
     Long(usize),
-    #[error("it holds {0}")]
+    #[error("it contains {0}")]
     Character(Refused),
-    #[error("the template has {0} variables, {max} at most are taken", max = Selector::MAX_VARIABLES)]
+    #[error("the template has {0} variables; the limit is {max}", max = Selector::MAX_VARIABLES)]
     Variables(usize),
 }
 

@@ -44,10 +44,10 @@ impl Cursor {
         let invalid = |why: String| Err(Problem::new(Kind::InvalidId, why));
         if id.len() > limits.id {
             let length = id.len();
-            return invalid(format!("the last event ID has {length} bytes, {} at most are taken", limits.id));
+            return invalid(format!("the last event ID has {length} bytes; the limit is {}", limits.id));
         }
         if let Err(refused) = text::check(id) {
-            return invalid(format!("the last event ID {} holds {refused}, which no id does", shown(id)));
+            return invalid(format!("the last event ID {} contains {refused}, which no id contains", shown(id)));
         }
         Ok(match id {
             "" => Self::Now,
@@ -83,7 +83,7 @@ impl Subscribe {
             count += 1;
             if count > limits.selectors {
                 return Err(invalid(format!(
-                    "there are more than {} topic selectors, the most that are taken",
+                    "the subscription has more than {} topic selectors, which is the limit",
                     limits.selectors
                 )));
             }
@@ -91,7 +91,7 @@ impl Subscribe {
             variables += selector.variables();
             if variables > limits.variables {
                 return Err(invalid(format!(
-                    "the templates have more than {} variables in all, the most that are taken",
+                    "the templates of the subscription have more than {} variables in total, which is the limit",
                     limits.variables
                 )));
             }
@@ -102,13 +102,13 @@ impl Subscribe {
         if selectors.is_empty()
             && let Some(name) = form::indexed_topic(request.uri.query().unwrap_or_default().as_bytes())
         {
-            let words = format!("the query has a parameter “topic” for each topic; this one has {name}");
+            let words = format!("the query has the parameter {name}: send a parameter “topic” for each topic instead");
             return Err(Problem::new(Kind::MissingTopic, words));
         }
         if selectors.is_empty() {
             return Err(Problem::new(
                 Kind::MissingTopic,
-                "the query names no topic: add “?topic=” with a topic, a URI template or “*”",
+                "the query has no topic: add “?topic=” with a topic, a URI template or “*”",
             ));
         }
         let cursor = cursor.map(|sent| Cursor::read(&sent.id, limits)).transpose()?;
@@ -120,7 +120,7 @@ fn selector(name: &str, text: &str, limits: &Limits) -> Result<Selector, Problem
     if text.len() > limits.selector {
         let length = text.len();
         return Err(invalid(format!(
-            "the selector {} has {length} bytes, {} at most are taken",
+            "the selector {} has {length} bytes; the limit is {}",
             shown(text),
             limits.selector
         )));
@@ -132,13 +132,13 @@ fn selector(name: &str, text: &str, limits: &Limits) -> Result<Selector, Problem
             return Err(Problem::new(
                 Kind::UnsupportedMatcher,
                 format!(
-                    "the parameter {} is not understood; use “topic”, “match” or “match_exact”",
+                    "the parameter {} is not supported: use “topic”, “match” or “match_exact”",
                     shown(name)
                 ),
             ));
         }
     };
-    selector.map_err(|why| invalid(format!("the selector {} cannot be used: {why}", shown(text))))
+    selector.map_err(|why| invalid(format!("the selector {} is invalid: {why}", shown(text))))
 }
 
 fn invalid(detail: String) -> Problem {

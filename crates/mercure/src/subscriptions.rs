@@ -156,7 +156,7 @@ pub fn authorise(path: &str, token: Option<&Token>) -> Result<(), Problem> {
     match token {
         None => Err(Problem::new(
             ProblemKind::MissingToken,
-            format!("reading subscriptions needs a token whose claim “mercure.subscribe” selects {path}"),
+            format!("reading subscriptions needs a token whose claim “mercure.subscribe” matches {path}"),
         )),
         Some(token) if token.may_subscribe(path) => Ok(()),
         Some(token) => {
@@ -257,7 +257,7 @@ fn decoded(part: &str) -> Result<String, Problem> {
         Ok(text) => Ok(text.into_owned()),
         Err(_) => Err(Problem::new(
             ProblemKind::NotUtf8,
-            format!("the part {} of the path does not decode to UTF-8", shown(part)),
+            format!("the path segment {} is not valid UTF-8 when decoded", shown(part)),
         )),
     }
 }

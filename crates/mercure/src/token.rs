@@ -199,7 +199,7 @@ impl<'a> Parts<'a> {
         let (Some(header), Some(claims), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(TokenError::Form("it is not three parts with dots between them".to_owned()));
+            return Err(TokenError::Form("it does not have three parts, separated by dots".to_owned()));
         };
         let decode = |name: &str, part: &str| {
             let decoded = URL_SAFE_NO_PAD.decode(part);
@@ -216,7 +216,7 @@ impl<'a> Parts<'a> {
     pub(super) fn header(&self) -> Result<Header, TokenError> {
         let header = serde_json::from_slice(&self.header).map(|Object(header)| header);
         header.map_err(|error| {
-            TokenError::Form(format!("its header is not the JSON of one: {}", short(&error)))
+            TokenError::Form(format!("its header is not a JWT header in JSON: {}", short(&error)))
         })
     }
 
@@ -260,7 +260,7 @@ impl Header {
     pub(super) fn algorithm(&self) -> Result<Algorithm, TokenError> {
         if self.crit.is_some() {
             return Err(TokenError::Form(
-                "its header names critical extensions, of which none is known".to_owned(),
+                "its header requires extensions (“crit”), none of which is supported".to_owned(),
             ));
         }
         Algorithm::named(&self.alg).ok_or_else(|| TokenError::Algorithm(self.alg.clone()))
@@ -272,7 +272,7 @@ impl fmt::Display for Header {
         write!(f, "algorithm {}, ", shown(&self.alg))?;
         match &self.kid {
             Some(kid) => write!(f, "key {}", shown(kid)),
-            None => f.write_str("no key named"),
+            None => f.write_str("no key ID"),
         }
     }
 }
@@ -282,7 +282,7 @@ impl fmt::Display for Header {
 #[non_exhaustive]
 pub enum TokenError {
     /// Too long.
-    #[error("the token has {length} bytes, {most} at most are taken")]
+    #[error("the token has {length} bytes; the limit is {most}")]
     Long {
         /// Its length in bytes.
         length: usize,
@@ -290,23 +290,23 @@ pub enum TokenError {
         most: usize,
     },
     /// It is no JWS in compact form.
-    #[error("the token is no JWT: {0}")]
+    #[error("the token is not a JWT: {0}")]
     Form(String),
     /// The claims are not what they should be.
-    #[error("the token's claims cannot be read: {0}")]
+    #[error("cannot read the claims of the token: {0}")]
     Claims(String),
     /// An algorithm that is unknown, or fits no key.
-    #[error("the token is signed with {name}, for which the hub has no key that may be used so", name = shown(.0))]
+    #[error("the token is signed with {name}, but the hub has no key for this algorithm", name = shown(.0))]
     Algorithm(String),
     /// There is no key to verify it with.
-    #[error("the hub has no key to verify tokens with; its operator sets one")]
+    #[error("the hub has no key to verify tokens: its operator has to configure one")]
     NoKeys,
     /// It names a key that the hub does not have.
     #[error("the token names the key {kid}, which the hub does not have", kid = shown(.0))]
     UnknownKey(String),
     /// It was signed with another key, or changed since.
     #[error(
-        "the token's signature is not by the hub's key: it was signed with another one, or changed since"
+        "the token's signature is invalid: the token was signed with another key, or changed later"
     )]
     Signature,
     /// It was verified before, and its key has been replaced or revoked since.
@@ -316,12 +316,12 @@ pub enum TokenError {
     #[error("the token expired {} ago (claim “exp”): get a new one", Ago(.0))]
     Expired(Duration),
     /// It is not valid yet, for so long.
-    #[error("the token is not valid for another {} (claim “nbf”)", Ago(.0))]
+    #[error("the token becomes valid in {} (claim “nbf”)", Ago(.0))]
     Early(Duration),
     /// A claim that the hub requires is missing, or has another value.
     #[error(
-        "the token {}; this hub accepts tokens with {accepted} there (setting `{setting}`)",
-        found.as_ref().map_or_else(|| format!("has no claim “{claim}”"), |found| format!("has the claim “{claim}” {found}"))
+        "the token {}; this hub requires {accepted} (setting `{setting}`)",
+        found.as_ref().map_or_else(|| format!("has no claim “{claim}”"), |found| format!("has {found} in the claim “{claim}”"))
     )]
     RequiredClaim {
         /// `aud` or `iss`.
@@ -337,7 +337,7 @@ pub enum TokenError {
     #[error("the token has no claim “mercure”, which lists what it grants")]
     NoClaim,
     /// A claim lists too much.
-    #[error("the claim “mercure.{claim}” lists {count} selectors, {most} at most are taken")]
+    #[error("the claim “mercure.{claim}” lists {count} selectors; the limit is {most}")]
     ManySelectors {
         /// `publish` or `subscribe`.
         claim: &'static str,
@@ -347,7 +347,7 @@ pub enum TokenError {
         most: usize,
     },
     /// A claim lists what is no selector.
-    #[error("the claim “mercure.{claim}” lists {text}, which is no selector: {why}")]
+    #[error("the claim “mercure.{claim}” lists {text}, which is not a valid selector: {why}")]
     Selector {
         /// `publish` or `subscribe`.
         claim: &'static str,

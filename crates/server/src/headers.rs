@@ -45,25 +45,25 @@ where
 #[non_exhaustive]
 pub enum HeaderError {
     /// The name is none.
-    #[error("a header of the event stream has no valid name: use letters, digits and `-`")]
+    #[error("a header of the event stream has an invalid name: use letters, digits and `-`")]
     Name,
     /// The value holds a character that a header cannot carry, as a line feed.
     #[error(
-        "the value of the header `{name}` holds a character that no header can carry, as a line feed: remove it"
+        "the value of the header `{name}` contains a character that headers cannot contain, such as a line feed: remove it"
     )]
     Value {
         /// The header.
         name: HeaderName,
     },
     /// The header is the connection's to set.
-    #[error("the header `{name}` is not an event stream's to set: leave it out")]
+    #[error("the header `{name}` cannot be set for an event stream: omit it")]
     OfTheConnection {
         /// The header.
         name: HeaderName,
     },
     /// The stream reads more channels than its ids could name.
     #[error(
-        "the stream reads {channels} channels, and its ids can name a place in {limit}: open several streams"
+        "the stream reads {channels} channels; the limit is {limit}: open several streams"
     )]
     TooManyChannels {
         /// Channels that it is to read.

@@ -109,11 +109,11 @@ fn is_parameter(name: &str) -> bool {
 #[non_exhaustive]
 pub enum InvalidLastEventId {
     /// It is not UTF-8, or holds CR, LF or NUL, which no id has.
-    #[error("the last event id is not UTF-8, or holds a line break or a NUL: send the id as it was received")]
+    #[error("the last event id is not UTF-8, or contains a line break or NUL: send the id as it was received")]
     NotAnId,
     /// It is longer than 4 KiB.
     #[error(
-        "the last event id has {bytes} bytes, above the limit of {MAX_ID_BYTES}: give events shorter ids"
+        "the last event id has {bytes} bytes; the limit is {MAX_ID_BYTES}: use shorter ids"
     )]
     TooLong {
         /// Its length.

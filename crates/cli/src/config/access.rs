@@ -81,7 +81,10 @@ impl Loaded {
             let before = keys.summary();
             // Sets that are fetched are renewed by their rotation.
             if key.is_some_and(|key| !key.is_fetched()) && keys.replace(fresh) {
-                tracing::warn!("the keys of {whose} were replaced: {}; before: {before}", keys.summary());
+                tracing::warn!(
+                    "the keys that verify {whose}' tokens were replaced; new keys: {}; old keys: {before}",
+                    keys.summary()
+                );
             }
         }
         Ok(())

@@ -57,14 +57,14 @@ fn read(path: &Path) -> Result<Secret, String> {
     match read {
         // What is left of it would be another key.
         Ok(bytes) if bytes as u64 > MOST_KEY => {
-            Err(format!("the key's file {} is larger than {MOST_KEY} bytes", path.display()))
+            Err(format!("the key file {} is larger than {MOST_KEY} bytes", path.display()))
         }
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(format!(
-            "the key's file {} is not text in UTF-8: save it as UTF-8, without a byte order mark",
+            "the key file {} is not UTF-8 text: save it as UTF-8, without a byte order mark",
             path.display()
         )),
-        Err(error) => Err(format!("the key's file {} cannot be read: {error}", path.display())),
-        Ok(_) if text.trim().is_empty() => Err(format!("the key's file {} is empty", path.display())),
+        Err(error) => Err(format!("cannot read the key file {}: {error}", path.display())),
+        Ok(_) if text.trim().is_empty() => Err(format!("the key file {} is empty", path.display())),
         Ok(_) => {
             warn_of_other_readers(path, &text);
             Ok(Secret::new(
@@ -81,7 +81,7 @@ fn warn_of_other_readers(path: &Path, text: &str) {
     let is_public = text.contains("-----BEGIN PUBLIC KEY") || text.trim_start().starts_with('{');
     let mode = std::fs::metadata(path).map_or(0, |data| data.mode() & 0o777);
     if mode & 0o004 != 0 && !is_public {
-        tracing::warn!(file = %path.display(), "every user of this machine can read the key (mode {mode:o}): run chmod 600 {}", path.display());
+        tracing::warn!(file = %path.display(), "every user of this machine can read the key file (mode {mode:o}): run chmod 600 {}", path.display());
     }
 }
 

@@ -51,7 +51,10 @@ impl File<'_> {
             match value.get_ref() {
                 DeValue::Table(table) if is_prefix => self.table(&below, table),
                 _ if is_prefix => {
-                    self.mistakes.push(Mistake { line, what: format!("`{key}` is a table: write [{key}]") });
+                    self.mistakes.push(Mistake {
+                        line,
+                        what: format!("`{key}` is a table and needs no value: write [{key}]"),
+                    });
                 }
                 _ => self.mistakes.push(Mistake { line, what: unknown(&key) }),
             }

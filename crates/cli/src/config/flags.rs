@@ -125,6 +125,6 @@ fn help(setting: &Setting) -> String {
 const WIDTH: usize = 110;
 
 const AFTER_HELP: &str = "\
-Each flag is also an environment variable (--limits-body-size is SSEKIT_LIMITS_BODY_SIZE) and a setting in the file; --print shows
-all of them. Flags override variables, variables override the file, and the file overrides --dev and the defaults.
-Relative paths start at the current directory.";
+Each flag is also an environment variable and a setting in the file: --limits-body-size, SSEKIT_LIMITS_BODY_SIZE, limits.body_size.
+Flags override variables, variables override the file, and the file overrides --dev and the defaults. --print shows all settings.
+Relative paths are relative to the current directory.";

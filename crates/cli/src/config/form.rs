@@ -97,7 +97,7 @@ pub(super) struct Between(pub(super) Time);
 
 impl Form<Spread> for Between {
     fn read(&self, value: &Value) -> Result<Spread, Refusal> {
-        const ALLOWED: &str = "one time, or the shortest and the longest: 1s, 500ms..1500ms";
+        const ALLOWED: &str = "a time or a range of times, such as 1s or 500ms..1500ms";
         let text = value.as_text().ok_or_else(|| value.refused(ALLOWED))?;
         let (least, most) = text.split_once("..").unwrap_or((&text, &text));
         let read =
@@ -144,7 +144,7 @@ pub(super) struct Mode;
 
 impl Form<u32> for Mode {
     fn read(&self, value: &Value) -> Result<u32, Refusal> {
-        let allowed = || value.refused("permissions as chmod takes them, in quotes: \"660\"");
+        let allowed = || value.refused("file permissions in octal and in quotes, such as \"660\"");
         // `unix_mode = 660` is decimal in TOML: it would mean something else than it looks like.
         let Raw::Text(text) = &value.raw else { return Err(allowed()) };
         let digits = text.strip_prefix("0o").unwrap_or(text);
@@ -220,7 +220,7 @@ fn at_most<T>(items: Vec<T>, value: &Value) -> Result<Vec<T>, Refusal> {
     if items.len() <= MOST_ITEMS {
         return Ok(items);
     }
-    Err(Refusal { line: value.line, why: format!("there are more than {MOST_ITEMS}") })
+    Err(Refusal { line: value.line, why: format!("the list has more than {MOST_ITEMS} items") })
 }
 
 /// A way to sign tokens.
@@ -255,7 +255,7 @@ impl Form<AllowedOrigin> for WebOrigin {
         let any = if self.any { ", or *" } else { "" };
         origin.filter(|origin| self.any || !origin.is_any()).ok_or_else(|| {
             value.refused(&format!(
-                "an origin: https://app.example, https://*.app.example (one label), http://localhost:* (any port){any}"
+                "an origin: https://app.example, https://*.app.example (any one label), http://localhost:* (any port){any}"
             ))
         })
     }
@@ -292,7 +292,7 @@ impl Form<Store> for Where {
         match &value.raw {
             Raw::Text(text) if text == "memory" => Ok(Store::Memory),
             Raw::Text(text) if !text.is_empty() => Ok(Store::Folder(text.into())),
-            _ => Err(value.refused("memory, or the path of a folder")),
+            _ => Err(value.refused("`memory` or the path of a folder")),
         }
     }
 
@@ -311,7 +311,7 @@ impl Form<Secret> for Hidden {
     fn read(&self, value: &Value) -> Result<Secret, Refusal> {
         match &value.raw {
             Raw::Text(text) if !text.is_empty() => Ok(Secret::new(text)),
-            _ => Err(Refusal { line: value.line, why: "it is not a text".to_owned() }),
+            _ => Err(Refusal { line: value.line, why: "the value must be a non-empty string".to_owned() }),
         }
     }
 
@@ -376,7 +376,7 @@ mod tests {
             let read = List(Signing).read(&value(raw));
             assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(1_000));
             if let Err(refusal) = read {
-                assert_eq!(refusal.why, "there are more than 1000");
+                assert_eq!(refusal.why, "the list has more than 1000 items");
             }
         }
     }

@@ -259,9 +259,11 @@ fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(file::MOST + 1).read_to_string(&mut text));
     match read {
-        Ok(bytes) if bytes as u64 > file::MOST => Err("the file is larger than 1 MiB".to_owned()),
+        Ok(bytes) if bytes as u64 > file::MOST => {
+            Err("the configuration file is larger than 1 MiB".to_owned())
+        }
         Ok(_) => Ok(text),
-        Err(error) => Err(format!("the file cannot be read: {error}")),
+        Err(error) => Err(format!("cannot read the configuration file: {error}")),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 /// What a time is, for errors.
-pub(super) const TIME: &str = "a time, a number with its unit: 100ms, 25s, 5m, 1h30m, 7d";
+pub(super) const TIME: &str = "a time: a number with a unit, such as 100ms, 25s, 5m, 1h30m or 7d";
 
 /// What a size is, for errors.
-pub(super) const SIZE: &str = "a size, a number of bytes or with its unit: 65536, 64KiB, 16MiB, 1GiB, 500MB";
+pub(super) const SIZE: &str =
+    "a size: a number of bytes, or a number with a unit, such as 64KiB, 16MiB, 1GiB or 500MB";
 
 /// Largest first: so they are written.
 const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];

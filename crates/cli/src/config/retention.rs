@@ -26,8 +26,10 @@ impl Loaded {
                     rules.push(Rule::new(&*rule.topic, move |topic| selector.matches(topic), keep));
                 }
                 Err(error) => {
-                    problems
-                        .push(problem(format!("{:?} is not a topic, template or *: {error}", rule.topic)));
+                    problems.push(problem(format!(
+                        "{:?} is not a topic, a URI template or *: {error}",
+                        rule.topic
+                    )));
                 }
             }
         }
@@ -92,14 +94,16 @@ impl Form<Vec<Retention>> for Rules {
                 let rules = list.iter().map(|rule| match &rule.raw {
                     Raw::Table(members) => from_members(members, rule).map(|rule| vec![rule]),
                     Raw::Text(text) => from_texts(text, rule),
-                    _ => Err(rule.refused("a rule")),
+                    _ => {
+                        Err(rule.refused("a retention rule: { topic = \"*\", records = 1000, age = \"7d\" }"))
+                    }
                 });
                 rules.collect::<Result<Vec<_>, _>>()?.concat()
             }
-            _ => return Err(value.refused("a list of rules: [[retention]]")),
+            _ => return Err(value.refused("a list of retention rules: [[retention]]")),
         };
         if rules.len() > MOST_RULES {
-            let why = format!("there are {} rules; the limit is {MOST_RULES}", rules.len());
+            let why = format!("there are {} retention rules; the limit is {MOST_RULES}", rules.len());
             return Err(Refusal { line: value.line, why });
         }
         Ok(rules)
@@ -129,7 +133,7 @@ fn from_text(rule: &str, value: &Value) -> Result<Retention, Refusal> {
             let example = "topic=* records=1000 age=7d";
             return Err(Refusal {
                 line: value.line,
-                why: format!("{word:?} has no value; a rule looks like {example:?}"),
+                why: format!("{word:?} has no value; a retention rule looks like {example:?}"),
             });
         };
         members.push((name.to_owned(), Value { raw: Raw::Text(text.to_owned()), line: value.line }));
@@ -145,20 +149,20 @@ fn from_members(members: &[(String, Value)], rule: &Value) -> Result<Retention, 
         match name.as_str() {
             "topic" => match &value.raw {
                 Raw::Text(text) if !text.is_empty() => topic = Some(text.clone()),
-                _ => return Err(named(value.refused("a topic, a template or *"))),
+                _ => return Err(named(value.refused("a topic, a URI template or *"))),
             },
             "records" => kept.records = RECORDS.read(value).map_err(named)?,
             "bytes" => kept.bytes = BYTES.read(value).map_err(named)?,
             "age" => kept.age = AGE.read(value).map_err(named)?,
             "last" => kept.last = LAST.read(value).map_err(named)?,
             other => {
-                let why = format!("unknown member {other:?} of a rule; the members are: {MEMBERS}");
+                let why = format!("unknown key {other:?} in a retention rule; the keys are: {MEMBERS}");
                 return Err(Refusal { line: value.line, why });
             }
         }
     }
     let Some(topic) = topic else {
-        let why = "a rule needs a topic; \"*\" matches all".to_owned();
+        let why = "a retention rule needs a topic; \"*\" matches all topics".to_owned();
         return Err(Refusal { line: rule.line, why });
     };
     Ok(Retention { topic, ..kept })
@@ -202,7 +206,7 @@ mod tests {
             let read = Rules.read(&value(raw));
             assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(64));
             if let Err(refusal) = read {
-                assert_eq!(refusal.why, "there are 65 rules; the limit is 64");
+                assert_eq!(refusal.why, "there are 65 retention rules; the limit is 64");
             }
         }
     }

@@ -32,7 +32,7 @@ impl Judge<'_> {
     fn listening(&mut self) {
         let config = self.config;
         if config.addr.is_empty() && config.unix.is_none() {
-            self.problem("addr", "no address to listen on: set addr or unix".to_owned());
+            self.problem("addr", "the hub has no address to listen on: set addr or unix".to_owned());
         }
         for (one, other, wrong) in [
             ("tls.cert", "tls.key", config.tls.cert.is_some() && config.tls.key.is_none()),
@@ -67,7 +67,7 @@ impl Judge<'_> {
             if matches!(self.origins.of(&names[0]), Origin::Flag(_)) && key.secret.is_some() {
                 let flag = names[0].replace('.', "-");
                 self.warn(format!(
-                    "every user of this machine can read --{flag} in the output of `ps`: use --{flag}-file"
+                    "every user of this machine can read the value of --{flag} in the output of `ps`: use --{flag}-file"
                 ));
             }
         }
@@ -102,7 +102,7 @@ impl Judge<'_> {
                 self.problem(
                     "dev",
                     format!(
-                        "everyone who can reach {addr} ({origin}) could publish and subscribe: listen on 127.0.0.1, \
+                        "with --dev, everyone who can reach {addr} ({origin}) could publish and subscribe: listen on 127.0.0.1, \
                          configure keys instead of --dev, or add --dev-anywhere"
                     ),
                 );
@@ -117,7 +117,7 @@ impl Judge<'_> {
     fn storage(&mut self) {
         let said = self.origins.of("durability");
         if self.config.store == Store::Memory && said != Origin::Default {
-            self.warn(format!("durability ({said}) has no effect: the store is in memory"));
+            self.warn(format!("durability ({said}) has no effect, because the store is in memory"));
         }
     }
 

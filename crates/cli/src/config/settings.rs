@@ -77,7 +77,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "Listen on this address; port 0 picks a free port"
             ),
             setting!("unix", unix, "PATH", Optional(Path), "Also listen on this Unix socket"),
-            setting!("unix_mode", unix_mode, "MODE", Mode, "Permissions of the Unix socket"),
+            setting!("unix_mode", unix_mode, "MODE", Mode, "Permissions of the Unix socket, in octal"),
             setting!("tls.cert", tls.cert, "PEM", Optional(Path), "Serve TLS with this certificate chain"),
             setting!("tls.key", tls.key, "PEM", Optional(Path), "Private key of the certificate"),
         ],
@@ -91,7 +91,7 @@ pub(super) const GROUPS: &[Group] = &[
                 dev,
                 "",
                 Truth,
-                "For your own machine: everyone may publish and subscribe; turns on --ui, --metrics, --subscriptions, --anonymous\n(and lets pages of localhost subscribe, on every port)"
+                "Development mode: everyone may publish and subscribe without a token; turns on --ui, --metrics, --subscriptions,\n--subscriptions-anonymous and --anonymous, and lets pages of localhost subscribe (any port)"
             ),
             setting!(
                 "dev_anywhere",
@@ -105,7 +105,7 @@ pub(super) const GROUPS: &[Group] = &[
                 demo,
                 "",
                 Truth,
-                "Serve a live demo at /: the load of this machine and a chat room"
+                "Serve a demo page at /: the load of this machine and a chat room"
             ),
             setting!("ui", ui, "", Truth, "Serve an admin page at /hub/"),
             setting!("metrics", metrics, "", Truth, "Serve Prometheus metrics at /metrics"),
@@ -115,7 +115,13 @@ pub(super) const GROUPS: &[Group] = &[
         title: "Storage",
         first: true,
         settings: &[
-            setting!("store", store, "FOLDER", Where, "Folder that holds the history, or `memory`"),
+            setting!(
+                "store",
+                store,
+                "FOLDER",
+                Where,
+                "Folder for the history, or `memory` to keep it in memory only"
+            ),
             setting!(
                 "durability",
                 durability,
@@ -159,7 +165,7 @@ pub(super) const GROUPS: &[Group] = &[
                 key.file,
                 "PATH",
                 Optional(Path),
-                "File that holds this key, which keeps it out of `ps`"
+                "File with the key that verifies all tokens; unlike --key, it stays out of `ps`"
             ),
             setting!("jwks", key.jwks, "PATH|URL", Optional(JWKS), "Key set (JWKS) that verifies all tokens"),
             setting!("algorithms", key.algorithms, "NAME", List(Signing), "Accept only these JWT algorithms"),
@@ -182,14 +188,14 @@ pub(super) const GROUPS: &[Group] = &[
                 publisher.secret,
                 "SECRET",
                 Optional(Hidden),
-                "Key that verifies publishers' tokens"
+                "Key that verifies publishers' tokens, instead of --key"
             ),
             setting!(
                 "publisher.key_file",
                 publisher.file,
                 "PATH",
                 Optional(Path),
-                "File that holds this key"
+                "File with the key that verifies publishers' tokens"
             ),
             setting!(
                 "publisher.jwks",
@@ -224,14 +230,14 @@ pub(super) const GROUPS: &[Group] = &[
                 subscriber.secret,
                 "SECRET",
                 Optional(Hidden),
-                "Key that verifies subscribers' tokens"
+                "Key that verifies subscribers' tokens, instead of --key"
             ),
             setting!(
                 "subscriber.key_file",
                 subscriber.file,
                 "PATH",
                 Optional(Path),
-                "File that holds this key"
+                "File with the key that verifies subscribers' tokens"
             ),
             setting!(
                 "subscriber.jwks",
@@ -283,14 +289,14 @@ pub(super) const GROUPS: &[Group] = &[
         first: false,
         settings: &[
             setting!("hub_path", hub_path, "PATH", HUB_PATH, "Path of the hub"),
-            setting!("cookie", cookie, "NAME", COOKIE, "Name of the cookie that may hold a token"),
-            setting!("query_token", query_token, "", Truth, "Accept a token in the URL: ?authorization="),
+            setting!("cookie", cookie, "NAME", COOKIE, "Name of the cookie that may carry a token"),
+            setting!("query_token", query_token, "", Truth, "Accept tokens in the URL: ?authorization="),
             setting!(
                 "subscriptions",
                 subscriptions,
                 "",
                 Truth,
-                "Publish who is subscribed to which topics, as events and by an API"
+                "Report active subscriptions: by events, and by the subscription API below the hub's path"
             ),
             setting!(
                 "subscriptions_anonymous",
@@ -317,14 +323,14 @@ pub(super) const GROUPS: &[Group] = &[
                 heartbeat,
                 "TIME",
                 Time(SECOND, HOUR),
-                "How often an idle stream gets a comment, which keeps proxies from closing it"
+                "Interval of the comments on idle streams, which keep proxies from closing them"
             ),
             setting!(
                 "stall",
                 stall,
                 "TIME",
                 Time(SECOND, HOUR),
-                "Close the stream of a subscriber that reads nothing for this long"
+                "Close the stream of a subscriber that has read nothing for this time"
             ),
             setting!(
                 "peer_timeout",
@@ -338,7 +344,7 @@ pub(super) const GROUPS: &[Group] = &[
                 max_lifetime,
                 "TIME",
                 Optional(Time(SECOND, 365 * DAY)),
-                "Close each stream after this long; its client reconnects"
+                "Close each stream after this time; its client reconnects [default: no limit]"
             ),
             setting!(
                 "retry",
@@ -354,7 +360,13 @@ pub(super) const GROUPS: &[Group] = &[
                 Choice(&[("close", Slow::Close), ("skip", Slow::Skip)]),
                 "When retention removes what a slow subscriber has not read: close its stream, or skip with a `gap` event"
             ),
-            setting!("drain", drain, "TIME", Time(0, HOUR), "Close streams over this time at shutdown"),
+            setting!(
+                "drain",
+                drain,
+                "TIME",
+                Time(0, HOUR),
+                "At shutdown, spread the closing of streams over this time"
+            ),
         ],
     },
     Group {
@@ -373,16 +385,22 @@ pub(super) const GROUPS: &[Group] = &[
                 limits.connections_per_address,
                 "COUNT",
                 Optional(Count(1, 10_000_000)),
-                "Concurrent connections from one address, or IPv6 network; unless set, a tenth of all from a public one"
+                "Concurrent connections from one address or IPv6 network\n[default: a tenth of --limits-connections for public addresses, no limit for private ones]"
             ),
             setting!(
                 "limits.connects_per_second",
                 limits.connects_per_second,
                 "COUNT",
                 Optional(Count(1, 1_000_000)),
-                "New subscribers per second"
+                "New subscribers per second [default: no limit]"
             ),
-            setting!("limits.head_size", limits.head_size, "SIZE", Size(KIB, MIB), "Size of a request head"),
+            setting!(
+                "limits.head_size",
+                limits.head_size,
+                "SIZE",
+                Size(KIB, MIB),
+                "Size of a request head: request line and headers"
+            ),
             setting!(
                 "limits.head_time",
                 limits.head_time,
@@ -433,14 +451,14 @@ pub(super) const GROUPS: &[Group] = &[
                 limits.pending_memory,
                 "SIZE",
                 Size(MIB, 1024 * GIB),
-                "Memory for the bytes that wait for all subscribers together"
+                "Memory for the send buffers and replays of all subscribers together"
             ),
             setting!(
                 "limits.recent",
                 limits.recent,
                 "SIZE",
                 Size(64 * KIB, 1024 * GIB),
-                "Memory for the newest updates, which all subscribers share"
+                "Memory for the window of newest updates, which all subscribers share"
             ),
         ],
     },
@@ -460,7 +478,7 @@ pub(super) const GROUPS: &[Group] = &[
                 backlog,
                 "COUNT",
                 Count(1, 1_000_000),
-                "Connections that may wait to be accepted, per address"
+                "Connections waiting to be accepted, per address (listen backlog)"
             ),
             setting!(
                 "log.format",

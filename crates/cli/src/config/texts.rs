@@ -4,12 +4,13 @@ use std::net::Ipv6Addr;
 
 use super::form::Text;
 
-pub(super) const ADDRESS: Text = Text { allowed: "HOST:PORT", is: is_address };
+pub(super) const ADDRESS: Text = Text { allowed: "an address of the form HOST:PORT", is: is_address };
 /// A name that is only compared.
-pub(super) const ANY_TEXT: Text = Text { allowed: "a text", is: |text| !text.is_empty() };
-pub(super) const HUB_PATH: Text = Text { allowed: "a path: /.well-known/mercure", is: is_path };
-pub(super) const COOKIE: Text = Text { allowed: "a cookie's name", is: is_token };
-pub(super) const JWKS: Text = Text { allowed: "a path or an https:// URL", is: is_jwks };
+pub(super) const ANY_TEXT: Text = Text { allowed: "a non-empty string", is: |text| !text.is_empty() };
+pub(super) const HUB_PATH: Text =
+    Text { allowed: "an absolute path such as /.well-known/mercure", is: is_path };
+pub(super) const COOKIE: Text = Text { allowed: "a cookie name", is: is_token };
+pub(super) const JWKS: Text = Text { allowed: "a file path or an https:// URL", is: is_jwks };
 
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };

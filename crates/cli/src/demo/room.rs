@@ -93,7 +93,7 @@ fn shown(what: &str, text: &str, most: usize, may_hold: fn(char) -> bool) -> Res
         return Err(format!("the {what} is longer than {most} characters"));
     }
     if !text.chars().all(may_hold) {
-        return Err(format!("the {what} holds a control character"));
+        return Err(format!("the {what} contains a control character"));
     }
     Ok(text.to_owned())
 }
@@ -134,8 +134,8 @@ mod tests {
         for (bad, why) in [
             ("", "the name is empty"),
             (" \t ", "the name is empty"),
-            ("a\nb", "the name holds a control character"),
-            ("a\u{1b}[2Jb", "the name holds a control character"),
+            ("a\nb", "the name contains a control character"),
+            ("a\u{1b}[2Jb", "the name contains a control character"),
             (&"é".repeat(33), "the name is longer than 32 characters"),
         ] {
             assert_eq!(Name::try_from(bad.to_owned()), Err(why.to_owned()));

@@ -10,12 +10,12 @@ use crate::terminal::{escape, escape_json};
 /// The form of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// The event's lines as the stream has them, control characters escaped
+    /// The fields of the event, as in the stream, with control characters escaped
     #[default]
     Text,
-    /// One JSON object a line: {"event", "data", "id"}; the id is the last event ID, as in a browser
+    /// One JSON object per line: {"event", "data", "id"}; the id is the last event ID, as in a browser
     Json,
-    /// The data alone, as it is, and a line feed
+    /// The unchanged data and a line feed
     Raw,
 }
 

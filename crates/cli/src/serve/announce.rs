@@ -21,18 +21,18 @@ pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -
     for (number, addr) in local.iter().enumerate() {
         let url = format!("{scheme}://{}", reachable(*addr));
         if number > 0 {
-            writeln!(out, "  and on           {url}")?;
+            writeln!(out, "  also on          {url}")?;
             continue;
         }
         writeln!(out, "ssekit listens on {addr}; Ctrl-C stops it\n")?;
         if config.demo {
-            writeln!(out, "  the page         {url}/")?;
-            writeln!(out, "  the raw stream   curl -N {url}/stats")?;
-            writeln!(out, "  our own client   {program} listen {url}/events")?;
+            writeln!(out, "  demo page        {url}/")?;
+            writeln!(out, "  demo stream      curl -N {url}/stats")?;
+            writeln!(out, "  our client       {program} listen {url}/events")?;
         }
         writeln!(out, "  the hub          {url}{}", config.hub_path)?;
         if config.ui {
-            writeln!(out, "  its page         {url}/hub/")?;
+            writeln!(out, "  admin page       {url}/hub/")?;
         }
     }
     if let Some(path) = &config.unix {

@@ -62,9 +62,9 @@ fn is_writable(folder: &Path) -> Result<(), String> {
     let written = OpenOptions::new().write(true).create_new(true).open(&probe);
     let written = written.and_then(|_| std::fs::remove_file(&probe));
     written.map_err(|error| match existing == folder {
-        true => format!("the folder {} cannot be written: {error}", folder.display()),
+        true => format!("cannot write to the folder {}: {error}", folder.display()),
         false => {
-            format!("the folder {} cannot be created in {}: {error}", folder.display(), existing.display())
+            format!("cannot create the folder {} in {}: {error}", folder.display(), existing.display())
         }
     })
 }
@@ -77,7 +77,7 @@ fn is_available(addr: &str, config: &Config) -> Result<Option<String>, String> {
         return Err(chain(unavailable(addr, error).as_ref()));
     }
     let what = if has_tls { "a program" } else { "a hub" };
-    Ok(Some(format!("{what} listens on {addr} already: stop it before you start another one")))
+    Ok(Some(format!("{what} already listens on {addr}: stop it before you start another one")))
 }
 
 /// Whether a hub answers at this address, over plain HTTP: to a subscription without a topic.
@@ -109,7 +109,7 @@ fn is_available_path(path: &Path) -> Result<Option<String>, String> {
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => {
             let path = path.display();
-            Ok(Some(format!("a program listens on {path} already: stop it before you start another one")))
+            Ok(Some(format!("a program already listens on {path}: stop it before you start another one")))
         }
         Err(_) => Err(format!("{} exists and is not a socket", path.display())),
     }

@@ -44,7 +44,7 @@ impl Listeners {
             _ => None,
         };
         let given =
-            systemd::sockets().context("the sockets that the service manager has opened cannot be used")?;
+            systemd::sockets().context("cannot use the sockets that the service manager opened")?;
         if !given.is_empty() {
             for socket in &given.tcp {
                 prepare(&Socket::from(socket.try_clone()?), config);
@@ -68,7 +68,7 @@ impl Listeners {
     /// Serves whoever connects.
     pub(super) fn serve(self, config: &Config, server: &Arc<Server>) -> Result<Opened> {
         let local = self.tcp.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
-        let local = local.context("a listener has no address")?;
+        let local = local.context("cannot read the address of a listener")?;
         let mut tasks = JoinSet::new();
         let plain = match self.tls {
             Some(tls) => {
@@ -86,7 +86,7 @@ impl Listeners {
                 }
                 None
             }
-            None => Some(server.open(self.tcp).context("connections cannot be accepted")?),
+            None => Some(server.open(self.tcp).context("cannot accept connections")?),
         };
         #[cfg(unix)]
         let mut paths = Vec::new();
@@ -148,8 +148,8 @@ async fn accept_tls(
                     let protocol = Protocol::agreed(socket.get_ref().1.alpn_protocol());
                     server.serve(socket, protocol, lease).await;
                 }
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS came about"),
-                Err(_) => tracing::debug!(%peer, "no TLS came about in time"),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
             }
         });
     }
@@ -197,7 +197,7 @@ fn bind_unix(path: &Path, mode: u32) -> Result<(std::os::unix::net::UnixListener
 
     if is_abandoned(path) {
         std::fs::remove_file(path)
-            .with_context(|| format!("the old socket {} cannot be removed", path.display()))?;
+            .with_context(|| format!("cannot remove the old socket {}", path.display()))?;
     }
     let socket = UnixListener::bind(path).with_context(|| {
         format!(
@@ -207,7 +207,7 @@ fn bind_unix(path: &Path, mode: u32) -> Result<(std::os::unix::net::UnixListener
     })?;
     let own = OwnPath(path.to_owned());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .with_context(|| format!("the permissions of {} cannot be set", path.display()))?;
+        .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
     Ok((socket, Some(own)))
 }
 
@@ -240,7 +240,7 @@ pub(super) fn unavailable(addr: &str, error: io::Error) -> Error {
              it). Stop it, or use a free port with --addr 127.0.0.1:0"
         ),
         ErrorKind::PermissionDenied => anyhow!(
-            "{addr} is not allowed: ports below 1024 need a privilege. Use another one, such as --addr 127.0.0.1:3000"
+            "{addr} is not allowed: ports below 1024 need root or CAP_NET_BIND_SERVICE. Use another port, such as --addr 127.0.0.1:3000"
         ),
         _ => Error::new(error).context(format!(
             "cannot listen on {addr}: it must be HOST:PORT with an address of this machine"
@@ -258,6 +258,6 @@ fn prepare(socket: &Socket, config: &Config) {
         socket.set_tcp_notsent_lowat(u32::try_from(config.limits.pending).unwrap_or(u32::MAX))
     });
     if let Err(error) = set {
-        tracing::warn!(%error, "a peer that vanishes will be noticed late");
+        tracing::warn!(%error, "cannot set the TCP options of a listener: lost peers will be noticed late");
     }
 }

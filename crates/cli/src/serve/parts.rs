@@ -81,7 +81,7 @@ fn places() -> usize {
     #[cfg(unix)]
     {
         let allowed = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the limit of open files is not known");
+            tracing::warn!(%error, "cannot read the limit of open files");
             u64::MAX
         });
         // The store, the listeners and the threads need some, too.

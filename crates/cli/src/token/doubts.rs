@@ -11,7 +11,7 @@ pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
         let stars = granted(claims, claim).unwrap_or_default().into_iter().filter(|text| has_literal_star(text));
         stars.take(MOST).map(move |text| {
             format!(
-                "“mercure.{claim}” lists {}: `*` inside a selector is a plain character; only a selector that is `*` alone matches \
+                "the claim “mercure.{claim}” lists {}: `*` inside a selector is a plain character; only a selector that is `*` alone matches \
                  everything, and a template such as /books/{{id}} matches many topics",
                 shown(text)
             )
@@ -22,7 +22,7 @@ pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
     let times = ["exp", "nbf"].into_iter().filter_map(|claim| {
         let time = claims.get(claim)?.as_f64().filter(|time| *time > latest)?;
         Some(format!(
-            "the claim “{claim}” is {time}, which is more than 100 years ahead: it counts seconds since 1970, not milliseconds"
+            "the claim “{claim}” is {time}, more than 100 years in the future: it must be in seconds since 1970, not milliseconds"
         ))
     });
     selectors.chain(times).collect()

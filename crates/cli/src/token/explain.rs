@@ -25,7 +25,7 @@ pub struct Explain {
     subscribe: Vec<String>,
     #[command(flatten)]
     key: KeyFlags,
-    /// File that holds a key set (JWKS)
+    /// File with a key set (JWKS)
     #[arg(long, value_name = "PATH", conflicts_with_all = ["key", "key_file"])]
     jwks: Option<PathBuf>,
     /// Audience that the hub requires (claim `aud`; repeatable: one of them)
@@ -70,7 +70,7 @@ impl Explain {
             }
             report.line(
                 "signature",
-                "not checked: set --key-file, --key or --jwks; until then, anybody may have made this token",
+                "not checked: set --key-file, --key or --jwks; without this check, anyone may have created the token",
             );
             for (action, topics) in asked {
                 topics.iter().for_each(|topic| report.unverified(claims, action, topic));
@@ -141,7 +141,7 @@ impl Report {
                 let words = match claims.get("exp").map(Value::as_f64) {
                     None => "never",
                     Some(Some(seconds)) if seconds > 0.0 => "after the year 5000",
-                    Some(_) => "unknown: it is no number of seconds since 1970",
+                    Some(_) => "unknown: the claim is not a number of seconds since 1970",
                 };
                 self.line("expires", words);
             }
@@ -174,13 +174,13 @@ impl Report {
         let selects = |text: &&str| Selector::parse(text).is_ok_and(|selector| selector.matches(topic));
         match granted(claims, name).unwrap_or_default().into_iter().find(selects) {
             Some(selector) => {
-                self.line(name, &format!("{topic}: granted by {selector}, if the signature is good"))
+                self.line(name, &format!("{topic}: granted by {selector}, if the signature is valid"))
             }
             None => {
                 self.is_good = false;
                 self.line(
                     name,
-                    &format!("{topic}: refused, nothing in the claim “mercure.{name}” selects it"),
+                    &format!("{topic}: refused, no selector in the claim “mercure.{name}” matches it"),
                 );
             }
         }

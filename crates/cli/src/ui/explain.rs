@@ -71,8 +71,8 @@ fn unreadable(rejection: &JsonRejection) -> Problem {
     };
     // The words of the others might repeat a part of what was sent.
     let words = match kind {
-        ProblemKind::TooLarge => format!("a question has at most {MAX_BODY} bytes"),
-        _ => "a question is JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \"topics\": […]}"
+        ProblemKind::TooLarge => format!("the request body has more than {MAX_BODY} bytes"),
+        _ => "the request body must be JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \"topics\": […]}"
             .to_owned(),
     };
     Problem::new(kind, words)
@@ -82,7 +82,7 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
     let topics: Vec<&str> =
         question.topics.iter().map(|topic| topic.trim()).filter(|topic| !topic.is_empty()).collect();
     if topics.len() > MAX_TOPICS {
-        let words = format!("a question names at most {MAX_TOPICS} topics, this one {}", topics.len());
+        let words = format!("the request has {} topics; the limit is {MAX_TOPICS}", topics.len());
         return Err(Problem::new(ProblemKind::TooLarge, words));
     }
     let token = question.token.trim();
@@ -100,7 +100,7 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
             }
         };
         let words =
-            "the hub runs with --dev and has no key for this: everyone may, and no token is looked at";
+            "the hub runs with --dev and has no key for this action: everyone is allowed, and tokens are not checked";
         return Ok(Explanation { allowed: true, checks: vec![check(true, words)], header, claims });
     }
     if token.is_empty() {
@@ -112,16 +112,16 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
 /// What holds for who sends no token.
 fn without_token(wanted: Wanted, access: &Access, private: bool) -> Explanation {
     let (allowed, words) = match wanted {
-        Wanted::Publish if access.open => (true, "the hub runs with --dev: who sends none may publish"),
-        Wanted::Publish => (false, "there is none, and nobody publishes without"),
+        Wanted::Publish if access.open => (true, "no token; the hub runs with --dev, so publishing needs none"),
+        Wanted::Publish => (false, "no token; publishing needs a token"),
         Wanted::Subscribe if !access.anonymous => (
             false,
-            "there is none, and this hub lets nobody subscribe without (it is not started with --anonymous)",
+            "no token; subscribing to this hub needs a token, because it was started without --anonymous",
         ),
         Wanted::Subscribe if private => {
-            (false, "there is none: who sends none reads what is public, and nothing private")
+            (false, "no token; anonymous subscribers read public updates only, no private ones")
         }
-        Wanted::Subscribe => (true, "there is none: who sends none may subscribe, and reads what is public"),
+        Wanted::Subscribe => (true, "no token; anonymous subscribers may read public updates"),
     };
     Explanation { allowed, checks: vec![check(allowed, words)], header: None, claims: None }
 }

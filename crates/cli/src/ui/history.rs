@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
         let asked = Query::<Asked>::try_from_uri(&parts.uri);
         let Query(asked) = asked.map_err(|error| Problem::new(ProblemKind::Malformed, error.body_text()))?;
         if asked.after.is_some() && asked.before.is_some() {
-            return Err(Problem::new(ProblemKind::Malformed, "give “after” or “before”, not both"));
+            return Err(Problem::new(ProblemKind::Malformed, "set “after” or “before”, not both"));
         }
         let hidden = (asked.subscriptions == Some(false)).then(|| subscriptions::below(&hub.path()));
         Ok((asked, Self { hub, selectors: subscribe.selectors, token: subscribe.token, hidden }))
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         found.map_err(|error| unreadable(&error))?.ok_or_else(|| {
             Problem::new(
                 ProblemKind::NotFound,
-                "no update of this id is held: it is of another history, or gone",
+                "the history has no update with this id: it was removed, or it belongs to another history",
             )
         })
     }

@@ -103,7 +103,7 @@ pub(super) async fn measure(hub: Arc<Hub>, figures: Channel) {
                 ticks.tick().await;
                 let stats = meter.read(Instant::now()).await;
                 if let Err(error) = figures.emit_json("stats", &stats) {
-                    tracing::error!(%error, "the figures of the page cannot be told");
+                    tracing::error!(%error, "cannot send metrics to the admin page");
                     return;
                 }
             }

@@ -104,7 +104,7 @@ fn a_fault_is_said_loudly_in_text() {
     let output = bench(&Server::wrong(Fault::Lose), "fanout --subscribers 3 --events 20 --warm-up 0");
     let text = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(3), "{text}");
-    assert!(text.contains("FAULT: 1 of 60 deliveries did not come\n"), "{text}");
+    assert!(text.contains("FAULT: 1 of 60 deliveries are missing\n"), "{text}");
     assert!(text.contains("p50 ") && text.contains("█"), "{text}");
     assert!(output.stderr.is_empty(), "no progress without a terminal");
 }
@@ -115,14 +115,14 @@ fn what_cannot_be_measured_is_said() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = format!("fanout --warm-up 0 --body {{data}} --topic x {}", nobody.expect("a port"));
     for (arguments, code, said) in [
-        ("fanout --subscribe GET_/closed", 1, "no event stream but 503 text/plain come back later"),
-        ("idle --subscribe GET_/page --pid 1", 1, "no event stream but 200 text/html <p>no stream</p>"),
+        ("fanout --subscribe GET_/closed", 1, "the response is not an event stream: 503 text/plain come back later"),
+        ("idle --subscribe GET_/page --pid 1", 1, "the response is not an event stream: 200 text/html <p>no stream</p>"),
         ("connects --subscribers 3 --subscribe GET_/page", 3, ""),
         ("fanout --publish POST_/forbidden", 1, "a publication was refused with 403: not you"),
         ("publish --publish POST_/forbidden", 1, "a publication was refused with 403: not you"),
         ("publish --publish POST_/nowhere", 1, "a publication was refused with 404"),
-        ("idle --subscribers 3", 1, "--pid is needed"),
-        ("idle --subscribers 3 --pid 4194304", 1, "is --pid 4194304 the server"),
+        ("idle --subscribers 3", 1, "--pid is required"),
+        ("idle --subscribers 3 --pid 4194304", 1, "check that --pid 4194304 is the server"),
         ("fanout --events 0", 2, "--events"),
         ("fanout --rate 0", 2, "--rate"),
         (&nobody, 2, "unexpected argument"),

@@ -66,7 +66,7 @@ fn who_is_cut_off_by_a_restart_of_the_proxy_goes_on_where_it_was() {
 
         proxy.kill();
         for program in [&granted, &foreign] {
-            program.stderr.find("connecting again");
+            program.stderr.find("reconnecting");
         }
         publish(&hub.url(), "meanwhile, for some", &["--private"]);
         publish(&hub.url(), "meanwhile, for all", &[]);

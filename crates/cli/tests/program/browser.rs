@@ -232,7 +232,7 @@ fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
 
     let gone = "!document.querySelector('#notice').hidden && document.querySelector('#notice').textContent";
     let notice = browser.wait_for(&page, gone);
-    assert!(notice.as_str().is_some_and(|notice| notice.starts_with("The server is gone")), "{notice}");
+    assert!(notice.as_str().is_some_and(|notice| notice.starts_with("The server is unavailable")), "{notice}");
     assert_eq!(browser.evaluate(&page, "document.querySelector('#state').innerText"), "reconnecting");
     browser.fill(&page, "text", "while it is gone");
     browser
@@ -259,7 +259,7 @@ fn after_a_restart_the_pages_say_so_and_two_browsers_see_each_others_messages() 
     let _server = serve_by(ssekit().args(["--addr", &addr]));
     for page in [&ada, &grace] {
         let news = browser.wait_for(page, NEWS);
-        assert_eq!(news, "Reset: the server was restarted, and the room begins anew.");
+        assert_eq!(news, "Reset: the server was restarted, and the chat room is empty.");
         browser.wait_for(page, &format!("{PEOPLE}.length === 2"));
     }
     browser.fill(&ada, "text", "Ada, after");
@@ -268,7 +268,7 @@ fn after_a_restart_the_pages_say_so_and_two_browsers_see_each_others_messages() 
     for page in [&ada, &grace] {
         browser.wait_for(page, &format!("{SAID}.join('|') === 'Ada, after|Grace, after'"));
         let why = browser.evaluate(page, "document.querySelector('#talk .note').textContent");
-        assert_eq!(why, "The server was restarted, and has forgotten what was said before.");
+        assert_eq!(why, "The server was restarted and has lost the earlier messages.");
     }
 }
 
@@ -316,7 +316,7 @@ fn case_109_after_a_connection_was_lost_the_page_resumes_or_says_how_much_it_has
     }
     network.mend();
     let news = browser.wait_for(&ada, NEWS);
-    assert_eq!(news, "Resumed, but missed 10 messages: more than the server holds.");
+    assert_eq!(news, "Resumed, but missed 10 messages, which the server no longer has.");
     said.extend((15..65).map(|number| number.to_string()));
     browser.wait_for(&ada, &format!("{SAID}.at(-1) === '64'"));
     assert_eq!(browser.evaluate(&ada, SAID), json!(said));

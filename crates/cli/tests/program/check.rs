@@ -76,10 +76,10 @@ fn the_folder_of_the_store_must_be_writable() {
     fails(&["--anonymous", "--store", &file], &format!("--store: {file} is not a folder"));
     fails(&["--anonymous", "--store", &in_file], &format!("--store: {file} is not a folder"));
     // Nobody, root included, creates files there.
-    fails(&["--anonymous", "--store", "/proc/1"], "--store: the folder /proc/1 cannot be written: ");
+    fails(&["--anonymous", "--store", "/proc/1"], "--store: cannot write to the folder /proc/1: ");
     fails(
         &["--anonymous", "--store", "/proc/new"],
-        "--store: the folder /proc/new cannot be created in /proc: ",
+        "--store: cannot create the folder /proc/new in /proc: ",
     );
     let output = check(&["--anonymous", "--store", &missing]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -115,7 +115,7 @@ fn the_address_must_be_free_unless_a_hub_has_it() {
     );
     assert_eq!(
         text(&output.stderr),
-        format!("ssekit: a hub listens on {addr} already: stop it before you start another one\n")
+        format!("ssekit: a hub already listens on {addr}: stop it before you start another one\n")
     );
     fails(&["--anonymous", "--addr", "192.0.2.1:3000"], "cannot listen on 192.0.2.1:3000: ");
 }
@@ -131,7 +131,7 @@ fn the_unix_socket_must_be_free() {
     let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("it is free");
     let output = check(&["--anonymous", "--unix", &socket]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text(&output.stderr).contains(&format!("a program listens on {socket} already")), "{output:?}");
+    assert!(text(&output.stderr).contains(&format!("a program already listens on {socket}")), "{output:?}");
 }
 
 /// It was removed, because connections to it are refused, as they are to the socket of a program that was killed.
@@ -175,14 +175,14 @@ fn serve_reports_mistakes_of_the_configuration_before_the_state_of_the_machine()
     };
     assert_eq!(
         reported(&["--key-file", "/nowhere", "--tls-cert", &file, "--tls-key", &file]),
-        "ssekit: --key-file: the key's file /nowhere cannot be read: No such file or directory (os error 2)\n"
+        "ssekit: --key-file: cannot read the key file /nowhere: No such file or directory (os error 2)\n"
     );
     assert_eq!(
         reported(&["--key", KEY, "--retention", "topic=a last=1; topic=a age=1d"]).lines().last(),
-        Some("ssekit: --retention: two retention rules are named \"a\"; give each a name of its own")
+        Some("ssekit: --retention: two retention rules are named \"a\": give each rule its own name")
     );
     let certificate = reported(&["--key", KEY, "--tls-cert", &file, "--tls-key", &file]);
-    assert!(certificate.contains("holds no certificate as PEM"), "{certificate}");
+    assert!(certificate.contains("contains no certificate in PEM format"), "{certificate}");
     let address = reported(&["--key", KEY]);
     assert!(address.contains(&format!("{addr} is in use")), "{address}");
 }
@@ -204,7 +204,7 @@ fn with_json_logs_nothing_else_is_printed() {
     for (flags, words) in [
         (
             vec!["--log-format", "json", "--key-file", "/nowhere"],
-            "--key-file: the key's file /nowhere cannot be read",
+            "--key-file: cannot read the key file /nowhere",
         ),
         (vec!["--log-format", "json", "--heartbeat", "1"], "--heartbeat: \"1\" is not a time"),
         (
@@ -256,7 +256,7 @@ fn the_help_is_in_plain_english() {
                 "Delivery:",
                 "Process:",
                 "Check the configuration and exit (0 valid, 1 invalid)",
-                "turns on --ui, --metrics, --subscriptions, --anonymous",
+                "turns on --ui, --metrics, --subscriptions,",
                 "Serve an admin page at /hub/",
                 "When to answer publishers: at once (memory), after the OS has the data (periodic), after it is on disk (sync)",
                 "What to keep per topic [default: everything]; the first matching rule applies",
@@ -266,12 +266,12 @@ fn the_help_is_in_plain_english() {
                 "Timeout for unacknowledged TCP data",
                 "Reconnection delay sent to disconnected clients, chosen at random from this range",
                 "Send buffer per subscriber",
-                "Memory for the bytes that wait for all subscribers together",
+                "Memory for the send buffers and replays of all subscribers together",
             ],
         ),
         (
             vec!["publish", "--help"],
-            vec!["If its answer is lost and the hub remembers keys, the request is sent again"],
+            vec!["If its response is lost and the hub remembers keys, the request is sent again"],
         ),
         (vec!["token", "make", "--help"], vec!["Payload shown in subscription events and the API"]),
         (vec!["bench", "fanout", "--help"], vec!["Do not slow down for slow subscribers"]),

@@ -263,8 +263,8 @@ fn dev_where_others_can_reach_it_takes_a_second_word() {
 
 #[test]
 fn what_is_wrong_is_said_with_its_place_its_value_and_what_is_allowed() {
-    let size = "a size, a number of bytes or with its unit: 65536, 64KiB, 16MiB, 1GiB, 500MB";
-    let time = "a time, a number with its unit: 100ms, 25s, 5m, 1h30m, 7d";
+    let size = "a size: a number of bytes, or a number with a unit, such as 64KiB, 16MiB, 1GiB or 500MB";
+    let time = "a time: a number with a unit, such as 100ms, 25s, 5m, 1h30m or 7d";
     for (text, expected) in [
         ("\nlimits.body_size = \"big\"", format!("ssekit.toml:2: limits.body_size: \"big\" is not {size}")),
         ("[limits]\nbody_size = \"2GiB\"", "ssekit.toml:2: limits.body_size: \"2GiB\" is not a size from 1KiB to 1GiB".to_owned()),
@@ -274,21 +274,21 @@ fn what_is_wrong_is_said_with_its_place_its_value_and_what_is_allowed() {
         ("durability = \"never\"", "ssekit.toml:1: durability: \"never\" is not memory, periodic or sync".to_owned()),
         ("threads = 1.5", "ssekit.toml:1: threads: 1.5 is not a number from 1 to 1024".to_owned()),
         ("threads = -1", "ssekit.toml:1: threads: -1 is not a number from 1 to 1024".to_owned()),
-        ("unix_mode = 660", "ssekit.toml:1: unix_mode: 660 is not permissions as chmod takes them, in quotes: \"660\"".to_owned()),
-        ("addr = [\n\"127.0.0.1:1\",\n\"3000\"]", "ssekit.toml:3: addr: \"3000\" is not HOST:PORT".to_owned()),
-        ("retry = \"2s..1s\"", "ssekit.toml:1: retry: \"2s..1s\" is not one time, or the shortest and the longest: 1s, 500ms..1500ms".to_owned()),
-        ("hub_path = \"hub\"", "ssekit.toml:1: hub_path: \"hub\" is not a path: /.well-known/mercure".to_owned()),
-        ("jwks = \"http://a.example/\"", "ssekit.toml:1: jwks: \"http://a.example/\" is not a path or an https:// URL".to_owned()),
-        ("limits = 5", "ssekit.toml:1: `limits` is a table: write [limits]".to_owned()),
+        ("unix_mode = 660", "ssekit.toml:1: unix_mode: 660 is not file permissions in octal and in quotes, such as \"660\"".to_owned()),
+        ("addr = [\n\"127.0.0.1:1\",\n\"3000\"]", "ssekit.toml:3: addr: \"3000\" is not an address of the form HOST:PORT".to_owned()),
+        ("retry = \"2s..1s\"", "ssekit.toml:1: retry: \"2s..1s\" is not a time or a range of times, such as 1s or 500ms..1500ms".to_owned()),
+        ("hub_path = \"hub\"", "ssekit.toml:1: hub_path: \"hub\" is not an absolute path such as /.well-known/mercure".to_owned()),
+        ("jwks = \"http://a.example/\"", "ssekit.toml:1: jwks: \"http://a.example/\" is not a file path or an https:// URL".to_owned()),
+        ("limits = 5", "ssekit.toml:1: `limits` is a table and needs no value: write [limits]".to_owned()),
         ("\n\nheartbeet = \"1s\"", "ssekit.toml:3: unknown setting `heartbeet`; did you mean `heartbeat`?".to_owned()),
         ("body_size = 1", "ssekit.toml:1: unknown setting `body_size`; did you mean `limits.body_size`?".to_owned()),
         ("[limits]\ntopix = 1", "ssekit.toml:2: unknown setting `limits.topix`; did you mean `limits.topics`?".to_owned()),
         ("zzz = 1", "ssekit.toml:1: unknown setting `zzz`; `ssekit serve --print` shows all settings".to_owned()),
-        ("[[retention]]\nlast = 1", "ssekit.toml:1: retention: a rule needs a topic; \"*\" matches all".to_owned()),
+        ("[[retention]]\nlast = 1", "ssekit.toml:1: retention: a retention rule needs a topic; \"*\" matches all topics".to_owned()),
         ("[[retention]]\ntopic = \"*\"\nage = 7", format!("ssekit.toml:3: retention: age: 7 is not {time}")),
-        ("[[retention]]\ntopic = \"*\"\nmax = 7", "ssekit.toml:3: retention: unknown member \"max\" of a rule; the members are: topic, records, bytes, age, last".to_owned()),
+        ("[[retention]]\ntopic = \"*\"\nmax = 7", "ssekit.toml:3: retention: unknown key \"max\" in a retention rule; the keys are: topic, records, bytes, age, last".to_owned()),
         ("tls.cert = \"a\"", "ssekit.toml:1: tls.cert requires tls.key: TLS needs a certificate and its key, each a PEM file".to_owned()),
-        ("addr = []", "ssekit.toml:1: no address to listen on: set addr or unix".to_owned()),
+        ("addr = []", "ssekit.toml:1: the hub has no address to listen on: set addr or unix".to_owned()),
     ] {
         assert_eq!(problems(load_file("mistake", text)), [expected], "{text}");
     }
@@ -313,10 +313,13 @@ fn what_is_wrong_is_said_with_its_place_its_value_and_what_is_allowed() {
     let said = problems(load(&["--retention", "topic=* last"], &[]));
     assert_eq!(
         said,
-        ["--retention: \"last\" has no value; a rule looks like \"topic=* records=1000 age=7d\""]
+        ["--retention: \"last\" has no value; a retention rule looks like \"topic=* records=1000 age=7d\""]
     );
     let said = problems(load(&["--config", "/nowhere/ssekit.toml"], &[]));
-    assert_eq!(said, ["ssekit.toml:1: the file cannot be read: No such file or directory (os error 2)"]);
+    assert_eq!(
+        said,
+        ["ssekit.toml:1: cannot read the configuration file: No such file or directory (os error 2)"]
+    );
 }
 
 #[test]
@@ -360,14 +363,14 @@ fn a_secret_is_shown_nowhere() {
         assert!(!shown.contains(secret), "{shown}");
         // By a flag, everyone sees it.
         assert_eq!(
-            shown.contains("every user of this machine can read --key in the output of `ps`"),
+            shown.contains("every user of this machine can read the value of --key in the output of `ps`"),
             flags[0] == "--key",
             "{shown}"
         );
     }
     // Of wrong ones, too, nothing is said.
     let said = problems(load_file("secret", &format!("key = [\"{secret}\"]")));
-    assert_eq!(said, ["ssekit.toml:1: key: it is not a text"]);
+    assert_eq!(said, ["ssekit.toml:1: key: the value must be a non-empty string"]);
 }
 
 #[test]
@@ -580,19 +583,19 @@ fn the_program_checks_and_prints() {
 
     let short = folder.file("short.key", "short");
     for (arguments, expected) in [
-        (vec!["--key-file", &short], "ssekit: --key-file: the secret has 5 bytes and needs 32 at least"),
-        (vec!["--key", "short"], "ssekit: --key: the secret has 5 bytes and needs 32 at least"),
+        (vec!["--key-file", &short], "ssekit: --key-file: the secret has 5 bytes and needs at least 32"),
+        (vec!["--key", "short"], "ssekit: --key: the secret has 5 bytes and needs at least 32"),
         (
             vec!["--key-file", &key, "--algorithms", "ES256"],
-            "ssekit: --key-file: no algorithm that is allowed fits",
+            "ssekit: --key-file: none of the allowed algorithms fits",
         ),
         (
             vec!["--subscriber-jwks", &key],
-            "ssekit: --subscriber-jwks: it is no key or key set in JSON, {\"keys\": [...]}: ",
+            "ssekit: --subscriber-jwks: it is neither a key nor a key set in JSON, {\"keys\": [...]}: ",
         ),
         (
             vec!["--retention", "topic=a\u{7}"],
-            "ssekit: --retention: \"a\\u{7}\" is not a topic, template or *: ",
+            "ssekit: --retention: \"a\\u{7}\" is not a topic, a URI template or *: ",
         ),
         (
             vec!["--retention", "topic=a last=1; topic=a age=1d"],
@@ -605,7 +608,7 @@ fn the_program_checks_and_prints() {
         (vec!["--heartbeat", "1"], "ssekit: --heartbeat: \"1\" is not a time"),
         (
             vec!["--key-file", "/nowhere"],
-            "ssekit: --key-file: the key's file /nowhere cannot be read: No such file",
+            "ssekit: --key-file: cannot read the key file /nowhere: No such file",
         ),
     ] {
         let output = run(ssekit().args(["serve", "--check"]).args(usual).args(arguments));

@@ -147,7 +147,7 @@ fn a_url_that_answers_no_keys_opens_the_hub_to_nobody_and_turns_nobody_away_for_
     let url = format!("http://{}/keys", issuer.addr);
     let (program, addr) = serve(&["--jwks", &format!("{url}?secret=1"), "--anonymous"]);
     let line = program.stderr.find("cannot use JWKS");
-    assert!(line.contains(&format!("{url}: it is no key or key set in JSON")), "{line}");
+    assert!(line.contains(&format!("{url}: it is neither a key nor a key set in JSON")), "{line}");
     assert!(line.ends_with("no keys yet, all tokens are refused; next attempt in 1 s"), "{line}");
     assert!(!line.contains("secret=1"), "{line}");
     assert_eq!(ready(addr), 503);
@@ -164,7 +164,7 @@ fn a_url_that_answers_no_keys_opens_the_hub_to_nobody_and_turns_nobody_away_for_
     }
     issuer.answer(500, "");
     let line = program.stderr.find("cannot fetch JWKS");
-    assert!(line.contains(&format!("{url}: the answer has the status 500 instead of 200")), "{line}");
+    assert!(line.contains(&format!("{url}: the response has the status 500 instead of 200")), "{line}");
     issuer.answer(200, &set("1"));
     until("the keys", || ready(addr) == 200);
     assert!(program.stderr.find(&url).ends_with("1 key (“1”)"));
@@ -222,8 +222,8 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     std::fs::write(&keys, PAGE).expect("it can be written");
     for program in [&plain, &tls] {
         program.signal("HUP");
-        let line = program.stderr.find("the keys stay as they were");
-        assert!(line.contains("--jwks: it is no key or key set in JSON"), "{line}");
+        let line = program.stderr.find("the old keys stay in use");
+        assert!(line.contains("--jwks: it is neither a key nor a key set in JSON"), "{line}");
     }
     assert_eq!(publish(addr, &token("1")).status, 200);
     for token in forged() {
@@ -234,7 +234,7 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     for program in [&plain, &tls] {
         program.signal("HUP");
         let line = program.stderr.find("were replaced");
-        assert!(line.contains("1 key (“2”); before: 2 keys"), "{line}");
+        assert!(line.contains("1 key (“2”); old keys: 2 keys"), "{line}");
     }
     for (way, mut stream) in gone {
         assert!(stream.wait().success(), "{way}: it ends, and is not cut: {}", stream.stderr.rest());
@@ -252,8 +252,8 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
 #[test]
 fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
     const BOM: &str = "begins with a byte order mark (U+FEFF): save the file without one";
-    const SPACES: &str = "spaces or line feeds stand before or behind it: remove them";
-    const QUOTES: &str = "it stands in quotes: remove them";
+    const SPACES: &str = "it begins or ends with spaces or line feeds: remove them";
+    const QUOTES: &str = "it is in quotes: remove them";
     let folder = tempdir().expect("a folder");
     let file = folder.path().join("key").to_str().expect("a name").to_owned();
     let usual =
@@ -292,11 +292,11 @@ fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
         (format!("\u{a0}{secret}"), SPACES),
         (format!("\"{secret}\"\n"), QUOTES),
         (format!("'{secret}'\r\n"), QUOTES),
-        (format!("\u{FEFF}{public}"), "remove all that stands before “-----BEGIN”"),
-        (format!("key:\n{public}"), "remove all that stands before “-----BEGIN”"),
+        (format!("\u{FEFF}{public}"), "remove everything before “-----BEGIN”"),
+        (format!("key:\n{public}"), "remove everything before “-----BEGIN”"),
         (format!("\u{FEFF}{}", set("1")), "without a byte order mark before it"),
         (format!("<html>{secret}</html>"), "it is HTML or XML"),
-        (format!("ssh-ed25519 {secret}"), "give it as PEM, as `ssh-keygen -e -m PKCS8 -f FILE` prints it"),
+        (format!("ssh-ed25519 {secret}"), "convert it to PEM with `ssh-keygen -e -m PKCS8 -f FILE`"),
         (" \n".to_owned(), "is empty"),
     ] {
         for answer in refused(bytes.as_bytes()) {
@@ -307,10 +307,7 @@ fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
     }
     for answer in refused(&utf16) {
         let error = answer.expect_err("it is refused");
-        assert!(
-            error.contains("is not text in UTF-8: save it as UTF-8, without a byte order mark"),
-            "{error}"
-        );
+        assert!(error.contains("is not UTF-8 text: save it as UTF-8, without a byte order mark"), "{error}");
     }
     // A set of keys that is read as a file.
     std::fs::write(&file, format!("\u{FEFF}{}", set("1"))).expect("it can be written");
@@ -387,7 +384,7 @@ fn refused_tokens_leave_a_trace_at_info_and_no_log_line_holds_one() {
             log.lines().filter(|line| line.contains(" INFO ") && line.contains("problem=\"invalid-token\""));
         let refused: Vec<&str> = refused.collect();
         assert!(!refused.is_empty() && refused.len() < 10, "{level}: {refused:#?}");
-        assert!(refused[0].contains("the token's signature is not by the hub's key"), "{refused:#?}");
+        assert!(refused[0].contains("the token's signature is invalid"), "{refused:#?}");
         for secret in [TOKEN, tokens[0].rsplit('.').next().expect("three parts")] {
             let lines: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
             assert!(lines.is_empty(), "{level}: {lines:#?}");

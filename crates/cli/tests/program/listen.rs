@@ -222,14 +222,14 @@ fn a_certificate_that_is_not_trusted_is_final_and_an_authority_can_be_added() {
     let mut hub = ssekit();
     let hub =
         Program::start(hub.args(["--addr", "127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key]));
-    let page = hub.stdout.find("the page");
+    let page = hub.stdout.find("demo page");
     let port = page.trim_end_matches('/').rsplit(':').next().expect("a port");
     let url = format!("https://localhost:{port}/stats");
 
     let untrusting = run(ssekit().args(["listen", &url, "--timeout", "8"]));
     let (code, _, errors) = text(&untrusting);
     assert_eq!(code, Some(60), "{errors}");
-    assert!(errors.starts_with(&format!("ssekit: cannot trust {url}: ")), "{errors}");
+    assert!(errors.starts_with(&format!("ssekit: the certificate of {url} is not trusted: ")), "{errors}");
     assert_eq!(errors.lines().count(), 1, "it does not try again: {errors}");
 
     let trusting = run(ssekit().args(["listen", &url, "--timeout", "8", "--ca", &root, "-n", "1"]));
@@ -247,7 +247,7 @@ fn exit_codes_say_how_it_ended() {
         (0, vec![stream("data: x\n\n")], "--no-reconnect", ""),
         (0, vec![format!("{STREAM}data: x\n\n{OPEN}")], "-n 1", ""),
         (0, vec!["HTTP/1.1 204 No Content\r\n\r\n".to_owned()], "", ""),
-        (7, vec![broken], "--no-reconnect", "the event stream broke off: "),
+        (7, vec![broken], "--no-reconnect", "the event stream was interrupted: "),
         (
             22,
             vec![answer("500 Oh", "", "on fire")],
@@ -284,17 +284,17 @@ fn what_cannot_be_asked_is_a_usage_error() {
     for (arguments, why) in [
         (vec!["http://["], "cannot request \"http://[\": invalid IPv6 address"),
         (vec!["ftp://x/"], "its scheme is \"ftp\", not http or https"),
-        (vec!["x", "-H", "no colon"], "a header is NAME: VALUE"),
+        (vec!["x", "-H", "no colon"], "a header has the form NAME: VALUE"),
         (vec!["x", "-H", "a: b\nc: d"], "the value of the header \"a\""),
         (vec!["x", "-X", "G T"], "the method \"G T\""),
         (vec!["x", "--last-event-id", "a\nb"], "the last event ID"),
         (vec!["x", "-d", "@/nothing/here"], "cannot read /nothing/here"),
         (vec!["x", "--ca", "/nothing/here"], "cannot read /nothing/here"),
-        (vec!["x", "--ca", "/dev/null"], "cannot use /dev/null: the PEM text holds no certificate"),
-        (vec!["http://user:secret@x", "-t", "a"], "a hub takes no user and password"),
+        (vec!["x", "--ca", "/dev/null"], "cannot use the certificates in /dev/null: the PEM text contains no certificate"),
+        (vec!["http://user:secret@x", "-t", "a"], "the URL of a hub cannot contain a user name or password"),
         (vec!["x", "-n", "0"], "0 is not in"),
-        (vec!["x", "--timeout=-1"], "it must be a number of seconds above 0"),
-        (vec!["x", "--timeout=nan"], "it must be a number of seconds above 0"),
+        (vec!["x", "--timeout=-1"], "expected a number of seconds above 0"),
+        (vec!["x", "--timeout=nan"], "expected a number of seconds above 0"),
         (vec!["x", "-o", "xml"], "possible values: text, json, raw"),
         (vec![], "<URL>"),
     ] {
@@ -328,10 +328,10 @@ fn case_077_it_reconnects_where_it_was_and_says_so() {
     let connected = connected(&server);
     let expected = [
         connected.trim_end(),
-        "ssekit: the server ended the event stream; connecting again in 0.1 s",
-        "ssekit: the server answered 500 Internal Server Error; connecting again in ",
+        "ssekit: the server ended the event stream; reconnecting in 0.1 s",
+        "ssekit: the server answered 500 Internal Server Error; reconnecting in ",
         connected.trim_end(),
-        "ssekit: the server ended the event stream; connecting again in 0.1 s",
+        "ssekit: the server ended the event stream; reconnecting in 0.1 s",
     ];
     let errors: Vec<&str> = errors.lines().collect();
     assert_eq!(errors.len(), expected.len(), "{errors:?}");
@@ -361,7 +361,7 @@ fn a_server_that_is_killed_and_comes_back_is_found_again() {
     assert!(listener.stdout.find("before").starts_with("{\"from\":\"Ada\",\"text\":\"before\""));
     server.program.signal("KILL");
     server.program.wait();
-    listener.stderr.find("connecting again in");
+    listener.stderr.find("reconnecting in");
     let server = serve_by(ssekit().args(["--addr", &addr]));
     listener.stderr.find("connected to");
     // That nothing is known of before is an event like any other.
@@ -415,7 +415,7 @@ fn case_061_an_event_beyond_the_limit_is_told_and_the_next_one_arrives() {
     let large = "x".repeat(17 << 20);
     let server = Scripted::new([stream(&format!("data: {large}\n\ndata: next\n\n"))]);
     let output = run(listen(&server).args(["--no-reconnect", "-o", "raw", "-q"]));
-    let why = "ssekit: an event of more than 16777216 bytes was left out: raise max_event_bytes if you expect such events\n";
+    let why = "ssekit: an event is larger than 16777216 bytes and was skipped: raise max_event_bytes if you expect such events\n";
     assert_eq!(text(&output), (Some(0), "next\n".to_owned(), why.to_owned()));
 }
 

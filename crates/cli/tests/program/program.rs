@@ -44,7 +44,7 @@ pub(crate) fn serve() -> Server {
 /// The demo, started by this command.
 pub(crate) fn serve_by(command: &mut Command) -> Server {
     let program = Program::start(command);
-    let page = program.stdout.find("the page");
+    let page = program.stdout.find("demo page");
     let addr = page.split("http://").nth(1).and_then(|url| url.trim_end_matches('/').parse().ok());
     Server { addr: addr.unwrap_or_else(|| panic!("no address in {page:?}")), program }
 }

@@ -156,7 +156,7 @@ fn data_may_come_from_stdin() {
     let server = Scripted::new([]);
     let output = fed(&mut publish(&server, &["-t", "a", "-"]), b"\xff");
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stderr), "ssekit: stdin is not UTF-8: encode it, as base64 for example\n");
+    assert_eq!(text(&output.stderr), "ssekit: stdin is not UTF-8: encode it, for example as base64\n");
 }
 
 #[test]
@@ -235,28 +235,28 @@ fn refusals_are_told_in_words_with_what_to_do() {
                 "nothing selects “a”",
             ),
             &["--token", "a.b.c"][..],
-            "the hub refused with 403 Forbidden: the token does not grant this: nothing selects “a”",
+            "the hub refused the publication with 403 Forbidden: the token does not grant this: nothing selects “a”",
         ),
         (
             problem("401 Unauthorized", "urn:ssekit:problem:x", "a token is needed", "send one"),
             none,
-            "the hub refused with 401 Unauthorized: a token is needed: send one; give --token, or --key-file to make one",
+            "the hub refused the publication with 401 Unauthorized: a token is needed: send one; set --token, or --key-file to create one",
         ),
         (
             answer("401 Unauthorized", "", "Unauthorized\n"),
             &["--token", "x"],
-            "the hub refused with 401 Unauthorized: Unauthorized",
+            "the hub refused the publication with 401 Unauthorized: Unauthorized",
         ),
-        (answer("500 Internal Server Error", "", ""), none, "the hub refused with 500 Internal Server Error"),
+        (answer("500 Internal Server Error", "", ""), none, "the hub refused the publication with 500 Internal Server Error"),
         (
             answer("503 Service Unavailable", "", "\u{1b}[2Jno"),
             none,
-            "the hub refused with 503 Service Unavailable: \\u{1b}[2Jno",
+            "the hub refused the publication with 503 Service Unavailable: \\u{1b}[2Jno",
         ),
         (
             answer("308 Permanent Redirect", "location: https://b.example/hub\r\n", ""),
             none,
-            "the hub refused with 308 Permanent Redirect; it points to https://b.example/hub",
+            "the hub refused the publication with 308 Permanent Redirect; it redirects to https://b.example/hub",
         ),
     ] {
         let server = Scripted::new([given]);
@@ -268,21 +268,21 @@ fn refusals_are_told_in_words_with_what_to_do() {
     let said = text(&run(&mut publish(&server, &["-t", "a", "data"])).stderr);
     assert_eq!(
         said,
-        format!("ssekit: the hub refused with 404 Not Found; is {} the hub's URL?\n", server.url(HUB))
+        format!("ssekit: the hub refused the publication with 404 Not Found; is {} the hub's URL?\n", server.url(HUB))
     );
 
     // What had been published before is known.
     let server = Scripted::new([published("1"), answer("400 Bad Request", "", "missing topic")]);
     let output = fed(&mut publish(&server, &["-t", "a", "--lines", "--no-batch"]), b"x\ny\nz\n");
     let expected =
-        "ssekit: 1 lines were published before this: the hub refused with 400 Bad Request: missing topic\n";
+        "ssekit: 1 lines were published before this error: the hub refused the publication with 400 Bad Request: missing topic\n";
     assert_eq!(
         (output.status.code(), text(&output.stdout), text(&output.stderr)),
         (Some(22), "1\n".to_owned(), expected.to_owned())
     );
     let server = Scripted::new([answer("400 Bad Request", "", "missing topic")]);
     let said = text(&fed(&mut publish(&server, &["-t", "a", "--lines"]), b"x\n").stderr);
-    assert!(said.ends_with("400 Bad Request: missing topic; it may take no batches: --no-batch\n"), "{said}");
+    assert!(said.ends_with("400 Bad Request: missing topic; if it does not accept batches, use --no-batch\n"), "{said}");
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn what_does_not_answer_is_told() {
     let addr = silent.local_addr().expect("it has one").to_string();
     let output = run(ssekit().args(["publish", &addr, "-t", "a", "data", "--timeout", "100ms"]));
     let expected = format!(
-        "ssekit: http://{addr}{HUB} has not answered within 0.1 s; whether it has the update is not known\n"
+        "ssekit: http://{addr}{HUB} did not respond within 0.1 s; it is unknown whether the update was published\n"
     );
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(28), expected));
 
@@ -311,22 +311,22 @@ fn what_is_asked_wrongly_is_said() {
         (vec!["publish", "localhost:1", "-t", "a"], "DATA"),
         (vec!["publish", "localhost:1", "-t", "a", "data", "--lines"], "cannot be used with"),
         (vec!["publish", "localhost:1", "-t", "a", "--lines", "--id", "x"], "cannot be used with"),
-        (vec!["publish", "ftp://localhost", "-t", "a", "data"], "is no http:// or https:// URL"),
-        (vec!["publish", "http://me:word@localhost", "-t", "a", "data"], "a hub takes no user and password"),
+        (vec!["publish", "ftp://localhost", "-t", "a", "data"], "is not an http:// or https:// URL"),
+        (vec!["publish", "http://me:word@localhost", "-t", "a", "data"], "the URL of a hub cannot contain a user name or password"),
         (
             vec!["publish", "localhost:1", "-t", "a", "data", "--key", "short"],
-            "the secret has 5 bytes and needs 32 at least",
+            "the secret has 5 bytes and needs at least 32",
         ),
         (
             vec!["publish", "localhost:1", "-t", "a", "data", "--key-file", "/nowhere"],
-            "the key's file /nowhere cannot be read",
+            "cannot read the key file /nowhere",
         ),
         (
             vec!["publish", "localhost:1", "-t", "a", "data", "--token", "a\nb"],
-            "the token holds what no token may hold",
+            "the token contains a character that a token cannot have",
         ),
         (vec!["publish", "localhost:1", "-t", "a", "data", "--ca", "/nowhere"], "cannot read /nowhere"),
-        (vec!["publish", "localhost:1", "-t", "a", "data", "--retry", "5"], "it must be a time"),
+        (vec!["publish", "localhost:1", "-t", "a", "data", "--retry", "5"], "expected a time"),
     ] {
         let output = run(ssekit().args(&arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
@@ -394,11 +394,11 @@ fn our_own_hub_takes_it_and_hands_it_on() {
     assert_eq!(heard[5]["id"], "urn:last");
 
     for (flags, expected) in [
-        (vec![], "a token is needed"),
-        (vec!["--token", "a.b.c"], "the token is not valid"),
+        (vec![], "missing token"),
+        (vec!["--token", "a.b.c"], "invalid token"),
         (
             vec!["--key", "another secret that is long enough"],
-            "the token's signature is not by the hub's key",
+            "the token's signature is invalid",
         ),
     ] {
         let output = run(ssekit().args(["publish", &url, "-t", "a", "data"]).args(flags));

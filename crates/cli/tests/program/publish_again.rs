@@ -31,7 +31,7 @@ fn a_publication_whose_answer_is_lost_is_sent_again_with_its_key() {
         let server = Scripted::new(script);
         let output = run(&mut publish(&server, &["-t", "a", "data"]));
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "1\n".to_owned()), "{output:?}");
-        let again = "ssekit: the answer was lost: publishing again with the same Idempotency-Key\n";
+        let again = "ssekit: the response was lost: publishing again with the same Idempotency-Key\n";
         assert_eq!(text(&output.stderr), again);
         let first = server.request();
         let key = header(&first, KEY).expect("a key");
@@ -99,7 +99,7 @@ fn a_refusal_of_the_repetition_is_told() {
     let server = Scripted::new([lost(), remembers(), answer("403 Forbidden", "", "no")]);
     let output = run(&mut publish(&server, &["-t", "a", "data"]));
     assert_eq!(output.status.code(), Some(22));
-    assert!(text(&output.stderr).ends_with("ssekit: the hub refused with 403 Forbidden: no\n"), "{output:?}");
+    assert!(text(&output.stderr).ends_with("ssekit: the hub refused the publication with 403 Forbidden: no\n"), "{output:?}");
 }
 
 /// Passes connections on to a hub, and the first answer to nobody.

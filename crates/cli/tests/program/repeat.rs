@@ -130,7 +130,7 @@ fn a_post_that_may_have_had_an_effect_is_not_repeated_and_that_is_said() {
         assert_eq!(
             errors,
             "ssekit: the request was not repeated, because it may have had an effect: the server answered 502 Bad \
-             Gateway; --repeat repeats it all the same\n"
+             Gateway; --repeat sends it again anyway\n"
         );
         let server = Counting::new(http2, Reply::Status(503));
         let (code, requests, ..) = server.listen(&[&["--retries", "1"], protocol].concat());

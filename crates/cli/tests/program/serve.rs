@@ -226,7 +226,7 @@ fn what_is_too_long_or_malformed_is_refused_with_the_reason() {
     let refused = |status, why: &str| (status, format!("{why}\n"));
     assert_eq!(said("", "hello"), refused(422, "the name is empty"));
     assert_eq!(said(&"x".repeat(33), "hello"), refused(422, "the name is longer than 32 characters"));
-    assert_eq!(said("a\u{7}b", "hello"), refused(422, "the name holds a control character"));
+    assert_eq!(said("a\u{7}b", "hello"), refused(422, "the name contains a control character"));
     assert_eq!(said("Ada", " "), refused(422, "the message is empty"));
     assert_eq!(said("Ada", &"x".repeat(501)), refused(422, "the message is longer than 500 characters"));
     assert_eq!(said("Ada", &"x".repeat(9_000)).0, 413);
@@ -255,8 +255,8 @@ fn a_name_that_another_site_points_here_is_refused() {
             &format!("GET {path} HTTP/1.1\r\nhost: evil.example:{}\r\n\r\n", server.addr.port()),
         );
         let why = format!(
-            "\"evil.example:{}\" is not a name of this server: ask by localhost, by its IP address, or by the name given \
-             with --addr\n",
+            "\"evil.example:{}\" is not a name of this server: use localhost, its IP address, or the host name from \
+             --addr\n",
             server.addr.port()
         );
         assert_eq!((answer.status, answer.text()), (421, why), "{path}");
@@ -402,7 +402,7 @@ fn an_address_that_is_none_is_said() {
     let output = run(ssekit().args(["--addr", "3000"]));
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(message, "ssekit: --addr: \"3000\" is not HOST:PORT\n");
+    assert_eq!(message, "ssekit: --addr: \"3000\" is not an address of the form HOST:PORT\n");
 }
 
 #[test]

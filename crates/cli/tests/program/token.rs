@@ -114,7 +114,7 @@ fn each_kind_of_key_makes_tokens_that_its_other_half_verifies() {
             assert_eq!(output.status.code(), Some(0), "{output:?}");
         }
         let wrong = token(&["make", "--key-file", &private, "--publish", "a", "--algorithm", "HS256"]);
-        let expected = format!("ssekit: this key does not sign by HS256: it is for {}\n", algorithms[0]);
+        let expected = format!("ssekit: the key cannot sign with HS256; it is a key for {}\n", algorithms[0]);
         assert_eq!((wrong.status.code(), text(&wrong.stderr)), (Some(2), expected));
     }
 }
@@ -129,19 +129,19 @@ fn what_makes_no_token_is_said() {
     for (flags, expected) in [
         (vec!["--publish", "a"], "no key to sign the token with: set --key-file or --key"),
         (vec!["--key", SECRET], "the token would grant nothing: set --publish, --subscribe or both"),
-        (vec!["--key", "short", "--publish", "a"], "the secret has 5 bytes and needs 32 at least"),
+        (vec!["--key", "short", "--publish", "a"], "the secret has 5 bytes and needs at least 32"),
         (
             [&["--key-file", "/nowhere"], &grant[..]].concat(),
-            "the key's file /nowhere cannot be read: No such file",
+            "cannot read the key file /nowhere: No such file",
         ),
-        ([&["--key-file", &public], &grant[..]].concat(), "the PEM text holds no private key"),
-        ([&["--key-file", &sec1], &grant[..]].concat(), "`openssl pkcs8 -topk8 -nocrypt` makes it PKCS#8"),
+        ([&["--key-file", &public], &grant[..]].concat(), "the PEM text contains no private key"),
+        ([&["--key-file", &sec1], &grant[..]].concat(), "convert it to PKCS#8 with `openssl pkcs8 -topk8 -nocrypt`"),
         (vec!["--key", SECRET, "--publish", ""], "invalid value '' for '--publish"),
-        (vec!["--key", SECRET, "--publish", "a", "--expires-in", "5"], "not a time of at least one second"),
+        (vec!["--key", SECRET, "--publish", "a", "--expires-in", "5"], "expected a time of at least one second"),
         (vec!["--key", SECRET, "--publish", "a", "--payload", "{"], "invalid JSON"),
         (
             vec!["--key", SECRET, "--publish", "a", "--algorithm", "none"],
-            "\"none\" is not supported; these are: HS256",
+            "\"none\" is not supported; the supported algorithms are HS256",
         ),
     ] {
         let output = token(&[&["make"], &flags[..]].concat());
@@ -187,13 +187,13 @@ fn it_is_explained_what_a_token_holds_and_what_it_is_good_for() {
             &good,
             vec!["--publish", "/b/1"],
             0,
-            vec!["publish    /b/1: granted by /b/{id}, if the signature is good"],
+            vec!["publish    /b/1: granted by /b/{id}, if the signature is valid"],
         ),
         (
             &good,
             vec!["--publish", "/c"],
             1,
-            vec!["publish    /c: refused, nothing in the claim “mercure.publish” selects it"],
+            vec!["publish    /c: refused, no selector in the claim “mercure.publish” matches it"],
         ),
         (&good, key.to_vec(), 0, vec!["ok  signature", "allowed"]),
         (
@@ -208,18 +208,18 @@ fn it_is_explained_what_a_token_holds_and_what_it_is_good_for() {
             1,
             vec!["ok  topic", "NO  topic: the token does not grant the topic “/c”", "refused"],
         ),
-        (&good, other.to_vec(), 1, vec!["NO  signature: the token's signature is not by the hub's key"]),
+        (&good, other.to_vec(), 1, vec!["NO  signature: the token's signature is invalid"]),
         (&over, vec![], 1, vec!["expires    1m30s ago", "subscribe  nothing"]),
         (&over, key.to_vec(), 1, vec!["NO  time: the token expired 90 s ago (claim “exp”): get a new one"]),
         (&early, vec![], 1, vec!["valid from in 2h", "expires    never"]),
-        (&early, key.to_vec(), 1, vec!["NO  time: the token is not valid for another 2 h"]),
+        (&early, key.to_vec(), 1, vec!["NO  time: the token becomes valid in 2 h"]),
         (&nothing, key.to_vec(), 1, vec!["NO  claim “mercure”: the token has no claim “mercure”"]),
         (&namespaced, vec!["--publish", "a"], 0, vec!["publish    a: granted by a"]),
         (
             &"no.token".to_owned(),
             vec![],
             1,
-            vec!["NO  form: the token is no JWT: it is not three parts with dots between them"],
+            vec!["NO  form: the token is not a JWT: it does not have three parts, separated by dots"],
         ),
         (&"a.b.c".to_owned(), key.to_vec(), 1, vec!["NO  form"]),
     ] {
@@ -272,7 +272,7 @@ fn the_library_gives_what_the_command_prints() {
 fn what_is_valid_but_hardly_meant_is_warned_of() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
     let star = "`*` inside a selector is a plain character";
-    let milliseconds = "it counts seconds since 1970, not milliseconds";
+    let milliseconds = "it must be in seconds since 1970, not milliseconds";
     for (claims, warnings) in [
         (
             json!({ "mercure": { "publish": ["*"], "subscribe": ["/a/{path*}", "{+a*}", "b"] }, "exp": now + 60 }),
@@ -325,13 +325,13 @@ fn audience_and_issuer_are_made_and_explained() {
         (
             &one,
             vec!["--audience", "x"],
-            Some("has the claim “aud” “hub”; this hub accepts tokens with “x” there"),
+            Some("has “hub” in the claim “aud”; this hub requires “x”"),
         ),
-        (&two, vec!["--audience", "x"], Some("has the claim “aud”")),
+        (&two, vec!["--audience", "x"], Some("in the claim “aud”")),
         (
             &two,
             vec!["--issuer", "login"],
-            Some("has no claim “iss”; this hub accepts tokens with “login” there (setting `issuer`)"),
+            Some("has no claim “iss”; this hub requires “login” (setting `issuer`)"),
         ),
     ] {
         for key in [&key[..], &[]] {

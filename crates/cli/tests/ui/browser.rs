@@ -48,7 +48,7 @@ fn what_is_published_on_the_page_is_watched_listed_and_kept() {
     browser.wait_for(
         &page,
         "document.querySelector('#publish-said').dataset.kind === 'bad'
-            && document.querySelector('#publish-said').textContent.includes('where the hub alone publishes')",
+            && document.querySelector('#publish-said').textContent.includes('only the hub publishes to')",
     );
     assert_refusals(&mut browser, 1);
 }
@@ -136,7 +136,7 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
         "",
         &[json!({ "topic": "https://example.com/a", "data": "1" }), json!({ "topic": "b", "data": "2" })],
     );
-    browser.wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in all'");
+    browser.wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in total'");
     browser.wait_for(
         &page,
         "/^[\\d.]+ (µs|ms|s)$/.test(document.querySelector('#p99-now').textContent) || null",
@@ -176,12 +176,12 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(
         &page,
-        &says("notice", "The figures need a token that grants /.well-known/mercure/subscriptions"),
+        &says("notice", "The metrics need a token that grants /.well-known/mercure/subscriptions"),
     );
     let row = |id: &str| format!("document.querySelector('#{id}').getBoundingClientRect().top");
     let beside = browser.evaluate(&page, &format!("{} === {}", row("subscriptions"), row("explaining")));
     assert_eq!(beside, true, "there is a hole where the figures would be");
-    browser.wait_for(&page, &says("active-words", "whose claim “mercure.subscribe” selects"));
+    browser.wait_for(&page, &says("active-words", "whose claim “mercure.subscribe” matches"));
     browser.wait_for(&page, &says("history-words", "private updates, which need a token"));
     click(&mut browser, &page, "#send");
     browser.wait_for(&page, &says("publish-said", "Not published. Publishing needs a token"));
@@ -213,7 +213,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     // Forgotten, it is all as before.
     click(&mut browser, &page, "#who");
     click(&mut browser, &page, "#token-forget");
-    browser.wait_for(&page, &says("notice", "The figures need a token"));
+    browser.wait_for(&page, &says("notice", "The metrics need a token"));
     browser.wait_for(&page, "!document.querySelector('#history').textContent.includes('secret')");
 }
 
@@ -221,7 +221,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
 fn a_pasted_token_is_explained() {
     let (server, mut browser) = (locked(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
-    browser.wait_for(&page, "document.querySelector('#history-words').textContent !== 'Asking the hub…'");
+    browser.wait_for(&page, "document.querySelector('#history-words').textContent !== 'Loading…'");
     set(&mut browser, &page, "explain-token", &token(&["https://example.com/{x}"], &[]));
     set(&mut browser, &page, "explain-topics", "https://example.com/1\nhttps://example.org/1");
     click(&mut browser, &page, "#explain [type=submit]");

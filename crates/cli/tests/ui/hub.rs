@@ -39,7 +39,7 @@ pub(crate) fn with_key(command: &mut Command) -> &mut Command {
 /// Starts it, and waits until it says where its page is.
 pub(crate) fn start(command: &mut Command) -> Server {
     let program = Program::start(command);
-    let page = program.stdout.find("its page");
+    let page = program.stdout.find("admin page");
     let addr = page.split("http://").nth(1).and_then(|url| url.split('/').next()?.parse().ok());
     Server { addr: addr.unwrap_or_else(|| panic!("no address in {page:?}")), program }
 }

@@ -49,7 +49,7 @@ impl Drop for Background {
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "replays run at the same priority as the delivery of new updates");
+        tracing::warn!(%error, "cannot lower the priority of replays: they run at the same priority as the delivery of new updates");
     }
 }
 

@@ -194,7 +194,7 @@ impl Engine {
             if let Err(error) =
                 registry.register(socket, token(slot, generation), Ready::READABLE | Ready::WRITABLE)
             {
-                tracing::warn!(%error, "a subscriber's socket cannot be waited for: it is closed");
+                tracing::warn!(%error, "cannot poll the socket of a subscriber: closing it");
                 return;
             }
         }

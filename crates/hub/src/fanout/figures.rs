@@ -83,7 +83,7 @@ impl Figures {
         );
         registry.register(
             "subscribers_behind",
-            "Subscribers that resume or have fallen behind the newest event",
+            "Subscribers that are resuming or behind the newest event",
             figures.behind.clone(),
         );
         registry.register(
@@ -103,7 +103,7 @@ impl Figures {
         );
         registry.register(
             "tail_gaps",
-            "Times that retention dropped updates before they were delivered to anybody",
+            "Times that retention removed updates before the hub had delivered them",
             figures.tail_gaps.clone(),
         );
         registry.register(
@@ -113,7 +113,7 @@ impl Figures {
         );
         registry.register(
             "matching_steps",
-            "Operations on up to 64 bytes of a topic to find the subscribers of updates, over all threads",
+            "Cost of matching topics with selectors, in operations on up to 64 bytes of a topic, over all threads",
             figures.matching.clone(),
         );
         registry.register(

@@ -76,7 +76,7 @@ impl Unread {
         match tokio::time::timeout(PATIENCE, room).await {
             Ok(permit) => permit.map_err(|_| AppendError::Closed),
             Err(_) => {
-                let what = format!("no earlier append was delivered within {PATIENCE:?}");
+                let what = format!("earlier updates were not delivered within {PATIENCE:?}");
                 Err(AppendError::Busy(what))
             }
         }

@@ -204,7 +204,7 @@ pub struct Body(pub(super) Arc<Pipe>);
 
 /// Why a body fails: the hub has ended a stream that its peer did not read.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the hub has ended the stream before its peer has read all of it")]
+#[error("the hub ended the stream before its peer had read all of it")]
 pub struct Cut;
 
 /// Bytes that the connection has and that have still to be sent.

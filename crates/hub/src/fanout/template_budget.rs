@@ -64,12 +64,12 @@ impl TemplateBudget {
         let (largest, refused) = (Gauge::default(), Counter::default());
         registry.register(
             "template_variables",
-            "Cost of the subscribers' templates that one topic has to be matched with, at most, in variables",
+            "Largest number of template variables that one topic has to be matched with",
             largest.clone(),
         );
         registry.register(
             "template_subscriptions_refused",
-            "Subscriptions refused with a time to retry, because one topic would have to be matched with too many templates",
+            "Subscriptions refused with a retry time, because a topic would have to be matched with too many template variables",
             refused.clone(),
         );
         let (most, matching) = (limits.hub_variables, limits.matching);
@@ -107,9 +107,9 @@ impl TemplateBudget {
         if let Some(count) = self.log_limit.due("templates", LogLimit::OFTEN, Instant::now()) {
             tracing::warn!(
                 count,
-                most,
+                max = most,
                 has_token,
-                "subscribers are told to return: a topic would have to be matched with too many template variables"
+                "subscriptions refused, clients are told to retry: a topic would have to be matched with too many template variables"
             );
         }
         Err(TemplatesFull { most })

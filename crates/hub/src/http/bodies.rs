@@ -68,7 +68,7 @@ impl Drop for Part {
 /// All bodies together have as much memory as they may.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
-    "the bodies of requests already use {limit} bytes of memory (limits.body_memory): send it again in a moment"
+    "the bodies of all requests already use {limit} bytes of memory, the limit (limits.body_memory): send the request again in a moment"
 )]
 pub(super) struct NoRoom {
     limit: usize,

@@ -61,7 +61,7 @@ impl Door {
         self.closing.store(true, Ordering::Release);
         let _ = self.waker.wake();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that accepts connections has panicked");
+            tracing::error!("the acceptor thread panicked: no new connections are accepted");
         }
     }
 }
@@ -106,7 +106,7 @@ impl Keeper {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    tracing::error!(%error, "connections cannot be accepted any more");
+                    tracing::error!(%error, "the acceptor failed: no new connections are accepted");
                     return;
                 }
             }
@@ -143,7 +143,7 @@ impl Keeper {
                     return true;
                 }
                 // One that has gone while it waited.
-                Err(error) => tracing::debug!(%error, "a connection could not be accepted"),
+                Err(error) => tracing::debug!(%error, "cannot accept a connection"),
             }
         }
         true
@@ -196,7 +196,7 @@ impl Keeper {
         let entry = self.waiting.vacant_entry();
         let key = entry.key();
         if let Err(error) = self.poll.registry().register(&mut socket, Token(key), Interest::READABLE) {
-            tracing::warn!(%error, "a connection cannot be waited for: it is closed");
+            tracing::warn!(%error, "cannot poll a connection: closing it");
             return;
         }
         self.oldest.push_back((key, generation, since));
@@ -245,7 +245,7 @@ impl Keeper {
                     match tokio::net::TcpStream::from_std(socket) {
                         Ok(socket) if publishes => publisher::serve(&server, socket, lease).await,
                         Ok(socket) => server.serve(socket, protocol, lease).await,
-                        Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
+                        Err(error) => tracing::warn!(%error, "cannot serve a connection: closing it"),
                     }
                 });
             }

@@ -25,12 +25,12 @@ impl Gauges {
         let [lag, records, bytes, pending] = [(); 4].map(|()| Gauge::default());
         registry.register(
             "lag_events",
-            "Events in the log that the delivery threads have not yet read",
+            "Events in the log that the delivery threads have not read yet",
             lag.clone(),
         );
         registry.register("log_events", "Events in the log", records.clone());
         registry.register("log_bytes", "Size of the log, in bytes", bytes.clone());
-        let help = "Bytes in memory that wait for slow subscribers, without the window of newest updates";
+        let help = "Bytes in memory that wait to be sent to slow subscribers, without the window of newest updates";
         registry.register("pending_bytes", help, pending.clone());
         Self { registry, lag, records, bytes, pending }
     }
@@ -57,7 +57,7 @@ impl Gauges {
                 (headers, text).into_response()
             }
             Err(error) => {
-                refusal(&Problem::new(ProblemKind::Internal, format!("the metrics cannot be shown: {error}")))
+                refusal(&Problem::new(ProblemKind::Internal, format!("cannot encode the metrics: {error}")))
             }
         }
     }

@@ -18,7 +18,7 @@ pub(crate) async fn ours_alone(State(own): State<Arc<[String]>>, request: Reques
         return next.run(request).await;
     };
     let why = format!(
-        "{host:?} is not a name of this server: ask by localhost, by its IP address, or by the name given with --addr\n"
+        "{host:?} is not a name of this server: use localhost, its IP address, or the host name from --addr\n"
     );
     (StatusCode::MISDIRECTED_REQUEST, why).into_response()
 }

@@ -165,7 +165,7 @@ async fn large(
 
 /// The problem of a request that did not come in time.
 fn late(time: Duration) -> Problem {
-    Problem::new(ProblemKind::Timeout, format!("the request was not there within {time:?}"))
+    Problem::new(ProblemKind::Timeout, format!("the request was not complete within {time:?}"))
 }
 
 /// Answers a request whose body has not been read, so that nothing else can follow on its connection.

@@ -75,7 +75,7 @@ impl Refusals {
         );
         registry.register(
             "connections_turned_away",
-            "Connections refused with a time to retry, because a connection limit or the rate limit was reached",
+            "Connections and subscriptions refused with a retry time, because a connection limit or the rate limit was reached",
             turned_away.clone(),
         );
         registry.register(
@@ -104,7 +104,7 @@ impl Refusals {
                 reason = refused.name(),
                 limit,
                 count,
-                "connections are closed that ask for nothing that can be answered"
+                "closing connections that are idle or sent no valid HTTP request"
             );
         }
     }
@@ -112,7 +112,7 @@ impl Refusals {
     pub(super) fn request(&self, problem: &Problem) {
         let name = problem.kind.name();
         self.requests.get_or_create(&ByProblem { problem: name }).inc();
-        tracing::debug!(problem = name, detail = problem.detail, "a request is refused");
+        tracing::debug!(problem = name, detail = problem.detail, "request refused");
         let is_of_access = matches!(
             problem.kind,
             ProblemKind::InvalidToken
@@ -125,7 +125,7 @@ impl Refusals {
                 problem = name,
                 count,
                 detail = problem.detail,
-                "requests are refused; the detail is of the last one"
+                "requests refused; the detail is that of the last one"
             );
         }
     }
@@ -135,9 +135,9 @@ impl Refusals {
         if let Some(count) = self.log_limit.due(limit, LogLimit::OFTEN, Instant::now()) {
             tracing::warn!(
                 limit,
-                most,
+                max = most,
                 count,
-                "there is no room for more: who comes is told to return; raise {limit}, or the limit of open files, if this machine can do more"
+                "limit reached: new clients are told to retry; raise {limit}, or the limit of open files, if this machine can handle more"
             );
         }
     }
@@ -148,7 +148,7 @@ impl Refusals {
             tracing::error!(
                 %error,
                 count,
-                "there is no file descriptor for another connection: raise the limit (`ulimit -n`, LimitNOFILE= of systemd) or lower limits.connections"
+                "no free file descriptor: new connections are refused; raise the limit (`ulimit -n`, LimitNOFILE= of systemd) or lower limits.connections"
             );
         }
     }

@@ -99,14 +99,14 @@ fn not_found(hub: &Hub, parts: &Parts, paths: &str) -> Response {
         cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());
         return response;
     }
-    let what = format!("nothing is at {}; there are: {paths}", shown(parts.uri.path()));
+    let what = format!("no resource at {}; the paths of this server are: {paths}", shown(parts.uri.path()));
     refused(hub, parts, &Problem::new(ProblemKind::NotFound, what))
 }
 
 /// 405; the router adds the header `Allow`.
 async fn not_allowed(method: Method, uri: Uri) -> Response {
     let what =
-        format!("{method} is not a method of {}: the header Allow lists those that are", shown(uri.path()));
+        format!("the method {method} is not supported at {}; the header Allow lists the supported methods", shown(uri.path()));
     refusal(&Problem::new(ProblemKind::MethodNotAllowed(""), what))
 }
 
@@ -136,7 +136,7 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
             ids_or_problem(&hub, &parts, ids).map(Body::from)
         }
         _ => {
-            let what = format!("{} is not a method of the hub: GET subscribes, POST publishes", parts.method);
+            let what = format!("the hub does not support the method {}: use GET to subscribe and POST to publish", parts.method);
             refused(&hub, &parts, &Problem::new(ProblemKind::MethodNotAllowed(OF_HUB), what))
         }
     }
@@ -165,7 +165,7 @@ pub(super) fn ids_or_problem(
 fn with_hint(hub: &Hub, request: &Parts, mut problem: Problem) -> Problem {
     if problem.status().is_client_error() && accepts_stream(request) {
         let hint = format!(
-            ". POST publishes here; the request accepts text/event-stream: to subscribe, send GET {}?topic=…",
+            ". A POST publishes, but this request accepts text/event-stream: to subscribe, send GET {}?topic=…",
             hub.path
         );
         problem.detail.push_str(&hint);
@@ -203,7 +203,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
         Some(encoding) => Err(Problem::new(
             ProblemKind::UnsupportedMediaType,
             format!(
-                "the body has the content encoding {}, which the hub does not read: send it without the header Content-Encoding, uncompressed",
+                "the body has the content encoding {}, which the hub does not support: send it uncompressed, without the header Content-Encoding",
                 shown(encoding)
             ),
         )),
@@ -214,7 +214,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<Vec<String>, Problem> {
     // Who may not publish is told so before the body is read.
     let publisher = hub.publisher(parts).await?;
-    let late = || Problem::new(ProblemKind::Timeout, format!("the body was not there within {body_time:?}"));
+    let late = || Problem::new(ProblemKind::Timeout, format!("the body was not complete within {body_time:?}"));
     let body = tokio::time::timeout(body_time, whole(body, hub.limits.body)).await.map_err(|_| late())??;
     hub.access.still(&publisher, SystemTime::now())?;
     hub.publish_batch(batch(hub, &publisher, parts, &body)?).await
@@ -225,7 +225,7 @@ async fn whole(body: Body, most: usize) -> Result<BytesMut, Problem> {
     let too_large = |bytes: u64| {
         Problem::new(
             ProblemKind::TooLarge,
-            format!("the body has {bytes} bytes or more; the limit is {most}"),
+            format!("the body has at least {bytes} bytes; the limit is {most}"),
         )
     };
     // The length that it announces is looked at before any of it is waited for.
@@ -257,7 +257,7 @@ fn unread(error: &(dyn std::error::Error + 'static)) -> Problem {
     }
     // The last says it best: that a chunk is none, or that there is no more.
     let why = causes.last().map(ToString::to_string).unwrap_or_default();
-    Problem::new(ProblemKind::Malformed, format!("the body cannot be read: {why}"))
+    Problem::new(ProblemKind::Malformed, format!("cannot read the body: {why}"))
 }
 
 async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
@@ -326,18 +326,18 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     let Some(active) = &hub.active else {
         return Err(Problem::new(
             ProblemKind::NotFound,
-            "this hub does not tell who is subscribed: start it with --subscriptions",
+            "this hub does not report its subscriptions: start it with --subscriptions",
         ));
     };
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(Problem::new(
             ProblemKind::MethodNotAllowed(OF_SUBSCRIPTIONS),
-            "subscriptions can only be read",
+            "subscriptions are read-only: use GET",
         ));
     }
     let path = parts.uri.path();
     let Some(asked) = Asked::read(path, &hub.path)? else {
-        return Err(Problem::new(ProblemKind::NotFound, "there is no such collection of subscriptions"));
+        return Err(Problem::new(ProblemKind::NotFound, "the subscription API has no resource at this path"));
     };
     let token = hub.reader(parts).await?;
     subscriptions::authorise(path, token.as_deref())?;
@@ -350,7 +350,7 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
         (Asked::One { .. }, []) => {
             return Err(Problem::new(
                 ProblemKind::NotFound,
-                "there is no such subscription, or it has ended",
+                "the subscription does not exist, or it has ended",
             ));
         }
         (Asked::One { .. }, [one, ..]) => one.json(&hub.path, &last),
@@ -378,11 +378,11 @@ async fn healthy() -> &'static str {
 async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     let log = hub.log.health().await;
     match log {
-        _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "this hub is ending")),
+        _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "the hub is shutting down")),
         Err(error) => refusal(&unreadable(&error)),
         Ok(_) if hub.awaits_keys() => {
             let words =
-                "no keys have come yet from the URL of `jwks`: the log says why, and when the hub asks again";
+                "no keys were fetched from the URL of `jwks` yet: the log has the reason and the time of the next attempt";
             refusal(&Problem::new(ProblemKind::Unavailable, words))
         }
         Ok(_) => "ready\n".into_response(),

@@ -30,7 +30,7 @@ pub(super) fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'stat
     let mut hosts = headers.get_all(HOST).iter();
     let Some(host) = hosts.next() else {
         return (version == Version::HTTP_11)
-            .then_some("a request of HTTP/1.1 has a header Host; this one has none");
+            .then_some("the request has no header Host, which HTTP/1.1 requires");
     };
     if hosts.next().is_some() {
         return Some("the request has more than one header Host; send one");

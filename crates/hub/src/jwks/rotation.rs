@@ -122,7 +122,7 @@ impl Rotation {
                 }
                 Ok(Err(error)) => Err(format!("cannot fetch JWKS {}: {error}", self.source)),
                 Err(_) => Err(format!(
-                    "cannot fetch JWKS {}: no answer within {} s",
+                    "cannot fetch JWKS {}: no response within {} s",
                     self.source,
                     self.schedule.timeout.as_secs()
                 )),
@@ -152,7 +152,7 @@ impl Rotation {
         let consequence = if self.keys.is_empty() {
             "no keys yet, all tokens are refused".to_owned()
         } else {
-            format!("{} from before stay in use", self.keys.summary())
+            format!("the old keys stay in use: {}", self.keys.summary())
         };
         tracing::warn!("{problem}; {consequence}; next attempt in {} s", next.as_secs_f32());
     }
@@ -180,7 +180,7 @@ impl Rotation {
             if first {
                 tracing::info!("JWKS {source}: {now}");
             } else {
-                tracing::warn!("JWKS {source}: the keys were replaced: {now}; before: {before}");
+                tracing::warn!("JWKS {source}: the keys were replaced; new keys: {now}; old keys: {before}");
             }
         }
         Ok(())

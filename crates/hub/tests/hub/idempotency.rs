@@ -225,7 +225,7 @@ async fn an_invalid_key_is_400() {
         ("", "empty"),
         ("\"\"", "empty"),
         ("a b", "without quotes"),
-        ("\"a", "last quote"),
+        ("\"a", "closing quote"),
         (&long, "longer than 255"),
     ] {
         Way::each(async |way| {

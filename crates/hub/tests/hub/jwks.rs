@@ -261,7 +261,7 @@ async fn keys_come_from_a_file_as_well() {
     let source = Source::parse(path).unwrap();
     assert_eq!(Keys::read_set(&source.fetch(&Http::new()).await.unwrap()).unwrap().len(), 5);
     let missing = Source::parse("no/such/file").unwrap().fetch(&Http::new()).await.unwrap_err().to_string();
-    assert!(missing.contains("cannot be read: No such file"), "{missing}");
+    assert!(missing.contains("cannot read the file: No such file"), "{missing}");
     let endless = Source::File("/dev/zero".into()).fetch(&Http::new()).await.unwrap_err().to_string();
     assert!(endless.contains("longer than 262144 bytes"), "{endless}");
     assert!(Source::parse("http://issuer.example/").is_err());

@@ -75,7 +75,7 @@ impl Iterator for Group {
                     self.bytes.clear();
                     let from = self.from;
                     return Some(Err(ReadError::Damaged(format!(
-                        "the records from {from} on are not what was written"
+                        "the records from {from} on are damaged"
                     ))));
                 }
             }

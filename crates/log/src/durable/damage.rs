@@ -20,7 +20,7 @@ impl Damage {
             error!(
                 after = after.0,
                 upto = upto.0,
-                "the log is damaged: the records between these positions are passed over, and readers are told that they are missing; restore the folder from a copy: {problem}"
+                "the log is damaged: the records between these positions are skipped and reported to readers as missing; restore the folder from a backup: {problem}"
             );
         }
     }

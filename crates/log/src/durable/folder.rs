@@ -28,7 +28,7 @@ impl Folder {
     /// Takes the folder, or makes it. Also says whether the log in it was left without an end.
     pub(super) fn open(path: &Path) -> Result<(Self, bool), OpenError> {
         let io = |what, path: PathBuf| move |source| OpenError::Io { what, path, source };
-        make(path).map_err(io("cannot make the folder", path.to_owned()))?;
+        make(path).map_err(io("cannot create the folder", path.to_owned()))?;
         let path = path.canonicalize().map_err(io("cannot find the folder", path.to_owned()))?;
         let version = path.join("version");
         match fs::read_to_string(&version) {
@@ -78,7 +78,7 @@ impl Folder {
         }
         // Some file systems and owners do not allow it: the log is usable all the same.
         if let Err(error) = close_to_others(&path) {
-            tracing::warn!(folder = %path.display(), %error, "other users may be able to read the log: its folder cannot be closed to them; make its mode 700");
+            tracing::warn!(folder = %path.display(), %error, "cannot restrict the log's folder to its owner, so other users may be able to read the log: set the folder's mode to 700");
         }
         let running = path.join("running").exists();
         Ok((Self { path, _lock: file, running }, running))
@@ -184,7 +184,7 @@ fn close_to_others(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(OWNER))?;
-    tracing::warn!(folder = %path.display(), "other users could open the log's folder (mode {mode:o}): it is 700 now");
+    tracing::warn!(folder = %path.display(), "other users had access to the log's folder (mode {mode:o}): its mode was changed to 700");
     Ok(())
 }
 

@@ -60,7 +60,7 @@ impl End {
         let copied =
             File::create(kept).and_then(|mut kept| io::copy(&mut journal.take(self.torn()), &mut kept));
         if let Err(error) = copied {
-            warn!("what is cut off is not kept in {}: {error}", kept.display());
+            warn!("cannot save the removed bytes of an unfinished write in {}: {error}", kept.display());
         }
         let file = OpenOptions::new().write(true).open(&self.path)?;
         file.set_len(self.whole)?;

@@ -94,7 +94,7 @@ impl Shared {
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let store = shared.store().ok_or_else(|| {
-                ReadError::Unavailable("it is closed, or has failed and is not open again yet".to_owned())
+                ReadError::Unavailable("it is closed, or it failed and has not been reopened yet".to_owned())
             })?;
             read(&store)
         });
@@ -168,10 +168,10 @@ impl Shared {
         if self.settled.load(Ordering::SeqCst)
             && let Err(error) = journal::empty(&folder.store())
         {
-            warn!(folder = %self.path.display(), "the next start takes longer: {error}");
+            warn!(folder = %self.path.display(), "cannot empty the journals, so the next start takes longer: {error}");
         }
         if let Err(error) = folder.end() {
-            error!(folder = %self.path.display(), "the log is closed, and cannot say so: {error}");
+            error!(folder = %self.path.display(), "cannot mark the log as closed, so the next start has to check it: {error}");
         }
     }
 }

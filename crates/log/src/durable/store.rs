@@ -188,7 +188,7 @@ impl Store {
             if Instant::now() > patience {
                 return Err(fjall::Error::Io(std::io::Error::new(
                     std::io::ErrorKind::TimedOut,
-                    "the store does not get on with its writes",
+                    "the store does not complete its writes",
                 )));
             }
             std::thread::sleep(Duration::from_millis(2));

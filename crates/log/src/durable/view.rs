@@ -42,7 +42,7 @@ impl<'a> View<'a> {
         groups.flat_map(move |guard| {
             let group = guard.into_inner().map_err(unreadable).and_then(|(key, value)| {
                 let place = number(key.get(2..))
-                    .ok_or_else(|| ReadError::Damaged("a record's key is cut".to_owned()))?;
+                    .ok_or_else(|| ReadError::Damaged("the key of a record is truncated".to_owned()))?;
                 Ok((Position(place), Group::new(value.into(), from)))
             });
             let (group, error) = match group {
@@ -73,7 +73,7 @@ impl<'a> View<'a> {
             let (key, value) = guard.into_inner().map_err(unreadable)?;
             let place = number(key.get(16..)).zip(value.first_chunk::<2>());
             let (position, rule) =
-                place.ok_or_else(|| ReadError::Damaged("an id's place is cut".to_owned()))?;
+                place.ok_or_else(|| ReadError::Damaged("the position of an id is truncated".to_owned()))?;
             Ok((RuleId(u16::from_be_bytes(*rule)), Position(position)))
         })
     }
@@ -123,7 +123,7 @@ impl<'a> View<'a> {
                 warn!(
                     store = %self.store.path.display(),
                     row = %key.escape_ascii(),
-                    "idempotency keys are damaged and forgotten: publishers that repeat their publications publish them a second time"
+                    "damaged idempotency keys were dropped: a repeated publication with one of these keys is published again"
                 );
                 continue;
             };
@@ -147,7 +147,7 @@ impl<'a> View<'a> {
         let rules = self.snapshot.prefix(&self.store.meta, "rule").map(|guard| {
             let (key, name) = guard.into_inner().map_err(unreadable)?;
             let name = std::str::from_utf8(&name);
-            let name = name.map_err(|error| ReadError::Damaged(format!("a rule's name: {error}")))?;
+            let name = name.map_err(|error| ReadError::Damaged(format!("the name of a retention rule is invalid: {error}")))?;
             Ok((rule(&key)?, name.into()))
         });
         rules.collect()
@@ -160,7 +160,7 @@ fn rule(key: &[u8]) -> Result<RuleId, ReadError> {
     number
         .filter(|number| *number < RuleId::COUNT)
         .map(RuleId)
-        .ok_or_else(|| ReadError::Damaged("a rule's number is none".to_owned()))
+        .ok_or_else(|| ReadError::Damaged("the number of a retention rule is invalid".to_owned()))
 }
 
 /// The number at this place of a row of them; 0 where there is none.

@@ -94,7 +94,7 @@ impl Writer {
                 let finished = self.finish();
                 self.shared.end();
                 if let (Err(error), None) = (&finished, &answer) {
-                    error!(folder = %self.shared.path.display(), "the end of the log was not written: {error}");
+                    error!(folder = %self.shared.path.display(), "cannot complete the log before closing it: {error}");
                 }
                 answer.map(|answer| answer.send(finished));
                 return;
@@ -106,7 +106,7 @@ impl Writer {
     /// Has what was found in journals put into tables, so that another start does not find it there again.
     fn settle(&self) {
         if let Some(Err(error)) = self.shared.store().map(|store| store.begin_to_settle()) {
-            warn!(folder = %self.shared.path.display(), "the next start takes longer: {error:?}");
+            warn!(folder = %self.shared.path.display(), "cannot write the journals into tables, so the next start takes longer: {error:?}");
         }
     }
 
@@ -301,7 +301,7 @@ impl Writer {
         match self.mend() {
             Ok(()) => {
                 self.broken = None;
-                info!(folder = %self.shared.path.display(), last = %self.ledger.last, "the log is written again");
+                info!(folder = %self.shared.path.display(), last = %self.ledger.last, "the log can be written to again");
                 Ok(())
             }
             Err(failure) => {
@@ -320,7 +320,7 @@ impl Writer {
         let folder = self.shared.path.display();
         let (ledger, keys) = self.shared.reopen(&self.options, |store, damaged| {
             let Ok((mut ledger, rules)) = Ledger::load(store, retention)? else {
-                return Err(io::Error::other("it knows too many rules").into());
+                return Err(io::Error::other("it has too many retention rules").into());
             };
             rules.commit(Some(PersistMode::Buffer))?;
             if ledger.last > last {
@@ -331,7 +331,7 @@ impl Writer {
             }
             if ledger.last < last || damaged {
                 // Records that were answered before they were written, or whose journal is damaged.
-                error!(%folder, upto = last.0, "records that were answered are lost: subscribers that resume are sent a `reset` event");
+                error!(%folder, upto = last.0, "confirmed records are lost: subscribers that resume receive a `reset` event");
                 let mut changes = store.changes();
                 ledger.skip_to(last, &mut changes);
                 changes.commit(Some(PersistMode::SyncAll))?;
@@ -422,11 +422,11 @@ impl Failure {
         let Self::Io(error) = self else { return AppendError::Unavailable(self.to_string()) };
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Full(format!(
-                "{error}; free at least {} MiB of its disk, or let it keep less",
+                "{error}; free at least {} MiB on its disk, or reduce the retention",
                 PROBE >> 20
             )),
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                AppendError::Unavailable(format!("{error}; let this process write its folder"))
+                AppendError::Unavailable(format!("{error}; allow this process to write to its folder"))
             }
             _ => AppendError::Unavailable(error.to_string()),
         }

@@ -34,18 +34,18 @@ pub enum SignError {
     #[error(transparent)]
     Secret(KeyError),
     /// The text begins as PEM, and holds no private key.
-    #[error("the PEM text holds no private key, with which tokens are made")]
+    #[error("the PEM text contains no private key, which is needed to sign tokens")]
     NoPrivateKey,
     /// A private key in an old form.
-    #[error("this private key is in the form SEC1: `openssl pkcs8 -topk8 -nocrypt` makes it PKCS#8")]
+    #[error("the private key has the format SEC1: convert it to PKCS#8 with `openssl pkcs8 -topk8 -nocrypt`")]
     Sec1,
     /// A private key of another type.
     #[error(
-        "a private key of this type is not supported: RSA of 2048 bits and more, EC P-256 and P-384, and Ed25519 are"
+        "the type of the private key is not supported; supported types: RSA of at least 2048 bits, EC P-256 and P-384, Ed25519"
     )]
     Unsupported,
     /// The key is for other algorithms.
-    #[error("this key does not sign by {asked}: it is for {fits}")]
+    #[error("the key cannot sign with {asked}; it is a key for {fits}")]
     Algorithm {
         /// What it should sign by.
         asked: Algorithm,
@@ -53,7 +53,7 @@ pub enum SignError {
         fits: Algorithm,
     },
     /// The machine gives no random numbers, or the like.
-    #[error("the token could not be signed")]
+    #[error("cannot sign the token")]
     Failed,
 }
 

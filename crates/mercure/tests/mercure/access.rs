@@ -353,7 +353,7 @@ fn a_required_audience_and_issuer_are_checked_and_named_in_the_answer() {
         (json!({ "aud": ["other", "hub"], "iss": iss }), None),
         (json!({ "iss": iss }), Some("no claim “aud”")),
         (json!({ "aud": null, "iss": iss }), Some("no claim “aud”")),
-        (json!({ "aud": "other", "iss": iss }), Some("the claim “aud” “other”")),
+        (json!({ "aud": "other", "iss": iss }), Some("“other” in the claim “aud”")),
         (json!({ "aud": "HUB", "iss": iss }), Some("“aud”")),
         (json!({ "aud": "hub ", "iss": iss }), Some("“aud”")),
         (json!({ "aud": "", "iss": iss }), Some("“aud”")),
@@ -366,7 +366,7 @@ fn a_required_audience_and_issuer_are_checked_and_named_in_the_answer() {
         (json!({ "aud": "hub" }), Some("no claim “iss”")),
         (
             json!({ "aud": "hub", "iss": "https://login.example/" }),
-            Some("the claim “iss” “https://login.example/”"),
+            Some("“https://login.example/” in the claim “iss”"),
         ),
         (json!({ "aud": "hub", "iss": [iss] }), Some("“iss”")),
         (json!({ "aud": iss, "iss": "hub" }), Some("“aud”")),
@@ -412,7 +412,7 @@ fn a_problem_is_json_for_people_and_programs() {
     assert_eq!(response.headers()["www-authenticate"], wanted);
     let json: Value = serde_json::from_slice(response.body()).unwrap();
     let wanted = json!({
-        "type": "urn:ssekit:problem:invalid-token", "title": "the token is not valid", "status": 401, "detail": problem.detail,
+        "type": "urn:ssekit:problem:invalid-token", "title": "invalid token", "status": 401, "detail": problem.detail,
     });
     assert_eq!(json, wanted);
     let later = Problem::new(ProblemKind::Unavailable, "x")

@@ -222,7 +222,7 @@ fn dialect_0_grants_stand_in_the_claim_mercure() {
 fn a_text_that_holds_no_usable_key_is_refused_with_the_reason() {
     let jwk = |members: &str| format!("{{\"keys\": [{{{members}}}]}}");
     let cases: &[(&str, &str)] = &[
-        ("too short", "has 9 bytes and needs 32"),
+        ("too short", "has 9 bytes and needs at least 32"),
         ("", "has 0 bytes"),
         (include_str!("tokens/private.pem"), "private key"),
         (include_str!("tokens/rsa1024.pem"), "2048 bits"),
@@ -241,19 +241,19 @@ fn a_text_that_holds_no_usable_key_is_refused_with_the_reason() {
             &jwk(
                 "\"kty\": \"oct\", \"k\": \"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\", \"use\": \"enc\"",
             ),
-            "not for verifying",
+            "not meant for verifying",
         ),
         (
             &jwk(
                 "\"kty\": \"oct\", \"k\": \"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\", \"key_ops\": [\"sign\"]",
             ),
-            "not for verifying",
+            "not meant for verifying",
         ),
         (
             &jwk(
                 "\"kty\": \"oct\", \"k\": \"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\", \"alg\": \"RS256\"",
             ),
-            "no algorithm",
+            "none of the allowed algorithms",
         ),
         (&format!("{{\"keys\": [{}]}}", vec!["{}"; 101].join(",")), "101 keys"),
     ];

@@ -245,7 +245,7 @@ fn line_44_an_id_is_what_the_hub_can_tell_from_its_own() {
     // Whoever holds the id of another update would go on after that, and get events twice.
     let own = Ids::new(Epoch([7; 16])).id(Position(1));
     for id in [&*own, "urn:ssekit:", "urn:ssekit:anything"] {
-        check_refused(&[("topic", "a"), ("id", id)], ProblemKind::InvalidId, "has the form of the hub's own");
+        check_refused(&[("topic", "a"), ("id", id)], ProblemKind::InvalidId, "has the format of ids that the hub generates");
     }
     // HTTP strips them from `Last-Event-ID`: whoever comes back would get everything again.
     for id in ["order 7 ", " a", " ", "a  "] {
@@ -319,19 +319,19 @@ fn line_48_unknown_fields_are_refused_and_known_ones_not_repeated() {
     for (name, words) in [
         (
             "privat",
-            "the field “privat” is none of a publication, whose fields are topic, data, private, id, type, retry; is “private” meant?",
+            "unknown field “privat”; the fields of a publication are topic, data, private, id, type, retry; did you mean “private”?",
         ),
-        ("Private", "is “private” meant?"),
-        ("private[]", "is “private” meant?"),
-        ("target", "is “private” meant?"),
+        ("Private", "did you mean “private”?"),
+        ("private[]", "did you mean “private”?"),
+        ("target", "did you mean “private”?"),
         (
             "topic[]",
-            "“topic[]” is none of a publication, whose fields are topic, data, private, id, type, retry; is “topic” meant?",
+            "unknown field “topic[]”; the fields of a publication are topic, data, private, id, type, retry; did you mean “topic”?",
         ),
-        ("topics", "is “topic” meant?"),
-        ("topic[0]", "is “topic” meant?"),
-        ("event", "is “type” meant?"),
-        ("retyr", "is “retry” meant?"),
+        ("topics", "did you mean “topic”?"),
+        ("topic[0]", "did you mean “topic”?"),
+        ("event", "did you mean “type”?"),
+        ("retyr", "did you mean “retry”?"),
         ("what", "type, retry"),
         ("", "“”"),
         (" ", "“ ”"),
@@ -342,7 +342,7 @@ fn line_48_unknown_fields_are_refused_and_known_ones_not_repeated() {
     for (name, meant) in [("topic[]", true), ("what", false), ("i", false)] {
         let problem = form(&[(name, "a")]).unwrap_err();
         assert_eq!(
-            (problem.kind, problem.detail.contains("meant?")),
+            (problem.kind, problem.detail.contains("did you mean")),
             (ProblemKind::UnknownField, meant),
             "{problem}"
         );
@@ -407,8 +407,8 @@ fn a_batch_is_taken_whole_or_not_at_all() {
     let good = "{\"topic\": \"a\"}\n";
     for (line, words) in [
         ("{\"topic\": \"*\"}", "line 2: "),
-        ("{}", "line 2: a publication names at least one topic"),
-        ("{\"topic\": []}", "line 2: a publication names at least one topic"),
+        ("{}", "line 2: the publication has no topic"),
+        ("{\"topic\": []}", "line 2: the publication has no topic"),
         ("{\"topic\": 1}", "a topic or a list of topics"),
         ("{\"topic\": \"a\", \"dta\": 1}", "dta"),
         ("{\"topic\": \"a\", \"data\": 1, \"data\": 2}", "duplicate"),

@@ -70,7 +70,7 @@ fn line_11_a_selector_holds_no_control_and_no_invisible_character() {
     }
     check_refused("topic=%FF", ProblemKind::NotUtf8, "“topic”");
     check_refused("other=a", ProblemKind::MissingTopic, "URI template");
-    check_refused("topic%5B%5D=a&topic[]=b", ProblemKind::MissingTopic, "this one has “topic[]”");
+    check_refused("topic%5B%5D=a&topic[]=b", ProblemKind::MissingTopic, "has the parameter “topic[]”");
     check_refused("", ProblemKind::MissingTopic, "URI template");
 }
 

@@ -201,7 +201,7 @@ fn a_bound_of_variables_holds() {
     let template = |count| "{a}".repeat(count);
     assert!(Selector::parse(&template(Selector::MAX_VARIABLES)).is_ok());
     let error = Selector::parse(&template(Selector::MAX_VARIABLES + 1)).unwrap_err().to_string();
-    assert_eq!(error, "the template has 33 variables, 32 at most are taken");
+    assert_eq!(error, "the template has 33 variables; the limit is 32");
 }
 
 /// A pattern that backtracking would try in more ways than there are atoms; it is over at once, so that the test ends at all.

@@ -213,7 +213,7 @@ async fn a_body_that_fails_gives_its_transport_a_turn_to_flush_and_then_the_erro
     assert!(!body.is_end_stream());
     assert!(futures_util::poll!(body.frame()).is_pending());
     let error = body.frame().await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "the event stream is not complete: the database is gone");
+    assert_eq!(error.to_string(), "the event stream is incomplete: the database is gone");
     assert!(body.frame().await.is_none() && body.is_end_stream());
 }
 

@@ -80,15 +80,15 @@ stream.addEventListener("state", () => {
   const pill = find("state");
   pill.dataset.state = stream.state;
   pill.lastElementChild.textContent = stream.state;
-  const crowded = "Browsers keep six connections to a server over HTTP/1.1; if this page is open in many tabs, close one.";
-  const gone = "The server is gone, or has no place for another stream. This page asks again until it is back.";
+  const crowded = "Browsers open at most six connections to a server over HTTP/1.1: if this page is open in many tabs, close one.";
+  const gone = "The server is unavailable or at its connection limit. This page keeps trying to reconnect.";
   const text = stream.slow ? `The stream is slow to open. ${crowded}` : gone;
   find("notice").textContent = text;
   find("notice").hidden = stream.state === "open" || (stream.state === "connecting" && !stream.slow);
   document.title = stream.state === "open" ? "ssekit: one response that never ends" : `${stream.state}: ssekit`;
   if (stream.state !== before && stream.state === "reconnecting") {
     find("news").hidden = true;
-    wire.note(`the stream ended; asking again, Last-Event-ID: ${stream.lastId || "none"}`);
+    wire.note(`the stream ended; reconnecting, Last-Event-ID: ${stream.lastId || "none"}`);
   }
   before = stream.state;
 });
@@ -97,7 +97,7 @@ stream.addEventListener("answer", () => wire.note("200 OK, content-type: text/ev
 
 /** What the server's channels hold: one, and many. */
 const held = {
-  figures: ["figure", "figures"],
+  figures: ["sample", "samples"],
   room: ["message", "messages"],
   people: ["arrival or departure", "arrivals and departures"],
 };
@@ -105,15 +105,15 @@ const held = {
 stream.addEventListener("return", ({ detail: resets }) => {
   if (resets.length === 0) return tell("resumed", "Resumed: nothing was missed.");
   if (resets.some(({ reason }) => reason === "unknown")) {
-    room.clear("The server was restarted, and has forgotten what was said before.");
-    return tell("reset", "Reset: the server was restarted, and the room begins anew.");
+    room.clear("The server was restarted and has lost the earlier messages.");
+    return tell("reset", "Reset: the server was restarted, and the chat room is empty.");
   }
   const missed = resets.map(({ channel, missed }) => {
     const text = `${missed.toLocaleString("en")} ${held[channel][missed === 1 ? 0 : 1]}`;
     if (channel === "room") room.note(`${text} missed`);
     return text;
   });
-  tell("reset", `Resumed, but missed ${missed.join(", ")}: more than the server holds.`);
+  tell("reset", `Resumed, but missed ${missed.join(", ")}, which the server no longer has.`);
 });
 
 /** How long what has just happened is told, in ms. */

@@ -57,12 +57,12 @@ export function claims(token) {
 /** What a token says of itself, in a few words. */
 export function described(token) {
   const said = claims(token);
-  if (!said) return "This is no JWT: three parts of base64url with dots between them.";
+  if (!said) return "This is not a JWT, which has three base64url parts, separated by dots.";
   const { publish, subscribe } = said["https://mercure.rocks/"] ?? said.mercure ?? {};
   const list = (selectors) => (Array.isArray(selectors) && selectors.length > 0 ? selectors.join(", ") : "nothing");
   const left = said.exp - Date.now() / 1000;
   const until = said.exp === undefined ? "It does not expire." : left > 0 ? `It expires in ${duration(left)}.` : "It has expired.";
-  return `Private updates of: ${list(subscribe)}. Publishing to: ${list(publish)}. ${until}`;
+  return `It grants private updates of: ${list(subscribe)}; publishing to: ${list(publish)}. ${until}`;
 }
 
 const dialog = find("token-dialog");
@@ -70,7 +70,7 @@ const field = find("token");
 const who = find("who");
 
 function show() {
-  who.textContent = access.token ? "Reading with a token" : settings.isOpen ? "Reading everything (--dev)" : "Reading as everyone";
+  who.textContent = access.token ? "Reading with a token" : settings.isOpen ? "Reading everything (--dev)" : "Reading without a token";
   who.dataset.kind = access.token ? "token" : "none";
 }
 

@@ -40,9 +40,9 @@ function draw() {
   find("active-count").textContent = `${plural(all.size, "subscription")} of ${plural(subscribers.size, "subscriber")}`;
   const most = [...topics].sort(([a, here], [b, there]) => there.length - here.length || (a < b ? -1 : 1));
   list.replaceChildren(...most.slice(0, TOPICS).map(([topic, ones]) => row(topic, ones, most[0][1].length)));
-  if (all.size >= KEPT) return say(`More than ${count(KEPT)} are active: the rest is left out here.`);
-  if (most.length > TOPICS) return say(`${plural(most.length - TOPICS, "topic")} with fewer subscriptions not shown.`);
-  say(most.length > 0 ? "" : all.size > 0 ? "None of the topics has this text." : "Nobody is subscribed.");
+  if (all.size >= KEPT) return say(`More than ${count(KEPT)} subscriptions are active; the rest is not shown.`);
+  if (most.length > TOPICS) return say(`Not shown: ${plural(most.length - TOPICS, "topic")} with fewer subscriptions.`);
+  say(most.length > 0 ? "" : all.size > 0 ? "No topic contains this text." : "There are no active subscriptions.");
 }
 
 function row(topic, ones, most) {
@@ -71,7 +71,7 @@ async function load() {
   stream?.close();
   stream = undefined;
   if (!settings.subscriptions) {
-    return say("This hub does not tell who is subscribed: start it with --subscriptions.");
+    return say("This hub does not report its subscriptions: start it with --subscriptions.");
   }
   let found = [];
   let from;
@@ -92,7 +92,7 @@ async function load() {
       say(sentence(error.message));
       return void setTimeout(() => mine === attempt && load(), 5_000);
     }
-    const give = make("button", { type: "button", class: "small" }, "Give a token");
+    const give = make("button", { type: "button", class: "small" }, "Enter a token");
     give.addEventListener("click", ask);
     return say(`${sentence(error.message)} `, give);
   }

@@ -17,12 +17,12 @@ const latency = chart("latency", ["p99", "p50"], (value) => duration(value), upT
 
 /** Why a subscription ended, in words. */
 const ends = {
-  left: "left by themselves",
-  expired: "token or time over",
-  stalled: "did not read",
-  overtaken: "overtaken by retention",
+  left: "client disconnected",
+  expired: "token or lifetime expired",
+  stalled: "client stopped reading",
+  overtaken: "unread updates removed",
   failed: "log not readable",
-  shutdown: "hub ended",
+  shutdown: "hub shut down",
 };
 
 function show(stats) {
@@ -32,12 +32,12 @@ function show(stats) {
   latency.push(stats.at, [stats.latency.p99 ?? undefined, stats.latency.p50 ?? undefined]);
 
   find("published-now").textContent = `${rate(stats.published.per_second)}/s`;
-  find("published-detail").textContent = `${plural(stats.published.total, "update")} in all`;
+  find("published-detail").textContent = `${plural(stats.published.total, "update")} in total`;
   find("delivered-now").textContent = `${rate(stats.delivered.per_second)}/s`;
-  find("delivered-detail").textContent = `${count(stats.delivered.total)} in all${stats.replayed > 0 ? `, ${count(stats.replayed)} replayed` : ""}`;
+  find("delivered-detail").textContent = `${count(stats.delivered.total)} in total${stats.replayed > 0 ? `, ${count(stats.replayed)} replayed` : ""}`;
   find("subscribers-now").textContent = count(stats.subscribers);
   const held = stats.log;
-  find("subscribers-detail").textContent = held ? `${short(held.records)} updates held, ${bytes(held.bytes)}` : "the log cannot be read";
+  find("subscribers-detail").textContent = held ? `${short(held.records)} updates stored, ${bytes(held.bytes)}` : "the log cannot be read";
   const { p50, p99 } = stats.latency;
   find("latency-now").textContent = p99 === null ? "–" : duration(p99);
   find("p50-now").textContent = p50 === null ? "–" : duration(p50);
@@ -102,16 +102,16 @@ function tell({ state, error }) {
   if (state === "open") become("live");
   if (state === "connecting" && pill.dataset.state !== "reconnecting") become("connecting");
   if (state === "waiting" || state === "paused") {
-    become("reconnecting", state === "waiting" ? "The hub is gone, or has no place for another stream. This page asks again until it is back." : "");
+    become("reconnecting", state === "waiting" ? "The hub is unavailable or at its connection limit. This page keeps trying to reconnect." : "");
   }
   if (state !== "closed" || !error) return;
   if (error.status !== 401 && error.status !== 403) return become("reconnecting", sentence(error.message));
-  become("no figures", "");
-  const give = make("button", { type: "button" }, "Give a token");
+  become("no metrics", "");
+  const give = make("button", { type: "button" }, "Enter a token");
   give.addEventListener("click", ask);
   // Who has given none needs not be told that it does not do.
   const why = access.token ? `${sentence(refusal(error.status, error.body))} ` : "";
-  notice.replaceChildren(`The figures need a token that grants ${settings.path}/subscriptions. ${why}`, give);
+  notice.replaceChildren(`The metrics need a token that grants ${settings.path}/subscriptions. ${why}`, give);
   notice.dataset.kind = access.token ? "bad" : "quiet";
   notice.hidden = false;
   figures.hidden = true;

@@ -34,7 +34,7 @@ function row(update) {
   if (update.more_topics > 0) rest.lastElementChild.append(`and ${update.more_topics} more`);
   say("data", make("pre", { tabIndex: 0 }, pretty(update)));
   const isCut = new TextEncoder().encode(update.data).length < update.size;
-  if (isCut) say("", `the beginning of ${bytes(update.size)}`);
+  if (isCut) say("", `only the beginning of ${bytes(update.size)}`);
   const follow = make("button", { type: "button", class: "small" }, "Watch this topic");
   follow.addEventListener("click", () => watch(update.topics.slice(0, 1)));
   if (topic) say("", follow);
@@ -79,7 +79,7 @@ async function load(place = {}) {
     [older, newer] = [];
     refused = true;
     find("history-count").textContent = "";
-    const give = make("button", { type: "button", class: "small" }, "Give a token");
+    const give = make("button", { type: "button", class: "small" }, "Enter a token");
     give.addEventListener("click", ask);
     tell(`${sentence(error.message)} `, ...(error.status === 401 || error.status === 403 ? [give] : []));
     return;
@@ -91,14 +91,14 @@ async function load(place = {}) {
   const ended = "after" in place ? newer : older;
   if (page.events.length > 0) tell("");
   else tell([nothing(topics.length > 0, ended), ...topics.map(braces).filter(Boolean)].join(" "));
-  find("history-count").textContent = page.events.length > 0 ? `${plural(page.events.length, "update")}, the newest first` : "";
+  find("history-count").textContent = page.events.length > 0 ? `${plural(page.events.length, "update")}, newest first` : "";
 }
 
 /** Why a page of the history is empty. */
 function nothing(ofTopics, goesOn) {
-  if (goesOn) return "No update in this part of the history. Older and Newer continue the search.";
+  if (goesOn) return "This part of the history has no such update. Older and Newer continue the search.";
   if (ofTopics) return "The history has no update of this topic that you may read.";
-  return "The history is empty, or holds only private updates, which need a token.";
+  return "The history is empty or has only private updates, which need a token.";
 }
 
 function tell(...text) {

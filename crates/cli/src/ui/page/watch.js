@@ -106,7 +106,7 @@ function start() {
     if (state === "connecting") tell("connecting", "connecting");
     if (state === "waiting") {
       tell("reconnecting", "reconnecting");
-      note(`the connection is gone; it resumes after ${own.lastEventId || "nothing yet"}`);
+      note(`connection lost; reconnecting with the last event ID ${own.lastEventId || "(none)"}`);
     }
     if (state !== "closed") return;
     tell(error ? "refused" : "ended", error ? "refused" : "ended");

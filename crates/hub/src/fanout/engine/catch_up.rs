@@ -150,7 +150,7 @@ impl Engine {
                             count,
                             topics = wanted.interest.shown(),
                             after = wanted.after.0,
-                            "the log cannot be read, so streams that are behind end, as that of a subscriber to these topics: their clients come back and resume"
+                            "cannot read the log: closing streams that have to catch up, such as that of a subscriber to these topics; their clients reconnect and resume"
                         );
                     }
                     Message::Unreadable(slot, generation)
