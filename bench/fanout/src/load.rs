@@ -47,7 +47,7 @@ pub struct Measured {
     pub phases: Vec<Delivered>,
 }
 
-/// What a phase has shown.
+/// The result of a phase.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Delivered {
     /// Deliveries there should have been: events times subscribers that read.
@@ -179,7 +179,7 @@ impl Load {
     }
 }
 
-/// Who has what, in one phase.
+/// The events that each subscriber has, in one phase.
 struct Arrivals {
     first: usize,
     /// Those whose streams were open when it began.
@@ -231,5 +231,5 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Between phases, so that a server's afterthoughts are counted to neither.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// What has not come after this much silence is lost.
+/// After this much silence, missing events count as lost.
 const QUIET: Duration = Duration::from_secs(3);

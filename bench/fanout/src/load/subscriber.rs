@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use super::Arrivals;
 use super::mark::{self, Clock, MARK};
 
-/// A connection that reads what comes, at once.
+/// A connection that reads at once.
 pub struct Subscriber {
     socket: Option<TcpStream>,
     has_head: bool,

@@ -48,7 +48,8 @@ fn publish(mut publisher: TcpStream, mut received: Vec<u8>, subscribers: &mut Ve
     }
 }
 
-/// Sends to one, and says whether it stays: whose buffer is full loses the event, and who took half of it is left.
+/// Sends to a subscriber, and returns whether it stays: if its buffer is full, it loses the event; if it took a part of
+/// the event, it is dropped.
 fn send(subscriber: &mut TcpStream, chunk: &[u8]) -> bool {
     match subscriber.write(chunk) {
         Ok(sent) => sent == chunk.len(),
