@@ -279,7 +279,7 @@ impl State {
         let mut taken = Taken::new(limit);
         let mut rest =
             self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, (_, entry))| entry);
-        let end = rest.all(|entry| taken.take(entry.record.size(), || entry.clone()));
+        let end = rest.all(|entry| taken.copy(entry));
         let mut page = taken.page(after, end, [self.horizon, self.separate_horizon]);
         if end {
             page.through = page.through.max(self.last);

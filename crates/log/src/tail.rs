@@ -123,7 +123,7 @@ impl Recent {
         }
         let first = self.entries.partition_point(|entry| entry.position <= after);
         let mut taken = Taken::new(limit);
-        let end = self.entries.range(first..).all(|entry| taken.take(entry.record.size(), || entry.clone()));
+        let end = self.entries.range(first..).all(|entry| taken.copy(entry));
         Some(taken.page(after, end, [Position::START; 2]))
     }
 }
@@ -141,16 +141,25 @@ impl Taken {
         Self { limit, entries: Vec::new(), bytes: 0 }
     }
 
-    /// Takes a record of this size, if there is room or it is the first.
-    pub(crate) fn take(&mut self, size: usize, entry: impl FnOnce() -> Entry) -> bool {
-        if !self.entries.is_empty()
-            && (self.entries.len() >= self.limit.records || self.bytes + size > self.limit.bytes)
-        {
-            return false;
+    /// Whether a record of this size is within the limit. The first record always is.
+    pub(crate) fn has_room(&self, size: usize) -> bool {
+        self.entries.is_empty()
+            || self.entries.len() < self.limit.records && self.bytes + size <= self.limit.bytes
+    }
+
+    /// Adds a record.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.bytes += entry.record.size();
+        self.entries.push(entry);
+    }
+
+    /// Adds a copy of a record if there is room for it; whether it was added.
+    pub(crate) fn copy(&mut self, entry: &Entry) -> bool {
+        let has_room = self.has_room(entry.record.size());
+        if has_room {
+            self.push(entry.clone());
         }
-        self.bytes += size;
-        self.entries.push(entry());
-        true
+        has_room
     }
 
     /// What was taken of what follows `after`: all of it, if this is the `end`.

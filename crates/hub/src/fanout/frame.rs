@@ -52,11 +52,9 @@ impl Frame {
         Self { position, time, topics: record.topics, private: record.private, piece, _window: window }
     }
 
-    /// Whether it is for a subscriber with this interest, which may read it. Adds the steps of matching that took to `steps`.
+    /// Whether it is for a subscriber with this interest, which may read it. Adds the number of matching steps to `steps`.
     pub(super) fn is_for(&self, interest: &Interest, steps: &mut u64) -> bool {
-        let (is_selected, took) = selects(&interest.selectors, &self.topics);
-        *steps += took + 1;
-        is_selected && interest.may_read(self)
+        interest.includes(&self.topics, self.private, steps)
     }
 
     /// Its size in memory, in bytes.
@@ -112,6 +110,13 @@ impl Interest {
             0 => first,
             more => format!("{first} and {more} more"),
         }
+    }
+
+    /// Whether a record with these topics is selected, and the subscriber may read it. Adds the number of matching steps to `steps`.
+    pub(super) fn includes(&self, topics: &[Box<str>], private: bool, steps: &mut u64) -> bool {
+        let (is_selected, took) = selects(&self.selectors, topics);
+        *steps += took + 1;
+        is_selected && may_read(self.token.as_deref(), topics, private)
     }
 
     pub(super) fn may_read(&self, frame: &Frame) -> bool {

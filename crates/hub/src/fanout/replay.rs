@@ -144,8 +144,8 @@ impl Replay {
                     through = Position(entry.position.0 - 1);
                     break;
                 }
-                let frame = Frame::new(entry, &self.ids);
-                if frame.is_for(&wanted.interest, &mut 0) {
+                if wanted.interest.includes(&entry.record.topics, entry.record.private, &mut 0) {
+                    let frame = Frame::new(entry, &self.ids);
                     draft.events += 1;
                     draft.bytes.extend_from_slice(frame.piece.framed(wanted.framing));
                 }

@@ -64,18 +64,20 @@ fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, Read
     let mut taken = Taken::new(limit);
     while let Some(Reverse((_, rule))) = heads.pop() {
         let (head, entries) = &mut rules[rule];
-        let size = head.record.size();
-        if !taken.take(size, || head.clone()) {
+        if !taken.has_room(head.record.size()) {
             return Ok(taken.page(after, false, [state.horizon, state.separate_horizon]));
         }
         match entries.next() {
             Some(Ok(entry)) => {
                 heads.push(Reverse((entry.position, rule)));
-                *head = entry;
+                taken.push(std::mem::replace(head, entry));
             }
-            // It is looked at when the page after this one is read.
-            Some(Err(_)) => return Ok(taken.page(after, false, [state.horizon, state.separate_horizon])),
-            None => {}
+            // The read of the next page reports the error.
+            Some(Err(_)) => {
+                taken.push(head.clone());
+                return Ok(taken.page(after, false, [state.horizon, state.separate_horizon]));
+            }
+            None => taken.push(head.clone()),
         }
     }
     let mut page = taken.page(after, true, [state.horizon, state.separate_horizon]);
