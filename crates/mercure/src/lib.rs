@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  POST ─▶ Access::publisher ─▶ publication ─▶ Publisher::check ─▶ Record, for the log
-//!  GET  ─▶ Subscribe::read (Access::subscriber, selectors, cursor) ─▶ may_read, Selector::matches: for each update
+//!  GET  ─▶ Subscribe::read (token, selectors, cursor) ─▶ may_read, Selector::matches: for each update
 //!                             each error ─▶ Problem ─▶ application/problem+json
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! | characters of an `Idempotency-Key` | 255 | 400 |
 //! | selectors of a subscription; bytes of each | 100; 4,096 | 400 |
 //! | variables of a template; of all templates of a subscription | 32; 256 | 400, or 401 in a token |
-//! | cost of the templates that one topic is tried with ([`Limits::hub_variables`]) | 8,192; half of it for subscribers without a token | 200, `retry:` and the end, or 503 |
+//! | cost of the templates for one topic ([`Limits::hub_variables`]) | 8,192; half without a token | 200 and `retry:`, or 503 |
 //! | cost of matching one publication ([`Limits::matching`]) | 4,194,304 | 413 |
 //! | bytes of a last event ID | 1,024 | 400 |
 //! | bytes of a token; selectors of a claim | 8 KiB; 500 | 401 |
