@@ -6,7 +6,7 @@
 //! | Limited | Limit | Beyond it |
 //! |---|---|---|
 //! | bytes of a key set; time to fetch it | [`Keys::MAX_SET_BYTES`]; 10 s | the earlier keys stay in use |
-//! | fetches; after a failure | one in 30 s; after 1 s, 2 s, … 30 s | for tokens with a missing key 503, or `retry:` |
+//! | fetches; after a failure | one in 30 s; after 1 s, 2 s, … 30 s | 503 for a missing key, or `retry:` |
 
 mod rotation;
 
