@@ -1,4 +1,4 @@
-//! No log holds a token: not those of the proxies, configured as in the examples, and not the hub's.
+//! No log holds a token: neither the logs of the proxies, configured as in the examples, nor the hub's.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
         for addr in [hub.addr.to_string(), free_addr()] {
             let proxy = Proxy::start(kind, &addr);
             let in_query = format!("authorization={token}");
-            // The hub decodes names, so that these say the same.
+            // The hub decodes names, so that these have the same meaning.
             let encoded = format!("%61uthorization={token}");
             let more = format!("auth%6Frizatio%6e={token}");
             let whole = "authorization".bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
@@ -21,7 +21,7 @@ fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
             let header = format!("authorization: Bearer {token}");
             let cookie = format!("cookie: mercureAuthorization={token}");
             let stream = topic(&proxy.url(), NEWS);
-            // The stream is not awaited: its head is enough.
+            // The end of the stream is not awaited: its head is enough.
             for arguments in [
                 vec!["--head", &*stream, "--header", &header],
                 vec!["--head", &*stream, "--header", &cookie],
