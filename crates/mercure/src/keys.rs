@@ -314,9 +314,7 @@ pub enum KeyError {
     #[error("it is neither a key nor a key set in JSON, {{\"keys\": [...]}}: {0}")]
     Json(String),
     /// A JSON object that is no set of keys.
-    #[error(
-        "the JSON is not a key set (JWKS): it has no member “keys”; use `key_file` for a single key"
-    )]
+    #[error("the JSON is not a key set (JWKS): it has no member “keys”; use `key_file` for a single key")]
     NoSet,
     /// A set without a key.
     #[error("the key set (JWKS) is empty")]

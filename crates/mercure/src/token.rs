@@ -305,9 +305,7 @@ pub enum TokenError {
     #[error("the token names the key {kid}, which the hub does not have", kid = shown(.0))]
     UnknownKey(String),
     /// It was signed with another key, or changed since.
-    #[error(
-        "the token's signature is invalid: the token was signed with another key, or changed later"
-    )]
+    #[error("the token's signature is invalid: the token was signed with another key, or changed later")]
     Signature,
     /// It was verified before, and its key has been replaced or revoked since.
     #[error("the token's key has been replaced or revoked: get a new token")]

@@ -147,7 +147,9 @@ impl<'a> View<'a> {
         let rules = self.snapshot.prefix(&self.store.meta, "rule").map(|guard| {
             let (key, name) = guard.into_inner().map_err(unreadable)?;
             let name = std::str::from_utf8(&name);
-            let name = name.map_err(|error| ReadError::Damaged(format!("the name of a retention rule is invalid: {error}")))?;
+            let name = name.map_err(|error| {
+                ReadError::Damaged(format!("the name of a retention rule is invalid: {error}"))
+            })?;
             Ok((rule(&key)?, name.into()))
         });
         rules.collect()
