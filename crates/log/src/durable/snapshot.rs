@@ -9,7 +9,7 @@ use crate::idempotency::UsedKeys;
 use crate::retention::Held;
 use crate::{Entry, Position, ReadError};
 
-pub(super) struct View<'a> {
+pub(super) struct Snapshot<'a> {
     store: &'a Store,
     snapshot: Snapshot,
 }
@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) rules: Vec<(RuleId, Held, Position)>,
 }
 
-impl<'a> View<'a> {
+impl<'a> Snapshot<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         Self { store, snapshot: store.database.snapshot() }
     }
