@@ -1,4 +1,4 @@
-//! Any bytes, cut anywhere and read in any way, give what the standard says.
+//! Any bytes, cut anywhere and read in any way, give the result of the standard's algorithm.
 #![no_main]
 
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};

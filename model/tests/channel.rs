@@ -43,7 +43,7 @@ impl Reader {
         block_on(poll_fn(|cx| self.poll(cx)));
     }
 
-    /// Takes what is there.
+    /// Takes the events that are there.
     fn look(&mut self) {
         while !self.ended && self.poll(&mut Context::from_waker(Waker::noop())).is_ready() {}
     }

@@ -26,7 +26,7 @@ fn live<T: Clone + Send + Sync + 'static>(latest: Latest<T>) -> ReadSignal<Optio
 
 #[component]
 fn Page() -> impl IntoView {
-    // The server pings when it has nothing to say: who hears nothing for longer is cut off, and connects again.
+    // The server pings when it is idle. A connection that is silent for longer is dead, and is opened again.
     let events = source("/live").read_timeout(Duration::from_secs(90));
     view! {
         <header>

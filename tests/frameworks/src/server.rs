@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{App, Client, Framework};
 
-/// Waits for what must happen, and fails when it does not.
+/// Waits for a future, and fails if it takes too long.
 #[track_caller]
 pub fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
@@ -100,9 +100,9 @@ impl Stop {
 /// A server with one stream on it: its client, its emitter, and how it ends.
 #[derive(Debug)]
 pub struct Stream {
-    /// Who reads it.
+    /// Its reader.
     pub client: Client,
-    /// Who emits into it.
+    /// Its emitter.
     pub emitter: Emitter,
     /// Why it has stopped, each time that it does.
     pub stops: mpsc::Receiver<StopReason>,

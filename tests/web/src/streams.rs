@@ -157,7 +157,7 @@ pub(crate) async fn tokens(
     }))
 }
 
-/// What many a server writes: events without name and id, a comment, data of two lines; then the end.
+/// A stream as many servers write it: events without name and id, a comment, data of two lines; then the end.
 pub(crate) async fn unnamed() -> Response {
     const TEXT: &str = "data: one\n\n: a comment\n\ndata: two\ndata: lines\n\ndata\n\n";
     ([(header::CONTENT_TYPE, "text/event-stream")], TEXT).into_response()

@@ -9,7 +9,7 @@ use crate::peer::Peer;
 use crate::script::Script;
 use crate::{data, eager, soon};
 
-/// What the callbacks of a source are told, in order.
+/// The calls of a source's callbacks, in order.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<String>>>);
 

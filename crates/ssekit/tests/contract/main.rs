@@ -15,7 +15,7 @@ use crate::answer::Answer;
 use crate::harness::{Harness, Stream};
 use crate::peer::Peer;
 
-/// What one stream is answered and what must be reported of it, in this order.
+/// The answers to one stream, and the reports that must follow, in this order.
 struct Case {
     name: &'static str,
     /// The pieces of the answer's body.

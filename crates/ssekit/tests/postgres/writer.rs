@@ -19,7 +19,7 @@ pub(crate) struct Writer {
     pace: Interval,
 }
 
-/// What it notifies of in transactions that it rolls back.
+/// The text of notifications in transactions that are rolled back.
 pub(crate) const NEVER: &str = "rolled back";
 
 impl Writer {
@@ -55,7 +55,7 @@ impl Writer {
         }
     }
 
-    /// Keeps it from sending more than the example holds for those who return.
+    /// Keeps it from sending more than the example holds for pages that return.
     pub(crate) async fn pause(&mut self) {
         self.pace.tick().await;
     }
