@@ -73,7 +73,7 @@ async fn a_log_that_was_closed_goes_on_without_a_gap_or_a_word() {
     assert_eq!(told.text(), "");
 }
 
-/// What a process leaves that was killed now: what it has written, and nothing else.
+/// The folder as a process leaves it that is killed now: with its written data, and nothing else.
 fn left_by_a_killed_process(folder: &Path) -> TempDir {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
@@ -100,7 +100,7 @@ fn journal(folder: &Path) -> (PathBuf, u64) {
     (path, end)
 }
 
-/// What was answered before it was written may be lost, but its place is not given to another.
+/// A record that was answered before it was written may be lost, but no other record gets its position.
 #[tokio::test]
 async fn a_place_is_not_used_twice_though_its_record_is_lost() {
     let folder = TempDir::new().unwrap();
@@ -212,7 +212,7 @@ async fn without_the_file_of_used_positions_none_is_used_twice() {
     assert!(horizons.iter().all(|horizon| *horizon < last), "{horizons:?}");
 }
 
-/// A table is damaged: what can be read is read, and the rest is told, once in the log and to each reader.
+/// A table is damaged: readable records are read, and the rest is reported, once in the log and to each reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_records_are_passed_over_and_reported() {
     let folder = TempDir::new().unwrap();
@@ -388,7 +388,7 @@ fn size(folder: &Path) -> u64 {
     sizes.sum()
 }
 
-/// What is told by `tracing` on this thread and by those of the runtime.
+/// The output of `tracing` on this thread and on those of the runtime.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<u8>>>);
 

@@ -36,7 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(channel, bytes, own_id)| Step::Emit { channel, bytes, own_id }),
         1 => (0..CHANNELS, 60_000..140_000_usize)
             .prop_map(|(channel, bytes)| Step::Emit { channel, bytes, own_id: false }),
-        // Larger than what a channel holds, now and then.
+        // Larger than the channel, now and then.
         2 => (0..CHANNELS, prop_oneof![4 => 0..20_usize, 1 => 20..400_usize])
             .prop_map(|(channel, events)| Step::Batch { channel, events }),
         1 => (0..8_000_u64).prop_map(Step::Wait),
@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 const CHANNELS: usize = 3;
 
-/// A page: it keeps its last event ID, and what it has seen of each channel.
+/// A page: it keeps its last event ID, and the events of each channel that it has seen.
 #[derive(Default)]
 struct Page {
     stream: Option<Subscriber>,
@@ -141,7 +141,7 @@ fn run(
             Step::Sweep(channel) => runtime.block_on(async { channels[channel].sweep() }),
             Step::Come if page.stream.is_none() => {
                 let last = match page.last_event_id.as_str() {
-                    // Its connection broke before it was answered: it is new, and what happens from now on is its.
+                    // Its connection broke before it was answered: it is new, and gets the events from now on.
                     "" => {
                         let next = emitted.iter().enumerate();
                         page.next.extend(next.map(|(channel, last)| (channel.to_string(), last + 1)));
