@@ -2,8 +2,9 @@
 //! `DATABASE_URL=postgres://me@localhost/shop cargo run --example postgres 127.0.0.1:3001 orders`, then
 //! `curl -N http://127.0.0.1:3001/events` and, beside it, `psql shop -c "NOTIFY orders, 'paid'"`.
 //!
-//! PostgreSQL keeps nothing for clients that are not connected, and drops unsent notifications when it is stopped.
-//! So each reconnect emits an event named `reconnected`. Pages load their state anew then, as they do at a `reset`.
+//! PostgreSQL keeps nothing for clients that are not connected, and drops unsent notifications when it is
+//! stopped. So each reconnect emits an event named `reconnected`. Pages load their state anew then, as they
+//! do at a `reset`.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program for a terminal")]
 
 use std::{env, future::poll_fn, time::Duration};

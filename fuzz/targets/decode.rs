@@ -9,8 +9,8 @@ mod reference;
 
 use reference::{Reading, decoded, standard};
 
-/// The stream comes last, as it is, so that the corpus and the dictionary speak the format. Before it: a byte of flags and
-/// a limit, and the size of the pieces.
+/// The stream comes last, as it is, so that the corpus and the dictionary speak the format. Before it: a byte
+/// of flags and a limit, and the size of the pieces.
 #[derive(Debug)]
 struct Input<'a> {
     reading: Reading,

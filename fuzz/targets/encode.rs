@@ -1,4 +1,5 @@
-//! Every event that can be built is decoded to the same fields, and only events that the format cannot carry are refused.
+//! Every event that can be built is decoded to the same fields, and only events that the format cannot carry
+//! are refused.
 #![no_main]
 
 use std::time::Duration;

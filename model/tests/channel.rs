@@ -1,5 +1,5 @@
-//! loom runs each of these in every order that its threads can have at the channel's lock. A reader that was forgotten
-//! would be a deadlock, which it reports.
+//! loom runs each of these in every order that its threads can have at the channel's lock. A reader that was
+//! forgotten would be a deadlock, which it reports.
 
 use std::future::poll_fn;
 use std::pin::Pin;

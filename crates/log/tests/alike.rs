@@ -1,4 +1,5 @@
-//! The log on disk holds the same records as the log in memory, for any appends in any batches and over any restarts.
+//! The log on disk holds the same records as the log in memory, for any appends in any batches and over any
+//! restarts.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,8 +1,8 @@
-//! A full disk and a folder that cannot be written: appends fail with the reason, reads continue, and appends succeed
-//! again once the cause is gone.
+//! A full disk and a folder that cannot be written: appends fail with the reason, reads continue, and appends
+//! succeed again once the cause is gone.
 //!
-//! Each scene runs in a process of its own: one with a small file system (`unshare` of util-linux), and one whose user is
-//! not root.
+//! Each scene runs in a process of its own: one with a small file system (`unshare` of util-linux), and one
+//! whose user is not root.
 
 #![expect(clippy::print_stdout, reason = "says how it broke, and what `cargo test` asks for")]
 

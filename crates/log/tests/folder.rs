@@ -123,8 +123,8 @@ async fn a_place_is_not_used_twice_though_its_record_is_lost() {
     assert!(again.append(vec![record("next")]).await.unwrap()[0] > lost);
 }
 
-/// A journal is damaged in its middle, or cut between two writes: nothing tells its end from that of a process that was killed, but the
-/// file `used` knows how far the log was.
+/// A journal is damaged in its middle, or cut between two writes: nothing tells its end from that of a
+/// process that was killed, but the file `used` knows how far the log was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_has_lost_answered_records_is_told_and_no_position_is_used_twice() {
     let folder = TempDir::new().unwrap();
@@ -212,7 +212,8 @@ async fn without_the_file_of_used_positions_none_is_used_twice() {
     assert!(horizons.iter().all(|horizon| *horizon < last), "{horizons:?}");
 }
 
-/// A table is damaged: readable records are read, and the rest is reported, once in the log and to each reader.
+/// A table is damaged: readable records are read, and the rest is reported, once in the log and to each
+/// reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_records_are_passed_over_and_reported() {
     let folder = TempDir::new().unwrap();
@@ -281,7 +282,8 @@ async fn only_its_owner_can_open_the_folder() {
     assert_eq!(mode(), 0o700);
 }
 
-/// Damages the end of a journal of three records, the last of which was being written when the power went, and opens it.
+/// Damages the end of a journal of three records, the last of which was being written when the power went,
+/// and opens it.
 #[test]
 fn a_torn_end_is_repaired_and_told() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -394,7 +396,8 @@ struct Told(Arc<Mutex<Vec<u8>>>);
 
 impl Told {
     fn listen(&self) -> tracing::dispatcher::DefaultGuard {
-        // Without a subscriber for all threads, another test's thread can be the first to reach a line, and `tracing` remembers that nobody wants it.
+        // Without a subscriber for all threads, another test's thread can be the first to reach a line, and
+        // `tracing` remembers that nobody wants it.
         static ALL_THREADS: Once = Once::new();
         ALL_THREADS.call_once(|| {
             let nowhere = tracing_subscriber::fmt().with_writer(std::io::sink).finish();

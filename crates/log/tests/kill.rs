@@ -1,8 +1,9 @@
-//! A process that appends is killed, again and again. Answered appends are there, once and in order, and no append that
-//! was not answered is there in part.
+//! A process that appends is killed, again and again. Answered appends are there, once and in order, and no
+//! append that was not answered is there in part.
 //!
-//! Then the same with damage between: bytes of its files are flipped, zeroed or cut off. No record is read that was not
-//! appended, no position is used twice, and a reader after any position learns of missing records behind it.
+//! Then the same with damage between: bytes of its files are flipped, zeroed or cut off. No record is read
+//! that was not appended, no position is used twice, and a reader after any position learns of missing
+//! records behind it.
 //!
 //! `SSEKIT_KILL_CYCLES` sets the number of kills, 10 by default.
 
@@ -288,7 +289,8 @@ fn key(cycle: u32, appender: u32, number: u32, count: usize) -> IdempotencyKey {
     IdempotencyKey { hash, content: [u8::try_from(count).unwrap(); 16] }
 }
 
-/// Repeats an append that the log holds, whether it was answered or not: it is known by its key, if it had one.
+/// Repeats an append that the log holds, whether it was answered or not: it is known by its key, if it had
+/// one.
 async fn repeat(log: &DurableLog, batch: &str, parts: &[(u64, usize, usize)], count: usize) -> bool {
     let fields: Vec<u32> = batch.split('/').map(|field| field.parse().unwrap()).collect();
     let [cycle, appender, number] = fields[..] else { panic!("{batch}") };

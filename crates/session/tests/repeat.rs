@@ -1,4 +1,5 @@
-//! Every row of the table that says when a request may be repeated: as a function, and as a session follows it.
+//! Every row of the table that says when a request may be repeated: as a function, and as a session follows
+//! it.
 
 use std::time::Duration;
 

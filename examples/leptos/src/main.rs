@@ -16,7 +16,8 @@ struct Stats {
     opened: u32,
 }
 
-/// A latest value as a signal: this is all that joins ssekit and Leptos. It follows as long as its component is there.
+/// A latest value as a signal: this is all that joins ssekit and Leptos. It follows as long as its component
+/// is there.
 fn live<T: Clone + Send + Sync + 'static>(latest: Latest<T>) -> ReadSignal<Option<T>> {
     let (value, set) = signal(latest.get());
     let subscription = latest.subscribe(move |value| set.set(Some(value.clone())));

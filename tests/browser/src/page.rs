@@ -45,8 +45,8 @@ pub struct Reader {
 
 #[wasm_bindgen]
 impl Reader {
-    /// `note(kind, value)` is called with JSON for everything that happens: `event` (its data, or as much of that as is
-    /// no JSON), `lost` (an error in its place), `end`, `open`, `error`, `close`, `status`.
+    /// `note(kind, value)` is called with JSON for everything that happens: `event` (its data, or as much of
+    /// that as is no JSON), `lost` (an error in its place), `end`, `open`, `error`, `close`, `status`.
     #[wasm_bindgen(constructor)]
     pub fn open(url: &str, options: &str, note: Function) -> Result<Self, JsValue> {
         let options: Options = serde_json::from_str(options).map_err(|error| error.to_string())?;

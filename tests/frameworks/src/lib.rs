@@ -1,5 +1,5 @@
-//! Every supported web framework, behind one trait. A promise holds in all of them, or [`Known`] names the difference and
-//! the suite in `tests/` shows it.
+//! Every supported web framework, behind one trait. A promise holds in all of them, or [`Known`] names the
+//! difference and the suite in `tests/` shows it.
 //!
 //! To add a framework: a file beside this one, a line in [`on_each_framework`].
 
@@ -62,8 +62,9 @@ pub trait Framework: 'static {
     /// Where it differs from the others.
     const KNOWN: Known;
 
-    /// Answers `/{route}` as the application says, and `/compressed/{route}` with the same behind the framework's own
-    /// compression if it has one. Returns when it was told to stop and every connection has ended.
+    /// Answers `/{route}` as the application says, and `/compressed/{route}` with the same behind the
+    /// framework's own compression if it has one. Returns when it was told to stop and every connection has
+    /// ended.
     fn serve(app: App, bound: Bound, stop: Stop) -> impl Future<Output = ()>;
 }
 
@@ -122,7 +123,8 @@ pub enum Compression {
     None,
 }
 
-/// The answers of a server, a stream for each route and last event ID, and the `Streams` that all of them join.
+/// The answers of a server, a stream for each route and last event ID, and the `Streams` that all of them
+/// join.
 #[derive(Clone)]
 pub struct App {
     answer: Arc<Answer>,

@@ -65,7 +65,8 @@ impl Bound {
         self.0.send(address).expect("the test waits for it");
     }
 
-    /// A listener whose connections hold little in the system's buffers, so that tests need not fill large ones.
+    /// A listener whose connections hold little in the system's buffers, so that tests need not fill large
+    /// ones.
     #[must_use]
     pub fn listener(self) -> TcpListener {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

@@ -81,7 +81,8 @@ struct Beginning {
     retry: Option<u64>,
 }
 
-/// Published events, with the ids 1, 2, …: from now on, or all (`?all=true`), or those after the last event ID.
+/// Published events, with the ids 1, 2, …: from now on, or all (`?all=true`), or those after the last event
+/// ID.
 async fn channel(State(app): State<App>, Query(beginning): Query<Beginning>, last: LastEventId) -> Produce {
     let first = if beginning.all { First::All } else { First::New };
     let stream = app.news.channel.first(first).subscribe(last);

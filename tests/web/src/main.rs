@@ -1,5 +1,5 @@
-//! The server that the browser tests of the npm package talk to. It prints its address, serves until SIGTERM, and may be
-//! killed and started again on the same port: with `--log FILE` its channel goes on where it was.
+//! The server that the browser tests of the npm package talk to. It prints its address, serves until SIGTERM,
+//! and may be killed and started again on the same port: with `--log FILE` its channel goes on where it was.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod app;

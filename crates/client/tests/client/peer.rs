@@ -11,7 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::{Answer, Ending};
 
-/// A server on a local socket that gives scripted answers, request after request, and is silent after the last.
+/// A server on a local socket that gives scripted answers, request after request, and is silent after the
+/// last.
 pub(crate) struct Peer {
     address: SocketAddr,
     requests: watch::Receiver<Vec<Request>>,

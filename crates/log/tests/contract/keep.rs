@@ -119,7 +119,8 @@ pub(crate) async fn rules_outside_of_their_limits_are_refused(_: &impl Factory) 
     assert!(Retention::new((0..64).map(|n| rule(&n.to_string())).collect(), last(1000)).is_ok());
 }
 
-/// A record that was stored by a clock that was ahead is as old as the time that this was noticed, and keeps nothing behind it.
+/// A record that was stored by a clock that was ahead is as old as the time that this was noticed, and keeps
+/// nothing behind it.
 pub(crate) async fn by_age_though_the_clock_was_ahead(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { age: Some(Duration::from_secs(10)), ..Keep::ALL }).await;
     let year = Duration::from_secs(365 * 86_400);

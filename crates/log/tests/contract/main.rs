@@ -1,5 +1,5 @@
-//! The contract of every log. A new log adds a [`Factory`] and a line below: `contract!`, and `contract_on_disk!` if it
-//! outlives its process.
+//! The contract of every log. A new log adds a [`Factory`] and a line below: `contract!`, and
+//! `contract_on_disk!` if it outlives its process.
 
 mod factory;
 mod follow;

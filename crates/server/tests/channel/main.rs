@@ -1,4 +1,5 @@
-//! The promises of `Channel`: without a network where bytes are enough, by threads and over sockets elsewhere.
+//! The promises of `Channel`: without a network where bytes are enough, by threads and over sockets
+//! elsewhere.
 
 mod subscriber;
 

@@ -55,8 +55,8 @@ fn case_108_a_gap_is_an_event_and_the_stream_goes_on() {
     assert_eq!(lost.resumed().len(), 4);
 }
 
-/// Every connection makes progress, also where the log drops everything between two polls, as when a client that
-/// comes back is slower than the publisher.
+/// Every connection makes progress, also where the log drops everything between two polls, as when a client
+/// that comes back is slower than the publisher.
 #[test]
 fn who_comes_back_gets_events_however_fast_others_come() {
     for keep in [1, 4] {
@@ -88,7 +88,8 @@ fn who_comes_back_gets_events_however_fast_others_come() {
     }
 }
 
-/// A burst that is larger than the channel reaches each subscriber as events or as a notice of how many are gone.
+/// A burst that is larger than the channel reaches each subscriber as events or as a notice of how many are
+/// gone.
 #[test]
 fn a_burst_that_is_larger_than_the_channel_is_told_to_each() {
     for policy in [Overtaken::Close, Overtaken::Gap] {
@@ -151,7 +152,8 @@ fn case_108_wait_refuses_what_would_push_out_unread_events() {
     assert_eq!(slow.data(), ["20", "21", "22", "23"]);
     emit(&news, 24..26);
     assert_eq!(slow.data(), ["24", "25"]);
-    // A slow one that leaves holds up nobody; a batch that is larger than the channel is taken when all have read.
+    // A slow one that leaves holds up nobody; a batch that is larger than the channel is taken when all have
+    // read.
     emit(&news, 26..28);
     assert_eq!(fast.data(), ["24", "25", "26", "27"]);
     drop(slow);

@@ -134,7 +134,8 @@ fn a_client_that_has_seen_no_event_yet_misses_none_when_it_comes_back() {
     assert!(piece.unwrap().unwrap().unwrap().ends_with(b"\nevent: message\ndata: 2\n\n"));
 }
 
-/// The npm package sveltekit-sse dispatches a block without data as an event without a name. It asks for `*/*`, and sends no id back.
+/// The npm package sveltekit-sse dispatches a block without data as an event without a name. It asks for
+/// `*/*`, and sends no id back.
 #[test]
 fn a_client_that_does_not_ask_for_event_streams_gets_no_block_of_an_id_alone() {
     let news = Channel::new();

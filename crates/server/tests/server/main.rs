@@ -1,5 +1,5 @@
-//! The promises of `produce`, over real sockets where users would see them. `crates/wire/tests/conformance/README.md`
-//! explains the numbers of cases.
+//! The promises of `produce`, over real sockets where users would see them.
+//! `crates/wire/tests/conformance/README.md` explains the numbers of cases.
 
 mod support;
 

@@ -64,8 +64,8 @@ async fn fill(emitter: &ssekit_server::Emitter) -> usize {
     taken
 }
 
-/// A client that never opens its window by more than the byte for which the stream begins: the waiting bytes of each of
-/// its streams are bounded, and gone when it goes.
+/// A client that never opens its window by more than the byte for which the stream begins: the waiting bytes
+/// of each of its streams are bounded, and gone when it goes.
 #[tokio::test]
 async fn a_closed_window_of_http_2_costs_a_stream_its_buffer_and_two_pieces() {
     let (started, mut starts) = mpsc::channel(8);

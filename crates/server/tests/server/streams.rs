@@ -195,8 +195,8 @@ fn some_do_not_read(n: usize, stopped: &Arc<AtomicUsize>) -> Produce {
     })
 }
 
-/// Over pipes instead of sockets, which would be more than a process may open on many machines; and in simulated time,
-/// so that a busy machine does not decide.
+/// Over pipes instead of sockets, which would be more than a process may open on many machines; and in
+/// simulated time, so that a busy machine does not decide.
 #[tokio::test(start_paused = true)]
 async fn case_107_a_thousand_streams_end_within_100_ms_though_some_clients_do_not_read() {
     const STREAMS: usize = 1_000;

@@ -1,5 +1,5 @@
-//! A page that uses the npm package `sveltekit-sse` works with `produce`: the package's own client runs under Node
-//! against an axum server.
+//! A page that uses the npm package `sveltekit-sse` works with `produce`: the package's own client runs under
+//! Node against an axum server.
 
 mod node;
 

@@ -1,5 +1,5 @@
-//! Plays the part of the public contract harness against the example `contract_service`: every area that it covers,
-//! over real sockets.
+//! Plays the part of the public contract harness against the example `contract_service`: every area that it
+//! covers, over real sockets.
 
 #[path = "../../../client/tests/client/answer.rs"]
 #[allow(dead_code, reason = "the client's own tests use all of it")]

@@ -140,8 +140,8 @@ async fn what_had_arrived_when_the_connection_broke_is_sent_first() {
     }
 }
 
-/// The notifications of each writer are seen once, in the order of their commits. Between two of them, some may
-/// be missing only if `reconnected` stands there.
+/// The notifications of each writer are seen once, in the order of their commits. Between two of them, some
+/// may be missing only if `reconnected` stands there.
 fn assert_nothing_is_missing(seen: &[Seen], writers: &[Writer]) {
     for writer in writers {
         let mut missing: BTreeSet<u64> = writer.committed().iter().copied().collect();

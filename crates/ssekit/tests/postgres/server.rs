@@ -6,9 +6,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 
-/// A PostgreSQL server of a test's own: in a folder below the target directory, on 127.0.0.1 alone, behind a password.
+/// A PostgreSQL server of a test's own: in a folder below the target directory, on 127.0.0.1 alone, behind a
+/// password.
 ///
-/// It is gone when this is dropped, and also when the test is killed: a shell then sees its input end, and stops it.
+/// It is gone when this is dropped, and also when the test is killed: a shell then sees its input end, and
+/// stops it.
 pub(crate) struct Server {
     folder: PathBuf,
     programs: PathBuf,
@@ -78,7 +80,8 @@ impl Server {
         self.run("pg_ctl", &["start", "-D", "data", "-w", "-t", "60"], &["-l", "log"]);
     }
 
-    /// `fast` ends every connection and its work; `immediate` is a crash. Returns when it accepts connections.
+    /// `fast` ends every connection and its work; `immediate` is a crash. Returns when it accepts
+    /// connections.
     pub(crate) fn restart(&self, mode: &str) {
         self.run("pg_ctl", &["restart", "-D", "data", "-w", "-t", "60"], &["-l", "log", "-m", mode]);
     }

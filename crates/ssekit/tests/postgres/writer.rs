@@ -31,8 +31,8 @@ impl Writer {
         Self { name, url, database, last: 0, tried: 0, committed: Vec::new(), pace }
     }
 
-    /// One transaction with one to three notifications, and sometimes one that is rolled back. When the server goes, the
-    /// transaction is not repeated: whether it was committed is not known.
+    /// One transaction with one to three notifications, and sometimes one that is rolled back. When the
+    /// server goes, the transaction is not repeated: whether it was committed is not known.
     pub(crate) async fn commit(&mut self) {
         if self.database.as_ref().is_none_or(Client::is_closed) {
             self.database = connect(&self.url).await.ok();

@@ -322,7 +322,8 @@ fn drain(stream: &[u8], piece: usize) {
     black_box(Tally::of(&mut Decoder::new(), stream.chunks(piece)));
 }
 
-/// How many times as long the large run takes. Of several times, the least is the one that others disturbed least.
+/// How many times as long the large run takes. Of several times, the least is the one that others disturbed
+/// least.
 fn growth(mut small: impl FnMut(), mut large: impl FnMut()) -> f64 {
     let seconds = |run: &mut dyn FnMut()| {
         let start = Instant::now();

@@ -24,8 +24,8 @@ proptest! {
         check_every_chunking(&stream, &cuts, size, reading)?;
     }
 
-    /// The end of a stream loses an event exactly when the stream says that it is inside one, and has data of it; and
-    /// it can be asked to give that event.
+    /// The end of a stream loses an event exactly when the stream says that it is inside one, and has data of
+    /// it; and it can be asked to give that event.
     #[test]
     fn the_end_of_a_stream_gives_what_a_blank_line_would_give(
         stream in stream(),

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// A door that lets in as many as there are seats, and the others one by one, in the order in which they came.
+/// A door that lets in as many as there are seats, and the others one by one, in the order in which they
+/// came.
 #[derive(Debug)]
 pub(crate) struct Door<V> {
     seats: usize,

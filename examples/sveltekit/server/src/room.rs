@@ -15,7 +15,8 @@ const SEATS: usize = 3;
 /// The number of messages that are kept for new visitors.
 const HISTORY: usize = 50;
 
-/// A page: its secret, which it makes, and the name that it shows. Both are those of the request for the stream.
+/// A page: its secret, which it makes, and the name that it shows. Both are those of the request for the
+/// stream.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) struct Visitor {
     session: String,

@@ -1,5 +1,5 @@
-//! The promises of a stream hold in every framework, over real sockets. A case is written once and run for each
-//! framework; `crates/wire/tests/conformance/README.md` explains the numbers.
+//! The promises of a stream hold in every framework, over real sockets. A case is written once and run for
+//! each framework; `crates/wire/tests/conformance/README.md` explains the numbers.
 
 mod answers;
 
