@@ -1,3 +1,5 @@
+//! Publications as forms: they are checked, and encoded as records.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +15,19 @@ use super::namespace;
 use super::problem::{Kind, Problem};
 use super::text::{self, shown};
 
-/// Reads a publication: a form (draft-ietf-mercure section "Publication").
+/// Reads a publication: a form (draft-ietf-mercure, section "Publication").
 ///
-/// `topic` at least once, the canonical one first; `data`; `private`, whose presence counts and not its value; `id`, `type` and `retry`.
-/// Empty ones of `id`, `type` and `retry` are as none. Fields of other names are refused: a misspelt `private` would make an update public. The data is written
-/// as one line for each of its lines, so that nothing in it can end the event or add a field.
+/// The fields are `topic`, at least once and the canonical one first; `data`; `private`, whose presence
+/// counts and not its value; `id`, `type` and `retry`, which count as absent if they are empty. Other fields
+/// are refused: a misspelt `private` would make an update public. Each line of the data becomes a line of the
+/// event, so that the data can neither end the event nor add a field.
 ///
 /// ```
 /// use ssekit_mercure::{Limits, publication};
 ///
 /// let form = Some("application/x-www-form-urlencoded");
-/// let record = publication(form, b"topic=https://example.com/1&data=a%0Ab&private=on", "/.well-known/mercure", &Limits::default())?;
+/// let body = b"topic=https://example.com/1&data=a%0Ab&private=on";
+/// let record = publication(form, body, "/.well-known/mercure", &Limits::default())?;
 /// assert_eq!(&*record.topics[0], "https://example.com/1");
 /// assert_eq!(record.body, "data: a\ndata: b\n\n");
 /// assert!(record.private);
@@ -31,7 +35,7 @@ use super::text::{self, shown};
 /// ```
 ///
 /// # Errors
-/// With what is wrong, and with which field.
+/// With the field and its fault.
 pub fn publication(
     content_type: Option<&str>,
     body: &[u8],
@@ -62,7 +66,7 @@ pub fn publication(
     draft.record(retry, hub_path, limits)
 }
 
-/// A publication, as it was asked for.
+/// Fields of a publication that are not checked yet.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) topics: Vec<String>,
@@ -74,7 +78,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Checks all of it, and encodes the event.
+    /// Checks all fields, and encodes the event.
     pub(super) fn record(
         self,
         retry: Option<u64>,
@@ -116,7 +120,8 @@ impl Draft {
     }
 }
 
-/// The essence of a media type and its `charset`, which is UTF-8 if it is there; no type at all is taken for the right one.
+/// Checks the media type: its essence, and `charset`, which must be UTF-8 if present. A request without a
+/// type is accepted.
 pub(super) fn expect_type(content_type: Option<&str>, wanted: &str) -> Result<(), Problem> {
     let Some(content_type) = content_type else { return Ok(()) };
     let charset = content_type.split(';').skip(1).find_map(|part| {
@@ -134,7 +139,7 @@ pub(super) fn expect_type(content_type: Option<&str>, wanted: &str) -> Result<()
     ))
 }
 
-/// Refuses what is more than a limit, with 413.
+/// Refuses a size above a limit, with 413.
 pub(super) fn expect_size(what: &str, unit: &str, size: usize, most: usize) -> Result<(), Problem> {
     if size <= most {
         return Ok(());
@@ -142,7 +147,7 @@ pub(super) fn expect_size(what: &str, unit: &str, size: usize, most: usize) -> R
     Err(Problem::new(Kind::TooLarge, format!("{what} has {size} {unit}; the limit is {most}")))
 }
 
-/// A topic that may be published to.
+/// Checks a topic that a publisher uses.
 pub(super) fn check_topic(topic: &str, hub_path: &str, limits: &Limits) -> Result<(), Problem> {
     let invalid = |why: String| Err(Problem::new(Kind::InvalidTopic, why));
     if topic.is_empty() {
@@ -216,11 +221,11 @@ fn check_event_type(name: &str, limits: &Limits) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The answer to a field that no publication has.
+/// Answer to a field that no publication has.
 fn unknown_field(name: &str) -> Problem {
     let meant = match name {
         "event" => Some("type"),
-        // What it restricted an update to, before `private` was there.
+        // Drafts before `private` restricted an update with this field.
         "target" => Some("private"),
         _ => FIELDS.into_iter().find(|field| is_like(name, field)),
     };
@@ -233,19 +238,19 @@ fn unknown_field(name: &str) -> Problem {
     )
 }
 
-/// Whether a name is nearly that of a field, or what programs make of it that write lists as `topic[]`.
+/// Whether a name is nearly that of a field, or the form `topic[]` in which programs write lists.
 fn is_like(name: &str, field: &str) -> bool {
     let name = name.split('[').next().unwrap_or_default();
-    // Short, so that comparing costs little.
+    // Short names alone, so that the comparison costs little.
     name.len() <= field.len() + 2 && strsim::osa_distance(&name.to_lowercase(), field) <= field.len() / 3
 }
 
 /// The fields of a publication.
 const FIELDS: [&str; 6] = ["topic", "data", "private", "id", "type", "retry"];
 
-/// ASCII digits, that 64 bits hold.
+/// Reads ASCII digits whose number fits into 64 bits.
 fn milliseconds(text: &str) -> Result<u64, Problem> {
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     number.ok_or_else(|| {
         Problem::new(
@@ -255,7 +260,7 @@ fn milliseconds(text: &str) -> Result<u64, Problem> {
     })
 }
 
-/// Takes a field that may be there once.
+/// Stores a field that may occur once.
 fn once(field: &mut Option<String>, name: &str, value: String) -> Result<(), Problem> {
     if field.replace(value).is_some() {
         return Err(Problem::new(

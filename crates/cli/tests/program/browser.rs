@@ -366,7 +366,7 @@ fn it_fits_a_phone_and_a_desktop_and_what_can_be_used_has_a_name() {
     assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
 }
 
-/// `cargo test -p ssekit-hub --test program -- --ignored picture` draws the README's picture anew.
+/// `cargo test -p ssekit-cli --test program -- --ignored picture` draws the README's picture anew.
 #[test]
 #[ignore = "it writes docs/demo.png"]
 fn picture_of_the_page() {

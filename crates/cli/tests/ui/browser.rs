@@ -402,7 +402,7 @@ fn a_text_with_braces_that_is_no_template_is_explained() {
     browser.wait_for(&page, &says("events", "“{” is not a URI template"));
 }
 
-/// `cargo test -p ssekit-hub --test ui -- --ignored picture` draws the picture anew.
+/// `cargo test -p ssekit-cli --test ui -- --ignored picture` draws the picture anew.
 #[test]
 #[ignore = "it writes docs/hub.png"]
 fn picture_of_the_page() {
