@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  plain TCP ─▶ acceptor ─┬─ GET of the hub, whole and alone ─▶ fan-out, which owns the socket
-//!                     ├─ POST of the hub ─▶ publisher: all requests that have arrived
-//!                     └─ all others ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body, from the fan-out
-//!  TLS, Unix ───────────────────────▶ hyper             └─ POST, the API, health, metrics, pages
+//!                         ├─ POST of the hub ─▶ publish pipeline: all requests that have arrived
+//!                         └─ all others ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body, from the fan-out
+//!  TLS, Unix ───────────────────────────▶ hyper             └─ POST, the API, health, metrics, pages
 //! ```
 
 mod acceptor;
