@@ -127,11 +127,11 @@ impl Loaded {
     ) -> Result<Self, Problems> {
         let mut layers = Layers::collect(flags, &variables.into_iter().collect());
         let (config, origins, mut problems) = layers.settle();
-        let advice = if problems.is_empty() { rules::validate(&config, &origins) } else { Report::default() };
-        problems.extend(advice.problems);
+        let report = if problems.is_empty() { validate::validate(&config, &origins) } else { Report::default() };
+        problems.extend(report.problems);
         if problems.is_empty() {
-            let warnings = layers.warnings.into_iter().chain(advice.warnings).collect();
-            Ok(Self { config, warnings, unusable: advice.unusable, origins })
+            let warnings = layers.warnings.into_iter().chain(report.warnings).collect();
+            Ok(Self { config, warnings, unusable: report.unusable, origins })
         } else {
             Err(Problems(problems))
         }
