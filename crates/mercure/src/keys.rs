@@ -323,9 +323,7 @@ pub enum KeyError {
     #[error("it is neither a key nor a key set in JSON, {{\"keys\": [...]}}: {0}")]
     Json(String),
     /// The JSON object is no key set.
-    #[error(
-        "the JSON is not a key set (JWKS): it has no member “keys”; use `key_file` for a single key"
-    )]
+    #[error("the JSON is not a key set (JWKS): it has no member “keys”; use `key_file` for a single key")]
     NoSet,
     /// The key set is empty.
     #[error("the key set (JWKS) is empty")]

@@ -148,9 +148,7 @@ impl Kind {
             Self::InsufficientScope => (S::FORBIDDEN, "insufficient-scope", "the token does not grant this"),
             Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "origin not allowed"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "not found"),
-            Self::MethodNotAllowed(_) => {
-                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "method not allowed")
-            }
+            Self::MethodNotAllowed(_) => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "method not allowed"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "too large"),
             Self::UnsupportedMediaType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "unsupported media type")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ssekit_log::Record;
-use ssekit_wire::Event;
+use ssekit_wire::{Event, media_type};
 
 use super::discovery::EARLIEST;
 use super::form;
@@ -124,15 +124,13 @@ impl Draft {
 /// type is accepted.
 pub(super) fn expect_type(content_type: Option<&str>, wanted: &str) -> Result<(), Problem> {
     let Some(content_type) = content_type else { return Ok(()) };
-    let mut parts = content_type.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let charset = parts.find_map(|part| {
-        let (name, value) = part.split_once('=')?;
+    let charset = content_type.split(';').skip(1).find_map(|part| {
+        let (name, value) = part.trim().split_once('=')?;
         name.eq_ignore_ascii_case("charset").then(|| value.trim_matches('"'))
     });
     let utf8 = charset
         .is_none_or(|charset| charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8"));
-    if essence.eq_ignore_ascii_case(wanted) && utf8 {
+    if media_type::is(content_type, wanted) && utf8 {
         return Ok(());
     }
     Err(Problem::new(
@@ -156,13 +154,14 @@ pub(super) fn check_topic(topic: &str, hub_path: &str, limits: &Limits) -> Resul
         return invalid("a topic of the publication is empty".to_owned());
     }
     if topic == "*" {
-        return invalid(
-            "“*” is a selector, not a topic: name the topics of the update".to_owned(),
-        );
+        return invalid("“*” is a selector, not a topic: name the topics of the update".to_owned());
     }
     expect_size(&format!("the topic {}", shown(topic)), "bytes", topic.len(), limits.topic)?;
     if let Err(refused) = text::check(topic) {
-        return invalid(format!("the topic {} contains {refused}: remove or percent-encode it", shown(topic)));
+        return invalid(format!(
+            "the topic {} contains {refused}: remove or percent-encode it",
+            shown(topic)
+        ));
     }
     if namespace::is_reserved(topic, hub_path) {
         return Err(Problem::new(
@@ -189,7 +188,10 @@ fn check_id(id: &str, limits: &Limits) -> Result<(), Problem> {
         ));
     }
     if Ids::have_the_form_of(id) {
-        return invalid(format!("the id {} has the format of ids that the hub generates: choose another id", shown(id)));
+        return invalid(format!(
+            "the id {} has the format of ids that the hub generates: choose another id",
+            shown(id)
+        ));
     }
     if id.starts_with('#') {
         return invalid(format!(
@@ -198,7 +200,9 @@ fn check_id(id: &str, limits: &Limits) -> Result<(), Problem> {
         ));
     }
     if id == EARLIEST {
-        return invalid("the id “earliest” is reserved for the start of the history: choose another id".to_owned());
+        return invalid(
+            "the id “earliest” is reserved for the start of the history: choose another id".to_owned(),
+        );
     }
     Ok(())
 }
@@ -210,7 +214,9 @@ fn check_event_type(name: &str, limits: &Limits) -> Result<(), Problem> {
         return invalid(format!("the event type {} contains {refused}: remove it", shown(name)));
     }
     if namespace::OWN_TYPES.contains(&name) {
-        return invalid(format!("the event type “{name}” is reserved for events of the hub: choose another type"));
+        return invalid(format!(
+            "the event type “{name}” is reserved for events of the hub: choose another type"
+        ));
     }
     Ok(())
 }

@@ -49,7 +49,10 @@ impl Cursor {
             return invalid(format!("the last event ID has {length} bytes; the limit is {}", limits.id));
         }
         if let Err(refused) = text::check(id) {
-            return invalid(format!("the last event ID {} contains {refused}, which no id contains", shown(id)));
+            return invalid(format!(
+                "the last event ID {} contains {refused}, which no id contains",
+                shown(id)
+            ));
         }
         Ok(match id {
             "" => Self::Now,
@@ -107,7 +110,9 @@ impl Subscribe {
         if selectors.is_empty()
             && let Some(name) = form::indexed_topic(request.uri.query().unwrap_or_default().as_bytes())
         {
-            let words = format!("the query has the parameter {name}: send a parameter “topic” for each topic instead");
+            let words = format!(
+                "the query has the parameter {name}: send a parameter “topic” for each topic instead"
+            );
             return Err(Problem::new(Kind::MissingTopic, words));
         }
         if selectors.is_empty() {

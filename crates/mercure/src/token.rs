@@ -311,9 +311,7 @@ pub enum TokenError {
     #[error("the token names the key {kid}, which the hub does not have", kid = shown(.0))]
     UnknownKey(String),
     /// The token was signed with another key, or changed later.
-    #[error(
-        "the token's signature is invalid: the token was signed with another key, or changed later"
-    )]
+    #[error("the token's signature is invalid: the token was signed with another key, or changed later")]
     Signature,
     /// The key of a token that was verified before has been replaced or revoked.
     #[error("the token's key has been replaced or revoked: get a new token")]

@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
-use super::rules::{self, Advice};
 use super::settings::{self, Setting};
+use super::validate::{self, Report};
 use super::value::{Refusal, Value};
 use super::{Config, Log, file};
 
@@ -127,11 +127,11 @@ impl Loaded {
     ) -> Result<Self, Problems> {
         let mut layers = Layers::collect(flags, &variables.into_iter().collect());
         let (config, origins, mut problems) = layers.settle();
-        let advice = if problems.is_empty() { rules::judge(&config, &origins) } else { Advice::default() };
-        problems.extend(advice.problems);
+        let report = if problems.is_empty() { validate::validate(&config, &origins) } else { Report::default() };
+        problems.extend(report.problems);
         if problems.is_empty() {
-            let warnings = layers.warnings.into_iter().chain(advice.warnings).collect();
-            Ok(Self { config, warnings, unusable: advice.unusable, origins })
+            let warnings = layers.warnings.into_iter().chain(report.warnings).collect();
+            Ok(Self { config, warnings, unusable: report.unusable, origins })
         } else {
             Err(Problems(problems))
         }

@@ -232,7 +232,10 @@ fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
 
     let gone = "!document.querySelector('#notice').hidden && document.querySelector('#notice').textContent";
     let notice = browser.wait_for(&page, gone);
-    assert!(notice.as_str().is_some_and(|notice| notice.starts_with("The server is unavailable")), "{notice}");
+    assert!(
+        notice.as_str().is_some_and(|notice| notice.starts_with("The server is unavailable")),
+        "{notice}"
+    );
     assert_eq!(browser.evaluate(&page, "document.querySelector('#state').innerText"), "reconnecting");
     browser.fill(&page, "text", "while it is gone");
     browser

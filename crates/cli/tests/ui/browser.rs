@@ -136,7 +136,8 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
         "",
         &[json!({ "topic": "https://example.com/a", "data": "1" }), json!({ "topic": "b", "data": "2" })],
     );
-    browser.wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in total'");
+    browser
+        .wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in total'");
     browser.wait_for(
         &page,
         "/^[\\d.]+ (µs|ms|s)$/.test(document.querySelector('#p99-now').textContent) || null",

@@ -245,7 +245,11 @@ fn line_44_an_id_is_what_the_hub_can_tell_from_its_own() {
     // A subscriber with the id of another update would continue after that one, and get events twice.
     let own = Ids::new(Epoch([7; 16])).id(Position(1));
     for id in [&*own, "urn:ssekit:", "urn:ssekit:anything"] {
-        check_refused(&[("topic", "a"), ("id", id)], ProblemKind::InvalidId, "has the format of ids that the hub generates");
+        check_refused(
+            &[("topic", "a"), ("id", id)],
+            ProblemKind::InvalidId,
+            "has the format of ids that the hub generates",
+        );
     }
     // HTTP strips these spaces from `Last-Event-ID`: a returning subscriber would get everything again.
     for id in ["order 7 ", " a", " ", "a  "] {
