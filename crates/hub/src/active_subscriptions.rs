@@ -1,4 +1,4 @@
-//! ActiveSubscriptions subscriptions: their list, and the events that announce the beginning and the end of each.
+//! Active subscriptions: their list, and the events that announce the beginning and the end of each.
 //!
 //! The list shows the announced subscriptions. Beginnings are announced while the queue of events has room; a
 //! subscriber that leaves before its beginning was announced is not announced at all. The end of an announced

@@ -39,7 +39,7 @@ pub struct Hub {
     templates: Arc<TemplateBudget>,
     /// Path of the hub, `/.well-known/mercure` unless configured.
     pub(crate) path: String,
-    /// ActiveSubscriptions subscriptions, if the hub announces and lists them.
+    /// Active subscriptions, if the hub announces and lists them.
     pub(crate) active: Option<ActiveSubscriptions>,
     pub(crate) metrics: Arc<Metrics>,
     pace: Pace,

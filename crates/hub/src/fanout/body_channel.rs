@@ -28,7 +28,7 @@ pub(super) struct BodyChannel {
     writer: OnceLock<Writer>,
 }
 
-/// The subscriber that writes into a pipe: its thread, slot and generation.
+/// The subscriber that writes into a channel: its thread, slot and generation.
 #[derive(Debug)]
 struct Writer(Arc<Inbox>, u32, u32);
 
@@ -64,7 +64,7 @@ impl BodyChannel {
 
     /// Sets the subscriber that writes; false if the body has been dropped.
     pub(super) fn belongs_to(&self, inbox: &Arc<Inbox>, slot: u32, generation: u32) -> bool {
-        // A pipe has one writer, which is set once.
+        // A channel has one writer, which is set once.
         let _ = self.writer.set(Writer(Arc::clone(inbox), slot, generation));
         // Checked afterwards: a body that is dropped from now on notifies the writer.
         !self.lock().gone

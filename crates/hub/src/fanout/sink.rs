@@ -26,7 +26,7 @@ pub(super) enum Sink {
     Body(Box<Piped>),
 }
 
-/// BodyChannel with measurements of the peer's progress.
+/// Body channel with measurements of the peer's progress.
 #[derive(Debug)]
 pub(super) struct Piped {
     pub(super) pipe: Arc<BodyChannel>,

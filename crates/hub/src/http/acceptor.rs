@@ -21,8 +21,8 @@ use super::rejections::RejectReason;
 use super::{Protocol, Server, publish_pipeline};
 
 /// The thread that accepts plain HTTP connections. A connection whose first request subscribes goes to the
-/// fan-out; one whose first request publishes goes to [`publish_pipeline`], all others to hyper. The last two get it
-/// unread.
+/// fan-out; one whose first request publishes goes to [`publish_pipeline`], all others to hyper. The last
+/// two get it unread.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     waker: Waker,
