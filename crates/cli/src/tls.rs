@@ -101,8 +101,9 @@ impl Tls {
         Arc::clone(&self.config)
     }
 
-    /// Loads the files if they have changed since the last time; returns whether it did. It blocks while it
-    /// reads the files.
+    /// Loads the files if they have changed since the last time; returns whether it did.
+    ///
+    /// It blocks while it reads the files.
     ///
     /// # Errors
     /// When the new files cannot be used; the earlier certificate stays in use. The same files are refused

@@ -321,9 +321,10 @@ impl Server {
         }
     }
 
-    /// Drives a connection to its end. It ends by itself, with the server, or when it is idle for too long;
-    /// the last two happen after its open requests. It fails without a request in time, or if its peer keeps
-    /// a stream that has ended.
+    /// Drives a connection to its end.
+    ///
+    /// It ends by itself, with the server, or when it is idle for too long; the last two happen after its
+    /// open requests. It fails without a request in time, or if its peer keeps a stream that has ended.
     async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), Broken>
     where
         C: GracefulConnection<Error = hyper::Error>,

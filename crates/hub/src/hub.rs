@@ -222,9 +222,11 @@ impl Hub {
         self.verified(request, Action::Subscribe, read).await
     }
 
-    /// Verifies with the cached keys. If keys come from a key set and the token names a missing one, fetches
-    /// the set once and verifies again; if it cannot be fetched now, the answer tells the client to retry,
-    /// because the token may be valid. Dropping the future only ends the wait.
+    /// Verifies with the cached keys.
+    ///
+    /// If keys come from a key set and the token names a missing one, fetches the set once and verifies
+    /// again; if it cannot be fetched now, the answer tells the client to retry, because the token may be
+    /// valid. Dropping the future only ends the wait.
     async fn verified<T>(
         &self,
         request: &Parts,
@@ -550,8 +552,9 @@ impl Hub {
     }
 }
 
-/// Ends the streams of tokens that no longer verify, whenever keys are replaced. Their clients reconnect, and
-/// are verified again.
+/// Ends the streams of tokens that no longer verify, whenever keys are replaced.
+///
+/// Their clients reconnect, and are verified again.
 async fn end_revoked(mut replacements: Replacements, hub: Weak<Hub>) {
     while replacements.next().await {
         let Some(hub) = hub.upgrade() else { return };

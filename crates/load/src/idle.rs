@@ -39,8 +39,9 @@ pub(super) struct Idled {
     /// Memory of the server, in KiB.
     memory_before: Memory,
     memory_after: Memory,
-    /// Bytes of resident and of anonymous memory for each subscriber. The system's memory for a socket is not
-    /// included.
+    /// Bytes of resident and of anonymous memory for each subscriber.
+    ///
+    /// The system's memory for a socket is not included.
     resident_per_subscriber: f64,
     anonymous_per_subscriber: f64,
     /// CPU time of the server in milliseconds per second, with nothing to send.

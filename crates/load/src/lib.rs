@@ -1,5 +1,6 @@
-//! The load generator of `ssekit bench`, for any server of server-sent events. It measures, and checks that
-//! every subscriber receives every event.
+//! The load generator of `ssekit bench`, for any server of server-sent events.
+//!
+//! It measures, and checks that every subscriber receives every event.
 //!
 //! ```text
 //!   publishers ── POST ──▶ the server ── text/event-stream ──▶ subscribers
@@ -146,8 +147,10 @@ impl Verdict {
 }
 
 impl Bench {
-    /// The values of `--key` and `--key-file`. The caller reads them and calls
-    /// [`sign_with`](Self::sign_with), so that all commands of the program read keys in the same way.
+    /// The values of `--key` and `--key-file`.
+    ///
+    /// The caller reads them and calls [`sign_with`](Self::sign_with), so that all commands of the program
+    /// read keys in the same way.
     pub fn key_flags(&self) -> (Option<&str>, Option<&Path>) {
         let target = self.measure.target();
         (target.key.as_deref(), target.key_file.as_deref())

@@ -212,8 +212,9 @@ fn stream(head: Head, rest: &[u8]) -> Result<Body> {
     anyhow::bail!("the response is not an event stream: {status} {media_type} {text}")
 }
 
-/// Returns another source address for each group of subscribers: an address has some 28,000 ports. Outside of
-/// loopback, the system chooses the address.
+/// Returns another source address for each group of subscribers: an address has some 28,000 ports.
+///
+/// Outside of loopback, the system chooses the address.
 fn source(server: SocketAddr, index: usize) -> Option<SocketAddr> {
     let SocketAddr::V4(server) = server else { return None };
     let group = u8::try_from(index / PER_ADDRESS).ok().filter(|group| *group > 0)?;

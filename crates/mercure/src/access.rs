@@ -101,8 +101,10 @@ impl Publisher {
 }
 
 impl Access {
-    /// Verifies the publisher of a request with the cached keys. A caller that can fetch keys verifies again
-    /// if the token's key is missing ([`lacks_key_of`](Self::lacks_key_of)).
+    /// Verifies the publisher of a request with the cached keys.
+    ///
+    /// A caller that can fetch keys verifies again if the token's key is missing
+    /// ([`lacks_key_of`](Self::lacks_key_of)).
     ///
     /// # Errors
     /// 401 without a token or with an invalid one; 403 if the token grants no publishing, or a page of a
@@ -211,8 +213,9 @@ impl Access {
         })
     }
 
-    /// Token of the request: that of the header, else of the query, else of the cookie. The others are
-    /// ignored.
+    /// Token of the request: that of the header, else of the query, else of the cookie.
+    ///
+    /// The others are ignored.
     pub(super) fn credential(&self, request: &Parts) -> Result<Option<Credential>, Problem> {
         if let Some(token) = bearer(&request.headers)? {
             return Ok(Some(Credential { token, carrier: Carrier::Header }));
@@ -332,8 +335,10 @@ fn missing_token(what: &str, cookie: &str) -> Problem {
     )
 }
 
-/// Token of the header `Authorization` (RFC 6750, section 2.1). A value of another scheme is for another
-/// recipient, such as a proxy that asks for a password; the token may then be in the query or the cookie.
+/// Token of the header `Authorization` (RFC 6750, section 2.1).
+///
+/// A value of another scheme is for another recipient, such as a proxy that asks for a password; the token
+/// may then be in the query or the cookie.
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut found = None;
     for value in headers.get_all(AUTHORIZATION) {
@@ -356,8 +361,9 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(found)
 }
 
-/// Value of the first non-empty cookie of this name. The first of several is the one with the most specific
-/// path (RFC 6265, section 5.4).
+/// Value of the first non-empty cookie of this name.
+///
+/// The first of several is the one with the most specific path (RFC 6265, section 5.4).
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let cookies =

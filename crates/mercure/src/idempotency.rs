@@ -13,8 +13,9 @@ use super::token;
 /// The header `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Header of the answer to `OPTIONS`: the seconds for which the hub remembers a key. Hubs that do not send it
-/// may ignore keys.
+/// Header of the answer to `OPTIONS`: the seconds for which the hub remembers a key.
+///
+/// Hubs that do not send it may ignore keys.
 pub const IDEMPOTENCY_KEY_LIFETIME: HeaderName = HeaderName::from_static("ssekit-idempotency-key-lifetime");
 
 impl Access {

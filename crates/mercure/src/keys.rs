@@ -52,8 +52,9 @@ enum Material {
 pub struct Replacements(watch::Receiver<KeyList>);
 
 impl Replacements {
-    /// Waits for the next replacement; returns false when every clone of the keys is dropped. Dropping the
-    /// future loses no replacement.
+    /// Waits for the next replacement; returns false when every clone of the keys is dropped.
+    ///
+    /// Dropping the future loses no replacement.
     pub async fn next(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }

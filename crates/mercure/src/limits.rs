@@ -19,8 +19,9 @@ pub struct Limits {
     pub event_type: usize,
     /// Selectors of one subscription. Beyond: 400.
     pub selectors: usize,
-    /// Variables of all templates of one subscription: each is a pass over every published topic. Beyond:
-    /// 400.
+    /// Variables of all templates of one subscription: each is a pass over every published topic.
+    ///
+    /// Beyond: 400.
     pub variables: usize,
     /// Variables of the templates of all subscribers that one topic is tried with; half of them for
     /// subscribers without a token.

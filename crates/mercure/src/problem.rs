@@ -67,8 +67,9 @@ pub enum Kind {
     ForeignOrigin,
     /// The server has no resource at this path.
     NotFound,
-    /// The resource does not support the method. The text lists the supported methods for the header `Allow`;
-    /// it is empty where the router adds them.
+    /// The resource does not support the method.
+    ///
+    /// The text lists the supported methods for the header `Allow`; it is empty where the router adds them.
     MethodNotAllowed(&'static str),
     /// The request exceeds a limit of the hub.
     TooLarge,

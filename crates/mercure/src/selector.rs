@@ -106,8 +106,9 @@ impl Selector {
         }
     }
 
-    /// Whether it selects this topic. The time is at most proportional to the topic's length for each
-    /// variable.
+    /// Whether it selects this topic.
+    ///
+    /// The time is at most proportional to the topic's length for each variable.
     pub fn matches(&self, topic: &str) -> bool {
         self.matches_prepared(topic, &Topic::new(topic))
     }

@@ -191,6 +191,7 @@ fn cursor_rank(name: &str) -> Option<usize> {
     })
 }
 
-/// Parameters with a last event ID: of the 0.x protocol, of its drafts, and of version 1.0. The first takes
-/// precedence.
+/// Parameters with a last event ID: of the 0.x protocol, of its drafts, and of version 1.0.
+///
+/// The first takes precedence.
 const CURSORS: [&str; 3] = ["lastEventID", "Last-Event-ID", "last_event_id"];

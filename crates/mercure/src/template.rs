@@ -146,8 +146,9 @@ impl Template {
         }
     }
 
-    /// Text of the template, with the names replaced that do not matter. Templates of equal shape match the
-    /// same topics, apart from their own texts.
+    /// Text of the template, with the names replaced that do not matter.
+    ///
+    /// Templates of equal shape match the same topics, apart from their own texts.
     pub(crate) fn shape(&self, text: &str) -> String {
         let mut shape = String::with_capacity(text.len());
         let mut copied = 0;

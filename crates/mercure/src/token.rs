@@ -80,8 +80,10 @@ impl Token {
     }
 }
 
-/// Whether the holder of this token, or a client without one, may read an update. Everyone may read a public
-/// update. A private one needs a token that grants one of its topics; subscriptions add no rights.
+/// Whether the holder of this token, or a client without one, may read an update.
+///
+/// Everyone may read a public update. A private one needs a token that grants one of its topics;
+/// subscriptions add no rights.
 pub fn may_read(token: Option<&Token>, topics: &[Box<str>], private: bool) -> bool {
     !private || token.is_some_and(|token| topics.iter().any(|topic| token.may_subscribe(topic)))
 }
@@ -147,8 +149,9 @@ impl Keys {
         keys.is_empty() || header().is_ok_and(|header| meant(&keys, header.kid.as_deref()).next().is_none())
     }
 
-    /// Finds the key that has signed the token. If a key has the name that the token gives, no other key is
-    /// tried.
+    /// Finds the key that has signed the token.
+    ///
+    /// If a key has the name that the token gives, no other key is tried.
     pub(super) fn check_signature(
         &self,
         parts: &Parts<'_>,

@@ -13,8 +13,9 @@ use crate::tls::Tls;
 const MOST_KEY: u64 = 1 << 20;
 
 impl Loaded {
-    /// Checks that the files of the configuration can be read and used. Starts and writes nothing, and does
-    /// not use the network.
+    /// Checks that the files of the configuration can be read and used.
+    ///
+    /// Starts and writes nothing, and does not use the network.
     ///
     /// # Errors
     /// All faults.

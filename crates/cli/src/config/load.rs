@@ -271,8 +271,9 @@ fn read(path: &Path) -> Result<String, String> {
     }
 }
 
-/// Warns of a variable that resembles one of the program's. Other variables may have the prefix: Kubernetes
-/// creates `SSEKIT_PORT` for a service `ssekit`.
+/// Warns of a variable that resembles one of the program's.
+///
+/// Other variables may have the prefix: Kubernetes creates `SSEKIT_PORT` for a service `ssekit`.
 fn misspelt(name: &str) -> Option<String> {
     let close = settings::all()
         .map(|setting| (strsim::osa_distance(&setting.variable(), name), setting))

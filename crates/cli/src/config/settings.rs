@@ -1,5 +1,6 @@
-//! Table of all settings: name, type and help text. Flags, variables, the file, `--print` and `--help` are
-//! generated from it.
+//! Table of all settings: name, type and help text.
+//!
+//! Flags, variables, the file, `--print` and `--help` are generated from it.
 
 use ssekit_mercure::Selector;
 

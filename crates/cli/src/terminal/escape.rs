@@ -17,8 +17,9 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Escapes a line of JSON. JSON itself escapes only C0; the other characters get JSON escapes, which keep the
-/// meaning.
+/// Escapes a line of JSON.
+///
+/// JSON itself escapes only C0; the other characters get JSON escapes, which keep the meaning.
 pub(crate) fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {

@@ -11,8 +11,9 @@ use crate::token::{SECRET, token};
 
 const HOUR: u64 = 3600;
 
-/// libfaketime, which shows a process another wall clock. The monotonic clock is not changed, as in a real
-/// jump.
+/// libfaketime, which shows a process another wall clock.
+///
+/// The monotonic clock is not changed, as in a real jump.
 fn library() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
     let found = folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|path| path.exists());

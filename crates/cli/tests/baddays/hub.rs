@@ -138,8 +138,9 @@ impl Hub {
         value.map(|value| value as u64).ok_or(answer)
     }
 
-    /// Waits until a metric fulfils a condition. Before that, the hub may refuse the connection, or not have
-    /// the metric.
+    /// Waits until a metric fulfils a condition.
+    ///
+    /// Before that, the hub may refuse the connection, or not have the metric.
     pub(crate) fn expect_figure(&self, name: &str, wanted: impl Fn(u64) -> bool) -> u64 {
         let end = Instant::now() + PATIENCE;
         loop {

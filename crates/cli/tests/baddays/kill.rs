@@ -19,8 +19,10 @@ pub(crate) fn command(folder: &std::path::Path, addr: &str) -> Command {
     command
 }
 
-/// Publishes on open connections, and continues when the hub returns. Publishers with an odd number send
-/// idempotency keys, and repeat each publication until it is answered; the others publish each number once.
+/// Publishes on open connections, and continues when the hub returns.
+///
+/// Publishers with an odd number send idempotency keys, and repeat each publication until it is answered; the
+/// others publish each number once.
 pub(crate) struct Publisher {
     thread: thread::JoinHandle<Answered>,
 }

@@ -39,8 +39,9 @@ fn filled(flags: &[&str]) -> (Hub, String) {
     (hub, id)
 }
 
-/// Permitted delay of a resume: a second in the long run of the attacks, where no other test runs. Otherwise
-/// it must only not wait for the end of the others.
+/// Permitted delay of a resume: a second in the long run of the attacks, where no other test runs.
+///
+/// Otherwise it must only not wait for the end of the others.
 fn delay() -> Duration {
     Duration::from_secs(if std::env::var_os("SSEKIT_HOSTILE_SECONDS").is_some() { 1 } else { 20 })
 }

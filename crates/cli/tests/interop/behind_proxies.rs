@@ -13,6 +13,7 @@ use crate::program::{PATIENCE, Program, run, ssekit};
 use crate::proxy::{ALL, Kind, Proxy};
 
 /// A proxy that buffers events holds them until there are kilobytes of them, or until the stream ends.
+///
 /// Neither happens here, and there is no heartbeat for longer than this time.
 const AT_ONCE: Duration = Duration::from_secs(10);
 

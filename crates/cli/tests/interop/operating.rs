@@ -70,8 +70,9 @@ fn all_that_is_named_is_there() {
     }
 }
 
-/// The interval of heartbeats is shorter than each idle timeout. Where the whole response is limited, the
-/// table has a recommended setting.
+/// The interval of heartbeats is shorter than each idle timeout.
+///
+/// Where the whole response is limited, the table has a recommended setting.
 #[test]
 fn the_heartbeat_is_shorter_than_every_idle_timeout() {
     let text = text();

@@ -248,9 +248,10 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     assert_eq!(publish(addr, &token("1")).status, 503);
 }
 
-/// Bytes of a file in which editors, shells and copying have left something beside the key. The program
-/// either ignores that, or names it with the way to remove it: another secret than the intended one would
-/// refuse all tokens.
+/// Bytes of a file in which editors, shells and copying have left something beside the key.
+///
+/// The program either ignores that, or names it with the way to remove it: another secret than the intended
+/// one would refuse all tokens.
 #[test]
 fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
     const BOM: &str = "begins with a byte order mark (U+FEFF): save the file without one";

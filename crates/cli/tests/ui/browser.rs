@@ -471,9 +471,10 @@ fn says(id: &str, words: &str) -> String {
     format!("document.querySelector('#{id}').textContent.includes({words:?})")
 }
 
-/// Searches the history for a topic without updates. On a very busy machine, Chromium has sometimes left such
-/// a search without an answer, for an unknown reason: then the test prints the requests of the page, and
-/// searches again, as a person would.
+/// Searches the history for a topic without updates.
+///
+/// On a very busy machine, Chromium has sometimes left such a search without an answer, for an unknown
+/// reason: then the test prints the requests of the page, and searches again, as a person would.
 fn search_history(browser: &mut Chromium, page: &Page, topic: &str) {
     let found_nothing = says("history-words", "The history has no update of this topic");
     for _ in 0..3 {

@@ -45,8 +45,10 @@ impl Drop for Background {
     }
 }
 
-/// Lowers the priority of the calling thread. Only Linux has a priority per thread (setpriority(2)).
-/// Elsewhere the call would lower the whole process, so nothing happens.
+/// Lowers the priority of the calling thread.
+///
+/// Only Linux has a priority per thread (setpriority(2)). Elsewhere the call would lower the whole process,
+/// so nothing happens.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {

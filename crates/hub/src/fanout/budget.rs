@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Mutex, Notify};
 
-/// Memory budget. It counts each allocation with bytes for subscribers once, however many subscribers share
-/// it, until the last of them drops it.
+/// Memory budget.
 ///
-/// Updates in the [`DeliveryWindow`](super::window::DeliveryWindow), which has its own limit, are not counted:
-/// waiting for one of them costs nothing. An update that has left the window counts in full while a slow
-/// subscriber holds it.
+/// It counts each allocation with bytes for subscribers once, however many subscribers share it, until the
+/// last of them drops it.
+///
+/// Updates in the [`DeliveryWindow`](super::window::DeliveryWindow), which has its own limit, are not
+/// counted: waiting for one of them costs nothing. An update that has left the window counts in full while a
+/// slow subscriber holds it.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -64,8 +66,10 @@ impl Budget {
         Charge { budget: Arc::clone(self), bytes }
     }
 
-    /// Reserves this number of bytes, at most the limit. If that is not possible, waits until `fewer` bytes
-    /// are available. Reservations are served in their order, so that none waits forever.
+    /// Reserves this number of bytes, at most the limit.
+    ///
+    /// If that is not possible, waits until `fewer` bytes are available. Reservations are served in their
+    /// order, so that none waits forever.
     pub(super) async fn reserve(self: &Arc<Self>, bytes: usize, fewer: usize) -> Charge {
         let bytes = bytes.min(self.limit);
         let _first = self.queue.lock().await;

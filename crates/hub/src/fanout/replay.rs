@@ -96,8 +96,9 @@ impl Replay {
         earned.min(self.budget.free() / 32).clamp(SMALL_PAGE, PAGE)
     }
 
-    /// Reads the next page for a subscriber. It is empty only at the end. A log that panics counts as
-    /// unreadable.
+    /// Reads the next page for a subscriber.
+    ///
+    /// It is empty only at the end. A log that panics counts as unreadable.
     pub(super) async fn page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
         let page = AssertUnwindSafe(self.find_page(wanted)).catch_unwind().await;
         page.unwrap_or_else(|_| Err(ReadError::Unavailable("it has panicked".to_owned())))

@@ -84,8 +84,9 @@ impl TemplateBudget {
         })
     }
 
-    /// Admits the templates of a subscriber. Subscribers without a token may use half of the budget, so that
-    /// the others find room.
+    /// Admits the templates of a subscriber.
+    ///
+    /// Subscribers without a token may use half of the budget, so that the others find room.
     pub(crate) fn admit(
         self: &Arc<Self>,
         selectors: &[Selector],
@@ -152,8 +153,10 @@ impl Drop for TemplatePermit {
 }
 
 impl Held {
-    /// Adds a template. Returns the number of variables that a topic may be compared with because of it; 0 if
-    /// its shape is known.
+    /// Adds a template.
+    ///
+    /// Returns the number of variables that a topic may be compared with because of it; 0 if its shape is
+    /// known.
     fn add(&mut self, template: &Selector) -> u32 {
         let count = self.shapes.entry(template.shape().into()).or_insert(0);
         *count += 1;

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Gives turns one after the other. Readers that find events for their subscriber go before those that have
-/// found none so far. In each of these two lanes the addresses take turns, so that many readers of one
-/// address delay others no more than two readers would.
+/// Gives turns one after the other.
+///
+/// Readers that find events for their subscriber go before those that have found none so far. In each of
+/// these two lanes the addresses take turns, so that many readers of one address delay others no more than
+/// two readers would.
 #[derive(Debug)]
 pub(super) struct Turns {
     state: Mutex<State>,
@@ -261,8 +263,9 @@ mod tests {
         others
     }
 
-    /// 40 MB are 160 pages. A peer that does not read asks for few pages, since only few bytes may wait for
-    /// it.
+    /// 40 MB are 160 pages.
+    ///
+    /// A peer that does not read asks for few pages, since only few bytes may wait for it.
     #[test]
     fn a_thousand_peers_delay_one_that_reads_much_by_a_bounded_number_of_turns() {
         const OWN: usize = 160;

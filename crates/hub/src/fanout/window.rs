@@ -65,9 +65,10 @@ impl DeliveryWindow {
         }
     }
 
-    /// Continues behind a position up to which the log has dropped records that were never in the window. The
-    /// threads first deliver all frames; then [`read`](Self::read) sends all readers before the position to
-    /// the log.
+    /// Continues behind a position up to which the log has dropped records that were never in the window.
+    ///
+    /// The threads first deliver all frames; then [`read`](Self::read) sends all readers before the position
+    /// to the log.
     pub(crate) async fn skip_to(&self, position: Position) {
         self.until_passed(self.last()).await;
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);

@@ -64,8 +64,9 @@ impl ConnectionLimit {
         }))
     }
 
-    /// Takes a permit. If none is left, the connection that has been idle for the longest time is closed for
-    /// it.
+    /// Takes a permit.
+    ///
+    /// If none is left, the connection that has been idle for the longest time is closed for it.
     ///
     /// # Errors
     /// With the limit that is reached: no connection is idle, or this peer has used up its own limit.
@@ -85,8 +86,10 @@ impl ConnectionLimit {
 }
 
 impl Inner {
-    /// Limit of this peer. Unless configured, only public addresses have one: other addresses are mostly
-    /// those of proxies with many clients.
+    /// Limit of this peer.
+    ///
+    /// Unless configured, only public addresses have one: other addresses are mostly those of proxies with
+    /// many clients.
     fn most_of(&self, peer: IpAddr) -> Option<usize> {
         self.most_of_one.or_else(|| is_public(peer).then(|| (self.most / PART).max(LEAST)))
     }

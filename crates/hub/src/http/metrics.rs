@@ -38,8 +38,9 @@ impl MetricsPage {
         Self { registry, lag, records, bytes, pending }
     }
 
-    /// Returns the metrics in the format that the request accepts. While the log cannot be read, its gauges
-    /// keep their last values.
+    /// Returns the metrics in the format that the request accepts.
+    ///
+    /// While the log cannot be read, its gauges keep their last values.
     pub(super) async fn show(&self, hub: &Hub, headers: &HeaderMap) -> Response {
         let through = hub.fanout.through();
         let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

@@ -1,5 +1,6 @@
-//! Matching of one topic: the offsets in the topic that the parts of a template lead to. Each part moves all
-//! offsets in one pass, 64 at a time.
+//! Matching of one topic: the offsets in the topic that the parts of a template lead to.
+//!
+//! Each part moves all offsets in one pass, 64 at a time.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -65,8 +65,9 @@ fn send(target: &Target, media_type: &str, body: &str) -> std::io::Result<Answer
     Answer::read(&mut socket)
 }
 
-/// Publishes private updates to the honest subscribers, two per second. The publishers take turns:
-/// independent ones do not publish at the same moment either.
+/// Publishes private updates to the honest subscribers, two per second.
+///
+/// The publishers take turns: independent ones do not publish at the same moment either.
 pub(crate) struct Publisher {
     thread: JoinHandle<Published>,
     stop: Sender<()>,

@@ -197,8 +197,9 @@ impl Engine {
 pub(super) struct Begun {
     /// Number of frames that it has received, including the one that was partially written.
     pub(super) count: u64,
-    /// Rest of that frame. It shares the frame's bytes with other subscribers, instead of the joined bytes of
-    /// the write.
+    /// Rest of that frame.
+    ///
+    /// It shares the frame's bytes with other subscribers, instead of the joined bytes of the write.
     pub(super) rest: Bytes,
     /// Position of that frame.
     pub(super) through: Position,
