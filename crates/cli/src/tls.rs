@@ -289,8 +289,7 @@ mod tests {
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made")
     }
 
-    /// Makes a complete handshake with a client that trusts only this certificate; returns the protocol that
-    /// both agreed on.
+    /// Makes a handshake with a client that trusts only this certificate; returns the protocol.
     fn handshake(
         tls: &Tls,
         trusted: &Made<rcgen::KeyPair>,

@@ -168,8 +168,9 @@ pub struct Start {
     /// `None` if it begins with the earliest record that the log has when it is read: it misses nothing
     /// before its first event.
     pub told: Option<Position>,
-    /// Up to this position the subscriber gets the records of the log, and no frames in memory whose records
-    /// the log has dropped.
+    /// Position up to which the subscriber gets only records that the log still has.
+    ///
+    /// Frames in memory whose records the log has dropped are not for it.
     pub stored: Position,
 }
 
@@ -305,8 +306,9 @@ impl Fanout {
         self.recent.until_passed(position).await;
     }
 
-    /// Ends all streams within this time, each with a reconnection time, and waits for the end of the
-    /// threads.
+    /// Ends all streams within this time, and waits for the end of the threads.
+    ///
+    /// Each stream gets a reconnection time.
     pub async fn end(&self, over: Duration) {
         for inbox in &self.inboxes {
             inbox.send(Message::End(over));

@@ -15,8 +15,9 @@ pub(super) struct Publication {
 }
 
 impl Publication {
-    /// Builds a request from a head without its length and its end, and a template for each event; the events
-    /// of a batch are lines.
+    /// Builds a request from a head without its length and its end, and a template for each event.
+    ///
+    /// The events of a batch are lines.
     ///
     /// # Errors
     /// When the template does not contain the place of the data exactly once, or the request is too large.

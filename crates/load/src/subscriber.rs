@@ -1,5 +1,6 @@
-//! Connection of one subscriber: sends a request, reads the head of the answer, and finds the marks in its
-//! body.
+//! Connection of one subscriber.
+//!
+//! It sends a request, reads the head of the answer, and finds the marks in its body.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};

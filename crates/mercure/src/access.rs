@@ -39,8 +39,9 @@ pub struct Access {
     pub anonymous: bool,
     /// Clients without a token may publish anything and read everything. For development on one machine.
     pub open: bool,
-    /// Names of this machine that the header `Host` may have where the hub is [`open`](Self::open), besides
-    /// `localhost` and IP addresses.
+    /// Further names of this machine that `Host` may have where the hub is [`open`](Self::open).
+    ///
+    /// `localhost` and IP addresses need no entry.
     pub own_names: Vec<String>,
     /// Name of the cookie that carries a token.
     pub cookie: String,
@@ -134,8 +135,9 @@ impl Access {
         Ok(Publisher::Holder(Arc::new(token)))
     }
 
-    /// Verifies the token of a request that reads, with the cached keys as [`publisher`](Self::publisher)
-    /// does. Returns `None` for an anonymous request, where those are allowed.
+    /// Verifies the token of a request that reads; `None` for a permitted anonymous request.
+    ///
+    /// The cached keys are used, as by [`publisher`](Self::publisher).
     ///
     /// With [`open`](Self::open) and without keys for subscribers, the token grants everything.
     ///
@@ -154,8 +156,9 @@ impl Access {
         }
     }
 
-    /// Checks again that a verified publisher may publish: the token may have expired since, and its key may
-    /// have been replaced.
+    /// Checks again that a verified publisher may publish.
+    ///
+    /// The token may have expired since, and its key may have been replaced.
     ///
     /// # Errors
     /// 401 if it may not.
@@ -177,8 +180,7 @@ impl Access {
         credential.is_some_and(|credential| self.lacks_key(&credential.token, action))
     }
 
-    /// Checks that the request names this machine as its host, by a name that no foreign site can point at
-    /// it.
+    /// Checks that the host of a request is a name of this machine that no foreign site can use.
     fn check_host(&self, request: &Parts) -> Result<(), Problem> {
         match foreign_host(&request.uri, &request.headers, &self.own_names) {
             None => Ok(()),
@@ -246,8 +248,9 @@ impl Access {
         Ok(found)
     }
 
-    /// Checks the origin of a request with a cookie, which a page of a foreign origin could have the browser
-    /// send along (cross-site request forgery).
+    /// Checks the origin of a request with a cookie.
+    ///
+    /// A page of a foreign origin could make the browser send the cookie along (cross-site request forgery).
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let foreign = |detail: String| Err(Problem::new(Kind::ForeignOrigin, detail));
         let (header, origin) = match (headers.get(ORIGIN), headers.get(REFERER)) {
@@ -273,9 +276,10 @@ impl Access {
         ))
     }
 
-    /// Checks the origin where every client may publish: pages of this machine, of the hub itself and of
-    /// listed origins. Otherwise any page that a developer visits could publish. Clients that are no browsers
-    /// send no `Origin`.
+    /// Checks the origin of a request where every client may publish.
+    ///
+    /// Pages of this machine, of the hub itself and of listed origins may publish. Otherwise any page that a
+    /// developer visits could. Clients that are no browsers send no `Origin`.
     fn check_visitor(&self, request: &Parts) -> Result<(), Problem> {
         self.check_host(request)?;
         let Some(origin) = request.headers.get(ORIGIN) else { return Ok(()) };

@@ -103,8 +103,9 @@ fn start<const LENGTH: usize>(hash: &[u8]) -> [u8; LENGTH] {
     hash.first_chunk().copied().unwrap_or([0; LENGTH])
 }
 
-/// Reads the header's value: a string in quotes (RFC 9651, section 3.3.3), or the same characters without
-/// quotes and spaces, as many clients send a UUID.
+/// Reads the header's value: a string in quotes (RFC 9651, section 3.3.3), or without them.
+///
+/// A value without quotes has no spaces; many clients send a UUID like that.
 fn read(headers: &HeaderMap) -> Result<Option<Vec<u8>>, &'static str> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };

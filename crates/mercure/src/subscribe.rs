@@ -63,8 +63,9 @@ impl Cursor {
 }
 
 impl Subscribe {
-    /// Reads the request of a subscriber, whatever its method, and verifies its token as
-    /// [`Access::subscriber`] does.
+    /// Reads the request of a subscriber, and verifies its token as [`Access::subscriber`] does.
+    ///
+    /// The method does not matter.
     ///
     /// `topic`, which may be repeated, is a [selector](Selector::parse); `match` and `match_exact` are
     /// topics. The header `Last-Event-ID` has the last event ID, else the parameter `lastEventID`,

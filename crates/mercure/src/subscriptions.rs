@@ -154,8 +154,9 @@ impl Asked {
     }
 }
 
-/// Checks that the token grants to read this path of the API: a selector of its claim `mercure.subscribe`
-/// selects the path, without host and query.
+/// Checks that the token grants to read this path of the API.
+///
+/// A selector of its claim `mercure.subscribe` must select the path, without host and query.
 ///
 /// # Errors
 /// 401 without a token, 403 when the token does not grant the path.
@@ -202,8 +203,7 @@ pub fn etag(last_event_id: &str) -> HeaderValue {
     HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-/// Whether the client already has the answer with this tag (RFC 9110, section 13.1.2), so that a 304 is
-/// enough.
+/// Whether the client already has the answer with this tag (RFC 9110, section 13.1.2).
 pub fn is_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let wanted = etag.to_str().unwrap_or_default();
     headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {

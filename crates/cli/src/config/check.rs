@@ -38,8 +38,9 @@ impl Loaded {
 }
 
 impl Key {
-    /// Reads the secret or the public keys, from their file if there is one, without a line feed at the end.
-    /// `None` if a key set must be fetched, or no key is set.
+    /// Reads the secret or the public keys, from their file if there is one.
+    ///
+    /// A line feed at the end is removed. `None` if a key set must be fetched, or no key is set.
     ///
     /// # Errors
     /// When the file cannot be read, is empty, or is no text, as a sentence.

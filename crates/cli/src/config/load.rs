@@ -111,8 +111,9 @@ impl Loaded {
         Self::read_from(flags, environment())
     }
 
-    /// Returns the log settings, as far as the configuration can be read; its errors are logged with these
-    /// settings.
+    /// Returns the log settings, as far as the configuration can be read.
+    ///
+    /// Errors of the configuration are logged with these settings.
     pub fn log(flags: &Flags) -> Log {
         Layers::collect(flags, &environment()).settle().0.log
     }

@@ -217,8 +217,9 @@ impl<'a> Reader<'a> {
         Ok(Page { events: found.events.into_iter().map(|(_, shown)| shown).collect(), older, newer })
     }
 
-    /// Reads the matching updates from one position up to another, oldest first; `None` if there are more
-    /// than a stretch may have.
+    /// Reads the matching updates from one position up to another, oldest first.
+    ///
+    /// `None` if there are more than a stretch may have.
     async fn stretch(
         &self,
         begin: u64,

@@ -56,8 +56,9 @@ fn lower_priority() {
     }
 }
 
-/// Nice value of the threads: beside one thread of usual priority, such a thread gets a quarter of a
-/// processor. The system may compare it with the threads of other programs, too; with a larger value, replays
-/// would starve beside them.
+/// Nice value of the threads.
+///
+/// Beside one thread of usual priority, such a thread gets a quarter of a processor. The system may compare
+/// it with the threads of other programs, too; with a larger value, replays would starve beside them.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;

@@ -264,8 +264,9 @@ impl Drop for Body {
     }
 }
 
-/// Maximum size of one piece of the body: that of a DATA frame, unless its peer allows more (RFC 9113,
-/// section 4.2).
+/// Maximum size of one piece of the body.
+///
+/// It is that of a DATA frame, unless its peer allows more (RFC 9113, section 4.2).
 const CHUNK: usize = 16 << 10;
 /// More is written when at most this fraction of the room is in use.
 const LOW: usize = 4;

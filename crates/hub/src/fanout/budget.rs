@@ -54,8 +54,9 @@ impl Budget {
         self.waiting.load(Ordering::Acquire) > 0 || self.is_over()
     }
 
-    /// Whether the budget is exceeded: by updates that have left the window, of which subscribers had begun
-    /// to read a part.
+    /// Whether the budget is exceeded.
+    ///
+    /// Updates exceed it that have left the window, and of which subscribers had begun to read a part.
     pub(super) fn is_over(&self) -> bool {
         self.used() > self.limit
     }
@@ -123,8 +124,9 @@ impl Charge {
         self.bytes = bytes;
     }
 
-    /// Makes bytes that are counted until their last slice is dropped: by a thread, a response, or a
-    /// connection's buffers.
+    /// Makes bytes that are counted until their last slice is dropped.
+    ///
+    /// A thread, a response, or a connection's buffer may hold that slice.
     pub(super) fn own(mut self, bytes: Vec<u8>) -> Bytes {
         self.resize(bytes.len());
         Bytes::from_owner(Charged { bytes, _charge: self })

@@ -21,8 +21,9 @@ use crate::http::network;
 pub(super) enum Sink {
     /// Socket that the fan-out owns.
     Socket(TcpStream),
-    /// Body of a response on a connection that the fan-out does not own: TLS, HTTP/2, a Unix socket, a reused
-    /// connection.
+    /// Body of a response on a connection that the fan-out does not own.
+    ///
+    /// Such connections are TLS, HTTP/2, Unix sockets and reused connections.
     Body(Box<Piped>),
 }
 
@@ -104,8 +105,9 @@ impl Sink {
         }
     }
 
-    /// Writes as many bytes of consecutive frames as there is room for; returns their number if that is not
-    /// all.
+    /// Writes as many bytes of consecutive frames as possible.
+    ///
+    /// Returns their number if that is not all.
     ///
     /// For a socket, the frames are joined into one write, once for all subscribers with the same frames; a
     /// body shares each frame.

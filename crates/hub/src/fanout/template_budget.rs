@@ -118,8 +118,9 @@ impl TemplateBudget {
         Err(TemplatesFull { most })
     }
 
-    /// Cost of an update with these topics, if it exceeds the limit: the number of variables, each times the
-    /// topic's length in pieces of 64 bytes.
+    /// Cost of an update with these topics, if it exceeds the limit.
+    ///
+    /// It is the number of variables, each times the topic's length in pieces of 64 bytes.
     pub(crate) fn excess(&self, topics: &[Box<str>]) -> Option<u64> {
         let pieces = |topic: &str| (topic.len() / 64 + 1) as u64;
         let all: u64 = topics.iter().map(|topic| pieces(topic)).sum();

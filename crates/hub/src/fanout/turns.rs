@@ -229,8 +229,9 @@ mod tests {
         }
     }
 
-    /// Counts the turns of the peers, each up to its number in its lane, until a reader that came last has
-    /// had `own` turns.
+    /// Counts the turns of the peers until a reader that came last has had `own` turns.
+    ///
+    /// Each peer takes turns up to its number in its lane.
     fn turns_of_others(peers: impl IntoIterator<Item = (Lane, u32, usize)>, own: usize) -> usize {
         let turns = Turns::new(1);
         let turn = first(&turns);

@@ -108,8 +108,10 @@ impl DeliveryWindow {
         any
     }
 
-    /// Returns the frames after a position and up to another: at most this number of frames and, apart from
-    /// the first, of bytes. `None` if the window no longer has all frames after the position.
+    /// Returns the frames after a position and up to another.
+    ///
+    /// They are at most this number of frames and, apart from the first, of bytes. `None` if the window no
+    /// longer has all frames after the position.
     pub(crate) fn read(
         &self,
         after: Position,

@@ -278,8 +278,9 @@ impl AcceptLoop {
         false
     }
 
-    /// Reads and grants the subscription of a request head; `None` for all other requests, which hyper
-    /// answers.
+    /// Reads and grants the subscription of a request head.
+    ///
+    /// `None` for all other requests, which hyper answers.
     fn subscription(&self, head: &[u8]) -> Option<(Parts, Subscribe)> {
         let request = parse(head)?;
         if request.method != Method::GET || request.uri.path() != self.server.hub.path {

@@ -145,8 +145,9 @@ impl Drop for Permit {
     }
 }
 
-/// Permit of a connection that makes room for others while it is idle: before its TLS handshake is done or
-/// its first head is complete, or while no request is open.
+/// Permit of a connection that makes room for others while it is idle.
+///
+/// It is idle before its TLS handshake is done or its first head is complete, and while no request is open.
 #[derive(Debug)]
 pub struct Lease {
     connection_limit: Arc<Inner>,
@@ -215,8 +216,9 @@ impl Held {
     }
 }
 
-/// Addresses that count as one: those of one IPv6 network (RFC 4291, section 2.5.4), because one machine can
-/// use all of them.
+/// Addresses that count as one.
+///
+/// They are those of one IPv6 network (RFC 4291, section 2.5.4), because one machine can use all of them.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -242,8 +244,9 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// One public address may have this part of all permits, but at least [`LEAST`]: enough for the clients of a
-/// network behind one address.
+/// Part of all permits that one public address may have, but at least [`LEAST`].
+///
+/// It is enough for the clients of a network behind one address.
 const PART: usize = 10;
 const LEAST: usize = 64;
 

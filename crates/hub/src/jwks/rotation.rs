@@ -14,8 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub struct Schedule {
     /// Time between two fetches.
     pub every: Duration,
-    /// Minimum time between two successful fetches, whatever tokens name; maximum time between two failed
-    /// ones.
+    /// Minimum time between two successful fetches, and maximum time between two failed ones.
     pub at_least: Duration,
     /// Time after the first failure; it doubles with each further failure.
     pub first_retry: Duration,

@@ -205,8 +205,7 @@ pub(super) struct Begun {
     pub(super) through: Position,
 }
 
-/// Finds the frame that was partially written, if this number of bytes of consecutive frames was written, but
-/// not all.
+/// Finds the frame that was partially written, if this number of bytes of frames was written.
 pub(super) fn partially_written<'a>(
     frames: impl Iterator<Item = &'a Arc<Frame>>,
     framing: Framing,
