@@ -1,7 +1,7 @@
 //! Model tests of a channel.
 //!
-//! loom runs each test in every order in which its threads can take the channel's lock. A reader that is never
-//! woken is a deadlock, which loom reports.
+//! loom runs each test in every order in which its threads can take the channel's lock. A reader that is
+//! never woken is a deadlock, which loom reports.
 
 use std::future::poll_fn;
 use std::pin::Pin;
