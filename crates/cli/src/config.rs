@@ -13,16 +13,16 @@ mod check;
 mod defaults;
 mod file;
 mod flags;
-mod form;
 mod load;
+mod predicates;
 mod print;
-mod quantity;
 mod retention;
-mod rules;
 mod secret;
 mod settings;
-mod texts;
+mod units;
+mod validate;
 mod value;
+mod value_parser;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub use self::flags::Flags;
 pub use self::load::{Loaded, Origin, Problem, Problems};
 pub use self::secret::Secret;
 
-pub(crate) use self::quantity::{show_time, time};
+pub(crate) use self::units::{show_time, time};
 
 /// Configuration of `ssekit serve`: plain data. The loader checks whether the values are valid.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Delivery from the log's tail to every subscriber.
 //!
 //! ```text
-//!  Log::tail ─▶ feed ─▶ Recent (the newest frames) ─▶ thread ─▶ audiences ─▶ one write per member
+//!  Log::tail ─▶ feed ─▶ DeliveryWindow (the newest frames) ─▶ thread ─▶ audiences ─▶ one write per member
 //!  Log::read ─▶ replay (a page at a time, one budget) ─┘            └ a subscriber behind: a cursor
 //! ```
 //!
@@ -11,25 +11,25 @@
 //! pages of the log, which share one memory budget. Live delivery and replay read the same order with the
 //! same cursor, so nothing between them is lost or repeated.
 
-mod audience;
 mod background;
+mod body_channel;
 mod budget;
 mod engine;
-mod figures;
 mod frame;
 mod framing;
 mod inbox;
+mod metrics;
 mod paced_log;
-mod pipe;
 mod prefix_tree;
-mod recent;
 mod replay;
 mod sink;
 mod subscriber;
 mod template_budget;
 mod templates;
+mod timer_wheel;
+mod topic_index;
 mod turns;
-mod wheel;
+mod window;
 
 use std::any::Any;
 use std::io;
@@ -46,20 +46,20 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use ssekit_log::{Entry, Log, Position, ReadError};
 use tokio::task::AbortHandle;
 
+use self::body_channel::BodyChannel;
+pub use self::body_channel::{Body, Cut};
 use self::budget::Budget;
 use self::engine::Engine;
-pub use self::figures::Figures;
 pub use self::frame::{Frame, Interest};
 use self::framing::{Framing, Piece};
 use self::inbox::{Inbox, Message};
+pub use self::metrics::Metrics;
 use self::paced_log::{PacedLog, Unread};
-use self::pipe::Pipe;
-pub use self::pipe::{Body, Cut};
-use self::recent::Recent;
 use self::replay::Replay;
 use self::sink::Sink;
 pub use self::subscriber::End;
 pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
+use self::window::DeliveryWindow;
 use ssekit_mercure::Ids;
 
 use crate::log_limit::LogLimit;
@@ -180,7 +180,7 @@ impl Start {
 #[derive(Debug)]
 pub struct Fanout {
     inboxes: Box<[Arc<Inbox>]>,
-    recent: Arc<Recent>,
+    recent: Arc<DeliveryWindow>,
     log: Arc<PacedLog>,
     budget: Arc<Budget>,
     next: AtomicUsize,
@@ -194,7 +194,7 @@ impl Fanout {
     ///
     /// # Errors
     /// When the log cannot be read, or the system provides no epoll or thread.
-    pub async fn start(log: Arc<dyn Log>, options: &Options, figures: Arc<Figures>) -> io::Result<Self> {
+    pub async fn start(log: Arc<dyn Log>, options: &Options, metrics: Arc<Metrics>) -> io::Result<Self> {
         let last = log.bounds().await.map_err(io::Error::other)?.last;
         // The tail is opened now, so that it reports the loss of any record that is appended from now on.
         let tail = log.tail(last);
@@ -202,7 +202,7 @@ impl Fanout {
         let replay = Replay::start(Arc::clone(&log), Arc::clone(&budget))?;
         let polls = (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(engine::waker).collect::<io::Result<Vec<_>>>()?;
-        let recent = Arc::new(Recent::new(options.window, last, wakers.clone()));
+        let recent = Arc::new(DeliveryWindow::new(options.window, last, wakers.clone()));
         let inboxes: Box<[_]> = wakers.into_iter().map(|waker| Arc::new(Inbox::new(waker))).collect();
         let mut threads = Vec::new();
         for (number, poll) in polls.into_iter().enumerate() {
@@ -213,7 +213,7 @@ impl Fanout {
                 Arc::clone(&recent),
                 replay.clone(),
                 options.pace,
-                Arc::clone(&figures),
+                Arc::clone(&metrics),
             );
             let thread = std::thread::Builder::new().name(format!("fan-out {number}"));
             threads.push(thread.spawn(move || engine.run())?);
@@ -224,7 +224,7 @@ impl Fanout {
             recent: Arc::clone(&recent),
             unread: Arc::clone(&unread),
             budget: Arc::clone(&budget),
-            figures,
+            metrics,
         };
         let feed = tokio::spawn(feed.run(Arc::clone(&log), tail)).abort_handle();
         Ok(Self {
@@ -261,7 +261,7 @@ impl Fanout {
         // The client may have the head before a thread knows of the body. The updates after this moment are
         // for it.
         subscription.start.get_or_insert_with(|| Start::at(self.recent.last()));
-        let pipe = Arc::new(Pipe::new(self.pending, Arc::clone(&self.budget)));
+        let pipe = Arc::new(BodyChannel::new(self.pending, Arc::clone(&self.budget)));
         self.subscribe(Sink::body(Arc::clone(&pipe), peer), subscription);
         Body(pipe)
     }
@@ -332,10 +332,10 @@ impl Drop for Fanout {
 /// Hands the records of the log's tail to the threads.
 struct Feed {
     ids: Ids,
-    recent: Arc<Recent>,
+    recent: Arc<DeliveryWindow>,
     unread: Arc<Unread>,
     budget: Arc<Budget>,
-    figures: Arc<Figures>,
+    metrics: Arc<Metrics>,
 }
 
 /// The tail of a log.
@@ -375,7 +375,7 @@ impl Feed {
                 }
                 Err(ReadError::Missed { after, horizon }) => {
                     self.unread.read_upto(horizon);
-                    self.figures.tail_gaps.inc();
+                    self.metrics.tail_gaps.inc();
                     if let Some(count) = log_limit.due("missed", LogLimit::OFTEN, Instant::now()) {
                         tracing::error!(
                             count,

@@ -29,7 +29,7 @@
 //! Section "Limits" of `ARCHITECTURE.md` has the table. `fanout::Options`, `http::Options`, and `Limits` of
 //! `ssekit-mercure` change the defaults.
 
-mod active;
+mod active_subscriptions;
 pub mod fanout;
 pub mod http;
 pub mod hub;

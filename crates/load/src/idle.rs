@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::arrivals::Course;
-use super::mark::Clock;
+use super::arrivals::Workload;
+use super::payload::Clock;
 use super::progress::Progress;
 use super::report::{self, Report};
 use super::subscriber::MOST;
@@ -54,8 +54,13 @@ impl Idle {
         ensure!(!pids.is_empty(), "--pid is required: the process whose memory is measured");
         let mut progress = Progress::start(self.output.quiet);
         let before = Usage::of(pids)?;
-        let (mut crowd, connected) =
-            self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
+        let (mut crowd, connected) = self.crowd.gather(
+            &self.target,
+            self.subscribers,
+            None,
+            Workload::NONE,
+            (clock, &mut progress),
+        )?;
         all_are_here(&connected)?;
         // The consequences of connecting end before the measurement begins.
         let ended = crowd.idle(SETTLE, "settling", &mut progress)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::mark::{Mark, SIZE};
+use super::payload::{Mark, SIZE};
 
 /// Bytes of a request, and the offsets of the marks in them.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub(super) const SIZES: RangeInclusive<i64> = SIZE as i64..=1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mark::Marks;
+    use crate::payload::Marks;
 
     #[test]
     fn a_batch_is_stamped_with_consecutive_numbers() {

@@ -14,9 +14,9 @@ use mio::{Events, Interest, Poll, Token};
 use super::answer::{Answer, Answers};
 
 use super::latency::Latencies;
-use super::mark::{Clock, Mark};
+use super::payload::{Clock, Mark};
 use super::publication::Publication;
-use super::standing::{PATIENCE, Standing};
+use super::run_state::{PATIENCE, RunState};
 
 /// Pace of the events of a publisher.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub(super) fn pace(
     mut publication: Publication,
     (run, publisher, events): (u32, u32, u32),
     pace: Pace,
-    standing: &Standing,
+    standing: &RunState,
 ) -> Result<Latencies> {
     let clock = standing.clock;
     let mut socket = TcpStream::connect_timeout(&server, PATIENCE).context("a publisher cannot connect")?;

@@ -14,7 +14,7 @@ use ssekit_wire::media_type::EVENT_STREAM;
 
 use super::answer::{Body, Head};
 use super::arrivals::Arrivals;
-use super::mark::{Clock, Mark, Marks};
+use super::payload::{Clock, Mark, Marks};
 
 /// Connection that reads everything as soon as it arrives.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
-use super::rules::{self, Advice};
 use super::settings::{self, Setting};
+use super::validate::{self, Report};
 use super::value::{Refusal, Value};
 use super::{Config, Log, file};
 
@@ -127,7 +127,7 @@ impl Loaded {
     ) -> Result<Self, Problems> {
         let mut layers = Layers::collect(flags, &variables.into_iter().collect());
         let (config, origins, mut problems) = layers.settle();
-        let advice = if problems.is_empty() { rules::judge(&config, &origins) } else { Advice::default() };
+        let advice = if problems.is_empty() { rules::validate(&config, &origins) } else { Report::default() };
         problems.extend(advice.problems);
         if problems.is_empty() {
             let warnings = layers.warnings.into_iter().chain(advice.warnings).collect();

@@ -134,13 +134,13 @@ struct Reading {
 impl Meter {
     fn new(hub: Arc<Hub>) -> Self {
         let mut latency = Registry::default();
-        latency.register("latency", "", hub.figures().latency.clone());
+        latency.register("latency", "", hub.metrics().latency.clone());
         let before = Reading { at: Instant::now(), published: 0, delivered: 0, latency: Buckets::default() };
         Self { hub, latency, before }
     }
 
     async fn read(&mut self, at: Instant) -> Stats {
-        let figures = self.hub.figures();
+        let figures = self.hub.metrics();
         let mut text = String::new();
         // Writing to a string cannot fail; if it did, there would be no latency to show.
         let _ = encode(&mut text, &self.latency);

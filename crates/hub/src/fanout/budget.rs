@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Notify};
 /// Memory budget. It counts each allocation with bytes for subscribers once, however many subscribers share
 /// it, until the last of them drops it.
 ///
-/// Updates in the window of [`Recent`](super::recent::Recent), which has its own limit, are not counted:
+/// Updates in the window of [`DeliveryWindow`](super::window::DeliveryWindow), which has its own limit, are not counted:
 /// waiting for one of them costs nothing. An update that has left the window counts in full while a slow
 /// subscriber holds it.
 #[derive(Debug)]

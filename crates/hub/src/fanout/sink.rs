@@ -10,9 +10,9 @@ use bytes::{Bytes, BytesMut};
 use mio::net::TcpStream;
 
 use super::Frame;
+use super::body_channel::BodyChannel;
 use super::framing::{Framing, LAST};
 use super::inbox::Inbox;
-use super::pipe::Pipe;
 use super::subscriber::{End, Mark};
 use crate::http::network;
 
@@ -26,10 +26,10 @@ pub(super) enum Sink {
     Body(Box<Piped>),
 }
 
-/// Pipe with measurements of the peer's progress.
+/// BodyChannel with measurements of the peer's progress.
 #[derive(Debug)]
 pub(super) struct Piped {
-    pub(super) pipe: Arc<Pipe>,
+    pub(super) pipe: Arc<BodyChannel>,
     /// Measurement of the last sent byte.
     pub(super) idle: Mark,
     /// Measurement of the speed.
@@ -51,7 +51,7 @@ impl Piped {
 }
 
 impl Sink {
-    pub(super) fn body(pipe: Arc<Pipe>, peer: Option<IpAddr>) -> Self {
+    pub(super) fn body(pipe: Arc<BodyChannel>, peer: Option<IpAddr>) -> Self {
         let (idle, speed, address) = (Mark::default(), Mark::default(), peer.map_or(0, address));
         Self::Body(Box::new(Piped { pipe, idle, speed, address }))
     }

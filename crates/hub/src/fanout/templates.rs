@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use memchr::memchr;
 use ssekit_mercure::{Kind, PreparedTopic, Selector};
 
-use super::audience::Listed;
 use super::prefix_tree::PrefixTree;
+use super::topic_index::Listed;
 
 /// Templates by their literal prefixes: a topic is compared only with those that begin like it, and once with
 /// all templates of one [shape](Selector::shape).

@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::bodies::{OWN, Part};
-use super::door::{first_request, is_half_a_head, last, write};
-use super::places::Lease;
-use super::refusals::Refused;
+use super::connection_limit::Lease;
+use super::http1::{first_request, is_half_a_head, last, write};
+use super::rejections::RejectReason;
 use super::routes::{batch, ids_or_problem};
 use super::{Protocol, Server, linger};
 
@@ -72,7 +72,7 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, lease: Lease) 
                 lease.set_idle();
                 let read = tokio::select! {
                     read = timeout_at(since + time, socket.read_buf(&mut input)) => read,
-                    () = lease.evicted() => return server.refusals.connection(Refused::Evicted),
+                    () = lease.evicted() => return server.rejections.connection(RejectReason::Evicted),
                     () = server.until_end() => return,
                 };
                 lease.set_busy();
@@ -80,7 +80,7 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, lease: Lease) 
                     Ok(Ok(1..)) => {}
                     Err(_) if !input.is_empty() => {
                         let problem = late(time);
-                        server.refusals.request(&problem);
+                        server.rejections.request(&problem);
                         return linger::close(socket, &last(problem.response())).await;
                     }
                     _ => return,
@@ -175,7 +175,7 @@ fn late(time: Duration) -> Problem {
 
 /// Answers a request whose body is unread, after which the connection cannot continue.
 async fn refuse(server: &Server, socket: TcpStream, request: &Parts, problem: Problem) {
-    server.refusals.request(&problem);
+    server.rejections.request(&problem);
     linger::close(socket, &last(ids_or_problem(&server.hub, request, Err(problem)))).await;
 }
 
@@ -211,7 +211,7 @@ async fn write_answers(server: &Server, socket: &mut TcpStream, round: Vec<Publi
     let mut out = Vec::with_capacity(requests.len() * ANSWER);
     for (request, ids) in requests.iter().zip(hub.publish_each(read).await) {
         if let Err(problem) = &ids {
-            server.refusals.request(problem);
+            server.rejections.request(problem);
         }
         write(&ids_or_problem(hub, request, ids), &mut out);
     }

@@ -13,7 +13,7 @@ use crate::hub::Hub;
 
 /// The metrics of `/metrics`.
 #[derive(Debug)]
-pub(super) struct Gauges {
+pub(super) struct MetricsPage {
     registry: Registry,
     lag: Gauge,
     records: Gauge,
@@ -21,8 +21,8 @@ pub(super) struct Gauges {
     pending: Gauge,
 }
 
-impl Gauges {
-    /// The metrics of a registry, and gauges that are read on request.
+impl MetricsPage {
+    /// The metrics of a registry, and metrics_page that are read on request.
     pub(super) fn new(mut registry: Registry) -> Self {
         let [lag, records, bytes, pending] = [(); 4].map(|()| Gauge::default());
         registry.register(
@@ -38,7 +38,7 @@ impl Gauges {
         Self { registry, lag, records, bytes, pending }
     }
 
-    /// Returns the metrics in the format that the request accepts. While the log cannot be read, its gauges
+    /// Returns the metrics in the format that the request accepts. While the log cannot be read, its metrics_page
     /// keep their last values.
     pub(super) async fn show(&self, hub: &Hub, headers: &HeaderMap) -> Response {
         let through = hub.fanout.through();

@@ -19,7 +19,7 @@ use super::inbox::{Inbox, Message};
 
 /// Bytes that were written to a body and that its peer does not have yet.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(super) struct BodyChannel {
     /// Maximum number of waiting bytes.
     room: usize,
     budget: Arc<Budget>,
@@ -57,7 +57,7 @@ enum Ending {
     Cut,
 }
 
-impl Pipe {
+impl BodyChannel {
     pub(super) fn new(room: usize, budget: Arc<Budget>) -> Self {
         Self { room, budget, state: Mutex::default(), writer: OnceLock::new() }
     }
@@ -200,7 +200,7 @@ fn wake(reader: Option<Waker>) {
 
 /// A subscriber's stream as the body of a response. Dropping it ends the subscription.
 #[derive(Debug)]
-pub struct Body(pub(super) Arc<Pipe>);
+pub struct Body(pub(super) Arc<BodyChannel>);
 
 /// Error of a body: the hub has ended a stream that its peer did not read.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -210,7 +210,7 @@ pub struct Cut;
 /// Bytes that the connection has, and has not sent yet.
 struct HandedOut {
     bytes: Bytes,
-    pipe: Arc<Pipe>,
+    pipe: Arc<BodyChannel>,
 }
 
 impl AsRef<[u8]> for HandedOut {

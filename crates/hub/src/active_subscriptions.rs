@@ -1,4 +1,4 @@
-//! Active subscriptions: their list, and the events that announce the beginning and the end of each.
+//! ActiveSubscriptions subscriptions: their list, and the events that announce the beginning and the end of each.
 //!
 //! The list shows the announced subscriptions. Beginnings are announced while the queue of events has room; a
 //! subscriber that leaves before its beginning was announced is not announced at all. The end of an announced
@@ -29,7 +29,7 @@ pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {
 
 /// The active subscriptions.
 #[derive(Clone, Debug)]
-pub(crate) struct Active(Arc<Shared>);
+pub(crate) struct ActiveSubscriptions(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -65,7 +65,7 @@ struct Subscriber {
 /// A registered subscriber; dropping it ends the registration.
 #[derive(Debug)]
 pub(crate) struct Presence {
-    active: Active,
+    active: ActiveSubscriptions,
     subscriber: Box<str>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Listed {
     pub(crate) state: u128,
 }
 
-impl Active {
+impl ActiveSubscriptions {
     /// Starts without subscribers, and with a task that writes events to this log.
     pub(crate) fn start(log: Arc<dyn Log>, path: &str, anonymous: bool, registry: &mut Registry) -> Self {
         let skipped = Counter::default();
@@ -112,7 +112,7 @@ impl Active {
     }
 
     /// Registers a subscriber, until the result is dropped.
-    pub(crate) fn enter(&self, subscribe: &Subscribe) -> Presence {
+    pub(crate) fn register(&self, subscribe: &Subscribe) -> Presence {
         let subscriber: Box<str> = subscriber_id(random()).into();
         let subscriptions = subscribe
             .selectors

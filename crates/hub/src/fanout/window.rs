@@ -15,7 +15,7 @@ use super::Frame;
 /// It drops no frame that a thread has not delivered: [`push`](Self::push) waits, so that a burst stays in
 /// the log.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct DeliveryWindow {
     window: RwLock<Window>,
     /// Maximum number of bytes of frames.
     room: usize,
@@ -40,7 +40,7 @@ struct Window {
     last: Position,
 }
 
-impl Recent {
+impl DeliveryWindow {
     pub(crate) fn new(room: usize, after: Position, wakers: Vec<Arc<Waker>>) -> Self {
         let thread = |waker| Thread { passed: AtomicU64::new(after.0), waker };
         let window = Window { frames: VecDeque::new(), bytes: 0, horizon: after, last: after };
