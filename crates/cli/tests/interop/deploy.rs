@@ -101,7 +101,7 @@ fn the_container_is_built_of_what_cargo_needs() {
     let metadata: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     let packages = metadata["packages"].as_array().expect("packages");
-    let hub = packages.iter().find(|package| package["name"] == "ssekit-hub").expect("the hub is among them");
+    let hub = packages.iter().find(|package| package["name"] == "ssekit-cli").expect("the hub is among them");
     assert!(hub["targets"].as_array().expect("targets").iter().any(|target| target["name"] == "ssekit"));
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
 }
