@@ -1,8 +1,8 @@
-//! A publication is refused, or is one event that no field can add to.
+//! A publication is refused, or each of its records is one event, whatever its fields contain.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ssekit_hub::mercure::{Limits, publication, publications_ndjson};
+use ssekit_mercure::{Limits, publication, publications_ndjson};
 use ssekit_wire::{Decoder, Item};
 
 fuzz_target!(|body: &[u8]| {

@@ -1,8 +1,8 @@
-//! A selector is refused or matches itself; matching ends, whatever the topic.
+//! A selector is refused, or matches itself; a match with any topic terminates.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ssekit_hub::mercure::{Kind, Selector};
+use ssekit_mercure::{Kind, Selector};
 
 fuzz_target!(|text: &str| {
     let (text, topic) = text.split_once("\n\n").unwrap_or((text, text));

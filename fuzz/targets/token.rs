@@ -1,11 +1,11 @@
-//! Any text as keys and as a token: nothing panics, and what nobody signed is no token.
+//! Any text as keys and as a token: nothing panics, and a text without a valid signature is no token.
 #![no_main]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use ssekit_hub::mercure::{Access, Action, Keys, explain};
+use ssekit_mercure::{Access, Action, Keys, explain};
 
 /// A key that has signed nothing.
 static KEYS: LazyLock<Access> = LazyLock::new(|| {

@@ -1,5 +1,6 @@
-//! `cargo bench --manifest-path bench/Cargo.toml -p ssekit-bench-codec -- ssekit-wire` while tuning: every reader and
-//! writer on every corpus, by itself. The table (`cargo run --release`) compares them fairly.
+//! Every reader and writer on every corpus, by itself, for tuning:
+//! `cargo bench --manifest-path bench/Cargo.toml -p ssekit-bench-codec -- ssekit-wire`. The table (`cargo run
+//! --release`) compares them fairly.
 
 use std::hint::black_box;
 

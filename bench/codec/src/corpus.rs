@@ -1,4 +1,4 @@
-//! What is read and written: six kinds of traffic.
+//! The corpora: six kinds of traffic.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ pub struct Corpus {
     pub stream: &'static [u8],
 }
 
-/// What a decoder must deliver.
+/// The result that a decoder must deliver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
     pub events: usize,
@@ -78,7 +78,7 @@ pub fn one_line() -> Corpus {
     Corpus { name: "8 MiB line", events: vec![Fields { data, ..Fields::default() }].leak(), stream }
 }
 
-/// The size of a stream: it fits the second cache, as what a socket has just given does.
+/// The size of a stream: it fits the second cache, as bytes that a socket has just given do.
 const SIZE: usize = 1 << 20;
 
 fn token(number: usize) -> String {

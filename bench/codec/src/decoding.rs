@@ -1,4 +1,5 @@
-//! Everyone who reads event streams, each through its fastest public interface and without a copy that it does not need.
+//! The readers of event streams, each through its fastest public interface and without a copy that it does
+//! not need.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -15,7 +16,7 @@ use wide::u8x16;
 
 use crate::corpus::Delivered;
 
-/// Someone who reads a stream that comes in pieces.
+/// A reader of a stream that comes in pieces.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
     pub name: &'static str,
@@ -32,7 +33,7 @@ pub const PEERS: [Reader; 5] = [
     Reader { name: "eventsource-stream", read: eventsource_stream },
 ];
 
-/// What any decoder must do at least: find where the lines end, by a call for each or by a mask for each 64 bytes.
+/// The least that any decoder must do: find the line ends, by a call for each or by a mask for each 64 bytes.
 pub const FLOORS: [Reader; 2] = [
     Reader { name: "line ends by memchr2", read: line_ends_by_call },
     Reader { name: "line ends by masks", read: line_ends_by_mask },

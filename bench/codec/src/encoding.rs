@@ -1,5 +1,5 @@
-//! Everyone who writes events, each through its fastest public interface. What a peer wants to own is made before the
-//! clock starts.
+//! The writers of events, each through its fastest public interface. Values that a peer wants to own are made
+//! before the clock starts.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -12,7 +12,7 @@ use tokio_util::codec::Encoder as _;
 
 use crate::corpus::{Corpus, Fields};
 
-/// Someone who writes events: encodes them all, and says how long that took and how many bytes it wrote.
+/// A writer of events: encodes all of them, and returns the time and the number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Writer {
     pub name: &'static str,
@@ -35,7 +35,7 @@ pub const PEERS: [Writer; 3] = [
     Writer { name: "sse-stream", write: sse_stream },
 ];
 
-/// What code does that is written for this corpus, and trusts it.
+/// Code that is written for this corpus, and trusts it.
 pub const BY_HAND: Writer = Writer { name: "by hand", write: by_hand };
 
 /// The bytes that a writer must have written; axum's last LF is added by its body alone.
@@ -48,7 +48,8 @@ fn ssekit(events: &'static [Fields], out: &mut Vec<u8>) -> Wrote {
     out.clear();
     let start = Instant::now();
     for fields in events {
-        // One expression for each shape of event, as a program has it: what is built in steps is also moved in steps.
+        // One expression for each shape of event, as a program has it: an event that is built in steps is
+        // also moved in steps.
         let data = &fields.data;
         match (&fields.id, &fields.event) {
             (Some(id), Some(name)) => {

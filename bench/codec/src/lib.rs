@@ -1,4 +1,4 @@
-//! The corpora, and everyone who reads and writes them.
+//! The corpora, and their readers and writers.
 
 pub mod corpus;
 pub mod decoding;

@@ -1,7 +1,8 @@
 //! Prints the tables of `bench/codec.md` and writes them there.
 //!
-//! The contestants of a row take turns, so that what disturbs the machine disturbs all of them; each figure is the median of
-//! its rounds. `-- NAME` runs only the rows whose corpus has it in its name, and writes nothing.
+//! The contestants of a row take turns, so that a disturbance of the machine disturbs all of them; each
+//! figure is the median of its rounds. `-- NAME` runs only the rows whose corpus has NAME in its name, and
+//! writes nothing.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -32,7 +33,8 @@ fn main() {
 
 const ROUNDS: usize = 31;
 
-/// How long a contestant runs in one round: less than a slice of the scheduler, so that most rounds are undisturbed.
+/// How long a contestant runs in one round: less than a slice of the scheduler, so that most rounds are
+/// undisturbed.
 const TURN: Duration = Duration::from_millis(1);
 
 fn decoding_table(corpora: &[Corpus], allocations: &Allocations) -> String {
@@ -107,7 +109,7 @@ fn decoding_row(corpus: &Corpus, size: usize, allocations: &Allocations) -> Stri
     row + "\n"
 }
 
-/// What a reader got wrong, as a note for its cell.
+/// The mistakes of a reader, as a note for its cell.
 fn wrong(delivered: Delivered, wanted: Delivered) -> Option<String> {
     (delivered != wanted).then(|| {
         format!(
@@ -190,7 +192,7 @@ impl<'a> Contestant<'a> {
 fn medians(mut contestants: Vec<Contestant<'_>>) -> Vec<f64> {
     for _ in 0..ROUNDS {
         for contestant in &mut contestants {
-            // Who takes hundreds of turns for one run need not do it again and again.
+            // A contestant that takes hundreds of turns for one run is not repeated as often.
             if contestant.times[0] < 200.0 * TURN.as_secs_f64() {
                 contestant.take_turn();
             }
@@ -232,7 +234,7 @@ impl Allocations {
     }
 }
 
-/// When, where and with what.
+/// The time, the machine and the versions.
 fn machine() -> String {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let processor = processor

@@ -1,5 +1,5 @@
-//! `cargo bench --manifest-path bench/Cargo.toml -p ssekit-bench-fanout`: what a channel's functions cost by themselves,
-//! without sockets, and the same of tokio's `broadcast` behind axum's `Sse`.
+//! The cost of a channel's functions, without sockets, and of tokio's `broadcast` behind axum's `Sse`:
+//! `cargo bench --manifest-path bench/Cargo.toml -p ssekit-bench-fanout`.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -18,7 +18,7 @@ use tokio_stream::{Stream, StreamExt as _};
 const SSEKIT: &str = "ssekit Channel";
 const BROADCAST: &str = "tokio broadcast";
 
-/// What it costs to publish when as many wait for it.
+/// The cost of publishing to a number of waiting subscribers.
 fn publish(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("publish to waiting subscribers");
     // Most of a round is not timed: everyone has to wait again.
@@ -36,7 +36,7 @@ fn publish(criterion: &mut Criterion) {
     }
 }
 
-/// What it costs to publish when as much is held, and the oldest has to go.
+/// The cost of publishing when a number of events is held, and the oldest is dropped.
 fn publish_with_history(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("publish with a history");
     for events in HISTORIES {
@@ -53,7 +53,7 @@ fn publish_with_history(criterion: &mut Criterion) {
     }
 }
 
-/// What it costs a subscriber's body to give as many events that wait.
+/// The cost for a subscriber's body of giving a number of events that wait.
 fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read what waits");
     group.measurement_time(Duration::from_millis(200)).warm_up_time(Duration::from_millis(200));
@@ -70,7 +70,7 @@ fn read(criterion: &mut Criterion) {
     }
 }
 
-/// What it costs to come back with the id of an event in the middle of what is held, up to the first piece.
+/// The cost of resuming after an event in the middle of the held events, up to the first piece.
 fn resume(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("resume in the middle");
     for events in HISTORIES {
@@ -107,7 +107,7 @@ fn send(sender: &Sender<String>) {
     let _ = sender.send(DATA.to_owned());
 }
 
-/// Times what `publish` takes; then everyone reads what it published, and waits again.
+/// Measures `publish`; then every subscriber reads the published events, and waits again.
 fn timed<S: Stream + Unpin>(rounds: u64, bodies: &mut [S], publish: impl Fn()) -> Duration {
     let mut time = Duration::ZERO;
     for _ in 0..rounds {
@@ -119,7 +119,7 @@ fn timed<S: Stream + Unpin>(rounds: u64, bodies: &mut [S], publish: impl Fn()) -
     time
 }
 
-/// Times what it takes to read `events`, until there are no more.
+/// Measures reading `events` to their end.
 fn reading<S: Stream + Unpin>(rounds: u64, events: u64, body: &mut S, publish: impl Fn()) -> Duration {
     let mut time = Duration::ZERO;
     for _ in 0..rounds {

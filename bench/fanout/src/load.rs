@@ -1,5 +1,5 @@
-//! The load: subscribers that read, subscribers that do not, and one publisher, over HTTP/1.1 on loopback. Each event's data
-//! holds its number and the time when it was published, by this process's clock.
+//! The load: subscribers that read, subscribers that do not, and one publisher, over HTTP/1.1 on loopback.
+//! Each event's data holds its number and the time when it was published, by this process's clock.
 
 mod mark;
 mod phase;
@@ -33,7 +33,8 @@ pub struct Plan {
     /// Subscribers that never read
     #[arg(long, default_value_t = 0)]
     pub stalled: usize,
-    /// EVENTS, EVENTS@RATE (per second), EVENTS/WINDOW (at most so many that not everyone has): one after the other
+    /// EVENTS, EVENTS@RATE (per second), EVENTS/WINDOW (at most so many that not everyone has): one after the
+    /// other
     #[arg(long = "phase")]
     pub phases: Vec<Phase>,
 }
@@ -47,7 +48,7 @@ pub struct Measured {
     pub phases: Vec<Delivered>,
 }
 
-/// What a phase has shown.
+/// The result of a phase.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Delivered {
     /// Deliveries there should have been: events times subscribers that read.
@@ -179,7 +180,7 @@ impl Load {
     }
 }
 
-/// Who has what, in one phase.
+/// The events that each subscriber has, in one phase.
 struct Arrivals {
     first: usize,
     /// Those whose streams were open when it began.
@@ -231,5 +232,5 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Between phases, so that a server's afterthoughts are counted to neither.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// What has not come after this much silence is lost.
+/// After this much silence, missing events count as lost.
 const QUIET: Duration = Duration::from_secs(3);

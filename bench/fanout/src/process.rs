@@ -10,7 +10,7 @@ pub struct Server {
     process: Child,
 }
 
-/// What a process has used so far.
+/// The resources that a process has used so far.
 #[derive(Clone, Copy)]
 pub struct Usage {
     /// Processor seconds in user space, all threads.

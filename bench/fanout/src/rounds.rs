@@ -19,12 +19,12 @@ pub const QUICK: Rounds = Rounds { count: 1, part: 5 };
 pub const CONTESTANTS: &[Contestant] =
     &[Contestant::Floor, Contestant::Axum, Contestant::Ssekit, Contestant::Gathering];
 
-/// What a fresh server and a fresh load do together.
+/// The work of a fresh server and a fresh load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// Subscribers that all read, by number.
     Readers(usize),
-    /// `HALF` that read and as many that stall, after what fills the system's buffers.
+    /// `HALF` that read and as many that stall, after events that fill the system's buffers.
     Stalled,
     /// `HALF` that read, after as many events.
     Alone,
@@ -110,8 +110,8 @@ impl Rounds {
     }
 }
 
-/// What the steady publisher asks for, in events per second. All have an event before the next comes, or the CPU per
-/// delivery would be that of events which leave together.
+/// The rate of the steady publisher, in events per second. All subscribers have an event before the next
+/// comes: otherwise the CPU per delivery would be that of events which leave together.
 pub fn rate(subscribers: usize) -> f64 {
     if subscribers > 1000 { 5.0 } else { 100.0 }
 }

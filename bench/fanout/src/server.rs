@@ -1,5 +1,5 @@
-//! The contestants. Each serves `GET /events` and `POST /publish`, whose body becomes an event's data and which is answered
-//! when the event has been published.
+//! The contestants. Each serves `GET /events` and `POST /publish`, whose body becomes an event's data and
+//! which is answered when the event has been published.
 
 pub mod broadcast;
 mod channel;
@@ -59,7 +59,7 @@ pub fn serve(name: Contestant, port: u16) -> Result<()> {
     }
 }
 
-/// What is published within this time goes out together.
+/// Events that are published within this time leave together.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Connections that wait to be accepted; the standard library's 128 overflow when thousands come at once.

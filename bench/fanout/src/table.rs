@@ -169,7 +169,7 @@ fn stalled(out: &mut String, runs: &[Run]) -> Result<()> {
     Ok(())
 }
 
-/// What ssekit is to reach, in the medians.
+/// The goals of ssekit, in the medians.
 fn goals(out: &mut String, runs: &[Run]) -> Result<()> {
     writeln!(out, "\n## Goals\n\n| goal | figure | |\n|---|---|---|")?;
     let mut goal = |what: &str, figure: f64, met: bool| {

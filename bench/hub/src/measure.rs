@@ -1,4 +1,4 @@
-//! What is measured, in turns.
+//! The measurements, in turns.
 
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::restart;
 use crate::server::{Contestant, Program, Store};
 
-/// What is measured, and how often.
+/// A measurement, and the number of its rounds.
 #[derive(Args, Clone, Debug)]
 pub struct Plan {
     /// One short round
@@ -50,7 +50,7 @@ enum Kept {
     Synced,
 }
 
-/// What a call has shown.
+/// The result of a call.
 pub struct Figures {
     pub measure: &'static str,
     pub contestant: Contestant,
@@ -66,7 +66,8 @@ pub struct Measured {
 
 const ALL: &[Contestant] = &Contestant::ALL;
 
-/// All have an event before the next comes, or the CPU for a delivery would be that of events which leave together.
+/// All subscribers have an event before the next comes: otherwise the CPU for a delivery would be that of
+/// events which leave together.
 pub const MEASURES: &[Measure] = &[
     Measure {
         name: "fanout 1000",

@@ -1,6 +1,6 @@
 //! The contestants, each in processes of its own.
 
-// What users of axum write today: the same as in the measurements of the library.
+// The code that users of axum write today: the same as in the measurements of the library.
 #[path = "../../fanout/src/server/broadcast.rs"]
 pub mod broadcast;
 mod floor;
@@ -50,7 +50,7 @@ impl Contestant {
         }
     }
 
-    /// What `ssekit bench` must know to speak to it, for a replay or not.
+    /// The arguments of `ssekit bench` for this server, for a replay or not.
     pub fn options(self, replay: bool) -> &'static [&'static str] {
         match self {
             Self::Floor | Self::Axum => &["--preset", "plain"],
@@ -86,7 +86,7 @@ impl Contestant {
     }
 }
 
-/// Where the hub keeps what is published.
+/// Where the hub keeps updates.
 #[derive(Clone, Copy, Debug)]
 pub enum Store<'a> {
     Memory,
@@ -102,7 +102,7 @@ impl Program {
     /// Builds it from this repository.
     pub fn build() -> Result<Self> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--release", "--package", "ssekit-hub", "--bin", "ssekit"]);
+        cargo.args(["build", "--release", "--package", "ssekit-cli", "--bin", "ssekit"]);
         cargo.args(["--message-format", "json-render-diagnostics"]);
         cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         let output = cargo.stderr(Stdio::inherit()).output().context("cargo does not start")?;
@@ -214,7 +214,7 @@ pub fn serve(name: Contestant) -> Result<()> {
     }
 }
 
-/// Reads what a command says.
+/// Returns the output of a command.
 pub fn said(program: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
     let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;

@@ -213,7 +213,7 @@ impl Measured {
         Ok(())
     }
 
-    /// What the hub is to reach, in the medians.
+    /// The goals of the hub, in the medians.
     fn goals(&self, out: &mut String) -> Result<()> {
         let median = |measure, contestant, path| {
             Figure::of(self, measure, contestant, ("", path, 1.0, 0)).map(|figure| figure.median)

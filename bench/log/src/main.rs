@@ -1,7 +1,8 @@
-//! The hub's log: what two embedded stores make of its work, `fjall` and `redb`, and what the log does on the one that was kept.
+//! The work of the hub's log on two embedded stores, `fjall` and `redb`, and the log itself on `fjall`.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-log [-- --write]` prints the tables, and with `--write` puts them into
-//! `bench/log.md`. `-- --quick` is a tenth of it, for development. It needs 10 GB in the folder for temporary files (`TMPDIR`).
+//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-log [-- --write]` prints the tables,
+//! and with `--write` writes them into `bench/log.md`. `-- --quick` is a tenth of it, for development. It
+//! needs 10 GB in the folder for temporary files (`TMPDIR`).
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,7 @@ struct Arguments {
     command: Option<Command>,
 }
 
-/// What is measured in a process of its own, whose memory is its own; prints JSON.
+/// A measurement in a process of its own, so that its memory counts alone; prints JSON.
 #[derive(Subcommand)]
 enum Command {
     /// Appends for a while, on one thread

@@ -34,7 +34,7 @@ pub struct Filled {
     pub peak: u64,
 }
 
-/// Appends so many records. The store is left as it is: who calls is killed.
+/// Appends so many records. The store is not closed: the calling process is killed.
 pub fn fill(kind: Kind, count: u64, folder: &Path, batch: u64, plain: bool) -> Result<Filled> {
     let (mut store, open) = open(kind, folder, plain)?;
     let start = Instant::now();

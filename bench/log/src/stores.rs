@@ -17,7 +17,7 @@ pub enum Kind {
     Log,
 }
 
-/// What an answer says.
+/// The meaning of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Level {
     /// It is in the process
@@ -123,7 +123,7 @@ const IDS: TableDefinition<'_, ([u8; 16], u64), ()> = TableDefinition::new("ids"
 impl Store for Redb {
     fn append(&mut self, places: std::ops::Range<u64>, level: Level) -> Result<()> {
         let mut transaction = self.database.begin_write()?;
-        // There is nothing between: what is not synced is not written, either.
+        // There is nothing between: data that is not synced is not written, either.
         transaction.set_durability(if level == Level::Memory {
             redb::Durability::None
         } else {

@@ -1,4 +1,4 @@
-//! Appends through the log, by many who wait for their answers.
+//! Appends through the log, by many tasks that wait for their answers.
 
 use std::path::Path;
 use std::sync::Arc;

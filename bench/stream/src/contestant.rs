@@ -14,7 +14,7 @@ pub struct Contestant {
     command: Box<dyn Fn() -> Command>,
 }
 
-/// What one round has shown.
+/// The result of one round.
 pub struct Measured {
     /// Events per second.
     pub rate: f64,

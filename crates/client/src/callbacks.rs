@@ -53,7 +53,7 @@ impl Connection {
             if self.is_told_to_close() {
                 return;
             }
-            self.guard("a latest value's closure", || lock(&subscriber)(delivery));
+            self.guard("the closure of a latest value", || lock(&subscriber)(delivery));
         }
     }
 
@@ -75,7 +75,7 @@ impl Connection {
 
     /// Tells the error to every source.
     pub(crate) fn report(self: &Arc<Self>, error: Error) {
-        tracing::debug!(url = self.url, error = &error as &dyn std::error::Error, "event stream");
+        tracing::debug!(url = self.url, error = &error as &dyn std::error::Error, "event stream error");
         let notice = Notice::new(error, self);
         for callback in self.callbacks(|callbacks| &callbacks.error) {
             if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| callback(&notice))) {

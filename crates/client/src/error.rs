@@ -35,7 +35,7 @@ pub enum Error {
         reason: String,
     },
     /// [`headers_from`](crate::Source::headers_from) failed. Retried.
-    #[error("no headers for the request")]
+    #[error("headers_from returned no headers for the request")]
     HeadersFrom(#[source] Arc<dyn StdError + Send + Sync>),
     /// No connection, or it was lost before a response came: refused, reset, a name that is not known. Retried where
     /// [`repeat`](ssekit_session::repeat) allows it.
@@ -47,7 +47,7 @@ pub enum Error {
         source: TransportError,
     },
     /// The certificate of the server, or of the proxy before it, is not trusted. Final: asking again would not change it.
-    #[error("cannot trust {url}")]
+    #[error("the certificate of {url} is not trusted")]
     Certificate {
         /// The URL that was asked, without user, password and query.
         url: String,
@@ -56,7 +56,7 @@ pub enum Error {
     },
     /// No response came within the [connect timeout](crate::Source::connect_timeout). Retried.
     #[error(
-        "{url} has not answered within {after:?}: is it overloaded, or does it need a longer connect_timeout?"
+        "{url} did not respond within {after:?}: the server may be overloaded, or connect_timeout too short"
     )]
     ConnectTimeout {
         /// The URL that was asked, without user, password and query.
@@ -65,7 +65,7 @@ pub enum Error {
         after: Duration,
     },
     /// The stream broke off. Retried.
-    #[error("the event stream broke off")]
+    #[error("the event stream was interrupted")]
     Read(#[source] TransportError),
     /// Not a byte came within the [read timeout](crate::Source::read_timeout). Retried.
     #[error("nothing was received for {after:?}")]
@@ -77,7 +77,7 @@ pub enum Error {
     #[error("the server ended the event stream")]
     Ended,
     /// The server answered 204: there is nothing to listen to. Final.
-    #[error("the server says that there is nothing to listen to (204 No Content)")]
+    #[error("the server has nothing to send (204 No Content)")]
     NoContent,
     /// The server refused. 408, 425, 429 and 5xx are retried by the default policy, all else is final.
     #[error("the server answered {status}{}", excerpt(body))]
@@ -98,7 +98,7 @@ pub enum Error {
         body: String,
     },
     /// The answer is compressed, although compression was not asked for. Final.
-    #[error("the server sent the event stream compressed ({encoding}): turn compression off for this URL")]
+    #[error("the server compressed the event stream ({encoding}): turn off compression for this URL")]
     ContentEncoding {
         /// Its `Content-Encoding`.
         encoding: String,
@@ -116,7 +116,7 @@ pub enum Error {
     /// An event, or a comment, was larger than [`max_event_bytes`](crate::Source::max_event_bytes) and was left out;
     /// the stream goes on behind it.
     #[error(
-        "an event of more than {limit} bytes was left out: raise max_event_bytes if you expect such events"
+        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such events"
     )]
     EventTooLarge {
         /// The limit in bytes.
@@ -130,7 +130,7 @@ pub enum Error {
     #[error("the page was frozen, which ended its connection")]
     Frozen,
     /// The tokio runtime that the connection ran on has ended.
-    #[error("the tokio runtime that the connection ran on has ended")]
+    #[error("the tokio runtime of the connection has ended")]
     RuntimeGone,
     /// The last event ID holds a control character that HTTP does not allow in a header, so the connection was made
     /// without it: the server cannot tell what was missed.
@@ -140,7 +140,7 @@ pub enum Error {
         id: String,
     },
     /// A message was not the JSON that a [latest-value view](crate::Latest) expects; the view keeps its value.
-    #[error("an event named {:?} is not the JSON that was expected", message.event())]
+    #[error("the data of an event named {:?} is not the expected JSON", message.event())]
     Json {
         /// The message.
         message: Message,
@@ -157,7 +157,7 @@ pub enum Error {
     },
     /// There is no tokio runtime to run the connection on. Final; opening it again inside of one helps. Never in a
     /// browser, which needs none.
-    #[error("no tokio runtime is running: use the source inside of one, under #[tokio::main] for example")]
+    #[error("no tokio runtime is running: use the source inside one, for example under #[tokio::main]")]
     NoRuntime,
 }
 
@@ -262,14 +262,14 @@ pub enum SelectError {
     },
     /// An event, of this or of another name, was larger than [`max_event_bytes`](crate::Source::max_event_bytes).
     #[error(
-        "an event of more than {limit} bytes was left out: raise max_event_bytes if you expect such events"
+        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such events"
     )]
     EventTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The message is not the JSON that was expected. The next one may be.
-    #[error("an event named {:?} is not the JSON that was expected", message.event())]
+    #[error("the data of an event named {:?} is not the expected JSON", message.event())]
     Json {
         /// The message.
         message: Message,
@@ -277,7 +277,7 @@ pub enum SelectError {
         source: Arc<serde_json::Error>,
     },
     /// An event's name cannot hold CR or LF, so no event could ever be selected. The stream ends.
-    #[error("the event name {name:?} holds a line break, which no event's name can")]
+    #[error("the event name {name:?} contains a line break, which event names cannot contain")]
     InvalidName {
         /// The name that was selected.
         name: String,

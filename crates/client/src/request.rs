@@ -179,21 +179,24 @@ impl Attempt {
         let error =
             |reason: String| Error::Redirect { url: self.display_url(), status: response.status(), reason };
         let Some(location) = response.headers().get(LOCATION).filter(|location| !location.is_empty()) else {
-            return Err(error("it has no Location".to_owned()));
+            return Err(error("it has no header Location".to_owned()));
         };
         let text = String::from_utf8_lossy(location.as_bytes());
         let target = match self.url.join(&text) {
             Ok(target) if is_http(&target) => target,
             Ok(target) => {
-                return Err(error(format!("it leads to {:?}, not to http or https", target.scheme())));
+                return Err(error(format!(
+                    "it leads to the scheme {:?}, not to http or https",
+                    target.scheme()
+                )));
             }
             Err(reason) => {
                 let text = shown_text(&text);
-                return Err(error(format!("its Location {text:?} is no URL: {reason}")));
+                return Err(error(format!("its Location {text:?} is not a URL: {reason}")));
             }
         };
         if self.redirects == MAX_REDIRECTS {
-            return Err(error(format!("it is the last of {MAX_REDIRECTS} redirects that are followed")));
+            return Err(error(format!("the limit of {MAX_REDIRECTS} redirects is reached")));
         }
 
         let mut next = Self { url: target, redirects: self.redirects + 1, ..self.clone() };
@@ -211,7 +214,7 @@ impl Attempt {
             if next.body.as_ref().is_some_and(|body| !body.is_empty()) {
                 let to = next.display_url();
                 return Err(error(format!(
-                    "it leads to {to}, another origin, which the body may not be meant for: request that URL itself"
+                    "it leads to another origin, {to}, which the body may not be meant for: request that URL directly"
                 )));
             }
             next.headers = FOR_EVERYONE

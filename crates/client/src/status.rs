@@ -45,7 +45,7 @@ impl Status {
 #[non_exhaustive]
 pub enum CloseReason {
     /// [`close`](crate::Source::close) was called.
-    #[error("closed here")]
+    #[error("closed by this client")]
     Local,
     /// The last subscriber left.
     #[error("the last subscriber left")]
@@ -54,7 +54,7 @@ pub enum CloseReason {
     #[error("the server ended the event stream")]
     Ended,
     /// The server answered 204, which asks clients not to come back.
-    #[error("the server says that there is nothing to listen to (204 No Content)")]
+    #[error("the server has nothing to send (204 No Content)")]
     NoContent,
     /// An error that is not retried.
     #[error("{}", Chain(.0))]

@@ -1,18 +1,20 @@
-//! Appends that may be repeated: each carries a key, and a second append with the same key adds no record.
+//! Idempotency keys: a second append with the same key adds no record. The number of keys is limited.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use crate::{AppendError, Position};
 
-/// Identifies an append, so that a retry after a lost answer adds no second copy of its records.
+/// The identity of an append, so that a retry after a lost answer adds no second copy of its records.
 ///
-/// Both hashes are the caller's, of a cryptographic function: two callers that choose different keys never get equal hashes.
+/// Callers compute the hashes with a cryptographic function, so that different keys have different hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// Hash of the key and of the client that chose it.
+    /// Hash of the key and of the publisher that chose it.
     pub hash: [u8; 16],
-    /// Hash of the appended content: the same key with other content is refused.
+    /// Hash of the publisher: a log limits the number of keys of each publisher.
+    pub publisher: [u8; 8],
+    /// Hash of the appended content: an append of other content with the same key is refused.
     pub content: [u8; 16],
 }
 
@@ -22,6 +24,12 @@ impl IdempotencyKey {
 
     /// The most keys that a log remembers; it forgets the oldest first.
     pub const COUNT: usize = 100_000;
+
+    /// The most keys of one publisher that a log remembers.
+    ///
+    /// Beyond it, the log forgets the oldest key of this publisher. So no publisher can displace more than
+    /// this number of keys of the others.
+    pub const COUNT_PER_PUBLISHER: usize = Self::COUNT / 2;
 }
 
 /// The result of [`Log::append_with_key`](crate::Log::append_with_key).
@@ -33,7 +41,7 @@ pub struct Appended {
     pub repeated: bool,
 }
 
-/// One append that had a key, as the log stores it.
+/// An append with a key, as the log stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyedAppend {
     pub(crate) key: IdempotencyKey,
@@ -48,26 +56,31 @@ impl KeyedAppend {
     }
 }
 
-/// The keys of the newest appends, of an age and a number that are limited.
+/// The keys of the newest appends, limited in age, in number, and in number for each publisher.
 #[derive(Debug, Default)]
 pub(crate) struct UsedKeys {
     by_hash: HashMap<[u8; 16], KeyedAppend>,
-    /// The same, oldest first.
-    oldest: VecDeque<Used>,
+    /// The keys by the first position of their append, so oldest first.
+    oldest: BTreeMap<Position, UsedKey>,
+    /// The first positions of each publisher's appends, oldest first.
+    publishers: HashMap<[u8; 8], VecDeque<Position>>,
+    /// The number of keys of each write.
+    writes: HashMap<Position, usize>,
+    /// The writes whose keys are all forgotten, until [`forget`](Self::forget) returns them.
+    forgotten: Vec<Position>,
 }
 
 #[derive(Debug)]
-struct Used {
+struct UsedKey {
     hash: [u8; 16],
-    /// The first position of the append.
-    first: Position,
+    publisher: [u8; 8],
     time: SystemTime,
     /// The first position of the write that stored the append.
     write: Position,
 }
 
 impl UsedKeys {
-    /// The answer to an append whose key was used before.
+    /// The result of an append whose key was used before.
     pub(crate) fn find(&self, key: &IdempotencyKey) -> Option<Result<Appended, AppendError>> {
         let found = self.by_hash.get(&key.hash)?;
         Some(if found.key.content == key.content {
@@ -77,30 +90,57 @@ impl UsedKeys {
         })
     }
 
-    /// Remembers the key of an append that the write at this first position stores.
+    /// Remembers the key of an append, which belongs to the write with this first position.
+    ///
+    /// Forgets the publisher's oldest key if the publisher has too many. Callers insert appends in the order
+    /// of their positions.
     pub(crate) fn insert(&mut self, append: KeyedAppend, write: Position, time: SystemTime) {
-        self.oldest.push_back(Used { hash: append.key.hash, first: append.first, time, write });
-        self.by_hash.insert(append.key.hash, append);
+        let KeyedAppend { key: IdempotencyKey { hash, publisher, .. }, first, .. } = append;
+        self.by_hash.insert(hash, append);
+        self.oldest.insert(first, UsedKey { hash, publisher, time, write });
+        *self.writes.entry(write).or_default() += 1;
+        let own = self.publishers.entry(publisher).or_default();
+        own.push_back(first);
+        if own.len() > IdempotencyKey::COUNT_PER_PUBLISHER {
+            let oldest = own[0];
+            self.remove(oldest);
+        }
     }
 
-    /// Forgets the keys that are too old and the oldest of those that are too many. Returns the writes of which every key is forgotten now.
+    /// Forgets keys that are too old or too many, oldest first.
+    ///
+    /// Returns the writes whose last key was forgotten since the previous call.
     pub(crate) fn forget(&mut self, now: SystemTime) -> Vec<Position> {
-        let mut forgotten = Vec::new();
-        while let Some(oldest) = self.oldest.front() {
-            // A time in the future, as after a clock was set back, counts as now.
+        while let Some((&first, oldest)) = self.oldest.first_key_value() {
+            // A clock that was set back leaves times in the future; they count as now.
             let age = now.duration_since(oldest.time).unwrap_or_default();
             if self.oldest.len() <= IdempotencyKey::COUNT && age < IdempotencyKey::LIFETIME {
                 break;
             }
-            let Some(Used { hash, first, write, .. }) = self.oldest.pop_front() else { break };
-            // After a restart, a row may hold a forgotten key that a later append has used again.
-            if self.by_hash.get(&hash).is_some_and(|append| append.first == first) {
-                self.by_hash.remove(&hash);
-            }
-            if self.oldest.front().is_none_or(|next| next.write != write) {
-                forgotten.push(write);
+            self.remove(first);
+        }
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Forgets the key of the append at this first position, which must be the oldest of its publisher.
+    fn remove(&mut self, first: Position) {
+        let Some(UsedKey { hash, publisher, write, .. }) = self.oldest.remove(&first) else { return };
+        // After a restart, a stored row may contain a forgotten key that a later append has used again.
+        if self.by_hash.get(&hash).is_some_and(|append| append.first == first) {
+            self.by_hash.remove(&hash);
+        }
+        if let Some(own) = self.publishers.get_mut(&publisher) {
+            own.pop_front();
+            if own.is_empty() {
+                self.publishers.remove(&publisher);
             }
         }
-        forgotten
+        if let Some(keys) = self.writes.get_mut(&write) {
+            *keys -= 1;
+            if *keys == 0 {
+                self.writes.remove(&write);
+                self.forgotten.push(write);
+            }
+        }
     }
 }

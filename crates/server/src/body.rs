@@ -82,11 +82,11 @@ pub enum BodyError {
     },
     /// The client did not read the rest of the stream when the server [shut down](crate::Streams::shutdown).
     #[error(
-        "the server shuts down, and the client has not read the rest of its stream: its connection is closed"
+        "the server is shutting down, and the client has not read the rest of its stream: its connection is closed"
     )]
     ShutDown,
     /// The stream [failed](StopReason::Failed) or was [overtaken](StopReason::Overtaken): the client lacks a part of it.
-    #[error("the event stream is not complete: {reason}")]
+    #[error("the event stream is incomplete: {reason}")]
     Incomplete {
         /// The text of the [`StopReason`].
         reason: String,
@@ -305,7 +305,7 @@ impl SseBody {
             Err(error) if !self.outbox.is_closed() => self.outbox.end(StopReason::Failed(error)),
             // The stream was unlocked while `start` ran, and `start` has noticed.
             Err(error) if matches!(error.downcast_ref(), Some(EmitError::Closed)) => {}
-            Err(error) => tracing::error!(%error, "start failed after its stream was told to end"),
+            Err(error) => tracing::error!(%error, "start failed after its stream had been closed"),
         }
     }
 

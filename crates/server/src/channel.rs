@@ -227,7 +227,7 @@ impl Channel {
     pub fn fail(&self, error: impl Into<Error>) {
         let error: Error = error.into();
         if !self.is_closed() {
-            tracing::error!(%error, channel = self.name(), "a channel failed");
+            tracing::error!(%error, channel = self.name(), "channel failed");
         }
         self.shared.end(End::Failed(Arc::new(error)));
     }

@@ -184,7 +184,7 @@ pub enum EmitError {
     Closed,
     /// The client reads more slowly than events come.
     #[error(
-        "the event does not fit: {waiting} of {limit} bytes wait for the client; drop it, or wait with `send`"
+        "the buffer of the stream is full ({waiting} of {limit} bytes): drop the event, or wait with `send`"
     )]
     Full {
         /// Bytes in the stream's buffer.
@@ -195,14 +195,14 @@ pub enum EmitError {
     /// A [`Channel`](crate::Channel) holds no more, and is to [wait](crate::Overtaken::Wait) for a subscriber that has not
     /// read it all.
     #[error(
-        "the channel is full, and a subscriber has {unread} events of it to read: drop the event, or wait with `send`"
+        "the channel is full, and its slowest subscriber has {unread} unread events: drop the event, or wait with `send`"
     )]
     Behind {
         /// Events that the slowest subscriber has yet to read.
         unread: u64,
     },
     /// The encoded event is larger than any stream takes.
-    #[error("the event of up to {size} bytes is above the limit of {limit}: send it in parts")]
+    #[error("the event has up to {size} bytes; the limit is {limit}: send it in parts")]
     TooLarge {
         /// Bytes of the encoded event, at most.
         size: usize,
@@ -210,7 +210,7 @@ pub enum EmitError {
         limit: usize,
     },
     /// The id is longer than the [last event ID](crate::LastEventId) of a request may be: its client could not come back.
-    #[error("the event's id has {bytes} bytes, above the limit of {limit}: give events shorter ids")]
+    #[error("the id of the event has {bytes} bytes; the limit is {limit}: use shorter ids")]
     IdTooLong {
         /// Its length.
         bytes: usize,
@@ -219,7 +219,7 @@ pub enum EmitError {
     },
     /// The id is one that the [`Channel`](crate::Channel) gives its own events: a client that has seen the other event
     /// of this id would come back to the wrong place.
-    #[error("the id `{id}` is one of this channel's own: leave it out, or give the event another")]
+    #[error("the id `{id}` is reserved for events of this channel: omit it, or use another id")]
     ReservedId {
         /// The id.
         id: Box<str>,
@@ -229,6 +229,6 @@ pub enum EmitError {
     Field(#[from] FieldError),
     /// The value has no JSON form.
     #[cfg(feature = "json")]
-    #[error("the event's data cannot be written as JSON")]
+    #[error("cannot serialize the data of the event as JSON")]
     Json(#[source] serde_json::Error),
 }

@@ -2,11 +2,12 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
     UPGRADE,
 };
+use ssekit_wire::media_type::EVENT_STREAM;
 
 /// What every event stream is answered with: no cache may keep it, no proxy may compress it (a compressor holds events
 /// back), and nginx and its kin may not buffer it.
 pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
-    (CONTENT_TYPE, "text/event-stream"),
+    (CONTENT_TYPE, EVENT_STREAM),
     (CACHE_CONTROL, "no-store, no-transform"),
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
@@ -45,26 +46,24 @@ where
 #[non_exhaustive]
 pub enum HeaderError {
     /// The name is none.
-    #[error("a header of the event stream has no valid name: use letters, digits and `-`")]
+    #[error("a header of the event stream has an invalid name: use letters, digits and `-`")]
     Name,
     /// The value holds a character that a header cannot carry, as a line feed.
     #[error(
-        "the value of the header `{name}` holds a character that no header can carry, as a line feed: remove it"
+        "the value of the header `{name}` contains a character that headers cannot contain, such as a line feed: remove it"
     )]
     Value {
         /// The header.
         name: HeaderName,
     },
     /// The header is the connection's to set.
-    #[error("the header `{name}` is not an event stream's to set: leave it out")]
+    #[error("the header `{name}` cannot be set for an event stream: omit it")]
     OfTheConnection {
         /// The header.
         name: HeaderName,
     },
     /// The stream reads more channels than its ids could name.
-    #[error(
-        "the stream reads {channels} channels, and its ids can name a place in {limit}: open several streams"
-    )]
+    #[error("the stream reads {channels} channels; the limit is {limit}: open several streams")]
     TooManyChannels {
         /// Channels that it is to read.
         channels: usize,

@@ -561,7 +561,7 @@
 //! });
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?.tap_io(|socket| {
 //!     if let Err(error) = watch_peer(socket, Duration::from_secs(60)) {
-//!         tracing::warn!(%error, "a peer that vanishes will be noticed late");
+//!         tracing::warn!(%error, "cannot set the TCP options: lost peers will be noticed late");
 //!     }
 //! });
 //! axum::serve(listener, router).await

@@ -449,7 +449,7 @@ fn encoder(encoding: Encoding, reader: &mut Option<Reader>) -> Option<(Encoder, 
             Some((encoder, encoding.name()))
         }
         Err(error) => {
-            tracing::error!(%error, "an event stream is not compressed");
+            tracing::error!(%error, "cannot compress an event stream: it is sent uncompressed");
             None
         }
     }

@@ -18,11 +18,11 @@ use crate::stop::CleanUp;
 ///
 /// `Kind` tells the compiler which of these it is; it never needs to be written.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is nothing that `start` may return",
+    message = "`start` cannot return `{Self}`",
     label = "this closure returns `{Self}`",
     note = "return `()`, `Result<(), ssekit::server::Error>`, a clean-up closure, or a future of `Result<(), ssekit::server::Error>`",
-    note = "end an `async` block by `Ok(())`; `?` turns every error into the right one",
-    note = "an `async` start that returns a clean-up is for `produce_with_cleanup`"
+    note = "end an `async` block with `Ok(())`; `?` converts every error",
+    note = "use `produce_with_cleanup` for an `async` start that returns a clean-up"
 )]
 pub trait Started<Kind>: sealed::Started<Kind> {}
 

@@ -85,10 +85,10 @@ impl fmt::Display for StopReason {
             Self::Overtaken { missed } => {
                 write!(f, "the client reads too slowly: {missed} events were dropped before it had read them")
             }
-            Self::Shutdown => f.write_str("the server shuts down"),
-            Self::Expired => f.write_str("it has lived for its time"),
-            Self::Refused => f.write_str("it was refused, since there are too many"),
-            Self::Replaced => f.write_str("a newer stream of its key took its place"),
+            Self::Shutdown => f.write_str("the server is shutting down"),
+            Self::Expired => f.write_str("its maximum lifetime is over"),
+            Self::Refused => f.write_str("it was refused, because there are too many streams"),
+            Self::Replaced => f.write_str("a newer stream of the same key replaced it"),
             Self::Failed(error) => write!(f, "{error}"),
         }
     }
@@ -180,7 +180,7 @@ impl Stop {
                 });
             }
             None => {
-                tracing::error!("on_stop was cut off: it waits for something, and no runtime is here to wait")
+                tracing::error!("on_stop was not completed: it has to wait, and no tokio runtime is running")
             }
         }
     }

@@ -207,7 +207,7 @@ impl fmt::Display for Field {
 
 /// A name holds a character that would end its line, or an id one that does not come back in the header `Last-Event-ID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("the {field} holds {} at byte {at}: remove it before sending", character_name(*character))]
+#[error("the {field} contains {} at byte {at}: remove it before sending", character_name(*character))]
 pub struct FieldError {
     field: Field,
     character: u8,
@@ -236,9 +236,9 @@ fn character_name(character: u8) -> &'static str {
     match character {
         b'\r' => "a carriage return",
         b'\n' => "a line feed",
-        0 => "a NUL",
-        b' ' => "a space at its start or end, where HTTP strips it,",
-        b'\t' => "a tab at its start or end, where HTTP strips it,",
+        0 => "a NUL character",
+        b' ' => "a leading or trailing space, which HTTP removes,",
+        b'\t' => "a leading or trailing tab, which HTTP removes,",
         _ => "a control character",
     }
 }

@@ -69,7 +69,7 @@ test('POST with a body and headers; only what was asked for is sent', async () =
 
 test('a request that a browser never sends is a final error that says so', async () => {
   await read('/never', { method: 'GET', body: 'text' })
-  assert.match((await it.noted('close'))[0], /the method GET cannot be sent: browsers send no body with it/)
+  assert.match((await it.noted('close'))[0], /the method GET cannot be sent: browsers do not send a body with it/)
 })
 
 test('it resumes after a reset, and after an end', async () => {
@@ -88,7 +88,7 @@ test('it resumes after a reset, and after an end', async () => {
   assert.equal(Buffer.from(ids[1], 'latin1').toString(), 'ä1')
   assert.deepEqual([ids[0], ids[2]], [undefined, '2'])
   const errors = await notesOf(it.page, 'error')
-  assert.match(errors[0], /^the event stream broke off: reading: /)
+  assert.match(errors[0], /^the event stream was interrupted: reading: /)
   assert.equal(errors[1], 'the server ended the event stream')
   assert.deepEqual(await statuses(), ['idle', 'connecting', 'open', 'waiting', 'connecting', 'open', 'waiting', 'connecting', 'open'])
 })
@@ -98,7 +98,7 @@ test('no connection and 503 are retried; 204 is the end', async () => {
   // What is cut before an answer on a connection that was used before is sent again by the browser itself.
   it.site.on('/ill', refusing(503, { 'retry-after': '0' }, 'not yet'), cut, cut, cut, refusing(204))
   await read('/ill', { delay: 20 })
-  assert.equal((await it.noted('close'))[0], 'the server says that there is nothing to listen to (204 No Content)')
+  assert.equal((await it.noted('close'))[0], 'the server has nothing to send (204 No Content)')
   const errors = await notesOf(it.page, 'error')
   assert.match(errors[0], /^the server answered 503 Service Unavailable: not yet/)
   assert.match(errors[1], /^cannot reach http.*\/ill: fetch: Failed to fetch/)

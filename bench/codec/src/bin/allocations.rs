@@ -1,5 +1,5 @@
-//! Counts allocations for the table. A program of its own, because who counts is slower: prints a line for each row and
-//! contestant, tabs between row, contestant and allocations per event.
+//! Counts allocations for the table, in a program of its own, because counting is slow. It prints a line for
+//! each row and contestant, with tabs between row, contestant and allocations per event.
 
 use allocation_counter::measure;
 use ssekit_bench_codec::corpus::{self, Corpus, PIECES};
@@ -22,7 +22,7 @@ fn main() {
                 (writer.write)(corpus.events, &mut out);
             })
             .count_total;
-            // What it owns was made before the clock started.
+            // Its values were made before the clock started.
             let owned = if writer.name == "sse-stream" { owned_strings(corpus) } else { 0 };
             print(corpus, "write", writer.name, count.saturating_sub(owned));
         }

@@ -32,7 +32,7 @@ impl Publisher {
                 Pace::Unwaiting => {}
                 Pace::Rate(rate) => {
                     let due = begin + Duration::from_secs_f64(number as f64 / rate);
-                    // What comes late because an answer was late counts from when it was due.
+                    // An event that is late because an answer was late counts from the time when it was due.
                     published = match due.checked_sub(published) {
                         None => due,
                         Some(early) => {

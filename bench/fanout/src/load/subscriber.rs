@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use super::Arrivals;
 use super::mark::{self, Clock, MARK};
 
-/// A connection that reads what comes, at once.
+/// A connection that reads at once.
 pub struct Subscriber {
     socket: Option<TcpStream>,
     has_head: bool,
@@ -94,7 +94,8 @@ impl Subscriber {
     }
 }
 
-/// A connection that reads the answer's head and nothing else. The system holds as little for it as for one over Ethernet.
+/// A connection that reads the answer's head and nothing else. The system holds as little for it as for one
+/// over Ethernet.
 pub struct Stalled {
     _socket: Socket,
 }

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::{self, Sender};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt as _};
 
-/// What users of axum write today.
+/// The code that users of axum write today.
 pub fn router() -> Router {
     let (events, _) = broadcast::channel(CAPACITY);
     Router::new().route("/events", get(subscribe)).route("/publish", post(publish)).with_state(events)

@@ -7,8 +7,9 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
-/// The least that a server can do: one thread, one epoll, one buffer that is sent to each subscriber as it is. It has no topics,
-/// keeps nothing, sends no heartbeats, and what a subscriber's socket does not take at once is lost.
+/// The least that a server can do: one thread, one epoll, one buffer that is sent to each subscriber as it
+/// is. It has no topics, keeps nothing, sends no heartbeats, and loses the bytes that a subscriber's socket
+/// does not take at once.
 pub fn serve() -> Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -63,7 +64,7 @@ impl Floor {
         Ok(())
     }
 
-    /// Reads what has come, and does it; nothing when the peer has gone.
+    /// Reads and serves the requests that have come; `None` if the peer has gone.
     fn hear(&mut self, key: usize) -> Result<Option<()>> {
         loop {
             let peer = &mut self.peers[key];
@@ -96,7 +97,7 @@ impl Floor {
         let event = format!("id: {}\nevent: message\ndata: {}\n\n", self.number, str::from_utf8(data)?);
         let chunk = format!("{:x}\r\n{event}\r\n", event.len());
         for (_, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.subscribes) {
-            // Who has gone is noticed when it is read from.
+            // A peer that has gone is noticed when its socket is read.
             let _ = peer.socket.write(chunk.as_bytes());
         }
         Ok(())

@@ -20,6 +20,8 @@ impl Connection {
         let mut state = lock(&self.state);
         let left = state.subscribers.remove(id);
         if state.subscribers.is_empty() && state.session.is_none() && state.end.is_none() {
+            // An order to connect from before was for those who have left.
+            state.orders.connect = None;
             state.orders.close = Some(CloseReason::Unsubscribed);
             self.wake_for_orders();
         }

@@ -77,8 +77,10 @@ pub(crate) fn defaults() -> impl IntoIterator<Item = (HeaderName, HeaderValue)> 
 /// Why such a request can never be sent (fetch standard, "new Request").
 pub(crate) fn refusal(request: &http::Request<Bytes>) -> Option<&'static str> {
     match *request.method() {
-        Method::CONNECT | Method::TRACE => Some("browsers do not send it"),
-        Method::GET | Method::HEAD if !request.body().is_empty() => Some("browsers send no body with it"),
+        Method::CONNECT | Method::TRACE => Some("browsers do not allow it"),
+        Method::GET | Method::HEAD if !request.body().is_empty() => {
+            Some("browsers do not send a body with it")
+        }
         _ => None,
     }
 }
@@ -181,11 +183,11 @@ async fn fetch(request: &Request) -> Result<Response, JsValue> {
 /// The head of the answer, and its body to come.
 fn response(answer: &Response, aborts: Aborts) -> Result<http::Response<Body>, TransportError> {
     if answer.type_() == ResponseType::Opaque {
-        return Err(TransportError::new("the answer cannot be read: it came in mode no-cors"));
+        return Err(TransportError::new("the response cannot be read, because it came in mode no-cors"));
     }
     let mut response = http::Response::new(body(answer, aborts)?);
     *response.status_mut() = StatusCode::from_u16(answer.status())
-        .map_err(|_| TransportError::new(format!("the answer has status {}", answer.status())))?;
+        .map_err(|_| TransportError::new(format!("the response has the status {}", answer.status())))?;
     *response.headers_mut() = headers(answer);
     // A service worker's answer has no URL.
     let url = answer.url();

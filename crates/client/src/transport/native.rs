@@ -121,7 +121,7 @@ impl Http {
             .collect::<Result<_, _>>()
             .map_err(TransportError::caused_by)?;
         if added.is_empty() {
-            return Err(TransportError::new("the PEM text holds no certificate"));
+            return Err(TransportError::new("the PEM text contains no certificate"));
         }
         let roots = self.inner.roots.iter().cloned().chain(added).collect();
         Ok(Self::from(Inner { roots, ..self.inner.options() }))
@@ -266,7 +266,7 @@ impl Inner {
             }
             Err(error) if self.roots.is_empty() => {
                 // A machine without root certificates can still speak plain HTTP; HTTPS will trust nobody.
-                tracing::debug!(%error, "no root certificates");
+                tracing::debug!(%error, "cannot load root certificates");
                 builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
             }
             Err(error) => return Err(TransportError::caused_by(error)),

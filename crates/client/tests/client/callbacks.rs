@@ -2,14 +2,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ssekit_client::{CloseReason, Error, Reconnect, Source, Status, source};
+use ssekit_client::{CloseReason, Error, Reconnect, Select, Source, Status, source};
 
 use crate::answer::Answer;
 use crate::peer::Peer;
 use crate::script::Script;
 use crate::{data, eager, soon};
 
-/// What the callbacks of a source are told, in order.
+/// The calls of a source's callbacks, in order.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<String>>>);
 
@@ -142,7 +142,8 @@ async fn quirk_2_a_handler_that_always_reconnects_does_not_bring_back_what_nobod
     }
 }
 
-/// The scene of a page that shows a value, closes the connection three times, and connects it twice in between.
+/// The scene of a page that shows a value, closes the connection three times, and connects it twice in
+/// between.
 #[tokio::test(start_paused = true)]
 async fn an_explicit_connect_opens_again_after_a_local_close_while_somebody_subscribes() {
     let script = Script::new(vec![Answer::events("data: a\n\n").then_stay(); 9]);
@@ -174,6 +175,68 @@ async fn an_explicit_connect_opens_again_after_a_local_close_while_somebody_subs
     connection.connect();
     half_a_second().await;
     assert_eq!(script.requests().len(), 3, "with nobody left it does nothing");
+}
+
+/// The last stream is dropped after `connect`, before the connection has been opened again.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_not_opened_again_for_a_stream_that_is_dropped() {
+    type Case = fn(&Source, Select);
+    let cases: [(&str, Case); 3] = [
+        ("while it is open", |connection, messages| {
+            connection.connect();
+            drop(messages);
+        }),
+        ("after a local close", |connection, messages| {
+            connection.close();
+            connection.connect();
+            drop(messages);
+        }),
+        ("after it was left", |connection, messages| {
+            drop(messages);
+            let messages = connection.select("message");
+            connection.connect();
+            drop(messages);
+        }),
+    ];
+    for (name, case) in cases {
+        for has_callback in [false, true] {
+            let script = Script::new(vec![Answer::events("data: a\n\n").then_stay(); 3]);
+            let mut connection = source("http://script/").transport(script.clone());
+            if has_callback {
+                connection = connection.on_message(|_| {});
+            }
+            let mut messages = connection.select("message");
+            data(&mut messages).await;
+            case(&connection, messages);
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            assert_eq!(script.requests().len(), 1, "{name}, with on_message: {has_callback}");
+            assert!(matches!(connection.status(), Status::Closed { reason: CloseReason::Unsubscribed }));
+            // Whoever comes next opens it again.
+            assert_eq!(data(&mut connection.select("message")).await, "a", "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_callback_that_connects_and_then_drops_the_last_stream_opens_nothing() {
+    // It ends a second after the event.
+    let answer = Answer::events("data: a\n\n").body(":\n\n");
+    let script = Script::new(vec![answer; 3]).pace(Duration::from_secs(1));
+    let last = Arc::new(Mutex::new(None));
+    let held = Arc::clone(&last);
+    let connection = source("http://script/")
+        .transport(script.clone())
+        .reconnect(Reconnect::never())
+        .on_close(move |closed| {
+            closed.connect();
+            drop(held.lock().unwrap().take());
+        });
+    let mut messages = connection.select("message");
+    data(&mut messages).await;
+    *last.lock().unwrap() = Some(messages);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(script.requests().len(), 1);
+    assert!(matches!(connection.status(), Status::Closed { reason: CloseReason::Ended }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -63,9 +63,9 @@ async fn case_068_a_post_becomes_a_get_where_the_fetch_standard_says_so() {
 #[tokio::test]
 async fn case_069_a_redirect_without_a_target_is_the_last_error_and_not_a_loop() {
     for (answer, text) in [
-        (Answer::status(302), "no Location"),
-        (Answer::redirect(302, ""), "no Location"),
-        (Answer::redirect(302, "http://"), "no URL"),
+        (Answer::status(302), "no header Location"),
+        (Answer::redirect(302, ""), "no header Location"),
+        (Answer::redirect(302, "http://"), "is not a URL"),
         (Answer::redirect(302, "file:///etc/passwd"), "not to http or https"),
     ] {
         let peer = Peer::start([answer]).await;
@@ -121,7 +121,7 @@ async fn a_body_is_not_sent_to_another_origin() {
         assert!(!error.to_string().contains("secret"), "{error}");
         assert_eq!(other.requests().len(), 0, "{status}");
     }
-    // What has become a GET has no body.
+    // A request that has become a GET has no body.
     let other = Peer::start([Answer::events(ONE).then_stay()]).await;
     let peer = Peer::start([Answer::redirect(303, other.url("/there"))]).await;
     data(&mut source(peer.url("/")).body("secret").select("message")).await;

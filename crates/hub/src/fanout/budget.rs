@@ -1,24 +1,28 @@
-//! The memory of bytes that wait for subscribers: one limit for all of them, over every transport.
+//! Memory budget of bytes that wait for subscribers: one limit for all of them, over every transport.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
-/// Counts each allocation that holds bytes for subscribers once, however many of them share it, until the last one has them.
+/// Memory budget. It counts each allocation with bytes for subscribers once, however many subscribers share
+/// it, until the last of them drops it.
 ///
-/// The newest updates are no part of it while they are in the window of [`Recent`](super::recent::Recent), which has a limit of its own: to wait
-/// for one of them costs nothing. An update that has left the window and that a slow subscriber still holds counts in full.
+/// Updates in the window of [`DeliveryWindow`](super::window::DeliveryWindow), which has its own limit, are not counted:
+/// waiting for one of them costs nothing. An update that has left the window counts in full while a slow
+/// subscriber holds it.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
-    /// Bytes of all allocations that are counted here.
+    /// Bytes of all counted allocations.
     held: AtomicUsize,
-    /// The part of `held` that the window accounts for.
+    /// Bytes of `held` that the window accounts for.
     window: AtomicUsize,
-    /// Reads of the log that wait for room.
+    /// Reads of the log that wait for memory, without those that wait in the queue.
     waiting: AtomicUsize,
+    /// Lock of the read that is being served; it goes to the others in their order.
+    queue: Mutex<()>,
     freed: Notify,
 }
 
@@ -29,11 +33,12 @@ impl Budget {
             held: AtomicUsize::new(0),
             window: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            queue: Mutex::new(()),
             freed: Notify::new(),
         })
     }
 
-    /// Bytes that wait for subscribers, without those that the window accounts for.
+    /// Bytes that wait for subscribers, without those of the window.
     pub(super) fn used(&self) -> usize {
         self.held.load(Ordering::Acquire).saturating_sub(self.window.load(Ordering::Acquire))
     }
@@ -42,12 +47,13 @@ impl Budget {
         self.limit.saturating_sub(self.used())
     }
 
-    /// Whether bytes that a subscriber does not take keep others from theirs.
+    /// Whether unread bytes of some subscribers keep others from getting memory.
     pub(super) fn is_short(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > 0 || self.is_over()
     }
 
-    /// Whether more is held than may be: updates that have left the window, of which subscribers had been sent a part.
+    /// Whether the budget is exceeded: by updates that have left the window, of which subscribers had begun
+    /// to read a part.
     pub(super) fn is_over(&self) -> bool {
         self.used() > self.limit
     }
@@ -58,17 +64,19 @@ impl Budget {
         Charge { budget: Arc::clone(self), bytes }
     }
 
-    /// Waits for room for so many bytes, and counts them. More than the limit gets all of it.
-    pub(super) async fn reserve(self: &Arc<Self>, bytes: usize) -> Charge {
+    /// Reserves this number of bytes, at most the limit. If that is not possible, waits until `fewer` bytes
+    /// are available. Reservations are served in their order, so that none waits forever.
+    pub(super) async fn reserve(self: &Arc<Self>, bytes: usize, fewer: usize) -> Charge {
         let bytes = bytes.min(self.limit);
+        let _first = self.queue.lock().await;
         if let Some(charge) = self.try_reserve(bytes) {
             return charge;
         }
         let _waiting = Waiting::new(&self.waiting);
         loop {
             let freed = self.freed.notified();
-            // Asked again: what was freed before that is told to nobody.
-            if let Some(charge) = self.try_reserve(bytes) {
+            // Checked again, because memory that was freed before the wait sends no notification.
+            if let Some(charge) = self.try_reserve(fewer.min(bytes)) {
                 return charge;
             }
             freed.await;
@@ -90,7 +98,7 @@ impl Budget {
     }
 }
 
-/// So many bytes of the budget, until it is dropped.
+/// Reserved bytes of the budget, until they are dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Arc<Budget>,
@@ -98,7 +106,11 @@ pub(super) struct Charge {
 }
 
 impl Charge {
-    /// Gives back what is not needed, or counts more.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns unneeded bytes, or counts more.
     pub(super) fn resize(&mut self, bytes: usize) {
         match self.bytes.checked_sub(bytes) {
             Some(less) => self.budget.release(less),
@@ -107,13 +119,14 @@ impl Charge {
         self.bytes = bytes;
     }
 
-    /// Bytes that stay counted until the last slice of them is dropped, wherever it is: with a thread, in a response, in a connection's buffers.
+    /// Makes bytes that are counted until their last slice is dropped: by a thread, a response, or a
+    /// connection's buffers.
     pub(super) fn own(mut self, bytes: Vec<u8>) -> Bytes {
         self.resize(bytes.len());
         Bytes::from_owner(Charged { bytes, _charge: self })
     }
 
-    /// What the window accounts for of these bytes, until that is dropped.
+    /// Moves these bytes to the account of the window, until the result is dropped.
     pub(super) fn in_window(&self) -> InWindow {
         self.budget.window.fetch_add(self.bytes, Ordering::AcqRel);
         InWindow { budget: Arc::clone(&self.budget), bytes: self.bytes }
@@ -126,7 +139,7 @@ impl Drop for Charge {
     }
 }
 
-/// Bytes that are counted by the window as long as it holds them.
+/// Bytes on the account of the window.
 #[derive(Debug)]
 pub(super) struct InWindow {
     budget: Arc<Budget>,
@@ -168,6 +181,7 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
 
     use super::Budget;
@@ -207,7 +221,7 @@ mod tests {
         let budget = Budget::new(1000);
         let (first, second) = (budget.charge(500), budget.charge(300));
         let mut cx = Context::from_waker(Waker::noop());
-        let mut reserved = pin!(budget.reserve(400));
+        let mut reserved = pin!(budget.reserve(400, 400));
         assert!(reserved.as_mut().poll(&mut cx).is_pending());
         assert!(budget.is_short());
         drop(second);
@@ -216,8 +230,73 @@ mod tests {
         charge.resize(100);
         assert_eq!(budget.used(), 600);
         drop((charge, first));
-        // More than there can ever be room for is let through alone.
-        let mut all = pin!(budget.reserve(5000));
+        // A reservation that exceeds the limit is granted alone.
+        let mut all = pin!(budget.reserve(5000, 5000));
         assert!(all.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn while_memory_is_short_a_page_is_small() {
+        let budget = Budget::new(1000);
+        let held = budget.charge(900);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut given = |bytes| {
+            let Poll::Ready(charge) = pin!(budget.reserve(bytes, 50)).poll(&mut cx) else {
+                panic!("there is room for 50 bytes");
+            };
+            charge.bytes()
+        };
+        assert_eq!([given(400), given(100), given(20)], [50, 100, 20]);
+        drop(held);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn those_who_wait_are_served_in_their_order() {
+        let budget = Budget::new(1000);
+        let held = [(); 20].map(|()| budget.charge(50));
+        let mut cx = Context::from_waker(Waker::noop());
+        let reserve = |bytes| {
+            let budget = Arc::clone(&budget);
+            Box::pin(async move { budget.reserve(bytes, bytes).await })
+        };
+        let mut waiting = [reserve(200), reserve(50), reserve(100)];
+        for reserved in &mut waiting {
+            assert!(reserved.as_mut().poll(&mut cx).is_pending());
+        }
+        let mut given = Vec::new();
+        let mut charges = Vec::new();
+        for part in held {
+            drop(part);
+            // The last reservation is polled first.
+            for (number, reserved) in waiting.iter_mut().enumerate().rev() {
+                if given.contains(&number) {
+                    continue;
+                }
+                if let Poll::Ready(charge) = reserved.as_mut().poll(&mut cx) {
+                    given.push(number);
+                    charges.push(charge);
+                }
+            }
+            // A reservation that comes later waits as well.
+            let is_late_served = reserve(50).as_mut().poll(&mut cx).is_ready();
+            assert!(!is_late_served || given.len() == waiting.len());
+        }
+        assert_eq!(given, [0, 1, 2]);
+        drop(charges);
+        assert_eq!((budget.used(), budget.is_short()), (0, false));
+    }
+
+    #[test]
+    fn who_gives_up_lets_the_next_one_go_on() {
+        let budget = Budget::new(1000);
+        let held = budget.charge(1000);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(budget.reserve(100, 100));
+        let mut second = pin!(budget.reserve(100, 100));
+        assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
+        drop(first);
+        drop(held);
+        assert!(second.as_mut().poll(&mut cx).is_ready());
     }
 }

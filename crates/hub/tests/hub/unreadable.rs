@@ -1,45 +1,52 @@
-//! A log that does not say what it holds: now, or at all.
+//! A log that cannot be read, for a time or in part.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use ssekit_hub::mercure::Origins;
 use ssekit_log::{
     AppendError, Appended, Bounds, DurableLog, DurableOptions, Entry, Epoch, IdempotencyKey, Keep, Limit,
     Log, MemoryLog, Page, Position, ReadError, Record, Retention,
 };
+use ssekit_mercure::Origins;
 use tokio::sync::watch;
 
 use crate::client::{Request, text};
+use crate::private::{errors, listen_to_the_log};
 use crate::setup::{HUB, Setup, TestHub, claims, encoded, publication, sign, unix_now, within};
 use crate::stream::Way;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Well,
-    /// It says that it cannot be read.
+    /// It answers that it cannot be read.
     Damaged,
-    /// Who asks has to wait.
+    /// Its readers have to wait.
     Busy,
+    /// Reading it panics.
+    Broken,
 }
 
-/// A log that answers as it is told to what it holds.
+/// Log that answers reads as the test decides.
 #[derive(Debug)]
 struct Moody {
     log: MemoryLog,
     mood: watch::Sender<Mood>,
-    /// How many have asked.
+    /// Number of reads.
     asked: watch::Sender<usize>,
+    /// Number of panics of its tail.
+    panics: watch::Sender<usize>,
 }
 
 impl Moody {
     fn new() -> Arc<Self> {
         let log = MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap();
-        Arc::new(Self { log, mood: watch::Sender::new(Mood::Well), asked: watch::Sender::new(0) })
+        let mood = watch::Sender::new(Mood::Well);
+        Arc::new(Self { log, mood, asked: watch::Sender::new(0), panics: watch::Sender::new(0) })
     }
 }
 
@@ -57,11 +64,22 @@ impl Log for Moody {
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
-        self.log.read(after, limit)
+        Box::pin(async move {
+            assert_ne!(*self.mood.borrow(), Mood::Broken, "what a read of a broken log says");
+            self.log.read(after, limit).await
+        })
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        self.log.tail(after)
+        let (mood, panics) = (self.mood.clone(), self.panics.clone());
+        let look = move |next| {
+            if *mood.borrow() == Mood::Broken {
+                panics.send_modify(|panics| *panics += 1);
+                panic!("what the tail of a broken log says");
+            }
+            next
+        };
+        self.log.tail(after).map(look).boxed()
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
@@ -87,7 +105,8 @@ impl Log for Moody {
 
 const PAGE: &str = "https://app.example";
 
-/// A browser gives up for good on whatever is not 200 (HTML, section 9.2.3), or that its page may not read.
+/// A browser gives up for good on any status but 200 (HTML, section 9.2.3), and on an answer that its page
+/// may not read.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_log_cannot_be_read_a_browser_is_told_when_to_return_and_others_why() {
     let log = Moody::new();
@@ -101,7 +120,7 @@ async fn while_the_log_cannot_be_read_a_browser_is_told_when_to_return_and_other
         let browser = get.clone().with("accept", "text/event-stream").with("origin", PAGE);
         let mut stream = way.open(&hub, &browser).await;
         assert_eq!(text(&stream.headers, "access-control-allow-origin"), Some(PAGE));
-        // Not one event: the first would move the browser's last event ID over what it has missed.
+        // No event at all: the first one would move the browser's last event ID beyond the missed ones.
         hub.publish("topic=a&data=meanwhile").await;
         assert_eq!(stream.rest().await, []);
         assert!(!stream.is_cut());
@@ -118,7 +137,7 @@ async fn while_the_log_cannot_be_read_a_browser_is_told_when_to_return_and_other
     assert_eq!(stream.event().await.id, missed, "it is only now that it is told");
 }
 
-/// Finding the place of a last event ID may take a while, and the token may end meanwhile.
+/// The search for a last event ID may take a while, and the token may expire meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn line_81_nothing_is_delivered_to_who_waited_for_the_log_until_the_token_had_ended() {
     let log = Moody::new();
@@ -147,7 +166,57 @@ async fn line_81_nothing_is_delivered_to_who_waited_for_the_log_until_the_token_
     assert_eq!(published.status, 200);
 }
 
-/// The largest file below a folder.
+/// A subscriber that is behind must not wait forever for a page of a log that has panicked.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_reading_the_log_panics_streams_that_are_behind_end_and_resume() {
+    listen_to_the_log();
+    let log = Moody::new();
+    let mut setup = Setup::default();
+    setup.fanout.window = 1;
+    let hub = TestHub::over(Arc::clone(&log) as Arc<dyn Log>, setup).await;
+    let data: Vec<_> = (0..3).map(|number| format!("topic=broken&data={number}")).collect();
+    for data in &data {
+        hub.publish(data).await;
+    }
+    Way::each(async |way| {
+        log.mood.send_replace(Mood::Broken);
+        let get = format!("topic=broken&topic=b1&topic=b2&topic={way:?}&lastEventID=earliest");
+        let mut stream = way.subscribe(&hub, &get).await;
+        assert_eq!(stream.rest().await, []);
+        assert!(!stream.is_cut(), "its client comes back and resumes");
+    })
+    .await;
+    hub.until_figure("ssekit_subscriptions_ended_total{reason=\"failed\"}", 3).await;
+    hub.until_figure("ssekit_replays", 0).await;
+    let lines = errors();
+    let line = lines.iter().find(|line| line.contains("“broken”")).unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(line.contains("“b1”, “b2” and 1 more") && line.contains("panicked"), "{line}");
+
+    log.mood.send_replace(Mood::Well);
+    let mut stream = Way::Socket.subscribe(&hub, "topic=broken&lastEventID=earliest").await;
+    for number in 0..3 {
+        assert_eq!(stream.data().await, number.to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_tail_of_the_log_panics_the_hub_goes_on_at_the_same_place() {
+    let log = Moody::new();
+    let hub = TestHub::over(Arc::clone(&log) as Arc<dyn Log>, Setup::default()).await;
+    let mut stream = Way::Socket.subscribe(&hub, "topic=a").await;
+    hub.publish("topic=a&data=before").await;
+    assert_eq!(stream.data().await, "before");
+    log.mood.send_replace(Mood::Broken);
+    hub.publish("topic=a&data=meanwhile").await;
+    let mut panics = log.panics.subscribe();
+    within("the tail panics", panics.wait_for(|panics| *panics > 0)).await.unwrap();
+    log.mood.send_replace(Mood::Well);
+    hub.publish("topic=a&data=after").await;
+    assert_eq!(stream.data().await, "meanwhile");
+    assert_eq!(stream.data().await, "after");
+}
+
+/// Returns the largest file below a folder.
 fn largest(folder: &Path) -> PathBuf {
     let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -159,7 +228,7 @@ fn largest(folder: &Path) -> PathBuf {
     files.into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap()
 }
 
-/// One byte of a table is changed: the records around it are lost.
+/// One byte of a table is changed, which loses the records around it.
 #[tokio::test(flavor = "multi_thread")]
 async fn readyz_reports_damage_that_a_reader_has_found_and_the_hub_serves_the_rest() {
     let folder = tempfile::tempdir().unwrap();
@@ -204,7 +273,7 @@ async fn readyz_reports_damage_that_a_reader_has_found_and_the_hub_serves_the_re
     assert!(detail.starts_with("the log is damaged: records up to "), "{detail}");
     assert_eq!(hub.ask(&Request::get("/healthz")).await.status, 200);
 
-    // The hub goes on: it takes updates, delivers them, and resumes streams behind the damage.
+    // The hub continues: it takes updates, delivers them, and resumes streams behind the damage.
     let mut live = Way::Socket.subscribe(&hub, "topic=a").await;
     let id = hub.publish("topic=a&data=later").await;
     assert_eq!(live.data().await, "later");

@@ -1,4 +1,4 @@
-//! Appends with keys: a repetition adds no record.
+//! Contract of idempotency keys: a repeated append adds no record.
 
 use std::time::Duration;
 
@@ -7,20 +7,26 @@ use ssekit_log::{AppendError, Appended, IdempotencyKey, Keep, Log, Position, Rec
 
 use crate::factory::{Factory, bodies, record, records, take};
 
+/// A key of one of four publishers.
 pub(crate) fn key(number: u32, content: u8) -> IdempotencyKey {
     let mut hash = [0; 16];
     hash[..4].copy_from_slice(&number.to_be_bytes());
-    IdempotencyKey { hash, content: [content; 16] }
+    IdempotencyKey { hash, publisher: u64::from(number % 4).to_be_bytes(), content: [content; 16] }
 }
 
-/// Appends a record with a key, which must add it.
+/// A key of a publisher that has no other keys.
+fn key_of(publisher: &[u8; 8], number: u32) -> IdempotencyKey {
+    IdempotencyKey { publisher: *publisher, ..key(number, 0) }
+}
+
+/// Appends a record with a new key.
 async fn add(log: &dyn Log, number: u32) -> Vec<Position> {
     let appended = log.append_with_key(Some(key(number, 0)), records([number])).await.unwrap();
     assert!(!appended.repeated, "key {number}");
     appended.positions
 }
 
-/// Repeats an append with a key, which must add nothing.
+/// Repeats an append with a used key, which adds nothing.
 async fn repeat(log: &dyn Log, number: u32) -> Vec<Position> {
     let appended = log.append_with_key(Some(key(number, 0)), records([number])).await.unwrap();
     assert!(appended.repeated, "key {number}");
@@ -109,7 +115,7 @@ pub(crate) async fn keys_are_forgotten_by_age(factory: &impl Factory) {
     factory.time().pass(Duration::from_millis(1));
     repeat(&*log, 2).await;
     add(&*log, 1).await;
-    // A clock that is set back forgets nothing.
+    // No key is forgotten after the clock is set back.
     factory.time().back(IdempotencyKey::LIFETIME);
     repeat(&*log, 1).await;
 }
@@ -126,22 +132,44 @@ pub(crate) async fn the_oldest_keys_are_forgotten_by_count(factory: &impl Factor
     repeat(&*log, 3).await;
 }
 
+/// A publisher that uses more keys than a log remembers loses its own, and no key of another publisher.
+pub(crate) async fn a_publisher_with_many_keys_loses_only_its_own(factory: &impl Factory) {
+    let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
+    let seldom = key_of(b"seldom..", MOST + 1);
+    let first = log.append_with_key(Some(seldom), records(["x"])).await.unwrap();
+    let often = |number| key_of(b"often...", number);
+    add_all(&*log, (0..=MOST).map(often)).await;
+    let again = log.append_with_key(Some(seldom), records(["x"])).await.unwrap();
+    assert_eq!(again, Appended { repeated: true, ..first });
+    for (number, is_remembered) in [(MOST, true), (MOST + 1 - MOST_OF_ONE, true), (MOST - MOST_OF_ONE, false)]
+    {
+        let answer = log.append_with_key(Some(often(number)), records([number])).await.unwrap();
+        assert_eq!(answer.repeated, is_remembered, "key {number}");
+    }
+}
+
 /// Appends a record with each of these keys, in their order.
 pub(crate) async fn add_many(log: &dyn Log, numbers: std::ops::Range<u32>) {
-    for first in numbers.clone().step_by(1_000) {
-        let some = first..(first + 1_000).min(numbers.end);
-        let answers =
-            join_all(some.map(|number| log.append_with_key(Some(key(number, 0)), records([number])))).await;
+    add_all(log, numbers.map(|number| key(number, 0))).await;
+}
+
+async fn add_all(log: &dyn Log, keys: impl Iterator<Item = IdempotencyKey>) {
+    let mut keys = keys.peekable();
+    while keys.peek().is_some() {
+        let batch = keys.by_ref().take(1_000);
+        let answers = join_all(batch.map(|key| log.append_with_key(Some(key), records(["x"])))).await;
         assert!(answers.into_iter().all(|answer| !answer.unwrap().repeated));
     }
 }
 
-/// So many keys are remembered.
+/// The most keys that a log remembers.
 pub(crate) const MOST: u32 = 100_000;
 const _: () = assert!(MOST as usize == IdempotencyKey::COUNT);
+/// The most keys of one publisher that a log remembers.
+const MOST_OF_ONE: u32 = 50_000;
+const _: () = assert!(MOST_OF_ONE as usize == IdempotencyKey::COUNT_PER_PUBLISHER);
 
-/// Of a log that outlives its process.
-pub(crate) async fn keys_are_there_again_after_a_restart(factory: &impl Factory) {
+pub(crate) async fn keys_survive_a_restart(factory: &impl Factory) {
     let mut log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
     let first = add(&*log, 1).await;
     factory.time().pass(IdempotencyKey::LIFETIME / 2);
@@ -167,7 +195,7 @@ pub(crate) async fn keys_are_there_again_after_a_restart(factory: &impl Factory)
     assert_ne!(add(&*log, 1).await, first);
 }
 
-/// Of a log that outlives its process: keys that were forgotten by count stay forgotten, and those that were used again are not.
+/// Keys that were forgotten by count stay forgotten; a forgotten key that was used again is remembered.
 pub(crate) async fn a_restart_remembers_the_newest_keys(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
     add_many(&*log, 0..MOST + 10).await;
@@ -178,4 +206,29 @@ pub(crate) async fn a_restart_remembers_the_newest_keys(factory: &impl Factory) 
     repeat(&*log, 0).await;
     repeat(&*log, 11).await;
     add(&*log, 10).await;
+}
+
+/// The same for the keys of one publisher, also if one write stored keys of several publishers.
+pub(crate) async fn a_restart_remembers_the_newest_keys_of_each_publisher(factory: &impl Factory) {
+    let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
+    let often = |number| key_of(b"often...", number);
+    // Every hundredth key is another publisher's.
+    let seldom = |number| key_of(b"seldom..", MOST + number);
+    add_all(
+        &*log,
+        (0..MOST_OF_ONE + 10).flat_map(|number| {
+            let other = (number % 100 == 5).then(|| seldom(number));
+            [Some(often(number)), other].into_iter().flatten()
+        }),
+    )
+    .await;
+    log.close().await.unwrap();
+    drop(log);
+    let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
+    for (key, is_remembered) in
+        [(seldom(5), true), (often(10), true), (often(9), false), (often(10), false), (often(12), true)]
+    {
+        let answer = log.append_with_key(Some(key), records(["x"])).await.unwrap();
+        assert_eq!(answer.repeated, is_remembered, "{key:?}");
+    }
 }

@@ -117,10 +117,12 @@ pub struct Delivery {
 #[non_exhaustive]
 pub enum AudienceError {
     /// The key has no stream, or none that is not ending.
-    #[error("no stream of this key is open: keep the event until its client comes, or drop it")]
+    #[error("no stream of this key is open: keep the event until its client connects, or drop it")]
     Nobody,
     /// Every stream of the key is full.
-    #[error("none of {streams} streams of this key has room for the event: their clients read too slowly")]
+    #[error(
+        "none of the {streams} streams of this key has room for the event: their clients read too slowly"
+    )]
     Full {
         /// How many there are.
         streams: usize,

@@ -130,8 +130,8 @@ async fn case_109_the_last_event_id_comes_from_the_header_or_the_query<F: Framew
 async fn case_109_what_is_no_id_is_answered_with_400_and_the_reason<F: Framework>() {
     let server = echo::<F>().await;
     for (path, reason) in [
-        ("/echo?lastEventId=a%0Ab".to_owned(), "holds a line break"),
-        (format!("/echo?lastEventId={}", "x".repeat(4097)), "has 4097 bytes, above the limit of 4096"),
+        ("/echo?lastEventId=a%0Ab".to_owned(), "contains a line break"),
+        (format!("/echo?lastEventId={}", "x".repeat(4097)), "has 4097 bytes; the limit is 4096"),
     ] {
         let mut client = Client::get(server.address, &path).await;
         assert_eq!(client.status(), "400");

@@ -1,0 +1,134 @@
+//! Report of a measurement, for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::latency::Summary;
+use super::subscriber_pool::Seen;
+use super::usage::{Cost, Memory, load_average};
+
+/// Result of a measurement: JSON by [`Serialize`], text by [`fmt::Display`].
+pub(super) trait Report: Serialize + fmt::Display {
+    /// Faults, in sentences.
+    fn faults(&self) -> &[String];
+}
+
+/// Deliveries of a run.
+#[derive(Debug, Serialize)]
+pub(super) struct Delivered {
+    /// Events that should have arrived, at all subscribers together.
+    expected: u64,
+    delivered: u64,
+    missing: u64,
+    /// Events that arrived again or too late.
+    repeated: u64,
+    /// Streams that ended during the run.
+    closed: u32,
+    /// Time from the first publication to the last arrival.
+    seconds: f64,
+    per_second: f64,
+    megabytes_per_second: f64,
+    events_per_read: f64,
+    /// CPU time of the server for each delivery, in µs.
+    server: Option<Cost>,
+    /// CPU time of the load generator, which shares the machine.
+    load: Option<Cost>,
+    /// Memory of the server at the end.
+    memory: Option<Memory>,
+    /// Load average of the machine over the last minute.
+    load_average: Option<f64>,
+}
+
+impl Delivered {
+    pub(super) fn of<T>(seen: &Seen<T>) -> Self {
+        let delivered = seen.delivered;
+        let per_second = |amount: u64| amount as f64 / seen.seconds.max(1e-9);
+        Self {
+            expected: seen.expected,
+            delivered,
+            missing: seen.expected.saturating_sub(delivered),
+            repeated: seen.repeated,
+            closed: seen.closed,
+            seconds: seen.seconds,
+            per_second: per_second(delivered),
+            megabytes_per_second: per_second(seen.bytes) / 1e6,
+            events_per_read: delivered as f64 / seen.reads.max(1) as f64,
+            server: seen.server.map(|(before, after)| Cost::between(&before, &after, delivered)),
+            load: seen.own.map(|(before, after)| Cost::between(&before, &after, delivered)),
+            memory: seen.server.map(|(_, after)| after.memory),
+            load_average: load_average(),
+        }
+    }
+
+    /// Describes the faults, with the first case.
+    pub(super) fn faults(&self, first: Option<&str>) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.missing > 0 {
+            faults.push(format!("{} of {} deliveries are missing", self.missing, self.expected));
+        }
+        if self.repeated > 0 {
+            faults.push(format!("{} events were repeated or out of order", self.repeated));
+        }
+        if self.closed > 0 {
+            faults.push(format!("{} streams ended", self.closed));
+        }
+        if !faults.is_empty() {
+            faults.extend(first.map(|first| format!("first: {first}")));
+        }
+        faults
+    }
+}
+
+impl fmt::Display for Delivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} of {} deliveries in {:.3} s: {}/s, {:.1} MB/s, {:.1} events per read",
+            number(self.delivered),
+            number(self.expected),
+            self.seconds,
+            number(self.per_second as u64),
+            self.megabytes_per_second,
+            self.events_per_read
+        )?;
+        costs(f, "delivery", self.server.as_ref(), self.load.as_ref())?;
+        if let Some(memory) = &self.memory {
+            writeln!(
+                f,
+                "server memory: {:.1} MiB, {:.1} MiB of it anonymous",
+                memory.resident / 1024.0,
+                memory.anonymous / 1024.0
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the cost of one item for the server and the load generator.
+pub(super) fn costs(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    server: Option<&Cost>,
+    load: Option<&Cost>,
+) -> fmt::Result {
+    for (who, cost) in [("the server", server), ("this load generator", load)] {
+        if let Some(Cost { user, system, cpu }) = cost {
+            writeln!(f, "CPU of {who}: {cpu:.2} µs per {what} (user {user:.2}, system {system:.2})")?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a histogram of latencies.
+pub(super) fn latencies(f: &mut fmt::Formatter<'_>, what: &str, summary: Option<&Summary>) -> fmt::Result {
+    let Some(summary) = summary else { return Ok(()) };
+    write!(f, "{what}: {}\n{summary}", summary.line())
+}
+
+/// Writes the faults, one per line.
+pub(super) fn said(f: &mut fmt::Formatter<'_>, faults: &[String]) -> fmt::Result {
+    faults.iter().try_for_each(|fault| writeln!(f, "FAULT: {fault}"))
+}
+
+pub(super) use super::progress::number;
