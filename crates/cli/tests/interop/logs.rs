@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::hub::{Hub, NEWS, free_addr, publisher_token, read_example, topic};
 use crate::program::run;
-use crate::proxy::{ALL, Proxy};
+use crate::proxy::{ALL, Kind, Proxy};
 
 #[test]
 fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
@@ -43,6 +43,12 @@ fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
                 let is_refused = text.lines().next().is_some_and(|line| line.contains(" 400"));
                 assert_eq!(is_refused, is_in_query, "{kind:?} {arguments:?}: {text}");
                 assert_eq!(text.contains("not in the URL"), is_in_query, "{kind:?} {arguments:?}: {text}");
+            }
+            // nginx names it in its error log, too, which it writes while the hub does not run.
+            if kind != Kind::Nginx || addr == hub.addr.to_string() {
+                let referer = format!("{}/?token={token}", proxy.origin());
+                let output = run(proxy.curl().args(["--head", &*stream, "--referer", &referer]));
+                assert!(output.status.success(), "{kind:?}: {output:?}");
             }
             let logs = proxy.logs();
             assert!(logs.matches("/.well-known/mercure").count() >= 11, "{kind:?} logs no requests: {logs}");
