@@ -128,7 +128,8 @@ impl Loaded {
     ) -> Result<Self, Problems> {
         let mut layers = Layers::collect(flags, &variables.into_iter().collect());
         let (config, origins, mut problems) = layers.settle();
-        let report = if problems.is_empty() { validate::validate(&config, &origins) } else { Report::default() };
+        let report =
+            if problems.is_empty() { validate::validate(&config, &origins) } else { Report::default() };
         problems.extend(report.problems);
         if problems.is_empty() {
             let warnings = layers.warnings.into_iter().chain(report.warnings).collect();
