@@ -104,7 +104,7 @@ impl Replay {
     /// It is empty only at the end. A log that panics counts as unreadable.
     pub(super) async fn page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
         let page = AssertUnwindSafe(self.find_page(wanted)).catch_unwind().await;
-        page.unwrap_or_else(|_| Err(ReadError::Unavailable("it has panicked".to_owned())))
+        page.unwrap_or_else(|_| Err(ReadError::Unavailable("it panicked".to_owned())))
     }
 
     async fn find_page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
