@@ -363,7 +363,7 @@ impl Feed {
             let after = self.recent.last().0;
             tracing::error!(
                 after,
-                "the log has panicked, so new updates are not delivered now; the hub tries again each second"
+                "the log panicked while the hub read new updates, so they are not delivered; retrying every second"
             );
             tokio::time::sleep(RETRY).await;
         }

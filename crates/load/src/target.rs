@@ -31,7 +31,7 @@ pub(super) struct Target {
     /// Key: a secret, or a private key as PEM [env: SSEKIT_KEY]
     #[arg(long, value_name = "SECRET", conflicts_with = "key_file")]
     pub(super) key: Option<String>,
-    /// File that holds the key, which keeps it out of `ps` [env: SSEKIT_KEY_FILE]
+    /// File with the key; unlike --key, it stays out of `ps` [env: SSEKIT_KEY_FILE]
     #[arg(long, value_name = "PATH")]
     pub(super) key_file: Option<PathBuf>,
     /// Request that subscribes [default: GET /.well-known/mercure?topic=TOPIC; plain: GET /events]

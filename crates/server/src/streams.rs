@@ -387,7 +387,7 @@ impl Refusal {
 
     pub(crate) fn why(&self) -> &'static str {
         match self.why {
-            Why::ShutDown => "the server is shutting down",
+            Why::ShutDown => "the server shuts down",
             Why::Full => "too many streams",
             Why::KeyFull => "too many streams of this client",
         }

@@ -43,7 +43,7 @@ test('it says what the connection does: closed and opened again by its user, and
   const page = await open()
   await status(page, /^live$/)
   await page.getByRole('button', { name: 'Close' }).click()
-  await status(page, 'closed here')
+  await status(page, 'closed by this client')
   await it.fixture.untilOpen(0)
   await page.getByRole('button', { name: 'Connect' }).click()
   await status(page, /^live$/)

@@ -140,7 +140,7 @@ test('who leaves last aborts the request; so does a close, after which it can be
   await read('/left')
   await events(1)
   await run(() => globalThis.reader.close())
-  assert.equal((await it.noted('close'))[0], 'closed here')
+  assert.equal((await it.noted('close'))[0], 'closed by this client')
   await until(() => it.site.asked('/left')[0].gone, 'the request is aborted')
   await run(() => globalThis.reader.connect())
   await until(() => it.site.asked('/left').length === 2, 'another request')

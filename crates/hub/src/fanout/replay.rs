@@ -80,7 +80,7 @@ struct Scan {
 }
 
 fn panicked() -> ReadError {
-    ReadError::Unavailable("it has panicked".to_owned())
+    ReadError::Unavailable("it panicked".to_owned())
 }
 
 impl Replay {

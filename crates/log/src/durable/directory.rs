@@ -142,7 +142,7 @@ impl Directory {
             tracing::warn!(
                 file = %self.damaged_path().display(),
                 %error,
-                "the next start reports the same lost records again: delete this file"
+                "cannot remove the mark of a damaged journal: delete this file, or the next start reports the same lost records again"
             );
         }
     }

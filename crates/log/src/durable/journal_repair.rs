@@ -112,7 +112,7 @@ pub(super) fn truncate_torn_tail(directory: &Directory) -> Result<Repaired, Open
                     warn!(
                         folder = %directory.path().display(),
                         %error,
-                        "damage of a journal cannot be noted, and is forgotten if this start is interrupted"
+                        "cannot record the damage of a journal: it is forgotten if this start is interrupted"
                     );
                 }
             }

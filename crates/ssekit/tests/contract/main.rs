@@ -238,7 +238,7 @@ async fn reconnects_keep_the_last_event_id_and_the_reconnection_time() {
     assert_eq!(stream.report("b").await, event("message", "b", "…1"));
     let elapsed = ended.elapsed().as_millis();
     assert!((350..2000).contains(&elapsed), "reconnected after {elapsed} ms, not 400");
-    stream.expect_error("broke off").await;
+    stream.expect_error("interrupted").await;
     assert_eq!(stream.report("c").await, message("c"));
     let ids: Vec<_> =
         peer.requests().iter().map(|it| it.header("last-event-id").map(str::to_owned)).collect();
