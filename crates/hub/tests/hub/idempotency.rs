@@ -302,7 +302,7 @@ async fn the_oldest_keys_make_room_for_new_ones() {
     // Appended past the hub, because they are many: the log counts the keys.
     for number in 2..=IdempotencyKey::COUNT as u128 {
         // Of two publishers, because each has its own limit.
-        let publisher = [(number % 2) as u8; 8];
+        let publisher = [u8::from(number % 2 == 0); 8];
         let key = IdempotencyKey { hash: number.to_be_bytes(), publisher, content: [0; 16] };
         let record =
             Record { topics: ["b".into()].into(), private: false, id: None, body: "data\n\n".into() };

@@ -358,7 +358,7 @@ impl io::Write for Listener {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let line = String::from_utf8_lossy(bytes);
         *LINES.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        let error = line.contains("ERROR").then(|| line.to_string());
+        let error = line.contains("ERROR").then(|| line.clone().into_owned());
         ERRORS.lock().unwrap_or_else(PoisonError::into_inner).extend(error);
         if [SECRET, PAYLOAD].iter().any(|mark| line.contains(mark)) {
             SPOILT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| line.into_owned());

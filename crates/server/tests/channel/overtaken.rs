@@ -145,7 +145,7 @@ fn case_108_wait_refuses_what_would_push_out_unread_events() {
     assert_eq!(fast.data(), ["20", "21", "22", "23"]);
     let refused = news.emit("", "24");
     assert!(matches!(refused, Err(EmitError::Behind { unread: 4 })), "{refused:?}");
-    assert!(refused.unwrap_err().to_string().contains("4 events"));
+    assert!(refused.unwrap_err().to_string().contains("4 unread events"));
     let refused = news.emit_batch([Event::new("24"), Event::new("25")]);
     assert!(matches!(refused, Err(EmitError::Behind { .. })), "{refused:?}");
 
