@@ -44,6 +44,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use ssekit_log::{Entry, Log, Position, ReadError};
+use ssekit_mercure::Ids;
 use tokio::task::AbortHandle;
 
 use self::body_channel::BodyChannel;
@@ -60,8 +61,6 @@ use self::sink::Sink;
 pub use self::subscriber::End;
 pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
 use self::window::DeliveryWindow;
-use ssekit_mercure::Ids;
-
 use crate::log_limit::LogLimit;
 
 /// Options of the delivery.

@@ -38,6 +38,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
+use ssekit_mercure::{Problem, ProblemKind, cors};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
@@ -52,9 +53,8 @@ use self::lingering_close::Lingering;
 use self::metrics::MetricsPage;
 use self::rate_limit::TokenBucket;
 use self::rejections::{RejectReason, Rejections};
+use self::routes::Context;
 pub use self::routes::refusal;
-use ssekit_mercure::{Problem, ProblemKind, cors};
-
 use crate::hub::Hub;
 
 /// HTTP server of a hub.
@@ -159,16 +159,7 @@ impl Default for Options {
 /// # }
 /// ```
 pub fn router(hub: Arc<Hub>, options: &Options, registry: &mut Registry) -> Router {
-    let rate =
-        options.connects_per_second.map(|per_second| Arc::new(TokenBucket::new(per_second, Instant::now())));
-    routes::of_hub(routes::Context {
-        hub,
-        head_size: options.head_size,
-        body_time: options.body_time,
-        bodies: Bodies::new(options.body_memory),
-        rate,
-        rejections: Arc::new(Rejections::new(registry)),
-    })
+    routes::of_hub(Context::new(hub, options, registry))
 }
 
 /// Pages that a server has besides the hub.
@@ -187,30 +178,18 @@ pub struct Pages {
 impl Server {
     /// Makes a server for a hub. `/metrics` shows the registry.
     pub fn new(hub: Arc<Hub>, options: Options, mut registry: Registry) -> Arc<Self> {
-        let rejections = Arc::new(Rejections::new(&mut registry));
+        let context = Context::new(Arc::clone(&hub), &options, &mut registry);
+        let Context { bodies, rate, rejections, .. } = context.clone();
         let Options {
             connections,
             connections_per_address,
             head_size,
             head_time,
             body_time,
-            body_memory,
             metrics,
             pages,
             ..
         } = options;
-        let rate = options
-            .connects_per_second
-            .map(|per_second| Arc::new(TokenBucket::new(per_second, Instant::now())));
-        let bodies = Bodies::new(body_memory);
-        let context = routes::Context {
-            hub: Arc::clone(&hub),
-            head_size,
-            body_time,
-            bodies: Arc::clone(&bodies),
-            rate: rate.clone(),
-            rejections: Arc::clone(&rejections),
-        };
         let router = routes::router(context, metrics.then(|| MetricsPage::new(registry)), pages);
         Arc::new(Self {
             hub,

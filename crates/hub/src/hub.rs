@@ -75,6 +75,7 @@ impl Default for Options {
             access: Access::default(),
             key_renewals: KeyRenewals::default(),
             limits: Limits::default(),
+            // Clients of versions 0.x know no other path.
             path: "/.well-known/mercure".to_owned(),
             subscriptions: Announced::Nobody,
             fanout: fanout::Options::default(),

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use ssekit_hub::fanout::{self, Pace};
-use ssekit_hub::http;
-use ssekit_mercure::RequiredClaims;
+use ssekit_hub::{fanout, http, hub};
+use ssekit_mercure::{Access, RequiredClaims};
 
 use super::{Config, Durability, Key, Limits, Log, LogFormat, LogLevel, Retention, Slow, Spread, Store, Tls};
 
 impl Default for Config {
     fn default() -> Self {
-        let pace = Pace::default();
+        let (hub, access) = (hub::Options::default(), Access::default());
+        let pace = hub.fanout.pace;
         Self {
             // This machine alone.
             addr: vec!["127.0.0.1:3000".to_owned()],
@@ -26,8 +26,7 @@ impl Default for Config {
             durability: Durability::Periodic,
             sync_every: Duration::from_millis(100),
             retention: Vec::new(),
-            // Clients of versions 0.x know no other path.
-            hub_path: "/.well-known/mercure".to_owned(),
+            hub_path: hub.path,
             key: Key::default(),
             publisher: Key::default(),
             subscriber: Key::default(),
@@ -37,8 +36,8 @@ impl Default for Config {
             anonymous: false,
             cors_origins: Vec::new(),
             publish_origins: Vec::new(),
-            cookie: "mercureAuthorization".to_owned(),
-            query_token: true,
+            cookie: access.cookie,
+            query_token: access.query_token,
             subscriptions: false,
             subscriptions_anonymous: false,
             subscriptions_retention: Retention {

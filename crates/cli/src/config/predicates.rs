@@ -41,7 +41,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(sound)
 }
 
-/// Whether this may be the source of a key set: whoever can change the set on its way can publish.
+/// Whether this may be the source of a key set. A party that can change the set in transit can publish.
 fn is_jwks(text: &str) -> bool {
     let loopback = |text: &str| {
         let host = text.split(['/', '?', '#']).next().unwrap_or_default();

@@ -32,8 +32,6 @@ pub(super) async fn log(config: &Config, retention: Retention) -> Result<Arc<dyn
 }
 
 pub(super) fn hub(config: &Config, access: Access, key_renewals: KeyRenewals) -> hub::Options {
-    let threads =
-        config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     hub::Options {
         limits: access.limits,
         access,
@@ -45,7 +43,7 @@ pub(super) fn hub(config: &Config, access: Access, key_renewals: KeyRenewals) ->
             (true, true) => Announced::Everyone,
         },
         fanout: fanout::Options {
-            threads,
+            threads: config.threads.unwrap_or_else(|| fanout::Options::default().threads),
             window: config.limits.recent,
             pending_memory: config.limits.pending_memory,
             pending: config.limits.pending,

@@ -33,7 +33,7 @@ pub(crate) fn escape_json(json: &str) -> String {
     escaped
 }
 
-/// Whether a terminal would obey the character.
+/// Whether a terminal interprets the character instead of showing it.
 ///
 /// These are control characters including C1, line and paragraph separators, and characters that change the
 /// direction of text (Unicode, UAX #9).

@@ -15,6 +15,7 @@ use axum::routing::get;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http_body::Body as _;
+use prometheus_client::registry::Registry;
 use ssekit_log::IdempotencyKey;
 use ssekit_mercure::subscriptions::{self, Asked};
 use ssekit_mercure::{
@@ -23,7 +24,6 @@ use ssekit_mercure::{
 };
 use ssekit_wire::media_type;
 
-use super::Pages;
 use super::activity::Open;
 use super::bodies::{Bodies, NoRoom, metered};
 use super::head::{self, HeadLimit};
@@ -32,6 +32,7 @@ use super::own_host::own_host_only;
 use super::rate_limit::TokenBucket;
 use super::rejections::Rejections;
 use super::strict::strict;
+use super::{Options, Pages};
 use crate::active_subscriptions::Listed;
 use crate::hub::{Batch, Granted, Hub, accepts_stream, read_problem};
 
@@ -45,6 +46,21 @@ pub(super) struct Context {
     pub(super) bodies: Arc<Bodies>,
     pub(super) rate: Option<Arc<TokenBucket>>,
     pub(super) rejections: Arc<Rejections>,
+}
+
+impl Context {
+    /// The state for a hub, without connections so far; the registry shows the rejections.
+    pub(super) fn new(hub: Arc<Hub>, options: &Options, registry: &mut Registry) -> Self {
+        let bucket = |per_second| Arc::new(TokenBucket::new(per_second, Instant::now()));
+        Self {
+            hub,
+            head_size: options.head_size,
+            body_time: options.body_time,
+            bodies: Bodies::new(options.body_memory),
+            rate: options.connects_per_second.map(bucket),
+            rejections: Arc::new(Rejections::new(registry)),
+        }
+    }
 }
 
 /// Returns the routes of the hub alone, for another program.
