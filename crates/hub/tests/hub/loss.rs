@@ -306,9 +306,15 @@ async fn a_resume_whose_place_goes_while_it_begins_is_told_and_goes_on() {
             log.races.store(1, Ordering::SeqCst);
             let mut stream = way.subscribe(&hub, &format!("topic=a&lastEventID={}", encoded(&id))).await;
             assert_eq!(stream.header("ssekit-reset"), None);
-            assert_eq!(stream.event().await.name, "gap");
+            let mut event = stream.event().await;
+            assert_eq!(event.name, "gap");
+            // The page that was read first ends before the loss does. If the window has lost the next record,
+            // the next page reports the rest of the loss.
+            while event.name == "gap" {
+                event = stream.event().await;
+            }
             // The log has the records from 30 on. The window may have earlier ones, from 20 on.
-            let first = number(&stream.data().await);
+            let first = number(&event.data);
             assert!((20..=30).contains(&first), "{first}");
             for wanted in first + 1..80 {
                 assert_eq!(number(&stream.data().await), wanted);
