@@ -11,8 +11,10 @@
 //! | `ssekit serve` | the hub: publish and subscribe over HTTP, by the Mercure protocol |
 //! | `ssekit publish URL --topic T DATA` | publishes |
 //! | `ssekit listen URL` | curl for events: readable, and it reconnects |
+//! | `ssekit health [URL]` | asks whether a hub is ready: exit code 0, or the reason |
 //! | `ssekit token make`, `explain` | makes tokens, and says what they are good for |
 //! | `ssekit bench` | measures any server of events |
+//! | `ssekit completions SHELL`, `ssekit man DIR` | completions for a shell, man pages |
 //! | `ssekit`, `ssekit serve --demo` | a page that shows this machine and a chat room |
 //!
 //! # `ssekit serve`
@@ -110,6 +112,9 @@
 mod assets;
 pub mod config;
 mod demo;
+mod exchange;
+pub mod generate;
+pub mod health;
 mod hub_url;
 pub mod listen;
 pub mod publish;

@@ -109,6 +109,18 @@ impl Loaded {
         Self::read_from(flags, environment())
     }
 
+    /// The settings of these flags and this process's environment, for a command that runs no hub: each value
+    /// must be valid, but they need not fit together.
+    ///
+    /// # Errors
+    /// All values that are not valid.
+    pub fn settings(flags: &Flags) -> Result<Config, Problems> {
+        match Layers::collect(flags, &environment()).settle() {
+            (config, _, problems) if problems.is_empty() => Ok(config),
+            (_, _, problems) => Err(Problems(problems)),
+        }
+    }
+
     /// How to log, as far as the configuration can be read; its errors are logged in this way, too.
     pub fn log(flags: &Flags) -> Log {
         Layers::collect(flags, &environment()).settle().0.log
