@@ -1,25 +1,26 @@
-//! The hub over HTTP: who connects, and what they ask.
+//! The hub over HTTP: routes for another program, and a server with connections of its own.
 //!
 //! ```text
-//!  plain TCP ─▶ door ─┬─ GET of the hub, its head whole and all that was sent ─▶ fan-out (the socket is its own)
-//!                     ├─ POST of the hub, until something else follows ─▶ publisher (all that is here in one go)
-//!                     └─ all else ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body that the fan-out writes to
-//!  TLS, Unix ───────────────────────▶ hyper           └─ POST, the API, health, metrics, pages
+//!  plain TCP ─▶ acceptor ─┬─ GET of the hub, whole and alone ─▶ fan-out, which owns the socket
+//!                     ├─ POST of the hub ─▶ publisher: all requests that have arrived
+//!                     └─ all others ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body, from the fan-out
+//!  TLS, Unix ───────────────────────▶ hyper             └─ POST, the API, health, metrics, pages
 //! ```
 
+mod acceptor;
 mod activity;
 mod bodies;
+mod connection_limit;
 mod control_frames;
-mod door;
 mod exposition;
-mod gauges;
 mod head;
-mod host;
-mod linger;
-mod places;
-mod publisher;
-mod rate;
-mod refusals;
+mod http1;
+mod lingering_close;
+mod metrics;
+mod own_host;
+mod publish_pipeline;
+mod rate_limit;
+mod rejections;
 mod routes;
 mod strict;
 
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -40,39 +41,39 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use self::acceptor::Acceptor;
 use self::activity::{Activity, Answering, Verdict};
 use self::bodies::Bodies;
-use self::door::Door;
-pub use self::door::parse;
-use self::gauges::Gauges;
-use self::linger::Lingering;
-pub use self::places::Lease;
-pub(crate) use self::places::network;
-use self::places::{Place, Places};
-use self::rate::Rate;
-use self::refusals::{Refusals, Refused};
+pub use self::connection_limit::Lease;
+pub(crate) use self::connection_limit::network;
+use self::connection_limit::{ConnectionLimit, Permit};
+pub use self::http1::parse;
+use self::lingering_close::Lingering;
+use self::metrics::MetricsPage;
+use self::rate_limit::TokenBucket;
+use self::rejections::{RejectReason, Rejections};
 pub use self::routes::refusal;
 use ssekit_mercure::{Problem, ProblemKind, cors};
 
 use crate::hub::Hub;
 
-/// A hub's HTTP server.
+/// HTTP server of a hub.
 #[derive(Debug)]
 pub struct Server {
     hub: Arc<Hub>,
     router: Router,
-    places: Places,
+    connection_limit: ConnectionLimit,
     head_size: usize,
     head_time: Duration,
     body_time: Duration,
     bodies: Arc<Bodies>,
-    /// How fast subscribers may come.
-    rate: Option<Arc<Rate>>,
-    refusals: Arc<Refusals>,
+    /// Limit of new subscribers per second.
+    rate: Option<Arc<TokenBucket>>,
+    rejections: Arc<Rejections>,
     end: watch::Sender<bool>,
 }
 
-/// What a connection speaks.
+/// Protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1 or 1.0.
@@ -82,7 +83,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// As the client's first bytes say (RFC 9113, section 3.4).
+    /// Protocol of a connection that begins with these bytes (RFC 9113, section 3.4).
     fn of(first: &[u8]) -> Self {
         if first.starts_with(b"PRI * HTTP/2.0") { Self::Http2 } else { Self::Http1 }
     }
@@ -93,26 +94,27 @@ impl Protocol {
     }
 }
 
-/// Limits of connections, and what is served besides the hub.
+/// Limits of connections, and the resources besides the hub.
 #[derive(Debug)]
 pub struct Options {
-    /// Connections at once.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Connections at once from one address, or from one network of IPv6; None for a tenth of all from a public one.
+    /// Maximum number of connections of one address, or of one IPv6 network; `None` for a tenth of all
+    /// connections from a public address.
     pub connections_per_address: Option<usize>,
-    /// New subscribers a second; None for any.
+    /// Maximum number of new subscribers per second; `None` for no limit.
     pub connects_per_second: Option<u32>,
-    /// Bytes of a request's head.
+    /// Maximum size of a request head in bytes.
     pub head_size: usize,
-    /// The time until a head is there.
+    /// Maximum time until a head is complete.
     pub head_time: Duration,
-    /// The time until a body is there.
+    /// Maximum time until a body is complete.
     pub body_time: Duration,
-    /// Memory for the bodies of all requests together.
+    /// Memory for the bodies of all requests together, in bytes.
     pub body_memory: usize,
-    /// Whether `/metrics` is served.
+    /// Whether the server answers `/metrics`.
     pub metrics: bool,
-    /// What else is served.
+    /// Pages besides the hub.
     pub pages: Option<Pages>,
 }
 
@@ -132,12 +134,14 @@ impl Default for Options {
     }
 }
 
-/// The routes of a hub, for a program that serves them with its own HTTP server: publications and subscriptions at [`Hub::path`], and the
-/// subscription API below it. The program's server limits connections and the size of heads; of the options, `connects_per_second`,
-/// `body_time` and `body_memory` apply. The registry shows the metrics of the hub.
+/// Returns the routes of a hub, for a program with an HTTP server of its own: publications and subscriptions
+/// at [`Hub::path`], and the subscription API below it.
 ///
-/// A stream shares its turns for replays with those of the same client address, if the program serves the routes with
-/// [`ConnectInfo`](axum::extract::ConnectInfo).
+/// The program's server limits connections and the size of heads. Of the options, `connects_per_second`,
+/// `body_time` and `body_memory` apply. The registry gets the metrics of the hub.
+///
+/// If the program serves the routes with [`ConnectInfo`](axum::extract::ConnectInfo), the replays of one
+/// client address share their turns.
 ///
 /// `examples/embedded_hub.rs` is a whole program:
 ///
@@ -153,32 +157,34 @@ impl Default for Options {
 /// # }
 /// ```
 pub fn router(hub: Arc<Hub>, options: &Options, registry: &mut Registry) -> Router {
-    let rate = options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+    let rate =
+        options.connects_per_second.map(|per_second| Arc::new(TokenBucket::new(per_second, Instant::now())));
     routes::of_hub(routes::Context {
         hub,
         head_size: options.head_size,
         body_time: options.body_time,
         bodies: Bodies::new(options.body_memory),
         rate,
-        refusals: Arc::new(Refusals::new(registry)),
+        rejections: Arc::new(Rejections::new(registry)),
     })
 }
 
-/// What is served besides the hub.
+/// Pages that a server has besides the hub.
 #[derive(Debug, Default)]
 pub struct Pages {
-    /// What answers; it has no fallback.
+    /// Routes of the pages, without a fallback.
     pub router: Router,
-    /// Where there is a page to look at, for who has lost the way.
+    /// Paths of pages that the answer 404 lists.
     pub at: Vec<&'static str>,
-    /// The names of this machine, besides `localhost` and IP addresses, by which alone these are served; None for any name.
+    /// Names of this machine, besides `localhost` and IP addresses, that the header `Host` must have for
+    /// these pages; `None` for any name.
     pub names: Option<Arc<[String]>>,
 }
 
 impl Server {
-    /// A server for a hub. The registry is what it shows of itself.
+    /// Makes a server for a hub. `/metrics` shows the registry.
     pub fn new(hub: Arc<Hub>, options: Options, mut registry: Registry) -> Arc<Self> {
-        let refusals = Arc::new(Refusals::new(&mut registry));
+        let rejections = Arc::new(Rejections::new(&mut registry));
         let Options {
             connections,
             connections_per_address,
@@ -190,8 +196,9 @@ impl Server {
             pages,
             ..
         } = options;
-        let rate =
-            options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+        let rate = options
+            .connects_per_second
+            .map(|per_second| Arc::new(TokenBucket::new(per_second, Instant::now())));
         let bodies = Bodies::new(body_memory);
         let context = routes::Context {
             hub: Arc::clone(&hub),
@@ -199,49 +206,52 @@ impl Server {
             body_time,
             bodies: Arc::clone(&bodies),
             rate: rate.clone(),
-            refusals: Arc::clone(&refusals),
+            rejections: Arc::clone(&rejections),
         };
-        let router = routes::router(context, metrics.then(|| Gauges::new(registry)), pages);
+        let router = routes::router(context, metrics.then(|| MetricsPage::new(registry)), pages);
         Arc::new(Self {
             hub,
             router,
-            places: Places::new(connections, connections_per_address),
+            connection_limit: ConnectionLimit::new(connections, connections_per_address),
             head_size,
             head_time,
             body_time,
             bodies,
             rate,
-            refusals,
+            rejections,
             end: watch::Sender::new(false),
         })
     }
 
-    /// Serves plain HTTP on these, until what it gives is closed or dropped.
+    /// Serves plain HTTP on these listeners, until the result is closed or dropped.
     ///
     /// # Errors
-    /// When the system gives no thread or epoll.
+    /// When the system provides no thread or epoll.
     pub fn open(self: &Arc<Self>, listeners: Vec<std::net::TcpListener>) -> io::Result<Opened> {
-        Door::open(listeners, Arc::clone(self)).map(Opened)
+        Acceptor::open(listeners, Arc::clone(self)).map(Opened)
     }
 
-    /// A place for a connection that is not accepted by [`open`](Self::open); None when it must be turned away.
-    pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Place> {
-        let place = self.places.take(peer);
-        place.inspect_err(|taken| self.refusals.turned_away(taken.limit, taken.most as u64)).ok()
+    /// Takes a permit for a connection that is not accepted by [`open`](Self::open); `None` if a limit is
+    /// reached.
+    pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Permit> {
+        let permit = self.connection_limit.take(peer);
+        permit.inspect_err(|taken| self.rejections.turned_away(taken.limit, taken.most as u64)).ok()
     }
 
-    /// Admits a connection that its caller has accepted, from TLS or a Unix socket. It counts as idle: when the limit of connections is reached,
-    /// the connection that has been idle for the longest time is closed ([`Lease::evicted`]). `None` when the limit leaves no room; the caller
-    /// closes the connection then.
+    /// Admits a connection that its caller has accepted, from TLS or a Unix socket.
+    ///
+    /// The connection counts as idle: when the connection limit is reached, the connection that has been idle
+    /// for the longest time is closed ([`Lease::evicted`]). `None` if the limit leaves no room; the caller
+    /// then closes the connection.
     pub fn lease(&self, peer: Option<std::net::IpAddr>) -> Option<Lease> {
         let lease = Lease::new(self.admit(peer)?);
         lease.set_idle();
         Some(lease)
     }
 
-    /// Counts a connection that made room for another.
+    /// Counts a connection that was closed for another.
     pub fn evicted(&self) {
-        self.refusals.connection(Refused::Evicted);
+        self.rejections.connection(RejectReason::Evicted);
     }
 
     /// Serves one connection until it ends. Dropping the future closes the connection.
@@ -265,23 +275,24 @@ impl Server {
         let socket = Lingering::new(socket);
         let ended = match protocol {
             Protocol::Http1 => {
-                let connection = http1::Builder::new()
+                let connection = conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(self.head_time)
-                    // What may be read of a head that is not whole yet; `max_header_size` is about trailers.
+                    // Limits an incomplete head; `max_header_size` applies to trailers.
                     .max_buf_size(head::readable(self.head_size))
-                    // No `pipeline_flush`: with it, an answer is lost after which the connection ends while something is unread (400, 413, 431).
+                    // `pipeline_flush` would lose an answer after which the connection ends with unread input
+                    // (400, 413, 431).
                     .serve_connection(TokioIo::new(socket), service);
                 self.watch(connection, &activity).await
             }
             Protocol::Http2 => {
                 let socket = control_frames::Limited::new(socket, Arc::clone(&activity));
-                let connection = http2::Builder::new(TokioExecutor::new())
+                let connection = conn::http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .max_header_list_size(u32::try_from(head::readable(self.head_size)).unwrap_or(u32::MAX))
                     .max_concurrent_streams(STREAMS)
                     .max_send_buf_size(SENDING)
-                    // Of a body that is not read yet, as before its publisher is known, the hub holds no more.
+                    // Also limits unread bodies, for example while the publisher is being verified.
                     .initial_stream_window_size(WINDOW)
                     .initial_connection_window_size(WINDOW)
                     .keep_alive_interval(Some(Duration::from_secs(20)))
@@ -292,26 +303,27 @@ impl Server {
         };
         match ended {
             Ok(()) => {}
-            Err(Broken::Unasked) => self.refusals.connection(Refused::Slow),
-            Err(Broken::Flooded) => self.refusals.connection(Refused::Flooded),
-            Err(Broken::Evicted) => self.refusals.connection(Refused::Evicted),
+            Err(Broken::Unasked) => self.rejections.connection(RejectReason::Slow),
+            Err(Broken::Flooded) => self.rejections.connection(RejectReason::Flooded),
+            Err(Broken::Evicted) => self.rejections.connection(RejectReason::Evicted),
             Err(Broken::Abandoned) => {
                 tracing::debug!("closing a connection: its peer does not read the end of a stream")
             }
             Err(Broken::Connection(error)) => {
                 tracing::debug!(%error, "a connection failed");
-                // A connection that had a request before is only idle.
-                let refused =
-                    Refused::of(&error).filter(|refused| *refused != Refused::Slow || !activity.was_asked());
+                // A connection with an earlier request is only idle.
+                let refused = RejectReason::of(&error)
+                    .filter(|refused| *refused != RejectReason::Slow || !activity.was_asked());
                 if let Some(refused) = refused {
-                    self.refusals.connection(refused);
+                    self.rejections.connection(refused);
                 }
             }
         }
     }
 
-    /// Drives a connection to its end: that of its own, that of the server, or when it is idle for too long. The last two come after the requests
-    /// at hand. Without any request in time, or when its peer does not let go of a stream that has ended, it is given up.
+    /// Drives a connection to its end. It ends by itself, with the server, or when it is idle for too long;
+    /// the last two happen after its open requests. It fails without a request in time, or if its peer keeps
+    /// a stream that has ended.
     async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), Broken>
     where
         C: GracefulConnection<Error = hyper::Error>,
@@ -327,7 +339,7 @@ impl Server {
                 Verdict::Flooded => return Err(Broken::Flooded),
                 Verdict::Idle => {
                     connection.as_mut().graceful_shutdown();
-                    // A peer that does not answer has had its time.
+                    // A peer that does not answer was waited for long enough.
                     let ended = tokio::time::timeout(FAREWELL, connection).await;
                     return ended.unwrap_or(Ok(())).map_err(Broken::Connection);
                 }
@@ -355,42 +367,46 @@ impl Server {
         drop(self.end.subscribe().wait_for(|end| *end).await);
     }
 
-    /// Lets connections end that are not streams, and waits so long for them.
+    /// Ends connections that are not streams, and waits for them during this time.
     pub async fn end(&self, grace: Duration) {
         self.end.send_replace(true);
         let gone = async {
-            while self.places.taken() > 0 {
+            while self.connection_limit.taken() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         if tokio::time::timeout(grace, gone).await.is_err() {
-            tracing::warn!(connections = self.places.taken(), "shutdown: closing connections that did not end in time");
+            tracing::warn!(
+                connections = self.connection_limit.taken(),
+                "shutdown: closing connections that did not end in time"
+            );
         }
     }
 
-    /// The answer to who cannot be served now: a stream that says when to return, since browsers give up on a refusal.
+    /// Returns the answer to a client beyond a limit: for a request of a stream, `retry:` and the end,
+    /// because browsers give up on an error; for all others, 503.
     ///
-    /// Only for who asks for a stream: to all others that would be the answer that they wait for.
+    /// Another client would take an empty stream for its answer.
     fn busy(&self, head: &[u8]) -> Vec<u8> {
         let retry = self.hub.retry();
         let mut answer = if asks_for_a_stream(head, &self.hub.path) {
-            routes::come_back(retry)
+            routes::retry_later(retry)
         } else {
             let words = "the hub has reached its connection limit: try again in a moment";
             Problem::new(ProblemKind::Unavailable, words).retry_after(retry).response()
         };
-        if let Some((_, request)) = door::first_request(head) {
-            // A page of another origin would take what it may not read for the end.
+        if let Some((_, request)) = http1::first_request(head) {
+            // Without CORS headers, a page of another origin could not read the answer, and would give up.
             cors::allow_reading(&request, &self.hub.access.cors_origins, answer.headers_mut());
         }
-        door::last(answer)
+        http1::last(answer)
     }
 
     /// Logs an error of `accept`, and waits for 10 ms if the process has no file descriptor left.
     pub async fn not_accepted(&self, error: &io::Error) {
-        if door::is_exhausted(error) {
-            self.refusals.exhausted(error);
-            // To be asked again at once would only keep the processor busy.
+        if acceptor::is_exhausted(error) {
+            self.rejections.exhausted(error);
+            // An immediate retry would only keep the processor busy.
             tokio::time::sleep(Duration::from_millis(10)).await;
         } else {
             tracing::debug!(%error, "cannot accept a connection");
@@ -398,46 +414,46 @@ impl Server {
     }
 }
 
-/// Why a connection has not ended as it should.
+/// Reason why a connection was closed or failed.
 #[derive(Debug)]
 enum Broken {
-    /// It has not asked for anything in time.
+    /// It sent no request in time.
     Unasked,
-    /// Its peer does not let go of a stream that has ended.
+    /// Its peer keeps a stream that has ended.
     Abandoned,
-    /// It was idle, and another took its place.
+    /// It was idle, and another connection needed its permit.
     Evicted,
-    /// It has sent too many frames that ask for nothing.
+    /// It sent too many HTTP/2 frames without a request.
     Flooded,
     Connection(hyper::Error),
 }
 
-/// Whether the head of a request, or what is there of it, is one of a subscriber.
+/// Whether a request head, which may be incomplete, asks for a stream.
 fn asks_for_a_stream(head: &[u8], path: &str) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let Some(target) = line.strip_prefix(b"GET ") else { return false };
     let is_hub =
         target.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest.first(), Some(b'?' | b' ')));
-    let accepts = b"text/event-stream";
+    let accepts = ssekit_wire::media_type::EVENT_STREAM.as_bytes();
     is_hub || head.windows(accepts.len()).any(|part| part.eq_ignore_ascii_case(accepts))
 }
 
 /// Accepts plain HTTP until it is closed or dropped.
 #[derive(Debug)]
-pub struct Opened(Door);
+pub struct Opened(Acceptor);
 
 impl Opened {
-    /// Accepts nobody any more; who is connected stays.
+    /// Accepts no further connections; open ones stay.
     pub fn close(mut self) {
         self.0.close();
     }
 }
 
-/// Requests at once on one connection of HTTP/2.
+/// Concurrent requests of one HTTP/2 connection.
 const STREAMS: u32 = 256;
-/// Bytes of a stream's body that HTTP/2 may hold until they are sent; a piece more.
+/// Bytes of a stream's body that HTTP/2 may hold until they are sent; one piece may exceed it.
 const SENDING: usize = 16 << 10;
-/// Bytes of requests' bodies that a connection of HTTP/2 may send before the hub reads them.
+/// Bytes of request bodies that an HTTP/2 connection may send before the hub reads them.
 const WINDOW: u32 = 64 << 10;
-/// How long an idle connection may take to end.
+/// Maximum time for the end of an idle connection.
 const FAREWELL: Duration = Duration::from_secs(1);

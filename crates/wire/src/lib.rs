@@ -76,6 +76,8 @@ mod decoder;
 
 mod items;
 
+pub mod media_type;
+
 mod block;
 
 mod scan;

@@ -1,3 +1,5 @@
+//! Fan-out thread: the loop over messages, sockets and frames.
+
 mod catch_up;
 mod clock;
 mod reclaim;
@@ -13,44 +15,44 @@ use mio::{Events, Interest as Ready, Poll, Token, Waker};
 use slab::Slab;
 use ssekit_log::Position;
 
-use self::catch_up::{Begun, begun};
+use self::catch_up::{Begun, partially_written};
 use self::clock::ticks;
-use super::audience::Audiences;
 use super::inbox::{Inbox, Message};
-use super::recent::Recent;
 use super::replay::Replay;
 use super::sink::Sink;
-use super::subscriber::{Behind, Doing, End, Subscriber};
-use super::wheel::Wheel;
-use super::{Figures, Frame, Overtaken, Pace, Start, Subscription};
+use super::subscriber::{Backlog, BacklogState, End, Subscriber};
+use super::timer_wheel::TimerWheel;
+use super::topic_index::TopicIndex;
+use super::window::DeliveryWindow;
+use super::{Frame, Metrics, Overtaken, Pace, Start, Subscription};
 
-/// One fan-out thread: its subscribers, and what it has passed on to them.
+/// One fan-out thread: its subscribers, and its progress in the log.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) number: usize,
     pub(super) poll: Poll,
     pub(super) inbox: Arc<Inbox>,
-    pub(super) recent: Arc<Recent>,
+    pub(super) recent: Arc<DeliveryWindow>,
     pub(super) replay: Replay,
     pub(super) pace: Pace,
-    pub(super) figures: Arc<Figures>,
+    pub(super) metrics: Arc<Metrics>,
     subscribers: Slab<Subscriber>,
-    audiences: Audiences,
-    wheel: Wheel<(u32, u32)>,
-    /// Everything up to here has been passed on.
+    audiences: TopicIndex,
+    wheel: TimerWheel<(u32, u32)>,
+    /// Position up to which the thread has delivered.
     through: Position,
     started: Instant,
     now: u32,
     generation: u32,
-    /// Subscribers that have more to write and wait for their turn.
+    /// Subscribers with more to write, which wait for their turn.
     ready: VecDeque<(u32, u32)>,
-    /// The steps of matching that are left before other work has its turn.
+    /// Steps of matching that remain before other work gets a turn.
     steps: u64,
-    /// Who has had more elsewhere than has been passed on here.
+    /// Subscribers that have received more from another thread than this one has delivered.
     ahead: Vec<(u32, u32)>,
-    /// Who has gone while an audience was served.
+    /// Subscribers that have left while an audience was served.
     dead: Vec<(u32, End)>,
-    /// The ticks since which the memory for unsent bytes is short, and at which that was seen last.
+    /// Tick since which memory for unsent bytes is short, and tick of the last check.
     short: Option<(u32, u32)>,
     ending: bool,
 }
@@ -60,10 +62,10 @@ impl Engine {
         number: usize,
         poll: Poll,
         inbox: Arc<Inbox>,
-        recent: Arc<Recent>,
+        recent: Arc<DeliveryWindow>,
         replay: Replay,
         pace: Pace,
-        figures: Arc<Figures>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let through = recent.last();
         Self {
@@ -73,10 +75,10 @@ impl Engine {
             recent,
             replay,
             pace,
-            figures,
+            metrics,
             subscribers: Slab::new(),
-            audiences: Audiences::default(),
-            wheel: Wheel::new(WHEEL),
+            audiences: TopicIndex::default(),
+            wheel: TimerWheel::new(WHEEL),
             through,
             started: Instant::now(),
             now: 0,
@@ -90,7 +92,7 @@ impl Engine {
         }
     }
 
-    /// Serves until it is told to end and the last subscriber has gone.
+    /// Serves subscribers until the thread is told to end and the last of them has left.
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
@@ -101,19 +103,19 @@ impl Engine {
             }
             self.now = self.tick(Instant::now());
             self.steps = SLICE;
-            // First, so that nobody whose time is over gets what has come since.
-            self.look_at_the_clock();
+            // First, so that subscribers whose time is over get no later updates.
+            self.run_timers();
             self.reclaim();
             for event in &events {
                 if event.token() != WAKE {
-                    self.hear(event);
+                    self.on_io(event);
                 }
             }
             for message in self.inbox.take() {
-                self.obey(message);
+                self.handle_message(message);
             }
             if self.pass_on() {
-                // There may be more frames: not before all have been heard.
+                // There may be more frames, which come after all messages and events.
                 self.inbox.wake();
             }
             self.serve_ready();
@@ -123,7 +125,7 @@ impl Engine {
         }
     }
 
-    fn hear(&mut self, event: &mio::event::Event) {
+    fn on_io(&mut self, event: &mio::event::Event) {
         let (slot, generation) = name(event.token());
         let Some(subscriber) = self.subscribers.get_mut(slot as usize) else { return };
         if subscriber.generation != generation {
@@ -135,14 +137,14 @@ impl Engine {
             return self.end(slot, end);
         }
         if event.is_writable() {
-            self.go_on(slot, generation, Doing::Writing);
+            self.resume(slot, generation, BacklogState::Writing);
         }
     }
 
-    fn obey(&mut self, message: Message) {
+    fn handle_message(&mut self, message: Message) {
         match message {
             Message::Join(newcomer) => self.join(newcomer.0, newcomer.1),
-            Message::Room(slot, generation) => self.go_on(slot, generation, Doing::Writing),
+            Message::Room(slot, generation) => self.resume(slot, generation, BacklogState::Writing),
             Message::Gone(slot, generation) => {
                 if self.is_here(slot, generation) {
                     self.end(slot, End::Left);
@@ -159,7 +161,7 @@ impl Engine {
                     self.end(slot, End::Revoked);
                 }
             }
-            Message::End(over) => self.begin_to_end(over),
+            Message::End(over) => self.start_shutdown(over),
         }
     }
 
@@ -172,10 +174,10 @@ impl Engine {
             return;
         }
         let Subscription { interest, first, start, ends, guard } = subscription;
-        // No later than that: the tick at which it comes to its end begins before.
+        // The end is not later than that: the stream ends at the beginning of its tick.
         let ends = ends.map_or(u32::MAX, |ends| self.tick(ends));
-        // One that is over gets its beginning alone, which says when to return. Keys may have been replaced since its token was verified; from
-        // here on a message tells when they are.
+        // A subscription that is over gets only its first bytes, which have a reconnection time. Keys may
+        // have been replaced since the token was verified; from here on, a message reports replacements.
         if ends <= self.tick(Instant::now()) || interest.is_revoked() {
             if matches!(sink.write(&first), Ok(written) if written == first.len()) {
                 sink.finish();
@@ -200,7 +202,7 @@ impl Engine {
         }
         let (audience, place) = self.audiences.join(interest, slot);
         let Start { after, told, stored } = start.unwrap_or_else(|| Start::at(self.through));
-        let mut behind = Behind::new(first, after, Doing::Ready, self.now, &self.figures);
+        let mut behind = Backlog::new(first, after, BacklogState::Ready, self.now, &self.metrics);
         (behind.told, behind.stored) = (told, stored);
         entry.insert(Subscriber {
             sink,
@@ -213,32 +215,32 @@ impl Engine {
             behind: Some(behind),
             guard,
         });
-        self.figures.subscribers.inc();
-        // Who comes together does not beat together.
+        self.metrics.subscribers.inc();
+        // Heartbeats of subscribers that connect together do not come at the same time.
         let first = 1 + generation % ticks(self.pace.heartbeat.min(self.pace.stall)).max(1);
         self.wheel.insert(u64::from(ends.min(self.now + first)), (slot, generation));
-        self.go_on(slot, generation, Doing::Ready);
+        self.resume(slot, generation, BacklogState::Ready);
     }
 
     fn end(&mut self, slot: u32, end: End) {
         let Some(mut subscriber) = self.subscribers.try_remove(slot as usize) else { return };
-        // A stream that is cut instead is for its reader one that broke.
+        // To its reader, a stream that is cut instead looks broken.
         if end.is_orderly() && subscriber.behind.is_none_or(|behind| behind.unsent.is_empty()) {
             subscriber.sink.finish();
         }
         if let Some(moved) = self.audiences.leave(subscriber.audience, subscriber.place) {
             self.subscribers[moved as usize].place = subscriber.place;
         }
-        self.figures.ended(end);
+        self.metrics.ended(end);
         drop(subscriber.guard);
     }
 
-    /// Passes frames on until none is left or others should have their turn; true when there may be more.
+    /// Delivers frames until none is left or other work should get a turn; true if there may be more.
     fn pass_on(&mut self) -> bool {
         self.steps = SLICE;
         let mut more = true;
         for _ in 0..PASSES {
-            more = more && self.pass();
+            more = more && self.deliver_batch();
             if self.steps == 0 {
                 break;
             }
@@ -246,21 +248,21 @@ impl Engine {
         more
     }
 
-    /// Lets those go on that are ready, until others should have their turn.
+    /// Serves the subscribers that are ready, until other work should get a turn.
     fn serve_ready(&mut self) {
         self.steps = SLICE;
         let mut waiting = std::mem::take(&mut self.ready);
         while self.steps > 0
             && let Some((slot, generation)) = waiting.pop_front()
         {
-            self.go_on(slot, generation, Doing::Ready);
+            self.resume(slot, generation, BacklogState::Ready);
         }
         waiting.append(&mut self.ready);
         self.ready = waiting;
     }
 
-    /// Passes the next frames on to all subscribers that are up to date; true when there may be more.
-    fn pass(&mut self) -> bool {
+    /// Delivers the next frames to all subscribers that are up to date; true if there may be more.
+    fn deliver_batch(&mut self) -> bool {
         let Some(mut frames) = self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) else {
             self.skip();
             return true;
@@ -272,7 +274,7 @@ impl Engine {
         let mut marked = 0;
         for (number, frame) in (0..).zip(&frames) {
             let took = self.audiences.mark(number, frame, &mut reached);
-            self.figures.matching.inc_by(took);
+            self.metrics.matching.inc_by(took);
             self.steps = self.steps.saturating_sub(took);
             marked += 1;
             if self.steps == 0 {
@@ -283,55 +285,58 @@ impl Engine {
         self.through = frames[frames.len() - 1].position;
         let mut deliveries = 0;
         for audience in reached {
-            deliveries += self.serve(audience, &frames);
+            deliveries += self.write_audience(audience, &frames);
             for (slot, end) in std::mem::take(&mut self.dead) {
                 self.end(slot, end);
             }
             self.audiences.clear(audience);
         }
-        self.figures.passed(&frames, deliveries, SystemTime::now());
+        self.metrics.passed(&frames, deliveries, SystemTime::now());
         self.note_passed();
         true
     }
 
-    /// Notes that everything up to `through` has been passed on.
+    /// Notes that everything up to `through` has been delivered.
     fn note_passed(&mut self) {
         self.recent.pass(self.number, self.through);
         for (slot, generation) in std::mem::take(&mut self.ahead) {
-            self.go_on(slot, generation, Doing::Ahead);
+            self.resume(slot, generation, BacklogState::Ahead);
         }
     }
 
-    /// Goes on where the window begins again, behind records that the log dropped before they were in it. Subscribers that were
-    /// up to date go on from the log, which holds some of the records, and are told there that others are missing.
+    /// Continues where the window begins again, behind records that the log dropped before they were in it.
+    /// Subscribers that were up to date continue from the log, which has some of the records, and learn there
+    /// of the missing ones.
     fn skip(&mut self) {
         let from = std::mem::replace(&mut self.through, self.recent.horizon());
         let up_to_date = self.subscribers.iter_mut().filter(|(_, subscriber)| subscriber.behind.is_none());
         let mut affected = Vec::new();
         for (slot, subscriber) in up_to_date {
-            subscriber.behind = Some(Behind::new(Bytes::new(), from, Doing::Ready, self.now, &self.figures));
+            subscriber.behind =
+                Some(Backlog::new(Bytes::new(), from, BacklogState::Ready, self.now, &self.metrics));
             affected.push((slot as u32, subscriber.generation));
         }
         for (slot, generation) in affected {
             if self.closes_when_overtaken(slot) {
                 self.end(slot, End::Overtaken);
             } else {
-                self.go_on(slot, generation, Doing::Ready);
+                self.resume(slot, generation, BacklogState::Ready);
             }
         }
         self.note_passed();
     }
 
-    /// Returns true if the hub closes this subscriber when events are lost for it. The subscriber must be able to resume: it has received an
-    /// event, and so an id, and is not reading the whole history. Otherwise its next stream would be a `reset` and the same history again.
+    /// Whether the hub closes this subscriber when events are lost for it. The subscriber must be able to
+    /// resume: it has received an event, and so an id, and is not reading the whole history. Otherwise its
+    /// next stream would be a `reset` and the same history again.
     fn closes_when_overtaken(&self, slot: u32) -> bool {
         let Some(subscriber) = self.subscribers.get(slot as usize) else { return false };
         let in_history = subscriber.behind.as_ref().is_some_and(|behind| behind.through < behind.stored);
         self.pace.overtaken == Overtaken::Close && subscriber.delivered && !in_history
     }
 
-    /// Writes what is pending for an audience to those of its members who are up to date.
-    fn serve(&mut self, audience: u32, frames: &[Arc<Frame>]) -> u64 {
+    /// Writes the pending frames of an audience to its members that are up to date.
+    fn write_audience(&mut self, audience: u32, frames: &[Arc<Frame>]) -> u64 {
         let audience = self.audiences.get(audience);
         let pending = audience.pending.iter().map(|&number| &frames[number as usize]);
         let mut for_sockets = None;
@@ -349,11 +354,11 @@ impl Engine {
                 Ok(Some(written)) => {
                     (subscriber.wrote, subscriber.delivered) = (self.now, true);
                     let Begun { count, rest, through } =
-                        begun(pending.clone(), subscriber.sink.framing(), written);
+                        partially_written(pending.clone(), subscriber.sink.framing(), written);
                     deliveries += count;
                     subscriber.behind =
-                        Some(Behind::new(rest, through, Doing::Writing, self.now, &self.figures));
-                    self.figures.blocked.inc();
+                        Some(Backlog::new(rest, through, BacklogState::Writing, self.now, &self.metrics));
+                    self.metrics.blocked.inc();
                 }
                 Err(error) => self.dead.push((slot, End::of(&error))),
             }
@@ -370,21 +375,22 @@ fn name(token: Token) -> (u32, u32) {
     (token.0 as u32, (token.0 as u64 >> 32) as u32)
 }
 
-/// The token of the thread's own waker: no slot has that number.
+/// Token of the thread's own waker; no slot has that number.
 pub(super) const WAKE: Token = Token(usize::MAX);
 
 pub(super) fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
     Waker::new(poll.registry(), WAKE).map(Arc::new)
 }
 
-/// How many steps the wheel has.
+/// Number of ticks of a turn of the timer wheel.
 const WHEEL: usize = 1024;
-/// Events of the system that are heard at once.
+/// Maximum number of system events that are read at once.
 const EVENTS: usize = 1024;
-/// Frames, and their bytes, that are passed on at once.
+/// Maximum number of frames, and of their bytes, that are delivered at once.
 const FRAMES: usize = 1024;
 const BYTES: usize = 256 << 10;
-/// How often frames are passed on before messages and events are heard.
+/// Deliveries of frames before messages and system events are read.
 const PASSES: usize = 4;
-/// Steps of matching after which events, messages and the clock have their turn: some milliseconds. One frame may take more.
+/// Steps of matching after which events, messages and timers get a turn: some milliseconds. One frame may
+/// take more.
 const SLICE: u64 = 1 << 20;

@@ -1,3 +1,5 @@
+//! Routes: the answers to requests that hyper or another program's server has read.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,60 +21,61 @@ use ssekit_mercure::{
     IDEMPOTENCY_KEY_LIFETIME, Problem, ProblemKind, Publisher, cors, discovery, publication,
     publications_ndjson, shown,
 };
+use ssekit_wire::media_type;
 
 use super::Pages;
 use super::activity::Open;
 use super::bodies::{Bodies, NoRoom, metered};
-use super::gauges::Gauges;
 use super::head::{self, HeadLimit};
-use super::host::ours_alone;
-use super::rate::Rate;
-use super::refusals::Refusals;
+use super::metrics::MetricsPage;
+use super::own_host::own_host_only;
+use super::rate_limit::TokenBucket;
+use super::rejections::Rejections;
 use super::strict::strict;
-use crate::active::Listed;
-use crate::hub::{Batch, Granted, Hub, accepts_stream, unreadable};
+use crate::active_subscriptions::Listed;
+use crate::hub::{Batch, Granted, Hub, accepts_stream, read_problem};
 
-/// What a route needs.
+/// Shared state of the routes.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) hub: Arc<Hub>,
-    /// Bytes of a request head.
+    /// Maximum bytes of a request head.
     pub(super) head_size: usize,
     pub(super) body_time: Duration,
     pub(super) bodies: Arc<Bodies>,
-    pub(super) rate: Option<Arc<Rate>>,
-    pub(super) refusals: Arc<Refusals>,
+    pub(super) rate: Option<Arc<TokenBucket>>,
+    pub(super) rejections: Arc<Rejections>,
 }
 
-/// The routes of the hub alone, which another program serves.
+/// Returns the routes of the hub alone, for another program.
 pub(super) fn of_hub(context: Context) -> Router {
-    let (refusals, bodies) = (Arc::clone(&context.refusals), Arc::clone(&context.bodies));
+    let (rejections, bodies) = (Arc::clone(&context.rejections), Arc::clone(&context.bodies));
     hub_routes(&context.hub.path)
         .with_state(context)
         .route_layer(from_fn_with_state(bodies, metered))
-        .route_layer(map_response_with_state(refusals, counted))
+        .route_layer(map_response_with_state(rejections, count_problems))
 }
 
 fn hub_routes(path: &str) -> Router<Context> {
     Router::new()
-        .route(path, axum::routing::any(at_hub))
+        .route(path, axum::routing::any(hub_endpoint))
         .route(&format!("{path}/subscriptions"), axum::routing::any(active))
         .route(&format!("{path}/subscriptions/{{*of}}"), axum::routing::any(active))
 }
 
-/// All routes of a [`Server`](super::Server).
-pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pages>) -> Router {
+/// Returns all routes of a [`Server`](super::Server).
+pub(super) fn router(context: Context, metrics_page: Option<MetricsPage>, pages: Option<Pages>) -> Router {
     let path = context.hub.path.clone();
     let mut there = vec![path.clone(), "/healthz".to_owned(), "/readyz".to_owned()];
     let mut router = hub_routes(&path).route("/healthz", get(healthy)).route("/readyz", get(ready));
-    if let Some(gauges) = gauges.map(Arc::new) {
+    if let Some(metrics_page) = metrics_page.map(Arc::new) {
         let show = move |State(context): State<Context>, headers: HeaderMap| async move {
-            gauges.show(&context.hub, &headers).await
+            metrics_page.show(&context.hub, &headers).await
         };
         router = router.route("/metrics", get(show));
         there.push("/metrics".to_owned());
     }
-    let (refusals, bodies) = (Arc::clone(&context.refusals), Arc::clone(&context.bodies));
+    let (rejections, bodies) = (Arc::clone(&context.rejections), Arc::clone(&context.bodies));
     let checked = context.clone();
     let head_limit = HeadLimit { hub: Arc::clone(&context.hub), bytes: context.head_size };
     let hub = Arc::clone(&context.hub);
@@ -80,19 +83,19 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
     there.extend(at.into_iter().map(str::to_owned));
     let there: Arc<str> = there.join(", ").into();
     let mut pages = pages
-        .method_not_allowed_fallback(not_allowed)
+        .method_not_allowed_fallback(method_not_allowed)
         .fallback(move |request: Request| async move { not_found(&hub, &request.into_parts().0, &there) });
     if let Some(names) = names {
-        pages = pages.layer(from_fn_with_state(names, ours_alone));
+        pages = pages.layer(from_fn_with_state(names, own_host_only));
     }
-    let router = router.method_not_allowed_fallback(not_allowed).with_state(context).merge(pages);
+    let router = router.method_not_allowed_fallback(method_not_allowed).with_state(context).merge(pages);
     let router = router.layer(from_fn_with_state(bodies, metered));
     let router = router.layer(from_fn_with_state(checked, strict));
     let router = router.layer(from_fn_with_state(head_limit, head::within));
-    router.layer(map_response_with_state(refusals, counted))
+    router.layer(map_response_with_state(rejections, count_problems))
 }
 
-/// 404 with the list of paths. A preflight is granted, so that a page can read the 404 that follows.
+/// Answers 404 with the list of paths. A preflight is granted, so that a page can read the 404 that follows.
 fn not_found(hub: &Hub, parts: &Parts, paths: &str) -> Response {
     if cors::is_preflight(parts) {
         let mut response = StatusCode::NO_CONTENT.into_response();
@@ -103,22 +106,24 @@ fn not_found(hub: &Hub, parts: &Parts, paths: &str) -> Response {
     refused(hub, parts, &Problem::new(ProblemKind::NotFound, what))
 }
 
-/// 405; the router adds the header `Allow`.
-async fn not_allowed(method: Method, uri: Uri) -> Response {
-    let what =
-        format!("the method {method} is not supported at {}; the header Allow lists the supported methods", shown(uri.path()));
+/// Answers 405; the router adds the header `Allow`.
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let what = format!(
+        "the method {method} is not supported at {}; the header Allow lists the supported methods",
+        shown(uri.path())
+    );
     refusal(&Problem::new(ProblemKind::MethodNotAllowed(""), what))
 }
 
 /// Counts an answer that is a problem.
-async fn counted(State(refusals): State<Arc<Refusals>>, response: Response) -> Response {
+async fn count_problems(State(rejections): State<Arc<Rejections>>, response: Response) -> Response {
     if let Some(problem) = response.extensions().get::<Problem>() {
-        refusals.request(problem);
+        rejections.request(problem);
     }
     response
 }
 
-async fn at_hub(State(context): State<Context>, request: Request) -> Response {
+async fn hub_endpoint(State(context): State<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Context { hub, body_time, .. } = &context;
     let (hub, body_time) = (Arc::clone(hub), *body_time);
@@ -136,13 +141,16 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
             ids_or_problem(&hub, &parts, ids).map(Body::from)
         }
         _ => {
-            let what = format!("the hub does not support the method {}: use GET to subscribe and POST to publish", parts.method);
+            let what = format!(
+                "the hub does not support the method {}: use GET to subscribe and POST to publish",
+                parts.method
+            );
             refused(&hub, &parts, &Problem::new(ProblemKind::MethodNotAllowed(OF_HUB), what))
         }
     }
 }
 
-/// The answer to a publication: the ids, a line each, or what was wrong.
+/// Answer to a publication: the ids, one per line, or the problem.
 pub(super) fn ids_or_problem(
     hub: &Hub,
     request: &Parts,
@@ -161,7 +169,7 @@ pub(super) fn ids_or_problem(
     response
 }
 
-/// A refused publication's problem; with a hint if its client wants an event stream, which no POST gets here.
+/// Adds a hint to the problem of a publication whose client accepts an event stream, which no POST gets here.
 fn with_hint(hub: &Hub, request: &Parts, mut problem: Problem) -> Problem {
     if problem.status().is_client_error() && accepts_stream(request) {
         let hint = format!(
@@ -173,7 +181,7 @@ fn with_hint(hub: &Hub, request: &Parts, mut problem: Problem) -> Problem {
     problem
 }
 
-/// The updates of a publisher's request, which it may publish.
+/// Reads the updates of a publication, and checks that the publisher may publish them.
 pub(super) fn batch(
     hub: &Hub,
     publisher: &Publisher,
@@ -182,8 +190,7 @@ pub(super) fn batch(
 ) -> Result<Batch, Problem> {
     check_encoding(&request.headers)?;
     let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
-    let records = if essence.eq_ignore_ascii_case("application/x-ndjson") {
+    let records = if content_type.is_some_and(|value| media_type::is(value, "application/x-ndjson")) {
         publications_ndjson(content_type, body, &hub.path, &hub.limits)?
     } else {
         vec![publication(content_type, body, &hub.path, &hub.limits)?]
@@ -193,7 +200,7 @@ pub(super) fn batch(
     Ok(Batch { records, key })
 }
 
-/// A publication is not compressed.
+/// Refuses a compressed publication.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let encodings =
         headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?"));
@@ -210,17 +217,18 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Publishes what a request asks for, whose body has still to come; gives the ids.
+/// Publishes the updates of a request whose body has not been read, and returns their ids.
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<Vec<String>, Problem> {
-    // Who may not publish is told so before the body is read.
+    // A client that may not publish gets its answer before the body is read.
     let publisher = hub.publisher(parts).await?;
-    let late = || Problem::new(ProblemKind::Timeout, format!("the body was not complete within {body_time:?}"));
+    let late =
+        || Problem::new(ProblemKind::Timeout, format!("the body was not complete within {body_time:?}"));
     let body = tokio::time::timeout(body_time, whole(body, hub.limits.body)).await.map_err(|_| late())??;
     hub.access.still(&publisher, SystemTime::now())?;
     hub.publish_batch(batch(hub, &publisher, parts, &body)?).await
 }
 
-/// All of a body.
+/// Reads a complete body.
 async fn whole(body: Body, most: usize) -> Result<BytesMut, Problem> {
     let too_large = |bytes: u64| {
         Problem::new(
@@ -228,7 +236,7 @@ async fn whole(body: Body, most: usize) -> Result<BytesMut, Problem> {
             format!("the body has at least {bytes} bytes; the limit is {most}"),
         )
     };
-    // The length that it announces is looked at before any of it is waited for.
+    // The announced length is checked before any of the body is awaited.
     let announced = body.size_hint().lower();
     if announced > most as u64 {
         return Err(too_large(announced));
@@ -249,49 +257,49 @@ async fn whole(body: Body, most: usize) -> Result<BytesMut, Problem> {
     Ok(bytes)
 }
 
-/// Why a body could not be read.
+/// Problem of a body that could not be read.
 fn unread(error: &(dyn std::error::Error + 'static)) -> Problem {
     let causes: Vec<_> = std::iter::successors(Some(error), |error| error.source()).collect();
     if let Some(none) = causes.iter().find_map(|error| error.downcast_ref::<NoRoom>()) {
         return none.problem();
     }
-    // The last says it best: that a chunk is none, or that there is no more.
+    // The last cause is the most exact: an invalid chunk, or the end of the input.
     let why = causes.last().map(ToString::to_string).unwrap_or_default();
     Problem::new(ProblemKind::Malformed, format!("cannot read the body: {why}"))
 }
 
 async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
-    let Context { hub, rate, refusals, .. } = context;
+    let Context { hub, rate, rejections, .. } = context;
     let refuse = |problem: Problem, parts: &Parts| refused(hub, parts, &problem);
     let head = parts.method == Method::HEAD;
     let come_back = |retry: Duration, parts: &Parts| {
-        let mut response = come_back(retry).map(Body::from);
+        let mut response = retry_later(retry).map(Body::from);
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
     let subscribe = match hub.asked(&parts).await {
         Ok(subscribe) => subscribe,
-        // For good a browser gives up on all but 200 (HTML, section 9.2.3).
+        // A browser gives up for good on any status but 200 (HTML, section 9.2.3).
         Err(Problem { kind: ProblemKind::Unavailable, retry_after: Some(wait), .. })
             if accepts_stream(&parts) =>
         {
-            return Ok(come_back(wait + hub.retry(), &parts));
+            return Ok(retry_later(wait + hub.retry(), &parts));
         }
         Err(problem) => return Err(refuse(problem, &parts)),
     };
     let too_fast = rate.as_ref().filter(|rate| !rate.take(Instant::now()));
     if let Some(rate) = too_fast {
-        refusals.turned_away("limits.connects_per_second", rate.per_second().into());
+        rejections.turned_away("limits.connects_per_second", rate.per_second().into());
     }
     let open = parts.extensions.get::<Arc<Open>>();
     let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = open.map_or_else(|| connected.map(|ConnectInfo(peer)| peer.ip()), |open| open.peer());
     let stream = open.map(|open| open.subscribe()).transpose();
     if let Err(taken) = &stream {
-        refusals.turned_away(taken.limit, taken.most as u64);
+        rejections.turned_away(taken.limit, taken.most as u64);
     }
     if too_fast.is_some() || stream.is_err() || hub.is_ending() {
-        return Ok(come_back(hub.retry(), &parts));
+        return Ok(retry_later(hub.retry(), &parts));
     }
     let granted = hub.resolve(&parts, subscribe, Some(Box::new(stream))).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
@@ -301,14 +309,15 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     Ok(response)
 }
 
-/// The answer to `OPTIONS`: which methods there are (RFC 9110, section 9.3.7), and to a page of another origin what it may send.
+/// Answer to `OPTIONS`: the methods (RFC 9110, section 9.3.7), and for a page of another origin the permitted
+/// headers.
 fn preflight(hub: &Hub, parts: &Parts, methods: &'static str) -> Response {
     let mut response = (StatusCode::NO_CONTENT, [(header::ALLOW, methods)]).into_response();
     cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
-/// The active subscriptions.
+/// Answers a request of the subscription API.
 async fn active(State(Context { hub, .. }): State<Context>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     if parts.method == Method::OPTIONS {
@@ -341,8 +350,9 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     };
     let token = hub.reader(parts).await?;
     subscriptions::authorise(path, token.as_deref())?;
-    let bounds = hub.log.bounds().await.map_err(|error| unreadable(&error))?;
-    // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
+    let bounds = hub.log.bounds().await.map_err(|error| read_problem(&error))?;
+    // The id is read before the subscriptions: a client that continues after it gets the events of every
+    // later change.
     let last = hub.newest(&bounds);
     let after = subscriptions::after(parts.uri.query())?;
     let Listed { subscriptions: found, next, state } = active.list(&asked, after.as_deref());
@@ -379,44 +389,43 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     let log = hub.log.health().await;
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "the hub is shutting down")),
-        Err(error) => refusal(&unreadable(&error)),
+        Err(error) => refusal(&read_problem(&error)),
         Ok(_) if hub.awaits_keys() => {
-            let words =
-                "no keys were fetched from the URL of `jwks` yet: the log has the reason and the time of the next attempt";
+            let words = "no keys were fetched from the URL of `jwks` yet: the log has the reason and the time of the next attempt";
             refusal(&Problem::new(ProblemKind::Unavailable, words))
         }
         Ok(_) => "ready\n".into_response(),
     }
 }
 
-/// The answer that a problem is, with CORS headers.
+/// Response of a problem, with CORS headers.
 pub(super) fn refused(hub: &Hub, request: &Parts, problem: &Problem) -> Response {
     let mut response = refusal(problem);
     cors::allow_reading(request, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
-/// The answer that a problem is, of a route.
+/// Response of a problem, of a route.
 pub fn refusal(problem: &Problem) -> Response {
     answer(problem).map(Body::from)
 }
 
-/// The answer that a problem is, for whoever counts it.
+/// Response of a problem, which the response carries so that it can be counted.
 fn answer(problem: &Problem) -> http::Response<Bytes> {
     let mut response = problem.response();
     response.extensions_mut().insert(problem.clone());
     response
 }
 
-/// A stream that only says when to return: browsers give up on all else.
-pub(super) fn come_back(retry: Duration) -> http::Response<Bytes> {
+/// Stream with nothing but a `retry:`: browsers give up on any other answer.
+pub(super) fn retry_later(retry: Duration) -> http::Response<Bytes> {
     let mut response = http::Response::new(Bytes::from(format!("retry: {}\n\n", retry.as_millis())));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::EVENT_STREAM));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// The methods of the hub, and of its subscriptions.
+/// Methods of the hub's path, and of the subscription API.
 const OF_HUB: &str = "GET, HEAD, POST, OPTIONS";
 const OF_SUBSCRIPTIONS: &str = "GET, HEAD, OPTIONS";

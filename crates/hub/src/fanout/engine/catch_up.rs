@@ -1,4 +1,4 @@
-//! What a subscriber is written that is not up to date.
+//! Delivery to subscribers that are not up to date.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use super::{BYTES, Engine, FRAMES};
 use crate::fanout::framing::{Framing, Piece};
 use crate::fanout::inbox::Message;
 use crate::fanout::replay::{Page, Wanted};
-use crate::fanout::subscriber::{Doing, End, Reading};
-use crate::fanout::{Figures, Frame};
+use crate::fanout::subscriber::{BacklogState, End, Reading};
+use crate::fanout::{Frame, Metrics};
 use crate::log_limit::LogLimit;
 
 impl Engine {
-    /// Lets a subscriber go on that waited for what has come.
-    pub(super) fn go_on(&mut self, slot: u32, generation: u32, waited: Doing) {
+    /// Continues with a subscriber that waited for this event.
+    pub(super) fn resume(&mut self, slot: u32, generation: u32, waited: BacklogState) {
         if !self.is_here(slot, generation) {
             return;
         }
@@ -29,7 +29,7 @@ impl Engine {
         }
     }
 
-    /// Writes what a subscriber has not had yet, until it has, there is no room, or it has had its turn.
+    /// Writes to a subscriber until it is up to date, its socket or body is full, or its turn is over.
     pub(super) fn catch_up(&mut self, slot: u32) -> ControlFlow<End> {
         for _ in 0..TURN {
             let subscriber = &mut self.subscribers[slot as usize];
@@ -40,8 +40,8 @@ impl Engine {
                     Err(error) => return ControlFlow::Break(End::of(&error)),
                 };
                 if written == 0 {
-                    // Room that has come since then is told, or will be.
-                    behind.doing = Doing::Writing;
+                    // If there is room by now, a message has reported or will report it.
+                    behind.doing = BacklogState::Writing;
                     return ControlFlow::Continue(());
                 }
                 behind.unsent.advance(written);
@@ -52,14 +52,15 @@ impl Engine {
             if behind.last {
                 return ControlFlow::Break(End::Shutdown);
             }
-            // What is gone from the log is not for who was not there when it came, although it may be in memory.
+            // Frames in memory whose records the log had dropped before the subscription are not for this
+            // subscriber.
             let stored = behind.through >= behind.stored;
             if stored && behind.through == self.through {
                 subscriber.behind = None;
                 return ControlFlow::Continue(());
             }
             if stored && behind.through > self.through {
-                behind.doing = Doing::Ahead;
+                behind.doing = BacklogState::Ahead;
                 self.ahead.push((slot, subscriber.generation));
                 return ControlFlow::Continue(());
             }
@@ -70,7 +71,7 @@ impl Engine {
                 stored.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
             let Some(frames) = recent else {
                 if !subscriber.sink.wants_more() {
-                    behind.doing = Doing::Writing;
+                    behind.doing = BacklogState::Writing;
                     return ControlFlow::Continue(());
                 }
                 let upto = self.through.max(behind.stored);
@@ -103,30 +104,31 @@ impl Engine {
             subscriber.delivered = true;
             let mut delivered = own.len() as u64;
             if let Some(written) = written {
-                let begun = begun(own.iter().copied(), subscriber.sink.framing(), written);
-                behind.unsent.push(begun.rest);
-                (behind.through, delivered) = (begun.through, begun.count);
+                let partially_written =
+                    partially_written(own.iter().copied(), subscriber.sink.framing(), written);
+                behind.unsent.push(partially_written.rest);
+                (behind.through, delivered) = (partially_written.through, partially_written.count);
                 behind.written += written as u64;
             }
             if written != Some(0) {
                 (subscriber.wrote, behind.since) = (self.now, self.now);
             }
-            self.figures.delivered.inc_by(delivered);
+            self.metrics.delivered.inc_by(delivered);
         }
         let subscriber = &mut self.subscribers[slot as usize];
         if let Some(behind) = &mut subscriber.behind {
-            behind.doing = Doing::Ready;
+            behind.doing = BacklogState::Ready;
             self.ready.push_back((slot, subscriber.generation));
         }
         ControlFlow::Continue(())
     }
 
-    /// Has a page of the log read for a subscriber; the answer comes as a message.
+    /// Requests a page of the log for a subscriber; the page comes as a message.
     fn read(&mut self, slot: u32, upto: Position) {
         let subscriber = &mut self.subscribers[slot as usize];
         let sent = subscriber.progress().map_or(0, |(_, sent, _)| sent);
         let Some(behind) = &mut subscriber.behind else { return };
-        behind.doing = Doing::Reading;
+        behind.doing = BacklogState::Reading;
         let wanted = Wanted {
             interest: self.audiences.get(subscriber.audience).interest.clone(),
             framing: subscriber.sink.framing(),
@@ -138,7 +140,7 @@ impl Engine {
         };
         let generation = subscriber.generation;
         let (replay, inbox) = (self.replay.clone(), Arc::clone(&self.inbox));
-        let counted = Counted::new(&self.figures);
+        let counted = Counted::new(&self.metrics);
         let reading = self.replay.background.spawn(async move {
             let _counted = counted;
             inbox.send(match replay.page(&wanted).await {
@@ -165,19 +167,19 @@ impl Engine {
             return;
         }
         let Page { bytes, through, lost, told, events } = page;
-        self.figures.replayed.inc_by(events);
-        self.figures.delivered.inc_by(events);
+        self.metrics.replayed.inc_by(events);
+        self.metrics.delivered.inc_by(events);
         if lost {
             if self.closes_when_overtaken(slot) {
                 return self.end(slot, End::Overtaken);
             }
-            self.figures.gaps.inc();
+            self.metrics.gaps.inc();
         }
         let subscriber = &mut self.subscribers[slot as usize];
         subscriber.delivered |= events > 0;
         if let Some(behind) = &mut subscriber.behind {
             if behind.last {
-                // It is being sent away: what it has not had, it asks for when it is back.
+                // The stream is being ended; the subscriber asks for the rest when it returns.
                 return;
             }
             if lost {
@@ -186,23 +188,24 @@ impl Engine {
             behind.unsent.push(bytes);
             (behind.through, behind.told, behind.reading) = (through, told, None);
             behind.replayed += events;
-            self.go_on(slot, generation, Doing::Reading);
+            self.resume(slot, generation, BacklogState::Reading);
         }
     }
 }
 
-/// Where somebody stands who has not been written all of some frames.
+/// State of a subscriber that has received a part of some frames.
 pub(super) struct Begun {
-    /// How many of them it has had, with the one that has been begun.
+    /// Number of frames that it has received, including the one that was partially_written.
     pub(super) count: u64,
-    /// What is left of that one: a part of the frame itself, which others have, too, and not of all that was to be written.
+    /// Rest of that frame. It shares the frame's bytes with other subscribers, instead of the joined bytes of
+    /// the write.
     pub(super) rest: Bytes,
-    /// Its place.
+    /// Position of that frame.
     pub(super) through: Position,
 }
 
-/// Of frames in a row, of which so many bytes have been written and not all, the one with the next byte.
-pub(super) fn begun<'a>(
+/// Finds the frame that was partially_written, if this number of bytes of consecutive frames was written, but not all.
+pub(super) fn partially_written<'a>(
     frames: impl Iterator<Item = &'a Arc<Frame>>,
     framing: Framing,
     mut written: usize,
@@ -220,13 +223,13 @@ pub(super) fn begun<'a>(
     Begun { count, rest, through }
 }
 
-/// Counts a page that is read, until it has been or is given up.
-struct Counted(Arc<Figures>);
+/// Counts a page from its request until it is delivered or given up.
+struct Counted(Arc<Metrics>);
 
 impl Counted {
-    fn new(figures: &Arc<Figures>) -> Self {
-        figures.replays.inc();
-        Self(Arc::clone(figures))
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.replays.inc();
+        Self(Arc::clone(metrics))
     }
 }
 
@@ -236,6 +239,6 @@ impl Drop for Counted {
     }
 }
 
-/// Writes of a subscriber that is behind, before the others have their turn.
+/// Writes of a subscriber that is behind, before others get a turn.
 const TURN: usize = 4;
 const GAP: &[u8] = b"event: gap\ndata: {\"reason\":\"overtaken\"}\n\n";

@@ -1,4 +1,4 @@
-//! What is due to a subscriber when time has passed.
+//! Timers of subscribers: heartbeats, stalls, ends and shutdown.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::Engine;
 use crate::fanout::framing::Piece;
-use crate::fanout::subscriber::{Behind, Doing, End};
+use crate::fanout::subscriber::{Backlog, BacklogState, End};
 
 impl Engine {
-    /// The tick at that time.
+    /// Tick of a time.
     pub(super) fn tick(&self, at: Instant) -> u32 {
         let elapsed = at.saturating_duration_since(self.started);
         u32::try_from(elapsed.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
@@ -23,9 +23,9 @@ impl Engine {
         Some((TICK * (self.now + 1)).saturating_sub(self.started.elapsed()).max(Duration::from_millis(1)))
     }
 
-    /// Heartbeats, and the end of those whose time is over.
-    pub(super) fn look_at_the_clock(&mut self) {
-        for (slot, generation) in self.wheel.turn(u64::from(self.now)) {
+    /// Runs the timers that are due.
+    pub(super) fn run_timers(&mut self) {
+        for (slot, generation) in self.wheel.advance(u64::from(self.now)) {
             if !self.is_here(slot, generation) {
                 continue;
             }
@@ -36,7 +36,7 @@ impl Engine {
         }
     }
 
-    /// Does what is due for a subscriber; gives the tick at which to look again.
+    /// Runs the timer of a subscriber; returns the tick of its next timer.
     fn due(&mut self, slot: u32) -> ControlFlow<End, u32> {
         let subscriber = &mut self.subscribers[slot as usize];
         if self.ending && subscriber.behind.as_ref().is_none_or(|behind| !behind.last) {
@@ -49,14 +49,14 @@ impl Engine {
             return ControlFlow::Break(End::Expired);
         }
         let (beat, stall) = (ticks(self.pace.heartbeat).max(1), ticks(self.pace.stall).max(1));
-        // The peer must take what waits for it, whether its thread has more for it or not.
+        // The peer must take waiting bytes, whether its thread has more for it or not.
         let since = subscriber.waits_since(self.now);
         if since.is_some_and(|since| since + stall <= self.now) {
             return ControlFlow::Break(End::Stalled);
         }
         let is_between_events = match &subscriber.behind {
             None => true,
-            Some(behind) => behind.doing == Doing::Reading && behind.unsent.is_empty(),
+            Some(behind) => behind.doing == BacklogState::Reading && behind.unsent.is_empty(),
         };
         if is_between_events && subscriber.wrote + beat <= self.now {
             let heartbeat = Bytes::from_static(subscriber.sink.framing().heartbeat());
@@ -67,13 +67,13 @@ impl Engine {
             subscriber.wrote = self.now;
             let rest = heartbeat.slice(written..);
             if rest.is_empty() {
-                self.figures.heartbeats.inc();
+                self.metrics.heartbeats.inc();
             } else if let Some(behind) = &mut subscriber.behind {
                 behind.unsent.push(rest);
             } else {
                 subscriber.behind =
-                    Some(Behind::new(rest, self.through, Doing::Writing, self.now, &self.figures));
-                self.figures.blocked.inc();
+                    Some(Backlog::new(rest, self.through, BacklogState::Writing, self.now, &self.metrics));
+                self.metrics.blocked.inc();
             }
         }
         let mut next = self.now + stall;
@@ -86,8 +86,8 @@ impl Engine {
         ControlFlow::Continue(next.max(self.now + 1).min(subscriber.ends))
     }
 
-    /// Ends all subscriptions, spread over a time.
-    pub(super) fn begin_to_end(&mut self, over: Duration) {
+    /// Starts the shutdown: ends all subscriptions, spread over a time.
+    pub(super) fn start_shutdown(&mut self, over: Duration) {
         if std::mem::replace(&mut self.ending, true) {
             return;
         }
@@ -99,17 +99,17 @@ impl Engine {
         }
     }
 
-    /// Tells a subscriber when to come back, after what is being written, and ends it.
+    /// Sends a reconnection time after the unsent bytes, and ends the subscriber.
     fn send_away(&mut self, slot: u32) -> ControlFlow<End, u32> {
         let farewell = Piece::of(&[&self.pace.farewell()]);
         let subscriber = &mut self.subscribers[slot as usize];
-        let (now, through, figures) = (self.now, self.through, &self.figures);
+        let (now, through, metrics) = (self.now, self.through, &self.metrics);
         let behind = subscriber
             .behind
-            .get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now, figures));
+            .get_or_insert_with(|| Backlog::new(Bytes::new(), through, BacklogState::Ready, now, metrics));
         behind.last = true;
         behind.unsent.push(farewell.shared(subscriber.sink.framing(), 0));
-        behind.doing = Doing::Ready;
+        behind.doing = BacklogState::Ready;
         self.catch_up(slot)?;
         ControlFlow::Continue(self.now + ticks(FAREWELL).max(1))
     }
@@ -119,7 +119,7 @@ pub(super) fn ticks(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX / 4).min(u32::MAX / 4)
 }
 
-/// The clock's step.
+/// Length of a tick.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a subscriber that has been told to come back may take to read that.
+/// Time in which a subscriber may read its reconnection time.
 const FAREWELL: Duration = Duration::from_millis(500);

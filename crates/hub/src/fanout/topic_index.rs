@@ -1,3 +1,5 @@
+//! Topic index: finds the audiences of a frame by its topics.
+
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -8,64 +10,65 @@ use ssekit_mercure::{Kind, PreparedTopic, Selector};
 use super::frame::{Frame, Interest};
 use super::templates::Templates;
 
-/// Who gets what: from a frame's topics to the audiences that it is for.
+/// Topic index: finds the audiences of a frame by its topics.
 ///
-/// An audience is all subscribers with the same selectors and the same token, so that what they may read is decided once for all of them.
-/// An exact topic costs one lookup; a template is tried once, however many use it or one of its shape, and only on topics that begin as it does.
+/// An audience is all subscribers with the same selectors and the same token, so that access is decided once
+/// for all of them. An exact topic costs one lookup. A template is tried once, for all audiences with a
+/// template of its shape, and only with topics that begin like it.
 #[derive(Debug, Default)]
-pub(super) struct Audiences {
+pub(super) struct TopicIndex {
     audiences: Slab<Audience>,
     known: HashMap<Key, u32>,
-    any: Listed,
-    exact: HashMap<Selector, Listed>,
+    any: PostingList,
+    exact: HashMap<Selector, PostingList>,
     templates: Templates,
 }
 
-/// All who asked for the same by the same right.
+/// All subscribers with the same selectors and the same token.
 #[derive(Debug)]
 pub(super) struct Audience {
     pub(super) interest: Interest,
-    /// The subscribers.
+    /// Slots of the subscribers.
     pub(super) members: Vec<u32>,
-    /// Where it stands in the list of each of its selectors.
+    /// Index of this audience in the posting list of each of its selectors.
     places: Box<[u32]>,
-    /// The frames for it, of those that are being passed on.
+    /// Numbers of the frames for it, among those that are being delivered.
     pub(super) pending: Vec<u32>,
 }
 
-/// Posting list of a selector: each audience, with the number of the selector among those of the audience.
+/// Posting list of a selector: (audience, index of this selector within that audience).
 #[derive(Debug, Default)]
-pub(super) struct Listed(Vec<(u32, u32)>);
+pub(super) struct PostingList(Vec<(u32, u32)>);
 
-/// What makes an audience: the selectors, and which token.
+/// Identity of an audience: the selectors and the token.
 #[derive(Clone, Debug)]
 struct Key(Interest);
 
-impl Audiences {
-    /// Lets a subscriber in; gives its audience, and its place there.
+impl TopicIndex {
+    /// Adds a subscriber; returns its audience, and its index there.
     pub(super) fn join(&mut self, interest: Interest, subscriber: u32) -> (u32, u32) {
         let key = Key(interest);
         let audience = match self.known.get(&key) {
             Some(&audience) => audience,
-            None => self.found(key),
+            None => self.insert(key),
         };
         let members = &mut self.audiences[audience as usize].members;
         members.push(subscriber);
         (audience, members.len() as u32 - 1)
     }
 
-    /// Lets a subscriber go; gives the one that stands in its place now.
+    /// Removes a subscriber; returns the one that takes its index.
     pub(super) fn leave(&mut self, audience: u32, place: u32) -> Option<u32> {
         let members = &mut self.audiences[audience as usize].members;
         members.swap_remove(place as usize);
         let moved = members.get(place as usize).copied();
         if members.is_empty() {
-            self.dissolve(audience);
+            self.remove_audience(audience);
         }
         moved
     }
 
-    /// The subscribers whose tokens no longer verify.
+    /// Returns the subscribers whose tokens no longer verify.
     pub(super) fn revoked(&self) -> Vec<u32> {
         let revoked = self.audiences.iter().filter(|(_, audience)| audience.interest.is_revoked());
         revoked.flat_map(|(_, audience)| audience.members.iter().copied()).collect()
@@ -75,8 +78,8 @@ impl Audiences {
         &self.audiences[audience as usize]
     }
 
-    /// Marks a frame as pending for all audiences that it is for; those for which it is the first are added to `reached`. Returns how many
-    /// steps that took ([`PreparedTopic::steps`]).
+    /// Marks a frame as pending for all its audiences, and adds those without a pending frame so far to
+    /// `reached`. Returns the number of steps ([`PreparedTopic::steps`]).
     pub(super) fn mark(&mut self, number: u32, frame: &Frame, reached: &mut Vec<u32>) -> u64 {
         let Self { audiences, any, exact, templates, .. } = self;
         let mut steps = 1;
@@ -98,7 +101,7 @@ impl Audiences {
                 listed.ids().for_each(|id| mark(audiences, id));
             }
             let prepared = PreparedTopic::new(topic);
-            templates.matching(&prepared).flat_map(Listed::ids).for_each(|id| mark(audiences, id));
+            templates.matching(&prepared).flat_map(PostingList::ids).for_each(|id| mark(audiences, id));
             tried += prepared.steps();
             for &(id, number) in templates.of_text(topic).map_or(&[][..], |listed| &listed.0) {
                 if audiences[id as usize].interest.selectors[number as usize].text() == &**topic {
@@ -109,14 +112,14 @@ impl Audiences {
         steps + tried
     }
 
-    /// Forgets what was pending.
+    /// Clears the pending frames.
     pub(super) fn clear(&mut self, audience: u32) {
         if let Some(audience) = self.audiences.get_mut(audience as usize) {
             audience.pending.clear();
         }
     }
 
-    fn found(&mut self, key: Key) -> u32 {
+    fn insert(&mut self, key: Key) -> u32 {
         let interest = key.0.clone();
         let id = self.audiences.vacant_key() as u32;
         let places = interest
@@ -130,14 +133,15 @@ impl Audiences {
         id
     }
 
-    fn dissolve(&mut self, id: u32) {
+    fn remove_audience(&mut self, id: u32) {
         let interest = self.audiences[id as usize].interest.clone();
         for (number, selector) in interest.selectors.iter().enumerate() {
             let place = self.audiences[id as usize].places[number];
             let listed = self.list(selector);
             let moved = listed.remove(place);
             let empty = listed.0.is_empty();
-            // The audience may be in one list with several templates of one shape: then its own entry may be the one that moves.
+            // An audience may be several times in one list, with templates of one shape: then its own entry
+            // may move.
             if let Some((audience, number)) = moved {
                 self.audiences[audience as usize].places[number as usize] = place;
             }
@@ -149,7 +153,7 @@ impl Audiences {
         self.known.remove(&Key(interest));
     }
 
-    fn list(&mut self, selector: &Selector) -> &mut Listed {
+    fn list(&mut self, selector: &Selector) -> &mut PostingList {
         match selector.kind() {
             Kind::Any => &mut self.any,
             Kind::Exact => self.exact.entry(selector.clone()).or_default(),
@@ -166,7 +170,7 @@ impl Audiences {
     }
 }
 
-impl Listed {
+impl PostingList {
     fn ids(&self) -> impl Iterator<Item = u32> {
         self.0.iter().map(|(audience, _)| *audience)
     }
@@ -176,7 +180,7 @@ impl Listed {
         self.0.len() as u32 - 1
     }
 
-    /// Removes the entry at that place; gives the one that stands there now.
+    /// Removes the entry at that index; returns the entry that takes its place.
     fn remove(&mut self, place: u32) -> Option<(u32, u32)> {
         self.0.swap_remove(place as usize);
         self.0.get(place as usize).copied()
@@ -199,7 +203,7 @@ impl Hash for Key {
 }
 
 impl Key {
-    /// Which token it is: while the key lives, no other has its address.
+    /// Identity of the token: while the key lives, no other token has its address.
     fn token(&self) -> Option<usize> {
         self.0.token.as_ref().map(|token| Arc::as_ptr(token) as usize)
     }
@@ -228,8 +232,8 @@ mod tests {
         Frame::new(entry, &Ids::new(Epoch([0; 16])))
     }
 
-    /// How many steps it takes to find the audiences of an update.
-    fn steps(audiences: &mut Audiences, topics: &[String]) -> u64 {
+    /// Number of steps to find the audiences of an update.
+    fn steps(audiences: &mut TopicIndex, topics: &[String]) -> u64 {
         let mut reached = Vec::new();
         let steps = audiences.mark(0, &frame(topics), &mut reached);
         reached.iter().for_each(|audience| audiences.clear(*audience));
@@ -246,7 +250,7 @@ mod tests {
             all in vec((vec(a_text(), 1..4), any::<bool>()), 1..12),
             topics in vec(a_text(), 1..3),
         ) {
-            let mut audiences = Audiences::default();
+            let mut audiences = TopicIndex::default();
             let mut joined = Vec::new();
             for (subscriber, (selectors, stays)) in (0..).zip(&all) {
                 joined.push((audiences.join(interest(selectors), subscriber), subscriber, *stays));
@@ -278,7 +282,7 @@ mod tests {
 
     #[test]
     fn templates_that_lack_a_literal_of_the_topic_are_rejected_by_that() {
-        let mut audiences = Audiences::default();
+        let mut audiences = TopicIndex::default();
         let variables: String = (0..32).map(|number| format!("{{v{number}:9999}}")).collect();
         for subscriber in 0..1000 {
             let of_one = (0..8).map(|number| match number % 2 {
@@ -297,14 +301,14 @@ mod tests {
 
     #[test]
     fn templates_equal_up_to_names_are_tried_once() {
-        let mut audiences = Audiences::default();
+        let mut audiences = TopicIndex::default();
         for subscriber in 0..1000 {
             let of_one = (0..8)
                 .map(|number| (0..32).map(|name| format!("{{+v{subscriber}_{number}_{name}}}")).collect());
             audiences.join(interest(&of_one.collect::<Vec<String>>()), subscriber);
         }
         let ordinary = steps(&mut audiences, &["https://example.com/books/1234567890".to_owned()]);
-        // Eight entries of each audience, for the one template that there is.
+        // Eight entries per audience, for the only template.
         assert!((8000..8000 + 32 * 20).contains(&ordinary), "{ordinary} steps");
     }
 
@@ -324,11 +328,11 @@ mod tests {
         for (spec, topic) in specs.iter().flat_map(|spec| topics.iter().map(move |topic| (spec, topic))) {
             let template = format!("{{+start}}{}{{+end}}", spec.repeat(20));
             let cost = u64::from(Selector::parse(&template).unwrap().cost());
-            let mut audiences = Audiences::default();
+            let mut audiences = TopicIndex::default();
             audiences.join(interest(&[template]), 0);
             let (steps, pieces) =
                 (steps(&mut audiences, std::slice::from_ref(topic)), topic.len() as u64 / 64 + 1);
-            // What looking for bytes and classes costs, once for a topic, comes in addition.
+            // In addition, each topic is searched once for bytes and classes.
             assert!(
                 steps <= pieces * (cost * 16 + 200),
                 "{spec} on {topic:.20}: {steps} steps, {pieces} pieces, cost {cost}"

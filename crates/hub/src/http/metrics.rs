@@ -1,3 +1,5 @@
+//! The metrics that `/metrics` shows.
+
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
 use prometheus_client::encoding::text::encode;
@@ -9,9 +11,9 @@ use super::exposition;
 use super::routes::refusal;
 use crate::hub::Hub;
 
-/// Everything that `/metrics` shows.
+/// The metrics of `/metrics`.
 #[derive(Debug)]
-pub(super) struct Gauges {
+pub(super) struct MetricsPage {
     registry: Registry,
     lag: Gauge,
     records: Gauge,
@@ -19,8 +21,8 @@ pub(super) struct Gauges {
     pending: Gauge,
 }
 
-impl Gauges {
-    /// Those of a registry, and what is looked up when they are asked for.
+impl MetricsPage {
+    /// The metrics of a registry, and metrics_page that are read on request.
     pub(super) fn new(mut registry: Registry) -> Self {
         let [lag, records, bytes, pending] = [(); 4].map(|()| Gauge::default());
         registry.register(
@@ -30,12 +32,14 @@ impl Gauges {
         );
         registry.register("log_events", "Events in the log", records.clone());
         registry.register("log_bytes", "Size of the log, in bytes", bytes.clone());
-        let help = "Bytes in memory that wait to be sent to slow subscribers, without the window of newest updates";
+        let help =
+            "Bytes in memory that wait to be sent to slow subscribers, without the window of newest updates";
         registry.register("pending_bytes", help, pending.clone());
         Self { registry, lag, records, bytes, pending }
     }
 
-    /// The metrics in the format that the request accepts. While the log cannot be read, its gauges keep their last values.
+    /// Returns the metrics in the format that the request accepts. While the log cannot be read, its metrics_page
+    /// keep their last values.
     pub(super) async fn show(&self, hub: &Hub, headers: &HeaderMap) -> Response {
         let through = hub.fanout.through();
         let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

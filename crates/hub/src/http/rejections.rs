@@ -1,3 +1,5 @@
+//! Counts and logs rejected connections and requests.
+
 use std::error::Error;
 use std::time::Instant;
 
@@ -9,9 +11,10 @@ use ssekit_mercure::{Problem, ProblemKind};
 
 use crate::log_limit::LogLimit;
 
-/// Counts rejected connections and requests, and logs them rate-limited, because peers control how often they occur.
+/// Counts rejected connections and requests, and logs them rate-limited, because peers control the number of
+/// rejections.
 #[derive(Debug)]
-pub(super) struct Refusals {
+pub(super) struct Rejections {
     connections: Family<ByReason, Counter>,
     requests: Family<ByProblem, Counter>,
     pub(super) turned_away: Counter,
@@ -19,20 +22,20 @@ pub(super) struct Refusals {
     log_limit: LogLimit,
 }
 
-/// Why a connection was closed that had not asked for anything.
+/// Reason why a connection without a valid request was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// It said nothing.
+pub(super) enum RejectReason {
+    /// It sent nothing.
     Silent,
-    /// It did not say all in time.
+    /// Its head was incomplete in time.
     Slow,
-    /// The head of its request was too large, or had too many lines.
+    /// The head of its request had too many bytes or lines.
     Head,
-    /// It did not speak HTTP.
+    /// It did not send HTTP.
     Malformed,
-    /// It was idle when another needed its place.
+    /// It was idle when another connection needed its permit.
     Evicted,
-    /// It sent too many frames of HTTP/2 that ask for nothing.
+    /// It sent too many HTTP/2 frames without a request.
     Flooded,
 }
 
@@ -46,10 +49,10 @@ struct ByProblem {
     problem: &'static str,
 }
 
-impl Refusals {
-    /// Refusals that a registry shows.
+impl Rejections {
+    /// Registers the counters.
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let refusals = Self {
+        let rejections = Self {
             connections: Family::default(),
             requests: Family::default(),
             turned_away: Counter::default(),
@@ -57,17 +60,17 @@ impl Refusals {
             log_limit: LogLimit::default(),
         };
         for refused in [
-            Refused::Silent,
-            Refused::Slow,
-            Refused::Head,
-            Refused::Malformed,
-            Refused::Evicted,
-            Refused::Flooded,
+            RejectReason::Silent,
+            RejectReason::Slow,
+            RejectReason::Head,
+            RejectReason::Malformed,
+            RejectReason::Evicted,
+            RejectReason::Flooded,
         ] {
-            // So that each is shown from the beginning.
-            drop(refusals.connections.get_or_create(&ByReason { reason: refused.name() }));
+            // So each counter is shown from the start.
+            drop(rejections.connections.get_or_create(&ByReason { reason: refused.name() }));
         }
-        let Self { connections, requests, turned_away, exhausted, .. } = &refusals;
+        let Self { connections, requests, turned_away, exhausted, .. } = &rejections;
         registry.register(
             "connections_refused",
             "Connections closed before a complete request, by reason",
@@ -88,16 +91,16 @@ impl Refusals {
             "Requests answered with an error, by problem type",
             requests.clone(),
         );
-        refusals
+        rejections
     }
 
-    pub(super) fn connection(&self, refused: Refused) {
+    pub(super) fn connection(&self, refused: RejectReason) {
         self.connections.get_or_create(&ByReason { reason: refused.name() }).inc();
         let limit = match refused {
-            Refused::Silent | Refused::Slow => "limits.head_time",
-            Refused::Head => "limits.head_size",
-            Refused::Malformed | Refused::Flooded => "",
-            Refused::Evicted => "limits.connections",
+            RejectReason::Silent | RejectReason::Slow => "limits.head_time",
+            RejectReason::Head => "limits.head_size",
+            RejectReason::Malformed | RejectReason::Flooded => "",
+            RejectReason::Evicted => "limits.connections",
         };
         if let Some(count) = self.log_limit.due(refused.name(), LogLimit::SELDOM, Instant::now()) {
             tracing::warn!(
@@ -154,8 +157,8 @@ impl Refusals {
     }
 }
 
-impl Refused {
-    /// What an error of hyper says, if it is about what the peer has asked.
+impl RejectReason {
+    /// Reason of a hyper error that concerns the input of the peer.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let error = error.downcast_ref::<hyper::Error>()?;
         if error.is_timeout() {

@@ -1,3 +1,5 @@
+//! Metrics of the fan-out.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,24 +12,24 @@ use prometheus_client::registry::Registry;
 
 use super::{End, Frame};
 
-/// What the fan-out counts.
+/// Metrics of the fan-out.
 #[derive(Debug)]
-pub struct Figures {
-    /// Subscribers now.
+pub struct Metrics {
+    /// Current number of subscribers.
     pub subscribers: Gauge,
-    /// Events written to subscribers, or left to be written to them.
+    /// Events written to subscribers, or waiting to be written to them.
     pub delivered: Counter,
-    /// Those of them that were read from the log for who had missed them.
+    /// Those of them that were read from the log for subscribers that were behind.
     pub replayed: Counter,
-    /// Pages of the log that are read for who has missed them, or wait for memory.
+    /// Pages of the log that are being read, or wait for memory.
     pub replays: Gauge,
-    /// Subscribers that have still to be written something that others have been.
+    /// Subscribers that have not received everything that others have.
     pub behind: Gauge,
-    /// How many events somebody was replayed before they were up to date, or gone.
+    /// Number of events of each replay, until the subscriber was up to date or had left.
     pub replay: Histogram,
-    /// How often a subscriber could not take all at once.
+    /// Number of times that a subscriber could not take all bytes at once.
     pub blocked: Counter,
-    /// How often one was told that it has missed something.
+    /// Number of `gap` events.
     pub gaps: Counter,
     /// Times that the log dropped records before the fan-out had read them.
     pub tail_gaps: Counter,
@@ -35,7 +37,8 @@ pub struct Figures {
     pub heartbeats: Counter,
     /// Operations on 64 bytes of a topic, to find the subscribers of updates.
     pub matching: Counter,
-    /// From the time that a record was appended until it had been written to all who are up to date, in seconds.
+    /// Time from the append of a record until it was written to all subscribers that are up to date, in
+    /// seconds.
     pub latency: Histogram,
     ends: Family<Reason, Counter>,
 }
@@ -45,10 +48,10 @@ struct Reason {
     reason: &'static str,
 }
 
-impl Figures {
-    /// Figures that a registry shows.
+impl Metrics {
+    /// Registers the metrics.
     pub fn new(registry: &mut Registry) -> Arc<Self> {
-        let figures = Self {
+        let metrics = Self {
             subscribers: Gauge::default(),
             delivered: Counter::default(),
             replayed: Counter::default(),
@@ -66,66 +69,66 @@ impl Figures {
             ends: Family::default(),
         };
         for end in End::ALL {
-            // So that each is shown from the beginning.
-            drop(figures.ends.get_or_create(&Reason { reason: end.name() }));
+            // So each counter is shown from the start.
+            drop(metrics.ends.get_or_create(&Reason { reason: end.name() }));
         }
-        registry.register("subscribers", "Connected subscribers", figures.subscribers.clone());
-        registry.register("events_delivered", "Events written to subscribers", figures.delivered.clone());
+        registry.register("subscribers", "Connected subscribers", metrics.subscribers.clone());
+        registry.register("events_delivered", "Events written to subscribers", metrics.delivered.clone());
         registry.register(
             "events_replayed",
             "Events read from the log for subscribers that resumed or fell behind",
-            figures.replayed.clone(),
+            metrics.replayed.clone(),
         );
         registry.register(
             "replays",
             "Reads of the log for subscribers that resumed or fell behind: running, or waiting for memory",
-            figures.replays.clone(),
+            metrics.replays.clone(),
         );
         registry.register(
             "subscribers_behind",
             "Subscribers that are resuming or behind the newest event",
-            figures.behind.clone(),
+            metrics.behind.clone(),
         );
         registry.register(
             "replay_events",
             "Events per replay, until the subscriber was up to date or disconnected",
-            figures.replay.clone(),
+            metrics.replay.clone(),
         );
         registry.register(
             "subscribers_blocked",
             "Times that a subscriber's socket was full",
-            figures.blocked.clone(),
+            metrics.blocked.clone(),
         );
         registry.register(
             "gaps",
             "Gaps reported to subscribers: events that were removed before the subscriber had read them",
-            figures.gaps.clone(),
+            metrics.gaps.clone(),
         );
         registry.register(
             "tail_gaps",
             "Times that retention removed updates before the hub had delivered them",
-            figures.tail_gaps.clone(),
+            metrics.tail_gaps.clone(),
         );
         registry.register(
             "heartbeats",
             "Heartbeat comments sent to idle subscribers",
-            figures.heartbeats.clone(),
+            metrics.heartbeats.clone(),
         );
         registry.register(
             "matching_steps",
             "Cost of matching topics with selectors, in operations on up to 64 bytes of a topic, over all threads",
-            figures.matching.clone(),
+            metrics.matching.clone(),
         );
         registry.register(
             "publish_to_write_seconds",
             "Delivery latency, from publication to the last socket write",
-            figures.latency.clone(),
+            metrics.latency.clone(),
         );
-        registry.register("subscriptions_ended", "Ended subscriptions, by reason", figures.ends.clone());
-        Arc::new(figures)
+        registry.register("subscriptions_ended", "Ended subscriptions, by reason", metrics.ends.clone());
+        Arc::new(metrics)
     }
 
-    /// How many subscriptions ended for this reason.
+    /// Number of subscriptions that ended for this reason.
     pub fn ends(&self, end: End) -> u64 {
         self.ends.get_or_create(&Reason { reason: end.name() }).get()
     }
