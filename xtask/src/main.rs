@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 mod command;
 mod dependencies;
+mod dist;
 mod fuzz;
 mod msrv;
 mod node;
@@ -15,17 +16,20 @@ mod pages;
 mod tools;
 mod wasm;
 mod web;
+mod workflows;
 
 use command::Command;
 
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  test    runs all tests and checks, as CI does; installs missing programs, or names them
-          (with a WORD: only the steps whose name contains it)
+  test    runs all tests and checks, as CI does; names missing programs, and asks whether to install them
+          (with a WORD: only the steps whose name contains it; with --install or CI=true: without a question)
   check   runs the checks without tests: formatting, lints, documentation, dependencies
   web     builds the npm package in web/, and updates the program's copy of it
   pages   builds the pages in Rust: examples/leptos, and the page that browser tests open
+  dist    builds the artifacts of a release in target/dist (with `program` or `root`: only the archive of the
+          program, or the root file system of the container)
   model   checks every interleaving of a channel's publishers and readers
   soak    runs the long tests: 500 kills, many cases of each property, an hour of attacks, fuzzing
   fuzz    runs each fuzz target for [SECONDS]; the default is 30
@@ -34,7 +38,11 @@ cargo xtask COMMAND
 
 #[allow(clippy::print_stderr, reason = "output for the terminal")]
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+    let mut arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments.last().is_some_and(|last| last == "--install") {
+        arguments.pop();
+        tools::install_without_question();
+    }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["test"] => test(""),
@@ -42,6 +50,9 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["web"] => web::build(),
         ["pages"] => pages::build(),
+        ["dist"] => dist::build(),
+        ["dist", "program"] => dist::program(),
+        ["dist", "root"] => dist::root_file_system(),
         ["model"] => model(),
         ["soak"] => soak(),
         ["fuzz"] => fuzz::run(Duration::from_secs(30)),
@@ -65,7 +76,7 @@ type Run = fn() -> Result<()>;
 
 /// Runs the steps whose name contains this word; all of them if it is empty.
 fn test(word: &str) -> Result<()> {
-    let steps: [(&str, Run); 8] = [
+    let steps: [(&str, Run); 9] = [
         ("checks without tests", check),
         ("tests and doctests", || {
             tools::provide(tools::AROUND_THE_HUB)?;
@@ -75,6 +86,10 @@ fn test(word: &str) -> Result<()> {
         ("the npm package", web::test),
         ("pages in Rust", pages::build),
         ("pages in Chromium", web::test_in_browser),
+        ("artifacts of a release", || {
+            tools::provide(dist::TOOLS)?;
+            dist::test()
+        }),
         ("every interleaving of a channel's publishers and readers", model),
         ("fuzzing", || fuzz::run(Duration::from_secs(30))),
     ];
@@ -105,6 +120,7 @@ fn check() -> Result<()> {
         }
         Ok(())
     })?;
+    step("workflows", workflows::check)?;
     step("licences and duplicate versions", dependencies::check)?;
     step("oldest Rust", msrv::check)?;
     step("lints", || Command::cargo("clippy --workspace --all-targets --all-features -- -D warnings").run())?;
