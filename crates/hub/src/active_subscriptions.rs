@@ -1,4 +1,4 @@
-//! ActiveSubscriptions subscriptions: their list, and the events that announce the beginning and the end of each.
+//! Active subscriptions: their list, and the events that announce the beginning and the end of each.
 //!
 //! The list shows the announced subscriptions. Beginnings are announced while the queue of events has room; a
 //! subscriber that leaves before its beginning was announced is not announced at all. The end of an announced
@@ -19,8 +19,9 @@ use tokio::sync::Notify;
 
 use crate::log_limit::LogLimit;
 
-/// Retention rule for subscription events: they count separately from updates, so that visitors that come and
-/// go drop no update.
+/// Retention rule for subscription events.
+///
+/// They count separately from updates, so that visitors that come and go drop no update.
 pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {
     let below = subscriptions::below(hub_path);
     // No topic has a control character, so no rule of the configuration has this name.

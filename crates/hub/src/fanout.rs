@@ -107,9 +107,11 @@ pub struct Pace {
 /// Policy for a subscriber that the log's retention overtakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overtaken {
-    /// Closes the subscriber. It gets a `reset` event when it returns with its last event ID. A subscriber
-    /// that has had no event could not resume, and one that reads the whole history would begin again: both
-    /// get a `gap` event and continue.
+    /// Closes the subscriber.
+    ///
+    /// It gets a `reset` event when it returns with its last event ID. A subscriber that has had no event
+    /// could not resume, and one that reads the whole history would begin again: both get a `gap` event and
+    /// continue.
     Close,
     /// Continues with the remaining records, after a `gap` event.
     Skip,
@@ -161,11 +163,14 @@ pub struct Subscription {
 pub struct Start {
     /// The position before the first record.
     pub after: Position,
-    /// The subscriber knows of lost records up to this position. `None` if it begins with the earliest record
-    /// that the log has when it is read: it misses nothing before its first event.
+    /// The subscriber knows of lost records up to this position.
+    ///
+    /// `None` if it begins with the earliest record that the log has when it is read: it misses nothing
+    /// before its first event.
     pub told: Option<Position>,
-    /// Up to this position the subscriber gets the records of the log, and no frames in memory whose records
-    /// the log has dropped.
+    /// Position up to which the subscriber gets only records that the log still has.
+    ///
+    /// Frames in memory whose records the log has dropped are not for it.
     pub stored: Position,
 }
 
@@ -271,7 +276,9 @@ impl Fanout {
         self.inboxes[thread].send(Message::Join(Box::new((sink, subscription))));
     }
 
-    /// Returns the log. Its appends wait for the fan-out, for at most 10 s; then they fail with
+    /// Returns the log.
+    ///
+    /// Its appends wait for the fan-out, for at most 10 s; then they fail with
     /// [`AppendError::Busy`](ssekit_log::AppendError::Busy).
     pub fn log(&self) -> Arc<dyn Log> {
         Arc::clone(&self.log) as Arc<dyn Log>
@@ -299,8 +306,9 @@ impl Fanout {
         self.recent.until_passed(position).await;
     }
 
-    /// Ends all streams within this time, each with a reconnection time, and waits for the end of the
-    /// threads.
+    /// Ends all streams within this time, and waits for the end of the threads.
+    ///
+    /// Each stream gets a reconnection time.
     pub async fn end(&self, over: Duration) {
         for inbox in &self.inboxes {
             inbox.send(Message::End(over));

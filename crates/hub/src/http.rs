@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  plain TCP ─▶ acceptor ─┬─ GET of the hub, whole and alone ─▶ fan-out, which owns the socket
-//!                     ├─ POST of the hub ─▶ publisher: all requests that have arrived
-//!                     └─ all others ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body, from the fan-out
-//!  TLS, Unix ───────────────────────▶ hyper             └─ POST, the API, health, metrics, pages
+//!                         ├─ POST of the hub ─▶ publish pipeline: all requests that have arrived
+//!                         └─ all others ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body, from the fan-out
+//!  TLS, Unix ───────────────────────────▶ hyper             └─ POST, the API, health, metrics, pages
 //! ```
 
 mod acceptor;
@@ -99,8 +99,9 @@ impl Protocol {
 pub struct Options {
     /// Maximum number of connections.
     pub connections: usize,
-    /// Maximum number of connections of one address, or of one IPv6 network; `None` for a tenth of all
-    /// connections from a public address.
+    /// Maximum number of connections of one address, or of one IPv6 network.
+    ///
+    /// `None` allows a public address a tenth of all connections.
     pub connections_per_address: Option<usize>,
     /// Maximum number of new subscribers per second; `None` for no limit.
     pub connects_per_second: Option<u32>,
@@ -134,8 +135,9 @@ impl Default for Options {
     }
 }
 
-/// Returns the routes of a hub, for a program with an HTTP server of its own: publications and subscriptions
-/// at [`Hub::path`], and the subscription API below it.
+/// Returns the routes of a hub, for a program with an HTTP server of its own.
+///
+/// They are publications and subscriptions at [`Hub::path`], and the subscription API below it.
 ///
 /// The program's server limits connections and the size of heads. Of the options, `connects_per_second`,
 /// `body_time` and `body_memory` apply. The registry gets the metrics of the hub.
@@ -176,8 +178,9 @@ pub struct Pages {
     pub router: Router,
     /// Paths of pages that the answer 404 lists.
     pub at: Vec<&'static str>,
-    /// Names of this machine, besides `localhost` and IP addresses, that the header `Host` must have for
-    /// these pages; `None` for any name.
+    /// Names of this machine that `Host` may have for these pages; `None` for any name.
+    ///
+    /// `localhost` and IP addresses need no entry.
     pub names: Option<Arc<[String]>>,
 }
 
@@ -231,8 +234,9 @@ impl Server {
         Acceptor::open(listeners, Arc::clone(self)).map(Opened)
     }
 
-    /// Takes a permit for a connection that is not accepted by [`open`](Self::open); `None` if a limit is
-    /// reached.
+    /// Takes a permit for a connection that is not accepted by [`open`](Self::open).
+    ///
+    /// `None` if a limit is reached.
     pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Permit> {
         let permit = self.connection_limit.take(peer);
         permit.inspect_err(|taken| self.rejections.turned_away(taken.limit, taken.most as u64)).ok()
@@ -321,9 +325,10 @@ impl Server {
         }
     }
 
-    /// Drives a connection to its end. It ends by itself, with the server, or when it is idle for too long;
-    /// the last two happen after its open requests. It fails without a request in time, or if its peer keeps
-    /// a stream that has ended.
+    /// Drives a connection to its end.
+    ///
+    /// It ends by itself, with the server, or when it is idle for too long; the last two happen after its
+    /// open requests. It fails without a request in time, or if its peer keeps a stream that has ended.
     async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), Broken>
     where
         C: GracefulConnection<Error = hyper::Error>,
@@ -383,8 +388,10 @@ impl Server {
         }
     }
 
-    /// Returns the answer to a client beyond a limit: for a request of a stream, `retry:` and the end,
-    /// because browsers give up on an error; for all others, 503.
+    /// Returns the answer to a client beyond a limit.
+    ///
+    /// A request of a stream gets `retry:` and the end, because browsers give up on an error; all others get
+    /// 503.
     ///
     /// Another client would take an empty stream for its answer.
     fn busy(&self, head: &[u8]) -> Vec<u8> {

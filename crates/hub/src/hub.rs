@@ -39,7 +39,7 @@ pub struct Hub {
     templates: Arc<TemplateBudget>,
     /// Path of the hub, `/.well-known/mercure` unless configured.
     pub(crate) path: String,
-    /// ActiveSubscriptions subscriptions, if the hub announces and lists them.
+    /// Active subscriptions, if the hub announces and lists them.
     pub(crate) active: Option<ActiveSubscriptions>,
     pub(crate) metrics: Arc<Metrics>,
     pace: Pace,
@@ -204,8 +204,7 @@ impl Hub {
         self.active.is_some()
     }
 
-    /// Verifies the token of a request that reads; returns `None` for an anonymous one, where that is
-    /// allowed.
+    /// Verifies the token of a request that reads; `None` for a permitted anonymous request.
     ///
     /// # Errors
     /// Those of [`Access::subscriber`].
@@ -222,9 +221,11 @@ impl Hub {
         self.verified(request, Action::Subscribe, read).await
     }
 
-    /// Verifies with the cached keys. If keys come from a key set and the token names a missing one, fetches
-    /// the set once and verifies again; if it cannot be fetched now, the answer tells the client to retry,
-    /// because the token may be valid. Dropping the future only ends the wait.
+    /// Verifies with the cached keys.
+    ///
+    /// If keys come from a key set and the token names a missing one, fetches the set once and verifies
+    /// again; if it cannot be fetched now, the answer tells the client to retry, because the token may be
+    /// valid. Dropping the future only ends the wait.
     async fn verified<T>(
         &self,
         request: &Parts,
@@ -246,8 +247,9 @@ impl Hub {
         }
     }
 
-    /// Returns the renewal of the keys for an action, if they are fetched and lack the key that this token
-    /// names.
+    /// Returns the renewal of the keys for an action, if they lack the key that this token names.
+    ///
+    /// `None` if the keys are not fetched.
     pub fn renewal_for(&self, token: &str, action: Action) -> Option<&Renewal> {
         self.key_renewals.of(action).filter(|_| self.access.lacks_key(token, action))
     }
@@ -265,8 +267,9 @@ impl Hub {
         self.publish_batch(Batch { records, key: None }).await
     }
 
-    /// Publishes a batch, unless an earlier one had the same idempotency key; returns the ids of the updates,
-    /// or those of the earlier batch.
+    /// Publishes a batch, unless an earlier one had the same idempotency key.
+    ///
+    /// Returns the ids of the updates, or those of the earlier batch.
     ///
     /// # Errors
     /// Those of [`publish`](Self::publish), and when the key was used for another batch.
@@ -323,8 +326,9 @@ impl Hub {
         tokio::task::unconstrained(appends).await
     }
 
-    /// Publishes batches without idempotency keys in one append; if the log or a limit refuses that, one
-    /// after the other.
+    /// Publishes batches without idempotency keys in one append.
+    ///
+    /// If the log or a limit refuses that, they are published one after the other.
     async fn publish_together(
         &self,
         asked: Vec<Result<Batch, Problem>>,
@@ -364,8 +368,9 @@ impl Hub {
         self.granted(request, subscribe, None, guard)
     }
 
-    /// Whether a subscription begins now, is not announced and has no templates, so that
-    /// [`grant`](Self::grant) is enough.
+    /// Whether [`grant`](Self::grant) is enough.
+    ///
+    /// Such a subscription begins now, is not announced and has no templates.
     pub(crate) fn is_simple(&self, subscribe: &Subscribe) -> bool {
         subscribe.cursor.is_none()
             && self.active.as_ref().is_none_or(|active| !active.announces(subscribe))
@@ -482,8 +487,9 @@ impl Hub {
         (headers, first)
     }
 
-    /// Returns the position of an update by the id that the hub or its publisher gave it; `None` if it lies
-    /// behind `last`, or does not exist.
+    /// Returns the position of an update by the id that the hub or its publisher gave it.
+    ///
+    /// `None` if the update lies behind `last`, or does not exist.
     ///
     /// The answer does not depend on the client. A page's server may name an update that the page's user may
     /// not read, and the page continues after it; if that id were unknown, the page would get everything
@@ -550,8 +556,9 @@ impl Hub {
     }
 }
 
-/// Ends the streams of tokens that no longer verify, whenever keys are replaced. Their clients reconnect, and
-/// are verified again.
+/// Ends the streams of tokens that no longer verify, whenever keys are replaced.
+///
+/// Their clients reconnect, and are verified again.
 async fn end_revoked(mut replacements: Replacements, hub: Weak<Hub>) {
     while replacements.next().await {
         let Some(hub) = hub.upgrade() else { return };

@@ -1,5 +1,6 @@
-//! A hub of the Mercure protocol as a library: it keeps updates in a log, and sends them to subscribers as
-//! server-sent events.
+//! A hub of the Mercure protocol as a library.
+//!
+//! It keeps updates in a log, and sends them to subscribers as server-sent events.
 //!
 //! ```text
 //!  POST ─▶ hub ─▶ log ─▶ tail ─▶ fan-out threads ─▶ sockets and bodies of subscribers

@@ -56,8 +56,9 @@ struct Page {
 struct Shown {
     id: String,
     topics: Vec<Box<str>>,
-    /// Number of further topics. Topics of a private update that the reader's token does not grant are not
-    /// counted.
+    /// Number of further topics.
+    ///
+    /// Topics of a private update that the reader's token does not grant are not counted.
     more_topics: usize,
     private: bool,
     /// Milliseconds since 1970.
@@ -180,8 +181,10 @@ impl<'a> Reader<'a> {
         Ok(Page { events, older, newer })
     }
 
-    /// Reads the last updates before a position. The log is read only forwards, so it is read in stretches,
-    /// each before the other; they grow where there are few updates.
+    /// Reads the last updates before a position.
+    ///
+    /// The log is read only forwards, so it is read in stretches, each before the other; they grow where
+    /// there are few updates.
     async fn older(
         &self,
         before: Position,
@@ -214,8 +217,9 @@ impl<'a> Reader<'a> {
         Ok(Page { events: found.events.into_iter().map(|(_, shown)| shown).collect(), older, newer })
     }
 
-    /// Reads the matching updates from one position up to another, oldest first; `None` if there are more
-    /// than a stretch may have.
+    /// Reads the matching updates from one position up to another, oldest first.
+    ///
+    /// `None` if there are more than a stretch may have.
     async fn stretch(
         &self,
         begin: u64,

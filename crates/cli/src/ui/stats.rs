@@ -46,8 +46,9 @@ struct Count {
     per_second: f64,
 }
 
-/// Time from the publication until it was written to all subscribers that are up to date, in seconds; `None`
-/// if nothing was published.
+/// Seconds from the publication to the write to all subscribers that are up to date.
+///
+/// `None` if nothing was published.
 #[derive(Debug, Serialize)]
 struct Latency {
     p50: Option<f64>,

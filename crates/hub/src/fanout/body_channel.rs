@@ -28,7 +28,7 @@ pub(super) struct BodyChannel {
     writer: OnceLock<Writer>,
 }
 
-/// The subscriber that writes into a pipe: its thread, slot and generation.
+/// The subscriber that writes into a channel: its thread, slot and generation.
 #[derive(Debug)]
 struct Writer(Arc<Inbox>, u32, u32);
 
@@ -64,7 +64,7 @@ impl BodyChannel {
 
     /// Sets the subscriber that writes; false if the body has been dropped.
     pub(super) fn belongs_to(&self, inbox: &Arc<Inbox>, slot: u32, generation: u32) -> bool {
-        // A pipe has one writer, which is set once.
+        // A channel has one writer, which is set once.
         let _ = self.writer.set(Writer(Arc::clone(inbox), slot, generation));
         // Checked afterwards: a body that is dropped from now on notifies the writer.
         !self.lock().gone
@@ -264,8 +264,9 @@ impl Drop for Body {
     }
 }
 
-/// Maximum size of one piece of the body: that of a DATA frame, unless its peer allows more (RFC 9113,
-/// section 4.2).
+/// Maximum size of one piece of the body.
+///
+/// It is that of a DATA frame, unless its peer allows more (RFC 9113, section 4.2).
 const CHUNK: usize = 16 << 10;
 /// More is written when at most this fraction of the room is in use.
 const LOW: usize = 4;

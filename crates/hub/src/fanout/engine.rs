@@ -305,6 +305,7 @@ impl Engine {
     }
 
     /// Continues where the window begins again, behind records that the log dropped before they were in it.
+    ///
     /// Subscribers that were up to date continue from the log, which has some of the records, and learn there
     /// of the missing ones.
     fn skip(&mut self) {
@@ -326,9 +327,10 @@ impl Engine {
         self.note_passed();
     }
 
-    /// Whether the hub closes this subscriber when events are lost for it. The subscriber must be able to
-    /// resume: it has received an event, and so an id, and is not reading the whole history. Otherwise its
-    /// next stream would be a `reset` and the same history again.
+    /// Whether the hub closes this subscriber when events are lost for it.
+    ///
+    /// The subscriber must be able to resume: it has received an event, and so an id, and is not reading the
+    /// whole history. Otherwise its next stream would be a `reset` and the same history again.
     fn closes_when_overtaken(&self, slot: u32) -> bool {
         let Some(subscriber) = self.subscribers.get(slot as usize) else { return false };
         let in_history = subscriber.behind.as_ref().is_some_and(|behind| behind.through < behind.stored);
@@ -391,6 +393,7 @@ const FRAMES: usize = 1024;
 const BYTES: usize = 256 << 10;
 /// Deliveries of frames before messages and system events are read.
 const PASSES: usize = 4;
-/// Steps of matching after which events, messages and timers get a turn: some milliseconds. One frame may
-/// take more.
+/// Steps of matching after which events, messages and timers get a turn: some milliseconds.
+///
+/// One frame may take more.
 const SLICE: u64 = 1 << 20;

@@ -37,8 +37,7 @@ pub struct Metrics {
     pub heartbeats: Counter,
     /// Operations on 64 bytes of a topic, to find the subscribers of updates.
     pub matching: Counter,
-    /// Time from the append of a record until it was written to all subscribers that are up to date, in
-    /// seconds.
+    /// Seconds from the append of a record to the write to all subscribers that are up to date.
     pub latency: Histogram,
     ends: Family<Reason, Counter>,
 }

@@ -100,8 +100,9 @@ impl Mark {
         now - self.tick
     }
 
-    /// Whether fewer bytes than this were sent per tick, measured over this number of ticks. If not, the
-    /// measurement begins again.
+    /// Whether fewer bytes than this were sent per tick, measured over this number of ticks.
+    ///
+    /// If not, the measurement begins again.
     pub(super) fn is_slower(&mut self, bytes: u64, over: u32, sent: u64, now: u32) -> bool {
         let ticks = now - self.tick;
         let slow = ticks >= over && sent - self.sent < bytes * u64::from(ticks);

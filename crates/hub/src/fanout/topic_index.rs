@@ -78,8 +78,10 @@ impl TopicIndex {
         &self.audiences[audience as usize]
     }
 
-    /// Marks a frame as pending for all its audiences, and adds those without a pending frame so far to
-    /// `reached`. Returns the number of steps ([`PreparedTopic::steps`]).
+    /// Marks a frame as pending for all its audiences; returns the number of steps.
+    ///
+    /// Audiences without a pending frame so far are added to `reached`. The steps are those of
+    /// [`PreparedTopic::steps`].
     pub(super) fn mark(&mut self, number: u32, frame: &Frame, reached: &mut Vec<u32>) -> u64 {
         let Self { audiences, any, exact, templates, .. } = self;
         let mut steps = 1;

@@ -65,9 +65,10 @@ impl DeliveryWindow {
         }
     }
 
-    /// Continues behind a position up to which the log has dropped records that were never in the window. The
-    /// threads first deliver all frames; then [`read`](Self::read) sends all readers before the position to
-    /// the log.
+    /// Continues behind a position up to which the log has dropped records that were never in the window.
+    ///
+    /// The threads first deliver all frames; then [`read`](Self::read) sends all readers before the position
+    /// to the log.
     pub(crate) async fn skip_to(&self, position: Position) {
         self.until_passed(self.last()).await;
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
@@ -107,8 +108,10 @@ impl DeliveryWindow {
         any
     }
 
-    /// Returns the frames after a position and up to another: at most this number of frames and, apart from
-    /// the first, of bytes. `None` if the window no longer has all frames after the position.
+    /// Returns the frames after a position and up to another.
+    ///
+    /// They are at most this number of frames and, apart from the first, of bytes. `None` if the window no
+    /// longer has all frames after the position.
     pub(crate) fn read(
         &self,
         after: Position,

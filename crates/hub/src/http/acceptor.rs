@@ -20,9 +20,10 @@ use super::http1::{self, first_request, parse};
 use super::rejections::RejectReason;
 use super::{Protocol, Server, publish_pipeline};
 
-/// The thread that accepts plain HTTP connections. A connection whose first request subscribes goes to the
-/// fan-out; one whose first request publishes goes to [`publish_pipeline`], all others to hyper. The last two get it
-/// unread.
+/// The thread that accepts plain HTTP connections.
+///
+/// A connection whose first request subscribes goes to the fan-out; one whose first request publishes goes to
+/// [`publish_pipeline`], all others to hyper. The last two get it unread.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     waker: Waker,
@@ -151,8 +152,9 @@ impl AcceptLoop {
         true
     }
 
-    /// Uses the reserved descriptor to tell one client to retry. A connection that sends no request within a
-    /// moment cannot be answered, and is closed.
+    /// Uses the reserved descriptor to tell one client to retry.
+    ///
+    /// A connection that sends no request within a moment cannot be answered, and is closed.
     fn reject_without_fd(&mut self, number: usize) {
         drop(self.reserve.take());
         let mut head = [0; MAX_HEAD];
@@ -276,8 +278,9 @@ impl AcceptLoop {
         false
     }
 
-    /// Reads and grants the subscription of a request head; `None` for all other requests, which hyper
-    /// answers.
+    /// Reads and grants the subscription of a request head.
+    ///
+    /// `None` for all other requests, which hyper answers.
     fn subscription(&self, head: &[u8]) -> Option<(Parts, Subscribe)> {
         let request = parse(head)?;
         if request.method != Method::GET || request.uri.path() != self.server.hub.path {

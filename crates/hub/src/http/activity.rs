@@ -147,8 +147,9 @@ impl Open {
         self.activity.lease.peer()
     }
 
-    /// Marks the request as a subscription. The first stream of a connection shares its permit; each other
-    /// one takes a permit.
+    /// Marks the request as a subscription.
+    ///
+    /// The first stream of a connection shares its permit; each other one takes a permit.
     ///
     /// # Errors
     /// When the limit is reached.

@@ -64,8 +64,9 @@ impl ConnectionLimit {
         }))
     }
 
-    /// Takes a permit. If none is left, the connection that has been idle for the longest time is closed for
-    /// it.
+    /// Takes a permit.
+    ///
+    /// If none is left, the connection that has been idle for the longest time is closed for it.
     ///
     /// # Errors
     /// With the limit that is reached: no connection is idle, or this peer has used up its own limit.
@@ -85,8 +86,10 @@ impl ConnectionLimit {
 }
 
 impl Inner {
-    /// Limit of this peer. Unless configured, only public addresses have one: other addresses are mostly
-    /// those of proxies with many clients.
+    /// Limit of this peer.
+    ///
+    /// Unless configured, only public addresses have one: other addresses are mostly those of proxies with
+    /// many clients.
     fn most_of(&self, peer: IpAddr) -> Option<usize> {
         self.most_of_one.or_else(|| is_public(peer).then(|| (self.most / PART).max(LEAST)))
     }
@@ -142,8 +145,9 @@ impl Drop for Permit {
     }
 }
 
-/// Permit of a connection that makes room for others while it is idle: before its TLS handshake is done or
-/// its first head is complete, or while no request is open.
+/// Permit of a connection that makes room for others while it is idle.
+///
+/// It is idle before its TLS handshake is done or its first head is complete, and while no request is open.
 #[derive(Debug)]
 pub struct Lease {
     connection_limit: Arc<Inner>,
@@ -212,8 +216,9 @@ impl Held {
     }
 }
 
-/// Addresses that count as one: those of one IPv6 network (RFC 4291, section 2.5.4), because one machine can
-/// use all of them.
+/// Addresses that count as one.
+///
+/// They are those of one IPv6 network (RFC 4291, section 2.5.4), because one machine can use all of them.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -239,8 +244,9 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// One public address may have this part of all permits, but at least [`LEAST`]: enough for the clients of a
-/// network behind one address.
+/// Part of all permits that one public address may have, but at least [`LEAST`].
+///
+/// It is enough for the clients of a network behind one address.
 const PART: usize = 10;
 const LEAST: usize = 64;
 

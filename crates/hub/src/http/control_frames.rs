@@ -1,6 +1,6 @@
 //! Limit of HTTP/2 frames that carry no request and only cost time: PING, SETTINGS and others.
 //!
-//! hyper and h2 have no such limit, so the frames are count_problems where the bytes of a connection are read.
+//! hyper and h2 have no such limit, so the frames are counted where the bytes of a connection are read.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,6 @@
-//! Heads and responses of HTTP/1.1 as bytes, for connections that hyper does not serve. Without I/O, except for the time in `Date`.
+//! Heads and responses of HTTP/1.1 as bytes, for connections that hyper does not serve.
+//!
+//! No I/O; the clock is read for the header `Date`.
 
 use std::time::SystemTime;
 

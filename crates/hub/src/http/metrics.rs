@@ -22,7 +22,7 @@ pub(super) struct MetricsPage {
 }
 
 impl MetricsPage {
-    /// The metrics of a registry, and metrics_page that are read on request.
+    /// The metrics of a registry, and gauges that are read on request.
     pub(super) fn new(mut registry: Registry) -> Self {
         let [lag, records, bytes, pending] = [(); 4].map(|()| Gauge::default());
         registry.register(
@@ -38,8 +38,9 @@ impl MetricsPage {
         Self { registry, lag, records, bytes, pending }
     }
 
-    /// Returns the metrics in the format that the request accepts. While the log cannot be read, its metrics_page
-    /// keep their last values.
+    /// Returns the metrics in the format that the request accepts.
+    ///
+    /// While the log cannot be read, its gauges keep their last values.
     pub(super) async fn show(&self, hub: &Hub, headers: &HeaderMap) -> Response {
         let through = hub.fanout.through();
         let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

@@ -1,5 +1,6 @@
-//! Connections of publishers on plain HTTP/1.1, without hyper: the requests that have arrived are answered
-//! together.
+//! Connections of publishers on plain HTTP/1.1, without hyper.
+//!
+//! The requests that have arrived are answered together.
 
 use std::io;
 use std::pin::Pin;
@@ -21,8 +22,10 @@ use super::rejections::RejectReason;
 use super::routes::{batch, ids_or_problem};
 use super::{Protocol, Server, linger};
 
-/// Serves a connection that publishes: all requests that have arrived are read, appended and answered
-/// together, so that a publisher that does not wait for each answer waits for the disk once.
+/// Serves a connection that publishes.
+///
+/// All requests that have arrived are read, appended and answered together, so that a publisher that does not
+/// wait for each answer waits for the disk once.
 ///
 /// Anything but a plain publication (another method or path, a chunked body, a head or body that is too
 /// large) goes to hyper, with the rest of the connection.
@@ -128,8 +131,9 @@ fn take(input: &mut BytesMut, server: &Server) -> (Vec<Publication>, Next) {
     (round, Next::Partial)
 }
 
-/// Verifies the publisher of a publication, and then reads its body; `None` if the connection ends before.
-/// The input behind the body stays in the socket.
+/// Verifies the publisher of a publication, and then reads its body.
+///
+/// `None` if the connection ends before. The input behind the body stays in the socket.
 async fn large(
     server: &Server,
     socket: &mut TcpStream,

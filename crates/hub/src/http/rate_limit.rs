@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// TokenBucket limit: this number per second in the long run, and the same number at once.
+/// Token bucket: this number per second in the long run, and the same number at once.
 #[derive(Debug)]
 pub(super) struct TokenBucket {
     per_second: u32,

@@ -11,8 +11,9 @@ use ssekit_mercure::{Problem, ProblemKind};
 
 use crate::log_limit::LogLimit;
 
-/// Counts rejected connections and requests, and logs them rate-limited, because peers control the number of
-/// rejections.
+/// Counts rejected connections and requests, and logs them rate-limited.
+///
+/// Peers control the number of rejections.
 #[derive(Debug)]
 pub(super) struct Rejections {
     connections: Family<ByReason, Counter>,

@@ -309,8 +309,9 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     Ok(response)
 }
 
-/// Answer to `OPTIONS`: the methods (RFC 9110, section 9.3.7), and for a page of another origin the permitted
-/// headers.
+/// Answers `OPTIONS` with the methods (RFC 9110, section 9.3.7).
+///
+/// A page of another origin also gets the permitted headers.
 fn preflight(hub: &Hub, parts: &Parts, methods: &'static str) -> Response {
     let mut response = (StatusCode::NO_CONTENT, [(header::ALLOW, methods)]).into_response();
     cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());

@@ -195,16 +195,17 @@ impl Engine {
 
 /// State of a subscriber that has received a part of some frames.
 pub(super) struct Begun {
-    /// Number of frames that it has received, including the one that was partially_written.
+    /// Number of frames that it has received, including the one that was partially written.
     pub(super) count: u64,
-    /// Rest of that frame. It shares the frame's bytes with other subscribers, instead of the joined bytes of
-    /// the write.
+    /// Rest of that frame.
+    ///
+    /// It shares the frame's bytes with other subscribers, instead of the joined bytes of the write.
     pub(super) rest: Bytes,
     /// Position of that frame.
     pub(super) through: Position,
 }
 
-/// Finds the frame that was partially_written, if this number of bytes of consecutive frames was written, but not all.
+/// Finds the frame that was partially written, if this number of bytes of frames was written.
 pub(super) fn partially_written<'a>(
     frames: impl Iterator<Item = &'a Arc<Frame>>,
     framing: Framing,
