@@ -15,13 +15,17 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{Command, root, target};
 use crate::node;
-use crate::tools::Tool;
+use crate::tools::{self, Tool};
 use crate::web;
 
 pub(crate) use self::installed::test;
 
 /// Version of all crates, and of the npm package.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Programs that build the npm package.
+const NODE: &[Tool] =
+    &[("node", "nodejs", "builds the npm package"), ("npm", "npm", "installs what that needs")];
 
 /// Programs that the test of the artifacts needs.
 pub(crate) const TOOLS: &[Tool] = &[
@@ -43,15 +47,21 @@ struct Build {
 
 /// Builds every artifact.
 pub(crate) fn build() -> Result<()> {
+    tools::provide(NODE)?;
     let build = Build::release()?;
     build.everything()?;
     crate::say(&format!("the artifacts are in {}", build.out.display()));
     Ok(())
 }
 
-/// Builds the archive with the program alone, which any system can do.
+/// Builds the archive of the program, which any system can do, and its Debian package on Debian.
 pub(crate) fn program() -> Result<()> {
-    archive::write(&Build::release()?).map(drop)
+    let build = Build::release()?;
+    archive::write(&build)?;
+    if Command::new("dpkg-deb --version").succeeds() {
+        debian::write(&build)?;
+    }
+    Ok(())
 }
 
 /// Builds the root file system of the container alone, which `examples/hub/Containerfile` does.
@@ -92,7 +102,7 @@ impl Build {
         self.manifests()?;
         crates::write(self)?;
         self.npm()?;
-        self.checksums()
+        checksums(&self.out)
     }
 
     /// Packs the npm package.
@@ -117,13 +127,6 @@ impl Build {
         Ok(path)
     }
 
-    fn checksums(&self) -> Result<()> {
-        let mut names = files::list(&self.out)?;
-        names.sort();
-        let sums = Command::new("sha256sum").args(names.iter().map(String::as_str)).within(&self.out).output()?;
-        files::write(&self.out.join("SHA256SUMS"), &sums)
-    }
-
     fn artifact(&self, name: &str) -> Result<PathBuf> {
         let path = self.out.join(name);
         if !path.is_file() {
@@ -131,6 +134,15 @@ impl Build {
         }
         Ok(path)
     }
+}
+
+/// Writes the checksums of the files of a folder into its file `SHA256SUMS`.
+pub(crate) fn checksums(folder: &Path) -> Result<()> {
+    let mut names = files::list(folder)?;
+    names.retain(|name| name != "SHA256SUMS");
+    names.sort();
+    let sums = Command::new("sha256sum").args(names.iter().map(String::as_str)).within(folder).output()?;
+    files::write(&folder.join("SHA256SUMS"), &sums)
 }
 
 /// The target of the compiler, such as `x86_64-unknown-linux-gnu`.
@@ -160,7 +172,7 @@ fn tar(folder: &Path, name: &str, archive: &Path) -> Result<()> {
 }
 
 /// Returns the packages of the workspace that are published.
-fn published() -> Result<Vec<String>> {
+pub(crate) fn published() -> Result<Vec<String>> {
     let metadata = Command::cargo("metadata --format-version 1 --no-deps --locked").output()?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
     let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;

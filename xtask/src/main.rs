@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+mod changelog;
 mod command;
 mod dependencies;
 mod dist;
@@ -13,6 +14,8 @@ mod fuzz;
 mod msrv;
 mod node;
 mod pages;
+mod publish;
+mod registry;
 mod tools;
 mod wasm;
 mod web;
@@ -30,6 +33,10 @@ cargo xtask COMMAND
   pages   builds the pages in Rust: examples/leptos, and the page that browser tests open
   dist    builds the artifacts of a release in target/dist (with `program` or `root`: only the archive of the
           program, or the root file system of the container)
+  publish publishes `crates`, `npm`, `image`, or on GitHub `draft TAG` and `release TAG`: see RELEASING.md
+  libraries      tests wire, session, client and server, which run on every system
+  audit          looks for advisories about dependencies, with cargo-audit
+  compatibility  compares the crates with their last release, with cargo-semver-checks
   model   checks every interleaving of a channel's publishers and readers
   soak    runs the long tests: 500 kills, many cases of each property, an hour of attacks, fuzzing
   fuzz    runs each fuzz target for [SECONDS]; the default is 30
@@ -53,6 +60,14 @@ fn main() -> ExitCode {
         ["dist"] => dist::build(),
         ["dist", "program"] => dist::program(),
         ["dist", "root"] => dist::root_file_system(),
+        ["libraries"] => libraries(),
+        ["audit"] => registry::audit(),
+        ["compatibility"] => registry::compatibility(),
+        ["publish", "draft", tag] => publish::draft(tag),
+        ["publish", "crates"] => publish::crates(),
+        ["publish", "npm"] => publish::npm(),
+        ["publish", "image"] => publish::image(),
+        ["publish", "release", tag] => publish::release(tag),
         ["model"] => model(),
         ["soak"] => soak(),
         ["fuzz"] => fuzz::run(Duration::from_secs(30)),
@@ -136,6 +151,12 @@ fn check() -> Result<()> {
         Command::cargo("doc --workspace --no-deps --all-features").env("RUSTDOCFLAGS", "-D warnings").run()
     })?;
     step("the program's copy of the npm package", web::check)
+}
+
+/// Tests the crates that run on every system.
+fn libraries() -> Result<()> {
+    let crates = "--package ssekit-wire --package ssekit-session --package ssekit-client --package ssekit-server";
+    Command::cargo(&format!("test {crates}")).run()
 }
 
 fn model() -> Result<()> {
