@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Build, VERSION, archive, container, crates, files, host};
+use super::{Build, VERSION, archive, crates, files, host};
 use crate::command::{Command, Running};
 use crate::node;
 
@@ -129,8 +129,9 @@ fn publish(program: &Path, address: &str, token: Option<&str>) -> Result<()> {
 
 /// Without the settings of whoever runs this.
 fn clean(command: Command) -> Command {
-    let names = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("SSEKIT_"));
-    names.fold(command, |command, name| command.env_remove(&name))
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let ours = names.filter(|name| name.starts_with("SSEKIT_"));
+    ours.fold(command, |command, name| command.env_remove(&name))
 }
 
 fn has_version(printed: &str) -> Result<()> {

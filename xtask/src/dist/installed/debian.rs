@@ -37,17 +37,12 @@ fn fresh(build: &Build) -> Result<Root> {
     }
     let root = build.stage.join("debian-root");
     files::clear(&root)?;
-    // Without devices, which a container may not make; the scripts need none but /dev/null and /dev/urandom.
-    Command::new("tar --extract --exclude=./dev/* --file").arg(&archive).arg("--directory").arg(&root).run()?;
-    for device in ["null", "urandom"] {
-        let device = format!("dev/{device}");
-        Command::new("touch").arg(root.join(&device)).run()?;
-    }
+    Command::new("tar --extract --file").arg(&archive).arg("--directory").arg(&root).run()?;
     Ok(Root(root))
 }
 
 fn install(root: &Root) -> Result<()> {
-    with_devices(root, || root.command("0:0", "dpkg --install /ssekit.deb").run())?;
+    root.command("0:0", "dpkg --install /ssekit.deb").run()?;
     for (path, owner) in [("/var/lib/ssekit", "ssekit ssekit 700"), ("/etc/ssekit/key", "root ssekit 640")] {
         let found = root.command("0:0", &format!("stat --format=%U,%G,%a {path}")).output()?.replace(',', " ");
         if found.trim() != owner {
@@ -69,19 +64,6 @@ fn install(root: &Root) -> Result<()> {
         }
     }
     has_version(&root.command("0:0", "ssekit --version").output()?)
-}
-
-/// Runs it with the two devices that the scripts of the package need.
-fn with_devices<T>(root: &Root, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    let devices = ["dev/null", "dev/urandom"];
-    for device in devices {
-        Command::new("mount --bind").arg(format!("/{device}")).arg(root.path(device)).run()?;
-    }
-    let result = run();
-    for device in devices {
-        Command::new("umount").arg(root.path(device)).run()?;
-    }
-    result
 }
 
 fn unit_is_valid(build: &Build, root: &Root) -> Result<()> {
@@ -107,7 +89,7 @@ fn use_hub(build: &Build, root: &Root) -> Result<()> {
 
 /// Removal keeps configuration, key and history; purge leaves nothing.
 fn remove(root: &Root) -> Result<()> {
-    with_devices(root, || root.command("0:0", "dpkg --remove ssekit").run())?;
+    root.command("0:0", "dpkg --remove ssekit").run()?;
     for (path, expected) in [
         ("/usr/bin/ssekit", false),
         ("/etc/ssekit/ssekit.toml", true),
@@ -118,7 +100,7 @@ fn remove(root: &Root) -> Result<()> {
             bail!("{path} {} after the removal", if expected { "is missing" } else { "is left" });
         }
     }
-    with_devices(root, || root.command("0:0", "dpkg --purge ssekit").run())?;
+    root.command("0:0", "dpkg --purge ssekit").run()?;
     let left = "find / -xdev -name *ssekit* -not -path /ssekit.deb";
     let left = root.command("0:0", left).output()?;
     if !left.trim().is_empty() {
