@@ -115,7 +115,10 @@ impl Build {
     /// Copies the manifests for Kubernetes with the image of this version, the dashboard and the alert rules.
     fn manifests(&self) -> Result<PathBuf> {
         for name in ["grafana.json", "alerts.yaml"] {
-            files::copy(&root().join("examples/hub").join(name), &self.out.join(format!("ssekit-{VERSION}-{name}")))?;
+            files::copy(
+                &root().join("examples/hub").join(name),
+                &self.out.join(format!("ssekit-{VERSION}-{name}")),
+            )?;
         }
         let text = files::read(&root().join("examples/hub/kubernetes.yaml"))?;
         let image = "image: ghcr.io/ssekit/ssekit:latest";
@@ -174,7 +177,8 @@ fn tar(folder: &Path, name: &str, archive: &Path) -> Result<()> {
 /// Returns the packages of the workspace that are published.
 pub(crate) fn published() -> Result<Vec<String>> {
     let metadata = Command::cargo("metadata --format-version 1 --no-deps --locked").output()?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
     let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
     let names = packages.iter().filter(|package| package["publish"].is_null());
     Ok(names.filter_map(|package| package["name"].as_str()).map(str::to_owned).collect())

@@ -155,7 +155,8 @@ fn check() -> Result<()> {
 
 /// Tests the crates that run on every system.
 fn libraries() -> Result<()> {
-    let crates = "--package ssekit-wire --package ssekit-session --package ssekit-client --package ssekit-server";
+    let crates =
+        "--package ssekit-wire --package ssekit-session --package ssekit-client --package ssekit-server";
     Command::cargo(&format!("test {crates}")).run()
 }
 

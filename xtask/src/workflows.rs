@@ -18,8 +18,7 @@ pub(crate) fn check() -> Result<()> {
     let mut count = 0;
     for file in files {
         let path = file?.path();
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         if let Some(line) = other_command(&text) {
             bail!("{}: the step {line:?} is no command of the project: add one to xtask", path.display());
         }
@@ -35,7 +34,10 @@ pub(crate) fn check() -> Result<()> {
 /// Returns the first line by which a step runs something else than a command of the project.
 fn other_command(workflow: &str) -> Option<&str> {
     let lines = workflow.lines().map(|line| line.trim_start().trim_start_matches("- "));
-    lines.filter_map(|line| line.strip_prefix("run:")).map(str::trim).find(|run| !run.starts_with("cargo xtask "))
+    lines
+        .filter_map(|line| line.strip_prefix("run:"))
+        .map(str::trim)
+        .find(|run| !run.starts_with("cargo xtask "))
 }
 
 #[cfg(test)]

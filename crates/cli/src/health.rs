@@ -81,7 +81,7 @@ impl Health {
             Some((_, Some(path))) => unix(Path::new(path)),
             Some((url, None)) => Ok(Target::Url(url_with_path(url, READY)?)),
             None => {
-                let flags = Flags { config: self.config.clone(), ..Flags::default() };
+                let flags = Flags::of_file(self.config.clone());
                 configured(&Loaded::settings(&flags).map_err(on_one_line)?)
             }
         }

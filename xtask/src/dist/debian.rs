@@ -56,8 +56,10 @@ fn program(build: &Build, folder: &Path) -> Result<()> {
     }
     let documents = folder.join("usr/share/doc/ssekit");
     let license = files::read(&root().join("LICENSE-MIT"))?;
-    let license: Vec<String> = license.lines().map(|line| format!(" {}", if line.is_empty() { "." } else { line })).collect();
-    let copyright = files::read(&root().join(SOURCES).join("copyright"))?.replace("{mit}", &license.join("\n"));
+    let license: Vec<String> =
+        license.lines().map(|line| format!(" {}", if line.is_empty() { "." } else { line })).collect();
+    let copyright =
+        files::read(&root().join(SOURCES).join("copyright"))?.replace("{mit}", &license.join("\n"));
     files::write(&documents.join("copyright"), &copyright)?;
     files::copy(&root().join("CHANGELOG.md"), &documents.join("changelog"))?;
     let examples = documents.join("examples");
@@ -84,7 +86,8 @@ fn units(folder: &Path) -> Result<()> {
             }
         }
         // The head of an example says how to install it by hand.
-        let start = unit.find("[Unit]").with_context(|| format!("examples/hub/{name} has no section [Unit]"))?;
+        let start =
+            unit.find("[Unit]").with_context(|| format!("examples/hub/{name} has no section [Unit]"))?;
         files::write(&folder.join("usr/lib/systemd/system").join(name), &unit[start..])?;
     }
     Ok(())

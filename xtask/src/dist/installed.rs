@@ -86,7 +86,10 @@ fn program_archive(build: &Build) -> Result<Hub> {
 fn npm_package(build: &Build, hub: &Hub) -> Result<()> {
     let tarball = build.npm()?;
     let folder = build.stage.join("npm");
-    files::write(&folder.join("package.json"), "{ \"name\": \"new\", \"private\": true, \"type\": \"module\" }\n")?;
+    files::write(
+        &folder.join("package.json"),
+        "{ \"name\": \"new\", \"private\": true, \"type\": \"module\" }\n",
+    )?;
     node::npm(&folder, "install --offline --no-audit --no-fund --ignore-scripts")?.arg(&tarball).run()?;
     let package = folder.join("node_modules/ssekit");
     contains(&package.join("LICENSE-MIT"), "MIT License")?;

@@ -121,7 +121,13 @@ mod tests {
         let answer = parse(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\nno").expect("HTTP");
         assert_eq!((answer.status.as_u16(), &*answer.body), (503, "no"));
         assert_eq!(parse(b"HTTP/1.0 200\r\n\r\n").map(|answer| answer.status.as_u16()), Some(200));
-        for text in ["", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 \u{20ac}\r\n\r\n", "HTTP/1.1 9\r\n\r\n"] {
+        for text in [
+            "",
+            "SSH-2.0-x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 \u{20ac}\r\n\r\n",
+            "HTTP/1.1 9\r\n\r\n",
+        ] {
             assert!(parse(text.as_bytes()).is_none(), "{text:?}");
         }
     }

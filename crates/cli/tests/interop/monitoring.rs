@@ -68,7 +68,10 @@ fn every_metric_that_is_named_exists_and_every_metric_has_a_panel() {
     for text in [&alerts, &docs] {
         for rest in text.split("{reason=\"").skip(1) {
             let reason = rest.split('"').next().expect("a label");
-            assert!(metrics.contains(&format!("{{reason=\"{reason}\"}}")), "no series has the reason {reason}");
+            assert!(
+                metrics.contains(&format!("{{reason=\"{reason}\"}}")),
+                "no series has the reason {reason}"
+            );
         }
     }
 }

@@ -89,7 +89,12 @@ fn a_configured_certificate_need_not_name_the_address_but_that_of_a_url_must_be_
     let variables: [(&str, &str); 3] =
         [("SSEKIT_ADDR", &name), ("SSEKIT_TLS_CERT", &certificate), ("SSEKIT_TLS_KEY", &key)];
     is_ready(&[], &variables, &format!("https://{addr}/readyz: 200 OK"));
-    fails(&[&format!("https://{addr}")], &[], 60, &format!("cannot get a response from https://{addr}/readyz: "));
+    fails(
+        &[&format!("https://{addr}")],
+        &[],
+        60,
+        &format!("cannot get a response from https://{addr}/readyz: "),
+    );
     // The authority is trusted now, and the name is still another.
     fails(&[&format!("https://{addr}"), "--ca", &certificate], &[], 60, "not valid for name");
 
@@ -106,13 +111,19 @@ fn each_reason_for_a_failure_has_an_exit_code_of_its_own() {
     let problem = r#"{"title":"Unavailable","detail":"the hub is shutting down"}"#;
     let refusing = Scripted::new([answer("503 Service Unavailable", "", problem)]);
     let addr = refusing.addr.to_string();
-    let expected = format!("{addr}/readyz is not ready: 503 Service Unavailable: Unavailable: the hub is shutting down");
+    let expected =
+        format!("{addr}/readyz is not ready: 503 Service Unavailable: Unavailable: the hub is shutting down");
     fails(&[], &[("SSEKIT_ADDR", &addr)], 22, &expected);
     let refusing = Scripted::new([answer("503 Service Unavailable", "", problem)]);
     fails(&[&refusing.url("/")], &[], 22, "the hub is shutting down");
 
     let nobody = free_addr().to_string();
-    fails(&[&nobody], &[], 7, &format!("cannot get a response from http://{nobody}/readyz: Connection refused"));
+    fails(
+        &[&nobody],
+        &[],
+        7,
+        &format!("cannot get a response from http://{nobody}/readyz: Connection refused"),
+    );
     fails(&[], &[("SSEKIT_ADDR", &nobody)], 7, "Connection refused");
     let other = Scripted::new(["SSH-2.0-OpenSSH\r\n".to_owned()]);
     fails(&[], &[("SSEKIT_ADDR", &other.addr.to_string())], 7, "the response is not HTTP");
@@ -131,7 +142,12 @@ fn an_unusable_target_is_a_mistake_of_usage_that_is_explained() {
     fails(&["ftp://localhost"], &[], 2, "\"ftp://localhost\" is not an http:// or https:// URL");
     fails(&["--config", "/nowhere"], &[], 2, "/nowhere:1: cannot read the configuration file: No such file");
     let port = [("SSEKIT_ADDR", "127.0.0.1:0")];
-    fails(&[], &port, 2, "the hub chooses the port of 127.0.0.1:0 when it starts: give the URL that it prints");
+    fails(
+        &[],
+        &port,
+        2,
+        "the hub chooses the port of 127.0.0.1:0 when it starts: give the URL that it prints",
+    );
     let file = folder.file("empty.toml", "addr = []\n");
     fails(&["--config", &file], &[], 2, "the configuration has neither addr nor unix: give a URL");
     let file = folder.file("wrong.toml", "adr = []\nlog = { level = \"loud\" }\n");

@@ -44,7 +44,8 @@ fn fresh(build: &Build) -> Result<Root> {
 fn install(root: &Root) -> Result<()> {
     root.command("0:0", "dpkg --install /ssekit.deb").run()?;
     for (path, owner) in [("/var/lib/ssekit", "ssekit ssekit 700"), ("/etc/ssekit/key", "root ssekit 640")] {
-        let found = root.command("0:0", &format!("stat --format=%U,%G,%a {path}")).output()?.replace(',', " ");
+        let found =
+            root.command("0:0", &format!("stat --format=%U,%G,%a {path}")).output()?.replace(',', " ");
         if found.trim() != owner {
             bail!("{path} has owner, group and mode {}, not {owner}", found.trim());
         }
@@ -71,7 +72,10 @@ fn unit_is_valid(build: &Build, root: &Root) -> Result<()> {
     files::clear(&folder)?;
     for name in ["ssekit.service", "ssekit.socket"] {
         let unit = files::read(&root.path("/usr/lib/systemd/system").join(name))?;
-        files::write(&folder.join(name), &unit.replace("/usr/bin/ssekit", &build.program.display().to_string()))?;
+        files::write(
+            &folder.join(name),
+            &unit.replace("/usr/bin/ssekit", &build.program.display().to_string()),
+        )?;
     }
     Command::new("systemd-analyze verify --man=no").arg(folder.join("ssekit.service")).run()
 }

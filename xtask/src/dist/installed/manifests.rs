@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn settings_are_the_variables_with_values() {
-        let manifest = "env:\n  - name: SSEKIT_ANONYMOUS\n    value: \"true\"\n  - name: OTHER\n    value: x\n";
+        let manifest =
+            "env:\n  - name: SSEKIT_ANONYMOUS\n    value: \"true\"\n  - name: OTHER\n    value: x\n";
         assert_eq!(settings(manifest), [("SSEKIT_ANONYMOUS".to_owned(), "true".to_owned())]);
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn test(build: &Build) -> Result<()> {
     // The variables of the image, at an address that is free here.
     let run = |line: &str| {
         let settings = settings()?.into_iter().filter(|(name, _)| name != "SSEKIT_ADDR");
-        let command = settings.fold(container.command(&user, line), |command, (name, value)| command.env(&name, value));
+        let command =
+            settings.fold(container.command(&user, line), |command, (name, value)| command.env(&name, value));
         Ok::<_, anyhow::Error>(command.env("SSEKIT_ADDR", &address).env("SSEKIT_DEV", "true"))
     };
     let mut hub = run("ssekit serve")?.start()?;

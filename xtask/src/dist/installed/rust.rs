@@ -27,7 +27,9 @@ pub(super) fn test(build: &Build, packages: &Path, hub: &Hub) -> Result<()> {
     let readme = files::read(&root().join("README.md"))?;
     let programs: Vec<&str> =
         readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [produce, consume] = programs[..] else { bail!("README.md has {} programs, not two", programs.len()) };
+    let [produce, consume] = programs[..] else {
+        bail!("README.md has {} programs, not two", programs.len())
+    };
     files::write(&folder.join("src/bin/produce.rs"), produce)?;
     files::write(&folder.join("src/bin/consume.rs"), consume)?;
     // Without debug information, which takes long to write.
@@ -48,8 +50,10 @@ pub(super) fn test(build: &Build, packages: &Path, hub: &Hub) -> Result<()> {
 
 /// A program that depends on the packages by version. The program's package is built as a library, and not used.
 fn manifest(names: &[String]) -> String {
-    let patches: String =
-        names.iter().map(|name| format!("{name} = {{ path = \"../packages/{name}-{VERSION}\" }}\n")).collect();
+    let patches: String = names
+        .iter()
+        .map(|name| format!("{name} = {{ path = \"../packages/{name}-{VERSION}\" }}\n"))
+        .collect();
     format!(
         "[package]\nname = \"new\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
          axum = \"0.8\"\nssekit = {{ version = \"{VERSION}\", features = [\"axum\"] }}\n\
