@@ -22,6 +22,7 @@ mod web;
 mod workflows;
 
 use command::Command;
+use tools::Tool;
 
 const USAGE: &str = "\
 cargo xtask COMMAND
@@ -87,37 +88,35 @@ fn main() -> ExitCode {
     }
 }
 
-type Run = fn() -> Result<()>;
+/// A name, the programs that a step needs beside those of every step, and the step.
+type Step = (&'static str, &'static [Tool], fn() -> Result<()>);
 
 /// Runs the steps whose name contains this word; all of them if it is empty.
 fn test(word: &str) -> Result<()> {
-    let steps: [(&str, Run); 9] = [
-        ("checks without tests", check),
-        ("tests and doctests", || {
-            tools::provide(tools::AROUND_THE_HUB)?;
+    let steps: [Step; 9] = [
+        ("checks without tests", &[], check),
+        ("tests and doctests", tools::AROUND_THE_HUB, || {
             Command::cargo("test --workspace --all-features --no-fail-fast").run()
         }),
-        ("lints for browsers", || wasm::lint().and_then(|()| pages::lint())),
-        ("the npm package", web::test),
-        ("pages in Rust", pages::build),
-        ("pages in Chromium", web::test_in_browser),
-        ("artifacts of a release", || {
-            tools::provide(dist::TOOLS)?;
-            dist::test()
-        }),
-        ("every interleaving of a channel's publishers and readers", model),
-        ("fuzzing", || fuzz::run(Duration::from_secs(30))),
+        ("lints for browsers", &[], || wasm::lint().and_then(|()| pages::lint())),
+        ("the npm package", &[], web::test),
+        ("pages in Rust", &[], pages::build),
+        ("pages in Chromium", &[], web::test_in_browser),
+        ("artifacts of a release", dist::TOOLS, dist::test),
+        ("every interleaving of a channel's publishers and readers", &[], model),
+        ("fuzzing", &[], || fuzz::run(Duration::from_secs(30))),
     ];
-    let chosen: Vec<_> = steps.into_iter().filter(|(name, _)| name.contains(word)).collect();
+    let chosen: Vec<_> = steps.into_iter().filter(|(name, ..)| name.contains(word)).collect();
     if chosen.is_empty() {
         bail!(
             "the name of no step contains {word:?}; the steps are: {}",
-            steps.map(|(name, _)| name).join("; ")
+            steps.map(|(name, ..)| name).join("; ")
         );
     }
     let start = Instant::now();
-    tools::install()?;
-    for (name, run) in chosen {
+    let tools: Vec<Tool> = chosen.iter().flat_map(|(_, tools, _)| *tools).copied().collect();
+    tools::install(&tools)?;
+    for (name, _, run) in chosen {
         step(name, run)?;
     }
     say(&format!("all passed in {} s", start.elapsed().as_secs()));
@@ -171,7 +170,7 @@ fn model() -> Result<()> {
 
 /// Runs the long form of tests that have a short one in `test`.
 fn soak() -> Result<()> {
-    tools::install()?;
+    tools::install(&[])?;
     let long = |run: &str| Command::cargo(run).env("SSEKIT_SOAK", "1").env("SSEKIT_KILL_CYCLES", "500").run();
     step("the log, killed 500 times", || long("test --release --package ssekit-log"))?;
     step("the hub: protocol, private updates, bad days, killed 500 times", || {

@@ -42,8 +42,8 @@ pub(crate) const AROUND_THE_HUB: &[Tool] = &[
     ("systemd-analyze", "systemd", "checks the units of the hub"),
 ];
 
-/// Installs the missing programs of the tests; without root, returns an error with the command to run.
-pub(crate) fn install() -> Result<()> {
+/// Installs the missing programs of the tests, and those of the chosen steps, which it announces together.
+pub(crate) fn install(others: &[Tool]) -> Result<()> {
     for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         let add = format!("rustup component add {component}");
         if !Command::new(&format!("cargo {command} --version")).succeeds() {
@@ -51,7 +51,7 @@ pub(crate) fn install() -> Result<()> {
             Command::new(&add).run()?;
         }
     }
-    provide(TOOLS)
+    provide(&[TOOLS, others].concat())
 }
 
 /// Whether packages are installed without a question.
