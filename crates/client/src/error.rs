@@ -235,7 +235,8 @@ impl TransportError {
         Self { text: text.to_owned(), ..self }
     }
 
-    pub(crate) fn is_certificate(&self) -> bool {
+    /// Returns true when the peer's certificate is not trusted.
+    pub fn is_certificate(&self) -> bool {
         self.certificate
     }
 
