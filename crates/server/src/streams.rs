@@ -60,7 +60,7 @@ use crate::stop::{Place, StopReason};
 ///
 /// # Limits
 /// A browser's `EventSource` gives up for good when it is answered with anything but 200. So a stream beyond a limit is
-/// answered with 200, the time after which to return, and the end. A header, `x-stream-refused`, says why. `start` does
+/// answered with 200, the time after which to return, and the end. A header, `ssekit-refused`, says why. `start` does
 /// not run, and `on_stop` is told [`Refused`](StopReason::Refused).
 ///
 /// ```

@@ -391,7 +391,7 @@ async fn the_newest_stream_of_a_key_beyond_its_limit_is_refused() {
     let _tabs = [body(clients.connect("ada")), body(clients.connect("ada"))];
     let response = clients.connect("ada").on_stop(reporting(stopped)).response();
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["x-stream-refused"], "too many streams of this client");
+    assert_eq!(response.headers()["ssekit-refused"], "too many streams of this client");
     assert_eq!((clients.streams(), clients.refused()), (2, 1));
     let text = rest(response.into_body()).await;
     assert!(text.starts_with("retry: ") && text.lines().count() == 1, "{text}");
@@ -399,9 +399,9 @@ async fn the_newest_stream_of_a_key_beyond_its_limit_is_refused() {
     assert_eq!(clients.get("ada").len(), 2);
 
     let bob = clients.connect("bob").response();
-    assert!(bob.headers().get("x-stream-refused").is_none());
+    assert!(bob.headers().get("ssekit-refused").is_none());
     let none = Clients::<&str>::builder().max_per_key(0).build();
-    assert!(none.connect("ada").response().headers().contains_key("x-stream-refused"));
+    assert!(none.connect("ada").response().headers().contains_key("ssekit-refused"));
     assert!(none.is_empty() && none.streams() == 0);
 }
 
@@ -428,7 +428,7 @@ async fn clients_and_streams_work_together() {
     let taken = clients.connect("ada").within(&streams).response();
     let refused = clients.connect("bob").within(&streams).response();
     assert!(!clients.contains("bob"), "who is refused does not come");
-    assert_eq!(refused.headers()["x-stream-refused"], "too many streams");
+    assert_eq!(refused.headers()["ssekit-refused"], "too many streams");
 
     streams.shutdown();
     assert!(matches!(clients.get("ada").emit("n", ""), Err(AudienceError::Nobody)));
