@@ -270,7 +270,6 @@ impl Channel {
     /// Who comes and goes, from now on: how many subscribers there are after each change. Their key is `()`.
     ///
     /// ```
-    /// use futures_util::StreamExt;
     /// use ssekit_server::{Channel, PresenceChange};
     ///
     /// /// Does the work only while somebody listens.

@@ -242,7 +242,6 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// streams a key has, so that it does no harm if the keys know of it already.
     ///
     /// ```
-    /// use futures_util::StreamExt;
     /// use ssekit_server::{Clients, PresenceChange};
     ///
     /// async fn tell(clients: Clients<String>) {

@@ -113,7 +113,7 @@
 //! let router: Router = router.with_state(Clients::builder().max_per_key(6).build());
 //! ```
 //!
-//! [`presence`](Clients::presence) tells who comes and goes, and [`close`](Clients::close) ends the streams of a user who
+//! [`presence`](Clients::presence) tells who comes and goes, [`settled`](Presence::settled) without page reloads, and [`close`](Clients::close) ends the streams of a user who
 //! [logs out](Clients::connect): check the session after the stream is there, not before.
 //!
 //! # To all
@@ -417,6 +417,7 @@
 //! | when a client returns that was ended or refused | after 1.5 to 4.5 s | [`retry`](StreamsBuilder::retry) |
 //! | what the transport gets to write the rest at shutdown | 50 ms; all is over after 100 ms | – |
 //! | changes that a watcher of presence has yet to read | 1,024, then it is told how many are gone | – |
+//! | keys whose leave [settled](Presence::settled) presence holds back | 1,024, then the oldest is reported | – |
 //! | an event's id, a last event ID | 4 KiB; `emit` answers an error, a request is answered with 400 | – |
 //! | the compressor of a stream that shares none | 300 KiB to 2 MiB | – |
 //!
@@ -680,7 +681,7 @@ pub use emitter::{EmitError, Emitter, Lock};
 pub use error::Error;
 pub use headers::HeaderError;
 pub use last_event_id::{InvalidLastEventId, LastEventId};
-pub use presence::{Presence, PresenceChange};
+pub use presence::{Presence, PresenceChange, SettledPresence};
 pub use produce::{Produce, produce, produce_with_cleanup};
 pub use ssekit_wire::{Event, Field, FieldError};
 pub use start::Started;
