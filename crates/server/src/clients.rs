@@ -329,6 +329,40 @@ impl<K> Clients<K> {
     }
 }
 
+impl Produce {
+    /// Makes the stream one of this key of these clients, too: one registry has the users, another their rooms, documents
+    /// or roles.
+    ///
+    /// What is emitted to either key comes in the order of the emission; who is in both audiences gets an event of each.
+    /// Limits and presence are those of each registry.
+    ///
+    /// ```
+    /// use ssekit_server::{AudienceError, Clients, Produce};
+    ///
+    /// struct App {
+    ///     users: Clients<String>,
+    ///     rooms: Clients<u64>,
+    /// }
+    ///
+    /// fn chat(app: &App, user: String, room: u64) -> Produce {
+    ///     app.users.connect(user).also_in(&app.rooms, room)
+    /// }
+    ///
+    /// fn say(app: &App, room: u64, text: &str) -> Result<(), AudienceError> {
+    ///     app.rooms.get(&room).emit("said", text)?;
+    ///     Ok(())
+    /// }
+    /// # let _ = (chat, say);
+    /// ```
+    #[doc(alias("tag", "room", "topic", "group"))]
+    pub fn also_in<K>(self, clients: &Clients<K>, key: K) -> Self
+    where
+        K: Eq + Hash + Clone + Send + Sync + 'static,
+    {
+        self.emits().joins(clients.join(key))
+    }
+}
+
 impl<K> Clone for Clients<K> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone() }

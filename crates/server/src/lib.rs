@@ -116,6 +116,8 @@
 //! [`presence`](Clients::presence) tells who comes and goes, [`settled`](Presence::settled) without page reloads, and [`close`](Clients::close) ends the streams of a user who
 //! [logs out](Clients::connect): check the session after the stream is there, not before.
 //!
+//! A stream can have keys of several registries, as a user and a room: [`also_in`](Produce::also_in).
+//!
 //! # To all
 //!
 //! The same registry, or a part of it. That nobody is there is no error then:

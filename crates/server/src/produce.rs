@@ -323,6 +323,14 @@ impl Produce {
         self.joins.iter().any(|join| join.streams.as_ref().is_some_and(|of| of.is(streams)))
     }
 
+    /// A stream to which others can emit, if it was not one.
+    pub(crate) fn emits(mut self) -> Self {
+        if self.start.is_none() {
+            self.start = produce(|_: Emitter| ()).start;
+        }
+        self
+    }
+
     pub(crate) fn joins(mut self, join: Join) -> Self {
         self.joins.push_front(join);
         self

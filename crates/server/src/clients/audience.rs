@@ -80,6 +80,22 @@ impl Audience {
         }
     }
 
+    /// Ends these streams after what was emitted, and gives how many they are. Nothing that is emitted later reaches them.
+    ///
+    /// The reason is [`Ended`](StopReason::Ended), and their clients return, as after [`Clients::close`](crate::Clients::close).
+    /// Streams that joined after this audience was asked for stay open.
+    ///
+    /// ```
+    /// # let clients = ssekit_server::Clients::<(String, u64)>::new();
+    /// let closed = clients.matching(|(role, _)| role == "guest").close();
+    /// # assert_eq!(closed, 0);
+    /// ```
+    #[doc(alias("end", "disconnect"))]
+    pub fn close(&self) -> usize {
+        self.emitters.iter().for_each(Emitter::close);
+        self.emitters.len()
+    }
+
     /// Streams that there were when this was asked for.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -10,8 +10,8 @@ use axum::extract::{Path, State};
 use futures_util::poll;
 use http_body_util::BodyExt;
 use ssekit_server::{
-    AudienceError, BodyError, Clients, Delivery, EmitError, Emitter, Error, Event, Produce, SseBody,
-    StopReason, Streams,
+    AudienceError, BodyError, Channel, Clients, Delivery, EmitError, Emitter, Error, Event, LastEventId,
+    Produce, SseBody, StopReason, Streams,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -101,6 +101,53 @@ async fn a_tab_that_leaves_takes_no_other_with_it() {
     assert!(matches!(within(stop.recv()).await, Some(StopReason::Disconnected)));
     assert!(!clients.contains("ada") && clients.is_empty() && clients.keys().is_empty());
     assert!(matches!(clients.get("ada").emit("n", "2"), Err(AudienceError::Nobody)));
+}
+
+#[tokio::test]
+async fn a_stream_has_a_key_in_each_of_several_registries() {
+    let (users, rooms) = (Clients::<&str>::new(), Clients::<u64>::builder().max_per_key(2).build());
+    let mut ada = body(users.connect("ada").also_in(&rooms, 7));
+    let mut bob = body(users.connect("bob").also_in(&rooms, 7));
+    check(rooms.get(&7).emit("said", "hello").unwrap(), 2, 0, 0);
+    check(users.get("ada").emit("n", "for ada").unwrap(), 1, 0, 0);
+    assert_eq!(frame(&mut ada).await, "event: said\ndata: hello\n\nevent: n\ndata: for ada\n\n");
+    assert_eq!(frame(&mut bob).await, "event: said\ndata: hello\n\n");
+
+    // A room that is full refuses the stream, which is then in no registry.
+    let refused = users.connect("eve").also_in(&rooms, 7).response();
+    assert_eq!(refused.headers()["ssekit-refused"], "too many streams of this client");
+    assert!(!users.contains("eve"));
+
+    users.close("ada");
+    assert_eq!(rest(ada).await, "");
+    assert_eq!((rooms.get(&7).len(), users.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_stream_of_a_channel_can_have_a_key() {
+    let (news, rooms) = (Channel::new(), Clients::<u64>::new());
+    let produce = news.subscribe(LastEventId::default()).also_in(&rooms, 7);
+    let mut stream = body(produce.no_ping().no_stall_timeout());
+    check(rooms.get(&7).emit("said", "hello").unwrap(), 1, 0, 0);
+    assert_eq!(frame(&mut stream).await, "event: said\ndata: hello\n\n");
+    let id = news.emit("n", "1").unwrap();
+    let wanted = format!("id: {id}\nevent: n\ndata: 1\n\n");
+    within(async { while !frame(&mut stream).await.contains(&wanted) {} }).await;
+}
+
+#[tokio::test]
+async fn an_audience_is_closed_without_those_who_join_later() {
+    let clients = Clients::<&str>::new();
+    let (ada, bob) = (body(clients.connect("ada")), body(clients.connect("bob")));
+    let guests = clients.matching(|key| *key == "ada");
+    let mut later = body(clients.connect("ada"));
+    guests.emit("n", "bye").unwrap();
+    assert_eq!(guests.close(), 1);
+    check(guests.emit("n", "too late").unwrap(), 0, 0, 1);
+    assert_eq!(rest(ada).await, "event: n\ndata: bye\n\n");
+    check(clients.all().emit("n", "2").unwrap(), 2, 0, 0);
+    assert_eq!(frame(&mut later).await, "event: n\ndata: 2\n\n");
+    drop(bob);
 }
 
 #[tokio::test]
