@@ -165,6 +165,7 @@ fn bench() -> Result<()> {
 /// The sets of features that somebody may choose, beside all and the default.
 const FEATURES: &[(&str, &str)] = &[
     ("ssekit-wire", ""),
+    ("ssekit-wire", "json"),
     ("ssekit-session", ""),
     ("ssekit-server", ""),
     ("ssekit-server", "actix-web"),

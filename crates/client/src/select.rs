@@ -111,6 +111,40 @@ impl Select {
         })
     }
 
+    /// Messages as values of an enum whose variants are the names of events: the other end of `emit_event` of
+    /// `ssekit-server`. See [`ssekit_wire::Message::typed`].
+    ///
+    /// Select all events for it, so that every variant can come. A message of a name that the enum does not have, such as
+    /// a `ping`, is left out; one whose data is not right is a [`Json`](SelectError::Json) error in its place.
+    ///
+    /// ```no_run
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(rename_all = "snake_case")]
+    /// enum Import {
+    ///     Progress { percent: u8 },
+    ///     Done,
+    /// }
+    ///
+    /// # async fn example() -> Result<(), ssekit_client::SelectError> {
+    /// let mut import = ssekit_client::source("http://localhost:3000/import").select_all().typed::<Import>();
+    /// while let Some(event) = import.next().await {
+    ///     match event? {
+    ///         Import::Progress { percent } => println!("{percent} %"),
+    ///         Import::Done => break,
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias("enum", "events"))]
+    pub fn typed<T: DeserializeOwned + 'static>(self) -> Select<T> {
+        self.map(|message| {
+            let (event, data, last_event_id) = (message.event(), message.data(), message.last_event_id());
+            let value = ssekit_wire::Message { event, data, last_event_id }.typed()?;
+            Some(value.map_err(|error| SelectError::Json { message, source: Arc::new(error) }))
+        })
+    }
+
     /// Each message's data, turned into something else.
     ///
     /// ```no_run

@@ -123,7 +123,17 @@ impl Channel {
         name: &str,
         data: &(impl serde::Serialize + ?Sized),
     ) -> Result<EventId, EmitError> {
-        self.emit(name, serde_json::to_string(data).map_err(EmitError::Json)?)
+        self.emit(name, serde_json::to_string(data)?)
+    }
+
+    /// Sends a variant of an enum, as [`Emitter::emit_event`](crate::Emitter::emit_event) does to one stream.
+    ///
+    /// # Errors
+    /// [`Json`](EmitError::Json) when the value is no such enum or has no JSON form, and those of [`emit`](Self::emit).
+    #[cfg(feature = "json")]
+    #[doc(alias = "typed")]
+    pub fn emit_event(&self, event: &(impl serde::Serialize + ?Sized)) -> Result<EventId, EmitError> {
+        self.try_send(Event::typed(event)?)
     }
 
     /// Sends an event that was built elsewhere. An id of its own is kept: subscribers see it, and may come back with it.

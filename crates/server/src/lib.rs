@@ -189,7 +189,7 @@
 //!     let next = seen.map_or(0, |id| id + 1);
 //!     produce(move |stream| async move {
 //!         for n in next..100 {
-//!             stream.send(Event::new(n.to_string()).with_id(n.to_string())?).await?;
+//!             stream.send(Event::new(n.to_string()).with_numeric_id(n)).await?;
 //!         }
 //!         Ok(())
 //!     })

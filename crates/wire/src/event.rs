@@ -1,4 +1,7 @@
+//! An event to send, and its encoding.
+
 use alloc::borrow::Cow;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -73,6 +76,14 @@ impl<'a> Event<'a> {
             return Err(FieldError::new(Field::Id, &id, scan::not_in_header(id.as_bytes())));
         }
         Ok(Self { id: Some(id), ..self })
+    }
+
+    /// Sets this number as the last event ID that receivers keep. A number is always a valid id.
+    #[inline]
+    #[must_use]
+    pub fn with_numeric_id(mut self, id: u64) -> Self {
+        self.id = Some(Cow::Owned(id.to_string()));
+        self
     }
 
     /// Sets the receiver's reconnection time, in whole milliseconds; a part of one is cut off.

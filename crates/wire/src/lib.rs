@@ -64,7 +64,9 @@
 //!
 //! # Features
 //!
-//! `std` (default) chooses the processor's widest vectors at run time, to find the ends of long lines and to check UTF-8.
+//! - `std` (default) chooses the processor's widest vectors at run time, to find the ends of long lines and to check UTF-8.
+//! - `json` adds `Event::json`, and `Event::typed` and `Message::typed`, which write and read an enum whose variants are
+//!   the names of events.
 //!
 //! [spec]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 #![no_std]
@@ -79,6 +81,9 @@ mod items;
 mod block;
 
 mod scan;
+
+#[cfg(feature = "json")]
+mod json;
 
 pub use decoder::{DEFAULT_MAX_EVENT_BYTES, DecodeError, Decoder, Item, Message};
 pub use event::{Event, Field, FieldError, encode_comment};

@@ -52,6 +52,19 @@ impl Audience {
         self.emit(name, serde_json::to_string(data).map_err(EmitError::Json)?)
     }
 
+    /// Sends a variant of an enum to all, as [`Emitter::emit_event`] does to one.
+    ///
+    /// # Errors
+    /// Those of [`emit`](Self::emit).
+    #[cfg(feature = "json")]
+    #[doc(alias = "typed")]
+    pub fn emit_event(
+        &self,
+        event: &(impl serde::Serialize + ?Sized),
+    ) -> Result<Delivery, AudienceError> {
+        self.try_send(Event::typed(event).map_err(EmitError::Json)?)
+    }
+
     /// Sends an event that was built elsewhere, with an id or a reconnection time of its own.
     ///
     /// # Errors
