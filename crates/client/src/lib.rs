@@ -74,6 +74,29 @@
 //! # }
 //! ```
 //!
+//! Where the events of a stream have several names, [`Select::typed`] makes one enum of them, which a server that has the
+//! same type sends by `emit_event`.
+//!
+//! # One answer
+//!
+//! A model's answer, an export, or whatever is requested once: [`once`](Source::once) makes one request and no other,
+//! [`open`](Source::open) waits for the head of the response, and [`until`](Select::until) knows the message after which
+//! the answer is complete. `examples/model.rs` also renews a token that was refused with 401.
+//!
+//! ```no_run
+//! use ssekit_client::source;
+//!
+//! # async fn example(token: &str, request: &serde_json::Value) -> Result<(), Box<dyn std::error::Error>> {
+//! let answer = source("http://localhost:8080/v1/chat/completions").bearer(token).json(request).once();
+//! answer.open().await?;
+//! let mut chunks = answer.select("message").until("[DONE]").json::<serde_json::Value>();
+//! while let Some(chunk) = chunks.next().await {
+//!     println!("{}", chunk?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # The latest value
 //!
 //! ```no_run
@@ -157,7 +180,7 @@
 //!
 //! let patient = source("http://localhost:3000/a").reconnect(Reconnect::resilient().max_delay(Duration::from_secs(300)));
 //! let as_browsers_do = source("http://localhost:3000/b").reconnect(Reconnect::standard());
-//! let once = source("http://localhost:3000/c").reconnect(Reconnect::never());
+//! let one_attempt = source("http://localhost:3000/c").reconnect(Reconnect::never());
 //! let by_hand = source("http://localhost:3000/d").reconnect(Reconnect::never()).on_close(|closed| closed.connect());
 //! ```
 //!

@@ -20,6 +20,7 @@ use crate::transport::{self, Transport};
 use crate::{BoxError, CloseReason, Error, Latest, Reconnect, Response, Select, Status};
 
 mod callbacks;
+mod one_shot;
 
 /// A source of server-sent events at this URL, which is not opened yet.
 ///
@@ -141,7 +142,7 @@ impl Source {
 
     /// The request's body, sent with every attempt; its `content-type` is for [`header`](Self::header) to say.
     ///
-    /// A request with a body is a POST unless another [method](Self::method) is set, and a POST that was answered, or
+    /// [`json`](Self::json) makes one of a value. A request with a body is a POST unless another [method](Self::method) is set, and a POST that was answered, or
     /// that may have had an effect, is not repeated: see [`repeat`](ssekit_session::repeat) for the rules of every method,
     /// and [`Reconnect::repeat_like_safe`] for a POST that does no harm when it is repeated.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
