@@ -43,9 +43,10 @@
 //!
 //! | To | read |
 //! |---|---|
-//! | produce events: from elsewhere, to a user's tabs, to all, resumed; shut down, limit, test | [`server`] |
+//! | produce events: from elsewhere, to a user's tabs, to all, resumed; shut down, limit | [`server`] |
 //! | consume them: types, latest values, reconnects, status, TLS | [`client`] |
 //! | encode and decode the format itself, without I/O | [`wire`] |
+//! | test a handler | [`testing`] |
 //!
 //! # Features
 //!
@@ -83,6 +84,9 @@ pub use ssekit_client::{Latest, Message, Reconnect, Select, Source, Status, sour
 pub use ssekit_server as server;
 #[cfg(feature = "tcp")]
 pub use ssekit_server::watch_peer;
+#[cfg(feature = "server")]
+#[doc(inline)]
+pub use ssekit_server::testing;
 #[cfg(feature = "server")]
 pub use ssekit_server::{
     AudienceError, Channel, Clients, EmitError, Emitter, Event, First, InvalidLastEventId, LastEventId, Lock,

@@ -28,4 +28,6 @@ mod clients;
 
 mod presence;
 
+mod testing;
+
 mod transports;
