@@ -74,7 +74,7 @@ impl Select {
     /// [`EndedEarly`](SelectError::EndedEarly), so that nobody takes the answer for complete.
     ///
     /// ```no_run
-    /// # async fn example(answer: ssekit_client::Source) -> Result<(), ssekit_client::SelectError> {
+    /// # async fn example(answer: ssekit::Source) -> Result<(), ssekit::client::SelectError> {
     /// let mut chunks = answer.select("message").until("[DONE]").json::<serde_json::Value>();
     /// while let Some(chunk) = chunks.next().await {
     ///     println!("{}", chunk?);
@@ -95,8 +95,8 @@ impl Select {
     ///     price: f64,
     /// }
     ///
-    /// # async fn example() -> Result<(), ssekit_client::SelectError> {
-    /// let mut quotes = ssekit_client::source("http://localhost:3000/quotes").select("quote").json::<Quote>();
+    /// # async fn example() -> Result<(), ssekit::client::SelectError> {
+    /// let mut quotes = ssekit::source("http://localhost:3000/quotes").select("quote").json::<Quote>();
     /// while let Some(quote) = quotes.next().await {
     ///     println!("{}", quote?.price);
     /// }
@@ -116,7 +116,7 @@ impl Select {
     /// the previous one perhaps, or nothing at all.
     ///
     /// ```no_run
-    /// # use ssekit_client::source;
+    /// # use ssekit::source;
     /// let numbers = source("http://localhost:3000/numbers").select("number").json_or(|failure| {
     ///     eprintln!("{:?} is no number: {}", failure.raw, failure.error);
     ///     failure.previous.copied().or(Some(0))
@@ -150,8 +150,8 @@ impl Select {
     ///     Done,
     /// }
     ///
-    /// # async fn example() -> Result<(), ssekit_client::SelectError> {
-    /// let mut import = ssekit_client::source("http://localhost:3000/import").select_all().typed::<Import>();
+    /// # async fn example() -> Result<(), ssekit::client::SelectError> {
+    /// let mut import = ssekit::source("http://localhost:3000/import").select_all().typed::<Import>();
     /// while let Some(event) = import.next().await {
     ///     match event? {
     ///         Import::Progress { percent } => println!("{percent} %"),
@@ -173,7 +173,7 @@ impl Select {
     /// Each message's data, turned into something else.
     ///
     /// ```no_run
-    /// # use ssekit_client::source;
+    /// # use ssekit::source;
     /// let lengths = source("http://localhost:3000/words").select("word").transform(str::len);
     /// ```
     pub fn transform<T: 'static>(

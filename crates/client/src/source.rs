@@ -25,10 +25,10 @@ mod one_shot;
 /// A source of server-sent events at this URL, which is not opened yet.
 ///
 /// ```no_run
-/// use ssekit_client::source;
+/// use ssekit::source;
 ///
 /// #[tokio::main]
-/// async fn main() -> Result<(), ssekit_client::SelectError> {
+/// async fn main() -> Result<(), ssekit::client::SelectError> {
 ///     let mut messages = source("http://localhost:3000/custom-event").select("message");
 ///     while let Some(message) = messages.next().await {
 ///         println!("{}", message?.data());
@@ -108,7 +108,8 @@ impl Source {
     /// An error counts as a failed attempt, and is retried. The source gets a connection of its own.
     ///
     /// ```
-    /// use ssekit_client::{HeaderMap, source};
+    /// use ssekit::client::HeaderMap;
+    /// use ssekit::source;
     ///
     /// # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
     /// let connection = source("http://localhost:3000/events").headers_from(|| async {
@@ -268,7 +269,7 @@ impl Source {
     /// Where the connection stands, as a store that can be watched. Watching does not open it.
     ///
     /// ```no_run
-    /// # async fn example(connection: ssekit_client::Source) {
+    /// # async fn example(connection: ssekit::Source) {
     /// let mut statuses = connection.statuses();
     /// while let Some(status) = statuses.changed().await {
     ///     println!("{status:?}");
@@ -296,7 +297,7 @@ impl Source {
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let connection = ssekit_client::source("http://localhost:3000/events");
+    /// let connection = ssekit::source("http://localhost:3000/events");
     /// let response = connection.open().await?; // through all retries; a 401 is an error here
     /// println!("{:?}", response.headers().get("server"));
     /// let mut messages = connection.select("message");

@@ -41,7 +41,7 @@ use crate::produce::Produce;
 ///
 /// ```
 /// use axum::{Router, extract::State, routing::get};
-/// use ssekit_server::{Channel, LastEventId, Produce, Streams};
+/// use ssekit::{Channel, LastEventId, Produce, Streams};
 ///
 /// async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
 ///     news.subscribe(last)
@@ -152,7 +152,7 @@ impl Channel {
     /// when there was none.
     ///
     /// ```
-    /// # use ssekit_server::{Channel, EmitError, Event};
+    /// # use ssekit::{Channel, EmitError, Event};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let board = Channel::new();
     /// let moves = ["e4", "e5", "Nf3"];
@@ -187,7 +187,7 @@ impl Channel {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use ssekit_server::{Channel, LastEventId, Produce};
+    /// # use ssekit::{Channel, LastEventId, Produce};
     /// fn events(news: &Channel, last: LastEventId) -> Produce {
     ///     news.subscribe(last).ping(Duration::from_secs(10)).retry(Duration::from_secs(2))
     /// }
@@ -200,7 +200,7 @@ impl Channel {
     /// The events whose name passes, for one subscriber. Their data is not looked at.
     ///
     /// ```
-    /// # use ssekit_server::{Channel, LastEventId};
+    /// # use ssekit::{Channel, LastEventId};
     /// # let news = Channel::new();
     /// let sport = news.filter(|name| name.starts_with("sport/")).subscribe(LastEventId::default());
     /// # drop(sport);
@@ -246,7 +246,8 @@ impl Channel {
     /// must not leave its subscribers waiting when it returns early or panics.
     ///
     /// ```
-    /// # use ssekit_server::{Channel, Error};
+    /// # use ssekit::server::Error;
+    /// # use ssekit::Channel;
     /// async fn import(progress: Channel) -> Result<(), Error> {
     ///     let progress = progress.close_on_drop();
     ///     for percent in 0..=100 {
@@ -280,7 +281,7 @@ impl Channel {
     /// Who comes and goes, from now on: how many subscribers there are after each change. Their key is `()`.
     ///
     /// ```
-    /// use ssekit_server::{Channel, PresenceChange};
+    /// use ssekit::{Channel, PresenceChange};
     ///
     /// /// Does the work only while somebody listens.
     /// async fn measure(figures: Channel) {

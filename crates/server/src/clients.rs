@@ -26,7 +26,7 @@ use crate::streams::{Join, JoinFn};
 /// ```
 /// use axum::extract::{Path, State};
 /// use axum::{Router, routing::get};
-/// use ssekit_server::{AudienceError, Clients, Produce, Streams};
+/// use ssekit::{AudienceError, Clients, Produce, Streams};
 ///
 /// // GET /events/{session}
 /// async fn events(Path(session): Path<String>, State(clients): State<Clients<String>>) -> Produce {
@@ -82,7 +82,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     ///
     /// ```
     /// use axum::{http::StatusCode, response::{IntoResponse, Response}};
-    /// use ssekit_server::Clients;
+    /// use ssekit::Clients;
     ///
     /// async fn events(clients: Clients<String>, user: String, session: &str) -> Result<Response, StatusCode> {
     ///     let response = clients.connect(user).into_response(); // from here on, `close` reaches it
@@ -113,7 +113,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// emitted to the key; an event of the latter kind may come first.
     ///
     /// ```
-    /// # use ssekit_server::{Clients, Produce};
+    /// # use ssekit::{Clients, Produce};
     /// # async fn unread(_: &str) -> Result<String, std::io::Error> { Ok(String::new()) }
     /// fn events(clients: &Clients<String>, user: String) -> Produce {
     ///     clients.connect_with(user.clone(), |stream| async move {
@@ -129,7 +129,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// [checking before the response is returned](Self::connect) avoids.
     ///
     /// ```
-    /// # use ssekit_server::{Clients, Error, Produce};
+    /// # use ssekit::server::Error;
+    /// # use ssekit::{Clients, Produce};
     /// # fn is_logged_in(_: &str) -> bool { true }
     /// fn events(clients: &Clients<String>, user: String, session: String) -> Produce {
     ///     clients.connect_with(user, move |stream| match is_logged_in(&session) {
@@ -179,10 +180,10 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// The streams that there are now of the keys that match.
     ///
     /// ```
-    /// # let clients = ssekit_server::Clients::<(String, u64)>::new();
+    /// # let clients = ssekit::Clients::<(String, u64)>::new();
     /// let moderators = clients.matching(|(role, _)| role == "moderator");
     /// moderators.emit("report", "…")?;
-    /// # Ok::<(), ssekit_server::AudienceError>(())
+    /// # Ok::<(), ssekit::AudienceError>(())
     /// ```
     pub fn matching(&self, mut matches: impl FnMut(&K) -> bool) -> Audience {
         let registry = self.shared.registry();
@@ -235,7 +236,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// streams a key has, so that it does no harm if the keys know of it already.
     ///
     /// ```
-    /// use ssekit_server::{Clients, PresenceChange};
+    /// use ssekit::{Clients, PresenceChange};
     ///
     /// async fn tell(clients: Clients<String>) {
     ///     let mut presence = clients.presence();
@@ -337,7 +338,7 @@ impl Produce {
     /// Limits and presence are those of each registry.
     ///
     /// ```
-    /// use ssekit_server::{AudienceError, Clients, Produce};
+    /// use ssekit::{AudienceError, Clients, Produce};
     ///
     /// struct App {
     ///     users: Clients<String>,

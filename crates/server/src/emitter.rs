@@ -38,7 +38,7 @@ impl Emitter {
     /// Sends an event whose data is this value as JSON, on one line.
     ///
     /// ```
-    /// # use ssekit_server::{Emitter, EmitError};
+    /// # use ssekit::{Emitter, EmitError};
     /// #[derive(serde::Serialize)]
     /// struct Quote { symbol: &'static str, price: f64 }
     ///
@@ -59,7 +59,7 @@ impl Emitter {
     /// The same type reads it in a client: `Select::typed` of `ssekit-client`.
     ///
     /// ```
-    /// # use ssekit_server::{Emitter, EmitError};
+    /// # use ssekit::{Emitter, EmitError};
     /// #[derive(serde::Serialize)]
     /// #[serde(rename_all = "snake_case")]
     /// enum Import {

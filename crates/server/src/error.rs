@@ -10,7 +10,7 @@ use std::ops::Deref;
 /// `error.downcast_ref::<io::Error>()`.
 ///
 /// ```
-/// use ssekit_server::Error;
+/// use ssekit::server::Error;
 ///
 /// fn read_port(text: &str) -> Result<u16, Error> {
 ///     match text.parse()? {

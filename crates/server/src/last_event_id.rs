@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 ///
 /// ```
 /// use http::Request;
-/// use ssekit_server::LastEventId;
+/// use ssekit::LastEventId;
 ///
 /// let first = Request::get("/events").body(())?;
 /// assert_eq!(LastEventId::from_request(&first)?.as_str(), None);

@@ -9,13 +9,16 @@
 //!                 Full                          dropped when the client goes
 //! ```
 //!
+//! The programs on these pages use this crate by the name that it has in the crate `ssekit`: `ssekit::server`, and its most
+//! common items as `ssekit::produce` and so on.
+//!
 //! [`produce`] makes a response. An `async` block emits into it. [`Streams`], a layer of the router, end all streams when
 //! the server [shuts down](#shutting-down):
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
 //! use axum::{Router, response::IntoResponse, routing::get};
-//! use ssekit_server::{Streams, produce};
+//! use ssekit::{Streams, produce};
 //! use tokio::time::sleep;
 //!
 //! async fn clock() -> impl IntoResponse {
@@ -64,7 +67,7 @@
 //! returned, until it is unlocked, the last emitter is dropped, or the client goes:
 //!
 //! ```
-//! use ssekit_server::{Emitter, Produce, produce};
+//! use ssekit::{Emitter, Produce, produce};
 //! use tokio::sync::mpsc;
 //!
 //! fn progress(jobs: mpsc::Sender<Emitter>) -> Produce {
@@ -91,7 +94,7 @@
 //! ```
 //! use axum::extract::{Path, State};
 //! use axum::{Router, http::StatusCode, routing::get};
-//! use ssekit_server::{AudienceError, Clients, Produce};
+//! use ssekit::{AudienceError, Clients, Produce};
 //!
 //! async fn events(Path(user): Path<String>, State(clients): State<Clients<String>>) -> Produce {
 //!     clients.connect(user)
@@ -123,7 +126,7 @@
 //! The same registry, or a part of it. That nobody is there is no error then:
 //!
 //! ```
-//! use ssekit_server::{AudienceError, Clients};
+//! use ssekit::{AudienceError, Clients};
 //!
 //! fn announce(clients: &Clients<String>, text: &str) -> Result<(), AudienceError> {
 //!     clients.all().emit("news", text)?;
@@ -144,7 +147,7 @@
 //!
 //! ```
 //! use axum::{Router, extract::State, routing::get};
-//! use ssekit_server::{Channel, EmitError, LastEventId, Produce};
+//! use ssekit::{Channel, EmitError, LastEventId, Produce};
 //!
 //! async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
 //!     news.subscribe(last)
@@ -182,7 +185,7 @@
 //! A log of your own, as a table in a database, resumes with [`Event::with_id`] and what the client says:
 //!
 //! ```
-//! use ssekit_server::{Event, LastEventId, Produce, produce};
+//! use ssekit::{Event, LastEventId, Produce, produce};
 //!
 //! async fn count(last: LastEventId) -> Produce {
 //!     let seen: Option<u64> = last.as_str().and_then(|id| id.parse().ok());
@@ -208,7 +211,8 @@
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
 //! use axum::extract::{Path, State};
-//! use ssekit_server::{Channel, Error, First, LastEventId, Produce};
+//! use ssekit::server::Error;
+//! use ssekit::{Channel, First, LastEventId, Produce};
 //!
 //! type Jobs = Arc<Mutex<HashMap<u64, Channel>>>;
 //!
@@ -260,7 +264,7 @@
 //! a stream that has events of its own:
 //!
 //! ```
-//! use ssekit_server::{Channel, Clients, First, LastEventId, Produce};
+//! use ssekit::{Channel, Clients, First, LastEventId, Produce};
 //!
 //! struct App {
 //!     clients: Clients<String>,
@@ -282,7 +286,8 @@
 //! A producer that is faster than its client finds the buffer full. What then is right depends on the events:
 //!
 //! ```
-//! use ssekit_server::{EmitError, Emitter, Error, Event};
+//! use ssekit::server::Error;
+//! use ssekit::{EmitError, Emitter, Event};
 //!
 //! // All of them matter and there is time: wait.
 //! async fn export(stream: &Emitter, rows: Vec<String>) -> Result<(), EmitError> {
@@ -315,7 +320,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use ssekit_server::{Channel, Overtaken};
+//! use ssekit::{Channel, Overtaken};
 //!
 //! let prices = Channel::builder()
 //!     .keep_for(Duration::from_secs(10))
@@ -334,7 +339,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use ssekit_server::Channel;
+//! use ssekit::Channel;
 //!
 //! let ticks = Channel::builder().gather(Duration::from_millis(10)).build();
 //! # drop(ticks);
@@ -348,7 +353,7 @@
 //!
 //! ```
 //! use axum::{Router, routing::get};
-//! use ssekit_server::{Streams, produce};
+//! use ssekit::{Streams, produce};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
@@ -384,7 +389,7 @@
 //! use std::{net::SocketAddr, time::Duration};
 //! use axum::extract::{ConnectInfo, State};
 //! use axum::{Router, routing::get};
-//! use ssekit_server::{Produce, Streams, produce};
+//! use ssekit::{Produce, Streams, produce};
 //!
 //! async fn events(
 //!     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -429,7 +434,7 @@
 //!
 //! ```
 //! use axum::extract::State;
-//! use ssekit_server::{Channel, LastEventId, Produce, testing};
+//! use ssekit::{Channel, LastEventId, Produce, testing};
 //!
 //! async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
 //!     news.subscribe(last)
@@ -491,7 +496,7 @@
 //! why the stream ended:
 //!
 //! ```
-//! use ssekit_server::{StopReason, produce};
+//! use ssekit::{StopReason, produce};
 //!
 //! let response = produce(|stream| {
 //!     let ticket = 7; // opened here
@@ -513,7 +518,8 @@
 //! the response is a 500, or [`try_response`](Produce::try_response) gives the error.
 //!
 //! ```
-//! use ssekit_server::{Error, Produce, produce};
+//! use ssekit::server::Error;
+//! use ssekit::{Produce, produce};
 //!
 //! fn lines(path: &'static str) -> Produce {
 //!     produce(move |stream| async move {
@@ -536,7 +542,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //! use axum::serve::ListenerExt;
-//! use ssekit_server::{produce, watch_peer};
+//! use ssekit::{produce, watch_peer};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
@@ -560,7 +566,7 @@
 //!
 //! ```
 //! use axum::http::{HeaderMap, header::ACCEPT_ENCODING};
-//! use ssekit_server::{Channel, LastEventId, Produce};
+//! use ssekit::{Channel, LastEventId, Produce};
 //!
 //! # #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
 //! fn events(news: &Channel, last: LastEventId, headers: &HeaderMap) -> Produce {
@@ -575,7 +581,7 @@
 //! `metrics`, `record_metrics` of each gives them to the recorder of the crate `metrics`, when you say so:
 //!
 //! ```
-//! use ssekit_server::{Channel, Clients, Streams};
+//! use ssekit::{Channel, Clients, Streams};
 //!
 //! # #[cfg(feature = "metrics")]
 //! // From a timer, or before metrics are scraped.

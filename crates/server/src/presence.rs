@@ -126,7 +126,7 @@ impl<K> Presence<K> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use ssekit_server::{Clients, PresenceChange};
+    /// use ssekit::{Clients, PresenceChange};
     ///
     /// async fn tell(clients: Clients<String>) {
     ///     let mut presence = clients.presence().settled(Duration::from_secs(10));

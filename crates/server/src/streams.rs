@@ -25,7 +25,7 @@ use crate::stop::{Place, StopReason};
 ///
 /// ```
 /// use axum::{Router, routing::get};
-/// use ssekit_server::{Streams, produce};
+/// use ssekit::{Streams, produce};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
@@ -47,7 +47,7 @@ use crate::stop::{Place, StopReason};
 ///
 /// ```
 /// # use hyper_util::server::graceful::GracefulShutdown;
-/// # use ssekit_server::Streams;
+/// # use ssekit::Streams;
 /// # async fn stop(streams: Streams, graceful: GracefulShutdown) {
 /// streams.shutdown();
 /// graceful.shutdown().await;
@@ -65,7 +65,7 @@ use crate::stop::{Place, StopReason};
 ///
 /// ```
 /// use std::time::Duration;
-/// use ssekit_server::{Produce, Streams, produce};
+/// use ssekit::{Produce, Streams, produce};
 ///
 /// let streams = Streams::builder()
 ///     .max(10_000)

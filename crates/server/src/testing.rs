@@ -1,7 +1,7 @@
 //! Reads the events of a response, for tests of handlers. No network is needed.
 //!
 //! ```
-//! use ssekit_server::{Produce, produce, testing};
+//! use ssekit::{Produce, produce, testing};
 //!
 //! async fn count() -> Produce {
 //!     produce(|stream| async move {
@@ -11,7 +11,7 @@
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), ssekit_server::Error> {
+//! # async fn main() -> Result<(), ssekit::server::Error> {
 //! let mut events = testing::events(count().await.response());
 //! let first = events.next().await.expect("the stream goes on")?;
 //! assert_eq!((first.event.as_str(), first.data.as_str()), ("count", "1"));

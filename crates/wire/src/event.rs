@@ -15,12 +15,12 @@ use crate::scan;
 /// back as `Last-Event-ID`. Any other is refused here, so that no text from a stranger can add a field or an event.
 ///
 /// ```
-/// use ssekit_wire::Event;
+/// use ssekit::wire::Event;
 ///
 /// let mut out = Vec::new();
 /// Event::new("72 °F\nsunny").with_event("weather")?.with_id("7")?.encode(&mut out);
 /// assert_eq!(out, "id: 7\nevent: weather\ndata: 72 °F\ndata: sunny\n\n".as_bytes());
-/// # Ok::<(), ssekit_wire::FieldError>(())
+/// # Ok::<(), ssekit::wire::FieldError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Event<'a> {
@@ -40,11 +40,11 @@ impl<'a> Event<'a> {
     /// A block without data: receivers take its id and reconnection time and dispatch no event.
     ///
     /// ```
-    /// # use ssekit_wire::Event;
+    /// # use ssekit::wire::Event;
     /// let mut out = Vec::new();
     /// Event::empty().with_id("41")?.encode(&mut out);
     /// assert_eq!(out, b"id: 41\n\n");
-    /// # Ok::<(), ssekit_wire::FieldError>(())
+    /// # Ok::<(), ssekit::wire::FieldError>(())
     /// ```
     #[inline]
     pub fn empty() -> Self {

@@ -18,7 +18,7 @@ impl Event<'_> {
     /// An event with this value as JSON, on one line, and the default name.
     ///
     /// ```
-    /// use ssekit_wire::Event;
+    /// use ssekit::wire::Event;
     ///
     /// let mut out = Vec::new();
     /// Event::json(&[1.5, 2.0])?.with_event("point")?.with_numeric_id(7).encode(&mut out);
@@ -39,7 +39,7 @@ impl Event<'_> {
     /// enum. Use serde's default representation: an enum with a `tag` of its own, or `untagged`, is an error.
     ///
     /// ```
-    /// use ssekit_wire::Event;
+    /// use ssekit::wire::Event;
     ///
     /// #[derive(serde::Serialize)]
     /// #[serde(rename_all = "snake_case")]
@@ -75,7 +75,7 @@ impl Message<'_> {
     /// The data of a variant without content is not looked at. A variant with `#[serde(other)]` takes every other name.
     ///
     /// ```
-    /// use ssekit_wire::Message;
+    /// use ssekit::wire::Message;
     ///
     /// #[derive(Debug, PartialEq, serde::Deserialize)]
     /// #[serde(rename_all = "snake_case")]

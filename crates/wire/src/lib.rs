@@ -10,7 +10,7 @@
 //! ```
 //!
 //! ```
-//! use ssekit_wire::{Decoder, Event, Item};
+//! use ssekit::wire::{Decoder, Event, Item};
 //!
 //! let mut stream = Vec::new();
 //! Event::new("72 °F\nsunny").with_event("weather")?.with_id("7")?.encode(&mut stream);
@@ -26,8 +26,10 @@
 //!         }
 //!     }
 //! }
-//! # Ok::<(), ssekit_wire::FieldError>(())
+//! # Ok::<(), ssekit::wire::FieldError>(())
 //! ```
+//!
+//! Programs that use the crate `ssekit` have this one as `ssekit::wire`.
 //!
 //! # What holds
 //!
@@ -54,7 +56,7 @@
 //! stay. Send [`Decoder::last_event_id`] as `Last-Event-ID`, in UTF-8, unless it is empty.
 //!
 //! ```
-//! use ssekit_wire::Decoder;
+//! use ssekit::wire::Decoder;
 //!
 //! let mut decoder = Decoder::new();
 //! drop(decoder.feed(b"id: 41\ndata: x\n\ndata: cut o"));

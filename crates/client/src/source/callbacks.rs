@@ -15,7 +15,7 @@ impl Source {
     /// Calls this once when the connection is closed for good, with the reason.
     ///
     /// ```
-    /// use ssekit_client::source;
+    /// use ssekit::source;
     ///
     /// let connection = source("http://localhost:3000/events").on_close(|closed| {
     ///     eprintln!("{closed}");

@@ -34,7 +34,7 @@ impl Source {
     /// ```no_run
     /// # async fn example(token: &str) -> Result<(), Box<dyn std::error::Error>> {
     /// let request = serde_json::json!({ "stream": true, "messages": [{ "role": "user", "content": "hello" }] });
-    /// let answer = ssekit_client::source("http://localhost:8080/v1/chat/completions")
+    /// let answer = ssekit::source("http://localhost:8080/v1/chat/completions")
     ///     .bearer(token)
     ///     .json(&request)
     ///     .once();

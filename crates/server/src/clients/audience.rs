@@ -99,7 +99,7 @@ impl Audience {
     /// Streams that joined after this audience was asked for stay open.
     ///
     /// ```
-    /// # let clients = ssekit_server::Clients::<(String, u64)>::new();
+    /// # let clients = ssekit::Clients::<(String, u64)>::new();
     /// let closed = clients.matching(|(role, _)| role == "guest").close();
     /// # assert_eq!(closed, 0);
     /// ```
