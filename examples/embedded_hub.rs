@@ -1,8 +1,8 @@
-//! A hub inside of an axum program, with its own path, keys, log and shutdown:
+//! A hub inside an axum program, with a path, keys, a log and a shutdown of the program's choice:
 //!
 //! ```sh
 //! export SSEKIT_KEY=$(openssl rand -base64 32)
-//! cargo run --example embedded_hub
+//! cargo run -p ssekit-hub --example embedded_hub
 //! curl -N '127.0.0.1:3001/updates?topic=news'
 //! curl -H "authorization: Bearer $(ssekit token make --publish '*')" -d topic=news -d data=hello 127.0.0.1:3001/updates
 //! ```
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("listening on http://{}/updates", listener.local_addr()?);
     let shutdown = async move {
         let _ = tokio::signal::ctrl_c().await;
-        // Ends the streams, which the graceful shutdown would otherwise wait for.
+        // The graceful shutdown waits for open streams, so the hub ends them.
         hub.end(Duration::ZERO).await;
     };
     Ok(axum::serve(listener, app).with_graceful_shutdown(shutdown).await?)

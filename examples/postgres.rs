@@ -1,9 +1,10 @@
-//! What PostgreSQL notifies of, as events: those of the channel `orders` here.
+//! Notifications of PostgreSQL as events, here those of the channel `orders`.
 //! `DATABASE_URL=postgres://me@localhost/shop cargo run --example postgres 127.0.0.1:3001 orders`, then
 //! `curl -N http://127.0.0.1:3001/events` and, beside it, `psql shop -c "NOTIFY orders, 'paid'"`.
 //!
-//! PostgreSQL keeps nothing for those who are not connected, and when it is stopped it drops what it has yet to send.
-//! So each reconnect emits an event named `reconnected`. Pages load their state anew then, as they do at a `reset`.
+//! PostgreSQL keeps nothing for clients that are not connected, and drops unsent notifications when it is
+//! stopped. So each reconnect emits an event named `reconnected`. Pages load their state anew then, as they
+//! do at a `reset`.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program for a terminal")]
 
 use std::{env, future::poll_fn, time::Duration};
@@ -56,7 +57,7 @@ async fn receive(connection: &mut Connection<Socket, NoTlsStream>) -> Result<Not
     }
 }
 
-/// Tries until it listens. The delays are random, so that all who lost the same database do not return at once.
+/// Tries until it listens. The delays are random, so that not all clients of a database return at once.
 async fn reconnect(database: &Config, sql: &str) -> Listening {
     let mut longest = Duration::from_millis(200);
     loop {

@@ -1,4 +1,4 @@
-//! Any bytes, cut anywhere and read in any way, give what the standard says.
+//! Any bytes, cut anywhere and read in any way, give the result of the standard's algorithm.
 #![no_main]
 
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
@@ -9,8 +9,8 @@ mod reference;
 
 use reference::{Reading, decoded, standard};
 
-/// The stream comes last, as it is, so that the corpus and the dictionary speak the format. Before it: a byte of flags and
-/// a limit, and the size of the pieces.
+/// The stream comes last, as it is, so that the corpus and the dictionary speak the format. Before it: a byte
+/// of flags and a limit, and the size of the pieces.
 #[derive(Debug)]
 struct Input<'a> {
     reading: Reading,

@@ -1,4 +1,5 @@
-//! What is built is read back as it was, and what is refused is what the standard cannot carry.
+//! Every event that can be built is decoded to the same fields, and only events that the format cannot carry
+//! are refused.
 #![no_main]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The head of a request that a socket begins with: what the short way takes is one whole request, and what it asks for is read.
+//! The first request of a socket: the fast path accepts only one whole request, and reads its subscription.
 #![no_main]
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use ssekit_mercure::{Access, Limits, Subscribe};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(request) = parse(bytes) else { return };
-    // The request ends where the bytes end: with less it is none, and what follows would be another one.
+    // The request ends where the bytes end: fewer bytes are no request, and later bytes would be another one.
     assert!(bytes.ends_with(b"\n"));
     for less in [bytes.len() - 1, bytes.len() / 2] {
         assert!(parse(&bytes[..less]).is_none());

@@ -1,4 +1,4 @@
-//! Any text as keys and as a token: nothing panics, and what nobody signed is no token.
+//! Any text as keys and as a token: nothing panics, and a text without a valid signature is no token.
 #![no_main]
 
 use std::sync::LazyLock;

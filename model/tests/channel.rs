@@ -1,5 +1,5 @@
-//! loom runs each of these in every order that its threads can have at the channel's lock. A reader that was forgotten
-//! would be a deadlock, which it reports.
+//! loom runs each of these in every order that its threads can have at the channel's lock. A reader that was
+//! forgotten would be a deadlock, which it reports.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -43,7 +43,7 @@ impl Reader {
         block_on(poll_fn(|cx| self.poll(cx)));
     }
 
-    /// Takes what is there.
+    /// Takes the events that are there.
     fn look(&mut self) {
         while !self.ended && self.poll(&mut Context::from_waker(Waker::noop())).is_ready() {}
     }

@@ -1,4 +1,5 @@
-//! The readers of event streams, each through its fastest public interface and without a copy that it does not need.
+//! The readers of event streams, each through its fastest public interface and without a copy that it does
+//! not need.
 
 use std::convert::Infallible;
 use std::hint::black_box;

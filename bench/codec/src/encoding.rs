@@ -1,5 +1,5 @@
-//! The writers of events, each through its fastest public interface. Values that a peer wants to own are made before
-//! the clock starts.
+//! The writers of events, each through its fastest public interface. Values that a peer wants to own are made
+//! before the clock starts.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -48,7 +48,8 @@ fn ssekit(events: &'static [Fields], out: &mut Vec<u8>) -> Wrote {
     out.clear();
     let start = Instant::now();
     for fields in events {
-        // One expression for each shape of event, as a program has it: an event that is built in steps is also moved in steps.
+        // One expression for each shape of event, as a program has it: an event that is built in steps is
+        // also moved in steps.
         let data = &fields.data;
         match (&fields.id, &fields.event) {
             (Some(id), Some(name)) => {

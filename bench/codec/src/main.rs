@@ -1,7 +1,8 @@
 //! Prints the tables of `bench/codec.md` and writes them there.
 //!
-//! The contestants of a row take turns, so that a disturbance of the machine disturbs all of them; each figure is the
-//! median of its rounds. `-- NAME` runs only the rows whose corpus has NAME in its name, and writes nothing.
+//! The contestants of a row take turns, so that a disturbance of the machine disturbs all of them; each
+//! figure is the median of its rounds. `-- NAME` runs only the rows whose corpus has NAME in its name, and
+//! writes nothing.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -32,7 +33,8 @@ fn main() {
 
 const ROUNDS: usize = 31;
 
-/// How long a contestant runs in one round: less than a slice of the scheduler, so that most rounds are undisturbed.
+/// How long a contestant runs in one round: less than a slice of the scheduler, so that most rounds are
+/// undisturbed.
 const TURN: Duration = Duration::from_millis(1);
 
 fn decoding_table(corpora: &[Corpus], allocations: &Allocations) -> String {

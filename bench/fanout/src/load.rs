@@ -1,5 +1,5 @@
-//! The load: subscribers that read, subscribers that do not, and one publisher, over HTTP/1.1 on loopback. Each event's data
-//! holds its number and the time when it was published, by this process's clock.
+//! The load: subscribers that read, subscribers that do not, and one publisher, over HTTP/1.1 on loopback.
+//! Each event's data holds its number and the time when it was published, by this process's clock.
 
 mod mark;
 mod phase;
@@ -33,7 +33,8 @@ pub struct Plan {
     /// Subscribers that never read
     #[arg(long, default_value_t = 0)]
     pub stalled: usize,
-    /// EVENTS, EVENTS@RATE (per second), EVENTS/WINDOW (at most so many that not everyone has): one after the other
+    /// EVENTS, EVENTS@RATE (per second), EVENTS/WINDOW (at most so many that not everyone has): one after the
+    /// other
     #[arg(long = "phase")]
     pub phases: Vec<Phase>,
 }

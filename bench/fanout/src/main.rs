@@ -1,11 +1,12 @@
-//! One event to many subscribers: the cost of a delivery and of an idle subscriber, the deliveries per second, and the
-//! effect of stalled subscribers on the others.
+//! One event to many subscribers: the cost of a delivery and of an idle subscriber, the deliveries per
+//! second, and the effect of stalled subscribers on the others.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-fanout [-- --write]` prints the table, and
-//! with `--write` puts it into `bench/fanout.md`. `-- --quick` is one short round, for development.
+//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-fanout [-- --write]` prints the
+//! table, and with `--write` puts it into `bench/fanout.md`. `-- --quick` is one short round, for
+//! development.
 //!
-//! By hand: `serve NAME` prints its port and serves `GET /events` and `POST /publish` until it is killed; `load PORT PID`
-//! measures it, or any other server with these routes.
+//! By hand: `serve NAME` prints its port and serves `GET /events` and `POST /publish` until it is killed;
+//! `load PORT PID` measures it, or any other server with these routes.
 
 #![forbid(unsafe_code)]
 

@@ -110,8 +110,8 @@ impl Rounds {
     }
 }
 
-/// The rate of the steady publisher, in events per second. All subscribers have an event before the next comes:
-/// otherwise the CPU per delivery would be that of events which leave together.
+/// The rate of the steady publisher, in events per second. All subscribers have an event before the next
+/// comes: otherwise the CPU per delivery would be that of events which leave together.
 pub fn rate(subscribers: usize) -> f64 {
     if subscribers > 1000 { 5.0 } else { 100.0 }
 }

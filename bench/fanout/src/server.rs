@@ -1,5 +1,5 @@
-//! The contestants. Each serves `GET /events` and `POST /publish`, whose body becomes an event's data and which is answered
-//! when the event has been published.
+//! The contestants. Each serves `GET /events` and `POST /publish`, whose body becomes an event's data and
+//! which is answered when the event has been published.
 
 pub mod broadcast;
 mod channel;

@@ -66,8 +66,8 @@ pub struct Measured {
 
 const ALL: &[Contestant] = &Contestant::ALL;
 
-/// All subscribers have an event before the next comes: otherwise the CPU for a delivery would be that of events which
-/// leave together.
+/// All subscribers have an event before the next comes: otherwise the CPU for a delivery would be that of
+/// events which leave together.
 pub const MEASURES: &[Measure] = &[
     Measure {
         name: "fanout 1000",

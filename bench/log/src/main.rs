@@ -1,8 +1,8 @@
 //! The work of the hub's log on two embedded stores, `fjall` and `redb`, and the log itself on `fjall`.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-log [-- --write]` prints the tables, and with
-//! `--write` writes them into `bench/log.md`. `-- --quick` is a tenth of it, for development. It needs 10 GB in the
-//! folder for temporary files (`TMPDIR`).
+//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-log [-- --write]` prints the tables,
+//! and with `--write` writes them into `bench/log.md`. `-- --quick` is a tenth of it, for development. It
+//! needs 10 GB in the folder for temporary files (`TMPDIR`).
 
 #![forbid(unsafe_code)]
 

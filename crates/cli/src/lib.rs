@@ -1,82 +1,87 @@
-//! The program `ssekit`: a hub for server-sent events, and what goes with it.
+//! The program `ssekit`: a hub for server-sent events, and commands for the terminal.
 //!
 //! ```text
 //!   PHP, Python, curl, … ─ POST ─▶ ssekit serve ─▶ browsers, programs, terminals
 //!                                      │
-//!                                 ./ssekit-data: whoever comes back is told what they missed
+//!                                 ./ssekit-data: updates, for subscribers that come back
 //! ```
 //!
-//! | | |
+//! | Command | Task |
 //! |---|---|
-//! | `ssekit serve` | the hub: publish and subscribe over HTTP, by the Mercure protocol |
-//! | `ssekit publish URL --topic T DATA` | publishes |
-//! | `ssekit listen URL` | curl for events: readable, and it reconnects |
-//! | `ssekit token make`, `explain` | makes tokens, and says what they are good for |
-//! | `ssekit bench` | measures any server of events |
-//! | `ssekit`, `ssekit serve --demo` | a page that shows this machine and a chat room |
+//! | `ssekit serve` | runs a hub: publish and subscribe over HTTP, by the Mercure protocol |
+//! | `ssekit publish URL --topic T DATA` | publishes updates |
+//! | `ssekit listen URL` | prints the events of a stream, and reconnects |
+//! | `ssekit token make`, `explain` | makes tokens, and explains what a token grants |
+//! | `ssekit bench` | measures any server of server-sent events (crate `ssekit-load`) |
+//! | `ssekit`, `ssekit serve --demo` | serves a page with a chat room and the load of this machine |
 //!
 //! # `ssekit serve`
 //!
 //! ```sh
-//! ssekit serve --dev                                  # anyone on this machine may publish and subscribe
-//! ssekit serve --key-file key --anonymous             # tokens to publish; everyone reads what is public
+//! ssekit serve --dev                                  # everyone on this machine may publish and subscribe
+//! ssekit serve --key-file key --anonymous             # publishers need a token; everyone reads public updates
 //! ssekit serve --config /etc/ssekit/ssekit.toml --check
 //! ```
 //!
-//! | request | answer |
+//! | Request | Answer |
 //! |---|---|
-//! | `GET /.well-known/mercure?topic=T` | the events about T: a topic, a URI template (RFC 6570), or `*`; repeated for several |
-//! | … with `Last-Event-ID` or `&lastEventID=` | after that event; `earliest` for all that is kept |
-//! | `POST /.well-known/mercure` | publishes: a form with `topic` (repeated), `data`, `private`, `id`, `type`, `retry`, and no other field; answers the id |
-//! | … as `application/x-ndjson` | many at once, a JSON object a line; all or none |
-//! | `GET /.well-known/mercure/subscriptions` | who is subscribed to what, with `--subscriptions` |
-//! | `GET /healthz`, `/readyz` | whether it runs; whether its history can be read |
-//! | `GET /metrics` | figures for Prometheus, with `--metrics` |
-//! | `GET /hub/` | a page: publish, watch, rates, history, and why a token is refused; with `--ui` |
+//! | `GET /.well-known/mercure?topic=T` | a stream of the updates of T: a topic, a URI template (RFC 6570), or `*`; the parameter may be repeated |
+//! | the same with `Last-Event-ID` or `&lastEventID=` | the updates after that one; `earliest` begins with the whole history |
+//! | `POST /.well-known/mercure` | publishes a form with `topic` (may be repeated), `data`, `private`, `id`, `type`, `retry` and no other field; the answer is the id |
+//! | the same as `application/x-ndjson` | publishes a batch, one JSON object per line: all updates or none |
+//! | `GET /.well-known/mercure/subscriptions` | lists the active subscriptions, with `--subscriptions` |
+//! | `GET /healthz`, `/readyz` | whether the program runs; whether its history can be read |
+//! | `GET /metrics` | metrics for Prometheus, with `--metrics` |
+//! | `GET /hub/` | a page to publish, to watch updates, rates and history, and to check tokens, with `--ui` |
 //!
-//! Tokens are JWTs with a claim `mercure: {publish: […], subscribe: […]}`, by header, cookie or query. An update with `private` reaches only those whose token
-//! grants one of its topics. Refusals are `application/problem+json` and say which topic, which claim, which rule.
+//! Tokens are JWTs with a claim `mercure: {publish: […], subscribe: […]}`, in the header `Authorization`, a
+//! cookie or the query. A private update reaches only subscribers whose token grants one of its topics.
+//! Refusals are `application/problem+json` and name the topic, the claim or the rule.
 //!
-//! Who comes back with an id that the history no longer holds is told so first: by an event `reset`, whose data has the reason `expired` or `unknown`, and by the headers
-//! `Last-Event-ID: earliest` and `ssekit-reset`. Then all that is kept follows.
+//! A subscriber whose last event ID the history no longer holds first gets an event `reset`, whose data has
+//! the reason `expired` or `unknown`, and the headers `Last-Event-ID: earliest` and `ssekit-reset`. The whole
+//! history follows.
 //!
-//! `docs/operating.md` leads to a hub behind nginx with TLS. `ssekit serve --help` has every setting; each is a flag, a variable and a line of TOML.
+//! `docs/operating.md` describes a hub behind nginx with TLS. `ssekit serve --help` lists the settings; each
+//! is a flag, an environment variable and a line of TOML.
 //!
 //! # `ssekit serve --demo`
 //!
 //! ```sh
 //! cargo run --release                        # without a command: serve --demo --store memory, on 127.0.0.1:3000
-//! ssekit serve --demo --store memory --addr 127.0.0.1:0     # on any free port; it prints which
-//! SSEKIT_ADDR=0.0.0.0:3000 ssekit            # for all who can reach this machine, a phone for example
+//! ssekit serve --demo --store memory --addr 127.0.0.1:0     # on a free port, which it prints
+//! SSEKIT_ADDR=0.0.0.0:3000 ssekit            # for every device that can reach this machine, such as a phone
 //! ```
 //!
-//! The page shows the machine's processors, memory and network, a chat room, and the lines that bring all of it, as they
-//! arrive on one response. It is four kinds of file in the program itself (HTML, CSS, JavaScript, SVG), built by nothing
-//! and loading nothing from elsewhere; its content security policy forbids that.
+//! The page shows the processors, memory and network of this machine, a chat room, and the lines of the
+//! response that carries all of it. Its files (HTML, CSS, JavaScript, SVG) are part of the program, need no
+//! build step, and load nothing from elsewhere; the content security policy forbids that.
 //!
-//! | request | answer |
+//! | Request | Answer |
 //! |---|---|
 //! | `GET /` | the page |
-//! | `GET /events?name=Ada` | its stream: events `stats`, `chat` and `people`; without a name one only looks on |
-//! | `GET /stats` | events `stats` alone: four times a second, while anyone listens |
-//! | `POST` to either | the same stream, for clients that ask so, as the npm package `sveltekit-sse` does |
-//! | `POST /chat` | `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when it was said |
+//! | `GET /events?name=Ada` | the page's stream, with events `stats`, `chat` and `people`; without a name, the client only watches |
+//! | `GET /stats` | events `stats`, four times a second while anyone listens |
+//! | `POST` to either stream | the same stream, for clients such as the npm package `sveltekit-sse` |
+//! | `POST /chat` | takes `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when the message was sent |
 //!
-//! `/events` reads three channels, and the id of each of its events is its place in all of them: `figures,room,people`. A
-//! client that returns with the last one goes on where it was. What it cannot be told any more is said first, by an event
-//! `reset` for each channel: `{"channel": "room", "reason": "expired", "missed": 3}`, or the reason `unknown` after a
-//! restart of the program, which remembers nothing of before. The page says which it was. Whoever comes for the first
-//! time is told the messages that are kept, the latest figures, and who is here.
+//! `/events` reads three channels, and the id of each event is its position in all of them:
+//! `figures,room,people`. A client that returns with the last id continues from there. Where events are
+//! missing, an event `reset` for that channel comes first: `{"channel": "room", "reason": "expired",
+//! "missed": 3}`. The reason is `unknown` after a restart of the program, which keeps nothing, and the page
+//! shows the reason. A new client gets the kept messages, the latest figures, and the list of visitors.
 //!
-//! Ctrl-C and SIGTERM end every stream cleanly, with a reconnection time that spreads the returning clients, and the
-//! program within a second, with exit code 0; an address that is taken is said, with exit code 1.
+//! Ctrl-C and SIGTERM end every stream with a reconnection time, which differs for each client, and the
+//! program within a second, with exit code 0. If the address is in use, the program says so and exits with
+//! code 1.
 //!
-//! Whoever can reach the address can read the figures and speak under any name: it is a demo, and by default only
-//! this machine can reach it. Browsers open six connections to one server over HTTP/1.1, so the seventh tab waits.
+//! Everyone who can reach the address can read the figures and write under any name: it is a demo, and by
+//! default only this machine can reach it. Browsers open at most six connections to one server over HTTP/1.1,
+//! so the seventh tab waits.
 //!
-//! A request must ask for `localhost`, for an IP address or for the name that `--addr` gives; any other `Host` is answered
-//! with 421. So a site that has its own name point at this machine (DNS rebinding) neither reads nor speaks here. A proxy
-//! before the program passes on one of these names.
+//! The header `Host` of a request must be `localhost`, an IP address or the name that `--addr` gives; any
+//! other is answered with 421. So a site that points its own name at this machine (DNS rebinding) can neither
+//! read nor write. A proxy in front of the program must send one of these names.
 //!
 //! # `ssekit listen URL`
 //!
@@ -87,25 +92,27 @@
 //!     --json '{"stream": true}' --no-reconnect -o raw
 //! ```
 //!
-//! Events go to stdout, whole and at once; how the connection is goes to stderr. The exit code says how it ended: `ssekit
-//! listen --help` has the list. In text and JSON, what a terminal would obey is escaped.
+//! Each event is written to standard output as soon as it is complete, and the state of the connection to
+//! standard error. `ssekit listen --help` lists the exit codes. In text and JSON, control characters are
+//! escaped, so that a terminal does not obey them.
 //!
 //! # Limits
 //!
-//! Of the hub: the table in `ARCHITECTURE.md`, and `ssekit serve --help`. Of the demo and `listen`:
+//! The limits of the hub are in the table of `ARCHITECTURE.md` and in `ssekit serve --help`; those of `ssekit
+//! bench` are in the crate `ssekit-load`. The demo and `listen` have these:
 //!
-//! | what | at most | beyond it |
+//! | Limited | Limit | Beyond it |
 //! |---|---|---|
-//! | streams of the demo | 256 | a stream that ends at once, with the time to return: browsers give up on 503 |
-//! | what a client has yet to read | what its channels keep | the stream ends; the client returns and is told what it missed |
+//! | streams of the demo | 256 | 200, `retry:` and the end, because browsers give up on 503 |
+//! | unread events of a client | those that its channels keep | the stream ends; the client returns and gets a `reset` |
 //! | a client that reads nothing | 30 s | its connection is closed |
-//! | a peer that vanished | 60 s | its connection is closed |
-//! | a request's body to the demo | 8 KiB | 413 |
+//! | a peer that acknowledges nothing | 60 s | its connection is closed |
+//! | the body of a request to the demo | 8 KiB | 413 |
 //! | a name, a message | 32, 500 characters | refused, with the reason |
-//! | messages that are kept; comings and goings | 50; 50 | the oldest are forgotten |
-//! | figures that are kept | 60 s, 1,024 | the oldest are forgotten |
-//! | streams that do not read, when the program ends | 0.5 s | are cut off |
-//! | one event for `ssekit listen` | 16 MiB | left out, said on stderr |
+//! | kept messages; kept visits | 50; 50 | the oldest are dropped |
+//! | kept figures | 60 s, 1,024 | the oldest are dropped |
+//! | unread streams at shutdown | 0.5 s | cut |
+//! | an event that `ssekit listen` prints | 16 MiB | left out, with a line on standard error |
 
 mod assets;
 pub mod config;

@@ -181,7 +181,9 @@ impl Listen {
         let mut http = Http::new();
         if let Some(path) = &self.ca {
             let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            http = http.root_certificate(&pem).with_context(|| format!("cannot use the certificates in {}", path.display()))?;
+            http = http
+                .root_certificate(&pem)
+                .with_context(|| format!("cannot use the certificates in {}", path.display()))?;
         }
         Ok(if self.http2_prior_knowledge { http.http2_prior_knowledge() } else { http })
     }

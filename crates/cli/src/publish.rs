@@ -341,8 +341,9 @@ impl Hub {
                 make(&Claims::new(grants, SystemTime::now(), TOKEN_LIFETIME), signer, None, None)?
             }
         };
-        let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| anyhow!("the token contains a character that a token cannot have, perhaps a line feed"))?;
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+            anyhow!("the token contains a character that a token cannot have, perhaps a line feed")
+        })?;
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
         Ok(request)
@@ -410,7 +411,8 @@ fn may_be_repeated(outcome: &Outcome) -> bool {
 /// An idempotency key that no other publication has, as a quoted string.
 fn random_key() -> Result<String, Error> {
     let random = ring::rand::generate::<[u8; 16]>(&SystemRandom::new());
-    let random = random.map_err(|_| anyhow!("cannot create an idempotency key: the system has no random bytes"))?;
+    let random =
+        random.map_err(|_| anyhow!("cannot create an idempotency key: the system has no random bytes"))?;
     Ok(format!("\"{:032x}\"", u128::from_be_bytes(random.expose())))
 }
 

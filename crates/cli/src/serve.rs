@@ -93,7 +93,9 @@ async fn renew_keys(loaded: &Loaded, hub: &Hub) {
                 while hangup.recv().await.is_some() {
                     match loaded.renew_keys(hub.access()) {
                         Ok(()) => tracing::info!("SIGHUP: the key files were read again"),
-                        Err(problems) => tracing::error!(%problems, "SIGHUP: cannot read the key files again; the old keys stay in use"),
+                        Err(problems) => {
+                            tracing::error!(%problems, "SIGHUP: cannot read the key files again; the old keys stay in use")
+                        }
                     }
                 }
             }

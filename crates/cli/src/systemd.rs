@@ -167,7 +167,8 @@ fn address(path: &OsStr) -> io::Result<SocketAddr> {
         }
         Some((b'/', _)) => SocketAddr::from_pathname(path),
         _ => {
-            let what = format!("NOTIFY_SOCKET={}: only absolute paths and @names are supported", path.display());
+            let what =
+                format!("NOTIFY_SOCKET={}: only absolute paths and @names are supported", path.display());
             Err(io::Error::new(ErrorKind::InvalidInput, what))
         }
     }
@@ -336,8 +337,7 @@ mod tests {
         let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let accepted = "socket 2 of LISTEN_FDS is a connection: remove Accept=yes from the socket unit";
         assert_eq!(answer(&child(tcp(), connection, "$$")), [accepted]);
-        let other =
-            "socket 1 of LISTEN_FDS is neither a TCP nor a Unix stream socket: configure it with ListenStream=";
+        let other = "socket 1 of LISTEN_FDS is neither a TCP nor a Unix stream socket: configure it with ListenStream=";
         assert_eq!(answer(&child(datagrams, tcp(), "$$")), [other]);
     }
 }

@@ -185,7 +185,10 @@ impl Attempt {
         let target = match self.url.join(&text) {
             Ok(target) if is_http(&target) => target,
             Ok(target) => {
-                return Err(error(format!("it leads to the scheme {:?}, not to http or https", target.scheme())));
+                return Err(error(format!(
+                    "it leads to the scheme {:?}, not to http or https",
+                    target.scheme()
+                )));
             }
             Err(reason) => {
                 let text = shown_text(&text);

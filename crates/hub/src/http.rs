@@ -364,7 +364,10 @@ impl Server {
             }
         };
         if tokio::time::timeout(grace, gone).await.is_err() {
-            tracing::warn!(connections = self.places.taken(), "shutdown: closing connections that did not end in time");
+            tracing::warn!(
+                connections = self.places.taken(),
+                "shutdown: closing connections that did not end in time"
+            );
         }
     }
 
@@ -418,7 +421,7 @@ fn asks_for_a_stream(head: &[u8], path: &str) -> bool {
     let Some(target) = line.strip_prefix(b"GET ") else { return false };
     let is_hub =
         target.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest.first(), Some(b'?' | b' ')));
-    let accepts = b"text/event-stream";
+    let accepts = ssekit_wire::media_type::EVENT_STREAM.as_bytes();
     is_hub || head.windows(accepts.len()).any(|part| part.eq_ignore_ascii_case(accepts))
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use ssekit_log::{AppendError, Appended, Bounds, IdempotencyKey, Log, Position, ReadError, Record};
-use ssekit_wire::Event;
+use ssekit_wire::{Event, media_type};
 
 use crate::active::Active;
 pub use crate::active::retention_rule;
@@ -395,7 +395,10 @@ impl Hub {
         let (place, templates) = match admitted {
             Ok(admitted) => admitted,
             Err(problem) if accepts_stream(request) => {
-                tracing::debug!(detail = problem.detail, "subscription refused: the client is told to reconnect");
+                tracing::debug!(
+                    detail = problem.detail,
+                    "subscription refused: the client is told to reconnect"
+                );
                 return Ok(self.come_back(request, guard));
             }
             Err(problem) => return Err(problem),
@@ -461,7 +464,7 @@ impl Hub {
         let mut first = Vec::new();
         Event::empty().with_retry(self.pace.retry()).encode(&mut first);
         let mut headers = HeaderMap::with_capacity(12);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::EVENT_STREAM));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
         headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         discovery::link(&self.path, &mut headers);
@@ -560,9 +563,8 @@ fn left(subscribe: &Subscribe) -> Option<Duration> {
 
 /// Whether a request is one of `EventSource`, or of who asks as it does.
 pub(crate) fn accepts_stream(request: &Parts) -> bool {
-    let accepted = request.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split(',')).map(|range| range.split(';').next());
-    types.any(|name| name.is_some_and(|name| name.trim().eq_ignore_ascii_case("text/event-stream")))
+    let mut accepted = request.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(media_type::accepts_event_stream)
 }
 
 /// The answer to a token whose key cannot be known yet.

@@ -45,9 +45,10 @@ pub fn check_url(text: &str) -> Result<Url, UrlError> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback => Ok(url),
-        "http" => {
-            Err(UrlError::new(text, "others on the network could change keys that are sent over http: use https"))
-        }
+        "http" => Err(UrlError::new(
+            text,
+            "others on the network could change keys that are sent over http: use https",
+        )),
         _ => Err(UrlError::new(text, "only https is supported")),
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP/1.1 answers, as far as a load generator reads them: no I/O here.
 
+use ssekit_wire::media_type;
 use thiserror::Error;
 
 /// The head of an answer.
@@ -39,7 +40,7 @@ impl Head {
         for header in answer.headers.iter() {
             let value = String::from_utf8_lossy(header.value).trim().to_ascii_lowercase();
             if header.name.eq_ignore_ascii_case("content-type") {
-                value.split(';').next().unwrap_or_default().trim().clone_into(&mut media_type);
+                media_type::essence(&value).clone_into(&mut media_type);
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") && value.ends_with("chunked") {
                 body = Body::Chunked(Chunk::Size { value: 0, digits: 0 });
             } else if header.name.eq_ignore_ascii_case("content-length") && !matches!(body, Body::Chunked(_))

@@ -57,8 +57,8 @@ impl Connects {
         drop(progress);
         let opened = connected.opened;
         let why = connected.failure.unwrap_or_default();
-        let failed =
-            (connected.failed > 0).then(|| format!("{} could not open a stream; the first reason: {why}", connected.failed));
+        let failed = (connected.failed > 0)
+            .then(|| format!("{} could not open a stream; the first reason: {why}", connected.failed));
         Ok(Came {
             measure: "connects",
             subscribers: self.subscribers,

@@ -175,7 +175,8 @@ impl Crowd {
                 None => progress.show("arrived", standing.arrivals(), expected),
                 Some(all) => progress.show("published", standing.answers(), all),
             });
-            let published = publishing.join().unwrap_or_else(|_| Err(anyhow!("the publisher thread panicked")));
+            let published =
+                publishing.join().unwrap_or_else(|_| Err(anyhow!("the publisher thread panicked")));
             (published, (Usage::of_any(pids), Usage::of(&own).ok()))
         });
         let mut seen = Seen {

@@ -85,7 +85,11 @@ impl Fanout {
         self.consent.check(&self.target)?;
         let (pids, clock) = (&self.output.pids, Clock::start());
         let mut progress = Progress::start(self.output.quiet);
-        ensure!(self.events >= self.publishers, "each publisher needs at least one event: --events {}", self.events);
+        ensure!(
+            self.events >= self.publishers,
+            "each publisher needs at least one event: --events {}",
+            self.events
+        );
         let memory_before = Usage::of_any(pids)?.map(|usage| usage.memory);
         let (mut crowd, connected) =
             self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;

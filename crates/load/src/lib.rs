@@ -1,8 +1,9 @@
-//! `ssekit bench`: a load generator against any server of server-sent events.
+//! The load generator of `ssekit bench`, for any server of server-sent events. It measures, and checks that
+//! every subscriber receives every event.
 //!
 //! ```text
 //!   publishers ── POST ──▶ the server ── text/event-stream ──▶ subscribers
-//!      │  each event's data is marked with its number and time       │
+//!      │  the data of each event has its number and time             │
 //!      └──────────────── one process, one clock ─────────────────────┘
 //! ```
 //!
@@ -15,27 +16,29 @@
 //! ssekit bench fanout localhost:8080 --preset plain --subscribe 'GET /sub' --publish 'POST /pub'
 //! ```
 //!
-//! It opens plain HTTP/1.1 connections by the thousand in one thread, publishes, and tells how fast events arrive, how long they
-//! took, and what the server's processes have used for it. While it measures it checks: every subscriber must get every
-//! event once, in its publisher's order. What is lost or repeated is said, and is exit code 3.
+//! It opens plain HTTP/1.1 connections by the thousand in a few threads, and publishes. The report has the
+//! rate of events, their latency, and the CPU time and memory of the server's processes. Every subscriber
+//! must receive every event once, in the order of its publisher. The report names lost and repeated events,
+//! and the exit code is 3 then.
 //!
-//! An event is on its way from when it was due: with a rate, a server that answers late makes those behind it late too, and that
-//! counts.
+//! The latency of an event counts from the time at which it was due: where the publications have a rate, a
+//! late answer of the server delays the following events, and their latency includes that delay.
 //!
-//! `fanout`, `publish` and `replay` publish. The history of a Mercure hub keeps these events, so they need `--yes`.
+//! `fanout`, `publish` and `replay` publish. The history of a Mercure hub keeps these events, so they need
+//! `--yes`.
 //!
 //! # Limits
 //!
-//! | what | at most | beyond it |
+//! | Limited | Default | Beyond it |
 //! |---|---|---|
-//! | subscribers | 5.1 million, 20,000 from each address 127.0.1.x; elsewhere as many as the system has ports | an error |
-//! | open files | the hard limit, which root raises as far as is needed | an error that says how many |
-//! | events that are followed; publishers times subscribers | 100 million | an error |
-//! | an answer's head | 16 KiB | an error |
+//! | subscribers | 5.1 million on this machine, 20,000 from each address 127.0.1.x; elsewhere the free ports of the system | an error |
+//! | open files | the hard limit, which root raises as needed | an error with the needed number |
+//! | events that are followed; publishers times subscribers | 100 million each | an error |
+//! | the head of an answer | 16 KiB | an error |
 //! | a publication | 64 MiB | an error |
-//! | an answer, or an event with a window | 20 s | an error |
-//! | an event that does not come after the last publication | 3 s | lost |
-//! | what must not come after everything | 200 ms | is not noticed |
+//! | the wait for an answer, or for an event where a window limits the events on their way | 20 s | an error |
+//! | the wait for an event after the last publication | 3 s | the event counts as lost |
+//! | the wait for further events after all have arrived | 200 ms | later repetitions are not noticed |
 
 mod answer;
 mod arrivals;

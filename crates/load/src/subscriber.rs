@@ -9,6 +9,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
+use ssekit_wire::media_type::EVENT_STREAM;
 
 use super::answer::{Body, Head};
 use super::arrivals::Arrivals;
@@ -86,7 +87,9 @@ impl Subscriber {
         let asking = matches!(subscriber.stage, Stage::Asking(_));
         let interest = if asking { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         let socket = subscriber.socket.as_mut().expect("just made");
-        registry.register(socket, Token(index), interest).context("cannot poll the socket of a subscriber")?;
+        registry
+            .register(socket, Token(index), interest)
+            .context("cannot poll the socket of a subscriber")?;
         Ok(subscriber)
     }
 
@@ -199,7 +202,7 @@ fn follow(body: &mut Body, marks: &mut Marks, mut bytes: &[u8], mut each: impl F
 /// The body of an answer that is an event stream.
 fn stream(head: Head, rest: &[u8]) -> Result<Body> {
     let Head { status, media_type, body, .. } = head;
-    if status == 200 && media_type == "text/event-stream" {
+    if status == 200 && media_type == EVENT_STREAM {
         return Ok(body);
     }
     let (mut body, mut bytes) = (body, rest);

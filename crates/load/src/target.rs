@@ -188,7 +188,10 @@ impl Target {
     fn head(&self, RequestLine { method, path }: &RequestLine) -> Result<String> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.host()?);
         if let Some(token) = &self.token {
-            ensure!(token.bytes().all(|byte| byte.is_ascii_graphic()), "--token contains characters that a token cannot have");
+            ensure!(
+                token.bytes().all(|byte| byte.is_ascii_graphic()),
+                "--token contains characters that a token cannot have"
+            );
             head += &format!("authorization: Bearer {token}\r\n");
         }
         for Header(header) in &self.headers {

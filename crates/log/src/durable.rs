@@ -1,18 +1,18 @@
 //! The log on disk.
 
-mod changes;
 mod codec;
 mod damage;
-mod folder;
-mod ids;
-mod journal;
+mod directory;
+mod id_index;
+mod journal_repair;
+mod last_position;
 mod ledger;
 mod plan;
 mod read;
 mod shared;
+mod snapshot;
 mod store;
-mod used;
-mod view;
+mod write_batch;
 mod writer;
 
 use std::path::Path;
@@ -24,13 +24,13 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
-use self::folder::Folder;
-use self::journal::torn;
+use self::directory::Directory;
+use self::journal_repair::truncate_torn_tail;
+use self::last_position::Used;
 use self::ledger::Ledger;
 use self::read::{find, page};
 use self::shared::{Follower, Shared};
 use self::store::Store;
-use self::used::Used;
 use self::writer::{Message, Request, Writer};
 use crate::tail::tail;
 use crate::{
@@ -153,8 +153,8 @@ impl DurableLog {
 
     fn open_now(path: &Path, mut options: DurableOptions) -> Result<(Self, Option<Found>), OpenError> {
         options.write_buffer = options.write_buffer.clamp(1 << 20, 1 << 30);
-        let (folder, unclean) = Folder::open(path)?;
-        let repaired = torn(&folder)?;
+        let (folder, unclean) = Directory::open(path)?;
+        let repaired = truncate_torn_tail(&folder)?;
         let torn = repaired.bytes;
         let damaged = |problem: String| OpenError::Damaged { folder: folder.path().to_owned(), problem };
         let store =

@@ -27,7 +27,7 @@
 //! | records whose ids are in memory alone, which a start after `kill -9` reads | 16 MiB, each record counted 64 bytes larger | the ids go into tables |
 //! | a store that does not get on with its writes | 20 s | opened again; [`AppendError::Unavailable`] |
 //! | room on a disk that was full | 16 MiB, tried every 0.5 s | [`AppendError::Full`] |
-//! | idempotency keys that are remembered | 24 h, 100,000, about 150 bytes of memory each | the oldest are forgotten: a repeated append adds its records again |
+//! | idempotency keys that are remembered; those of one publisher | 24 h, 100,000, about 220 bytes of memory each; 50,000 | the oldest, or the oldest of this publisher, are forgotten: a repeated append adds its records again |
 //! | retention rules, the last records of a topic | 65, 1,000 | [`RetentionError`] |
 //! | names of rules that a folder remembers | 1,023 | [`OpenError::Names`] |
 //! | let go at once by retention | 8,192 records | the rest with the next write |

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::idempotency::{KeyedAppend, UsedKeys};
 use crate::retention::{Ahead, Held};
-use crate::tail::{Mark, Recent, Source, Taken, tail};
+use crate::tail::{PageBuilder, Recent, Source, Watermark, tail};
 use crate::{
     AppendError, Appended, Bounds, Clock, Entry, Epoch, IdempotencyKey, Keep, Limit, Log, OpenError, Page,
     Position, ReadError, Record, Retention,
@@ -60,7 +60,7 @@ impl MemoryLog {
             recent: Recent::new(Position::START),
             closed: false,
         };
-        let (marks, _) = watch::channel(Mark { last: Position::START, closed: false });
+        let (marks, _) = watch::channel(Watermark { last: Position::START, closed: false });
         Ok(Self {
             shared: Arc::new(Shared {
                 epoch: Epoch::random()?,
@@ -125,7 +125,7 @@ struct Shared {
     retention: Retention,
     clock: Clock,
     state: Mutex<State>,
-    marks: watch::Sender<Mark>,
+    marks: watch::Sender<Watermark>,
 }
 
 impl Shared {
@@ -276,7 +276,7 @@ impl State {
     }
 
     fn page(&self, after: Position, limit: Limit) -> Page {
-        let mut taken = Taken::new(limit);
+        let mut taken = PageBuilder::new(limit);
         let mut rest =
             self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, (_, entry))| entry);
         let end = rest.all(|entry| taken.copy(entry));

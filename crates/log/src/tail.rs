@@ -13,7 +13,7 @@ use crate::{Entry, Limit, Page, Position, ReadError, Record};
 
 /// How far a log is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
+pub(crate) struct Watermark {
     pub(crate) last: Position,
     pub(crate) closed: bool,
 }
@@ -31,7 +31,7 @@ pub(crate) fn tail<S: Source>(
     source: Arc<S>,
     after: Position,
     horizon: Position,
-    marks: watch::Receiver<Mark>,
+    marks: watch::Receiver<Watermark>,
 ) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
     let not_missed = if after == Position::START { horizon } else { Position::START };
     let start = Cursor { source, after, not_missed, marks, failed: false };
@@ -43,7 +43,7 @@ struct Cursor<S> {
     after: Position,
     /// The records up to here that retention has dropped were not asked for.
     not_missed: Position,
-    marks: watch::Receiver<Mark>,
+    marks: watch::Receiver<Watermark>,
     failed: bool,
 }
 
@@ -122,7 +122,7 @@ impl Recent {
             return None;
         }
         let first = self.entries.partition_point(|entry| entry.position <= after);
-        let mut taken = Taken::new(limit);
+        let mut taken = PageBuilder::new(limit);
         let end = self.entries.range(first..).all(|entry| taken.copy(entry));
         Some(taken.page(after, end, [Position::START; 2]))
     }
@@ -130,13 +130,13 @@ impl Recent {
 
 /// A page that fills.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct PageBuilder {
     limit: Limit,
     entries: Vec<Entry>,
     bytes: usize,
 }
 
-impl Taken {
+impl PageBuilder {
     pub(crate) fn new(limit: Limit) -> Self {
         Self { limit, entries: Vec::new(), bytes: 0 }
     }

@@ -1,4 +1,5 @@
-//! The log on disk holds what the one in memory holds, whatever comes in whatever batches, and over any restarts.
+//! The log on disk holds the same records as the log in memory, for any appends in any batches and over any
+//! restarts.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,7 +16,7 @@ use ssekit_log::{
 };
 use tempfile::TempDir;
 
-/// What is to be done with both.
+/// An action on both logs.
 #[derive(Clone, Debug)]
 enum Step {
     /// Topic, size and id of each record.
@@ -213,7 +214,7 @@ fn run(keeps: &[Keep], steps: &[Step], write_buffer: u64, limit: Limit) {
                 Step::AppendOnce(key, batch) => both.append_once(*key, records(batch)).await,
                 Step::Pass(seconds) => {
                     now.fetch_add(*seconds, Ordering::SeqCst);
-                    // Each lets what is too old go when it likes, and at the latest when something comes.
+                    // Each drops old records when it likes, and at the latest with the next append.
                     both.append(records(&[(0, 1, None), (1, 1, None), (2, 1, None)])).await;
                 }
                 Step::Close => both.close().await,

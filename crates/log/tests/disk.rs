@@ -1,9 +1,10 @@
-//! A disk that is full and a folder that cannot be written: who appends is told why, who reads reads on, and once it is mended all goes on
-//! by itself.
+//! A full disk and a folder that cannot be written: appends fail with the reason, reads continue, and appends
+//! succeed again once the cause is gone.
 //!
-//! Records that get lost meanwhile, in a journal that is damaged, are reported to readers when the log goes on.
+//! Records that are lost meanwhile, because a journal is damaged, are reported to readers when the log goes on.
 //!
-//! Each scene runs in a process of its own: one that has a small file system (`unshare` of util-linux), and one whose user is not root.
+//! Each scene runs in a process of its own: one with a small file system (`unshare` of util-linux), and one
+//! whose user is not root.
 
 #![expect(clippy::print_stdout, reason = "says how it broke, and what `cargo test` asks for")]
 
@@ -231,7 +232,7 @@ async fn scene(folder: &Path, break_it: impl Fn(), is_told: impl Fn(&AppendError
         log.append(vec![record(number)]).await.unwrap_err()
     );
     number += 1;
-    // Who reads, reads on.
+    // Reads continue.
     check(&log, &kept).await;
     let mut tail = log.tail(Position::START);
     let mut told = Vec::new();
@@ -262,7 +263,7 @@ async fn scene(folder: &Path, break_it: impl Fn(), is_told: impl Fn(&AppendError
     log.close().await.unwrap();
 }
 
-/// What was answered is there, and nothing that was refused.
+/// Answered records are there, and no refused ones.
 async fn check(log: &DurableLog, kept: &[(Position, u32)]) {
     let mut found = Vec::new();
     let mut after = Position::START;

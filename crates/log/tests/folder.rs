@@ -76,7 +76,7 @@ async fn a_log_that_was_closed_goes_on_without_a_gap_or_a_word() {
     assert_eq!(told.text(), "");
 }
 
-/// What a process leaves that was killed now: what it has written, and nothing else.
+/// The folder as a process leaves it that is killed now: with its written data, and nothing else.
 fn left_by_a_killed_process(folder: &Path) -> TempDir {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
@@ -103,7 +103,7 @@ fn journal(folder: &Path) -> (PathBuf, u64) {
     (path, end)
 }
 
-/// What was answered before it was written may be lost, but its place is not given to another.
+/// A record that was answered before it was written may be lost, but no other record gets its position.
 #[tokio::test]
 async fn a_place_is_not_used_twice_though_its_record_is_lost() {
     let folder = TempDir::new().unwrap();
@@ -126,8 +126,8 @@ async fn a_place_is_not_used_twice_though_its_record_is_lost() {
     assert!(again.append(vec![record("next")]).await.unwrap()[0] > lost);
 }
 
-/// A journal is damaged in its middle, or cut between two writes: nothing tells its end from that of a process that was killed, but the
-/// file `used` knows how far the log was.
+/// A journal is damaged in its middle, or cut between two writes: nothing tells its end from that of a
+/// process that was killed, but the file `used` knows how far the log was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_has_lost_answered_records_is_told_and_no_position_is_used_twice() {
     let folder = TempDir::new().unwrap();
@@ -236,7 +236,8 @@ async fn without_the_file_of_used_positions_none_is_used_twice() {
     assert!(horizons.iter().all(|horizon| *horizon < last), "{horizons:?}");
 }
 
-/// A table is damaged: what can be read is read, and the rest is told, once in the log and to each reader.
+/// A table is damaged: readable records are read, and the rest is reported, once in the log and to each
+/// reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_records_are_passed_over_and_reported() {
     let folder = TempDir::new().unwrap();
@@ -342,7 +343,8 @@ async fn only_its_owner_can_open_the_folder() {
     assert_eq!(mode(), 0o700);
 }
 
-/// Damages the end of a journal of three records, the last of which was being written when the power went, and opens it.
+/// Damages the end of a journal of three records, the last of which was being written when the power went,
+/// and opens it.
 #[test]
 fn a_torn_end_is_repaired_and_told() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -449,13 +451,14 @@ fn size(folder: &Path) -> u64 {
     sizes.sum()
 }
 
-/// What is told by `tracing` on this thread and by those of the runtime.
+/// The output of `tracing` on this thread and on those of the runtime.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<u8>>>);
 
 impl Told {
     fn listen(&self) -> tracing::dispatcher::DefaultGuard {
-        // Without a subscriber for all threads, another test's thread can be the first to reach a line, and `tracing` remembers that nobody wants it.
+        // Without a subscriber for all threads, another test's thread can be the first to reach a line, and
+        // `tracing` remembers that nobody wants it.
         static ALL_THREADS: Once = Once::new();
         ALL_THREADS.call_once(|| {
             let nowhere = tracing_subscriber::fmt().with_writer(std::io::sink).finish();

@@ -1,10 +1,11 @@
-//! A process that appends is killed, again and again: what it was answered is there, once and in order, and nothing of what it was not
-//! answered is there in part.
+//! A process that appends is killed, again and again. Answered appends are there, once and in order, and no
+//! append that was not answered is there in part.
 //!
-//! Then the same with damage between: bytes of its files are flipped, zeroed or cut off. No record is read that was not appended, no position is
-//! used twice, and whoever reads after any position is told when a record behind it is missing.
+//! Then the same with damage between: bytes of its files are flipped, zeroed or cut off. No record is read
+//! that was not appended, no position is used twice, and a reader after any position learns of missing
+//! records behind it.
 //!
-//! `SSEKIT_KILL_CYCLES` says how often, 10 times unless set.
+//! `SSEKIT_KILL_CYCLES` sets the number of kills, 10 by default.
 
 #![expect(clippy::print_stdout, reason = "says how often it was killed, and what was looked for")]
 
@@ -30,7 +31,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     match arguments.get(1).map(String::as_str) {
         Some("append") => runtime.block_on(append(&arguments[2], arguments[3].parse().unwrap())),
-        // What `cargo test` itself asks of every test.
+        // `cargo test` itself asks this of every test.
         Some("--list") => println!("an_answered_record_survives: test"),
         _ => {
             runtime.block_on(cycles());
@@ -50,7 +51,7 @@ async fn cycles() {
     let mut witness = Witness::default();
     for cycle in 0..cycles {
         kill(folder.path(), cycle, &mut witness);
-        // Now and then twice in a row, without anybody between who closes the log.
+        // Sometimes twice in a row, so that nothing closes the log in between.
         if cycle % 3 != 0 || cycle + 1 == cycles {
             witness.check(folder.path(), cycle % 25 == 1 || cycle + 1 == cycles).await;
         }
@@ -187,7 +188,7 @@ fn damage(folder: &Path) -> String {
     let is_table = path.parent().unwrap().ends_with("tables");
     let bytes = fs::read(path).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    // The end of a table says what is in it: without that the store does not open.
+    // The end of a table has its index: without it, the store does not open.
     let used = if is_table { used / 2 } else { used };
     if used == 0 {
         return format!("{} is empty", path.display());
@@ -217,7 +218,7 @@ fn damage(folder: &Path) -> String {
 async fn append(folder: &str, cycle: u32) {
     let durability =
         if cycle % 4 == 3 { Durability::Sync } else { Durability::Periodic(Duration::from_millis(20)) };
-    // Small, so that what happens seldom happens often: tables are written and merged.
+    // Small, so that tables are written and merged often.
     let options = DurableOptions {
         durability,
         retention: retention(),
@@ -243,7 +244,7 @@ async fn append(folder: &str, cycle: u32) {
                     };
                     let places: Vec<_> = positions.iter().map(Position::to_string).collect();
                     let line = format!("{cycle}/{appender}/{number} {}", places.join(" "));
-                    // In one write: what others print comes before or behind.
+                    // In one write, so that no other output comes between.
                     let line = format!("{line} {}\n", line.len());
                     std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
                 }
@@ -289,7 +290,8 @@ fn key(cycle: u32, appender: u32, number: u32, count: usize) -> IdempotencyKey {
     IdempotencyKey { hash, publisher, content: [u8::try_from(count).unwrap(); 16] }
 }
 
-/// Repeats an append that the log holds, whether it was answered or not: it is known by its key, if it had one.
+/// Repeats an append that the log holds, whether it was answered or not: it is known by its key, if it had
+/// one.
 async fn repeat(log: &DurableLog, batch: &str, parts: &[(u64, usize, usize)], count: usize) -> bool {
     let fields: Vec<u32> = batch.split('/').map(|field| field.parse().unwrap()).collect();
     let [cycle, appender, number] = fields[..] else { panic!("{batch}") };
@@ -303,10 +305,10 @@ async fn repeat(log: &DurableLog, batch: &str, parts: &[(u64, usize, usize)], co
     true
 }
 
-/// What is known of the log from outside.
+/// The expected state of the log.
 #[derive(Default)]
 struct Witness {
-    /// What was answered and has not been looked for: a batch, and where its records are.
+    /// Answered batches that have not been checked, with the positions of their records.
     waiting: HashMap<String, Vec<u64>>,
     answers: u64,
     /// Everything up to here has been looked at.
@@ -378,7 +380,7 @@ impl Witness {
             }
             self.repeats += u32::from(repeat(&log, batch, parts, count).await);
         }
-        // What is left was one record about a price.
+        // The remaining batches were one record about a price each.
         for (batch, places) in std::mem::take(&mut self.waiting) {
             let number: u32 = batch.rsplit('/').next().unwrap().parse().unwrap();
             assert!(places.len() == 1 && number.is_multiple_of(8), "{batch} was answered, and is not there");

@@ -1,3 +1,5 @@
+//! Access rules: whether the token, cookie and origin of a request allow it to publish or to read.
+
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
@@ -20,36 +22,37 @@ use super::selector::Selector;
 use super::text::shown;
 use super::token::{Token, TokenError};
 
-/// Who may publish, and who may read what is private.
+/// Rules for publishers and subscribers.
 ///
 /// The default lets nobody publish and nobody subscribe.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// Verify tokens of publishers.
+    /// Keys that verify tokens of publishers.
     pub publishers: Keys,
-    /// Verify tokens of subscribers.
+    /// Keys that verify tokens of subscribers.
     pub subscribers: Keys,
-    /// What publishers' tokens must say of their audience and issuer.
+    /// Required audience and issuer of publishers' tokens.
     pub publishers_required: RequiredClaims,
-    /// What subscribers' tokens must say of their audience and issuer.
+    /// Required audience and issuer of subscribers' tokens.
     pub subscribers_required: RequiredClaims,
-    /// Who has no token may subscribe, and reads what is public.
+    /// Clients without a token may subscribe, and read public updates.
     pub anonymous: bool,
-    /// Who has no token may publish anything and read everything. For development on one machine.
+    /// Clients without a token may publish anything and read everything. For development on one machine.
     pub open: bool,
-    /// The names of this machine by which it may be asked where [`open`](Self::open), besides `localhost` and IP addresses.
+    /// Names of this machine that the header `Host` may have where the hub is [`open`](Self::open), besides
+    /// `localhost` and IP addresses.
     pub own_names: Vec<String>,
-    /// The cookie that carries a token.
+    /// Name of the cookie that carries a token.
     pub cookie: String,
-    /// A token may stand in the URL, as `?authorization=`, where logs and histories keep it.
+    /// Accepts a token in the URL, as `?authorization=`. Logs and browser histories keep URLs.
     pub query_token: bool,
-    /// Whose pages may publish with a cookie.
+    /// Origins whose pages may publish with a cookie.
     pub publish_origins: Origins,
-    /// Whose pages may read what the hub answers.
+    /// Origins whose pages may read the answers of the hub.
     pub cors_origins: Origins,
-    /// By how much the clocks of issuers may differ.
+    /// Tolerated difference between the clocks of issuers and this machine.
     pub leeway: Duration,
-    /// How much a token may hold.
+    /// Limits of tokens.
     pub limits: Limits,
 }
 
@@ -73,18 +76,18 @@ impl Default for Access {
     }
 }
 
-/// Who publishes.
+/// Verified publisher of a request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Publisher {
-    /// Anyone may, with [`Access::open`].
+    /// Any client, with [`Access::open`].
     Anyone,
-    /// Who has this token.
+    /// The holder of this token.
     Holder(Arc<Token>),
 }
 
 impl Publisher {
-    /// Whether every topic of the update is granted; of one that is not, nothing is published.
+    /// Checks that every topic of the update is granted. If one is not, the caller publishes nothing.
     ///
     /// # Errors
     /// With the first topic that is not granted.
@@ -98,12 +101,12 @@ impl Publisher {
 }
 
 impl Access {
-    /// Who publishes by this request, once its token is verified, by the keys that are here: a caller that can
-    /// fetch keys tries again when one was missing ([`lacks_key_of`](Self::lacks_key_of)).
+    /// Verifies the publisher of a request with the cached keys. A caller that can fetch keys verifies again
+    /// if the token's key is missing ([`lacks_key_of`](Self::lacks_key_of)).
     ///
     /// # Errors
-    /// 401 without a token or with a bad one, 403 when it grants no publishing or a foreign page sent the request, 400 when the
-    /// token is not presented as it should be.
+    /// 401 without a token or with an invalid one; 403 if the token grants no publishing, or a page of a
+    /// foreign origin sent the request; 400 if the request presents the token in an invalid form.
     pub fn publisher(&self, request: &Parts, now: SystemTime) -> Result<Publisher, Problem> {
         let Some(credential) = self.credential(request)? else {
             if !self.open {
@@ -129,11 +132,14 @@ impl Access {
         Ok(Publisher::Holder(Arc::new(token)))
     }
 
-    /// The token of who reads by this request; none for the anonymous, where they may. With [`open`](Self::open) and
-    /// without keys for subscribers it is one that grants everything. By the keys that are here, as [`publisher`](Self::publisher).
+    /// Verifies the token of a request that reads, with the cached keys as [`publisher`](Self::publisher)
+    /// does. Returns `None` for an anonymous request, where those are allowed.
+    ///
+    /// With [`open`](Self::open) and without keys for subscribers, the token grants everything.
     ///
     /// # Errors
-    /// 401 without a token where there must be one or with a bad one, 400 when it is not presented as it should be.
+    /// 401 with an invalid token, or without one where one is required; 400 if the request presents it in an
+    /// invalid form.
     pub fn subscriber(&self, request: &Parts, now: SystemTime) -> Result<Option<Arc<Token>>, Problem> {
         match self.credential(request)? {
             None if self.open => self.check_host(request).map(|()| Some(everything())),
@@ -146,11 +152,11 @@ impl Access {
         }
     }
 
-    /// Whether a publisher whose token was verified before still may publish: the token may have expired since, and its key may have been
-    /// replaced.
+    /// Checks again that a verified publisher may publish: the token may have expired since, and its key may
+    /// have been replaced.
     ///
     /// # Errors
-    /// 401 when it may not.
+    /// 401 if it may not.
     pub fn still(&self, publisher: &Publisher, now: SystemTime) -> Result<(), Problem> {
         let Publisher::Holder(token) = publisher else { return Ok(()) };
         token
@@ -158,18 +164,19 @@ impl Access {
             .map_err(|error| Problem::new(Kind::InvalidToken, error.to_string()))
     }
 
-    /// Whether the keys for the action lack the key that this token names: newer keys may verify it.
+    /// Whether the keys for the action lack the key that the token names. Newer keys may verify the token.
     pub fn lacks_key(&self, token: &str, action: Action) -> bool {
         self.of(action).0.lacks_key(token, &self.limits)
     }
 
-    /// Whether the keys for the action lack the key that the token of this request names.
+    /// Whether the keys for the action lack the key that the request's token names.
     pub fn lacks_key_of(&self, request: &Parts, action: Action) -> bool {
         let credential = self.credential(request).ok().flatten();
         credential.is_some_and(|credential| self.lacks_key(&credential.token, action))
     }
 
-    /// Where anyone may do anything, the request must ask for this machine by a name that no foreign site can point at it.
+    /// Checks that the request names this machine as its host, by a name that no foreign site can point at
+    /// it.
     fn check_host(&self, request: &Parts) -> Result<(), Problem> {
         match foreign_host(&request.uri, &request.headers, &self.own_names) {
             None => Ok(()),
@@ -183,7 +190,7 @@ impl Access {
         }
     }
 
-    /// The keys for an action, and what tokens must say of their audience and issuer.
+    /// Keys and required claims for an action.
     pub(super) fn of(&self, action: Action) -> (&Keys, &RequiredClaims) {
         match action {
             Action::Publish => (&self.publishers, &self.publishers_required),
@@ -204,7 +211,8 @@ impl Access {
         })
     }
 
-    /// The token that the request brings: of the header, else of the query, else of the cookie. The others are ignored.
+    /// Token of the request: that of the header, else of the query, else of the cookie. The others are
+    /// ignored.
     pub(super) fn credential(&self, request: &Parts) -> Result<Option<Credential>, Problem> {
         if let Some(token) = bearer(&request.headers)? {
             return Ok(Some(Credential { token, carrier: Carrier::Header }));
@@ -235,7 +243,8 @@ impl Access {
         Ok(found)
     }
 
-    /// A page that is not ours could have a browser send the cookie along (cross-site request forgery).
+    /// Checks the origin of a request with a cookie, which a page of a foreign origin could have the browser
+    /// send along (cross-site request forgery).
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let foreign = |detail: String| Err(Problem::new(Kind::ForeignOrigin, detail));
         let (header, origin) = match (headers.get(ORIGIN), headers.get(REFERER)) {
@@ -261,8 +270,9 @@ impl Access {
         ))
     }
 
-    /// Where anyone may publish, any page that its developer visits could as well: only pages of this machine, of the hub itself and of
-    /// listed origins may. What is no page sends no `Origin`.
+    /// Checks the origin where every client may publish: pages of this machine, of the hub itself and of
+    /// listed origins. Otherwise any page that a developer visits could publish. Clients that are no browsers
+    /// send no `Origin`.
     fn check_visitor(&self, request: &Parts) -> Result<(), Problem> {
         self.check_host(request)?;
         let Some(origin) = request.headers.get(ORIGIN) else { return Ok(()) };
@@ -283,7 +293,7 @@ impl Access {
     }
 }
 
-/// The words for a topic that a token does not grant.
+/// Text of the problem for a topic that a token does not grant.
 pub(super) fn not_granted(token: &Token, claim: &str, topic: &str) -> String {
     let granted = if claim == "publish" { &token.publish } else { &token.subscribe };
     let granted = match granted.as_deref() {
@@ -322,8 +332,8 @@ fn missing_token(what: &str, cookie: &str) -> Problem {
     )
 }
 
-/// The token of the header `Authorization` (RFC 6750, section 2.1). What has another scheme is for somebody else, such as a proxy that asks for a
-/// password, and the token may be in the query or the cookie.
+/// Token of the header `Authorization` (RFC 6750, section 2.1). A value of another scheme is for another
+/// recipient, such as a proxy that asks for a password; the token may then be in the query or the cookie.
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut found = None;
     for value in headers.get_all(AUTHORIZATION) {
@@ -346,7 +356,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(found)
 }
 
-/// The value of the first cookie of this name that has one: of several, that is the one for the most specific path (RFC 6265, section 5.4).
+/// Value of the first non-empty cookie of this name. The first of several is the one with the most specific
+/// path (RFC 6265, section 5.4).
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let cookies =
@@ -355,7 +366,7 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     values.find(|value| !value.is_empty()).map(str::to_owned)
 }
 
-/// What who has no token may read where anyone may read everything; one for all.
+/// Token of clients without one where the hub is open: it grants to read everything. All of them share it.
 fn everything() -> Arc<Token> {
     static EVERYTHING: LazyLock<Arc<Token>> = LazyLock::new(|| {
         let any: Arc<[Selector]> = Selector::parse("*").into_iter().collect();

@@ -1,9 +1,11 @@
+//! Signature algorithms of tokens, and the type of key that each needs.
+
 use std::fmt;
 use std::str::FromStr;
 
 use ring::{hmac, signature};
 
-/// A way to sign tokens (RFC 7518, section 3.1; RFC 8037), of those that are supported.
+/// Supported algorithm of a token's signature (RFC 7518, section 3.1; RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -32,7 +34,7 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// What sort of key an algorithm needs.
+/// Type of key that an algorithm needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Secret,
@@ -49,7 +51,7 @@ impl Family {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 12] = [
         Self::HS256,
         Self::HS384,
@@ -65,7 +67,7 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// Its name in a token's header.
+    /// Name in the header of a token.
     pub fn name(self) -> &'static str {
         match self {
             Self::HS256 => "HS256",
@@ -83,7 +85,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of this name: exactly, since names are case-sensitive.
+    /// Returns the algorithm of this name. Names are case-sensitive.
     pub fn named(name: &str) -> Option<Self> {
         // RFC 9864 names the curve.
         if name == "Ed25519" {
@@ -138,7 +140,7 @@ impl FromStr for Algorithm {
     }
 }
 
-/// A name that is none of the algorithms.
+/// Name of an unsupported algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not supported; the supported algorithms are HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"

@@ -1,3 +1,5 @@
+//! Publications in batches: a JSON object in each line, all valid or none taken.
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use ssekit_log::Record;
@@ -7,10 +9,12 @@ use super::object::Object;
 use super::problem::{Kind, Problem};
 use super::publication::{Draft, expect_size, expect_type};
 
-/// Reads many publications, a JSON object in each line (`application/x-ndjson`), of which all are valid or none is taken.
+/// Reads a batch of publications, a JSON object in each line (`application/x-ndjson`). If one is invalid,
+/// none is taken.
 ///
-/// `{"topic": "…" or ["…"], "data": …, "private": true, "id": "…", "type": "…", "retry": 1000}`. A string as data is sent as it
-/// is, anything else as its JSON, `null` as no data. Other members are refused, since they would be lost. Empty lines are skipped.
+/// `{"topic": "…" or ["…"], "data": …, "private": true, "id": "…", "type": "…", "retry": 1000}`. A string is
+/// the data itself, any other value its JSON text, `null` no data. Other members are refused, because the hub
+/// would drop them. Empty lines are skipped.
 ///
 /// ```
 /// use ssekit_mercure::{Limits, publications_ndjson};
@@ -23,7 +27,7 @@ use super::publication::{Draft, expect_size, expect_type};
 /// ```
 ///
 /// # Errors
-/// With the line, and with what is wrong in it.
+/// With the line and its fault.
 pub fn publications_ndjson(
     content_type: Option<&str>,
     body: &[u8],
@@ -53,7 +57,7 @@ fn read(line: &[u8], hub_path: &str, limits: &Limits) -> Result<Record, Problem>
     let invalid = |error: serde_json::Error| Problem::new(Kind::InvalidBatch, error.to_string());
     let Object(line): Object<Line<'_>> = serde_json::from_slice(line).map_err(invalid)?;
     let data = match line.data {
-        // A string is the data; of anything else its text is.
+        // A string is the data itself; the data of any other value is its JSON text.
         Some(data) if data.get().starts_with('"') => Some(serde_json::from_str(data.get()).map_err(invalid)?),
         Some(data) => Some(data.get().to_owned()),
         None => None,

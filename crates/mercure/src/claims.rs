@@ -1,3 +1,5 @@
+//! Claims of a token (RFC 7519): the claim `mercure`, times, audience and issuer.
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +13,7 @@ use super::selector::Selector;
 use super::text::shown;
 use super::token::{Ago, Token, TokenError, check_end};
 
-/// A token's claims, as far as they count.
+/// The claims of a token that the hub reads.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     #[serde(default, deserialize_with = "date")]
@@ -48,7 +50,7 @@ impl Claims {
         required.check(self.aud.as_ref(), self.iss.as_ref())
     }
 
-    /// Words for times that have been checked.
+    /// Describes the times after they have been checked, for an explanation.
     pub(super) fn times(&self, now: SystemTime) -> String {
         match self.exp.and_then(Date::time) {
             Some(expires) => {
@@ -85,20 +87,20 @@ fn selectors(
     selectors.collect::<Result<Arc<[_]>, _>>().map(Some)
 }
 
-/// A time as tokens have it (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.
+/// Time of a token (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(transparent)]
 struct Date(f64);
 
-/// A time that is there: `null` is none. A token whose `exp` is `null` would be valid for ever.
+/// Reads a time and refuses `null`: a token whose `exp` is `null` would never expire.
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
     Date::deserialize(deserializer).map(Some)
 }
 
 impl Date {
-    /// To the second before; nothing where it lies after all times.
+    /// The time, rounded down to a second; `None` if it lies beyond the range of `SystemTime`.
     fn time(self) -> Option<SystemTime> {
-        // A cast is exact enough for the next 285 million years, and takes what is beyond its range for its ends.
+        // The cast is exact for the next 285 million years, and clamps values beyond the range of `u64`.
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.0 as u64)).filter(|_| self.0 < 1e15)
     }
 

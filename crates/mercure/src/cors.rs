@@ -1,4 +1,4 @@
-//! Which pages of other origins may use the hub (Fetch standard, section 3.2).
+//! Headers that let pages of other origins use the hub (CORS, Fetch standard, section 3.2).
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -10,14 +10,15 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::origins::Origins;
 
-/// Whether a browser asks if it may make a request. It is answered with 204 and the headers of [`allow_request`].
+/// Whether the request is a preflight: a browser asks whether a page may make a request. The answer is 204
+/// with the headers of [`allow_request`].
 pub fn is_preflight(request: &Parts) -> bool {
     request.method == Method::OPTIONS
         && request.headers.contains_key(ORIGIN)
         && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Adds what the answer to a preflight says: nothing to pages that may not.
+/// Adds the headers of the answer to a preflight, if the origin is allowed.
 pub fn allow_request(request: &Parts, origins: &Origins, answer: &mut HeaderMap) {
     if allow_origin(request, origins, answer) {
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
@@ -28,7 +29,7 @@ pub fn allow_request(request: &Parts, origins: &Origins, answer: &mut HeaderMap)
     }
 }
 
-/// Adds what every other answer says, also one that refuses: that the page may read it, and which headers.
+/// Adds the headers that let a page read an answer, including an error, if its origin is allowed.
 pub fn allow_reading(request: &Parts, origins: &Origins, answer: &mut HeaderMap) {
     if allow_origin(request, origins, answer) {
         let headers =
@@ -37,7 +38,8 @@ pub fn allow_reading(request: &Parts, origins: &Origins, answer: &mut HeaderMap)
     }
 }
 
-/// Whether the request comes from a page that may. One of a list may send its cookies along; where all may, none can.
+/// Adds the header that allows the origin of the request, and returns whether it is allowed. A listed origin
+/// may send cookies; where every origin is allowed, none can.
 fn allow_origin(request: &Parts, origins: &Origins, answer: &mut HeaderMap) -> bool {
     match origins {
         Origins::None => return false,

@@ -1,21 +1,21 @@
-//! The headers by which a hub is found, and a place in its history told.
+//! Headers that name the hub's URL and a position in its history.
 
 use http::header::LINK;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The place before the first event of an answer, as the clients of today read it.
+/// Id of the last event before an answer's first event, as today's clients read it.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// The same, as the coming standard names it.
+/// The same header under its name in Mercure 1.0.
 pub const MERCURE_LAST_EVENT_ID: HeaderName = HeaderName::from_static("mercure-last-event-id");
-/// The id before all others, and of an empty history.
+/// The id before all others, which is also the last event ID of an empty history.
 pub const EARLIEST: &str = "earliest";
 
-/// Says where the hub is: `Link: </.well-known/mercure>; rel="mercure"`.
+/// Adds the URL of the hub: `Link: </.well-known/mercure>; rel="mercure"`.
 pub fn link(hub_path: &str, answer: &mut HeaderMap) {
     append(answer, format!("<{hub_path}>; rel=\"mercure\""));
 }
 
-/// Says where the hub is, and after which event a subscriber misses nothing of what this answer holds.
+/// Adds the URL of the hub, and the last event ID with which a subscriber continues after this answer.
 pub fn link_after(hub_path: &str, last_event_id: &str, content_type: &str, answer: &mut HeaderMap) {
     let id: String = last_event_id
         .chars()
@@ -30,9 +30,10 @@ pub fn link_after(hub_path: &str, last_event_id: &str, content_type: &str, answe
     );
 }
 
-/// Says after which event the stream begins, to who has sent a last event ID: that one, an earlier one, or [`EARLIEST`].
+/// Adds the id after which the stream begins, for a subscriber that has sent a last event ID: that one, an
+/// earlier one, or [`EARLIEST`].
 pub fn begins_after(id: &str, answer: &mut HeaderMap) {
-    // An id holds no control character, and beyond ASCII a header's value may have any.
+    // An id has no control characters, and a header value may have any byte beyond ASCII.
     if let Ok(value) = HeaderValue::from_bytes(id.as_bytes()) {
         answer.insert(LAST_EVENT_ID, value.clone());
         answer.insert(MERCURE_LAST_EVENT_ID, value);

@@ -1,3 +1,5 @@
+//! Explanations of tokens: each check of a request in its order, for people.
+
 use std::fmt;
 use std::time::SystemTime;
 
@@ -8,42 +10,42 @@ use super::access::{Access, not_granted};
 use super::text::shown;
 use super::token::{Parts, Token, TokenError};
 
-/// What somebody wants to do.
+/// Action of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Publish to topics, all of them.
+    /// Publishing an update; the token must grant each of its topics.
     Publish,
-    /// Read private updates of topics.
+    /// Reading private updates of topics.
     Subscribe,
 }
 
-/// Why a token is taken or refused: each check in its order, up to the first that fails.
+/// Explanation why a token is valid or refused: each check in its order, up to the first that fails.
 ///
-/// It holds what the token says, so it is for who has the token or may see it.
+/// It contains the content of the token, so give it only to people with access to the token.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// Whether all checks passed.
     pub allowed: bool,
-    /// The checks.
+    /// The checks that were made.
     pub checks: Vec<Check>,
-    /// The token's header, if it is one.
+    /// Header of the token, if it can be read.
     pub header: Option<Value>,
-    /// The token's claims, if they are some. Nobody vouches for them where the signature was not verified.
+    /// Claims of the token, if they can be read. They are unproven if the signature was not verified.
     pub claims: Option<Value>,
 }
 
 /// One check of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What is checked, in a word or two.
+    /// Subject of the check, in a word or two.
     pub name: &'static str,
-    /// Whether it passed.
+    /// Whether the check passed.
     pub passed: bool,
-    /// What was found, and what to do about it.
+    /// The finding, and the way to fix it.
     pub detail: String,
 }
 
-/// Goes through the checks that a request with this token goes through, and says what each finds.
+/// Makes the checks of a request with this token, and describes each result.
 pub fn explain(
     token: &str,
     access: &Access,

@@ -1,3 +1,5 @@
+//! Parser of `application/x-www-form-urlencoded`, which keeps invalid UTF-8 for its caller to refuse.
+
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
@@ -5,7 +7,7 @@ use percent_encoding::percent_decode;
 use super::problem::{Kind, Problem};
 use super::text;
 
-/// A name and its value, decoded; one without `=` has an empty value.
+/// Decoded name and value; a pair without `=` has an empty value.
 pub(crate) struct Pair<'a> {
     name: Cow<'a, [u8]>,
     value: Cow<'a, [u8]>,
@@ -32,8 +34,8 @@ impl Pair<'_> {
     }
 }
 
-/// The pairs of `application/x-www-form-urlencoded`, as the WHATWG URL standard parses them (section 5.1), but invalid UTF-8
-/// is kept for who reads the value to refuse.
+/// Returns the pairs of `application/x-www-form-urlencoded`, parsed as in the WHATWG URL standard (section
+/// 5.1), but with invalid UTF-8 unchanged, so that readers of the value can refuse it.
 pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
@@ -44,7 +46,7 @@ pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     })
 }
 
-/// The name of the first pair that is called as PHP and others call an entry of a list, such as `topic[]`; fit to be shown.
+/// Name of the first pair that has the form of a list entry in PHP, such as `topic[]`, safe to be shown.
 pub(crate) fn indexed_topic(form: &[u8]) -> Option<String> {
     let pair = pairs(form).find(|pair| pair.name.starts_with(b"topic["))?;
     Some(text::shown(&String::from_utf8_lossy(&pair.name)))

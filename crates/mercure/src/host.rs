@@ -1,4 +1,4 @@
-//! By which names this machine may be asked.
+//! Check of the header `Host` against the names of this machine.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -6,20 +6,21 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, Uri};
 
-/// The host that a request asks for, unless that is this machine: by `localhost`, an IP address, or one of its own names. What cannot be read
-/// is `?`.
+/// Returns the host of a request, unless it is this machine: `localhost`, an IP address, or one of its own
+/// names. An unreadable host is `?`.
 ///
-/// A URL on the request line goes before the header (RFC 9112, section 3.2.2). Browsers never leave out both.
+/// A URL on the request line takes precedence over the header (RFC 9112, section 3.2.2). Browsers never omit
+/// both.
 pub fn foreign_host<'a>(uri: &'a Uri, headers: &'a HeaderMap, own: &[String]) -> Option<&'a str> {
     let header = headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
     uri.authority().map(Authority::as_str).or(header).filter(|host| !is_ours(host, own))
 }
 
-/// Whether a host is this machine by `localhost`, by an IP address, or by one of its own names; ports do not matter. A text that is no
-/// `host[:port]` (RFC 9110, section 7.2) is not this machine.
+/// Whether a host is `localhost`, an IP address, or one of this machine's own names; the port does not
+/// matter. A text that is not `host[:port]` (RFC 9110, section 7.2) is not this machine.
 ///
-/// The page of another site can have that site's name point at this machine (DNS rebinding). To the browser the hub is then a part of
-/// that site; but its requests carry the site's name.
+/// A site can point its own name at this machine (DNS rebinding). The browser then takes the hub for a part
+/// of that site, but the requests carry the site's name.
 fn is_ours(host: &str, own: &[String]) -> bool {
     match name(host) {
         None => false,
@@ -31,14 +32,14 @@ fn is_ours(host: &str, own: &[String]) -> bool {
     }
 }
 
-/// A host, without its port.
+/// Host without its port.
 enum Name {
     Address,
-    /// In lower case, without the dot at its end.
+    /// In lower case, without the final dot.
     Domain(String),
 }
 
-/// The host of `host[:port]`.
+/// Parses the host of `host[:port]`.
 fn name(text: &str) -> Option<Name> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {

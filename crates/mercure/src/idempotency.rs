@@ -10,20 +10,22 @@ use super::access::{Access, Publisher};
 use super::problem::{Kind, Problem};
 use super::token;
 
-/// `Idempotency-Key`.
+/// The header `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Says in the answer to `OPTIONS` for how many seconds the hub remembers a key. Hubs without this header may ignore keys.
+/// Header of the answer to `OPTIONS`: the seconds for which the hub remembers a key. Hubs that do not send it
+/// may ignore keys.
 pub const IDEMPOTENCY_KEY_LIFETIME: HeaderName = HeaderName::from_static("ssekit-idempotency-key-lifetime");
 
 impl Access {
-    /// The idempotency key of a publication with this body; `None` without the header.
+    /// Returns the idempotency key of a publication with this body; `None` without the header.
     ///
-    /// The key belongs to its publisher: the same header of another publisher is another key. A publisher is the claims `iss` and `sub` of its
-    /// token; without `sub`, `iss` and the granted selectors; where no token is needed, everybody.
+    /// The key belongs to its publisher: the same value from another publisher is another key. The identity
+    /// of a publisher is the claims `iss` and `sub` of its token; without `sub`, `iss` and the granted
+    /// selectors. Where no token is needed, all clients are one publisher.
     ///
     /// # Errors
-    /// 400 when the header holds no key, or was sent more than once.
+    /// 400 if the header has no valid key, or was sent more than once.
     pub fn idempotency_key(
         &self,
         request: &Parts,
@@ -80,7 +82,7 @@ impl Access {
         Ok(())
     }
 
-    /// The claims of the token of a request that was verified.
+    /// Claims of the token of a verified request.
     fn claims(&self, request: &Parts) -> Result<Value, Problem> {
         let credential = self.credential(request)?;
         let claims =
@@ -89,19 +91,19 @@ impl Access {
     }
 }
 
-/// Adds a text to a hash, so that two sequences of texts never give the same bytes.
+/// Adds a text to a hash, with its length, so that different sequences of texts never give the same bytes.
 fn add(text: &[u8], context: &mut Context) {
     context.update(&(text.len() as u64).to_be_bytes());
     context.update(text);
 }
 
-/// The first bytes of a hash of 32 bytes.
+/// First bytes of a hash of 32 bytes.
 fn start<const LENGTH: usize>(hash: &[u8]) -> [u8; LENGTH] {
     hash.first_chunk().copied().unwrap_or([0; LENGTH])
 }
 
-/// Reads the header's value: a string in quotes (RFC 9651, section 3.3.3), or the same characters without quotes and spaces, as many clients
-/// send a UUID.
+/// Reads the header's value: a string in quotes (RFC 9651, section 3.3.3), or the same characters without
+/// quotes and spaces, as many clients send a UUID.
 fn read(headers: &HeaderMap) -> Result<Option<Vec<u8>>, &'static str> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -121,7 +123,7 @@ fn read(headers: &HeaderMap) -> Result<Option<Vec<u8>>, &'static str> {
     }
 }
 
-/// The text of a quoted string, of which the first quote has been removed.
+/// Reads the rest of a quoted string after its first quote.
 fn unquote(quoted: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut text = Vec::with_capacity(quoted.len());
     let mut bytes = quoted.iter().copied();
@@ -149,7 +151,7 @@ fn invalid(why: &str) -> Problem {
     )
 }
 
-/// Characters of a key.
+/// Maximum number of characters of a key.
 const MOST: usize = 255;
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! Ids of updates: positions in the log, encrypted.
+
 use std::fmt;
 
 use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
@@ -6,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ssekit_log::{Epoch, Position};
 
-/// The ids that the hub gives to updates: their places in the log, encrypted.
+/// The ids that the hub gives to updates: encrypted positions in the log.
 ///
-/// They tell nobody how many updates there were or when, and are found without an index. An id of another log, or one that a publisher
-/// made up, is none of these, but with a chance of 2⁻⁶⁴.
+/// An id reveals neither the number of updates nor the time of one, and the hub finds its update without an
+/// index. The hub takes an id of another log, or a made-up id, for its own with a probability of 2⁻⁶⁴.
 ///
 /// ```
 /// use ssekit_mercure::Ids;
@@ -25,12 +27,12 @@ use ssekit_log::{Epoch, Position};
 pub struct Ids(Aes128);
 
 impl Ids {
-    /// The ids of a log.
+    /// The ids of the log with this epoch.
     pub fn new(epoch: Epoch) -> Self {
         Self(Aes128::new(&epoch.0.into()))
     }
 
-    /// The id of the update at a place.
+    /// Returns the id of the update at a position.
     pub fn id(&self, position: Position) -> String {
         let mut id = String::with_capacity(PREFIX.len() + ENCODED);
         id.push_str(PREFIX);
@@ -49,7 +51,7 @@ impl Ids {
         out.push(b'\n');
     }
 
-    /// The place of the update with this id, if it is one of these.
+    /// Returns the position of the update with this id, if the id belongs to this log.
     pub fn position(&self, id: &str) -> Option<Position> {
         let encoded = id.strip_prefix(PREFIX).filter(|encoded| encoded.len() == ENCODED)?;
         let mut bytes = [0; 18];
@@ -60,8 +62,8 @@ impl Ids {
         u64::try_from(number).ok().map(Position)
     }
 
-    /// Whether an id may be one of the hub's, of this log or another. Publishers may not choose such: subscribers that hold it would go on after
-    /// another update.
+    /// Whether an id has the form of the hub's ids, of this log or another. Publishers may not choose such an
+    /// id: subscribers with it would continue after another update.
     pub fn have_the_form_of(id: &str) -> bool {
         id.starts_with(PREFIX)
     }
@@ -80,5 +82,5 @@ impl fmt::Debug for Ids {
 }
 
 const PREFIX: &str = "urn:ssekit:";
-/// 16 bytes in base64 without padding.
+/// Length of 16 bytes in base64 without padding.
 const ENCODED: usize = 22;

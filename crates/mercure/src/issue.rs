@@ -56,7 +56,7 @@ pub struct Grants {
 }
 
 impl Claims {
-    /// Claims that grant these rights from `now` on, for a lifetime.
+    /// Makes claims that grant these rights from `now` on, for a lifetime.
     pub fn new(mercure: Grants, now: SystemTime, lifetime: Lifetime) -> Self {
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -79,7 +79,7 @@ impl Claims {
 /// ```
 ///
 /// # Errors
-/// When the key is not for this algorithm.
+/// When the key does not fit the algorithm.
 pub fn make(
     claims: &Claims,
     signer: &Signer,
@@ -102,7 +102,8 @@ pub fn make(
     Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-/// Serializes one text as a string and several as an array: not every verifier reads an array with one text.
+/// Serializes one text as a string and several as an array: some verifiers do not read an array with one
+/// text.
 fn one_or_more<S: Serializer>(texts: &[String], serializer: S) -> Result<S::Ok, S::Error> {
     match texts {
         [text] => text.serialize(serializer),

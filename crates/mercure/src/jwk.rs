@@ -12,14 +12,14 @@ use super::keys::{BYTE_ORDER_MARK, Key, KeyError};
 use super::object::Object;
 use super::spki::PublicKey;
 
-/// The keys of a set: a JSON object with the member `keys`, and nothing else is one.
+/// Reads a key set: a JSON object with the member `keys`. Nothing else is a key set.
 pub(super) fn set(text: &str) -> Result<Vec<Key>, KeyError> {
     let mut object = object(text)?;
     let members = object.remove("keys").ok_or(KeyError::NoSet)?;
     usable(serde_json::from_value(members)?)
 }
 
-/// The keys of a set, or the single key that a JSON object is.
+/// Reads a key set, or a JSON object that is a single key.
 pub(super) fn set_or_key(text: &str) -> Result<Vec<Key>, KeyError> {
     let object = object(text)?;
     if object.contains_key("keys") { set(text) } else { usable(vec![Value::Object(object)]) }
@@ -38,7 +38,7 @@ impl From<serde_json::Error> for KeyError {
     }
 }
 
-/// Those of the members that can be used. RFC 7517, section 5, skips the others; but a set of which none can be used is an error.
+/// Reads the usable keys. RFC 7517, section 5, skips the others; but a set without a usable key is an error.
 fn usable(members: Vec<Value>) -> Result<Vec<Key>, KeyError> {
     if members.len() > MAX_KEYS {
         return Err(KeyError::Many(members.len()));
@@ -57,7 +57,7 @@ fn usable(members: Vec<Value>) -> Result<Vec<Key>, KeyError> {
     if keys.is_empty() { Err(why) } else { Ok(keys) }
 }
 
-/// The members of a JWK that verification needs (RFC 7518, section 6; RFC 8037).
+/// Members of a JWK that verification needs (RFC 7518, section 6; RFC 8037).
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -111,7 +111,7 @@ fn sized(name: &'static str, length: usize, value: Option<String>) -> Result<Vec
         .and_then(|bytes| if bytes.len() == length { Ok(bytes) } else { Err(KeyError::Member(name)) })
 }
 
-/// An uncompressed point of a curve (SEC 1, section 2.3.3).
+/// Encodes an uncompressed point of a curve (SEC 1, section 2.3.3).
 fn point(length: usize, x: Option<String>, y: Option<String>) -> Result<Box<[u8]>, KeyError> {
     let mut point = vec![4];
     point.extend(sized("x", length, x)?);
@@ -119,5 +119,5 @@ fn point(length: usize, x: Option<String>, y: Option<String>) -> Result<Box<[u8]
     Ok(point.into())
 }
 
-/// The keys of a set that are read at most.
+/// Maximum number of keys of a set.
 pub(super) const MAX_KEYS: usize = 100;

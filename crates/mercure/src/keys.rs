@@ -1,3 +1,5 @@
+//! Keys that verify tokens. They can be replaced while they are in use.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,10 +14,11 @@ use super::jwk;
 use super::spki::{self, PublicKey};
 use super::text::shown;
 
-/// The keys that tokens are verified with. Clones share them: replaced keys count in each clone.
+/// The keys that verify tokens. Clones share them: a replacement applies to each clone.
 ///
-/// Each key has its type, and a token's algorithm must be one of that type and allowed; `none` is not an algorithm. What a token says of its
-/// key (`kid`) is a hint, what it brings of one (`jwk`, `jku`, `x5u`) is ignored.
+/// Each key has a type, and the algorithm of a token must belong to that type and be allowed; `none` is not
+/// an algorithm. The name of a key in a token (`kid`) is a hint. A key in a token (`jwk`, `jku`, `x5u`) is
+/// ignored.
 ///
 /// ```
 /// use ssekit_mercure::Keys;
@@ -27,10 +30,10 @@ use super::text::shown;
 #[derive(Clone, Default)]
 pub struct Keys(Arc<watch::Sender<KeyList>>);
 
-/// All keys of one time.
+/// All keys at one time.
 pub(super) type KeyList = Arc<[Arc<Key>]>;
 
-/// One key, and what it may be used for.
+/// One key and its permitted use.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Key {
     id: Option<Arc<str>>,
@@ -44,37 +47,40 @@ enum Material {
     Public(PublicKey),
 }
 
-/// The replacements of [`Keys`], one after the other.
+/// Notifications of the replacements of [`Keys`].
 #[derive(Debug)]
 pub struct Replacements(watch::Receiver<KeyList>);
 
 impl Replacements {
-    /// Waits until keys are replaced; returns false when every clone of the keys is dropped. Dropping the future loses no replacement.
+    /// Waits for the next replacement; returns false when every clone of the keys is dropped. Dropping the
+    /// future loses no replacement.
     pub async fn next(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
 }
 
 impl Keys {
-    /// The largest key set that is read, in bytes. A set of a hundred RSA keys has less.
+    /// Maximum size of a key set in bytes. A set of a hundred RSA keys is smaller.
     pub const MAX_SET_BYTES: usize = 256 << 10;
 
-    /// No key: no token is valid.
+    /// No keys: no token is valid.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Whether these are clones of each other.
+    /// Whether both are clones of the same keys.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Reads the text of a key: a PEM file with public keys, a JWK or a set of them in JSON, or else a shared secret, as it is.
+    /// Reads the text of a key: a PEM file with public keys, a JWK or a set of them in JSON, or else a shared
+    /// secret, unchanged.
     ///
-    /// Not for a text from elsewhere, such as the answer of a URL: any text of 32 bytes is a secret. A set of keys has [`read_set`](Self::read_set).
+    /// Do not use it for a text from elsewhere, such as the answer of a URL: any text of 32 bytes is a
+    /// secret. [`read_set`](Self::read_set) reads key sets.
     ///
     /// # Errors
-    /// When the text is none of these, holds no key that can be used, or is a secret of less than 32 bytes.
+    /// When the text is none of these, has no usable key, or is a secret of less than 32 bytes.
     pub fn read(text: &str) -> Result<Self, KeyError> {
         let start = text.trim_start();
         let keys = if start.starts_with("-----BEGIN") {
@@ -87,10 +93,11 @@ impl Keys {
         Ok(Self::of(keys))
     }
 
-    /// Reads a set of keys (JWKS, RFC 7517): a JSON object with the member `keys`. Nothing else is one.
+    /// Reads a key set (JWKS, RFC 7517): a JSON object with the member `keys`. Nothing else is a key set.
     ///
     /// # Errors
-    /// When the text is longer than [`MAX_SET_BYTES`](Self::MAX_SET_BYTES), is no such object, or holds no key that can be used.
+    /// When the text is longer than [`MAX_SET_BYTES`](Self::MAX_SET_BYTES), is no such object, or has no
+    /// usable key.
     pub fn read_set(text: &str) -> Result<Self, KeyError> {
         if text.len() > Self::MAX_SET_BYTES {
             return Err(KeyError::Long(text.len()));
@@ -98,7 +105,7 @@ impl Keys {
         jwk::set(text).map(Self::of)
     }
 
-    /// A shared secret of any bytes.
+    /// Makes a key of a shared secret of any bytes.
     ///
     /// # Errors
     /// When it has less than 32 bytes.
@@ -110,10 +117,10 @@ impl Keys {
         Self(Arc::new(watch::Sender::new(keys.into_iter().map(Arc::new).collect())))
     }
 
-    /// The same keys, for these algorithms alone.
+    /// Restricts the keys to these algorithms.
     ///
     /// # Errors
-    /// When no key could be used any more.
+    /// When no key remains usable.
     pub fn allow(self, algorithms: &[Algorithm]) -> Result<Self, KeyError> {
         let mut kept = Vec::new();
         for key in self.current().iter() {
@@ -129,7 +136,7 @@ impl Keys {
         Ok(Self::of(kept))
     }
 
-    /// Uses the keys of `other` from now on, here and in every clone; false when they are the keys that are here.
+    /// Replaces the keys by those of `other`, in every clone. Returns false if they are equal.
     pub fn replace(&self, other: &Self) -> bool {
         let others = other.current();
         self.0.send_if_modified(|keys| {
@@ -147,7 +154,7 @@ impl Keys {
         self.current().len()
     }
 
-    /// Whether there is none, so that no token is valid.
+    /// Whether there is no key, so that no token is valid.
     pub fn is_empty(&self) -> bool {
         self.current().is_empty()
     }
@@ -156,12 +163,12 @@ impl Keys {
         Arc::clone(&self.0.borrow())
     }
 
-    /// The replacements from now on.
+    /// Returns the notifications of replacements from now on.
     pub fn replacements(&self) -> Replacements {
         Replacements(self.0.subscribe())
     }
 
-    /// The number of keys and the names of the first of them, for a log line.
+    /// Describes the number of keys and the names of the first of them, for a log line.
     pub fn summary(&self) -> String {
         const NAMED: usize = 8;
         let keys = self.current();
@@ -180,7 +187,7 @@ impl fmt::Debug for Keys {
 }
 
 impl fmt::Debug for Key {
-    /// Never the key itself.
+    /// Omits the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("id", &self.id)
@@ -209,7 +216,7 @@ impl Key {
         self.algorithms.contains(&algorithm)
     }
 
-    /// Whether the signature is of this message, by this key. Secrets are compared in constant time.
+    /// Verifies the signature of a message with this key. Secrets are compared in constant time.
     pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         if !self.allows(algorithm) {
             return false;
@@ -224,10 +231,12 @@ impl Key {
     }
 }
 
-/// Returns the text as a shared secret, unless it looks like something else, such as a public key: everyone who can read that could sign tokens.
+/// Returns the text as a shared secret, unless it looks like something else, such as a public key: everyone
+/// with the public key could then sign tokens.
 ///
 /// # Errors
-/// When the text looks like PEM, JSON, HTML, a public key of SSH, or has spaces, line feeds or quotes around it.
+/// When the text looks like PEM, JSON, HTML or a public key of SSH, or has spaces, line feeds or quotes
+/// around it.
 pub fn secret_text(text: &str) -> Result<&str, KeyError> {
     let bytes = text.trim_start_matches('\u{FEFF}').trim();
     let within = |first, last| bytes.len() > 1 && bytes.starts_with(first) && bytes.ends_with(last);
@@ -252,7 +261,7 @@ pub fn secret_text(text: &str) -> Result<&str, KeyError> {
     Err(KeyError::NoSecret(why))
 }
 
-/// The public keys of a PEM file, in its order.
+/// Reads the public keys of a PEM file, in their order.
 fn pem(text: &str) -> Result<Vec<Key>, KeyError> {
     let mut keys = Vec::new();
     for key in SubjectPublicKeyInfoDer::pem_slice_iter(text.as_bytes()) {
@@ -289,63 +298,61 @@ impl PublicKey {
     }
 }
 
-/// Why a text holds no keys.
+/// Reason why a text has no valid keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// A shared secret is too short.
+    /// The shared secret is too short.
     #[error("the secret has {0} bytes and needs at least {least} (RFC 7518, section 3.2): create one with `openssl rand -base64 32`", least = MIN_SECRET)]
     ShortSecret(usize),
-    /// A text that looks like something else than a shared secret.
+    /// The text looks like something else than a shared secret.
     #[error("the text cannot be used as a secret: {0}")]
     NoSecret(&'static str),
-    /// The text begins as PEM and is none, or holds no public key.
+    /// The text begins as PEM and is invalid, or has no public key.
     #[error("the PEM text cannot be used: {0}")]
     Pem(String),
-    /// A private key where the public one belongs.
+    /// The key is a private key instead of a public key.
     #[error(
         "this is a private key, which signs tokens: use its public key, which `openssl pkey -pubout` prints"
     )]
     PrivateKey,
-    /// A certificate where its public key belongs.
+    /// The key is a certificate instead of its public key.
     #[error("this is a certificate: use its public key, which `openssl x509 -pubkey -noout` prints")]
     Certificate,
-    /// The text is no JSON object, or its members are not those of keys.
+    /// The text is no JSON object, or its members are not those of a key.
     #[error("it is neither a key nor a key set in JSON, {{\"keys\": [...]}}: {0}")]
     Json(String),
-    /// A JSON object that is no set of keys.
-    #[error(
-        "the JSON is not a key set (JWKS): it has no member “keys”; use `key_file` for a single key"
-    )]
+    /// The JSON object is no key set.
+    #[error("the JSON is not a key set (JWKS): it has no member “keys”; use `key_file` for a single key")]
     NoSet,
-    /// A set without a key.
+    /// The key set is empty.
     #[error("the key set (JWKS) is empty")]
     EmptySet,
-    /// A key lacks something.
+    /// The key lacks a member.
     #[error("the member {0:?} of the JWK is missing or invalid for its type")]
     Member(&'static str),
-    /// Of another type.
+    /// The key has an unsupported type.
     #[error(
         "the type of the key is not supported; supported types: RSA of at least 2048 bits, EC P-256 and P-384, Ed25519, shared secrets"
     )]
     Unsupported,
-    /// For something else.
+    /// The key is for another use than signatures.
     #[error("the JWK is not meant for verifying signatures")]
     NotForSignatures,
-    /// Nothing is left to use the key for.
+    /// The key has no allowed algorithm left.
     #[error("none of the allowed algorithms fits the type of the key")]
     NoAlgorithm,
-    /// The text is longer than any that is needed.
+    /// The text is longer than the limit.
     #[error("the text has {0} bytes; the limit is {most}", most = Keys::MAX_SET_BYTES)]
     Long(usize),
-    /// Too many.
+    /// The set has too many keys.
     #[error("the JWKS has {0} keys; the limit is {most}", most = jwk::MAX_KEYS)]
     Many(usize),
 }
 
-/// Why a text that begins with one is refused: without it the text would be another key.
+/// Reason to refuse a text that begins with a byte order mark: without the mark it would be another key.
 pub(super) const BYTE_ORDER_MARK: &str =
     "it begins with a byte order mark (U+FEFF): save the file without one";
 
-/// As long as the shortest hash (RFC 7518, section 3.2).
+/// Length of the shortest hash (RFC 7518, section 3.2).
 const MIN_SECRET: usize = 32;

@@ -1,33 +1,35 @@
-//! The Mercure protocol without sockets, files and clocks: each function takes the bytes of a request and the current time, and returns
-//! a record, a subscription, or the problem that the hub answers.
+//! The Mercure protocol without sockets, files and clocks: each function takes the bytes of a request and the
+//! current time, and returns a record, a subscription, or the problem that the hub answers.
 //!
 //! ```text
 //!  POST ─▶ Access::publisher ─▶ publication ─▶ Publisher::check ─▶ Record, for the log
-//!  GET  ─▶ Subscribe::read (Access::subscriber, selectors, cursor) ─▶ may_read, Selector::matches: for each update
+//!  GET  ─▶ Subscribe::read (token, selectors, cursor) ─▶ may_read, Selector::matches: for each update
 //!                             each error ─▶ Problem ─▶ application/problem+json
 //! ```
 //!
-//! It is the protocol as its clients speak it today (draft-ietf-mercure-07, version 0.x of its hubs), with all of the coming version
-//! that does not depend on its new tokens. `tests/mercure/checklist.rs` lists it line by line. The crate `ssekit-hub` serves it.
+//! The crate implements the protocol of today's clients (draft-ietf-mercure-07, hubs of versions 0.x), and
+//! the parts of version 1.0 that do not depend on the new form of tokens. `tests/mercure/checklist.rs` lists
+//! every line of the protocol with its test. The crate `ssekit-hub` serves the protocol over HTTP; [`issue`]
+//! signs tokens.
 //!
 //! # Limits
 //!
-//! | what | at most ([`Limits`]) | beyond it |
+//! | Limited | Default ([`Limits`]) | Beyond it |
 //! |---|---|---|
-//! | a publication's body | 1 MiB | 413 |
-//! | publications in a batch | 10,000 | 413 |
+//! | body of a publication | 1 MiB | 413 |
+//! | publications of a batch | 10,000 | 413 |
 //! | topics of a publication; bytes of each | 1,000; 4,096 | 413 |
 //! | bytes of an id, of a type | 1,024 | 413 |
 //! | characters of an `Idempotency-Key` | 255 | 400 |
 //! | selectors of a subscription; bytes of each | 100; 4,096 | 400 |
-//! | variables of a template; of all in a subscription | 32; 256 | 400, or 401 in a token |
-//! | cost of the templates that one topic is tried with (see [`Limits::hub_variables`]) | 8,192; half without a token | told to return, or 503 |
-//! | cost of matching one publication (see [`Limits::matching`]) | 4,194,304 | 413 |
+//! | variables of a template; of all templates of a subscription | 32; 256 | 400, or 401 in a token |
+//! | cost of the templates for one topic ([`Limits::hub_variables`]) | 8,192; half without a token | 200 and `retry:`, or 503 |
+//! | cost of matching one publication ([`Limits::matching`]) | 4,194,304 | 413 |
 //! | bytes of a last event ID | 1,024 | 400 |
-//! | bytes of a token; selectors in a claim | 8 KiB; 500 | 401 |
-//! | bytes of a secret | 32 at least | no key |
-//! | bytes of a modulus (RSA) | 256 to 1,024 | no key |
-//! | keys of a set; bytes of it | 100; 256 KiB | the keys from before stay in use |
+//! | bytes of a token; selectors of a claim | 8 KiB; 500 | 401 |
+//! | bytes of a secret | at least 32 | an invalid key |
+//! | bytes of a modulus (RSA) | 256 to 1,024 | an invalid key |
+//! | keys of a set; its bytes | 100; 256 KiB | the earlier keys stay in use |
 
 mod access;
 mod algorithm;

@@ -1,6 +1,8 @@
-/// How much a request, a token or a batch may ask for.
+//! Limits of requests, tokens and batches, with their defaults.
+
+/// Limits of a request, a token and a batch.
 ///
-/// Everything that a peer sends is counted against one of these before it costs more than reading it did.
+/// The input of a peer is compared with its limit before it costs more than reading it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a publication's body. Beyond: 413.
@@ -17,13 +19,18 @@ pub struct Limits {
     pub event_type: usize,
     /// Selectors of one subscription. Beyond: 400.
     pub selectors: usize,
-    /// Variables of all templates of one subscription: each is a pass over every topic that is published. Beyond: 400.
+    /// Variables of all templates of one subscription: each is a pass over every published topic. Beyond:
+    /// 400.
     pub variables: usize,
-    /// Variables of the templates of all subscribers that one topic is tried with; half of them for subscribers without a token. Only the
-    /// templates whose literal prefix the topic has add up, and templates equal up to the names of variables count once. A variable with a
-    /// maximum length counts as eight, 16 bytes of literals behind the prefix as one. Beyond: told to return, or 503.
+    /// Variables of the templates of all subscribers that one topic is tried with; half of them for
+    /// subscribers without a token.
+    ///
+    /// Only templates whose literal prefix the topic has are added up, and templates that are equal up to the
+    /// names of variables count once. A variable with a maximum length counts as eight, 16 bytes of literals
+    /// behind the prefix as one. Beyond: 200, `retry:` and the end, or 503.
     pub hub_variables: u32,
-    /// Cost of matching one publication: for each topic, the variables that it is tried with times its length in pieces of 64 bytes. Beyond: 413.
+    /// Cost of matching one publication: for each topic, the variables that it is tried with, times its
+    /// length in pieces of 64 bytes. Beyond: 413.
     pub matching: u64,
     /// Bytes of a selector. Beyond: 400.
     pub selector: usize,

@@ -1,18 +1,21 @@
+//! Topics and event types that only the hub publishes.
+
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The types of events that the hub alone publishes: about what a subscriber missed, and about subscriptions.
+/// Types of events that only the hub publishes: about lost updates and about subscriptions.
 pub(super) const OWN_TYPES: [&str; 3] = ["mercure", "reset", "gap"];
 
-/// Whether a topic is the hub's own: relative to the hub's URL it has the hub's path, or one below it, whatever its host and scheme.
+/// Whether a topic belongs to the hub: relative to the hub's URL it has the hub's path, or one below it, with
+/// any host and scheme.
 ///
-/// It is parsed as the WHATWG URL standard has it, without dot segments; characters that need no encoding count as themselves.
-/// What cannot be parsed is not reserved.
+/// The topic is parsed by the WHATWG URL standard, with dot segments resolved; a percent-encoded character
+/// that needs no encoding equals the plain one. A topic that cannot be parsed is not reserved.
 pub(super) fn is_reserved(topic: &str, hub_path: &str) -> bool {
     if !may_be_reserved(topic, hub_path) {
         return false;
     }
-    // Only the path counts, so that any host will do. `http:mercure` is relative to a hub of that scheme.
+    // Only the path matters, so any host will do. `http:mercure` is relative to a hub of that scheme.
     let http = topic.trim_start().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
     let base = if http { "http://hub.invalid" } else { "https://hub.invalid" };
     let Ok(hub) = Url::parse(base).and_then(|base| base.join(hub_path)) else { return false };
@@ -23,14 +26,15 @@ pub(super) fn is_reserved(topic: &str, hub_path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Tells most topics apart quickly: one that has a path of its own, and no percent sign, names the last part of the hub's path.
+/// Excludes most topics quickly: a topic with a path of its own and without a percent sign must contain the
+/// last part of the hub's path.
 fn may_be_reserved(topic: &str, hub_path: &str) -> bool {
     let last = hub_path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
     let has_path = ["/", "https://", "http://"].iter().any(|start| topic.starts_with(start));
     !has_path || topic.contains('%') || topic.contains(last)
 }
 
-/// The path with unreserved characters decoded.
+/// Decodes the unreserved characters of a path.
 fn plain(path: &str) -> String {
     let mut plain = String::with_capacity(path.len());
     let mut rest = path;

@@ -1,10 +1,13 @@
+//! Deserialization from JSON objects alone.
+
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A struct that is read from a JSON object alone. A derived `Deserialize` also reads it from an array, by the order of its fields.
+/// A struct that is read only from a JSON object. A derived `Deserialize` also reads an array, in the order
+/// of the fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<T>(
     /// The struct.

@@ -1,19 +1,21 @@
+//! Lists of web origins and patterns of them.
+
 use std::fmt;
 use std::str::FromStr;
 
 use url::{Host, Position, Url};
 
-/// The web origins whose pages may do something: all, some or none.
+/// Web origins whose pages have a permission: all, some or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
     /// Every page, but none with cookies.
     Any,
-    /// None.
+    /// No page.
     #[default]
     None,
     /// Pages of the visitor's own machine, on every port.
     Local,
-    /// These.
+    /// Pages of these origins.
     Listed(Vec<AllowedOrigin>),
 }
 
@@ -27,7 +29,7 @@ impl Origins {
         Ok(allowed.into())
     }
 
-    /// Whether pages of this origin may; `null` is nobody's.
+    /// Whether pages of this origin have the permission. The origin `null` never has it.
     pub fn has(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
@@ -52,8 +54,9 @@ impl From<Vec<AllowedOrigin>> for Origins {
 
 /// One entry of a list of origins: `https://app.example:8443`, or a pattern.
 ///
-/// In `https://*.app.example`, `*` stands for exactly one label: `https://a.app.example`, but neither `https://app.example` nor
-/// `https://b.a.app.example`. In `http://localhost:*` it stands for any port, also the scheme's own. `*` alone is every origin.
+/// In `https://*.app.example`, `*` stands for exactly one label: `https://a.app.example`, but neither
+/// `https://app.example` nor `https://b.a.app.example`. In `http://localhost:*` it stands for any port,
+/// including the scheme's default. `*` alone is every origin.
 ///
 /// ```
 /// use ssekit_mercure::Origins;
@@ -71,9 +74,9 @@ enum Allowed {
     Any,
     Some {
         scheme: String,
-        /// Whether one label stands before the host.
+        /// Whether one label precedes the host.
         subdomains: bool,
-        /// As browsers write it.
+        /// Host as browsers write it.
         host: String,
         port: Port,
     },
@@ -82,7 +85,7 @@ enum Allowed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Port {
     Any,
-    /// None is the scheme's own.
+    /// `None` is the default port of the scheme.
     Is(Option<u16>),
 }
 
@@ -92,7 +95,8 @@ impl AllowedOrigin {
         self.0 == Allowed::Any
     }
 
-    /// Whether it is this origin, or a pattern of it; the origin is as browsers write it (RFC 6454, section 6.2).
+    /// Whether it is this origin, or a pattern that covers it. Browsers write origins as RFC 6454, section
+    /// 6.2, says.
     pub fn admits(&self, origin: &str) -> bool {
         let Allowed::Some { scheme, subdomains, host, port } = &self.0 else { return true };
         let Some(rest) = origin.strip_prefix(&**scheme).and_then(|rest| rest.strip_prefix("://")) else {
@@ -123,7 +127,7 @@ impl FromStr for AllowedOrigin {
     }
 }
 
-/// As in a configuration.
+/// Writes the entry as in a configuration.
 impl fmt::Display for AllowedOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Allowed::Some { scheme, subdomains, host, port } = &self.0 else { return f.write_str("*") };
@@ -154,7 +158,7 @@ fn parse(text: &str) -> Option<Allowed> {
         Some(host) => (host, true),
         None => (authority, false),
     };
-    // The URL parser reads these as parts of other URLs, or drops them.
+    // The URL parser takes these characters for other parts of a URL, or drops them.
     let is_sound = |character: char| {
         !character.is_whitespace() && !character.is_control() && !"/\\?#@*,%".contains(character)
     };
@@ -181,7 +185,7 @@ fn parse(text: &str) -> Option<Allowed> {
     })
 }
 
-/// Host and port of an authority.
+/// Splits an authority into host and port.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -199,8 +203,8 @@ fn is_number(port: &str) -> bool {
     port.parse::<u16>().is_ok_and(|number| number.to_string() == port)
 }
 
-/// Returns true if an origin is of the visitor's own machine: `localhost`, or a loopback address. A text that browsers do not write as an
-/// origin, such as a URL with a user name or a path, is not local.
+/// Whether an origin is the visitor's own machine: `localhost`, or a loopback address. A text that is not in
+/// the form in which browsers write origins, such as a URL with a user name or a path, is not local.
 pub(super) fn is_local(origin: &str) -> bool {
     let Ok(url) = Url::parse(origin) else { return false };
     if origin != format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]) {
@@ -214,7 +218,7 @@ pub(super) fn is_local(origin: &str) -> bool {
     }
 }
 
-/// A text that is no origin.
+/// Text that is no origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not an origin: use scheme, host and port, such as https://example.com:8443, or a pattern: https://*.example.com (any one label), \

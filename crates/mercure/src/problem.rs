@@ -1,3 +1,5 @@
+//! Problems: the answers to refused requests (RFC 9457), with status, challenge and `Retry-After`.
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,105 +9,106 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-/// Why a request was refused, for a human and for a program (RFC 9457).
+/// Answer to a refused request, for people and programs (RFC 9457).
 ///
-/// The detail says which topic, which claim, which rule, and what to do.
+/// The detail names the topic, claim or rule, and the way to fix the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {detail}", kind.title())]
 pub struct Problem {
-    /// What sort of problem it is; decides the status.
+    /// Kind of the problem; it determines the status.
     pub kind: Kind,
-    /// What happened, to what, and what to do.
+    /// The failure, its object, and the way to fix it.
     pub detail: String,
-    /// When to come back.
+    /// Time after which the client may try again.
     pub retry_after: Option<Duration>,
 }
 
-/// What went wrong, by what the peer can do about it.
+/// Kinds of problems, by the way in which a client can fix them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// No topic was given, to publish to or to subscribe to.
+    /// The publication or subscription has no topic.
     MissingTopic,
-    /// A topic that cannot be one.
+    /// A topic is invalid.
     InvalidTopic,
-    /// A topic in the hub's own namespace.
+    /// A topic is in the hub's own namespace.
     ReservedTopic,
-    /// A selector that cannot be one.
+    /// A selector is invalid.
     InvalidSelector,
-    /// A way to match that this hub does not know.
+    /// The hub does not support the matcher.
     UnsupportedMatcher,
-    /// An event ID that cannot be one.
+    /// An event id is invalid.
     InvalidId,
-    /// An event type that cannot be one.
+    /// An event type is invalid.
     InvalidType,
-    /// A reconnection time that is no number.
+    /// A reconnection time is no number.
     InvalidRetry,
-    /// A value that is not UTF-8.
+    /// A value is not UTF-8.
     NotUtf8,
-    /// A field that can be given once was given twice.
+    /// A field that may occur once occurs twice.
     RepeatedField,
-    /// A field that no publication has.
+    /// No publication has this field.
     UnknownField,
-    /// A header `Idempotency-Key` that cannot be one.
+    /// The header `Idempotency-Key` is invalid.
     InvalidIdempotencyKey,
-    /// An `Idempotency-Key` that was used for another publication.
+    /// The `Idempotency-Key` belongs to another publication.
     IdempotencyKeyReused,
-    /// A line of a batch is not what it should be.
+    /// A line of a batch is invalid.
     InvalidBatch,
-    /// The token was not presented as it should be.
+    /// The request presents the token in an invalid form.
     InvalidPresentation,
-    /// There must be a token, and there is none.
+    /// The request needs a token and has none.
     MissingToken,
     /// The token is not valid.
     InvalidToken,
-    /// The token is valid but does not grant this.
+    /// The token is valid but does not grant the action.
     InsufficientScope,
-    /// A cookie was sent by a page that may not use it.
+    /// A page that may not use the cookie has sent it.
     ForeignOrigin,
-    /// Nothing is here.
+    /// The server has no resource at this path.
     NotFound,
-    /// Not with this method; the text lists those that work, for the header `Allow`, and is empty where that is added later.
+    /// The resource does not support the method. The text lists the supported methods for the header `Allow`;
+    /// it is empty where the router adds them.
     MethodNotAllowed(&'static str),
-    /// Bigger than the hub takes.
+    /// The request exceeds a limit of the hub.
     TooLarge,
-    /// A body of another type.
+    /// The type of the body is not supported.
     UnsupportedMediaType,
-    /// A head that is too big, or has too many lines.
+    /// The request head has too many bytes or lines.
     HeadTooLarge,
-    /// The request is not HTTP as it should be.
+    /// The request is not valid HTTP.
     Malformed,
-    /// A host name that is not this hub's.
+    /// The host name does not belong to this hub.
     WrongHost,
     /// The request did not arrive in time.
     Timeout,
-    /// Too many requests or connections of this client.
+    /// The client has too many requests or connections.
     TooMany,
-    /// The hub is at its limit, or about to stop.
+    /// The hub has reached a limit, or shuts down.
     Unavailable,
-    /// The log has no room.
+    /// The log has no space left.
     StorageFull,
-    /// A fault of the hub.
+    /// The hub has failed.
     Internal,
 }
 
 impl Kind {
-    /// The status of the answer.
+    /// Status of the answer.
     pub fn status(self) -> StatusCode {
         self.row().0
     }
 
-    /// The last part of the problem's `type`.
+    /// Last part of the problem's `type`.
     pub fn name(self) -> &'static str {
         self.row().1
     }
 
-    /// The problem in a few words, the same each time.
+    /// Constant short description of the problem.
     pub fn title(self) -> &'static str {
         self.row().2
     }
 
-    /// The `error` of the challenge, of those problems that have one (RFC 6750, section 3.1).
+    /// Parameter `error` of the challenge, for the problems that have one (RFC 6750, section 3.1).
     fn challenge(self) -> Option<&'static str> {
         match self {
             Self::MissingToken => Some(""),
@@ -145,9 +148,7 @@ impl Kind {
             Self::InsufficientScope => (S::FORBIDDEN, "insufficient-scope", "the token does not grant this"),
             Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "origin not allowed"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "not found"),
-            Self::MethodNotAllowed(_) => {
-                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "method not allowed")
-            }
+            Self::MethodNotAllowed(_) => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "method not allowed"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "too large"),
             Self::UnsupportedMediaType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "unsupported media type")
@@ -167,30 +168,31 @@ impl Kind {
 }
 
 impl Problem {
-    /// A problem, and what happened.
+    /// Makes a problem of this kind.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), retry_after: None }
     }
 
-    /// With the time after which to come back.
+    /// Sets the time after which the client may try again.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// The same, with where it happened before the detail.
+    /// Puts the place of the problem in front of the detail.
     pub(crate) fn within(mut self, place: &str) -> Self {
         self.detail.insert_str(0, place);
         self
     }
 
-    /// The status of the answer.
+    /// Status of the answer.
     pub fn status(&self) -> StatusCode {
         self.kind.status()
     }
 
-    /// The value of `WWW-Authenticate`: for every 401 and 403, and for a token that is not presented as it should be.
+    /// Value of `WWW-Authenticate`: for every 401 and 403, and for a token that is presented in an invalid
+    /// form.
     pub fn challenge(&self) -> Option<HeaderValue> {
         let error = self.kind.challenge()?;
         let challenge = if error.is_empty() {
@@ -201,7 +203,7 @@ impl Problem {
         HeaderValue::from_str(&challenge).ok()
     }
 
-    /// The body of the answer: `application/problem+json`.
+    /// Body of the answer: `application/problem+json`.
     pub fn json(&self) -> String {
         json!({
             "type": format!("urn:ssekit:problem:{}", self.kind.name()),
@@ -212,7 +214,7 @@ impl Problem {
         .to_string()
     }
 
-    /// The answer.
+    /// The complete answer.
     pub fn response(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(self.json()));
         *response.status_mut() = self.status();
@@ -229,7 +231,7 @@ impl Problem {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         if let Some(wait) = self.retry_after {
-            // Whole seconds, and never before the time.
+            // Whole seconds, rounded up.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -237,7 +239,7 @@ impl Problem {
     }
 }
 
-/// What `error_description` may hold (RFC 6750, section 3), of a text.
+/// Replaces the characters of a text that `error_description` cannot hold (RFC 6750, section 3).
 fn quotable(text: &str) -> String {
     let quotable = text.chars().map(|character| match character {
         '“' | '”' | '"' => '\'',
@@ -248,5 +250,5 @@ fn quotable(text: &str) -> String {
     quotable.take(MAX_DESCRIPTION).collect()
 }
 
-/// The characters of a detail that a header repeats.
+/// Maximum number of characters of a detail that a header repeats.
 const MAX_DESCRIPTION: usize = 300;

@@ -1,9 +1,11 @@
+//! Publications as forms: they are checked, and encoded as records.
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ssekit_log::Record;
-use ssekit_wire::Event;
+use ssekit_wire::{Event, media_type};
 
 use super::discovery::EARLIEST;
 use super::form;
@@ -13,17 +15,19 @@ use super::namespace;
 use super::problem::{Kind, Problem};
 use super::text::{self, shown};
 
-/// Reads a publication: a form (draft-ietf-mercure section "Publication").
+/// Reads a publication: a form (draft-ietf-mercure, section "Publication").
 ///
-/// `topic` at least once, the canonical one first; `data`; `private`, whose presence counts and not its value; `id`, `type` and `retry`.
-/// Empty ones of `id`, `type` and `retry` are as none. Fields of other names are refused: a misspelt `private` would make an update public. The data is written
-/// as one line for each of its lines, so that nothing in it can end the event or add a field.
+/// The fields are `topic`, at least once and the canonical one first; `data`; `private`, whose presence
+/// counts and not its value; `id`, `type` and `retry`, which count as absent if they are empty. Other fields
+/// are refused: a misspelt `private` would make an update public. Each line of the data becomes a line of the
+/// event, so that the data can neither end the event nor add a field.
 ///
 /// ```
 /// use ssekit_mercure::{Limits, publication};
 ///
 /// let form = Some("application/x-www-form-urlencoded");
-/// let record = publication(form, b"topic=https://example.com/1&data=a%0Ab&private=on", "/.well-known/mercure", &Limits::default())?;
+/// let body = b"topic=https://example.com/1&data=a%0Ab&private=on";
+/// let record = publication(form, body, "/.well-known/mercure", &Limits::default())?;
 /// assert_eq!(&*record.topics[0], "https://example.com/1");
 /// assert_eq!(record.body, "data: a\ndata: b\n\n");
 /// assert!(record.private);
@@ -31,7 +35,7 @@ use super::text::{self, shown};
 /// ```
 ///
 /// # Errors
-/// With what is wrong, and with which field.
+/// With the field and its fault.
 pub fn publication(
     content_type: Option<&str>,
     body: &[u8],
@@ -62,7 +66,7 @@ pub fn publication(
     draft.record(retry, hub_path, limits)
 }
 
-/// A publication, as it was asked for.
+/// Fields of a publication that are not checked yet.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) topics: Vec<String>,
@@ -74,7 +78,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Checks all of it, and encodes the event.
+    /// Checks all fields, and encodes the event.
     pub(super) fn record(
         self,
         retry: Option<u64>,
@@ -116,18 +120,17 @@ impl Draft {
     }
 }
 
-/// The essence of a media type and its `charset`, which is UTF-8 if it is there; no type at all is taken for the right one.
+/// Checks the media type: its essence, and `charset`, which must be UTF-8 if present. A request without a
+/// type is accepted.
 pub(super) fn expect_type(content_type: Option<&str>, wanted: &str) -> Result<(), Problem> {
     let Some(content_type) = content_type else { return Ok(()) };
-    let mut parts = content_type.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let charset = parts.find_map(|part| {
-        let (name, value) = part.split_once('=')?;
+    let charset = content_type.split(';').skip(1).find_map(|part| {
+        let (name, value) = part.trim().split_once('=')?;
         name.eq_ignore_ascii_case("charset").then(|| value.trim_matches('"'))
     });
     let utf8 = charset
         .is_none_or(|charset| charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8"));
-    if essence.eq_ignore_ascii_case(wanted) && utf8 {
+    if media_type::is(content_type, wanted) && utf8 {
         return Ok(());
     }
     Err(Problem::new(
@@ -136,7 +139,7 @@ pub(super) fn expect_type(content_type: Option<&str>, wanted: &str) -> Result<()
     ))
 }
 
-/// Refuses what is more than a limit, with 413.
+/// Refuses a size above a limit, with 413.
 pub(super) fn expect_size(what: &str, unit: &str, size: usize, most: usize) -> Result<(), Problem> {
     if size <= most {
         return Ok(());
@@ -144,20 +147,21 @@ pub(super) fn expect_size(what: &str, unit: &str, size: usize, most: usize) -> R
     Err(Problem::new(Kind::TooLarge, format!("{what} has {size} {unit}; the limit is {most}")))
 }
 
-/// A topic that may be published to.
+/// Checks a topic that a publisher uses.
 pub(super) fn check_topic(topic: &str, hub_path: &str, limits: &Limits) -> Result<(), Problem> {
     let invalid = |why: String| Err(Problem::new(Kind::InvalidTopic, why));
     if topic.is_empty() {
         return invalid("a topic of the publication is empty".to_owned());
     }
     if topic == "*" {
-        return invalid(
-            "“*” is a selector, not a topic: name the topics of the update".to_owned(),
-        );
+        return invalid("“*” is a selector, not a topic: name the topics of the update".to_owned());
     }
     expect_size(&format!("the topic {}", shown(topic)), "bytes", topic.len(), limits.topic)?;
     if let Err(refused) = text::check(topic) {
-        return invalid(format!("the topic {} contains {refused}: remove or percent-encode it", shown(topic)));
+        return invalid(format!(
+            "the topic {} contains {refused}: remove or percent-encode it",
+            shown(topic)
+        ));
     }
     if namespace::is_reserved(topic, hub_path) {
         return Err(Problem::new(
@@ -184,7 +188,10 @@ fn check_id(id: &str, limits: &Limits) -> Result<(), Problem> {
         ));
     }
     if Ids::have_the_form_of(id) {
-        return invalid(format!("the id {} has the format of ids that the hub generates: choose another id", shown(id)));
+        return invalid(format!(
+            "the id {} has the format of ids that the hub generates: choose another id",
+            shown(id)
+        ));
     }
     if id.starts_with('#') {
         return invalid(format!(
@@ -193,7 +200,9 @@ fn check_id(id: &str, limits: &Limits) -> Result<(), Problem> {
         ));
     }
     if id == EARLIEST {
-        return invalid("the id “earliest” is reserved for the start of the history: choose another id".to_owned());
+        return invalid(
+            "the id “earliest” is reserved for the start of the history: choose another id".to_owned(),
+        );
     }
     Ok(())
 }
@@ -205,16 +214,18 @@ fn check_event_type(name: &str, limits: &Limits) -> Result<(), Problem> {
         return invalid(format!("the event type {} contains {refused}: remove it", shown(name)));
     }
     if namespace::OWN_TYPES.contains(&name) {
-        return invalid(format!("the event type “{name}” is reserved for events of the hub: choose another type"));
+        return invalid(format!(
+            "the event type “{name}” is reserved for events of the hub: choose another type"
+        ));
     }
     Ok(())
 }
 
-/// The answer to a field that no publication has.
+/// Answer to a field that no publication has.
 fn unknown_field(name: &str) -> Problem {
     let meant = match name {
         "event" => Some("type"),
-        // What it restricted an update to, before `private` was there.
+        // Drafts before `private` restricted an update with this field.
         "target" => Some("private"),
         _ => FIELDS.into_iter().find(|field| is_like(name, field)),
     };
@@ -227,19 +238,19 @@ fn unknown_field(name: &str) -> Problem {
     )
 }
 
-/// Whether a name is nearly that of a field, or what programs make of it that write lists as `topic[]`.
+/// Whether a name is nearly that of a field, or the form `topic[]` in which programs write lists.
 fn is_like(name: &str, field: &str) -> bool {
     let name = name.split('[').next().unwrap_or_default();
-    // Short, so that comparing costs little.
+    // Short names alone, so that the comparison costs little.
     name.len() <= field.len() + 2 && strsim::osa_distance(&name.to_lowercase(), field) <= field.len() / 3
 }
 
 /// The fields of a publication.
 const FIELDS: [&str; 6] = ["topic", "data", "private", "id", "type", "retry"];
 
-/// ASCII digits, that 64 bits hold.
+/// Reads ASCII digits whose number fits into 64 bits.
 fn milliseconds(text: &str) -> Result<u64, Problem> {
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     number.ok_or_else(|| {
         Problem::new(
@@ -249,7 +260,7 @@ fn milliseconds(text: &str) -> Result<u64, Problem> {
     })
 }
 
-/// Takes a field that may be there once.
+/// Stores a field that may occur once.
 fn once(field: &mut Option<String>, name: &str, value: String) -> Result<(), Problem> {
     if field.replace(value).is_some() {
         return Err(Problem::new(

@@ -1,22 +1,26 @@
+//! Required values of the claims `aud` and `iss`.
+
 use serde_json::Value;
 
 use super::text::shown;
 use super::token::TokenError;
 
-/// The values that a token's claims `aud` and `iss` must have (RFC 7519, sections 4.1.1 and 4.1.3). Claims without a list are not checked.
+/// Values that the claims `aud` and `iss` of a token must have (RFC 7519, sections 4.1.1 and 4.1.3). A claim
+/// without a list is not checked.
 ///
-/// A key set that an issuer shares among several services verifies the tokens of all of them: `aud` says for which one a token is.
+/// If several services share the key set of an issuer, the key set verifies the tokens of all of them; `aud`
+/// names the service that a token is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequiredClaims {
-    /// The names of this hub: `aud`, a text or a list, must have one of them. Empty: not checked.
+    /// Names of this hub: `aud`, a text or a list, must contain one of them. An empty list checks nothing.
     pub audience: Vec<String>,
-    /// Issuers: `iss` must be one of them. Empty: not checked.
+    /// Accepted issuers: `iss` must be one of them. An empty list checks nothing.
     pub issuer: Vec<String>,
 }
 
 impl RequiredClaims {
-    /// Those that are demanded here, or else the others.
+    /// Returns the own lists, and those of `other` where the own ones are empty.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
         let choose = |own: &[String], other: &[String]| if own.is_empty() { other } else { own }.to_vec();
@@ -26,7 +30,7 @@ impl RequiredClaims {
         }
     }
 
-    /// Whether nothing is checked.
+    /// Whether both lists are empty, so that nothing is checked.
     pub(crate) fn is_empty(&self) -> bool {
         self.audience.is_empty() && self.issuer.is_empty()
     }
@@ -34,13 +38,13 @@ impl RequiredClaims {
     /// Checks the two claims of a token.
     ///
     /// # Errors
-    /// With the first that is missing or has another value.
+    /// With the first claim that is missing or has another value.
     pub(crate) fn check(&self, audience: Option<&Value>, issuer: Option<&Value>) -> Result<(), TokenError> {
         let audiences = match audience {
             Some(Value::Array(audiences)) => audiences.as_slice(),
             one => one.map(std::slice::from_ref).unwrap_or_default(),
         };
-        // A list with something else than texts is no audience at all.
+        // A list that contains anything but texts is no audience.
         let audiences = if audiences.iter().all(Value::is_string) { audiences } else { &[] };
         check("aud", "audience", &self.audience, audiences, audience)?;
         let issuers = issuer.map(std::slice::from_ref).unwrap_or_default();
@@ -69,5 +73,5 @@ fn check(
     Err(TokenError::RequiredClaim { claim, setting, found, accepted })
 }
 
-/// Accepted values that a message repeats.
+/// Maximum number of accepted values that a message lists.
 const SHOWN: usize = 5;

@@ -1,3 +1,5 @@
+//! Selectors: the sets of topics that subscriptions ask for and tokens grant.
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -5,10 +7,12 @@ use std::sync::Arc;
 use super::template::{Template, Topic};
 use super::text::{self, Refused};
 
-/// What topics somebody wants, or may use: `*`, a topic, or a URI template (RFC 6570).
+/// Set of topics that a subscription asks for, or that a token grants: `*`, a topic, or a URI template (RFC
+/// 6570).
 ///
-/// A topic is matched in this order: by `*`; by the same bytes, also those of a template; by the template. A text
-/// with braces that is no template is a topic. Cloning is cheap, equal selectors have equal text.
+/// A topic is compared with `*`, then byte by byte with the text, also that of a template, and then with the
+/// expansions of the template. A text with braces that is no template is a topic. Cloning is cheap; equal
+/// selectors have equal text.
 ///
 /// ```
 /// use ssekit_mercure::Selector;
@@ -45,15 +49,16 @@ pub enum Kind {
 }
 
 impl Selector {
-    /// The most bytes that a selector may have, whatever [`Limits`](super::Limits) say.
+    /// Maximum number of bytes of a selector, whatever [`Limits`](super::Limits) allow.
     pub const MAX_BYTES: usize = u16::MAX as usize;
-    /// The most variables that a template may have: matching takes at most so many passes over a topic.
+    /// Maximum number of variables of a template: matching takes at most as many passes over a topic.
     pub const MAX_VARIABLES: usize = 32;
 
     /// Reads a selector.
     ///
     /// # Errors
-    /// When it is empty or too long, holds a character that no topic may hold, or is a template of too many variables.
+    /// When it is empty or too long, has a character that no topic may have, or is a template with too many
+    /// variables.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         check(text)?;
         let form = match text {
@@ -69,22 +74,22 @@ impl Selector {
         Ok(Self(Arc::new(Inner { text: text.into(), form })))
     }
 
-    /// A selector of one topic, or of all for `*`; braces mean nothing.
+    /// Makes a selector of one topic, or of all topics for `*`; braces have no meaning.
     ///
     /// # Errors
-    /// When it is empty or too long, or holds a character that no topic may hold.
+    /// When it is empty or too long, or has a character that no topic may have.
     pub fn exact(text: &str) -> Result<Self, SelectorError> {
         check(text)?;
         let form = if text == "*" { Form::Any } else { Form::Exact };
         Ok(Self(Arc::new(Inner { text: text.into(), form })))
     }
 
-    /// The selector as it was written.
+    /// Text of the selector, as its author wrote it.
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// How it matches.
+    /// How the selector matches.
     pub fn kind(&self) -> Kind {
         match self.0.form {
             Form::Any => Kind::Any,
@@ -93,7 +98,7 @@ impl Selector {
         }
     }
 
-    /// How many variables it has; none if it is no template.
+    /// Number of variables; 0 if it is no template.
     pub fn variables(&self) -> usize {
         match &self.0.form {
             Form::Template(template) => template.variables(),
@@ -101,12 +106,13 @@ impl Selector {
         }
     }
 
-    /// Whether it selects this topic. Takes time in proportion to the topic's length, for each variable at most.
+    /// Whether it selects this topic. The time is at most proportional to the topic's length for each
+    /// variable.
     pub fn matches(&self, topic: &str) -> bool {
         self.matches_prepared(topic, &Topic::new(topic))
     }
 
-    /// Like [`matches`](Self::matches), for a topic that other selectors are tried on as well.
+    /// Like [`matches`](Self::matches), for a topic that is also compared with other selectors.
     pub(crate) fn matches_prepared(&self, topic: &str, prepared: &Topic<'_>) -> bool {
         match &self.0.form {
             Form::Any => true,
@@ -115,7 +121,7 @@ impl Selector {
         }
     }
 
-    /// Whether it selects this topic by being a template, and not by its own text.
+    /// Whether the topic is an expansion of this template. The template's own text does not count.
     pub fn expands_to(&self, prepared: &Topic<'_>) -> bool {
         match &self.0.form {
             Form::Template(template) => template.matches(&self.0.text, prepared),
@@ -123,7 +129,8 @@ impl Selector {
         }
     }
 
-    /// What it costs to match a topic, in passes over it: roughly the number of variables. Nothing if it is no template.
+    /// Cost of matching a topic, in passes over it: roughly the number of variables, and 0 if it is no
+    /// template.
     pub fn cost(&self) -> u32 {
         match &self.0.form {
             Form::Template(template) => template.cost(&self.0.text),
@@ -131,7 +138,8 @@ impl Selector {
         }
     }
 
-    /// Its text; of a template, with other names where they do not matter: templates of one shape expand to the same topics.
+    /// Text of the selector, in a template with the names replaced that do not matter: templates of one shape
+    /// expand to the same topics.
     pub fn shape(&self) -> String {
         match &self.0.form {
             Form::Template(template) => template.shape(&self.0.text),
@@ -139,7 +147,7 @@ impl Selector {
         }
     }
 
-    /// What every topic that it selects begins with: the whole topic of an exact one, nothing of `*`.
+    /// Common beginning of all topics that it selects: the whole topic of an exact selector, nothing of `*`.
     pub fn literal_prefix(&self) -> &str {
         match &self.0.form {
             Form::Any => "",
@@ -149,7 +157,8 @@ impl Selector {
     }
 }
 
-/// Whether one of the selectors selects one of the topics, and how many steps that took ([`PreparedTopic::steps`](crate::PreparedTopic::steps)).
+/// Whether one of the selectors selects one of the topics, and the number of steps of the comparison
+/// ([`PreparedTopic::steps`](crate::PreparedTopic::steps)).
 pub fn selects(selectors: &[Selector], topics: &[Box<str>]) -> (bool, u64) {
     let mut steps = 0;
     for topic in topics {
@@ -199,7 +208,7 @@ impl fmt::Display for Selector {
     }
 }
 
-/// Why a text is no selector.
+/// Reason why a text is no selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SelectorError(Why);

@@ -1,6 +1,8 @@
+//! Public keys in `SubjectPublicKeyInfo` (RFC 5280): a parser for the few forms that tokens use.
+
 use super::algorithm::Family;
 
-/// A public key, in the form in which signatures are verified.
+/// Public key in the form in which it verifies signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PublicKey {
     /// Modulus and exponent, unsigned and without leading zeros.
@@ -9,12 +11,12 @@ pub(super) enum PublicKey {
     P256(Box<[u8]>),
     /// An uncompressed point.
     P384(Box<[u8]>),
-    /// As RFC 8032 encodes it.
+    /// The encoding of RFC 8032.
     Ed25519(Box<[u8]>),
 }
 
 impl PublicKey {
-    /// Nothing when the modulus has less than 2048 bits or more than 8192.
+    /// Makes an RSA key; `None` if the modulus has less than 2048 bits or more than 8192.
     pub(super) fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
         let unsigned = |number: &[u8]| -> Box<[u8]> {
             let zeros = number.iter().take_while(|byte| **byte == 0).count();
@@ -34,12 +36,13 @@ impl PublicKey {
     }
 }
 
-/// Reads a `SubjectPublicKeyInfo` (RFC 5280, section 4.1): a sequence of the algorithm and the key in a bit string.
+/// Reads a `SubjectPublicKeyInfo` (RFC 5280, section 4.1): a sequence of the algorithm and of the key in a
+/// bit string.
 pub(super) fn read(der: &[u8]) -> Option<PublicKey> {
     let (info, rest) = value(der, SEQUENCE)?;
     let (algorithm, key) = value(info, SEQUENCE)?;
     let (key, after) = value(key, BIT_STRING)?;
-    // The first byte says how many bits of the last do not count.
+    // The first byte is the number of unused bits in the last byte.
     let key = key.strip_prefix(&[0])?;
     if !rest.is_empty() || !after.is_empty() {
         return None;
@@ -58,7 +61,8 @@ pub(super) fn read(der: &[u8]) -> Option<PublicKey> {
     }
 }
 
-/// The contents of the value that stands here, if it has this tag, and what follows it (X.690, section 8.1).
+/// Contents of the value at the beginning of these bytes, if it has this tag, and the bytes behind it (X.690,
+/// section 8.1).
 fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match der.strip_prefix(&[tag])? {
         [length @ 0..=0x7F, rest @ ..] => (usize::from(*length), rest),

@@ -1,3 +1,5 @@
+//! Subscriptions: selectors, last event ID and token of a request.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,26 +14,26 @@ use super::selector::Selector;
 use super::text::{self, shown};
 use super::token::Token;
 
-/// What somebody subscribes to, and from where on.
+/// Content of a subscription request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Subscribe {
-    /// Updates that one of these selects are wanted; at least one, none twice.
+    /// Selectors of the wanted updates, of which one must match; at least one, none twice.
     pub selectors: Vec<Selector>,
-    /// Where to go on, if the request says so.
+    /// The last event ID, if the request has one.
     pub cursor: Option<Cursor>,
-    /// What the subscriber may read of what is private.
+    /// Token for private updates; `None` for an anonymous subscriber.
     pub token: Option<Arc<Token>>,
 }
 
-/// Where a subscriber goes on.
+/// Position from which a subscriber continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// From the start of the history (`earliest`).
+    /// The start of the history (`earliest`).
     Earliest,
-    /// After the update with this id.
+    /// The position after the update with this id.
     After(Box<str>),
-    /// From now on: the id that was sent is empty.
+    /// The current end: the request has an empty id.
     Now,
 }
 
@@ -39,7 +41,7 @@ impl Cursor {
     /// Reads a last event ID.
     ///
     /// # Errors
-    /// 400 when it is none that an event could have.
+    /// 400 when no event could have this id.
     pub fn read(id: &str, limits: &Limits) -> Result<Self, Problem> {
         let invalid = |why: String| Err(Problem::new(Kind::InvalidId, why));
         if id.len() > limits.id {
@@ -47,7 +49,10 @@ impl Cursor {
             return invalid(format!("the last event ID has {length} bytes; the limit is {}", limits.id));
         }
         if let Err(refused) = text::check(id) {
-            return invalid(format!("the last event ID {} contains {refused}, which no id contains", shown(id)));
+            return invalid(format!(
+                "the last event ID {} contains {refused}, which no id contains",
+                shown(id)
+            ));
         }
         Ok(match id {
             "" => Self::Now,
@@ -58,14 +63,17 @@ impl Cursor {
 }
 
 impl Subscribe {
-    /// Reads a request of a subscriber; its method is not looked at. Its token is verified as [`Access::subscriber`] does.
+    /// Reads the request of a subscriber, whatever its method, and verifies its token as
+    /// [`Access::subscriber`] does.
     ///
-    /// `topic`, repeated, is a [selector](Selector::parse); `match` and `match_exact` are topics. The place to go on after is that of the header
-    /// `Last-Event-ID`, else of `lastEventID`, `Last-Event-ID` or `last_event_id` in the query, or of that name in other case. Parameters of other names are ignored, but not those that
-    /// begin with `match`, since a way to match that is not understood would select the wrong updates.
+    /// `topic`, which may be repeated, is a [selector](Selector::parse); `match` and `match_exact` are
+    /// topics. The header `Last-Event-ID` has the last event ID, else the parameter `lastEventID`,
+    /// `Last-Event-ID` or `last_event_id`, or one of these names in other case. Other parameters are ignored,
+    /// except that a name that begins with `match` is refused: the hub would select the wrong updates if it
+    /// ignored an unsupported matcher.
     ///
     /// # Errors
-    /// 400 with what is wrong in the request, or what [`Access::subscriber`] refuses.
+    /// 400 with the fault of the request, or the problem of [`Access::subscriber`].
     pub fn read(request: &Parts, access: &Access, limits: &Limits, now: SystemTime) -> Result<Self, Problem> {
         let token = access.subscriber(request, now)?;
         let mut selectors: Vec<Selector> = Vec::new();
@@ -102,7 +110,9 @@ impl Subscribe {
         if selectors.is_empty()
             && let Some(name) = form::indexed_topic(request.uri.query().unwrap_or_default().as_bytes())
         {
-            let words = format!("the query has the parameter {name}: send a parameter “topic” for each topic instead");
+            let words = format!(
+                "the query has the parameter {name}: send a parameter “topic” for each topic instead"
+            );
             return Err(Problem::new(Kind::MissingTopic, words));
         }
         if selectors.is_empty() {
@@ -145,7 +155,7 @@ fn invalid(detail: String) -> Problem {
     Problem::new(Kind::InvalidSelector, detail)
 }
 
-/// A last event ID that was sent, and how much it counts: the lower the rank, the more, and an empty one the least.
+/// Last event ID of a request, with its rank: the lowest rank takes precedence, and an empty id never does.
 struct Sent {
     rank: usize,
     id: String,
@@ -155,7 +165,7 @@ impl Sent {
     fn of_header(request: &Parts) -> Result<Option<Self>, Problem> {
         let Some(value) = request.headers.get("last-event-id") else { return Ok(None) };
         match std::str::from_utf8(value.as_bytes()) {
-            // Before those of the query, whose ranks begin with 0 as well: `better` keeps what came first.
+            // Comes before those of the query, whose ranks begin with 0 as well: `better` keeps the first.
             Ok(id) => Ok(Some(Self { rank: 0, id: id.to_owned() })),
             Err(_) => Err(Problem::new(Kind::NotUtf8, "the header Last-Event-ID is not valid UTF-8")),
         }
@@ -169,8 +179,10 @@ impl Sent {
     }
 }
 
-/// How much a parameter counts that says where to go on; none for all others. As for servers with the library, case, `-` and `_` do not count: a client that
-/// writes `lastEventId` would miss events without a word.
+/// Rank of a parameter that holds a last event ID; `None` for all others.
+///
+/// As in `ssekit-server`, case, `-` and `_` do not count: a client that writes `lastEventId` would otherwise
+/// miss events without a notice.
 fn cursor_rank(name: &str) -> Option<usize> {
     let letters = || name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
     let rank = CURSORS.iter().position(|cursor| *cursor == name);
@@ -179,5 +191,6 @@ fn cursor_rank(name: &str) -> Option<usize> {
     })
 }
 
-/// The parameters that say where to go on: of this dialect, of its drafts, of the coming standard. The first counts most.
+/// Parameters with a last event ID: of the 0.x protocol, of its drafts, and of version 1.0. The first takes
+/// precedence.
 const CURSORS: [&str; 3] = ["lastEventID", "Last-Event-ID", "last_event_id"];

@@ -1,4 +1,4 @@
-//! Active subscriptions: the events that tell of them, and the API that lists them.
+//! Active subscriptions: the events that announce them, and the documents of the subscription API.
 
 use std::sync::Arc;
 
@@ -18,27 +18,29 @@ use super::selector::{Kind, Selector};
 use super::text::shown;
 use super::token::Token;
 
-/// The type of what the API answers.
+/// Media type of the API's answers.
 pub const CONTENT_TYPE: &str = "application/ld+json";
 
-/// A selector of a connected subscriber.
+/// One selector of a connected subscriber.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    /// What is subscribed to.
+    /// The selector.
     pub selector: Selector,
-    /// Who subscribes: [`subscriber_id`], the same for all subscriptions of a connection.
+    /// Id of the subscriber ([`subscriber_id`]), the same for all subscriptions of a connection.
     pub subscriber: Box<str>,
-    /// What its token tells others of it.
+    /// Payload of the subscriber's token, which other clients can see.
     pub payload: Option<Arc<Value>>,
 }
 
 impl Subscription {
-    /// Where the API shows it: `/subscriptions/{topic}/{subscriber}` below the hub's path, which is also the topic of its events.
+    /// Path of the subscription in the API: `/subscriptions/{topic}/{subscriber}` below the hub's path. It is
+    /// also the topic of the subscription's events.
     pub fn path(&self, hub_path: &str) -> String {
         format!("{}/{}/{}", all(hub_path), encoded(self.selector.text()), encoded(&self.subscriber))
     }
 
-    /// The update that tells that it has begun, or ended. It is private: who may read it has a token that grants its path.
+    /// Update that announces that the subscription has begun or ended. It is private: its readers have a
+    /// token that grants its path.
     pub fn event(&self, hub_path: &str, active: bool) -> Record {
         let path = self.path(hub_path);
         let data = json(&self.document(&path, Some(CONTEXT), active, None));
@@ -47,7 +49,7 @@ impl Subscription {
         Record { topics: Arc::new([path.into_boxed_str()]), private: true, id: None, body: Bytes::from(body) }
     }
 
-    /// What the API answers for this one.
+    /// Answer of the API for this subscription.
     pub fn json(&self, hub_path: &str, last_event_id: &str) -> String {
         json(&self.document(&self.path(hub_path), Some(CONTEXT), true, Some(last_event_id)))
     }
@@ -72,8 +74,8 @@ impl Subscription {
     }
 }
 
-/// What the API answers for several; `path` is that of the request. Where there are more, `next` is the subscriber after whom they come: its
-/// member `next` is where to ask for them.
+/// Answer of the API for several subscriptions. `path` is the path of the request. If there are more, `next`
+/// is the subscriber after which they begin, and the member `next` of the answer is their URL.
 pub fn collection<'a>(
     path: &str,
     hub_path: &str,
@@ -93,7 +95,7 @@ pub fn collection<'a>(
     })
 }
 
-/// The subscriber after whom those begin that are asked for, if the query says one.
+/// Parameter of the query that names the subscriber after which an answer begins.
 ///
 /// # Errors
 /// 400 when it does not decode to UTF-8.
@@ -102,24 +104,24 @@ pub fn after(query: Option<&str>) -> Result<Option<String>, Problem> {
     pairs.find(|pair| pair.name() == AFTER.as_bytes()).map(form::Pair::text).transpose()
 }
 
-/// What somebody asks of the API.
+/// Subscriptions that a request of the API asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// All subscriptions.
     All,
-    /// Those with this selector.
+    /// The subscriptions with this selector.
     Topic(String),
-    /// The one with this selector, of this subscriber.
+    /// The subscription with this selector, of this subscriber.
     One {
-        /// The selector's text.
+        /// Text of the selector.
         topic: String,
-        /// The subscriber's id.
+        /// Id of the subscriber.
         subscriber: String,
     },
 }
 
 impl Asked {
-    /// Reads a path, as it stands in the request; nothing when it is not one of the API.
+    /// Reads the encoded path of a request; `None` if the path does not belong to the API.
     ///
     /// # Errors
     /// 400 when a part of it does not decode to UTF-8.
@@ -136,7 +138,7 @@ impl Asked {
         })
     }
 
-    /// Whether a subscription is among those asked for.
+    /// Whether the request asks for this subscription.
     pub fn includes(&self, subscription: &Subscription) -> bool {
         match self {
             Self::All => true,
@@ -148,10 +150,11 @@ impl Asked {
     }
 }
 
-/// Whether the token grants to read this path of the API: a selector of its claim `mercure.subscribe` selects the path, without host and query.
+/// Checks that the token grants to read this path of the API: a selector of its claim `mercure.subscribe`
+/// selects the path, without host and query.
 ///
 /// # Errors
-/// 401 without a token, 403 when it does not grant it.
+/// 401 without a token, 403 when the token does not grant the path.
 pub fn authorise(path: &str, token: Option<&Token>) -> Result<(), Problem> {
     match token {
         None => Err(Problem::new(
@@ -165,8 +168,8 @@ pub fn authorise(path: &str, token: Option<&Token>) -> Result<(), Problem> {
     }
 }
 
-/// Whether an event of a subscription may be for a subscriber with these selectors and this token. Sometimes yes where none is, never the other way
-/// round.
+/// Whether a subscriber with these selectors and this token may get subscription events. It is sometimes true
+/// for a subscriber that gets none, and never false for one that does.
 pub fn may_be_read(selectors: &[Selector], token: Option<&Token>, hub_path: &str) -> bool {
     let below = format!("{}/", all(hub_path));
     let may_select = |selector: &Selector| {
@@ -177,26 +180,28 @@ pub fn may_be_read(selectors: &[Selector], token: Option<&Token>, hub_path: &str
     granted.is_some_and(|granted| granted.iter().any(may_select)) && selectors.iter().any(may_select)
 }
 
-/// The id of a subscriber: `urn:uuid:` and a UUID of version 4, made of 128 random bits.
+/// Makes the id of a subscriber: `urn:uuid:` and a UUID of version 4, from 128 random bits.
 pub fn subscriber_id(random: u128) -> String {
     let bits = random & !(0xF << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let hex = format!("{bits:032x}");
     format!("urn:uuid:{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// The entity tag of an answer: every change of the subscriptions is an event, so that the last event ID names their state.
+/// Entity tag of an answer. Each change of the subscriptions is an event, so the last event ID identifies
+/// their state.
 pub fn etag(last_event_id: &str) -> HeaderValue {
-    // `%` as well, so that no two ids have one tag.
+    // `%` is encoded too, so that different ids have different tags.
     const QUOTED: &AsciiSet = &percent_encoding::CONTROLS.add(b'"').add(b'%').add(b' ');
     let tag = format!("\"{}\"", utf8_percent_encode(last_event_id, QUOTED));
     HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-/// Whether the client has the answer with this tag already (RFC 9110, section 13.1.2): then 304 will do.
+/// Whether the client already has the answer with this tag (RFC 9110, section 13.1.2), so that a 304 is
+/// enough.
 pub fn is_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let wanted = etag.to_str().unwrap_or_default();
     headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        // An id of ours has no comma, and one with a comma is only sent again.
+        // The hub's ids have no comma. If another id has one, the answer is sent again.
         value.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || tag == wanted)
     })
 }
@@ -232,21 +237,21 @@ struct Collection<'a> {
 }
 
 fn json(document: &impl Serialize) -> String {
-    // Nothing in these can fail: their keys are strings and their numbers were read from JSON.
+    // Serialization cannot fail here: the keys are strings, and the numbers were read from JSON.
     serde_json::to_string(document).unwrap_or_default()
 }
 
-/// Where the API lists all subscriptions.
+/// Path at which the API lists all subscriptions.
 pub fn all(hub_path: &str) -> String {
     format!("{}/subscriptions", hub_path.trim_end_matches('/'))
 }
 
-/// What the topics of all subscription events begin with.
+/// Beginning of the topics of all subscription events.
 pub fn below(hub_path: &str) -> String {
     all(hub_path) + "/"
 }
 
-/// As a simple expression of a URI template has it.
+/// Encodes a text as a simple expression of a URI template does.
 fn encoded(text: &str) -> impl std::fmt::Display {
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, RESERVED).to_string()
@@ -264,5 +269,5 @@ fn decoded(part: &str) -> Result<String, Problem> {
 
 const CONTEXT: &str = "https://mercure.rocks/";
 
-/// The parameter of the query that says where an answer goes on.
+/// Parameter of the query that names the subscriber after which an answer begins.
 const AFTER: &str = "after";

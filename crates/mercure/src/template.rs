@@ -1,3 +1,5 @@
+//! URI templates (RFC 6570, all four levels) that are matched against topics, in time linear in the topic.
+
 mod places;
 mod topic;
 
@@ -6,13 +8,13 @@ use memchr::memmem;
 use self::places::Places;
 pub use self::topic::Topic;
 
-/// A URI template (RFC 6570, all four levels), to match with: which topics are an expansion of it, for some values.
+/// URI template for matching: decides whether a topic is an expansion of it, for any values.
 ///
-/// It holds places in the text that it was parsed from, which its owner keeps.
+/// It holds offsets in the text that it was parsed from, which its owner keeps.
 ///
-/// A topic that lacks one of the literals is rejected by that. Otherwise matching walks through the template once and keeps the set of
-/// places in the topic that it may have come to, a bit each. A variable moves that set in one pass over the topic, so that nothing is
-/// tried twice.
+/// A topic that lacks one of the literals is rejected first. Otherwise matching walks through the template
+/// once, and keeps the set of offsets in the topic that it may have reached, one bit each. A variable moves
+/// that set in one pass over the topic, so that no combination is tried twice.
 pub(crate) struct Template {
     parts: Box<[Part]>,
     variables: Box<[Variable]>,
@@ -23,7 +25,7 @@ enum Part {
         start: u16,
         end: u16,
     },
-    /// So many variables, which follow those of the expressions before it.
+    /// This number of variables, which follow those of the expressions before it.
     Expression {
         operator: Operator,
         variables: u16,
@@ -46,13 +48,13 @@ enum Modifier {
 /// How an expression expands (RFC 6570, appendix A).
 #[derive(Clone, Copy)]
 struct Operator {
-    /// Before the first variable; 0 is nothing.
+    /// Byte before the first variable; 0 for none.
     first: u8,
-    /// Between variables.
+    /// Byte between variables.
     separator: u8,
-    /// Variables are written `name=value`.
+    /// Whether variables are written `name=value`.
     named: bool,
-    /// Reserved characters are not encoded.
+    /// Whether reserved characters stay unencoded.
     reserved: bool,
 }
 
@@ -73,10 +75,10 @@ impl Operator {
 }
 
 impl Template {
-    /// Nothing when the text is no template, or has no variable.
+    /// Parses a template; `None` if the text is no template, or has no variable.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
-        // Places are held in 16 bits.
+        // Offsets are stored in 16 bits.
         u16::try_from(bytes.len()).ok()?;
         let mut parts = Vec::new();
         let mut variables = Vec::new();
@@ -112,8 +114,9 @@ impl Template {
         self.variables.len()
     }
 
-    /// What it costs to match, in passes over a topic: one for each variable, eight for one with a maximum length, and one for each 16 bytes of
-    /// the literals behind the prefix and of the names that expansions have. The same for all templates of one shape.
+    /// Cost of matching, in passes over a topic: one for each variable, eight for a variable with a maximum
+    /// length, and one for each 16 bytes of the literals behind the prefix and of the names that expansions
+    /// contain. It is the same for all templates of one shape.
     pub(crate) fn cost(&self, text: &str) -> u32 {
         let (mut passes, mut bytes) = (0, 0);
         let mut variables = self.variables.iter();
@@ -131,7 +134,7 @@ impl Template {
         passes + (bytes - self.prefix(text).len() as u32) / 16
     }
 
-    /// What each match begins with, in whichever way its literals are written.
+    /// Common beginning of all expansions; literals in it may be encoded in a topic.
     pub(crate) fn prefix<'a>(&self, text: &'a str) -> &'a str {
         match self.parts.first() {
             Some(Part::Literal { start, end }) => {
@@ -143,8 +146,8 @@ impl Template {
         }
     }
 
-    /// The text of the template, its names replaced where they do not matter. Templates with equal shapes match the same topics, their own
-    /// texts aside.
+    /// Text of the template, with the names replaced that do not matter. Templates of equal shape match the
+    /// same topics, apart from their own texts.
     pub(crate) fn shape(&self, text: &str) -> String {
         let mut shape = String::with_capacity(text.len());
         let mut copied = 0;
@@ -186,8 +189,8 @@ impl Template {
         places.has(topic.bytes.len())
     }
 
-    /// Whether the topic holds the literals in their order, the first at its beginning and the last at its end: without that it is no match.
-    /// Characters outside ASCII are left out, since they may be encoded.
+    /// Whether the topic has the literals in their order, the first at its beginning and the last at its end;
+    /// else it does not match. Characters outside ASCII are skipped, since they may be encoded.
     fn has_literals(&self, text: &str, topic: &Topic<'_>) -> bool {
         topic.count(1);
         let (prefix, suffix) = (self.prefix(text), self.suffix(text));
@@ -208,7 +211,7 @@ impl Template {
         true
     }
 
-    /// What each match ends with, in whichever way its literals are written.
+    /// Common end of all expansions; literals in it may be encoded in a topic.
     fn suffix<'a>(&self, text: &'a str) -> &'a str {
         match self.parts.last() {
             Some(Part::Literal { start, end }) => {
@@ -222,7 +225,8 @@ impl Template {
 }
 
 impl Variable {
-    /// A variable's name and modifier (RFC 6570, section 2.3), which stand at `from`.
+    /// Parses the name and the modifier of a variable (RFC 6570, section 2.3), which begins at the offset
+    /// `from`.
     fn parse(spec: &[u8], from: usize) -> Option<Self> {
         let (name, modifier) = match spec {
             [name @ .., b'*'] => (name, Modifier::Explode),
@@ -254,14 +258,15 @@ impl Variable {
     }
 }
 
-/// 1 to 9999, without leading zeros.
+/// Reads a number from 1 to 9999 without leading zeros.
 fn max_length(digits: &[u8]) -> Option<u16> {
     let is_length =
         matches!(digits, [b'1'..=b'9', rest @ ..] if rest.len() < 4 && rest.iter().all(u8::is_ascii_digit));
     is_length.then(|| digits.iter().fold(0, |length, digit| length * 10 + u16::from(digit - b'0')))
 }
 
-/// How long the literal is that stands here, if one may (RFC 6570, section 2.1).
+/// Length of the literal at the beginning of these bytes, if a literal is allowed there (RFC 6570, section
+/// 2.1).
 fn literal(bytes: &[u8]) -> Option<usize> {
     match bytes[0] {
         b'%' => is_triplet(bytes).then_some(3),

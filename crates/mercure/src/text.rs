@@ -1,6 +1,9 @@
+//! Characters that protocol texts must not have, and texts in messages.
+
 use std::fmt;
 
-/// A character that no topic, id, type or selector may hold: it could end a line, hide itself or turn the order of what is read.
+/// Character that no topic, id, type or selector may have: it could end a line, be invisible, or change the
+/// reading order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     character: char,
@@ -14,7 +17,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Refuses the controls C0, C1 and DEL and what Unicode calls format characters (Cf).
+/// Refuses the controls C0, C1 and DEL, and Unicode's format characters (Cf).
 pub(crate) fn check(text: &str) -> Result<(), Refused> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Ok(());
@@ -25,7 +28,7 @@ pub(crate) fn check(text: &str) -> Result<(), Refused> {
     }
 }
 
-/// The text as a message quotes it: in quotation marks, with control characters escaped, at most 100 characters.
+/// Quotes a text for a message: in quotation marks, with control characters escaped, at most 100 characters.
 pub fn shown(text: &str) -> String {
     const MOST: usize = 100;
     let mut shown: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
@@ -39,7 +42,7 @@ fn is_format(character: char) -> bool {
     FORMAT.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
 
-/// Unicode's general category Cf, which the standard library does not tell.
+/// Unicode's general category Cf, which the standard library does not provide.
 const FORMAT: [(char, char); 21] = [
     ('\u{AD}', '\u{AD}'),
     ('\u{600}', '\u{605}'),

@@ -1,3 +1,5 @@
+//! Tokens: a JWS (RFC 7515) with the claim `mercure`, its verification, and its grants.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,34 +19,35 @@ use super::selector::{Selector, SelectorError};
 use super::template::Topic as PreparedTopic;
 use super::text::shown;
 
-/// What a valid token grants: the claim `mercure`, or `https://mercure.rocks/`, which goes first.
+/// Grants of a valid token: the claim `mercure`, or `https://mercure.rocks/`, which takes precedence.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Token {
-    /// What may be published to; nothing where the claim is absent.
+    /// Selectors of the topics that the holder may publish to; `None` if the claim is absent.
     pub publish: Option<Arc<[Selector]>>,
-    /// Of what private updates may be read; nothing where the claim is absent.
+    /// Selectors of the topics whose private updates the holder may read; `None` if the claim is absent.
     pub subscribe: Option<Arc<[Selector]>>,
-    /// What subscription events and the API tell others of its holder.
+    /// Payload that subscription events and the subscription API show to others.
     pub payload: Option<Arc<Value>>,
-    /// When it ends, and every stream with it.
+    /// Time at which the token and its streams end.
     pub expires: Option<SystemTime>,
-    /// What has verified it; none of a token that the hub has made for itself.
+    /// Proof of the verification; `None` for a token that the hub has made for itself.
     pub(super) signature: Option<Signature>,
 }
 
-/// What has verified a token: enough to verify it again when keys are replaced, without the token's text.
+/// Proof that a token was verified: enough to verify it again when keys are replaced, without the token's
+/// text.
 #[derive(Clone, Debug)]
 pub(super) struct Signature {
     keys: Keys,
     key: Arc<Key>,
     algorithm: Algorithm,
-    /// The name of the key in the token.
+    /// Name of the key in the token.
     named: Option<Arc<str>>,
 }
 
 impl Signature {
-    /// Whether the keys of now would verify it as well.
+    /// Whether the current keys would verify the token as well.
     fn is_valid(&self) -> bool {
         let keys = self.keys.current();
         meant(&keys, self.named.as_deref()).any(|key| *key == self.key && key.allows(self.algorithm))
@@ -52,33 +55,33 @@ impl Signature {
 }
 
 impl Token {
-    /// Whether it grants to publish to this topic.
+    /// Whether the token grants to publish to this topic.
     pub fn may_publish(&self, topic: &str) -> bool {
         grants(self.publish.as_deref(), topic)
     }
 
-    /// Whether it is still valid, which was verified before: whether it has not expired, and its key is still one of the hub's.
+    /// Checks a verified token again: it must not have expired, and its key must still be one of the hub's.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it is not valid any more.
     pub(super) fn check_again(&self, now: SystemTime, leeway: Duration) -> Result<(), TokenError> {
         check_end(self.expires, now, leeway)?;
         if self.is_revoked() { Err(TokenError::Revoked) } else { Ok(()) }
     }
 
-    /// Whether the keys have been replaced since it was verified, and those of now do not verify it.
+    /// Whether the keys were replaced after the verification, and the current keys do not verify the token.
     pub fn is_revoked(&self) -> bool {
         self.signature.as_ref().is_some_and(|signature| !signature.is_valid())
     }
 
-    /// Whether it grants private updates of this topic.
+    /// Whether the token grants private updates of this topic.
     pub fn may_subscribe(&self, topic: &str) -> bool {
         grants(self.subscribe.as_deref(), topic)
     }
 }
 
-/// Whether who has this token, or none, may read an update: any that is not private, and of those the ones that have a
-/// topic for which the token grants it. What somebody subscribed to widens nothing.
+/// Whether the holder of this token, or a client without one, may read an update. Everyone may read a public
+/// update. A private one needs a token that grants one of its topics; subscriptions add no rights.
 pub fn may_read(token: Option<&Token>, topics: &[Box<str>], private: bool) -> bool {
     !private || token.is_some_and(|token| topics.iter().any(|topic| token.may_subscribe(topic)))
 }
@@ -104,20 +107,21 @@ fn grants(selectors: Option<&[Selector]>, topic: &str) -> bool {
 }
 
 impl Keys {
-    /// Verifies a token: a JWS in compact form (RFC 7515) with claims in JSON (RFC 7519), as the default [`Limits`] allow it.
+    /// Verifies a token: a JWS in compact form (RFC 7515) with JSON claims (RFC 7519), with the default
+    /// [`Limits`].
     ///
-    /// `exp` and `nbf` hold to the second, without leeway.
+    /// `exp` and `nbf` apply to the second, without leeway.
     ///
     /// # Errors
-    /// With what is wrong, in words for its holder.
+    /// With the fault, in words for the holder.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Token, TokenError> {
         self.verify_within(token, now, Duration::ZERO, &Limits::default(), &RequiredClaims::default())
     }
 
-    /// The same, with a leeway for `exp` and `nbf`, limits, and the values that `aud` and `iss` must have.
+    /// Verifies a token with a leeway for `exp` and `nbf`, limits, and required values of `aud` and `iss`.
     ///
     /// # Errors
-    /// With what is wrong, in words for its holder.
+    /// With the fault, in words for the holder.
     pub fn verify_within(
         &self,
         token: &str,
@@ -136,14 +140,15 @@ impl Keys {
         Ok(Token { signature: Some(signature), ..claims.token(limits)? })
     }
 
-    /// Whether there is no key yet, or the token names one that is not here.
+    /// Whether there is no key yet, or the token names a key that is missing.
     pub(super) fn lacks_key(&self, token: &str, limits: &Limits) -> bool {
         let keys = self.current();
         let header = || Parts::split(token, limits).and_then(|parts| parts.header());
         keys.is_empty() || header().is_ok_and(|header| meant(&keys, header.kid.as_deref()).next().is_none())
     }
 
-    /// Which of the keys has signed the token. A key of the same name is tried alone.
+    /// Finds the key that has signed the token. If a key has the name that the token gives, no other key is
+    /// tried.
     pub(super) fn check_signature(
         &self,
         parts: &Parts<'_>,
@@ -170,7 +175,8 @@ impl Keys {
     }
 }
 
-/// The keys that a token may mean: those of the name that it gives, else those without a name, as of a PEM file; all, if it gives none.
+/// The keys that a token may refer to: those with the name that it gives, else those without a name, such as
+/// keys of a PEM file; all keys if it gives none.
 fn meant<'a>(keys: &'a KeyList, name: Option<&'a str>) -> impl Iterator<Item = &'a Arc<Key>> {
     let is_named = move |key: &Key| name.is_some() && key.id().map(|id| &**id) == name;
     let any_named = keys.iter().any(|key| is_named(key));
@@ -181,11 +187,11 @@ fn meant<'a>(keys: &'a KeyList, name: Option<&'a str>) -> impl Iterator<Item = &
     )
 }
 
-/// The parts of a token.
+/// Parts of a token.
 pub(super) struct Parts<'a> {
     header: Vec<u8>,
     claims: Vec<u8>,
-    /// What is signed.
+    /// The signed bytes.
     message: &'a [u8],
     signature: Vec<u8>,
 }
@@ -220,7 +226,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Header and claims as they are, of what is JSON.
+    /// Header and claims, each of them if it is JSON.
     pub(super) fn json(&self) -> (Option<Value>, Option<Value>) {
         (serde_json::from_slice(&self.header).ok(), serde_json::from_slice(&self.claims).ok())
     }
@@ -231,7 +237,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The words of an error of JSON, which may repeat a text of the token: not all of a long one.
+/// Text of a JSON error, shortened because it may repeat a long text of the token.
 fn short(error: &serde_json::Error) -> String {
     const MOST: usize = 200;
     let words = error.to_string();
@@ -241,17 +247,17 @@ fn short(error: &serde_json::Error) -> String {
     }
 }
 
-/// A token's header, as far as it counts.
+/// Members of a token's header that the hub reads.
 #[derive(Deserialize)]
 pub(super) struct Header {
     alg: String,
     pub(super) kid: Option<String>,
-    /// Extensions that must be understood. There is none.
+    /// Extensions that the receiver must understand. The hub supports none.
     #[serde(default, deserialize_with = "present")]
     crit: Option<Value>,
 }
 
-/// A member that is there, also when it is `null`.
+/// Reads a member that is present, even if it is `null`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
@@ -277,11 +283,11 @@ impl fmt::Display for Header {
     }
 }
 
-/// Why a token is not valid.
+/// Reason why a token is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// Too long.
+    /// The token is too long.
     #[error("the token has {length} bytes; the limit is {most}")]
     Long {
         /// Its length in bytes.
@@ -289,33 +295,31 @@ pub enum TokenError {
         /// The limit.
         most: usize,
     },
-    /// It is no JWS in compact form.
+    /// The text is no JWS in compact form.
     #[error("the token is not a JWT: {0}")]
     Form(String),
-    /// The claims are not what they should be.
+    /// The claims are invalid.
     #[error("cannot read the claims of the token: {0}")]
     Claims(String),
-    /// An algorithm that is unknown, or fits no key.
+    /// The algorithm is unknown, or fits no key.
     #[error("the token is signed with {name}, but the hub has no key for this algorithm", name = shown(.0))]
     Algorithm(String),
-    /// There is no key to verify it with.
+    /// The hub has no keys.
     #[error("the hub has no key to verify tokens: its operator has to configure one")]
     NoKeys,
-    /// It names a key that the hub does not have.
+    /// The token names a key that the hub does not have.
     #[error("the token names the key {kid}, which the hub does not have", kid = shown(.0))]
     UnknownKey(String),
-    /// It was signed with another key, or changed since.
-    #[error(
-        "the token's signature is invalid: the token was signed with another key, or changed later"
-    )]
+    /// The token was signed with another key, or changed later.
+    #[error("the token's signature is invalid: the token was signed with another key, or changed later")]
     Signature,
-    /// It was verified before, and its key has been replaced or revoked since.
+    /// The key of a token that was verified before has been replaced or revoked.
     #[error("the token's key has been replaced or revoked: get a new token")]
     Revoked,
-    /// It is over, since so long.
+    /// The token expired this long ago.
     #[error("the token expired {} ago (claim “exp”): get a new one", Ago(.0))]
     Expired(Duration),
-    /// It is not valid yet, for so long.
+    /// The token becomes valid after this time.
     #[error("the token becomes valid in {} (claim “nbf”)", Ago(.0))]
     Early(Duration),
     /// A claim that the hub requires is missing, or has another value.
@@ -326,39 +330,39 @@ pub enum TokenError {
     RequiredClaim {
         /// `aud` or `iss`.
         claim: &'static str,
-        /// The setting that requires it.
+        /// Setting that requires the claim.
         setting: &'static str,
-        /// The value of the claim.
+        /// Value of the claim.
         found: Option<String>,
-        /// The accepted values.
+        /// Accepted values.
         accepted: String,
     },
-    /// It is for something else.
+    /// The token has no claim `mercure`.
     #[error("the token has no claim “mercure”, which lists what it grants")]
     NoClaim,
-    /// A claim lists too much.
+    /// A claim has too many selectors.
     #[error("the claim “mercure.{claim}” lists {count} selectors; the limit is {most}")]
     ManySelectors {
         /// `publish` or `subscribe`.
         claim: &'static str,
-        /// How many there are.
+        /// Number of selectors.
         count: usize,
         /// The limit.
         most: usize,
     },
-    /// A claim lists what is no selector.
+    /// A claim has an invalid selector.
     #[error("the claim “mercure.{claim}” lists {text}, which is not a valid selector: {why}")]
     Selector {
         /// `publish` or `subscribe`.
         claim: &'static str,
-        /// What is listed.
+        /// The text.
         text: String,
-        /// What is wrong with it.
+        /// Its fault.
         why: SelectorError,
     },
 }
 
-/// A duration for people: in its largest unit.
+/// Duration for people, in its largest unit.
 pub(super) struct Ago<'a>(pub(super) &'a Duration);
 
 impl fmt::Display for Ago<'_> {

@@ -2,11 +2,12 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
     UPGRADE,
 };
+use ssekit_wire::media_type::EVENT_STREAM;
 
 /// What every event stream is answered with: no cache may keep it, no proxy may compress it (a compressor holds events
 /// back), and nginx and its kin may not buffer it.
 pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
-    (CONTENT_TYPE, "text/event-stream"),
+    (CONTENT_TYPE, EVENT_STREAM),
     (CACHE_CONTROL, "no-store, no-transform"),
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
@@ -62,9 +63,7 @@ pub enum HeaderError {
         name: HeaderName,
     },
     /// The stream reads more channels than its ids could name.
-    #[error(
-        "the stream reads {channels} channels; the limit is {limit}: open several streams"
-    )]
+    #[error("the stream reads {channels} channels; the limit is {limit}: open several streams")]
     TooManyChannels {
         /// Channels that it is to read.
         channels: usize,

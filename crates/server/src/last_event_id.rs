@@ -1,4 +1,5 @@
 use http::{HeaderMap, Request};
+use ssekit_wire::media_type::accepts_event_stream;
 
 /// The id of the last event that a client has received, as it says itself: in the header `Last-Event-ID` when it
 /// reconnects, or in the query of the URL. It is an extractor of every framework that has a feature here.
@@ -94,8 +95,7 @@ pub(crate) const MAX_ID_BYTES: usize = 4 << 10;
 
 /// Returns true if an `Accept` header does not name event streams.
 fn accepts_no_stream(accept: &[u8]) -> bool {
-    let stream = b"text/event-stream";
-    !accept.windows(stream.len()).any(|part| part.eq_ignore_ascii_case(stream))
+    !std::str::from_utf8(accept).is_ok_and(accepts_event_stream)
 }
 
 /// `lastEventId`, `last-event-id`, `last_event_id`, `Last-Event-ID` and their kin.
@@ -109,12 +109,12 @@ fn is_parameter(name: &str) -> bool {
 #[non_exhaustive]
 pub enum InvalidLastEventId {
     /// It is not UTF-8, or holds CR, LF or NUL, which no id has.
-    #[error("the last event id is not UTF-8, or contains a line break or NUL: send the id as it was received")]
+    #[error(
+        "the last event id is not UTF-8, or contains a line break or NUL: send the id as it was received"
+    )]
     NotAnId,
     /// It is longer than 4 KiB.
-    #[error(
-        "the last event id has {bytes} bytes; the limit is {MAX_ID_BYTES}: use shorter ids"
-    )]
+    #[error("the last event id has {bytes} bytes; the limit is {MAX_ID_BYTES}: use shorter ids")]
     TooLong {
         /// Its length.
         bytes: usize,

@@ -32,7 +32,11 @@ impl Channel {
     pub fn record_metrics(&self) {
         let stats = self.stats();
         let numbers = [
-            gauge_of("ssekit_channel_subscribers", "Open streams that read the channel", stats.subscribers as u64),
+            gauge_of(
+                "ssekit_channel_subscribers",
+                "Open streams that read the channel",
+                stats.subscribers as u64,
+            ),
             gauge_of("ssekit_channel_waiting", "Streams that have read all events", stats.waiting as u64),
             gauge_of("ssekit_channel_events", "Events that the channel holds", stats.events),
             gauge_of(
@@ -64,8 +68,11 @@ impl Streams {
     /// Each has the label `streams`, their [name](crate::StreamsBuilder::name). Those of the same name, or of none, add up.
     pub fn record_metrics(&self) {
         let open = gauge_of("ssekit_streams_open", "Open event streams", self.len() as u64);
-        let refused =
-            counter_of("ssekit_streams_refused_total", "Event streams refused because of a limit", self.refused());
+        let refused = counter_of(
+            "ssekit_streams_refused_total",
+            "Event streams refused because of a limit",
+            self.refused(),
+        );
         let ended = self.ends().map(|(reason, ends)| Number {
             reason: Some(reason),
             ..counter_of("ssekit_streams_ended_total", "Ended event streams, by reason", ends)
@@ -87,7 +94,11 @@ impl<K> Clients<K> {
         let numbers = [
             gauge_of("ssekit_clients_keys", "Keys with an open stream", self.len() as u64),
             gauge_of("ssekit_clients_streams", "Open streams of all keys", self.streams() as u64),
-            counter_of("ssekit_clients_refused_total", "Streams refused because of the limit of their key", self.refused()),
+            counter_of(
+                "ssekit_clients_refused_total",
+                "Streams refused because of the limit of their key",
+                self.refused(),
+            ),
             counter_of(
                 "ssekit_clients_left_out_total",
                 "Events that a stream did not take because its buffer was full",

@@ -1,4 +1,4 @@
-//! Compressed streams: nothing is held back, everything can be read, and what many read is compressed once.
+//! Compressed streams: nothing is held back, everything can be read, and shared events are compressed once.
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
 use std::io::Write;
@@ -13,7 +13,7 @@ use ssekit_server::{BodyError, Channel, Error, First, LastEventId, Produce, SseB
 
 const ENCODINGS: [&str; 3] = ["gzip", "br", "zstd"];
 
-/// What a client has received, and can make of it.
+/// The bytes that a client has received, and its decoder.
 struct Client {
     body: SseBody,
     decoder: Decoder,
@@ -47,7 +47,7 @@ impl Client {
         }
     }
 
-    /// What can be read of all that is there, and whether it has come to its end.
+    /// The text that can be decoded so far, and whether it has come to its end.
     fn read(&mut self) -> (String, bool) {
         if !self.take() {
             return (self.decoded(), false);
@@ -128,7 +128,7 @@ fn a_stream_without_an_event_has_a_proper_end_too() {
     }
 }
 
-/// A decoder finds no end either, so that no cache or client takes what came for everything.
+/// A decoder finds no end either, so that no cache or client takes the stream for complete.
 #[test]
 fn a_stream_that_fails_does_not_end_its_encoding() {
     for encoding in ENCODINGS {

@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 
 /// Some 60 KB that wait for the client.
 const EVENTS: usize = 60;
-/// What the parts that are kept may take: an emitter, a body, a timer.
+/// The memory of the kept parts: an emitter, a body, a timer.
 const LITTLE: i64 = 4 << 10;
 
-/// What a test keeps of a stream.
+/// The parts of a stream that a test keeps.
 struct Kept {
     clients: Clients<u8>,
     streams: Streams,
@@ -56,7 +56,7 @@ fn poll(body: &mut std::pin::Pin<Box<SseBody>>) -> Poll<Option<Result<bytes::Byt
     body.as_mut().poll_next(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Opens a stream, ends it in this way, and keeps everything of it but what the transport held.
+/// Opens a stream, ends it in this way, and keeps everything of it but the pieces in the transport.
 #[track_caller]
 fn holds_nothing(end: impl AsyncFnOnce(&mut Kept)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -123,7 +123,7 @@ fn when_it_has_failed_and_its_client_does_not_read_the_rest() {
     holds_nothing(async |kept| {
         kept.emitter.fail(Error::new("no more"));
         assert!(poll(&mut kept.body).is_ready());
-        // The transport does not let go of what it holds.
+        // The transport does not release its pieces.
         assert!(poll(&mut kept.body).is_pending());
         tokio::time::advance(Duration::from_secs(31)).await;
         assert!(matches!(kept.drain(), Some(BodyError::Stalled { .. })));

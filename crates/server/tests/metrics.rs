@@ -1,4 +1,4 @@
-//! The feature `metrics`: what is recorded, under which names.
+//! The feature `metrics`: the recorded values and their names.
 #![cfg(feature = "metrics")]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use metrics::with_local_recorder;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use ssekit_server::{Channel, Clients, Error, LastEventId, Streams, produce};
 
-/// What a recorder shows: the name and the labels of each metric, its value, and its text.
+/// The metrics of a recorder: name and labels, value and description.
 fn recorded(snapshotter: &Snapshotter) -> BTreeMap<String, (f64, Option<String>)> {
     let metrics = snapshotter.snapshot().into_vec().into_iter();
     metrics
@@ -26,7 +26,7 @@ fn recorded(snapshotter: &Snapshotter) -> BTreeMap<String, (f64, Option<String>)
         .collect()
 }
 
-/// Adds what has changed since the last look, which is what a snapshot of this recorder shows.
+/// Adds the changes since the last look; a snapshot of this recorder shows only these.
 fn look(snapshotter: &Snapshotter, seen: &mut BTreeMap<String, f64>) {
     for (name, (change, _)) in recorded(snapshotter) {
         *seen.entry(name).or_default() += change;

@@ -1,5 +1,7 @@
 use core::time::Duration;
 
+use ssekit_wire::media_type;
+
 /// What counts of the head of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answer<'a> {
@@ -31,7 +33,7 @@ impl Answer<'_> {
             204 => return Verdict::NoContent,
             _ => return Verdict::Status,
         }
-        if !self.content_type.is_some_and(is_event_stream) {
+        if !self.content_type.is_some_and(|value| media_type::is(value, media_type::EVENT_STREAM)) {
             return Verdict::ContentType;
         }
         match self.content_encoding {
@@ -39,10 +41,4 @@ impl Answer<'_> {
             _ => Verdict::EventStream,
         }
     }
-}
-
-/// Whether the essence of a `Content-Type` is `text/event-stream`: in any case, with any parameters.
-fn is_event_stream(value: &str) -> bool {
-    let essence = value.split(';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case("text/event-stream")
 }

@@ -92,7 +92,7 @@ proptest! {
     ) {
         let mut session = Session::<()>::new(behaviour, 1);
         let mut now = Duration::from_secs(1);
-        // What the shell holds: a request or a stream, that it is open, and that it was told of a close.
+        // The state of the shell: it has a request or a stream, the stream is open, it was told of a close.
         let (mut stands, mut open, mut closed) = (false, false, false);
         for (input, millis) in steps {
             now += Duration::from_millis(millis);

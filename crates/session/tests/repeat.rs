@@ -1,4 +1,5 @@
-//! Every row of the table that says when a request may be repeated: as a function, and as a session follows it.
+//! Every row of the table that says when a request may be repeated: as a function, and as a session follows
+//! it.
 
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ fn methods_have_the_classes_of_rfc_9110() {
 
 const ID: &str = "id: 7\ndata: x\n\n";
 
-/// Brings a session to the point where its attempt or its stream is over; `None` for what no session can be told.
+/// Brings a session to the point where its attempt or its stream is over; `None` if no input leads there.
 fn over(method: MethodClass, reconnect: Reconnect, progress: Progress) -> Option<Session<&'static str>> {
     let now = Duration::ZERO;
     let content_type = Some("text/event-stream");

@@ -1,4 +1,4 @@
-//! The machine by itself: inputs and times go in, and what is to be done comes out.
+//! The state machine by itself: inputs and times go in, outputs come out.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use ssekit_session::{
     Trouble,
 };
 
-/// What happens to a session.
+/// An input of a session.
 #[derive(Clone, Copy)]
 enum Input {
     Start,
@@ -476,7 +476,7 @@ fn a_pause_whose_end_is_not_reported_ends_all_the_same() {
             (Hidden(true), &["disconnect", "paused"]),
             (Pass(60_000), &[]),
             (Pass(59_999), &[]),
-            // What the shell sees when the timer is due.
+            // The shell finds this when the timer is due.
             (Hidden(false), &["connect"]),
         ],
     );
@@ -531,7 +531,7 @@ fn a_stream_that_may_have_died_in_the_machine_s_sleep_is_opened_again() {
     check("nor anything else", quiet(), &[unwatched(Woken(60)), START, unwatched(Woken(60)), OPEN]);
 }
 
-/// What a stream gives when it ends after these bytes.
+/// The items of a stream that ends after these bytes.
 fn given_at_the_end(stream: &str, accepts_incomplete_event: bool) -> Vec<String> {
     let behaviour = Behaviour { accepts_incomplete_event, ..Behaviour::default() };
     let mut session = Session::<&str>::new(behaviour, 0);

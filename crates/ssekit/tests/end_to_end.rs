@@ -1,4 +1,4 @@
-//! What `produce` sends, `source` receives: both ends of this library over a socket.
+//! `source` receives the events of `produce`: both ends of this library over a socket.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

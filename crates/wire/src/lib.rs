@@ -80,6 +80,8 @@ mod decoder;
 
 mod items;
 
+pub mod media_type;
+
 mod block;
 
 mod scan;

@@ -16,7 +16,8 @@ struct Stats {
     opened: u32,
 }
 
-/// A latest value as a signal: this is all that joins ssekit and Leptos. It follows as long as its component is there.
+/// A latest value as a signal: this is all that joins ssekit and Leptos. It follows as long as its component
+/// is there.
 fn live<T: Clone + Send + Sync + 'static>(latest: Latest<T>) -> ReadSignal<Option<T>> {
     let (value, set) = signal(latest.get());
     let subscription = latest.subscribe(move |value| set.set(Some(value.clone())));
@@ -26,7 +27,7 @@ fn live<T: Clone + Send + Sync + 'static>(latest: Latest<T>) -> ReadSignal<Optio
 
 #[component]
 fn Page() -> impl IntoView {
-    // The server pings when it has nothing to say: who hears nothing for longer is cut off, and connects again.
+    // The server pings when it is idle. A connection that is silent for longer is dead, and is opened again.
     let events = source("/live").read_timeout(Duration::from_secs(90));
     view! {
         <header>

@@ -1,4 +1,4 @@
-//! The Rust client as a page's module: what a test of it in a browser needs. Natively there is nothing in it.
+//! The Rust client as a page's module, for its tests in a browser. Natively it is empty.
 
 #[cfg(target_arch = "wasm32")]
 mod page;

@@ -14,7 +14,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::spawn_local;
 
-/// What a test sets of a source.
+/// The options of a source that a test sets.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
@@ -34,7 +34,7 @@ struct Options {
     event: Option<String>,
 }
 
-/// A source and one who reads it until it is dropped.
+/// A source, and its reader until it is dropped.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Reader {
@@ -45,12 +45,12 @@ pub struct Reader {
 
 #[wasm_bindgen]
 impl Reader {
-    /// `note(kind, value)` is called with JSON for everything that happens: `event` (its data, or as much of that as is
-    /// no JSON), `lost` (an error in its place), `end`, `open`, `error`, `close`, `status`.
+    /// `note(kind, value)` is called with JSON for everything that happens: `event` (its data, or as much of
+    /// that as is no JSON), `lost` (an error in its place), `end`, `open`, `error`, `close`, `status`.
     #[wasm_bindgen(constructor)]
     pub fn open(url: &str, options: &str, note: Function) -> Result<Self, JsValue> {
         let options: Options = serde_json::from_str(options).map_err(|error| error.to_string())?;
-        // What a page gives its scripts is not `Send`; closures of a page may hold it all the same.
+        // Objects of a page are not `Send`; closures of a page may hold them all the same.
         let note = Rc::new(move |kind: &str, value: Value| {
             let _ = note.call2(&JsValue::UNDEFINED, &kind.into(), &value.to_string().into());
         });
@@ -140,7 +140,7 @@ impl Options {
     }
 }
 
-/// An error and what caused it.
+/// An error and its causes.
 fn chain(error: &dyn Error) -> Value {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();

@@ -16,7 +16,7 @@ const WATCHED: u64 = 4;
 impl Framework for ActixWeb {
     const KNOWN: Known = Known {
         departure: Departure::AtOnce,
-        // It copies what it is given.
+        // It copies the bytes that it is given.
         stall: Stall::WatchPeer(WATCHED),
         failure: End::Cut,
         compression: Compression::LeftAlone,

@@ -6,13 +6,13 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::within;
 
-/// A client that reads what is on the wire.
+/// A client that reads the bytes of the connection.
 #[derive(Debug)]
 pub struct Client {
     /// The status line and the headers.
     pub head: String,
     socket: BufReader<TcpStream>,
-    /// What came and was not asked for yet.
+    /// Bytes that came and were not asked for yet.
     pending: Vec<u8>,
 }
 
@@ -103,7 +103,7 @@ impl Client {
         }
     }
 
-    /// Reads what is there, as bytes of any meaning.
+    /// Reads available bytes, whatever they mean.
     pub async fn some(&mut self) -> Vec<u8> {
         if self.pending.is_empty() {
             self.pending = self.chunk().await.expect("the body goes on");

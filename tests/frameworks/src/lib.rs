@@ -1,5 +1,5 @@
-//! Every web framework that streams are served with, behind one trait: what holds for one holds for all, and where it
-//! does not, [`Known`] says so and the suite in `tests/` shows it.
+//! Every supported web framework, behind one trait. A promise holds in all of them, or [`Known`] names the
+//! difference and the suite in `tests/` shows it.
 //!
 //! To add a framework: a file beside this one, a line in [`on_each_framework`].
 
@@ -62,21 +62,22 @@ pub trait Framework: 'static {
     /// Where it differs from the others.
     const KNOWN: Known;
 
-    /// Answers `/{route}` with what the application says, and `/compressed/{route}` with the same behind the framework's
-    /// own compression if it has one. Returns when it was told to stop and every connection has ended.
+    /// Answers `/{route}` as the application says, and `/compressed/{route}` with the same behind the
+    /// framework's own compression if it has one. Returns when it was told to stop and every connection has
+    /// ended.
     fn serve(app: App, bound: Bound, stop: Stop) -> impl Future<Output = ()>;
 }
 
-/// What is known of a framework.
+/// The known differences of a framework.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// How the end of a client that is not being written to is noticed.
     pub departure: Departure,
     /// How a client that does not read is found.
     pub stall: Stall,
-    /// What becomes of a response whose body fails. Where it looks complete, it ends in the middle of an event.
+    /// The end of a response whose body fails. A response that looks complete ends in the middle of an event.
     pub failure: End,
-    /// What the framework's own compression does to a stream.
+    /// The effect of the framework's own compression on a stream.
     pub compression: Compression,
 }
 
@@ -111,7 +112,7 @@ pub enum Stall {
     Never,
 }
 
-/// What a framework's own compression does to a stream.
+/// The effect of a framework's own compression on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// It leaves streams alone.
@@ -122,7 +123,8 @@ pub enum Compression {
     None,
 }
 
-/// What a server answers, a stream for each route and last event ID, and the streams that all of these are within.
+/// The answers of a server, a stream for each route and last event ID, and the `Streams` that all of them
+/// join.
 #[derive(Clone)]
 pub struct App {
     answer: Arc<Answer>,

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{App, Client, Framework};
 
-/// Waits for what must happen, and fails when it does not.
+/// Waits for a future, and fails if it takes too long.
 #[track_caller]
 pub fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
@@ -65,7 +65,8 @@ impl Bound {
         self.0.send(address).expect("the test waits for it");
     }
 
-    /// A listener whose connections hold little in the system's buffers, so that tests need not fill large ones.
+    /// A listener whose connections hold little in the system's buffers, so that tests need not fill large
+    /// ones.
     #[must_use]
     pub fn listener(self) -> TcpListener {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -100,9 +101,9 @@ impl Stop {
 /// A server with one stream on it: its client, its emitter, and how it ends.
 #[derive(Debug)]
 pub struct Stream {
-    /// Who reads it.
+    /// Its reader.
     pub client: Client,
-    /// Who emits into it.
+    /// Its emitter.
     pub emitter: Emitter,
     /// Why it has stopped, each time that it does.
     pub stops: mpsc::Receiver<StopReason>,

@@ -1,4 +1,4 @@
-//! What is served, and what tests may ask about it.
+//! The served streams, and the questions that tests may ask about them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl App {
 }
 
 pub(crate) fn routes(app: App) -> Router {
-    // GET is what `EventSource` asks with, POST what `source` of the npm packages does.
+    // `EventSource` sends GET, `source` of the npm packages POST.
     let events = Router::new()
         .route("/clock", any(streams::clock))
         .route("/lock", any(streams::lock))
@@ -81,7 +81,8 @@ struct Beginning {
     retry: Option<u64>,
 }
 
-/// What is published, with the ids 1, 2, …: from now on, or `?all=true`, or what follows the last event ID.
+/// Published events, with the ids 1, 2, …: from now on, or all (`?all=true`), or those after the last event
+/// ID.
 async fn channel(State(app): State<App>, Query(beginning): Query<Beginning>, last: LastEventId) -> Produce {
     let first = if beginning.all { First::All } else { First::New };
     let stream = app.news.channel.first(first).subscribe(last);

@@ -1,5 +1,5 @@
-//! The server that the browser tests of the npm package talk to. It prints its address, serves until SIGTERM, and may be
-//! killed and started again on the same port: with `--log FILE` its channel goes on where it was.
+//! The server that the browser tests of the npm package talk to. It prints its address, serves until SIGTERM,
+//! and may be killed and started again on the same port: with `--log FILE` its channel goes on where it was.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod app;
@@ -47,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
         streams.shutdown();
     };
     let listener = axum::serve::ListenerExt::tap_io(listener, |peer| {
-        // Both are what a server for event streams does; without them it serves all the same.
+        // A server for event streams does both; without them it serves all the same.
         let _ = peer.set_nodelay(true);
         let _ = watch_peer(peer, std::time::Duration::from_secs(60));
     });

@@ -1,4 +1,4 @@
-//! The requests for streams, for tests that ask what a client has sent.
+//! The requests for streams, for tests that check the requests of a client.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! The streams, each a small one that a test knows beforehand. Their events have the ids 1, 2, … unless it says otherwise.
+//! The streams, each a small one that a test knows beforehand. Their events have the ids 1, 2, … unless it
+//! says otherwise.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -113,7 +114,8 @@ pub(crate) struct Amount {
     size: Option<usize>,
 }
 
-/// As fast as the client reads: `n` events (1000) of `size` bytes (100) that begin with their number, then `done`.
+/// As fast as the client reads: `n` events (1000) of `size` bytes (100) that begin with their number, then
+/// `done`.
 ///
 /// It resumes after the last event ID. The stream stays open after `done`.
 pub(crate) async fn many(State(app): State<App>, Query(amount): Query<Amount>, last: LastEventId) -> Produce {
@@ -131,8 +133,8 @@ pub(crate) async fn many(State(app): State<App>, Query(amount): Query<Amount>, l
     }))
 }
 
-/// Like a language model's answer: `n` chunks (200) of JSON, one every so many milliseconds (as fast as it goes when
-/// `every` is absent), then `[DONE]` and the end.
+/// Like a language model's answer: `n` chunks (200) of JSON, one every so many milliseconds (as fast as it
+/// goes when `every` is absent), then `[DONE]` and the end.
 pub(crate) async fn tokens(
     State(app): State<App>,
     Query(amount): Query<Amount>,
@@ -157,7 +159,7 @@ pub(crate) async fn tokens(
     }))
 }
 
-/// What many a server writes: events without name and id, a comment, data of two lines; then the end.
+/// A stream as many servers write it: events without name and id, a comment, data of two lines; then the end.
 pub(crate) async fn unnamed() -> Response {
     const TEXT: &str = "data: one\n\n: a comment\n\ndata: two\ndata: lines\n\ndata\n\n";
     ([(header::CONTENT_TYPE, "text/event-stream")], TEXT).into_response()

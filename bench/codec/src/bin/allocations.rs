@@ -1,5 +1,5 @@
-//! Counts allocations for the table, in a program of its own, because counting is slow. It prints a line for each row
-//! and contestant, with tabs between row, contestant and allocations per event.
+//! Counts allocations for the table, in a program of its own, because counting is slow. It prints a line for
+//! each row and contestant, with tabs between row, contestant and allocations per event.
 
 use allocation_counter::measure;
 use ssekit_bench_codec::corpus::{self, Corpus, PIECES};

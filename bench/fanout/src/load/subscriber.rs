@@ -94,7 +94,8 @@ impl Subscriber {
     }
 }
 
-/// A connection that reads the answer's head and nothing else. The system holds as little for it as for one over Ethernet.
+/// A connection that reads the answer's head and nothing else. The system holds as little for it as for one
+/// over Ethernet.
 pub struct Stalled {
     _socket: Socket,
 }

@@ -3,8 +3,8 @@ use std::net::{TcpListener, TcpStream};
 
 use anyhow::{Context, Result, ensure};
 
-/// The least that fan-out can cost by sockets: one thread encodes an event once, and sends it once to each subscriber. Takes
-/// subscribers until the first publisher comes, and ends with that one.
+/// The least that fan-out can cost by sockets: one thread encodes an event once, and sends it once to each
+/// subscriber. Takes subscribers until the first publisher comes, and ends with that one.
 pub fn serve(listener: &TcpListener) -> Result<()> {
     let mut subscribers = Vec::new();
     loop {
@@ -48,8 +48,8 @@ fn publish(mut publisher: TcpStream, mut received: Vec<u8>, subscribers: &mut Ve
     }
 }
 
-/// Sends to a subscriber, and returns whether it stays: if its buffer is full, it loses the event; if it took a part of
-/// the event, it is dropped.
+/// Sends to a subscriber, and returns whether it stays: if its buffer is full, it loses the event; if it took
+/// a part of the event, it is dropped.
 fn send(subscriber: &mut TcpStream, chunk: &[u8]) -> bool {
     match subscriber.write(chunk) {
         Ok(sent) => sent == chunk.len(),

@@ -7,8 +7,9 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
-/// The least that a server can do: one thread, one epoll, one buffer that is sent to each subscriber as it is. It has no topics,
-/// keeps nothing, sends no heartbeats, and loses the bytes that a subscriber's socket does not take at once.
+/// The least that a server can do: one thread, one epoll, one buffer that is sent to each subscriber as it
+/// is. It has no topics, keeps nothing, sends no heartbeats, and loses the bytes that a subscriber's socket
+/// does not take at once.
 pub fn serve() -> Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

@@ -43,8 +43,7 @@ impl Listeners {
             (Some(cert), Some(key)) => Some(Tls::open(cert, key)?),
             _ => None,
         };
-        let given =
-            systemd::sockets().context("cannot use the sockets that the service manager opened")?;
+        let given = systemd::sockets().context("cannot use the sockets that the service manager opened")?;
         if !given.is_empty() {
             for socket in &given.tcp {
                 prepare(&Socket::from(socket.try_clone()?), config);

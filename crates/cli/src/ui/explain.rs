@@ -99,8 +99,7 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
                 (read.header, read.claims)
             }
         };
-        let words =
-            "the hub runs with --dev and has no key for this action: everyone is allowed, and tokens are not checked";
+        let words = "the hub runs with --dev and has no key for this action: everyone is allowed, and tokens are not checked";
         return Ok(Explanation { allowed: true, checks: vec![check(true, words)], header, claims });
     }
     if token.is_empty() {
@@ -112,7 +111,9 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
 /// What holds for who sends no token.
 fn without_token(wanted: Wanted, access: &Access, private: bool) -> Explanation {
     let (allowed, words) = match wanted {
-        Wanted::Publish if access.open => (true, "no token; the hub runs with --dev, so publishing needs none"),
+        Wanted::Publish if access.open => {
+            (true, "no token; the hub runs with --dev, so publishing needs none")
+        }
         Wanted::Publish => (false, "no token; publishing needs a token"),
         Wanted::Subscribe if !access.anonymous => (
             false,

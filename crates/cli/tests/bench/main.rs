@@ -115,8 +115,16 @@ fn what_cannot_be_measured_is_said() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = format!("fanout --warm-up 0 --body {{data}} --topic x {}", nobody.expect("a port"));
     for (arguments, code, said) in [
-        ("fanout --subscribe GET_/closed", 1, "the response is not an event stream: 503 text/plain come back later"),
-        ("idle --subscribe GET_/page --pid 1", 1, "the response is not an event stream: 200 text/html <p>no stream</p>"),
+        (
+            "fanout --subscribe GET_/closed",
+            1,
+            "the response is not an event stream: 503 text/plain come back later",
+        ),
+        (
+            "idle --subscribe GET_/page --pid 1",
+            1,
+            "the response is not an event stream: 200 text/html <p>no stream</p>",
+        ),
         ("connects --subscribers 3 --subscribe GET_/page", 3, ""),
         ("fanout --publish POST_/forbidden", 1, "a publication was refused with 403: not you"),
         ("publish --publish POST_/forbidden", 1, "a publication was refused with 403: not you"),

@@ -232,7 +232,10 @@ fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
 
     let gone = "!document.querySelector('#notice').hidden && document.querySelector('#notice').textContent";
     let notice = browser.wait_for(&page, gone);
-    assert!(notice.as_str().is_some_and(|notice| notice.starts_with("The server is unavailable")), "{notice}");
+    assert!(
+        notice.as_str().is_some_and(|notice| notice.starts_with("The server is unavailable")),
+        "{notice}"
+    );
     assert_eq!(browser.evaluate(&page, "document.querySelector('#state').innerText"), "reconnecting");
     browser.fill(&page, "text", "while it is gone");
     browser
@@ -363,7 +366,7 @@ fn it_fits_a_phone_and_a_desktop_and_what_can_be_used_has_a_name() {
     assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
 }
 
-/// `cargo test -p ssekit-hub --test program -- --ignored picture` draws the README's picture anew.
+/// `cargo test -p ssekit-cli --test program -- --ignored picture` draws the README's picture anew.
 #[test]
 #[ignore = "it writes docs/demo.png"]
 fn picture_of_the_page() {

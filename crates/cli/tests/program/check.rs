@@ -77,10 +77,7 @@ fn the_folder_of_the_store_must_be_writable() {
     fails(&["--anonymous", "--store", &in_file], &format!("--store: {file} is not a folder"));
     // Nobody, root included, creates files there.
     fails(&["--anonymous", "--store", "/proc/1"], "--store: cannot write to the folder /proc/1: ");
-    fails(
-        &["--anonymous", "--store", "/proc/new"],
-        "--store: cannot create the folder /proc/new in /proc: ",
-    );
+    fails(&["--anonymous", "--store", "/proc/new"], "--store: cannot create the folder /proc/new in /proc: ");
     let output = check(&["--anonymous", "--store", &missing]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(!std::path::Path::new(&missing).exists(), "a check creates nothing");

@@ -290,7 +290,10 @@ fn what_cannot_be_asked_is_a_usage_error() {
         (vec!["x", "--last-event-id", "a\nb"], "the last event ID"),
         (vec!["x", "-d", "@/nothing/here"], "cannot read /nothing/here"),
         (vec!["x", "--ca", "/nothing/here"], "cannot read /nothing/here"),
-        (vec!["x", "--ca", "/dev/null"], "cannot use the certificates in /dev/null: the PEM text contains no certificate"),
+        (
+            vec!["x", "--ca", "/dev/null"],
+            "cannot use the certificates in /dev/null: the PEM text contains no certificate",
+        ),
         (vec!["http://user:secret@x", "-t", "a"], "the URL of a hub cannot contain a user name or password"),
         (vec!["x", "-n", "0"], "0 is not in"),
         (vec!["x", "--timeout=-1"], "expected a number of seconds above 0"),

@@ -247,7 +247,11 @@ fn refusals_are_told_in_words_with_what_to_do() {
             &["--token", "x"],
             "the hub refused the publication with 401 Unauthorized: Unauthorized",
         ),
-        (answer("500 Internal Server Error", "", ""), none, "the hub refused the publication with 500 Internal Server Error"),
+        (
+            answer("500 Internal Server Error", "", ""),
+            none,
+            "the hub refused the publication with 500 Internal Server Error",
+        ),
         (
             answer("503 Service Unavailable", "", "\u{1b}[2Jno"),
             none,
@@ -268,21 +272,26 @@ fn refusals_are_told_in_words_with_what_to_do() {
     let said = text(&run(&mut publish(&server, &["-t", "a", "data"])).stderr);
     assert_eq!(
         said,
-        format!("ssekit: the hub refused the publication with 404 Not Found; is {} the hub's URL?\n", server.url(HUB))
+        format!(
+            "ssekit: the hub refused the publication with 404 Not Found; is {} the hub's URL?\n",
+            server.url(HUB)
+        )
     );
 
     // What had been published before is known.
     let server = Scripted::new([published("1"), answer("400 Bad Request", "", "missing topic")]);
     let output = fed(&mut publish(&server, &["-t", "a", "--lines", "--no-batch"]), b"x\ny\nz\n");
-    let expected =
-        "ssekit: 1 lines were published before this error: the hub refused the publication with 400 Bad Request: missing topic\n";
+    let expected = "ssekit: 1 lines were published before this error: the hub refused the publication with 400 Bad Request: missing topic\n";
     assert_eq!(
         (output.status.code(), text(&output.stdout), text(&output.stderr)),
         (Some(22), "1\n".to_owned(), expected.to_owned())
     );
     let server = Scripted::new([answer("400 Bad Request", "", "missing topic")]);
     let said = text(&fed(&mut publish(&server, &["-t", "a", "--lines"]), b"x\n").stderr);
-    assert!(said.ends_with("400 Bad Request: missing topic; if it does not accept batches, use --no-batch\n"), "{said}");
+    assert!(
+        said.ends_with("400 Bad Request: missing topic; if it does not accept batches, use --no-batch\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -312,7 +321,10 @@ fn what_is_asked_wrongly_is_said() {
         (vec!["publish", "localhost:1", "-t", "a", "data", "--lines"], "cannot be used with"),
         (vec!["publish", "localhost:1", "-t", "a", "--lines", "--id", "x"], "cannot be used with"),
         (vec!["publish", "ftp://localhost", "-t", "a", "data"], "is not an http:// or https:// URL"),
-        (vec!["publish", "http://me:word@localhost", "-t", "a", "data"], "the URL of a hub cannot contain a user name or password"),
+        (
+            vec!["publish", "http://me:word@localhost", "-t", "a", "data"],
+            "the URL of a hub cannot contain a user name or password",
+        ),
         (
             vec!["publish", "localhost:1", "-t", "a", "data", "--key", "short"],
             "the secret has 5 bytes and needs at least 32",
@@ -396,10 +408,7 @@ fn our_own_hub_takes_it_and_hands_it_on() {
     for (flags, expected) in [
         (vec![], "missing token"),
         (vec!["--token", "a.b.c"], "invalid token"),
-        (
-            vec!["--key", "another secret that is long enough"],
-            "the token's signature is invalid",
-        ),
+        (vec!["--key", "another secret that is long enough"], "the token's signature is invalid"),
     ] {
         let output = run(ssekit().args(["publish", &url, "-t", "a", "data"]).args(flags));
         assert_eq!(output.status.code(), Some(22));

@@ -99,7 +99,10 @@ fn a_refusal_of_the_repetition_is_told() {
     let server = Scripted::new([lost(), remembers(), answer("403 Forbidden", "", "no")]);
     let output = run(&mut publish(&server, &["-t", "a", "data"]));
     assert_eq!(output.status.code(), Some(22));
-    assert!(text(&output.stderr).ends_with("ssekit: the hub refused the publication with 403 Forbidden: no\n"), "{output:?}");
+    assert!(
+        text(&output.stderr).ends_with("ssekit: the hub refused the publication with 403 Forbidden: no\n"),
+        "{output:?}"
+    );
 }
 
 /// Passes connections on to a hub, and the first answer to nobody.

@@ -135,9 +135,15 @@ fn what_makes_no_token_is_said() {
             "cannot read the key file /nowhere: No such file",
         ),
         ([&["--key-file", &public], &grant[..]].concat(), "the PEM text contains no private key"),
-        ([&["--key-file", &sec1], &grant[..]].concat(), "convert it to PKCS#8 with `openssl pkcs8 -topk8 -nocrypt`"),
+        (
+            [&["--key-file", &sec1], &grant[..]].concat(),
+            "convert it to PKCS#8 with `openssl pkcs8 -topk8 -nocrypt`",
+        ),
         (vec!["--key", SECRET, "--publish", ""], "invalid value '' for '--publish"),
-        (vec!["--key", SECRET, "--publish", "a", "--expires-in", "5"], "expected a time of at least one second"),
+        (
+            vec!["--key", SECRET, "--publish", "a", "--expires-in", "5"],
+            "expected a time of at least one second",
+        ),
         (vec!["--key", SECRET, "--publish", "a", "--payload", "{"], "invalid JSON"),
         (
             vec!["--key", SECRET, "--publish", "a", "--algorithm", "none"],
@@ -322,11 +328,7 @@ fn audience_and_issuer_are_made_and_explained() {
         (&one, vec![], None),
         (&one, vec!["--audience", "x", "--audience", "hub", "--issuer", "login"], None),
         (&two, vec!["--audience", "b"], None),
-        (
-            &one,
-            vec!["--audience", "x"],
-            Some("has “hub” in the claim “aud”; this hub requires “x”"),
-        ),
+        (&one, vec!["--audience", "x"], Some("has “hub” in the claim “aud”; this hub requires “x”")),
         (&two, vec!["--audience", "x"], Some("in the claim “aud”")),
         (
             &two,

@@ -136,7 +136,8 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
         "",
         &[json!({ "topic": "https://example.com/a", "data": "1" }), json!({ "topic": "b", "data": "2" })],
     );
-    browser.wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in total'");
+    browser
+        .wait_for(&page, "document.querySelector('#published-detail').textContent === '2 updates in total'");
     browser.wait_for(
         &page,
         "/^[\\d.]+ (µs|ms|s)$/.test(document.querySelector('#p99-now').textContent) || null",
@@ -401,7 +402,7 @@ fn a_text_with_braces_that_is_no_template_is_explained() {
     browser.wait_for(&page, &says("events", "“{” is not a URI template"));
 }
 
-/// `cargo test -p ssekit-hub --test ui -- --ignored picture` draws the picture anew.
+/// `cargo test -p ssekit-cli --test ui -- --ignored picture` draws the picture anew.
 #[test]
 #[ignore = "it writes docs/hub.png"]
 fn picture_of_the_page() {

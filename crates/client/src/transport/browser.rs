@@ -79,7 +79,9 @@ pub(crate) fn defaults() -> impl IntoIterator<Item = (HeaderName, HeaderValue)> 
 pub(crate) fn refusal(request: &http::Request<Bytes>) -> Option<&'static str> {
     match *request.method() {
         Method::CONNECT | Method::TRACE => Some("browsers do not allow it"),
-        Method::GET | Method::HEAD if !request.body().is_empty() => Some("browsers do not send a body with it"),
+        Method::GET | Method::HEAD if !request.body().is_empty() => {
+            Some("browsers do not send a body with it")
+        }
         _ => None,
     }
 }

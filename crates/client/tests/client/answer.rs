@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-/// What a server answers to one request.
+/// The answer of a server to one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -9,7 +9,7 @@ use crate::peer::Peer;
 use crate::script::Script;
 use crate::{data, eager, soon};
 
-/// What the callbacks of a source are told, in order.
+/// The calls of a source's callbacks, in order.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<String>>>);
 
@@ -142,7 +142,8 @@ async fn quirk_2_a_handler_that_always_reconnects_does_not_bring_back_what_nobod
     }
 }
 
-/// The scene of a page that shows a value, closes the connection three times, and connects it twice in between.
+/// The scene of a page that shows a value, closes the connection three times, and connects it twice in
+/// between.
 #[tokio::test(start_paused = true)]
 async fn an_explicit_connect_opens_again_after_a_local_close_while_somebody_subscribes() {
     let script = Script::new(vec![Answer::events("data: a\n\n").then_stay(); 9]);

@@ -11,8 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::{Answer, Ending};
 
-/// A server on a socket of this machine that answers what it is told to, request after request, and is silent after
-/// that.
+/// A server on a local socket that gives scripted answers, request after request, and is silent after the
+/// last.
 pub(crate) struct Peer {
     address: SocketAddr,
     requests: watch::Receiver<Vec<Request>>,
@@ -162,7 +162,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
     Some(request)
 }
 
-/// Waits for what must happen, and fails the test when it does not.
+/// Waits for a future, and fails the test if it takes too long.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(Duration::from_secs(20), future).await {
         Ok(output) => output,

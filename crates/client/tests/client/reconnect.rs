@@ -67,7 +67,7 @@ async fn case_076_a_stream_that_ends_or_breaks_is_opened_again() {
     assert_eq!(opened.load(Ordering::Relaxed), 3);
 }
 
-/// What the second request says of the last event, after a first stream of this.
+/// Returns the last event ID of the second request, after this first stream.
 async fn resumed_after(stream: &str, resume_after: &str) -> Option<String> {
     let peer = Peer::start([Answer::events(stream), Answer::events("data: again\n\n").then_stay()]).await;
     let mut connection = source(peer.url("/")).reconnect(eager());

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::answer::{Answer, Ending};
 use crate::{eager, soon};
 
-/// A server for both protocols that answers what it is told to, and counts.
+/// A server for both protocols that gives scripted answers, and counts requests.
 struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -96,7 +96,7 @@ async fn answer(
     Ok(response.body(StreamBody::new(body)).unwrap())
 }
 
-/// An error of the body, after what came before has been sent.
+/// An error of the body, after the bytes before it have been sent.
 async fn broken() -> io::Result<Frame<Bytes>> {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -137,7 +137,7 @@ async fn outcome(source: &Source) -> Option<CloseReason> {
     }
 }
 
-/// What a request is repeated after, or what is said instead.
+/// The next request, or the reason why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Again,

@@ -121,7 +121,7 @@ async fn a_body_is_not_sent_to_another_origin() {
         assert!(!error.to_string().contains("secret"), "{error}");
         assert_eq!(other.requests().len(), 0, "{status}");
     }
-    // What has become a GET has no body.
+    // A request that has become a GET has no body.
     let other = Peer::start([Answer::events(ONE).then_stay()]).await;
     let peer = Peer::start([Answer::redirect(303, other.url("/there"))]).await;
     data(&mut source(peer.url("/")).body("secret").select("message")).await;

@@ -8,8 +8,8 @@ use tokio::time::{Duration, Instant};
 
 use crate::answer::{Answer, Ending};
 
-/// A transport without sockets, for tests whose clock stands still: answers what it is told to, request after
-/// request, and is silent after that.
+/// A transport without sockets, for tests whose clock stands still: gives scripted answers, request after
+/// request, and is silent after the last.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,

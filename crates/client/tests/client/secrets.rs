@@ -1,4 +1,4 @@
-//! What may be a secret in a URL or a header is in no message and no `Debug`.
+//! Messages and `Debug` contain no part of a URL or a header that may be a secret.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -215,7 +215,7 @@ async fn an_error_names_the_proxy_and_not_its_password() {
     }
 }
 
-/// A proxy that connects to the one who is asked for; answers with the first request's head.
+/// A proxy that connects to the requested host; returns the head of the first request.
 async fn tunnel() -> (SocketAddr, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

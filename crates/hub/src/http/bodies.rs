@@ -84,9 +84,8 @@ impl NoRoom {
 /// Counts the bytes of a request's body until the request is answered.
 pub(super) async fn metered(State(bodies): State<Arc<Bodies>>, request: Request, next: Next) -> Response {
     let part = Arc::new(Mutex::new(bodies.part()));
-    let request = request.map(|body| {
-        axum::body::Body::new(Metered { body, came: 0, part: Arc::clone(&part) })
-    });
+    let request =
+        request.map(|body| axum::body::Body::new(Metered { body, came: 0, part: Arc::clone(&part) }));
     let response = next.run(request).await;
     drop(part);
     response

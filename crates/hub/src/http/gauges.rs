@@ -30,7 +30,8 @@ impl Gauges {
         );
         registry.register("log_events", "Events in the log", records.clone());
         registry.register("log_bytes", "Size of the log, in bytes", bytes.clone());
-        let help = "Bytes in memory that wait to be sent to slow subscribers, without the window of newest updates";
+        let help =
+            "Bytes in memory that wait to be sent to slow subscribers, without the window of newest updates";
         registry.register("pending_bytes", help, pending.clone());
         Self { registry, lag, records, bytes, pending }
     }

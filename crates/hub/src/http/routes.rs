@@ -19,6 +19,7 @@ use ssekit_mercure::{
     IDEMPOTENCY_KEY_LIFETIME, Problem, ProblemKind, Publisher, cors, discovery, publication,
     publications_ndjson, shown,
 };
+use ssekit_wire::media_type;
 
 use super::Pages;
 use super::activity::Open;
@@ -105,8 +106,10 @@ fn not_found(hub: &Hub, parts: &Parts, paths: &str) -> Response {
 
 /// 405; the router adds the header `Allow`.
 async fn not_allowed(method: Method, uri: Uri) -> Response {
-    let what =
-        format!("the method {method} is not supported at {}; the header Allow lists the supported methods", shown(uri.path()));
+    let what = format!(
+        "the method {method} is not supported at {}; the header Allow lists the supported methods",
+        shown(uri.path())
+    );
     refusal(&Problem::new(ProblemKind::MethodNotAllowed(""), what))
 }
 
@@ -136,7 +139,10 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
             ids_or_problem(&hub, &parts, ids).map(Body::from)
         }
         _ => {
-            let what = format!("the hub does not support the method {}: use GET to subscribe and POST to publish", parts.method);
+            let what = format!(
+                "the hub does not support the method {}: use GET to subscribe and POST to publish",
+                parts.method
+            );
             refused(&hub, &parts, &Problem::new(ProblemKind::MethodNotAllowed(OF_HUB), what))
         }
     }
@@ -182,8 +188,7 @@ pub(super) fn batch(
 ) -> Result<Batch, Problem> {
     check_encoding(&request.headers)?;
     let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
-    let records = if essence.eq_ignore_ascii_case("application/x-ndjson") {
+    let records = if content_type.is_some_and(|value| media_type::is(value, "application/x-ndjson")) {
         publications_ndjson(content_type, body, &hub.path, &hub.limits)?
     } else {
         vec![publication(content_type, body, &hub.path, &hub.limits)?]
@@ -214,7 +219,8 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<Vec<String>, Problem> {
     // Who may not publish is told so before the body is read.
     let publisher = hub.publisher(parts).await?;
-    let late = || Problem::new(ProblemKind::Timeout, format!("the body was not complete within {body_time:?}"));
+    let late =
+        || Problem::new(ProblemKind::Timeout, format!("the body was not complete within {body_time:?}"));
     let body = tokio::time::timeout(body_time, whole(body, hub.limits.body)).await.map_err(|_| late())??;
     hub.access.still(&publisher, SystemTime::now())?;
     hub.publish_batch(batch(hub, &publisher, parts, &body)?).await
@@ -381,8 +387,7 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "the hub is shutting down")),
         Err(error) => refusal(&unreadable(&error)),
         Ok(_) if hub.awaits_keys() => {
-            let words =
-                "no keys were fetched from the URL of `jwks` yet: the log has the reason and the time of the next attempt";
+            let words = "no keys were fetched from the URL of `jwks` yet: the log has the reason and the time of the next attempt";
             refusal(&Problem::new(ProblemKind::Unavailable, words))
         }
         Ok(_) => "ready\n".into_response(),
@@ -412,7 +417,7 @@ fn answer(problem: &Problem) -> http::Response<Bytes> {
 pub(super) fn come_back(retry: Duration) -> http::Response<Bytes> {
     let mut response = http::Response::new(Bytes::from(format!("retry: {}\n\n", retry.as_millis())));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::EVENT_STREAM));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -79,7 +79,8 @@ async fn read_until((connection, framing): &mut (Connection, Framing), wanted: &
     let mut text = String::new();
     within(wanted, async {
         while !text.contains(wanted) {
-            let piece = connection.piece(framing).await.unwrap_or_else(|| panic!("no {wanted:?} in {text:?}"));
+            let piece =
+                connection.piece(framing).await.unwrap_or_else(|| panic!("no {wanted:?} in {text:?}"));
             text.push_str(std::str::from_utf8(&piece).unwrap());
         }
     })
@@ -107,7 +108,8 @@ async fn a_program_serves_the_hub_beside_its_own_routes() {
     }
 
     // Private updates need a token, and so does the subscription API.
-    let mut reader = program.subscribe(&Request::get("/updates?topic=mine").bearer(&token(&[], &["mine"]))).await;
+    let mut reader =
+        program.subscribe(&Request::get("/updates?topic=mine").bearer(&token(&[], &["mine"]))).await;
     let mut anonymous = program.subscribe(&Request::get("/updates?topic=mine")).await;
     program.publish("topic=mine&data=secret&private=on").await;
     program.publish("topic=mine&data=public").await;

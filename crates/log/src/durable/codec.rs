@@ -74,9 +74,7 @@ impl Iterator for Group {
                 None => {
                     self.bytes.clear();
                     let from = self.from;
-                    return Some(Err(ReadError::Damaged(format!(
-                        "the records from {from} on are damaged"
-                    ))));
+                    return Some(Err(ReadError::Damaged(format!("the records from {from} on are damaged"))));
                 }
             }
         }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::changes::Changes;
+use super::last_position::Last;
+use super::snapshot::Snapshot;
 use super::store::{RuleId, Store};
-use super::used::Last;
-use super::view::View;
+use super::write_batch::WriteBatch;
 use crate::retention::{Ahead, Held};
 use crate::{Entry, Keep, Position, ReadError, Record, Retention};
 
@@ -22,19 +22,19 @@ pub(super) struct Ledger {
     /// Bytes of the records after that: what a start reads to know their ids.
     pub(super) unindexed: u64,
     /// Those of [`Retention`], in its order, then the rest, then those that had records once.
-    pub(super) rules: Vec<Kept>,
+    pub(super) rules: Vec<RuleState>,
 }
 
 /// What is kept under a rule.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
+pub(super) struct RuleState {
     pub(super) id: RuleId,
     pub(super) keep: Keep,
     /// What it drops is counted separately.
     pub(super) separate: bool,
     pub(super) held: Held,
     /// None of its records lies before.
-    pub(super) front: Position,
+    pub(super) low_watermark: Position,
     /// None of its records is older, if that is known.
     pub(super) oldest: Option<SystemTime>,
     pub(super) ahead: Ahead,
@@ -47,7 +47,7 @@ impl Ledger {
     pub(super) fn load<'a>(
         store: &'a Store,
         retention: &Retention,
-    ) -> Result<Result<(Self, Changes<'a>), usize>, ReadError> {
+    ) -> Result<Result<(Self, WriteBatch<'a>), usize>, ReadError> {
         let view = store.view();
         let state = view.state()?;
         let known = view.rules()?;
@@ -73,8 +73,9 @@ impl Ledger {
         rules.extend(left);
         let kept = rules.into_iter().map(|(id, keep, separate)| {
             let row = state.rules.iter().find(|(rule, ..)| *rule == id);
-            let (held, front) = row.map_or_else(Default::default, |(_, held, front)| (*held, *front));
-            Kept { id, keep, separate, held, front, oldest: None, ahead: Ahead::default() }
+            let (held, low_watermark) =
+                row.map_or_else(Default::default, |(_, held, low_watermark)| (*held, *low_watermark));
+            RuleState { id, keep, separate, held, low_watermark, oldest: None, ahead: Ahead::default() }
         });
         let mut ledger = Self {
             last: state.last,
@@ -90,13 +91,13 @@ impl Ledger {
     }
 
     /// Finds the ids that are not in tables yet.
-    fn load_ids(&mut self, store: &Store, view: &View<'_>) -> Result<(), ReadError> {
-        for Kept { id: rule, held, front, .. } in &self.rules {
-            store.ids.set_front(*rule, *front);
+    fn load_ids(&mut self, store: &Store, view: &Snapshot<'_>) -> Result<(), ReadError> {
+        for RuleState { id: rule, held, low_watermark, .. } in &self.rules {
+            store.ids.set_low_watermark(*rule, *low_watermark);
             if held.records == 0 {
                 continue;
             }
-            for entry in view.records(*rule, self.indexed.next().max(*front)) {
+            for entry in view.records(*rule, self.indexed.next().max(*low_watermark)) {
                 let (_, Entry { position, record, .. }) = entry?;
                 self.unindexed += weight(&record);
                 store.ids.add(record.id.map(|id| (store.id_key(&id, position), *rule)));
@@ -117,7 +118,7 @@ impl Ledger {
     }
 
     /// Goes on behind a position up to which records are lost: whoever has read less has missed something.
-    pub(super) fn skip_to(&mut self, position: Position, changes: &mut Changes<'_>) {
+    pub(super) fn skip_to(&mut self, position: Position, changes: &mut WriteBatch<'_>) {
         self.last = self.last.max(position);
         (self.horizon, self.separate_horizon) = (self.last, self.last);
         self.write(changes);
@@ -130,13 +131,18 @@ impl Ledger {
     }
 
     /// Writes what each rule holds.
-    pub(super) fn write(&self, changes: &mut Changes<'_>) {
+    pub(super) fn write(&self, changes: &mut WriteBatch<'_>) {
         (0..self.rules.len()).for_each(|rule| self.write_rule(rule, changes));
     }
 
-    pub(super) fn write_rule(&self, rule: usize, changes: &mut Changes<'_>) {
-        let Kept { id, held, front, .. } = self.rules[rule];
-        changes.set_held(id, held, front, [self.last, self.horizon, self.indexed, self.separate_horizon]);
+    pub(super) fn write_rule(&self, rule: usize, changes: &mut WriteBatch<'_>) {
+        let RuleState { id, held, low_watermark, .. } = self.rules[rule];
+        changes.set_held(
+            id,
+            held,
+            low_watermark,
+            [self.last, self.horizon, self.indexed, self.separate_horizon],
+        );
     }
 
     /// Notes that a rule has dropped the record at a place.
@@ -147,7 +153,7 @@ impl Ledger {
     }
 
     pub(super) fn held(&self) -> Held {
-        let sum = |sum: Held, kept: &Kept| Held {
+        let sum = |sum: Held, kept: &RuleState| Held {
             records: sum.records + kept.held.records,
             bytes: sum.bytes + kept.held.bytes,
         };
@@ -170,7 +176,7 @@ impl Ledger {
     }
 }
 
-impl Kept {
+impl RuleState {
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
         self.held.records > 0
             && (self.keep.exceeded_by(self.held)

@@ -3,17 +3,17 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
-use super::changes::Changes;
 use super::codec::encode;
-use super::ledger::{Kept, Ledger, weight};
+use super::ledger::{Ledger, RuleState, weight};
+use super::snapshot::Snapshot;
 use super::store::Store;
-use super::view::View;
+use super::write_batch::WriteBatch;
 use crate::retention::Held;
 use crate::{Entry, Position, ReadError, Record};
 
 /// What is to be written, and what holds once it is.
 pub(super) struct Plan<'a> {
-    pub(super) changes: Changes<'a>,
+    pub(super) changes: WriteBatch<'a>,
     pub(super) ledger: Ledger,
     /// The records that come, in their places.
     pub(super) entries: Vec<Entry>,
@@ -63,8 +63,8 @@ impl<'a> Plan<'a> {
 }
 
 struct Planner<'a> {
-    view: View<'a>,
-    changes: Changes<'a>,
+    view: Snapshot<'a>,
+    changes: WriteBatch<'a>,
     ledger: Ledger,
     /// The rules whose counts change.
     touched: BTreeSet<usize>,
@@ -127,14 +127,14 @@ impl<'a> Planner<'a> {
     /// Lets a rule's oldest records go, as long as there is too much of them.
     fn trim(&mut self, rule: usize, now: SystemTime) -> Result<(), ReadError> {
         self.touched.insert(rule);
-        let Kept { id, keep, front, .. } = self.ledger.rules[rule];
-        for entry in self.view.records(id, front) {
+        let RuleState { id, keep, low_watermark, .. } = self.ledger.rules[rule];
+        for entry in self.view.records(id, low_watermark) {
             let (group, entry) = entry?;
             if self.removed.contains(&entry.position) {
                 continue;
             }
             let kept = &mut self.ledger.rules[rule];
-            kept.front = entry.position;
+            kept.low_watermark = entry.position;
             let time = kept.ahead.time_of(entry.time, now);
             if !keep.exceeded_by(kept.held) && !keep.outlived_by(time, now) {
                 kept.oldest = Some(time);
@@ -148,14 +148,14 @@ impl<'a> Planner<'a> {
             self.remove(rule, group, &entry)?;
             self.ledger.drop_upto(rule, entry.position);
         }
-        self.ledger.rules[rule].front = self.first;
+        self.ledger.rules[rule].low_watermark = self.first;
         for index in 0..self.fresh.len() {
             let (of, Entry { position, .. }, stays) = &self.fresh[index];
             if *of != rule || !stays {
                 continue;
             }
             let (position, kept) = (*position, &mut self.ledger.rules[rule]);
-            kept.front = position;
+            kept.low_watermark = position;
             kept.oldest = Some(now);
             if !keep.exceeded_by(kept.held) {
                 return Ok(());
@@ -194,7 +194,7 @@ impl<'a> Planner<'a> {
         if entry.position > self.ledger.indexed {
             self.changes.forget_id(id, entry.position);
         } else if kept.keep.last_per_topic.is_some() {
-            // It goes before its rule's front has passed it.
+            // It goes before the low watermark of its rule has passed it.
             self.changes.remove_id(id, entry.position);
         }
     }
@@ -244,7 +244,7 @@ impl<'a> Planner<'a> {
     fn write_groups(&mut self) {
         let mut groups: HashMap<usize, (Position, Vec<u8>)> = HashMap::new();
         for (rule, entry, _) in self.fresh.iter().filter(|(.., stays)| *stays) {
-            let Kept { id, keep, .. } = self.ledger.rules[*rule];
+            let RuleState { id, keep, .. } = self.ledger.rules[*rule];
             if let Some(text) = &entry.record.id {
                 self.changes.insert_id(id, text, entry.position);
             }

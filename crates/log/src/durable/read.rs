@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::store::Store;
-use crate::tail::Taken;
+use crate::tail::PageBuilder;
 use crate::{Limit, Page, Position, ReadError};
 
 /// Reads the records of all rules, in their order. Records that are damaged are passed over: the page says that up to behind them
@@ -50,18 +50,18 @@ fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, Read
     let state = view.state()?;
     let mut rules = Vec::new();
     let mut heads = BinaryHeap::new();
-    for (rule, held, front) in state.rules {
+    for (rule, held, low_watermark) in state.rules {
         if held.records == 0 || after.0 == u64::MAX {
             continue;
         }
         let mut entries =
-            view.records(rule, after.next().max(front)).map(|entry| entry.map(|(_, entry)| entry));
+            view.records(rule, after.next().max(low_watermark)).map(|entry| entry.map(|(_, entry)| entry));
         if let Some(entry) = entries.next().transpose()? {
             heads.push(Reverse((entry.position, rules.len())));
             rules.push((entry, entries));
         }
     }
-    let mut taken = Taken::new(limit);
+    let mut taken = PageBuilder::new(limit);
     while let Some(Reverse((_, rule))) = heads.pop() {
         let (head, entries) = &mut rules[rule];
         if !taken.has_room(head.record.size()) {
@@ -91,11 +91,11 @@ pub(super) fn find(store: &Store, id: &str) -> Result<Option<Position>, ReadErro
     let view = store.view();
     let rules = view.state()?.rules;
     let holding = || rules.iter().filter(|(_, held, _)| held.records > 0);
-    let Some(from) = holding().map(|(_, _, front)| *front).min() else { return Ok(None) };
+    let Some(from) = holding().map(|(_, _, low_watermark)| *low_watermark).min() else { return Ok(None) };
     for place in view.id_places(id, from).chain(fresh.into_iter().map(Ok)) {
         let (rule, position) = place?;
         // What is let go may be in the tables yet.
-        let held = holding().any(|(held, _, front)| *held == rule && *front <= position);
+        let held = holding().any(|(held, _, low_watermark)| *held == rule && *low_watermark <= position);
         if held && view.record(rule, position)?.is_some_and(|entry| entry.record.id.as_deref() == Some(id)) {
             return Ok(Some(position));
         }

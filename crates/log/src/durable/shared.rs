@@ -11,13 +11,13 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, warn};
 
 use super::DurableOptions;
-use super::folder::Folder;
-use super::journal::{self, torn};
+use super::directory::Directory;
+use super::journal_repair::{self, truncate_torn_tail};
 use super::ledger::Ledger;
 use super::read::page;
 use super::store::Store;
 use super::writer::Failure;
-use crate::tail::{Mark, Recent, Source};
+use crate::tail::{Recent, Source, Watermark};
 use crate::{Bounds, Entry, Epoch, Limit, Page, Position, ReadError};
 
 /// What the writer and those who read share.
@@ -27,7 +27,7 @@ pub(super) struct Shared {
     /// None after an attempt to open it again has failed, and after the end. Locked while it is opened again.
     store: RwLock<Option<Arc<Store>>>,
     /// Let go after the store.
-    folder: Mutex<Option<Folder>>,
+    folder: Mutex<Option<Directory>>,
     /// All has been written that was to be.
     clean: AtomicBool,
     /// And it is in tables.
@@ -36,7 +36,7 @@ pub(super) struct Shared {
     ended: AtomicBool,
     tails: AtomicUsize,
     shown: Mutex<Shown>,
-    pub(super) marks: watch::Sender<Mark>,
+    pub(super) marks: watch::Sender<Watermark>,
     /// So many read from the disk at once.
     reads: Arc<Semaphore>,
 }
@@ -55,8 +55,8 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(folder: Folder, store: Store, ledger: &Ledger) -> Self {
-        let (marks, _) = watch::channel(Mark { last: ledger.last, closed: false });
+    pub(super) fn new(folder: Directory, store: Store, ledger: &Ledger) -> Self {
+        let (marks, _) = watch::channel(Watermark { last: ledger.last, closed: false });
         Self {
             path: folder.path().to_owned(),
             epoch: store.epoch(),
@@ -80,7 +80,7 @@ impl Shared {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn folder(&self) -> MutexGuard<'_, Option<Folder>> {
+    fn folder(&self) -> MutexGuard<'_, Option<Directory>> {
         self.folder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,15 +112,15 @@ impl Shared {
 
     /// Notes that the log may be written.
     pub(super) fn begin(&self) -> io::Result<()> {
-        self.folder().as_mut().map_or(Ok(()), Folder::begin)
+        self.folder().as_mut().map_or(Ok(()), Directory::begin)
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.folder().as_ref().is_some_and(Folder::is_running)
+        self.folder().as_ref().is_some_and(Directory::is_running)
     }
 
     pub(super) fn probe(&self) -> io::Result<()> {
-        self.folder().as_ref().map_or(Ok(()), Folder::probe)
+        self.folder().as_ref().map_or(Ok(()), Directory::probe)
     }
 
     /// Opens the store again after it has failed, and lets `mend` put it in order, which learns whether a journal has lost records.
@@ -134,7 +134,7 @@ impl Shared {
         take(&mut opened);
         let folder = self.folder();
         let folder = folder.as_ref().ok_or(Failure::Gone)?;
-        let repaired = torn(folder).map_err(|error| io::Error::other(error.to_string()))?;
+        let repaired = truncate_torn_tail(folder).map_err(|error| io::Error::other(error.to_string()))?;
         let store = Store::open(&folder.store(), options, self.epoch)?;
         let mended = mend(&store, repaired.damaged)?;
         folder.clear_damage();
@@ -166,7 +166,7 @@ impl Shared {
             return;
         }
         if self.settled.load(Ordering::SeqCst)
-            && let Err(error) = journal::empty(&folder.store())
+            && let Err(error) = journal_repair::empty(&folder.store())
         {
             warn!(folder = %self.path.display(), "cannot empty the journals, so the next start takes longer: {error}");
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! records   rule u16 · position u64       a group of records, the last of which is there (codec.rs)
-//! ids       hash of the id · position     rule u16; of records with ids of their own (ids.rs)
+//! ids       hash of the id · position     rule u16; of records with ids of their own (id_index.rs)
 //! topics    rule u16 · hash of the topic  the positions of the newest, of rules that keep the last of each topic
 //! meta      "epoch"                       16 bytes
 //!           "reserved"                    up to where positions may have been used
@@ -16,7 +16,7 @@
 //! the place of its group's last comes next, so that whatever follows a place begins with one seek.
 //!
 //! After `kill -9` a start repeats what the store's journals hold, of which there are 64 MB and more. That takes its time for each item in
-//! them, hardly for their bytes: so there are few items, whole groups of records, none for an id, and none that is small (changes.rs).
+//! them, hardly for their bytes: so there are few items, whole groups of records, none for an id, and none that is small (write_batch.rs).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,10 +29,10 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 use siphasher::sip128::SipHasher24;
 
 use super::DurableOptions;
-use super::changes::Changes;
 use super::damage::Damage;
-use super::ids::{Fronts, Ids};
-use super::view::View;
+use super::id_index::{Fronts, Ids};
+use super::snapshot::Snapshot;
+use super::write_batch::WriteBatch;
 use crate::{Epoch, Position};
 
 /// The number of a rule in the store.
@@ -70,8 +70,8 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens the store in a folder, or makes one there, of this epoch.
     pub(super) fn open(path: &Path, options: &DurableOptions, new: Epoch) -> fjall::Result<Self> {
-        let fronts = Arc::new(Fronts::default());
-        let filter = Fronts::filter(&fronts);
+        let low_watermarks = Arc::new(Fronts::default());
+        let filter = Fronts::filter(&low_watermarks);
         let database = Database::builder(path)
             .cache_size(options.cache)
             .journal_compression(CompressionType::None)
@@ -91,7 +91,7 @@ impl Store {
         let small = Arc::new(Leveled::default().with_table_target_size(IDS_TABLE));
         let records = database.keyspace("records", ranged)?;
         let ids = database.keyspace(IDS, || ranged().compaction_strategy(small))?;
-        let ids = Ids::new(ids, fronts);
+        let ids = Ids::new(ids, low_watermarks);
         let topics = database.keyspace("topics", keyspace)?;
         let meta = database.keyspace("meta", keyspace)?;
         let epoch = match meta.get("epoch")? {
@@ -112,12 +112,12 @@ impl Store {
         self.epoch
     }
 
-    pub(super) fn view(&self) -> View<'_> {
-        View::new(self)
+    pub(super) fn view(&self) -> Snapshot<'_> {
+        Snapshot::new(self)
     }
 
-    pub(super) fn changes(&self) -> Changes<'_> {
-        Changes::new(self)
+    pub(super) fn changes(&self) -> WriteBatch<'_> {
+        WriteBatch::new(self)
     }
 
     /// Of texts that publishers choose: nobody who does not know the epoch finds two that collide.
@@ -156,11 +156,11 @@ impl Store {
 
     /// Moves all that is in memory into tables, so that the journals are needed no more. False if that takes too long.
     pub(super) fn settle(&self) -> fjall::Result<bool> {
-        let patience = Instant::now() + SETTLED;
+        let deadline = Instant::now() + SETTLED;
         self.begin_to_settle()?;
         while self.keyspaces().iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
             self.database.persist(PersistMode::SyncAll)?;
-            if Instant::now() > patience {
+            if Instant::now() > deadline {
                 return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -177,7 +177,7 @@ impl Store {
         if self.written.load(Ordering::Relaxed) > self.write_buffer {
             self.begin_to_settle()?;
         }
-        let patience = Instant::now() + STALLED;
+        let deadline = Instant::now() + STALLED;
         while self
             .keyspaces()
             .iter()
@@ -185,7 +185,7 @@ impl Store {
         {
             // Tells whether a thread behind the store has failed.
             self.database.persist(PersistMode::Buffer)?;
-            if Instant::now() > patience {
+            if Instant::now() > deadline {
                 return Err(fjall::Error::Io(std::io::Error::new(
                     std::io::ErrorKind::TimedOut,
                     "the store does not complete its writes",

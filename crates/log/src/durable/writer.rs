@@ -11,12 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{error, info, warn};
 
 use super::codec::encode_keys;
-use super::folder::PROBE;
+use super::directory::PROBE;
+use super::last_position::Used;
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::shared::Shared;
 use super::store::Store;
-use super::used::Used;
 use super::{Durability, DurableOptions};
 use crate::idempotency::{KeyedAppend, UsedKeys};
 use crate::{AppendError, Appended, IdempotencyKey, Position, Record};
@@ -81,8 +81,8 @@ impl Writer {
             self.settle();
         }
         loop {
-            let message = match self.patience() {
-                Some(patience) => messages.recv_timeout(patience),
+            let message = match self.timeout() {
+                Some(timeout) => messages.recv_timeout(timeout),
                 None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let ended = match message {
@@ -99,7 +99,7 @@ impl Writer {
                 answer.map(|answer| answer.send(finished));
                 return;
             }
-            self.tend();
+            self.run_maintenance();
         }
     }
 
@@ -111,7 +111,7 @@ impl Writer {
     }
 
     /// How long nothing is to be done if nothing comes; for ever if there is nothing to do.
-    fn patience(&self) -> Option<Duration> {
+    fn timeout(&self) -> Option<Duration> {
         if let Some(broken) = &self.broken {
             return Some(broken.retry.saturating_duration_since(Instant::now()));
         }
@@ -149,13 +149,13 @@ impl Writer {
             next = if records < GROUP && bytes < GROUP_SIZE { messages.try_recv().ok() } else { None };
         };
         if !group.is_empty() {
-            self.keep(group);
+            self.write_group(group);
         }
         ended
     }
 
     /// Writes a group and answers; if the store fails, once more when it has been mended.
-    fn keep(&mut self, group: Vec<Request>) {
+    fn write_group(&mut self, group: Vec<Request>) {
         let written = match self.mended() {
             Ok(()) => self.write(&group).or_else(|failure| {
                 self.fail(&failure);
@@ -261,7 +261,7 @@ impl Writer {
     }
 
     /// What is to be done without anybody who asks: syncs, lets go what is too old, mends.
-    fn tend(&mut self) {
+    fn run_maintenance(&mut self) {
         if self.broken.is_some() {
             _ = self.mended();
             return;

@@ -16,7 +16,7 @@ pub(crate) trait Factory: Sync {
     /// Opens the log, or, if it was opened before and outlives its process, opens it again.
     fn open(&self, retention: Retention) -> BoxFuture<'_, Arc<dyn Log>>;
 
-    /// What its logs take for the time.
+    /// The clock of its logs.
     fn time(&self) -> &Time;
 
     fn open_keeping(&self, keep: Keep) -> BoxFuture<'_, Arc<dyn Log>> {

@@ -1,4 +1,4 @@
-//! A tail is what was read and what comes, without a gap and without a repetition.
+//! A tail yields the existing records and then the new ones, without a gap and without a repetition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(crate) async fn a_tail_from_the_end_waits(factory: &impl Factory) {
     let kept = log.append(records(0..3)).await.unwrap();
     let mut tail = log.tail(kept[2]);
     assert!(timeout(Duration::ZERO, tail.next()).await.is_err());
-    // A place that is not there yet: what comes up to it is not asked for.
+    // A position that does not exist yet: records up to it are not asked for.
     let mut ahead = log.tail(Position(kept[2].0 + 1));
     let next = log.append(records([3, 4])).await.unwrap();
     assert_eq!(take(&mut tail, 2).await.iter().map(|entry| entry.position).collect::<Vec<_>>(), next);
@@ -83,7 +83,7 @@ pub(crate) async fn a_tail_is_told_what_it_missed(factory: &impl Factory) {
         assert_eq!((after, horizon), (start, bounds.horizon));
         assert_eq!(take(tail, 10).await, kept);
     }
-    // What was gone before a tail from the start was opened, it did not ask for.
+    // A tail from the start does not ask for records that were gone before it was opened.
     let mut later = log.tail(Position::START);
     assert_eq!(take(&mut later, 10).await, kept);
     let page = log.read(first[0], Limit { records: 1, bytes: 1 }).await.unwrap();
@@ -127,7 +127,7 @@ pub(crate) async fn any_readers_and_pauses_see_one_log(factory: &impl Factory) {
     let batches = prop::collection::vec((0usize..20, 0usize..400, any::<bool>()), 1..60);
     for _ in 0..12 {
         let plan = batches.new_tree(&mut runner).unwrap().current();
-        // The log of the case before may be the same: what is there is read, too.
+        // The log of the case before may be the same: its records are read, too.
         let log = factory.open_keeping(Keep::ALL).await;
         let start = held_after(&*log, Position::START).await.len();
         let total = start + plan.iter().map(|(count, ..)| count).sum::<usize>();

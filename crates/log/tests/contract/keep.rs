@@ -1,4 +1,4 @@
-//! What is kept is what the rules say.
+//! A log keeps the records that its rules name.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) async fn by_bytes(factory: &impl Factory) {
     assert_eq!(bodies(&*log).await, ["0", "1", "2"]);
     log.append(records(["1234"])).await.unwrap();
     assert_eq!(bodies(&*log).await, ["2", "1234"]);
-    // What is larger than all that is to be kept is gone at once, and everything before it.
+    // A record that is larger than the limit is dropped at once, and so is everything before it.
     let last = log.append(records(["x".repeat(20)])).await.unwrap();
     let bounds = log.bounds().await.unwrap();
     assert_eq!((bounds.horizon, bounds.last, bounds.records, bounds.bytes), (last[0], last[0], 0, 0));
@@ -55,7 +55,7 @@ pub(crate) async fn the_last_of_each_topic(factory: &impl Factory) {
         log.append(vec![record]).await.unwrap();
     }
     assert_eq!(bodies(&*log).await, ["3", "4", "5", "6", "7"]);
-    // Nobody has missed anything: what is gone has been replaced.
+    // Nobody has missed anything: the dropped records have been replaced.
     let bounds = log.bounds().await.unwrap();
     assert_eq!((bounds.horizon, bounds.records), (Position::START, 5));
     // Within one batch, and the canonical topic alone counts.
@@ -119,7 +119,8 @@ pub(crate) async fn rules_outside_of_their_limits_are_refused(_: &impl Factory) 
     assert!(Retention::new((0..64).map(|n| rule(&n.to_string())).collect(), last(1000)).is_ok());
 }
 
-/// A record that was stored by a clock that was ahead is as old as the time that this was noticed, and keeps nothing behind it.
+/// A record that was stored by a clock that was ahead is as old as the time that this was noticed, and keeps
+/// nothing behind it.
 pub(crate) async fn by_age_though_the_clock_was_ahead(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { age: Some(Duration::from_secs(10)), ..Keep::ALL }).await;
     let year = Duration::from_secs(365 * 86_400);
@@ -133,7 +134,7 @@ pub(crate) async fn by_age_though_the_clock_was_ahead(factory: &impl Factory) {
     assert_eq!(bodies(&*log).await, ["later"]);
 }
 
-/// Any rules and any records: what is held is what a reading of the rules says, found by brute force.
+/// Any rules and any records: the log holds the records that a naive evaluation of the rules keeps.
 pub(crate) async fn any_rules_keep_what_they_say(factory: &impl Factory) {
     let keep = (
         prop::option::of(1u64..8),

@@ -1,5 +1,5 @@
-//! What every log must do. A new one adds a [`Factory`] and a line below: `contract!`, and `contract_on_disk!` if it outlives its
-//! process.
+//! The contract of every log. A new log adds a [`Factory`] and a line below: `contract!`, and
+//! `contract_on_disk!` if it outlives its process.
 
 mod factory;
 mod follow;
@@ -41,7 +41,7 @@ macro_rules! contract {
     };
 }
 
-/// What more is asked of a log that outlives its process.
+/// The additional contract of a log that outlives its process.
 macro_rules! contract_on_disk {
     ($name:ident, $factory:expr) => {
         mod $name {

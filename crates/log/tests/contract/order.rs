@@ -1,4 +1,4 @@
-//! What is appended is read: in order, whole, and as it was.
+//! Appended records are read in order, whole and unchanged.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What outlives a process is the same log.
+//! A log that outlives its process stays the same log.
 
 use ssekit_log::{Keep, Position, Retention, Rule};
 
@@ -44,7 +44,7 @@ pub(crate) async fn everything_is_there_again(factory: &impl Factory) {
     }
 }
 
-/// A tail that was opened before the end is what keeps a log open, and nothing else does.
+/// A tail that was opened before the end keeps a log open, and nothing else does.
 pub(crate) async fn a_tail_that_is_behind_reads_on_after_the_end(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let mut tail = log.tail(Position::START);
@@ -59,7 +59,7 @@ pub(crate) async fn a_tail_that_is_behind_reads_on_after_the_end(factory: &impl 
     assert_eq!(held_after(&*log, Position::START).await.len(), MANY);
 }
 
-/// What was kept under other rules stays, and is let go as the new ones say.
+/// Records that were kept under other rules stay, and are dropped as the new rules say.
 pub(crate) async fn rules_may_change(factory: &impl Factory) {
     let topics = ["a", "b", "a"];
     let log = factory.open_keeping(Keep::ALL).await;

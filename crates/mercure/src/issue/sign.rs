@@ -1,3 +1,5 @@
+//! Signatures of tokens. RSA-PSS, RSA and ECDSA take random numbers from the system.
+
 use std::fmt;
 
 use ring::rand::SystemRandom;
@@ -12,7 +14,7 @@ use rustls_pki_types::pem::PemObject as _;
 
 use crate::{Algorithm, KeyError, Keys, secret_text};
 
-/// A key that makes tokens: a shared secret, or a private key.
+/// Key that signs tokens: a shared secret or a private key.
 pub struct Signer {
     material: Material,
     random: SystemRandom,
@@ -26,54 +28,54 @@ enum Material {
     Ed25519(Ed25519KeyPair),
 }
 
-/// Why a token cannot be signed.
+/// Reason why a token cannot be signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
-    /// The secret cannot be used.
+    /// The secret is invalid.
     #[error(transparent)]
     Secret(KeyError),
-    /// The text begins as PEM, and holds no private key.
+    /// The text begins as PEM and has no private key.
     #[error("the PEM text contains no private key, which is needed to sign tokens")]
     NoPrivateKey,
-    /// A private key in an old form.
+    /// The private key has the old form SEC 1.
     #[error("the private key has the format SEC1: convert it to PKCS#8 with `openssl pkcs8 -topk8 -nocrypt`")]
     Sec1,
-    /// A private key of another type.
+    /// The private key has an unsupported type.
     #[error(
         "the type of the private key is not supported; supported types: RSA of at least 2048 bits, EC P-256 and P-384, Ed25519"
     )]
     Unsupported,
-    /// The key is for other algorithms.
+    /// The key does not fit the algorithm.
     #[error("the key cannot sign with {asked}; it is a key for {fits}")]
     Algorithm {
-        /// What it should sign by.
+        /// The requested algorithm.
         asked: Algorithm,
-        /// What it can sign by.
+        /// The algorithm of the key.
         fits: Algorithm,
     },
-    /// The machine gives no random numbers, or the like.
+    /// The signature failed, for example because the system gives no random numbers.
     #[error("cannot sign the token")]
     Failed,
 }
 
 impl fmt::Debug for Signer {
-    /// Never the key itself.
+    /// Omits the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").field("algorithm", &self.algorithm()).finish_non_exhaustive()
     }
 }
 
 impl Signer {
-    /// Reads a key: a private key as PEM, or else a shared secret, as it is.
+    /// Reads a key: a private key as PEM, or else a shared secret, unchanged.
     ///
     /// # Errors
-    /// When the text holds no private key that can be used, or is a secret of less than 32 bytes.
+    /// When the text has no usable private key, or is a secret of less than 32 bytes.
     pub fn read(text: &str) -> Result<Self, SignError> {
         let material = if text.trim_start().starts_with("-----BEGIN") {
             private_key(text.as_bytes())?
         } else {
-            // What makes tokens is what verifies them: the same rule for both.
+            // The verifier must accept the same secret.
             let secret = secret_text(text).map_err(SignError::Secret)?.as_bytes();
             Keys::secret(secret).map_err(SignError::Secret)?;
             Material::Secret(secret.into())
@@ -81,7 +83,7 @@ impl Signer {
         Ok(Self { material, random: SystemRandom::new() })
     }
 
-    /// The algorithm to sign by unless another is asked for.
+    /// Default algorithm of the key.
     pub fn algorithm(&self) -> Algorithm {
         match &self.material {
             Material::Secret(_) => Algorithm::HS256,
@@ -92,10 +94,10 @@ impl Signer {
         }
     }
 
-    /// The signature of a message.
+    /// Signs a message.
     ///
     /// # Errors
-    /// When the key is not for this algorithm.
+    /// When the key does not fit the algorithm.
     pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let other = || SignError::Algorithm { asked: algorithm, fits: self.algorithm() };
         let failed = |_: error::Unspecified| SignError::Failed;
@@ -141,7 +143,7 @@ fn private_key(pem: &[u8]) -> Result<Material, SignError> {
     if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der, &random) {
         return Ok(Material::P384(key));
     }
-    // OpenSSL leaves the public key out.
+    // OpenSSL omits the public key.
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Material::Ed25519).map_err(|_| SignError::Unsupported)
 }
 

@@ -1,11 +1,13 @@
+//! Sets of offsets in a topic, as bits.
+
 use smallvec::SmallVec;
 
-/// A set of places in a topic, its end included; 64 of them in each word.
+/// Set of offsets in a topic, including its end; a word holds 64 of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Places(SmallVec<[u64; 4]>);
 
 impl Places {
-    /// The number of words that the places of a topic of this length take.
+    /// Number of words for the offsets of a topic of this length.
     pub(super) fn words(length: usize) -> usize {
         length / 64 + 1
     }
@@ -32,7 +34,7 @@ impl Places {
         self.0.iter().all(|word| *word == 0)
     }
 
-    /// Whether there are so few that it is quicker to look at each.
+    /// Whether there are so few offsets that looking at each is faster.
     pub(super) fn are_few(&self) -> bool {
         self.0.iter().map(|word| word.count_ones()).sum::<u32>() <= FEW
     }
@@ -55,7 +57,7 @@ impl Places {
         }
     }
 
-    /// The places one byte later. The end is none of these.
+    /// The offsets one byte later. The end has none.
     pub(super) fn next(&self) -> Self {
         let mut carry = 0;
         let words = self.0.iter().map(|word| {
@@ -66,10 +68,11 @@ impl Places {
         Self(words.collect())
     }
 
-    /// Adds all places that are reached through these others alone, each of which leads to the next place.
+    /// Adds all offsets that can be reached through these other offsets alone, each of which leads to the
+    /// next.
     pub(super) fn run(&mut self, others: &Self) {
-        // Adding a one to a run of ones, at the place where it is entered, clears the run from there on and sets the place behind it: what
-        // changes is reached.
+        // Adding a one to a run of ones, at the offset at which the run is entered, clears the run from there
+        // on and sets the offset behind it. The changed bits are those that are reached.
         let mut carry = false;
         for (word, other) in self.0.iter_mut().zip(&others.0) {
             let (sum, over) = (*word & other).overflowing_add(*other);
@@ -93,5 +96,5 @@ impl Places {
     }
 }
 
-/// At most so many places are few.
+/// Maximum number of offsets that count as few.
 const FEW: u32 = 8;

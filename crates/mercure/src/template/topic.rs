@@ -1,4 +1,5 @@
-//! The places that the parts of a template lead to in a topic: each part moves all of them in one pass, 64 at a time.
+//! Matching of one topic: the offsets in the topic that the parts of a template lead to. Each part moves all
+//! offsets in one pass, 64 at a time.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -10,22 +11,22 @@ use smallvec::SmallVec;
 use super::places::Places;
 use super::{Modifier, Operator, Variable, is_triplet};
 
-/// A topic that any number of selectors are tried on.
+/// A topic that is compared with any number of selectors.
 pub struct Topic<'a> {
     pub(super) bytes: &'a [u8],
-    /// Whether a character of it may be encoded, in three bytes or more.
+    /// Whether a character of it may be percent-encoded, in three bytes or more.
     encoded: bool,
-    /// Where it has what, as far as a template has asked.
+    /// Offsets of the properties that templates have asked for.
     known: RefCell<Vec<(Has, Rc<Places>)>>,
     steps: Cell<u64>,
 }
 
-/// A property of a place in a topic.
+/// Property of an offset in a topic.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Has {
     Byte(u8),
     Class(Class),
-    /// A triplet begins there (RFC 3986, section 2.1).
+    /// A percent-encoded triplet begins there (RFC 3986, section 2.1).
     Triplet,
 }
 
@@ -48,7 +49,8 @@ impl<'a> Topic<'a> {
         self.bytes
     }
 
-    /// The cost of matching so far, the same on every machine: a step is one operation on 64 bytes of the topic.
+    /// Cost of matching so far, which is the same on every machine: a step is one operation on 64 bytes of
+    /// the topic.
     pub fn steps(&self) -> u64 {
         self.steps.get()
     }
@@ -57,7 +59,7 @@ impl<'a> Topic<'a> {
         self.steps.set(self.steps.get() + (passes * Places::words(self.bytes.len())) as u64);
     }
 
-    /// Where it has this.
+    /// Offsets that have this property.
     fn places_of(&self, has: Has) -> Rc<Places> {
         let mut known = self.known.borrow_mut();
         if let Some((_, places)) = known.iter().find(|(known, _)| *known == has) {
@@ -80,11 +82,12 @@ impl<'a> Topic<'a> {
         places
     }
 
-    /// Where a literal ends that begins at one of these places: as it is, or encoded as it would be expanded (RFC 6570, section 3.1).
+    /// Offsets behind a literal that begins at one of these offsets: the literal unchanged, or encoded as in
+    /// an expansion (RFC 6570, section 3.1).
     pub(super) fn after_literal(&self, places: &Places, literal: &[u8]) -> Places {
         let mut places = places.clone();
         let mut literal = literal;
-        // Byte by byte for all places at once, until few are left.
+        // Byte by byte for all offsets at once, until few are left.
         while literal.is_ascii()
             && !places.are_few()
             && let Some((byte, rest)) = literal.split_first()
@@ -115,7 +118,8 @@ impl<'a> Topic<'a> {
         variables: &[Variable],
         text: &[u8],
     ) -> Places {
-        // Without a variable so far, and with one at least. Any may be undefined, and then nothing stands for it.
+        // `none`: no variable so far; `some`: at least one. Each variable may be undefined, and is then left
+        // out.
         let none = before;
         let mut some = Places::none(self.bytes.len());
         for variable in variables {
@@ -132,7 +136,7 @@ impl<'a> Topic<'a> {
     }
 
     fn after_variable(&self, start: Places, operator: Operator, variable: &Variable, text: &[u8]) -> Places {
-        // A list that is not exploded is joined by commas. One that is, and an object, have a part for each member.
+        // A list without `*` is joined by commas. An exploded list or object has a part for each member.
         let extra = match variable.modifier {
             Modifier::None => [b',', b','],
             Modifier::Explode => [operator.separator, b'='],
@@ -147,7 +151,7 @@ impl<'a> Topic<'a> {
         if operator.named {
             let named = self.after_literal(&start, variable.name(text));
             if operator.separator == b';' {
-                // An empty value has no `=` here.
+                // With this operator, an empty value has no `=`.
                 after.join(&named);
             }
             start = self.after_byte(&named, b'=');
@@ -173,7 +177,7 @@ impl<'a> Topic<'a> {
         here.next()
     }
 
-    /// Any number of characters of a class.
+    /// Offsets behind any number of characters of a class.
     fn after_run(&self, start: Places, class: Class) -> Places {
         if start.is_empty() {
             return start;
@@ -190,7 +194,8 @@ impl<'a> Topic<'a> {
         let mut through = (*plain).clone();
         through.join(&triplets);
         reached.run(&through);
-        // A triplet leads behind its end: to its second and third byte lead only those places that are there at the start.
+        // A triplet leads to the offset behind it. Its second and third byte keep only the offsets of the
+        // start.
         let second = triplets.next();
         let third = second.next();
         reached.remove(&second);
@@ -205,14 +210,14 @@ impl<'a> Topic<'a> {
         reached
     }
 
-    /// At most so many characters of a class; an encoded one counts as one.
+    /// Offsets behind at most `most` characters of a class; an encoded character counts as one.
     fn after_few(&self, start: Places, class: Class, most: usize) -> Places {
         if !self.encoded && most >= self.bytes.len() {
             return self.after_run(start, class);
         }
         let Some(first) = start.iter().next() else { return start };
         self.count(BY_BYTES);
-        // The fewest characters with which each place is reached.
+        // The smallest number of characters that leads to each offset.
         let mut fewest: SmallVec<[usize; 128]> = SmallVec::from_elem(usize::MAX, self.bytes.len() + 1);
         let mut after = start.clone();
         for at in first..self.bytes.len() {
@@ -230,7 +235,7 @@ impl<'a> Topic<'a> {
     }
 }
 
-/// The characters that a value may hold without being encoded.
+/// Characters that a value may have without encoding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Class {
     reserved: bool,
@@ -248,7 +253,7 @@ impl Class {
     }
 }
 
-/// The byte that a triplet stands for.
+/// Byte of a percent-encoded triplet.
 fn triplet(bytes: &[u8]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     match bytes {
@@ -257,7 +262,7 @@ fn triplet(bytes: &[u8]) -> Option<u8> {
     }
 }
 
-/// How long the encoded character is that stands here: a triplet for each of its bytes in UTF-8.
+/// Length of the encoded character at the beginning of these bytes: a triplet for each of its bytes in UTF-8.
 fn encoded_character(bytes: &[u8]) -> usize {
     let Some(lead) = triplet(bytes) else { return 0 };
     let following = match lead {
@@ -276,7 +281,7 @@ fn encoded_character(bytes: &[u8]) -> usize {
     length
 }
 
-/// How long the literal is that the text begins with, its characters outside ASCII encoded.
+/// Length of the literal at the beginning of the text, whose characters outside ASCII are encoded.
 fn encoded_length(text: &[u8], literal: &[u8]) -> Option<usize> {
     if literal.is_ascii() {
         return None;
@@ -294,5 +299,5 @@ fn encoded_length(text: &[u8], literal: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// A pass that takes the topic byte by byte counts as so many.
+/// Number of steps that a pass counts which reads the topic byte by byte.
 const BY_BYTES: usize = 16;

@@ -1,4 +1,4 @@
-//! Who may publish and subscribe: where tokens are looked for, and what is answered without a good one.
+//! Access rules: where the hub finds a token, and its answers without a valid one.
 
 use http::header::WWW_AUTHENTICATE;
 use serde_json::{Value, json};
@@ -38,7 +38,8 @@ fn line_50_nobody_publishes_without_a_token_unless_anyone_may() {
     let mut open = closed;
     open.open = true;
     assert!(matches!(open.publisher(&post(&[]), now()), Ok(Publisher::Anyone)));
-    // A token that nobody can verify does not lock out who would be let in without one; one that can be is.
+    // A token that nobody can verify does not lock out a client that needs none; a token that can be verified
+    // counts.
     let stranger = bearer(&publisher(&["*"]));
     assert!(matches!(open.publisher(&post(&[("authorization", &stranger)]), now()), Ok(Publisher::Anyone)));
     open.publishers = Keys::read(OTHER_SECRET).unwrap();
@@ -85,7 +86,7 @@ fn line_58_a_hub_can_refuse_tokens_in_the_url() {
     assert!(access.subscriber(&get(&target, &[]), now()).unwrap().unwrap().may_subscribe("a"));
     access.query_token = false;
     check(&access.subscriber(&get(&target, &[]), now()).unwrap_err(), 400, Some("invalid_request"));
-    // With a header, nobody looks at the URL.
+    // With a token in the header, the hub ignores the URL.
     let header = bearer(&subscriber(&["b"]));
     assert!(
         access
@@ -112,7 +113,7 @@ fn line_60_the_header_beats_the_query_beats_the_cookie() {
         let token = access.subscriber(&get(target, headers), now()).unwrap().unwrap();
         assert!(token.may_subscribe(granted), "{granted}");
     }
-    // A bad one that counts is not saved by a good one that does not.
+    // A valid token of lower precedence does not replace an invalid one.
     let bad = [("authorization", "Bearer x"), ("cookie", &*cookie)];
     check(&access.subscriber(&get(&query, &bad), now()).unwrap_err(), 401, Some("invalid_token"));
 }
@@ -196,7 +197,7 @@ fn line_67_a_token_presented_wrongly_is_400() {
     for headers in [
         &[("authorization", &*good), ("authorization", &*good)][..],
         &[("authorization", &*good), ("authorization", "Basic dXNlcjpwYXNz"), ("authorization", &*good)],
-        // Its scheme was forgotten; to ignore it would be to serve its sender as somebody without a token.
+        // The value has no scheme. To ignore it would serve its sender as a client without a token.
         &[("authorization", &*token)],
     ] {
         check(&access.publisher(&post(headers), now()).unwrap_err(), 400, Some("invalid_request"));
@@ -212,7 +213,7 @@ fn line_67_a_token_presented_wrongly_is_400() {
     }
 }
 
-/// A proxy that asks for a password passes that on, and the token comes by the cookie or the query.
+/// A proxy that asks for a password passes its header on, and the token comes in the cookie or the query.
 #[test]
 fn what_is_no_token_is_no_reason_to_look_no_further() {
     let access = access();
@@ -258,7 +259,7 @@ fn what_is_no_token_is_no_reason_to_look_no_further() {
         }
         check(&access.publisher(&post(&[("authorization", value)]), now()).unwrap_err(), 401, None);
     }
-    // Where the hub takes no token from the URL, an empty one is none.
+    // Where the hub takes no token from the URL, an empty one counts as none.
     let mut closed = access;
     closed.query_token = false;
     assert!(closed.subscriber(&get(&format!("{HUB}?authorization="), &[]), now()).unwrap().is_none());
@@ -309,11 +310,11 @@ fn line_119_a_cookie_publishes_only_from_pages_that_may() {
             assert_eq!(problem.status(), 403);
         }
     }
-    // The header Origin counts, and not what Referer says beside it.
+    // The header `Origin` counts, not `Referer`.
     let both =
         [("cookie", &*cookie), ("origin", "https://evil.example"), ("referer", "https://example.com/")];
     assert!(access.publisher(&post(&both), now()).is_err());
-    // Another page cannot set a header of its own, and needs no leave for that.
+    // A page of another origin cannot set this header without permission, so the origin does not matter.
     let token = bearer(&publisher(&["*"]));
     assert!(
         access
@@ -325,7 +326,7 @@ fn line_119_a_cookie_publishes_only_from_pages_that_may() {
     assert!(
         access.publisher(&post(&[("cookie", &cookie), ("origin", "https://example.com")]), now()).is_err()
     );
-    // Reading by cookie is what CORS decides.
+    // CORS decides about reading with a cookie.
     let cookie = format!("mercureAuthorization={}", subscriber(&["*"]));
     assert!(
         access
@@ -334,7 +335,7 @@ fn line_119_a_cookie_publishes_only_from_pages_that_may() {
     );
 }
 
-/// A key that issuers share among several services does not let a token of another service in.
+/// If several services share a key of an issuer, the hub refuses tokens of the other services.
 #[test]
 fn a_required_audience_and_issuer_are_checked_and_named_in_the_answer() {
     let mercure = json!({ "publish": ["*"], "subscribe": ["*"] });
@@ -373,7 +374,7 @@ fn a_required_audience_and_issuer_are_checked_and_named_in_the_answer() {
     ] {
         let held = claims(more.clone());
         let request = [("authorization", &*held)];
-        // As long as nothing is required, nothing is looked at.
+        // Without required values, the claims are not checked.
         let mut access = access();
         access.subscribers = access.publishers.clone();
         assert!(access.publisher(&post(&request), now()).is_ok(), "{more}");
@@ -407,7 +408,7 @@ fn a_problem_is_json_for_people_and_programs() {
     assert_eq!(response.status(), 401);
     assert_eq!(response.headers()["content-type"], "application/problem+json");
     assert_eq!(response.headers()["cache-control"], "no-store");
-    // What a header may hold is less than what a detail may.
+    // A header can hold fewer characters than a detail.
     let wanted = "Bearer error=\"invalid_token\", error_description=\"the token '?' is 'bad' / ?\"";
     assert_eq!(response.headers()["www-authenticate"], wanted);
     let json: Value = serde_json::from_slice(response.body()).unwrap();

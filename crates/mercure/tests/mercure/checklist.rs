@@ -1,4 +1,4 @@
-//! The protocol, line by line: what each asks for, and where that is held.
+//! The protocol, line by line: each requirement and the place of its test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,22 +6,23 @@ use std::path::Path;
 
 use Status::{Elsewhere, Later, Partly, Tested, TheirOwn};
 
-/// Where a line is held.
+/// Place of the test for a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     /// By tests whose names begin with `line_` and the number.
     Tested,
-    /// By such tests, but for what this names.
+    /// By such tests, except for this part.
     Partly(&'static str),
-    /// By the hub as a whole: sockets, log, configuration. Its tests have such names as well.
+    /// By the hub as a whole: sockets, log, configuration. Those tests have such names as well.
     Elsewhere(&'static str),
-    /// With the coming version of the protocol and its tokens.
+    /// With version 1.0 of the protocol and its tokens.
     Later(&'static str),
     /// A duty of publishers, subscribers, issuers of tokens or operators.
     TheirOwn(&'static str),
 }
 
-/// The lines of the protocol: those of version 1.0, of which all that does not depend on its tokens holds for today's dialect too.
+/// The lines of version 1.0 of the protocol. Those that do not depend on its tokens apply to versions 0.x
+/// too.
 const LINES: &[(u16, &str, Status)] = &[
     (1, "a topic has no controls and no format characters", Tested),
     (2, "private updates reach only who is authorised", Tested),
@@ -192,7 +193,7 @@ fn every_line_that_is_said_to_be_tested_is() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The names of tests below a folder, by the number of their line.
+/// Names of the tests below a folder, by the number of their line.
 fn read(folder: &Path, tests: &mut BTreeMap<u16, String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -205,7 +206,7 @@ fn read(folder: &Path, tests: &mut BTreeMap<u16, String>) {
                 let Some(name) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn line_") else {
                     continue;
                 };
-                // An attribute right before makes it a test.
+                // An attribute on the line before makes a function a test.
                 let is_test = at > 0
                     && (lines[at - 1].ends_with("test]")
                         || lines[at - 1].contains("test(")
@@ -219,7 +220,7 @@ fn read(folder: &Path, tests: &mut BTreeMap<u16, String>) {
     }
 }
 
-/// In a `proptest!` block, doc comments may stand before a function, and the attribute may be left out.
+/// In a `proptest!` block, doc comments may precede a function, and the attribute may be missing.
 fn in_proptest(lines: &[&str]) -> bool {
     let open = lines.iter().rposition(|line| line.starts_with("proptest! {"));
     open.is_some_and(|open| !lines[open..].contains(&"}"))

@@ -1,20 +1,20 @@
-//! Claims of every shape, in tokens with a good signature.
+//! Claims of every shape, in tokens with a valid signature.
 
 use ring::hmac;
 use ssekit_mercure::{Keys, TokenError};
 
 use crate::request::{SECRET, access, at, bearer, now, post, signed_by};
 
-/// The answer to a publisher with such claims.
+/// Answer to a publisher with such claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// May publish everywhere.
+    /// The token grants every topic.
     Publishes,
-    /// May publish, but not everywhere: `*` alone is every topic.
+    /// The token grants some topics: only `*` alone is every topic.
     Elsewhere,
     /// A valid token that grants no publishing: 403.
     Grantless,
-    /// The claims cannot be read: 401, as are all that follow.
+    /// The claims cannot be read: 401, like all variants below.
     Unreadable,
     NoClaim,
     BadSelector,
@@ -24,7 +24,7 @@ enum Answer {
 
 use Answer::{BadSelector, Early, Elsewhere, Expired, Grantless, NoClaim, Publishes, Unreadable};
 
-/// The answers of the keys and of the hub's doors, which agree.
+/// Compares the answers of the keys and of the access rules, and returns them.
 fn answer(claims: &str) -> Answer {
     let token = signed_by(hmac::HMAC_SHA256, SECRET.as_bytes(), r#"{"alg": "HS256"}"#, claims);
     let verified = Keys::read(SECRET).unwrap().verify(&token, now());
@@ -95,7 +95,7 @@ fn grants_are_an_object_with_lists_of_texts() {
         (r#"{"publish": ["*"], "subscribe": 0}"#, Unreadable),
         (r#"{"publish": ["*"], "subscribe": {"0": "*"}}"#, Unreadable),
         (r#"{"publish": ["*"], "subscribe": [["*"]]}"#, Unreadable),
-        // A member twice has two meanings.
+        // A repeated member has two meanings.
         (r#"{"publish": [], "publish": ["*"]}"#, Unreadable),
         (r#"{"publish": ["*"], "publish": []}"#, Unreadable),
         (r#"{"publish": [], "publ\u0069sh": ["*"]}"#, Unreadable),
@@ -104,7 +104,7 @@ fn grants_are_an_object_with_lists_of_texts() {
         (r#"{"publish": ["*", "a\n"]}"#, BadSelector),
         (r#"{"publish": ["*", "\u0000"]}"#, BadSelector),
         (r#"{"publish": ["*"], "subscribe": [""]}"#, BadSelector),
-        // A list is no object, although its members could be taken for those of one, in their order.
+        // An array is no object, although its elements could be taken for the members in their order.
         ("[]", Unreadable),
         (r#"["*"]"#, Unreadable),
         (r#"[["*"]]"#, Unreadable),
@@ -120,7 +120,7 @@ fn grants_are_an_object_with_lists_of_texts() {
     ];
     for name in ["mercure", "https://mercure.rocks/"] {
         check(&grants, |grants| format!(r#"{{"{name}": {grants}}}"#));
-        // One that cannot be read is not passed over for a good one.
+        // The hub does not skip an unreadable claim for a readable one.
         let good = if name == "mercure" { "https://mercure.rocks/" } else { "mercure" };
         for (grants, answered) in grants.iter().filter(|(_, answer)| *answer == Unreadable) {
             assert_eq!(
@@ -148,7 +148,8 @@ fn grants_are_an_object_with_lists_of_texts() {
     }
 }
 
-/// With `null` in the place of the first, the second counts; and the first goes before it otherwise, also when it grants less.
+/// If the first claim is `null`, the second counts. Otherwise the first takes precedence, even if it grants
+/// less.
 #[test]
 fn one_claim_counts_where_there_are_two() {
     for (namespaced, mercure, wanted) in [
@@ -194,7 +195,7 @@ const TIMES: &[(&str, [Answer; 3])] = &[
     ("0x7fffffff", [Unreadable, Unreadable, Unreadable]),
     ("+1900000000", [Unreadable, Unreadable, Unreadable]),
     ("01900000000", [Unreadable, Unreadable, Unreadable]),
-    // Of `iat`, which decides nothing, the shape does not matter.
+    // `iat` decides nothing, so its shape does not matter.
     ("null", [Unreadable, Unreadable, Publishes]),
     ("true", [Unreadable, Unreadable, Publishes]),
     ("false", [Unreadable, Unreadable, Publishes]),
@@ -216,7 +217,7 @@ fn times_are_numbers() {
             assert_eq!(answer(&claims), *wanted, "{claims}");
         }
     }
-    // The one that ends before it begins is refused at every time.
+    // A token that ends before it begins is refused at every time.
     let never = |now| {
         let claims = r#"{"mercure": {}, "exp": 1000, "nbf": 2000}"#;
         let token = signed_by(hmac::HMAC_SHA256, SECRET.as_bytes(), r#"{"alg": "HS256"}"#, claims);
@@ -225,7 +226,7 @@ fn times_are_numbers() {
     assert!([0, 999, 1000, 1500, 2000, 3000].into_iter().all(never));
 }
 
-/// Nothing requires these two here, so that they may be anything; `access.rs` has them where they are required.
+/// Nothing requires these two claims here, so they may have any shape; `access.rs` tests required ones.
 #[test]
 fn an_audience_and_an_issuer_that_nobody_requires_may_have_any_shape() {
     let shapes = [
@@ -270,7 +271,7 @@ fn claims_are_one_object_without_a_second_meaning() {
             (r#"{"mercure": {"publish": ["*"]}, "nbf": 1, "nbf": 1}"#, Unreadable),
             (r#"{"mercure": {"publish": ["*"]}, "aud": "a", "aud": "b"}"#, Unreadable),
             (r#"{"mercure": {"publish": ["*"]}, "iss": "a", "iss": "b"}"#, Unreadable),
-            // Of those that decide nothing, a second one changes nothing.
+            // A repeated member that decides nothing changes nothing.
             (r#"{"mercure": {"publish": ["*"]}, "sub": "a", "sub": "b"}"#, Publishes),
             (r#"{"mercure": {"publish": ["*"]}, "Exp": 1, "NBF": 1900000000}"#, Publishes),
             ("", Unreadable),
@@ -292,7 +293,8 @@ fn claims_are_one_object_without_a_second_meaning() {
             (r#"{"mercure": {"publish": ["\ud800"]}}"#, Unreadable),
             ("{\"mercure\": {\"publish\": [\"*\"]}}\0", Unreadable),
             ("\u{FEFF}{\"mercure\": {\"publish\": [\"*\"]}}", Unreadable),
-            // An unknown claim may be as deep as a token is long; the payload, which is kept, may not.
+            // An unknown claim may be nested as deep as the token is long; the payload, which the hub keeps,
+            // may not.
             (&*deep, Publishes),
             (&*payload, Unreadable),
         ],
@@ -300,7 +302,7 @@ fn claims_are_one_object_without_a_second_meaning() {
     );
 }
 
-/// The log limits the keys of each publisher, so the hub must tell it whose they are.
+/// The log limits the keys of each publisher, so the hub names the publisher of each key.
 #[test]
 fn idempotency_keys_name_the_subject_of_the_token() {
     let access = access();

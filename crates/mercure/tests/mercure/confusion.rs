@@ -1,4 +1,4 @@
-//! Headers of tokens that try to choose how they are verified, or with what key.
+//! Token headers that try to choose the algorithm or the key of their verification.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -16,7 +16,7 @@ const HMACS: [(&str, hmac::Algorithm); 3] =
 /// Claims that grant everything.
 const ALL: &str = r#"{"mercure": {"publish": ["*"], "subscribe": ["*"]}}"#;
 
-/// Names that a header may give its algorithm: all that the hub knows, and others that look like one.
+/// Values of `alg`: all that the hub knows, and others that resemble one.
 fn names() -> Vec<&'static str> {
     let others = [
         "none",
@@ -53,7 +53,7 @@ fn names() -> Vec<&'static str> {
     Algorithm::ALL.iter().map(|algorithm| algorithm.name()).chain(others).collect()
 }
 
-/// The kind of key for which a header may name this algorithm.
+/// Kind of key that allows a header to name this algorithm.
 fn kind(name: &str) -> Option<&'static str> {
     match name.get(..2)? {
         _ if name.parse::<Algorithm>().is_err() => None,
@@ -64,13 +64,14 @@ fn kind(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A token with another header.
+/// The token with another header.
 fn with_header(token: &str, header: &str) -> String {
     let (_, rest) = token.split_once('.').unwrap();
     format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header))
 }
 
-/// Each good token with each algorithm in its header and each kind of key at the hub: only its own algorithm with its own key is accepted.
+/// Each valid token with each algorithm in its header, and each kind of key at the hub: only its own
+/// algorithm with its own key is accepted.
 #[test]
 fn a_signature_counts_for_its_own_algorithm_and_kind_of_key_alone() {
     let mut accepted = Vec::new();
@@ -103,7 +104,7 @@ fn a_signature_counts_for_its_own_algorithm_and_kind_of_key_alone() {
     assert_eq!(accepted, own);
 }
 
-/// Whoever has the public key, in whatever form, has no secret.
+/// The public key is never the secret of an HMAC, in whatever form an attacker has it.
 #[test]
 fn a_public_key_is_no_secret_of_an_hmac() {
     let set: Value = serde_json::from_str(JWKS).unwrap();
@@ -143,7 +144,7 @@ fn a_public_key_is_no_secret_of_an_hmac() {
     }
 }
 
-/// RFC 9864 names the curve; the older name stays valid.
+/// RFC 9864 names the curve; the older name remains valid.
 #[test]
 fn ed25519_has_two_names() {
     let pair = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
@@ -158,7 +159,7 @@ fn ed25519_has_two_names() {
     }
 }
 
-/// The answer to a token with a header that its holder wrote.
+/// Answer to a token with a header of the attacker's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Accepted,
@@ -181,14 +182,15 @@ fn answer(keys: &Keys, token: &str) -> Answer {
     }
 }
 
-/// Each header stands with its two results: signed with the hub's secret, and with an attacker's key, which the header may contain or refer to.
+/// Each header with its two results: signed with the hub's secret, and with an attacker's key, which the
+/// header may contain or refer to.
 #[test]
 fn a_header_brings_no_key_and_leads_to_none() {
     let evil = "the secret of an attacker: 32 bytes and more";
     let jwk = format!(r#"{{"kty": "oct", "k": "{}"}}"#, URL_SAFE_NO_PAD.encode(evil));
     let alg = |more: &str| format!(r#"{{"alg": "HS256", {more}}}"#);
     let headers = [
-        // A key of its own: ignored, so that the hub's own key decides.
+        // A key in the header: it is ignored, and the hub's own key decides.
         (alg(&format!(r#""jwk": {jwk}"#)), Accepted, OtherSignature),
         (alg(&format!(r#""jwk": {jwk}, "kid": "secret""#)), Accepted, OtherSignature),
         (alg(&format!(r#""jwk": {jwk}, "kid": "evil""#)), UnknownKey, UnknownKey),
@@ -199,7 +201,7 @@ fn a_header_brings_no_key_and_leads_to_none() {
         (alg(r#""x5u": "https://evil.example/key.pem""#), Accepted, OtherSignature),
         (alg(r#""x5c": ["MIIB"]"#), Accepted, OtherSignature),
         (alg(r#""x5t": "AA", "x5t#S256": "AA""#), Accepted, OtherSignature),
-        // A name that leads somewhere.
+        // A key name that refers to something.
         (alg(r#""kid": "secret""#), Accepted, OtherSignature),
         (alg(r#""kid": null"#), Accepted, OtherSignature),
         (alg(r#""kid": """#), UnknownKey, UnknownKey),
@@ -217,7 +219,7 @@ fn a_header_brings_no_key_and_leads_to_none() {
         (alg(r#""kid": true"#), NoToken, NoToken),
         (alg(r#""kid": ["secret"]"#), NoToken, NoToken),
         (alg(r#""kid": {"secret": 1}"#), NoToken, NoToken),
-        // Extensions that must be understood, of which the hub has none.
+        // Extensions that the receiver must understand; the hub has none.
         (alg(r#""crit": ["b64"], "b64": false"#), NoToken, NoToken),
         (alg(r#""crit": ["exp"]"#), NoToken, NoToken),
         (alg(r#""crit": []"#), NoToken, NoToken),
@@ -226,7 +228,7 @@ fn a_header_brings_no_key_and_leads_to_none() {
         (alg(r#""crit": "b64""#), NoToken, NoToken),
         (alg(r#""b64": false"#), Accepted, OtherSignature),
         (alg(r#""typ": "evil", "cty": "JWT", "zip": "DEF", "enc": "A128GCM""#), Accepted, OtherSignature),
-        // A member twice has two meanings.
+        // A repeated member has two meanings.
         (alg(r#""alg": "none""#), NoToken, NoToken),
         (alg(r#""alg": "HS256""#), NoToken, NoToken),
         (alg(r#""\u0061lg": "none""#), NoToken, NoToken),
@@ -239,7 +241,7 @@ fn a_header_brings_no_key_and_leads_to_none() {
         (r#"{"alg": {"HS256": 1}}"#.to_owned(), NoToken, NoToken),
         (r#"{"typ": "JWT"}"#.to_owned(), NoToken, NoToken),
         ("{}".to_owned(), NoToken, NoToken),
-        // No object.
+        // No JSON object.
         (r#"["HS256"]"#.to_owned(), NoToken, NoToken),
         (r#"["HS256", "secret", null]"#.to_owned(), NoToken, NoToken),
         (r#""HS256""#.to_owned(), NoToken, NoToken),

@@ -1,6 +1,7 @@
-//! An expander of URI templates, by the words of RFC 6570, section 3.2.1: what it makes of a template, the template must match.
+//! An expander of URI templates, from the text of RFC 6570, section 3.2.1. A template must match its
+//! expansions.
 
-/// What a variable stands for; none is undefined.
+/// Value of a variable; `None` is undefined.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Text(String),
@@ -27,7 +28,7 @@ pub(crate) fn template(parts: &[Part]) -> String {
     written.collect()
 }
 
-/// The parts of a template that is known to be one.
+/// Splits a valid template into its parts.
 pub(crate) fn parts(template: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = template;
@@ -121,7 +122,7 @@ pub(crate) fn expand(parts: &[Part], value: impl Fn(&str) -> Option<Value>) -> S
     result
 }
 
-/// Encodes what is not unreserved, or neither that nor reserved nor a triplet.
+/// Encodes all characters that are not unreserved; with `reserved`, keeps reserved ones and triplets too.
 fn encode(text: &str, reserved: bool) -> String {
     let bytes = text.as_bytes();
     let mut encoded = String::new();

@@ -1,4 +1,4 @@
-//! Ids that the hub makes.
+//! The ids of the hub.
 
 use proptest::prelude::*;
 use ssekit_log::{Epoch, Position};
@@ -12,7 +12,7 @@ fn line_86_an_id_is_a_uri() {
     assert!(url.path().starts_with("ssekit:") && id.len() == 33, "{id}");
 }
 
-/// Made with Python's `cryptography`: clients keep ids for longer than a program runs.
+/// The ids come from Python's `cryptography`: clients keep ids for longer than a program runs.
 #[test]
 fn an_id_keeps_its_meaning() {
     let ids = Ids::new(Epoch(*b"0123456789abcdef"));
@@ -29,7 +29,7 @@ fn line_94_ids_tell_neither_order_nor_number() {
     let made: Vec<String> = (0..1000).map(|position| ids.id(Position(position))).collect();
     let rising = made.windows(2).filter(|pair| pair[0] < pair[1]).count();
     assert!((400..600).contains(&rising), "{rising} of 999 rise");
-    // No two begin alike for long.
+    // No two ids have a long common beginning.
     let mut sorted = made.clone();
     sorted.sort();
     let alike = |pair: &[String]| {

@@ -1,4 +1,4 @@
-//! Keys and tokens: what is verified, and with what.
+//! Keys and tokens: which keys verify which tokens.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn line_69_each_algorithm_is_verified_with_its_own_type_of_key_alone() {
                 );
             }
         }
-        // Of those that the operator allows, and no other.
+        // Only the allowed algorithms are accepted.
         let only = key(name).allow(&[*algorithm]).unwrap();
         for (_, _, token) in all.iter().filter(|(_, of, _)| of == name) {
             assert_eq!(only.verify(token, now()).is_ok(), token.starts_with(&header(algorithm, name)));
@@ -62,13 +62,13 @@ fn line_69_each_algorithm_is_verified_with_its_own_type_of_key_alone() {
     assert_eq!(key("rsa").allow(&[Algorithm::HS256]).unwrap_err(), KeyError::NoAlgorithm);
 }
 
-/// What a token of PyJWT with this algorithm and key begins with.
+/// Beginning of a token of PyJWT with this algorithm and key.
 fn header(algorithm: &Algorithm, name: &str) -> String {
     let found = tokens().into_iter().find(|(known, of, _)| known == algorithm && *of == name);
     found.unwrap().2.split('.').next().unwrap().to_owned()
 }
 
-/// The public key as the secret of an HMAC, and no signature at all: the old tricks.
+/// The public key as the secret of an HMAC, and no signature: two known attacks.
 #[test]
 fn line_69_a_token_chooses_neither_none_nor_another_use_of_a_key() {
     let claims = json!({"mercure": {"publish": ["*"]}});
@@ -84,7 +84,7 @@ fn line_69_a_token_chooses_neither_none_nor_another_use_of_a_key() {
             assert_eq!(keys.verify(token, now()).unwrap_err(), TokenError::Algorithm(algorithm.to_owned()));
         }
     }
-    // A header that no algorithm is in.
+    // A header without an algorithm.
     assert!(matches!(keys.verify(&signed(SECRET, &json!({}), &claims), now()), Err(TokenError::Form(_))));
     let critical = signed(SECRET, &json!({"alg": "HS256", "crit": ["b64"], "b64": false}), &claims);
     assert!(matches!(keys.verify(&critical, now()), Err(TokenError::Form(_))));
@@ -102,10 +102,10 @@ fn line_70_a_key_is_found_by_its_name_and_never_taken_from_the_token() {
     assert!(set.verify(&named("secret"), now()).is_ok());
     assert_eq!(set.verify(&named("gone"), now()).unwrap_err(), TokenError::UnknownKey("gone".to_owned()));
     assert_eq!(set.verify(&named("rsa"), now()).unwrap_err(), TokenError::Algorithm("HS256".to_owned()));
-    // A hint: without it, every key that fits is tried; and a key without a name is meant by any.
+    // A hint: without a name, every key that fits is tried; and any name may refer to a key without one.
     assert!(set.verify(&token(SIXTY_FOUR, &claims), now()).is_ok());
     assert!(Keys::read(SIXTY_FOUR).unwrap().verify(&named("whatever"), now()).is_ok());
-    // What it brings along does not count.
+    // A key in the header is ignored.
     let brought = json!({"alg": "HS256", "jwk": {"kty": "oct", "k": "QUFB"}, "jku": "https://evil.example/", "x5u": "https://evil.example/"});
     let forged = signed("some other secret: 32 bytes and more", &brought, &claims);
     assert_eq!(set.verify(&forged, now()).unwrap_err(), TokenError::Signature);
@@ -132,7 +132,7 @@ fn line_72_a_token_counts_from_nbf_until_exp() {
     assert_eq!(with("\"nbf\": 1001").unwrap_err(), TokenError::Early(Duration::from_secs(1)));
     assert_eq!(with("\"nbf\": 1000.5").unwrap_err(), TokenError::Early(Duration::from_secs(1)));
     assert!(matches!(with("\"nbf\": 1e300").unwrap_err(), TokenError::Early(_)));
-    // With a leeway, both hold for as much longer.
+    // With a leeway, both last longer by that time.
     let within = |claims: serde_json::Value| {
         let (token, none) = (token(SECRET, &claims), RequiredClaims::default());
         keys.verify_within(&token, at(1000), Duration::from_secs(10), &Limits::default(), &none).is_ok()
@@ -187,7 +187,7 @@ fn line_77_one_bad_entry_refuses_the_whole_token() {
     }
 }
 
-/// The claim of today's tokens, in either of its names.
+/// The claim of today's tokens, with either of its names.
 #[test]
 fn dialect_0_grants_stand_in_the_claim_mercure() {
     let keys = Keys::read(SECRET).unwrap();
@@ -200,7 +200,7 @@ fn dialect_0_grants_stand_in_the_claim_mercure() {
     let empty = read(json!({"mercure": {"publish": [], "subscribe": null, "other": 1}})).unwrap();
     assert_eq!((empty.publish.map(|list| list.len()), empty.subscribe), (Some(0), None));
     assert_eq!(read(json!({"sub": "x"})).unwrap_err(), TokenError::NoClaim);
-    // A list is no object, although its members could be taken for those of one, in their order.
+    // An array is no object, although its elements could be taken for the members in their order.
     for claim in [json!([]), json!([["*"], ["*"]]), json!([["*"], ["*"], null])] {
         for name in ["mercure", "https://mercure.rocks/"] {
             let error = read(json!({ name: claim })).unwrap_err();
@@ -261,12 +261,12 @@ fn a_text_that_holds_no_usable_key_is_refused_with_the_reason() {
         let error = Keys::read(text).unwrap_err().to_string();
         assert!(error.contains(words), "{text}: {error}");
     }
-    // What is not understood is skipped where something else is.
+    // Unsupported keys are skipped if the set has others.
     let mixed = JWKS.replacen('[', "[{\"kty\": \"future\"}, ", 1);
     assert_eq!(Keys::read(&mixed).unwrap().len(), 5);
     let two = format!("{}{}", PEMS[0].1, PEMS[3].1);
     assert_eq!(Keys::read(&two).unwrap().len(), 2);
-    // A secret is never printed.
+    // Debug output never contains a secret.
     assert!(!format!("{:?}", Keys::read(SECRET).unwrap()).contains("secret"));
 }
 
@@ -308,7 +308,7 @@ fn an_explanation_tells_each_check_up_to_the_one_that_fails() {
         ("x", Action::Publish, "form"),
         ("e30.e30.e30", Action::Publish, "header"),
         (&*signed(SECRET, &json!({"alg": "none"}), &json!({})), Action::Publish, "algorithm"),
-        // A publisher's token at the other door.
+        // A publisher's token for a subscription.
         (&*good, Action::Subscribe, "signature"),
         (&*token(SECRET, &json!({"exp": "soon"})), Action::Publish, "claims"),
         (&*expired, Action::Publish, "time"),
@@ -320,7 +320,7 @@ fn an_explanation_tells_each_check_up_to_the_one_that_fails() {
         assert_eq!(list.last(), Some(&(failed, false)), "{last}");
         assert!(list[..list.len() - 1].iter().all(|(_, passed)| *passed));
     }
-    // What it says and what a request is answered are the same.
+    // The explanation and the answer to a request have the same text.
     let shown = explain(&expired, &access(), Action::Publish, &["a"], now());
     let refused = access().publishers.verify(&expired, now()).unwrap_err();
     assert_eq!(shown.checks.last().unwrap().detail, refused.to_string());
@@ -337,7 +337,7 @@ proptest! {
         drop(Keys::read(&format!("{{{claims}")));
     }
 
-    /// One changed bit anywhere, and the token is another's.
+    /// A token with one changed bit anywhere has no valid signature.
     #[test]
     fn a_changed_token_is_refused(choice in 0..12_usize, at: proptest::sample::Index, bit in 0..6_u8) {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

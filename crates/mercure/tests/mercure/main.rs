@@ -1,4 +1,4 @@
-//! The protocol, from outside: what requests are answered, line by line of the checklist in `checklist.rs`.
+//! The protocol without sockets, through the public API, in the order of the lines in `checklist.rs`.
 
 mod access;
 mod checklist;

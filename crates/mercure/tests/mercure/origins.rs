@@ -1,10 +1,11 @@
-//! Origins of pages and names of hosts: which may do something, and which only look like one that may.
+//! Origins of pages and names of hosts: allowed ones, and others that resemble them.
 
 use ssekit_mercure::{Access, AllowedOrigin, Origins, ProblemKind, cors};
 
 use crate::request::{HUB, bearer, get, now, post, publisher};
 
-/// A foreign site can have its own name point at a developer's machine: to the browser the hub is then a part of that site.
+/// A foreign site can point its own name at a developer's machine; to the browser, the hub is then a part of
+/// that site.
 #[test]
 fn where_anyone_may_do_anything_only_names_of_this_machine_are_answered() {
     let mut access = Access::default();
@@ -70,7 +71,7 @@ fn where_anyone_may_do_anything_only_names_of_this_machine_are_answered() {
     }
 }
 
-/// A page on the web that a developer visits can send a form to a hub on their machine.
+/// A page on the web that a developer visits can send a form to a hub on the developer's machine.
 #[test]
 fn where_anyone_may_publish_foreign_pages_may_not() {
     let mut access = Access::default();
@@ -351,7 +352,7 @@ fn patterns_of_origins_admit_one_label_or_any_port() {
         for origin in others {
             assert!(!origins.has(origin), "{pattern} does not admit {origin}");
         }
-        // The headers of an answer say the same, for every value that a header can hold.
+        // The headers of an answer agree, for every value that a header can have.
         let has_header = |origin: &str| {
             let mut answer = http::HeaderMap::new();
             cors::allow_reading(&get(HUB, &[("origin", origin)]), &origins, &mut answer);

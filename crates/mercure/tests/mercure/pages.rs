@@ -1,4 +1,4 @@
-//! What pages of other origins may do, and how they find the hub.
+//! Permissions of pages of other origins, and the headers by which they find the hub.
 
 use http::{HeaderMap, Method};
 use ssekit_mercure::{Origins, cors, discovery};
@@ -9,7 +9,7 @@ fn origins() -> Origins {
     Origins::parse(["https://a.example", "https://b.example"]).unwrap()
 }
 
-/// The headers of an answer to a page of this origin.
+/// Headers of an answer to a page of this origin.
 fn answer(origins: &Origins, origin: Option<&str>) -> HeaderMap {
     let headers: Vec<_> = origin.iter().map(|origin| ("origin", *origin)).collect();
     let mut answer = HeaderMap::new();
@@ -51,7 +51,7 @@ fn line_17_credentials_are_for_listed_origins_and_never_for_all() {
         let headers = answer(&origins(), Some(origin));
         assert_eq!(of(&headers, "access-control-allow-origin"), None, "{origin}");
         assert_eq!(of(&headers, "access-control-allow-credentials"), None, "{origin}");
-        // So that no cache gives this answer to a page that may.
+        // So no cache gives this answer to an allowed page.
         assert_eq!(of(&headers, "vary"), Some("Origin"));
     }
     for origin in ["https://c.example", "null"] {

@@ -25,7 +25,7 @@ fn body(record: &Record) -> &str {
     std::str::from_utf8(&record.body).unwrap()
 }
 
-/// What one who receives the event sees: its type, data and id.
+/// Events as a subscriber receives them: type, data and id.
 fn received(record: &Record) -> Vec<(String, String, String)> {
     let mut decoder = Decoder::new();
     let mut messages = Vec::new();
@@ -42,7 +42,7 @@ fn received(record: &Record) -> Vec<(String, String, String)> {
     messages
 }
 
-/// Each of these is refused, for this reason, with words that name it.
+/// Checks that each of these is refused for this reason, in words that name it.
 fn check_refused(fields: &[(&str, &str)], kind: ProblemKind, words: &str) {
     let problem = form(fields).expect_err(&format!("{fields:?}"));
     assert_eq!(problem.kind, kind, "{fields:?}: {problem}");
@@ -92,7 +92,7 @@ fn line_37_the_first_topic_is_canonical_and_the_others_follow() {
     assert_eq!(record.topics.iter().map(|topic| &**topic).collect::<Vec<_>>(), ["a", "b", "c"]);
 }
 
-/// Characters that topics, types, ids and selectors must not hold.
+/// Characters that topics, types, ids and selectors must not have.
 pub(crate) const REFUSED: [char; 12] = [
     '\0',
     '\n',
@@ -187,7 +187,7 @@ fn line_39_nobody_publishes_in_the_hubs_namespace() {
     for topic in free {
         assert!(form(&[("topic", topic)]).is_ok(), "{topic}");
     }
-    // It follows the hub's path.
+    // It depends on the hub's path.
     let other = |topic: &str| {
         publication(FORM, format!("topic={}", encoded(topic)).as_bytes(), "/hub", &Limits::default())
     };
@@ -217,7 +217,7 @@ fn line_40_the_star_is_no_topic() {
 fn line_41_data_is_a_line_for_each_of_its_lines() {
     let record = form(&[("topic", "a"), ("data", "1\n2\r3\r\n4\n\n5\r")]).unwrap();
     assert_eq!(body(&record), "data: 1\ndata: 2\ndata: 3\ndata: 4\ndata: \ndata: 5\ndata: \n\n");
-    // Without data there is an event all the same.
+    // An update without data is an event too.
     assert_eq!(body(&form(&[("topic", "a")]).unwrap()), "data: \n\n");
 }
 
@@ -242,12 +242,16 @@ fn line_44_an_id_is_what_the_hub_can_tell_from_its_own() {
     for id in ["#1", "#", "earliest"] {
         check_refused(&[("topic", "a"), ("id", id)], ProblemKind::InvalidId, id);
     }
-    // Whoever holds the id of another update would go on after that, and get events twice.
+    // A subscriber with the id of another update would continue after that one, and get events twice.
     let own = Ids::new(Epoch([7; 16])).id(Position(1));
     for id in [&*own, "urn:ssekit:", "urn:ssekit:anything"] {
-        check_refused(&[("topic", "a"), ("id", id)], ProblemKind::InvalidId, "has the format of ids that the hub generates");
+        check_refused(
+            &[("topic", "a"), ("id", id)],
+            ProblemKind::InvalidId,
+            "has the format of ids that the hub generates",
+        );
     }
-    // HTTP strips them from `Last-Event-ID`: whoever comes back would get everything again.
+    // HTTP strips these spaces from `Last-Event-ID`: a returning subscriber would get everything again.
     for id in ["order 7 ", " a", " ", "a  "] {
         check_refused(&[("topic", "a"), ("id", id)], ProblemKind::InvalidId, "begins or ends with a space");
         let line = serde_json::json!({"topic": "a", "id": id}).to_string();
@@ -264,14 +268,14 @@ fn line_44_an_id_is_what_the_hub_can_tell_from_its_own() {
     for id in ["urn:uuid:1", "urn:ssekitten:1", "a b", "1#", "Earliest", "\u{e9}"] {
         assert_eq!(form(&[("topic", "a"), ("id", id)]).unwrap().id.as_deref(), Some(id));
     }
-    // Then the hub makes one.
+    // The hub then makes an id.
     assert_eq!(form(&[("topic", "a"), ("id", "")]).unwrap().id, None);
     assert_eq!(form(&[("topic", "a")]).unwrap().id, None);
 }
 
 #[test]
 fn line_46_a_type_is_one_line_and_not_the_hubs() {
-    // Those of the hub tell subscribers that they have missed something.
+    // The hub uses these types to report losses to subscribers.
     for name in ["mercure", "reset", "gap"] {
         check_refused(&[("topic", "a"), ("type", name)], ProblemKind::InvalidType, name);
         let line = serde_json::json!({"topic": "a", "type": name}).to_string();
@@ -315,7 +319,7 @@ fn line_47_a_reconnection_time_is_digits() {
 fn line_48_unknown_fields_are_refused_and_known_ones_not_repeated() {
     let plain = form(&[("topic", "a"), ("data", "x")]).unwrap();
     assert_eq!(read("&topic=a&&data=x&").unwrap(), plain);
-    // An update whose `private` is misspelt would be public.
+    // An update with a misspelt `private` would be public.
     for (name, words) in [
         (
             "privat",
@@ -433,7 +437,7 @@ fn a_batch_is_taken_whole_or_not_at_all() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever the fields hold, who receives the record sees one event, with the data as it was and the type as it was.
+    /// Whatever the fields contain, a subscriber receives one event, with the data and the type unchanged.
     #[test]
     fn line_120_no_value_adds_a_field_or_an_event(
         topic in "/[a-z é]{0,6}", data in "[\\PC\\r\\n\\x00:]{0,30}", name in "[a-z\\r\\n\\x00: é]{0,8}", id in "[a-z\\r\\n\\x00:é]{0,8}",
@@ -448,7 +452,7 @@ proptest! {
         }
     }
 
-    /// By the tables of Unicode that proptest brings.
+    /// Compares with the Unicode tables of proptest.
     #[test]
     fn line_1_the_refused_characters_are_unicodes(hidden in "[\\p{Cf}\\p{Cc}]", shown in "[\\P{C}\\p{Co}]") {
         prop_assert!(form(&[("topic", &format!("/a{hidden}"))]).is_err(), "{hidden:?}");

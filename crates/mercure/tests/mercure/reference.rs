@@ -1,5 +1,5 @@
-//! A naive matcher of URI templates, by the words of RFC 6570, one place of the topic after the other. It is slow, and has no code in common
-//! with the matcher that it is held against.
+//! A naive matcher of URI templates, from the text of RFC 6570, one offset of the topic after the other. It
+//! is slow, and shares no code with the matcher that is compared with it.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ fn each<I: IntoIterator<Item = usize>>(
     places.iter().flat_map(|at| after(*at)).collect()
 }
 
-/// A literal as it is written, or with its characters outside of ASCII encoded.
+/// Length of a literal as it is written, or with its characters outside ASCII encoded.
 fn literal(text: &str, topic: &[u8], at: usize) -> Option<usize> {
     let rest = &topic[at..];
     if rest.starts_with(text.as_bytes()) {
@@ -60,7 +60,7 @@ fn expression(
         _ => ("&", '&', true),
     };
     let reserved = matches!(operator, "+" | "#");
-    // Where the expression may be with at least one of the variables so far: each may be undefined.
+    // Offsets behind the expression with at least one of the variables so far: each may be undefined.
     let mut some = BTreeSet::new();
     for (name, modifier) in variables {
         let mut start = each(places, |at| literal(first, topic, at));
@@ -82,7 +82,7 @@ fn expression(
     &some | places
 }
 
-/// A text of at most so many characters, or a list with commas between.
+/// A text of at most this number of characters, or a list with commas.
 fn value(topic: &[u8], at: usize, reserved: bool, modifier: &str) -> BTreeSet<usize> {
     match modifier.strip_prefix(':') {
         Some(most) => run(topic, at, reserved, &[], most.parse().unwrap()),
@@ -90,7 +90,7 @@ fn value(topic: &[u8], at: usize, reserved: bool, modifier: &str) -> BTreeSet<us
     }
 }
 
-/// The places after each number of characters, up to so many.
+/// Offsets behind each number of characters, up to the maximum.
 fn run(topic: &[u8], at: usize, reserved: bool, extra: &[char], most: usize) -> BTreeSet<usize> {
     let mut reached = BTreeSet::from([at]);
     let mut last = reached.clone();
@@ -104,7 +104,7 @@ fn run(topic: &[u8], at: usize, reserved: bool, extra: &[char], most: usize) -> 
     reached
 }
 
-/// The place after the character that stands here, if a value may have it: as it is, or encoded.
+/// Offset behind the character at this offset, if a value may have it, plain or encoded.
 fn character(topic: &[u8], at: usize, reserved: bool, extra: &[char], most: usize) -> Option<usize> {
     let byte = *topic.get(at)?;
     let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -114,7 +114,7 @@ fn character(topic: &[u8], at: usize, reserved: bool, extra: &[char], most: usiz
     }
     let lead = triplet(&topic[at..])?;
     let following = match lead {
-        // Where characters are not counted, each triplet is as good as a character.
+        // Where characters are not counted, a triplet counts like a character.
         _ if most == usize::MAX => 0,
         0xC0..=0xDF => 1,
         0xE0..=0xEF => 2,
@@ -127,7 +127,7 @@ fn character(topic: &[u8], at: usize, reserved: bool, extra: &[char], most: usiz
     Some(at + 3 + 3 * (1..=following).take_while(continues).count())
 }
 
-/// The byte that a triplet stands for (RFC 3986, section 2.1).
+/// Byte of a percent-encoded triplet (RFC 3986, section 2.1).
 fn triplet(text: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = text else { return None };
     let digit = |byte: &u8| char::from(*byte).to_digit(16);

@@ -1,4 +1,4 @@
-//! Requests, tokens and times to test with.
+//! Requests, tokens and times for tests.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +23,7 @@ pub(crate) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// A hub with a secret for each side, where the anonymous may read.
+/// A hub with a secret for each side, where anonymous clients may read.
 pub(crate) fn access() -> Access {
     let mut access = Access::default();
     access.publishers = Keys::read(SECRET).unwrap();
@@ -66,7 +66,7 @@ pub(crate) fn signed(secret: &str, header: &Value, claims: &Value) -> String {
     signed_by(hmac::HMAC_SHA256, secret.as_bytes(), &header.to_string(), &claims.to_string())
 }
 
-/// A token of these texts, which need not be JSON.
+/// A token with this header and these claims, which need not be JSON.
 pub(crate) fn signed_by(algorithm: hmac::Algorithm, secret: &[u8], header: &str, claims: &str) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = hmac::sign(&hmac::Key::new(algorithm, secret), message.as_bytes());
@@ -77,7 +77,7 @@ pub(crate) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-/// A value for a form or a query.
+/// Encodes a value for a form or a query.
 pub(crate) fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

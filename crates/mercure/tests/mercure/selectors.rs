@@ -1,4 +1,4 @@
-//! What selectors select, and what may be read.
+//! Selectors: the topics that they select, and the updates that a subscriber may read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ fn equal_selectors_are_one_in_a_set() {
     assert_eq!(set.len(), 3);
 }
 
-/// What the index of the fan-out relies on.
+/// The index of the fan-out relies on this.
 #[test]
 fn a_prefix_is_what_every_match_begins_with() {
     let cases = [
@@ -114,7 +114,8 @@ fn line_80_one_granted_topic_is_enough_and_publishing_grants_no_reading() {
 }
 
 proptest! {
-    /// The rule itself, over random grants and updates: private, so only by a selector of the token for one of the topics.
+    /// The rule over random grants and updates: a private update needs a selector of the token for one of its
+    /// topics.
     #[test]
     fn line_2_private_updates_reach_only_who_is_granted_one_of_their_topics(
         granted in option::of(vec("[ab]/([ab]|\\{x\\})|\\*", 0..3)),

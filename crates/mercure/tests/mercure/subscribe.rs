@@ -1,4 +1,4 @@
-//! Subscriptions: selectors, and where to go on.
+//! Subscriptions: selectors and last event IDs.
 
 use proptest::prelude::*;
 use ssekit_mercure::{Cursor, Kind, Limits, Problem, ProblemKind, Subscribe};
@@ -29,7 +29,7 @@ fn line_8_the_query_is_a_form() {
     // A name without a value has an empty one.
     check_refused("topic", ProblemKind::InvalidSelector, "empty");
     check_refused("topic=", ProblemKind::InvalidSelector, "empty");
-    // Names are case-sensitive, so that these are others.
+    // Names are case-sensitive, so these are other parameters.
     check_refused("Topic=a&TOPIC=b", ProblemKind::MissingTopic, "?topic=");
 }
 
@@ -88,7 +88,7 @@ fn line_13_there_are_not_too_many_selectors_and_none_too_long() {
         |count: usize| (0..count).map(|number| format!("topic={number}")).collect::<Vec<_>>().join("&");
     assert_eq!(read(&many(limits.selectors), &[]).unwrap().selectors.len(), limits.selectors);
     check_refused(&many(limits.selectors + 1), ProblemKind::InvalidSelector, "100");
-    // The same again counts as well: it costs as much to read.
+    // A repeated selector counts too: it costs as much to read.
     check_refused(&"topic=a&".repeat(limits.selectors + 1), ProblemKind::InvalidSelector, "100");
     let long = |length: usize| format!("topic={}", "a".repeat(length));
     assert!(read(&long(limits.selector), &[]).is_ok());
@@ -116,7 +116,7 @@ fn line_88_the_header_says_where_to_go_on_before_the_query() {
         ("last_event_id=3&Last-Event-ID=2", None, after("2")),
         ("last_event_id=3", None, after("3")),
         ("lastEventID=1&lastEventID=2", None, after("1")),
-        // As a browser's scripts write it, and libraries: those who wrote it so lost events without a word.
+        // As scripts in browsers and libraries write it: such clients used to lose events silently.
         ("lastEventId=5", None, after("5")),
         ("last-event-id=5", None, after("5")),
         ("LASTEVENTID=5", None, after("5")),
@@ -124,7 +124,7 @@ fn line_88_the_header_says_where_to_go_on_before_the_query() {
         ("lastEvent=5&last_event=5&eventId=5", None, None),
         ("lastEventID=a%20b", None, after("a b")),
         ("", Some("\u{e9}"), after("\u{e9}")),
-        // An empty one counts only where there is no other.
+        // An empty id counts only if there is no other.
         ("lastEventID=1", Some(""), after("1")),
         ("lastEventID=&last_event_id=3", None, after("3")),
         ("lastEventID=", None, Some(Cursor::Now)),
@@ -154,7 +154,7 @@ fn line_91_earliest_is_the_start_of_the_history() {
     );
 }
 
-/// What is to be closed with the token says when that ends.
+/// The subscription holds the end of its token, so that its stream can end with it.
 #[test]
 fn a_subscription_holds_its_token() {
     let header = bearer(&token(

@@ -1,4 +1,4 @@
-//! Active subscriptions: events and API.
+//! Active subscriptions: events and the API.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ fn line_102_an_event_is_private() {
         ("/.well-known/mercure/subscriptions/https%3A%2F%2Fexample.com%2F%7Bid%7D{/subscriber}", true),
         ("*", true),
         ("/.well-known/mercure/subscriptions{/topic}", false),
-        // Who may read what is subscribed to may not read who subscribes.
+        // Read access to the topics does not grant access to the list of subscribers.
         ("https://example.com/{id}", false),
     ] {
         assert_eq!(may_read(Some(&token(selector)), &event.topics, event.private), may, "{selector}");

@@ -1,4 +1,4 @@
-//! What a URI template matches: everything that it expands to.
+//! URI templates: a template matches its expansions, and nothing else.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ fn of_the_standard(name: &str) -> Option<Value> {
     }
 }
 
-/// Examples of RFC 6570, sections 1.2 and 3.2: a template and what it expands to.
+/// Examples of RFC 6570, sections 1.2 and 3.2: a template and its expansion.
 const EXAMPLES: &[(&str, &str)] = &[
     ("{var}", "value"),
     ("{hello}", "Hello%20World%21"),
@@ -204,7 +204,8 @@ fn a_bound_of_variables_holds() {
     assert_eq!(error, "the template has 33 variables; the limit is 32");
 }
 
-/// A pattern that backtracking would try in more ways than there are atoms; it is over at once, so that the test ends at all.
+/// Backtracking would try this pattern in more ways than there are atoms; matching ends at once, or the test
+/// never would.
 #[test]
 fn line_34_matching_takes_linear_time() {
     let selector = Selector::parse(&format!("{}!", "{a}{+b}".repeat(Selector::MAX_VARIABLES / 2))).unwrap();
@@ -235,7 +236,7 @@ fn a_text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]{0,5}", "\\PC{0,6}", "[%0-9A-F/,.;=&?#]{0,9}"]
 }
 
-/// A topic of pieces that templates care about, so long that it takes several words of places, too.
+/// A topic of pieces that matter to templates, long enough to take several words of offsets.
 fn a_topic() -> impl Strategy<Value = String> {
     let pieces = [
         "a", "b.c", "%41_", "a=", "b.c=", "%41", "%C3%A9", "%c3", "%", "%4", "é", "/", ".", ",", ";", "?",

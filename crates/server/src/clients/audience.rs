@@ -149,7 +149,9 @@ pub enum AudienceError {
     #[error("no stream of this key is open: keep the event until its client connects, or drop it")]
     Nobody,
     /// Every stream of the key is full.
-    #[error("none of the {streams} streams of this key has room for the event: their clients read too slowly")]
+    #[error(
+        "none of the {streams} streams of this key has room for the event: their clients read too slowly"
+    )]
     Full {
         /// How many there are.
         streams: usize,

@@ -1,4 +1,4 @@
-//! Who gets what, in which order, and how it looks.
+//! Which subscriber gets which events, in which order and form.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -251,7 +251,7 @@ fn whoever_polls_last_is_woken() {
         [(0, 0, 1), (0, 0, 2), (1, 0, 1), (1, 1, 2), (0, 1, 2), (1, 0, 2), (1, 1, 1), (0, 0, 1)]
     {
         let waker = Waker::from(Arc::clone(&bells[task]));
-        // Once to take what is there, again to find nothing more.
+        // Once to take the events that are there, and again to find no more.
         for _ in 0..polls {
             let _ = body.as_mut().poll_next(&mut Context::from_waker(&waker));
         }
@@ -270,7 +270,7 @@ fn subscribers_share_the_bytes_of_what_they_read() {
     let mut bodies = [(); 2]
         .map(|()| Box::pin(news.subscribe(none()).no_ping().no_stall_timeout().response().into_body()));
     let mut shared = 0;
-    // What is new, what is history already, events that are larger than a piece.
+    // New events, events of the history, and events that are larger than a piece.
     for size in [1, 100, 10_000, 100_000] {
         for _ in 0..10 {
             news.emit("n", "x".repeat(size)).unwrap();

@@ -7,7 +7,7 @@ use ssekit_server::{Channel, Error, Event, First, LastEventId, Produce, Selectio
 
 use crate::subscriber::{Subscriber, id, none};
 
-/// What a client that comes with this id is answered, when it does not get a stream.
+/// The answer to a client with this id, if it gets no stream.
 fn status(selection: impl Into<Selection>, last: LastEventId) -> u16 {
     selection.into().subscribe(last).response().status().as_u16()
 }
@@ -19,7 +19,7 @@ fn who_has_seen_the_end_of_a_closed_channel_is_answered_with_204() {
     assert_eq!(status(&job, id(ids[2])), 200, "it is open");
     job.close();
     assert_eq!(status(&job, id(ids[2])), 204);
-    // Who has not seen everything gets the rest first.
+    // A client that has not seen everything gets the rest first.
     for (last, rest) in [(none(), &["1", "2", "3"][..]), (id(ids[0]), &["2", "3"]), (id(ids[1]), &["3"])] {
         let mut back = Subscriber::new(job.subscribe(last));
         let seen = back.seen();
@@ -27,10 +27,10 @@ fn who_has_seen_the_end_of_a_closed_channel_is_answered_with_204() {
         assert!(seen.ended && !seen.cut, "{seen:?}");
         assert_eq!(status(&job, back.last_event_id()), 204);
     }
-    // Who is new and would get nothing has nothing to wait for either.
+    // A new client that would get nothing has nothing to wait for either.
     assert_eq!(status(job.first(First::New), none()), 204);
     assert_eq!(status(Channel::new(), none()), 200);
-    // Who must be told something is told.
+    // A client that must get a notice gets it.
     let mut unknown = Subscriber::new(job.subscribe(id("unknown")));
     assert_eq!(unknown.seen().events.len(), 4);
     assert_eq!(status(&job, unknown.last_event_id()), 204);

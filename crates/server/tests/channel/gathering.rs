@@ -1,4 +1,4 @@
-//! Channels that gather what is published for a while.
+//! Channels that gather events for a while.
 
 use std::time::Duration;
 

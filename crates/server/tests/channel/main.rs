@@ -1,4 +1,5 @@
-//! What `Channel` promises: without a network where bytes are enough, by threads and over sockets where they are not.
+//! The promises of `Channel`: without a network where bytes are enough, by threads and over sockets
+//! elsewhere.
 
 mod subscriber;
 

@@ -50,13 +50,13 @@ fn case_108_a_gap_is_an_event_and_the_stream_goes_on() {
         seen.events[1..].iter().map(|got| got.data.as_str()).collect::<Vec<_>>(),
         ["6", "7", "8", "9"]
     );
-    // Its id is the place before what comes next: nobody is told of the same gap twice.
+    // Its id is the position before the next event, so that no client is told of the same gap twice.
     let mut lost = Subscriber::new(news.subscribe(crate::subscriber::id(&gap.id)));
     assert_eq!(lost.resumed().len(), 4);
 }
 
-/// Every connection makes progress, also where the log drops everything between two looks: as when a client that
-/// comes back is slower than what comes meanwhile.
+/// Every connection makes progress, also where the log drops everything between two polls, as when a client
+/// that comes back is slower than the publisher.
 #[test]
 fn who_comes_back_gets_events_however_fast_others_come() {
     for keep in [1, 4] {
@@ -75,7 +75,7 @@ fn who_comes_back_gets_events_however_fast_others_come() {
                 emit(&news);
                 let mut back = Subscriber::new(back);
                 emit(&news);
-                // One piece, with which it is told of the loss and gets what is held; then it is overtaken again.
+                // One piece, with a notice of the loss and the held events; then it is overtaken again.
                 let piece = back.piece().expect("something is there").events;
                 assert!(matches!(piece[0].event.as_str(), "reset" | "gap"), "{piece:?}");
                 assert_eq!(piece.len() as u64, 1 + keep, "{policy:?} {piece:?}");
@@ -88,7 +88,8 @@ fn who_comes_back_gets_events_however_fast_others_come() {
     }
 }
 
-/// A burst beyond what the channel holds reaches each subscriber as events or as a notice of how many are gone.
+/// A burst that is larger than the channel reaches each subscriber as events or as a notice of how many are
+/// gone.
 #[test]
 fn a_burst_that_is_larger_than_the_channel_is_told_to_each() {
     for policy in [Overtaken::Close, Overtaken::Gap] {
@@ -118,7 +119,7 @@ fn a_burst_that_is_larger_than_the_channel_is_told_to_each() {
     }
 }
 
-/// What is gathered and pushed out before it was released is told too, and at once.
+/// A loss of gathered events that were dropped before their release is told too, and at once.
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_large_events_is_not_held_back_when_the_first_of_them_is_dropped() {
     let gather = std::time::Duration::from_secs(10);
@@ -151,7 +152,8 @@ fn case_108_wait_refuses_what_would_push_out_unread_events() {
     assert_eq!(slow.data(), ["20", "21", "22", "23"]);
     emit(&news, 24..26);
     assert_eq!(slow.data(), ["24", "25"]);
-    // A slow one that leaves holds up nobody; a batch that is larger than the channel is taken when all have read.
+    // A slow one that leaves holds up nobody; a batch that is larger than the channel is taken when all have
+    // read.
     emit(&news, 26..28);
     assert_eq!(fast.data(), ["24", "25", "26", "27"]);
     drop(slow);

@@ -1,4 +1,5 @@
-//! No interleaving of publishers, a retention sweep and a client that comes and goes gives a gap or a duplicate.
+//! No interleaving of publishers, a retention sweep and a client that comes and goes gives a gap or a
+//! duplicate.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -36,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(channel, bytes, own_id)| Step::Emit { channel, bytes, own_id }),
         1 => (0..CHANNELS, 60_000..140_000_usize)
             .prop_map(|(channel, bytes)| Step::Emit { channel, bytes, own_id: false }),
-        // Larger than what a channel holds, now and then.
+        // Larger than the channel, now and then.
         2 => (0..CHANNELS, prop_oneof![4 => 0..20_usize, 1 => 20..400_usize])
             .prop_map(|(channel, events)| Step::Batch { channel, events }),
         1 => (0..8_000_u64).prop_map(Step::Wait),
@@ -49,13 +50,13 @@ fn step() -> impl Strategy<Value = Step> {
 
 const CHANNELS: usize = 3;
 
-/// A page: it keeps its last event ID, and what it has seen of each channel.
+/// A page: it keeps its last event ID, and the events of each channel that it has seen.
 #[derive(Default)]
 struct Page {
     stream: Option<Subscriber>,
     last_event_id: String,
-    /// The number of the event that it sees next in each channel, once it has seen one, and as many as it was told
-    /// that it will not see.
+    /// The number of the event that it sees next in each channel, once it has seen one, and as many as it was
+    /// told that it will not see.
     next: HashMap<String, u64>,
     /// It was told that it has missed nobody knows how many.
     uncertain: bool,
@@ -141,7 +142,8 @@ fn run(
             Step::Sweep(channel) => runtime.block_on(async { channels[channel].sweep() }),
             Step::Come if page.stream.is_none() => {
                 let last = match page.last_event_id.as_str() {
-                    // Its connection broke before it was answered: it is new, and what happens from now on is its.
+                    // Its connection broke before it was answered: it is new, and gets the events from now
+                    // on.
                     "" => {
                         let next = emitted.iter().enumerate();
                         page.next.extend(next.map(|(channel, last)| (channel.to_string(), last + 1)));
@@ -202,8 +204,8 @@ fn sequence(id: &str) -> u64 {
     id.rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
-/// A page that reads the events named `read` of a channel that has others too, as `bursts` of them come. After a burst
-/// it looks, and then it stays, or leaves and comes back before the next burst or after it.
+/// A page that reads the events named `read` of a channel that has others too, as `bursts` of them come.
+/// After a burst it looks, and then it stays, or leaves and comes back before the next burst or after it.
 fn run_filtered(news: &Channel, bursts: &[(Vec<bool>, u8)]) -> Result<(), TestCaseError> {
     let subscribe = |last: &str| {
         Subscriber::new(news.filter(|name| name == "read").subscribe(LastEventId::new(last).unwrap()))

@@ -31,7 +31,7 @@ fn case_109_an_id_that_is_no_longer_held_is_told_in_band_and_in_the_head() {
     );
     let data: Vec<_> = seen[1..].iter().map(|got| got.data.as_str()).collect();
     assert_eq!(data, ["7", "8", "9"]);
-    // Who loses the connection after the reset alone does not get it again.
+    // A client that loses the connection right after the reset does not get it again.
     assert_eq!(seen[0].id, ids[6].to_string());
     assert_eq!(Subscriber::new(news.subscribe(id(ids[6]))).reset, None);
 }
@@ -100,7 +100,7 @@ fn what_is_dropped_before_the_first_read_belongs_to_the_reset() {
     }
     assert_eq!(back.data(), [r#"{"reason":"expired","missed":4}"#, "5", "6", "7"]);
     assert_eq!(new.data(), [r#"{"missed":5}"#, "5", "6", "7"]);
-    // What was published since a client is here is not passed over.
+    // Events that were published since the client came are not skipped.
     let [mut all, mut latest] =
         [First::All, First::Last(2)].map(|first| Subscriber::new(news.first(first).subscribe(none())));
     for n in 8..12 {
@@ -127,14 +127,15 @@ fn a_client_that_has_seen_no_event_yet_misses_none_when_it_comes_back() {
         let seen = back.resumed();
         assert!(!seen.is_empty() && seen.iter().all(|data| *data == n.to_string()), "{seen:?}");
     }
-    // Who has something to read at once gets the ids of that, and no other.
+    // A client that has events to read at once gets their ids, and no other.
     let response = news.first(First::Last(1)).subscribe(none()).no_ping().no_stall_timeout().response();
     let mut body = Box::pin(response.into_body());
     let piece = futures_util::FutureExt::now_or_never(futures_util::StreamExt::next(&mut body));
     assert!(piece.unwrap().unwrap().unwrap().ends_with(b"\nevent: message\ndata: 2\n\n"));
 }
 
-/// The npm package sveltekit-sse dispatches a block without data as an event without a name. It asks for `*/*`, and sends no id back.
+/// The npm package sveltekit-sse dispatches a block without data as an event without a name. It asks for
+/// `*/*`, and sends no id back.
 #[test]
 fn a_client_that_does_not_ask_for_event_streams_gets_no_block_of_an_id_alone() {
     let news = Channel::new();

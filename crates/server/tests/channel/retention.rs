@@ -1,4 +1,4 @@
-//! What a channel holds, and for how long.
+//! Which events a channel holds, and for how long.
 
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ pub(crate) struct Got {
     pub(crate) id: String,
 }
 
-/// What a look at the stream has shown.
+/// The result of a look at the stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) events: Vec<Got>,
@@ -46,7 +46,7 @@ impl Subscriber {
         Self { body: response.into_body(), decoder: Decoder::new(), reset }
     }
 
-    /// One piece of what is there, if any.
+    /// The next piece that is there, if any.
     pub(crate) fn piece(&mut self) -> Option<Seen> {
         match Pin::new(&mut self.body).poll_next(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => None,

@@ -52,7 +52,7 @@ fn case_109_readers_that_come_and_go_miss_nothing_while_threads_publish() {
                             return seen;
                         }
                         round += 1;
-                        // Now and then the connection breaks in the middle of what was sent.
+                        // Now and then the connection breaks in the middle of the sent events.
                         let keep = if round % (3 + reader) == 0 { events.len() / 2 } else { events.len() };
                         if let Some(got) = events[..keep].last() {
                             last = id(&got.id);

@@ -41,7 +41,7 @@ async fn frame(body: &mut SseBody) -> String {
     String::from_utf8(frame.into_data().expect("data").to_vec()).unwrap()
 }
 
-/// What comes until the proper end.
+/// Reads to the proper end.
 async fn rest(mut body: SseBody) -> String {
     let mut rest = String::new();
     while let Some(frame) = body.frame().await {

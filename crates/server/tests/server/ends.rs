@@ -57,7 +57,8 @@ async fn case_105_unlocking_again_and_leaving_does_not_stop_twice() {
     assert!(matches!(stream.stopped().await, StopReason::Ended));
     drop(stream.client);
     drop(stream.emitter);
-    // The last sender went with the only `on_stop` of this server's only stream, unless another report comes first.
+    // The last sender went with the only `on_stop` of this server's only stream, unless another report comes
+    // first.
     assert!(stream.stop.try_recv().is_err());
 }
 
@@ -103,8 +104,8 @@ fn tokio_task(mut body: ssekit_server::SseBody) -> std::pin::Pin<Box<dyn Future<
     Box::pin(async move { body.frame().await.is_none() })
 }
 
-/// A stream whose start fails in this way: the client still gets what was sent, does not take it for complete, and the
-/// next request is answered.
+/// A stream whose start fails in this way: the client still gets the sent events, does not take them for
+/// complete, and the next request is answered.
 async fn case_105_failure(start: impl Fn() -> Produce + Clone + Send + Sync + 'static, message: &str) {
     for server in Server::ALL {
         let (stopped, mut stop) = mpsc::channel(8);
@@ -180,7 +181,8 @@ async fn case_105_an_emitter_can_fail_its_stream_from_elsewhere() {
     );
 }
 
-/// Much is on its way when the stream fails, more than the system's buffers hold: the client has all of it before the cut.
+/// Much is on its way when the stream fails, more than the system's buffers hold: the client has all of it
+/// before the cut.
 #[tokio::test]
 async fn a_stream_that_fails_is_cut_after_everything_that_was_emitted() {
     for server in Server::ALL {
@@ -199,7 +201,7 @@ async fn a_stream_that_fails_is_cut_after_everything_that_was_emitted() {
     }
 }
 
-/// A body that is collected, as by a test, or read by a transport that does not say what it has written.
+/// A body that is collected, as by a test, or read by a transport that does not report its writes.
 #[tokio::test]
 async fn a_body_that_fails_gives_its_transport_a_turn_to_flush_and_then_the_error() {
     let mut body = produce(|stream| async move {
@@ -268,7 +270,7 @@ async fn start_may_notice_that_its_stream_was_unlocked_without_failing() {
     assert!(matches!(stop.try_recv(), Ok(StopReason::Ended)));
 }
 
-/// Records what runs at the end of a stream, in order.
+/// Records the callbacks at the end of a stream, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 

@@ -1,4 +1,4 @@
-//! What is on the wire.
+//! The bytes of events.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use ssekit_server::{EmitError, Emitter, Event, Field, Produce, produce};
 
 use crate::support::{Client, Server, Stream};
 
-/// What a client receives of a stream that ends after these were sent.
+/// The bytes that a client receives of a stream that ends after these events.
 async fn sent(
     options: impl Fn(Produce) -> Produce + Clone + Send + Sync + 'static,
     emit: impl Fn(&Emitter) -> Result<(), EmitError> + Clone + Send + Sync + 'static,

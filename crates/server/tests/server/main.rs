@@ -1,4 +1,5 @@
-//! What `produce` promises, over real sockets where users would see it. Numbers are those of the conformance cases.
+//! The promises of `produce`, over real sockets where users would see them.
+//! `crates/wire/tests/conformance/README.md` explains the numbers of cases.
 
 mod support;
 

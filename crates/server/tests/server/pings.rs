@@ -1,4 +1,4 @@
-//! What an idle stream sends. The decisions are tested in simulated time, one end over a socket.
+//! Pings of an idle stream. The decisions are tested in simulated time, one end over a socket.
 
 use std::pin::pin;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who is told of joins and leaves, and in which order.
+//! Notices of joins and leaves, and their order.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -14,7 +14,7 @@ fn open(clients: &Clients<&'static str>, key: &'static str) -> SseBody {
     clients.connect(key).response().into_body()
 }
 
-/// What is told already.
+/// The changes that are there already.
 fn ready<K: Clone>(presence: &mut Presence<K>) -> Vec<PresenceChange<K>> {
     let mut told = Vec::new();
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());

@@ -1,4 +1,4 @@
-//! What `start` may look like: that these compile, with nothing annotated, is half of the test.
+//! The forms of `start`. Half of the test is that they compile without annotations.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

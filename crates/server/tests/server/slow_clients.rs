@@ -35,7 +35,7 @@ async fn case_104_a_client_that_stops_reading_is_dropped_after_the_stall_time() 
         assert!(within(flood).await.unwrap() >= Duration::from_millis(300));
         assert!(stream.stop.try_recv().is_err());
 
-        // What the system had buffered still comes, and then no proper end of the body.
+        // The bytes in the system's buffers still come, and then no proper end of the body.
         let end = loop {
             match stream.client.try_chunk().await {
                 Ok(Some(_)) => {}
@@ -64,7 +64,8 @@ async fn fill(emitter: &ssekit_server::Emitter) -> usize {
     taken
 }
 
-/// A client that never opens its window by more than the byte for which the stream begins: what waits for each of its streams is bounded, and gone when it goes.
+/// A client that never opens its window by more than the byte for which the stream begins: the waiting bytes
+/// of each of its streams are bounded, and gone when it goes.
 #[tokio::test]
 async fn a_closed_window_of_http_2_costs_a_stream_its_buffer_and_two_pieces() {
     let (started, mut starts) = mpsc::channel(8);
@@ -96,7 +97,7 @@ async fn a_closed_window_of_http_2_costs_a_stream_its_buffer_and_two_pieces() {
     }
 }
 
-/// A transport that copies what it is handed, as some TLS libraries: hyper's own limit holds beside the stream's.
+/// A transport that copies its input, as some TLS libraries do: hyper's own limit holds beside the stream's.
 #[tokio::test]
 async fn a_transport_that_copies_costs_a_stream_no_more_than_hypers_buffer_beside_its_own() {
     let (started, mut starts) = mpsc::channel(8);
@@ -212,7 +213,7 @@ async fn case_108_a_client_that_never_reads_costs_bounded_memory_and_delays_nobo
             }
             assert_eq!(quick.client.chunk().await, format!("event: n\ndata: {n}\n\n"));
         }
-        // The buffer twice, what the transport holds, and what the system does.
+        // The buffer twice, and the buffers of the transport and the system.
         assert!(taken < 2 * (64 << 10) + (256 << 10) + (256 << 10), "{taken} bytes were taken");
         assert!(refused > 99_000, "{refused}");
     }

@@ -45,7 +45,7 @@ async fn frame(body: &mut SseBody) -> String {
     String::from_utf8(frame.into_data().expect("data").to_vec()).unwrap()
 }
 
-/// What comes until the proper end.
+/// Reads to the proper end.
 async fn rest(body: &mut SseBody) -> String {
     let mut rest = String::new();
     while let Some(frame) = body.frame().await {
@@ -195,8 +195,8 @@ fn some_do_not_read(n: usize, stopped: &Arc<AtomicUsize>) -> Produce {
     })
 }
 
-/// Over pipes instead of sockets, which would be more than a process may open on many machines; and in simulated time,
-/// so that a busy machine does not decide.
+/// Over pipes instead of sockets, which would be more than a process may open on many machines; and in
+/// simulated time, so that a busy machine does not decide.
 #[tokio::test(start_paused = true)]
 async fn case_107_a_thousand_streams_end_within_100_ms_though_some_clients_do_not_read() {
     const STREAMS: usize = 1_000;
@@ -341,7 +341,7 @@ async fn every_stream_of_a_service_is_within_its_layers() {
     let [outer, inner, own] = [Streams::new(), Streams::builder().max(3).build(), Streams::new()];
     let (these, named) = (own.clone(), outer.clone());
     let service = tower::service_fn(move |name: &'static str| {
-        // Built before there is a future, and with what a handler may add.
+        // Built before there is a future, and with the additions of a handler.
         let produce = quiet().within(&these);
         let response = match name {
             "plain" => produce.response(),

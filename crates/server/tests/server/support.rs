@@ -1,4 +1,4 @@
-//! Servers that answer every request with one stream, and a client that reads what is on the wire.
+//! Servers that answer every request with one stream, and a client that reads the bytes of the connection.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -167,7 +167,7 @@ impl Client {
         self.try_chunk().await.unwrap().expect("the stream has not ended")
     }
 
-    /// What comes until the body's proper end.
+    /// Reads to the body's proper end.
     pub(crate) async fn rest(&mut self) -> String {
         let mut rest = String::new();
         while let Some(chunk) = self.try_chunk().await.unwrap() {
@@ -176,7 +176,7 @@ impl Client {
         rest
     }
 
-    /// What comes until the response is cut.
+    /// Reads until the response is cut.
     pub(crate) async fn rest_until_cut(&mut self) -> String {
         let mut rest = String::new();
         loop {
@@ -188,7 +188,7 @@ impl Client {
         }
     }
 
-    /// What comes until at least this much came.
+    /// Reads at least this many bytes.
     pub(crate) async fn at_least(&mut self, bytes: usize) -> String {
         let mut text = String::new();
         while text.len() < bytes {

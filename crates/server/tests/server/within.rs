@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-/// Waits for what must happen, and fails when it does not.
+/// Waits for a future, and fails if it takes too long.
 #[track_caller]
 pub(crate) fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();

@@ -1,5 +1,5 @@
-//! A page that uses the npm package `sveltekit-sse` works with `produce`: the package's own client runs under Node
-//! against an axum server.
+//! A page that uses the npm package `sveltekit-sse` works with `produce`: the package's own client runs under
+//! Node against an axum server.
 
 mod node;
 
@@ -84,7 +84,7 @@ async fn open(ping: Duration) -> (Server, Page) {
     (Server { emitter, stop }, page)
 }
 
-/// Node running `page.mjs`. What it reports comes line by line.
+/// Node running `page.mjs`, which reports line by line.
 struct Page {
     node: Child,
     input: ChildStdin,
@@ -136,7 +136,7 @@ impl Page {
         }
     }
 
-    /// Ends the page; gives what it had still to report.
+    /// Ends the page, and returns its remaining reports.
     async fn leave(mut self) -> Vec<Value> {
         drop(self.input);
         timeout(LONG, self.node.wait()).await.expect("node ends").unwrap();

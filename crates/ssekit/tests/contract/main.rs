@@ -1,5 +1,5 @@
-//! Plays the part of the public contract harness against the example `contract_service`: every area that it covers,
-//! over real sockets.
+//! Plays the part of the public contract harness against the example `contract_service`: every area that it
+//! covers, over real sockets.
 
 #[path = "../../../client/tests/client/answer.rs"]
 #[allow(dead_code, reason = "the client's own tests use all of it")]
@@ -15,7 +15,7 @@ use crate::answer::Answer;
 use crate::harness::{Harness, Stream};
 use crate::peer::Peer;
 
-/// What one stream is answered and what must be reported of it, in this order.
+/// The answers to one stream, and the reports that must follow, in this order.
 struct Case {
     name: &'static str,
     /// The pieces of the answer's body.

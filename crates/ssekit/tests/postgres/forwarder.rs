@@ -37,7 +37,7 @@ impl Forwarder {
         line.strip_prefix("listening on ").unwrap_or_else(|| panic!("it printed {line:?}")).to_owned()
     }
 
-    /// The next line of what it complains of.
+    /// The next line of its error output.
     pub(crate) async fn error(&mut self) -> String {
         next(&mut self.errors).await
     }

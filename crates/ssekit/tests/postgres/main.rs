@@ -101,7 +101,7 @@ async fn what_is_committed_while_it_is_connected_arrives_and_what_may_be_missing
         let [(epoch, before), (same, after)] = [&pair[0], &pair[1]].map(Seen::place);
         assert_eq!((same, after), (epoch, before + 1));
     }
-    // Who left before the restarts returns.
+    // A page that left before the restarts returns.
     let mut returned = Page::open(&url, Some(&last)).await;
     returned.until("immediate").await;
     assert_eq!(returned.seen(), all[before.len()..]);
@@ -140,8 +140,8 @@ async fn what_had_arrived_when_the_connection_broke_is_sent_first() {
     }
 }
 
-/// What each writer has committed is seen in the order in which it committed it, and once. Between two of a writer's
-/// notifications some may be missing only when `reconnected` says so there.
+/// The notifications of each writer are seen once, in the order of their commits. Between two of them, some
+/// may be missing only if `reconnected` stands there.
 fn assert_nothing_is_missing(seen: &[Seen], writers: &[Writer]) {
     for writer in writers {
         let mut missing: BTreeSet<u64> = writer.committed().iter().copied().collect();

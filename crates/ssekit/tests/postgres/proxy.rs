@@ -1,8 +1,8 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Stands before the server on a port of its own, which it gives. What the server says from `first` on is held back up to
-/// `last`; then all of it is passed on at once, and the connection ends.
+/// Forwards to the server from a port of its own, which it returns. The output of the server from `first` on
+/// is held back up to `last`; then all of it is passed on at once, and the connection ends.
 pub(crate) async fn hold_back(server: u16, first: &'static str, last: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("a bound socket").port();

@@ -6,9 +6,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 
-/// A PostgreSQL server of a test's own: in a folder below the target directory, on 127.0.0.1 alone, behind a password.
+/// A PostgreSQL server of a test's own: in a folder below the target directory, on 127.0.0.1 alone, behind a
+/// password.
 ///
-/// It is gone when this is dropped, and also when the test is killed: a shell then sees its input end, and stops it.
+/// It is gone when this is dropped, and also when the test is killed: a shell then sees its input end, and
+/// stops it.
 pub(crate) struct Server {
     folder: PathBuf,
     programs: PathBuf,
@@ -64,7 +66,7 @@ impl Server {
         self.url_by(self.port)
     }
 
-    /// The URL for those who reach it by another port.
+    /// The URL for clients of another port, such as a proxy's.
     pub(crate) fn url_by(&self, port: u16) -> String {
         format!("postgres://ssekit:{PASSWORD}@127.0.0.1:{port}/postgres")
     }
@@ -78,14 +80,15 @@ impl Server {
         self.run("pg_ctl", &["start", "-D", "data", "-w", "-t", "60"], &["-l", "log"]);
     }
 
-    /// `fast` ends every connection and what it was doing; `immediate` is a crash. Returns when it takes connections.
+    /// `fast` ends every connection and its work; `immediate` is a crash. Returns when it accepts
+    /// connections.
     pub(crate) fn restart(&self, mode: &str) {
         self.run("pg_ctl", &["restart", "-D", "data", "-w", "-t", "60"], &["-l", "log", "-m", mode]);
     }
 
     fn run(&self, program: &str, arguments: &[&str], more: &[&str]) {
         let mut command = self.command(self.programs.join(program));
-        // The server keeps what it is started with, so that a pipe would not end.
+        // The server keeps the file descriptors that it is started with, so that a pipe would not end.
         let output = self.folder.join("output");
         let [out, err] = [(); 2].map(|()| fs::File::options().create(true).append(true).open(&output));
         let status = command.args(arguments).args(more).stdin(Stdio::null());
@@ -101,7 +104,7 @@ impl Server {
         );
     }
 
-    /// A program in the folder, as who may run it, with a pipe to its input.
+    /// A program in the folder, as a user that may run it, with a pipe to its input.
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

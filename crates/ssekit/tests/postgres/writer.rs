@@ -19,7 +19,7 @@ pub(crate) struct Writer {
     pace: Interval,
 }
 
-/// What it notifies of in transactions that it rolls back.
+/// The text of notifications in transactions that are rolled back.
 pub(crate) const NEVER: &str = "rolled back";
 
 impl Writer {
@@ -31,8 +31,8 @@ impl Writer {
         Self { name, url, database, last: 0, tried: 0, committed: Vec::new(), pace }
     }
 
-    /// One transaction with one to three notifications, and sometimes one that is rolled back. When the server goes, the
-    /// transaction is not repeated: whether it was committed is not known.
+    /// One transaction with one to three notifications, and sometimes one that is rolled back. When the
+    /// server goes, the transaction is not repeated: whether it was committed is not known.
     pub(crate) async fn commit(&mut self) {
         if self.database.as_ref().is_none_or(Client::is_closed) {
             self.database = connect(&self.url).await.ok();
@@ -55,7 +55,7 @@ impl Writer {
         }
     }
 
-    /// Keeps it from sending more than the example holds for those who return.
+    /// Keeps it from sending more than the example holds for pages that return.
     pub(crate) async fn pause(&mut self) {
         self.pace.tick().await;
     }

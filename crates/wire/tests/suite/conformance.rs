@@ -29,7 +29,7 @@ fn what_is_decoded_is_what_the_fixtures_say() {
 fn what_is_encoded_is_what_the_fixtures_say() {
     for entry in encode_entries() {
         let name = &entry.name;
-        // What is in the buffer already stays.
+        // Bytes that are in the buffer already stay.
         let mut out = b"before".to_vec();
         match (&entry.event, &entry.comment) {
             (Some(event), None) => event.build().expect(name).encode(&mut out),

@@ -1,4 +1,4 @@
-//! What large streams and hostile ones cost.
+//! The cost of large and hostile streams.
 
 use std::hint::black_box;
 use std::iter;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use allocation_counter::{AllocationInfo, measure};
 use ssekit_wire::{DecodeError, Decoder, Event, Item};
 
-/// Feeds a stream and counts what comes out.
+/// Feeds a stream and counts its items.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     messages: usize,
@@ -64,8 +64,8 @@ fn case_060_an_event_of_ten_mebibytes_in_many_lines_arrives() {
     }
 }
 
-/// A decoder that looks at what it already has with each piece takes 4096 times as long for 64 times as much, and a
-/// machine that is busy with other things takes a few times as long for anything: what lies between tells them apart.
+/// A decoder that reads its buffer again with each piece takes 4096 times as long for 64 times as much, and a
+/// busy machine takes a few times as long for anything: a limit between the two distinguishes them.
 const TIMES: usize = 64;
 const TOO_LONG: f64 = 512.0;
 
@@ -282,7 +282,7 @@ fn case_100_the_longest_reconnection_time_that_can_be_sent_is_read_back() {
     assert_eq!(decoder.reconnection_time(), Some(Duration::from_millis(u64::MAX)));
 }
 
-/// What a caller does not take is read all the same: its id counts and what comes next is right.
+/// Items that a caller does not take are read all the same: their ids count, and the next item is right.
 #[test]
 fn items_that_are_not_asked_for_are_skipped() {
     let mut decoder = Decoder::new();
@@ -296,7 +296,7 @@ fn items_that_are_not_asked_for_are_skipped() {
     assert!(matches!(items.next(), Some(Ok(Item::Message(message))) if message.data == "cd"));
 }
 
-/// This many bytes of `pattern` may keep what a decoder with a small limit may keep.
+/// After this many bytes of `pattern`, the decoder holds no more memory than its small limit allows.
 fn constant_memory(mut decoder: Decoder, pattern: &[u8], bytes: usize) {
     let piece = pattern.repeat((16 << 10) / pattern.len());
     let pieces = bytes / piece.len();
@@ -322,7 +322,8 @@ fn drain(stream: &[u8], piece: usize) {
     black_box(Tally::of(&mut Decoder::new(), stream.chunks(piece)));
 }
 
-/// How many times as long the large run takes. Of several times, the least is the one that others disturbed least.
+/// How many times as long the large run takes. Of several times, the least is the one that others disturbed
+/// least.
 fn growth(mut small: impl FnMut(), mut large: impl FnMut()) -> f64 {
     let seconds = |run: &mut dyn FnMut()| {
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! What holds for every stream and every text.
+//! Properties of every stream and every text.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ proptest! {
         check_every_chunking(&stream, &cuts, size, reading)?;
     }
 
-    /// The end of a stream loses an event exactly when the stream says that it is inside one, and has data of it; and
-    /// it can be asked to give that event.
+    /// The end of a stream loses an event exactly when the stream says that it is inside one, and has data of
+    /// it; and it can be asked to give that event.
     #[test]
     fn the_end_of_a_stream_gives_what_a_blank_line_would_give(
         stream in stream(),
@@ -67,7 +67,7 @@ proptest! {
         prop_assert!(!finished.is_inside_event());
     }
 
-    /// Small limits, so that what is too large and what is just not are both common.
+    /// Small limits, so that events just below and just above them are both common.
     #[test]
     fn case_061_any_chunking_gives_the_same_errors(
         stream in stream(),
@@ -238,7 +238,7 @@ impl Written {
         }
     }
 
-    /// Adds what a receiver makes of it.
+    /// Adds the result of decoding it.
     fn add_to(&self, outcome: &mut Outcome) {
         match self {
             Self::Comment(comment) => {
@@ -283,7 +283,7 @@ fn written() -> impl Strategy<Value = Written> {
     prop_oneof![4 => event, 1 => text().prop_map(Written::Comment)]
 }
 
-/// Text that is made of what the format cares about.
+/// Text made of the characters and words of the format.
 fn text() -> impl Strategy<Value = String> {
     let scrap = select(vec![
         "\r", "\n", "\r\n", "\n\n", ":", " ", "\0", "\u{FEFF}", "data", "data:", "data: x", "event: e",
@@ -309,7 +309,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         12 => line.prop_map(|(name, colon, value, end)| [name, colon, value, end].concat()),
         4 => line_end(),
-        // What follows no grammar.
+        // Text without a grammar.
         1 => vec(select(b"\r\n\r\n: \0datevnirx\xEF\xBB\xBF\xE2\x82\xFF".to_vec()), 0..20),
         1 => vec(any::<u8>(), 0..20),
     ]

@@ -1,5 +1,5 @@
-//! The standard's algorithm (9.2.6) in its own words and without a thought for speed: what a decoder must agree with.
-//! The fuzz targets read this file too.
+//! The algorithm of the standard (9.2.6) in its own words, without regard for speed. Every decoder must agree
+//! with it. The fuzz targets read this file too.
 
 use ssekit_wire::{DecodeError, Decoder, Item};
 
@@ -34,7 +34,7 @@ impl Reading {
     }
 }
 
-/// What the decoder makes of a stream that comes in these pieces.
+/// The result of the decoder for a stream in these pieces.
 pub(crate) fn decoded<'a>(mut decoder: Decoder, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut items = Vec::new();
     for piece in pieces {
@@ -68,13 +68,15 @@ pub(crate) fn feed(decoder: &mut Decoder, piece: &[u8], given: &mut Vec<Given>) 
     }
 }
 
-/// What the standard makes of the whole stream.
+/// The result of the standard's algorithm for the whole stream.
 pub(crate) fn standard(stream: &[u8], reading: Reading) -> Outcome {
-    // "Streams must be decoded using the UTF-8 decode algorithm", which takes one byte order mark off the front.
+    // "Streams must be decoded using the UTF-8 decode algorithm", which takes one byte order mark off the
+    // front.
     let stream = stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream);
     let decoded = String::from_utf8_lossy(stream);
     let (lines, _) = split_lines(decoded.as_bytes());
-    // The same lines before decoding: only the limit, which the standard does not know, looks at their lengths.
+    // The same lines before decoding: only the limit, which the standard does not know, looks at their
+    // lengths.
     let (raw_lines, raw_last_line) = split_lines(stream);
 
     let mut interpreter = Interpreter::new(reading);
@@ -83,8 +85,8 @@ pub(crate) fn standard(stream: &[u8], reading: Reading) -> Outcome {
             interpreter.process_line(str::from_utf8(line).expect("text is split at ASCII"));
         }
     }
-    // "Once the end of the file is reached, any pending data must be discarded": but once a line has its colon, what is
-    // too large is known.
+    // "Once the end of the file is reached, any pending data must be discarded": but once a line has its
+    // colon, it is known whether it is too large.
     if raw_last_line.contains(&b':') {
         interpreter.admit(raw_last_line);
     }
@@ -125,7 +127,8 @@ impl Interpreter {
         }
     }
 
-    /// The limit, which counts values as they came, whatever becomes of them. False for a line that is not kept.
+    /// The limit, which counts values as they came, whatever becomes of them. False for a line that is not
+    /// kept.
     fn admit(&mut self, raw: &[u8]) -> bool {
         let limit = self.reading.max_event_bytes;
         let (name, value) = name_and_value(raw);
@@ -204,7 +207,7 @@ impl Interpreter {
     }
 }
 
-/// The lines that have ended, and what follows the last one. CRLF, CR and LF each end a line.
+/// The lines that have ended, and the rest after the last one. CRLF, CR and LF each end a line.
 fn split_lines(text: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     let mut lines = Vec::new();
     let mut rest = text;

@@ -1,8 +1,9 @@
-//! Who is in the room and who waits before it. No sockets.
+//! The visitors in the room, and those that wait for a seat. No sockets.
 
 use std::collections::VecDeque;
 
-/// A door that lets in as many as there are seats, and the others one by one, in the order in which they came.
+/// A door that lets in as many as there are seats, and the others one by one, in the order in which they
+/// came.
 #[derive(Debug)]
 pub(crate) struct Door<V> {
     seats: usize,
@@ -15,7 +16,7 @@ impl<V: Clone + PartialEq> Door<V> {
         Self { seats, inside: Vec::new(), line: VecDeque::new() }
     }
 
-    /// Takes a seat, or the last place in the line. Who is here already stays where they are.
+    /// Takes a seat, or the last place in the line. A visitor that is here already stays where it is.
     pub(crate) fn arrive(&mut self, visitor: V) {
         if self.place(&visitor).is_none() {
             self.line.push_back(visitor);
@@ -23,14 +24,14 @@ impl<V: Clone + PartialEq> Door<V> {
         }
     }
 
-    /// Gives who enters instead.
+    /// Returns the visitor that enters instead.
     pub(crate) fn leave(&mut self, visitor: &V) -> Option<V> {
         self.inside.retain(|other| other != visitor);
         self.line.retain(|other| other != visitor);
         self.let_in()
     }
 
-    /// 0 inside, 1 for the next who enters; none for who is not here.
+    /// Returns 0 inside, 1 for the next visitor to enter; `None` for a visitor that is not here.
     pub(crate) fn place(&self, visitor: &V) -> Option<usize> {
         match self.inside.contains(visitor) {
             true => Some(0),

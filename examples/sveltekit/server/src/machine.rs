@@ -1,4 +1,4 @@
-//! What this machine does.
+//! Figures of this machine.
 
 use serde::Serialize;
 use sysinfo::{MemoryRefreshKind, System};

@@ -25,8 +25,8 @@ struct App {
     streams: Streams,
 }
 
-/// Each page has a clock of its own, and follows the figures, which are read and encoded once for all. Who returns goes on
-/// with them where it was.
+/// Each page has a clock of its own, and follows the figures, which are read and encoded once for all pages.
+/// A page that returns continues where it was.
 async fn machine(State(app): State<App>, last: LastEventId) -> Produce {
     let clock = produce(|stream| async move {
         loop {

@@ -1,4 +1,4 @@
-//! The chat room with its lobby: what is emitted to whom.
+//! The chat room with its lobby.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,11 @@ use ssekit::{Clients, PresenceChange, Produce};
 use crate::door::Door;
 
 const SEATS: usize = 3;
-/// How many messages are kept for who enters.
+/// The number of messages that are kept for new visitors.
 const HISTORY: usize = 50;
 
-/// A page: its secret, which it makes, and the name that it shows. The same as who asked for the stream.
+/// A page: its secret, which it makes, and the name that it shows. Both are those of the request for the
+/// stream.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) struct Visitor {
     session: String,
@@ -52,7 +53,7 @@ pub(crate) struct Room {
     state: Arc<Mutex<State>>,
 }
 
-/// What is emitted is emitted under its lock, so that all hear the same in the same order.
+/// Events are emitted under its lock, so that all pages get them in the same order.
 struct State {
     door: Door<Visitor>,
     history: VecDeque<Said>,
@@ -64,7 +65,7 @@ impl Room {
         Self { clients: Clients::new(), state: Arc::new(Mutex::new(state)) }
     }
 
-    /// The stream of a visitor, who is here for as long as it is open.
+    /// The stream of a visitor. The visitor is here while the stream is open.
     pub(crate) fn enter(&self, visitor: Visitor) -> Result<Produce, Refusal> {
         let shown = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
         if visitor.session.is_empty() || visitor.session.len() > 64 {
@@ -76,7 +77,7 @@ impl Room {
         Ok(self.clients.connect(visitor))
     }
 
-    /// Seats who comes, and lets the next one in when somebody leaves, for as long as it is polled.
+    /// Seats new visitors, and lets the next one in when one leaves, for as long as it is polled.
     pub(crate) fn run(&self) -> impl Future<Output = ()> + use<> {
         let (room, presence) = (self.clone(), self.clients.presence());
         async move { room.attend(presence).await }
@@ -123,7 +124,7 @@ impl Room {
         let from = from.ok_or((StatusCode::FORBIDDEN, "only who is in the room can speak"))?.name.clone();
         let said = Said { from, text: text.to_owned(), at };
         for visitor in state.door.inside() {
-            // Who has just gone hears nothing, and nobody else is kept from it.
+            // A visitor that has just gone gets nothing, and delays no other.
             let _ = self.clients.get(visitor).emit_json("said", &said);
         }
         state.history.push_back(said);
@@ -133,14 +134,14 @@ impl Room {
         Ok(())
     }
 
-    /// Tells one who has entered, or comes back, what was said.
+    /// Sends the kept messages to a visitor that has entered or come back.
     fn welcome(&self, state: &State, visitor: &Visitor) {
         if state.door.place(visitor) == Some(0) {
             let _ = self.clients.get(visitor).emit_json("history", &state.history);
         }
     }
 
-    /// Tells everyone who is here, and those who wait their place in the line.
+    /// Sends the list of visitors to all of them, and their place in the line to those that wait.
     fn tell_all(&self, state: &State) {
         let people = People {
             seats: state.door.seats(),

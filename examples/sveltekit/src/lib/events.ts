@@ -1,4 +1,4 @@
-// What there is to hear, whichever server sends it.
+// The events, whichever server sends them.
 
 import { source } from 'ssekit'
 
@@ -19,7 +19,7 @@ export interface Stats {
   memory: { used: number; total: number }
 }
 
-/** The data of a `people` event: who is in the room, and who waits before it, the next one first. */
+/** The data of a `people` event: the names in the room, and those that wait, the next one first. */
 export interface People {
   seats: number
   inside: string[]

@@ -1,4 +1,4 @@
-//! What a client reads: the head, and each event as soon as it was emitted.
+//! A client reads the head, and each event as soon as it was emitted.
 
 use std::time::Duration;
 

@@ -30,7 +30,7 @@ async fn compression_lets_every_event_through_at_once<F: Framework>() {
         expected.push_str(&format!("event: n\ndata: {n}\n\n"));
         decoder.read_until(&mut stream.client, &expected).await;
     }
-    // Larger than what compressors read at once.
+    // Larger than the pieces that compressors read at once.
     let data = "0123456789abcdef".repeat(2000);
     stream.emitter.emit("n", &data).unwrap();
     expected.push_str(&format!("event: n\ndata: {data}\n\n"));

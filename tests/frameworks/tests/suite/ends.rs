@@ -45,7 +45,8 @@ async fn case_105_emitting_after_the_stop_is_an_error<F: Framework>() {
     assert!(stream.stops.try_recv().is_err(), "on_stop ran twice");
 }
 
-/// The client gets what was sent and does not take it for complete, others go on, and so does the server.
+/// The client gets the sent events and does not take them for complete; other streams and the server
+/// continue.
 async fn case_105<F: Framework>(failing: fn() -> Produce, message: &str) {
     let (stopped, mut stops) = mpsc::channel(8);
     let (started, mut starts) = mpsc::channel(8);

@@ -1,5 +1,5 @@
-//! Case 110: what a stream promises holds in every framework, over real sockets. Numbers are those of the conformance
-//! cases; a case is written once and run for each framework.
+//! The promises of a stream hold in every framework, over real sockets. A case is written once and run for
+//! each framework; `crates/wire/tests/conformance/README.md` explains the numbers.
 
 mod answers;
 

@@ -51,7 +51,7 @@ async fn case_107<F: Framework>(join: fn(Produce, &Streams) -> Produce) {
     for client in &mut clients {
         goodbye(client.rest().await);
     }
-    // What is promised is a tenth of it, on a machine that does nothing else.
+    // The promise is a tenth of it, on a machine that does nothing else.
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     for client in racing {
         goodbye(client.await.unwrap());

@@ -4,7 +4,7 @@ import type { Stats } from '$lib/events'
 type Emit = (event: string, data: string) => unknown
 
 const listeners = new Set<Emit>()
-/** The last minute, for who comes later. */
+/** The last minute, for new pages. */
 let past: Stats[] = []
 let timer: ReturnType<typeof setInterval> | undefined
 let before = { idle: 0, total: 0 }
@@ -23,7 +23,7 @@ export function listen(emit: Emit): () => void {
 }
 
 function start() {
-  read() // what went on while nobody listened belongs to no figure
+  read() // the time while nobody listened belongs to no figure
   return setInterval(measure, 1000)
 }
 

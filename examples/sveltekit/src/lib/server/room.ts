@@ -11,7 +11,7 @@ interface Visitor {
 
 const SEATS = 3
 const MAX_VISITORS = 1_000
-/** How many messages are kept for who enters. */
+/** The number of messages that are kept for new visitors. */
 const HISTORY = 50
 
 /** In the order in which they came: the first ones sit in the room, the others wait before it. */
@@ -38,7 +38,7 @@ export function enter(session: string, name: string, emit: Emit): () => void {
   }
 }
 
-/** Says something to those inside; gives false for who is not. */
+/** Sends a message to the visitors inside; returns false if the sender is not inside. */
 export function say(session: string, text: string): boolean {
   const visitor = inside().find((visitor) => visitor.session === session)
   if (!visitor) return false

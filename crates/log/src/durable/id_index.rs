@@ -23,12 +23,12 @@ pub(super) type Key = [u8; 24];
 pub(super) struct Ids {
     fresh: RwLock<BTreeMap<Key, RuleId>>,
     tables: Keyspace,
-    fronts: Arc<Fronts>,
+    low_watermarks: Arc<Fronts>,
 }
 
 impl Ids {
-    pub(super) fn new(tables: Keyspace, fronts: Arc<Fronts>) -> Self {
-        Self { fresh: RwLock::default(), tables, fronts }
+    pub(super) fn new(tables: Keyspace, low_watermarks: Arc<Fronts>) -> Self {
+        Self { fresh: RwLock::default(), tables, low_watermarks }
     }
 
     pub(super) fn tables(&self) -> &Keyspace {
@@ -53,8 +53,8 @@ impl Ids {
     }
 
     /// Notes that a rule holds nothing before a place.
-    pub(super) fn set_front(&self, rule: RuleId, front: Position) {
-        self.fronts.of(rule).store(front.0, Ordering::Relaxed);
+    pub(super) fn set_low_watermark(&self, rule: RuleId, low_watermark: Position) {
+        self.low_watermarks.of(rule).store(low_watermark.0, Ordering::Relaxed);
     }
 
     /// The places in memory of an id with this hash, oldest first. What leaves memory is in the tables by then: who looks into both
@@ -103,8 +103,8 @@ impl Default for Fronts {
 
 impl Fronts {
     /// What takes the ids away that are needed no more.
-    pub(super) fn filter(fronts: &Arc<Self>) -> Arc<dyn Factory> {
-        Arc::new(Filter(Arc::clone(fronts)))
+    pub(super) fn filter(low_watermarks: &Arc<Self>) -> Arc<dyn Factory> {
+        Arc::new(Filter(Arc::clone(low_watermarks)))
     }
 
     fn of(&self, rule: RuleId) -> &AtomicU64 {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::folder::Folder;
+use super::directory::Directory;
 use crate::OpenError;
 
 /// What lies at the end of a journal.
@@ -78,7 +78,7 @@ pub(super) struct Repaired {
 
 /// Cuts off each journal what follows its last whole write, and says how much it was. Only the newest ends with an unfinished write: an
 /// older one is damaged.
-pub(super) fn torn(folder: &Folder) -> Result<Repaired, OpenError> {
+pub(super) fn truncate_torn_tail(folder: &Directory) -> Result<Repaired, OpenError> {
     let store = folder.store();
     let io = |what, path: &Path| {
         let path = path.to_owned();

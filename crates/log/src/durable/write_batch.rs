@@ -2,12 +2,12 @@
 
 use fjall::{Keyspace, PersistMode};
 
-use super::ids::Key;
+use super::id_index::Key;
 use super::store::{RuleId, Store, keys_key, record_key};
 use crate::Position;
 use crate::retention::Held;
 
-pub(super) struct Changes<'a> {
+pub(super) struct WriteBatch<'a> {
     store: &'a Store,
     batch: fjall::OwnedWriteBatch,
     /// What comes into memory and what leaves it once this is written.
@@ -20,7 +20,7 @@ pub(super) struct Changes<'a> {
     bytes: usize,
 }
 
-impl<'a> Changes<'a> {
+impl<'a> WriteBatch<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         let batch = store.database.batch();
         Self { store, batch, ids: Vec::new(), forgotten: Vec::new(), held: Vec::new(), items: 0, bytes: 0 }
@@ -82,9 +82,9 @@ impl<'a> Changes<'a> {
     }
 
     /// What a rule holds, and the log's last position, horizon, up to where ids are in tables, and the horizon of rules that are counted separately.
-    pub(super) fn set_held(&mut self, rule: RuleId, held: Held, front: Position, log: [Position; 4]) {
+    pub(super) fn set_held(&mut self, rule: RuleId, held: Held, low_watermark: Position, log: [Position; 4]) {
         let [last, horizon, indexed, separate] = log.map(|place| place.0);
-        self.held.push((rule, [held.records, held.bytes, front.0, last, horizon, indexed, separate]));
+        self.held.push((rule, [held.records, held.bytes, low_watermark.0, last, horizon, indexed, separate]));
     }
 
     fn put(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
@@ -120,8 +120,8 @@ impl<'a> Changes<'a> {
             ids.add(self.ids);
         }
         ids.forget(&self.forgotten);
-        for (rule, [_, _, front, ..]) in held {
-            ids.set_front(rule, Position(front));
+        for (rule, [_, _, low_watermark, ..]) in held {
+            ids.set_low_watermark(rule, Position(low_watermark));
         }
         Ok(())
     }

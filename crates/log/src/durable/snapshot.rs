@@ -9,7 +9,7 @@ use crate::idempotency::UsedKeys;
 use crate::retention::Held;
 use crate::{Entry, Position, ReadError};
 
-pub(super) struct View<'a> {
+pub(super) struct Snapshot<'a> {
     store: &'a Store,
     snapshot: Snapshot,
 }
@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) rules: Vec<(RuleId, Held, Position)>,
 }
 
-impl<'a> View<'a> {
+impl<'a> Snapshot<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         Self { store, snapshot: store.database.snapshot() }
     }
@@ -147,7 +147,9 @@ impl<'a> View<'a> {
         let rules = self.snapshot.prefix(&self.store.meta, "rule").map(|guard| {
             let (key, name) = guard.into_inner().map_err(unreadable)?;
             let name = std::str::from_utf8(&name);
-            let name = name.map_err(|error| ReadError::Damaged(format!("the name of a retention rule is invalid: {error}")))?;
+            let name = name.map_err(|error| {
+                ReadError::Damaged(format!("the name of a retention rule is invalid: {error}"))
+            })?;
             Ok((rule(&key)?, name.into()))
         });
         rules.collect()

@@ -7,7 +7,7 @@
 //! store/    the store
 //! torn      what an unfinished write left, when there was one last
 //! damaged   there while records are missing that a damaged journal held, and the store does not tell readers yet
-//! used      the last position that was given to a record, twice (used.rs)
+//! used      the last position that was given to a record, twice (last_position.rs)
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use crate::OpenError;
 
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct Directory {
     path: PathBuf,
     _lock: File,
     running: bool,
 }
 
-impl Folder {
+impl Directory {
     /// Takes the folder, or makes it. Also says whether the log in it was left without an end.
     pub(super) fn open(path: &Path) -> Result<(Self, bool), OpenError> {
         let io = |what, path: PathBuf| move |source| OpenError::Io { what, path, source };
@@ -58,11 +58,11 @@ impl Folder {
         let lock = path.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
         let file = file.map_err(io("cannot write", lock.clone()))?;
-        let patience = Instant::now() + HANDOVER;
+        let deadline = Instant::now() + HANDOVER;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(HANDOVER / 50)
                 }
                 Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path)),
