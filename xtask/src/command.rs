@@ -1,3 +1,5 @@
+//! Child processes, run at the root of the repository. A failed one is an error that names its command line.
+
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// A program run at the root of the repository.
+/// A command, which runs at the root of the repository.
 #[derive(Debug)]
 pub(crate) struct Command {
     inner: process::Command,
@@ -15,7 +17,7 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// A command line without quotes: words between spaces.
+    /// Creates a command from words separated by spaces; there are no quotes.
     pub(crate) fn new(line: &str) -> Self {
         let mut words = line.split_whitespace();
         let mut inner = process::Command::new(words.next().unwrap_or_default());
@@ -23,7 +25,7 @@ impl Command {
         Self { inner, line: line.to_owned() }
     }
 
-    /// The same cargo that runs this.
+    /// Creates a command of the cargo that runs this program.
     pub(crate) fn cargo(line: &str) -> Self {
         let mut command = Self::new(&format!("cargo {line}"));
         if let Some(cargo) = env::var_os("CARGO") {
@@ -53,13 +55,13 @@ impl Command {
         self
     }
 
-    /// Runs it in a folder: of the repository, unless it is absolute.
+    /// Sets the working folder, relative to the root of the repository.
     pub(crate) fn within(mut self, folder: impl AsRef<Path>) -> Self {
         self.inner.current_dir(root().join(folder));
         self
     }
 
-    /// Runs it, its output where ours goes.
+    /// Runs the command; its output goes to that of this program.
     pub(crate) fn run(mut self) -> Result<()> {
         let status = self
             .inner
@@ -72,7 +74,7 @@ impl Command {
         Ok(())
     }
 
-    /// Runs it and gives what it printed.
+    /// Runs the command and returns its standard output.
     pub(crate) fn output(mut self) -> Result<String> {
         let output = self.inner.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.with_context(|| format!("cannot start `{}`", self.line))?;
@@ -82,12 +84,12 @@ impl Command {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Whether it runs and succeeds; its output is dropped.
+    /// Runs the command without output; returns true if it succeeds.
     pub(crate) fn succeeds(mut self) -> bool {
         self.quiet().status().is_ok_and(|status| status.success())
     }
 
-    /// Whether it succeeds in time; it is ended when the time is over.
+    /// Runs the command without output; returns true if it succeeds in time. Kills it after this time.
     pub(crate) fn succeeds_within(mut self, time: Duration) -> bool {
         let end = Instant::now() + time;
         let Ok(mut child) = self.quiet().spawn() else { return false };
@@ -96,7 +98,7 @@ impl Command {
                 Ok(Some(status)) => return status.success(),
                 Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
                 _ => {
-                    // It may have ended by itself meanwhile.
+                    // The calls fail if the process has ended meanwhile.
                     let _ = child.kill();
                     let _ = child.wait();
                     return false;
@@ -115,9 +117,9 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// Where cargo builds to.
+/// The target folder of cargo.
 pub(crate) fn target() -> PathBuf {
-    // Commands run in several folders, so that a relative one would be several.
+    // Commands run in several folders, in which a relative path would be different folders.
     let folder = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     std::path::absolute(&folder).unwrap_or(folder)
 }

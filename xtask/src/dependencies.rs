@@ -1,3 +1,5 @@
+//! Checks of dependencies: their licences, duplicate versions, and native crates in builds for browsers.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
@@ -6,7 +8,7 @@ use serde_json::Value;
 use crate::command::Command;
 use crate::wasm;
 
-/// What we may be linked with. Each is permissive, or applies to its own files alone.
+/// The allowed licences of dependencies. Each is permissive, or applies only to its own files.
 const LICENCES: &[&str] = &[
     "0BSD",
     "Apache-2.0",
@@ -25,75 +27,79 @@ const LICENCES: &[&str] = &[
     "Zlib",
 ];
 
-/// Crates that come in two versions, each with its reason.
+/// Crates that may be linked in two versions, each with the reason.
 const DUPLICATES: &[(&str, &str)] = &[
-    ("getrandom", "`ring` has not taken the version that the store and its `tempfile` have"),
-    ("hashbrown", "the store's two caches have older ones than everybody else"),
-    ("spin", "the store's channel has an older one than the npm package's module"),
+    ("getrandom", "`ring` uses an older version than the store and its `tempfile`"),
+    ("hashbrown", "the two caches of the store use older versions"),
+    ("spin", "the channel of the store uses an older version than the module of the npm package"),
 ];
 
-/// Features that are web frameworks with a whole house of dependencies. What they alone pull in is chosen by who chooses
-/// them: it may need a newer Rust, and bring other versions of crates.
+/// Features for web frameworks that have many dependencies.
+///
+/// The dependencies of these features alone may need a newer Rust, and may be other versions of crates.
 const FRAMEWORKS: &[&str] = &["actix-web", "poem", "rocket", "salvo", "warp"];
-/// The package that has all of them.
+/// The package that enables all of these features.
 const FRAMEWORKS_SUITE: &str = "ssekit-frameworks";
 
-/// Crates that have no business in a page: the native transport's.
+/// Crates of the native transport, which builds for browsers must not link.
 const NATIVE: &[&str] = &["hyper", "mio", "rustls", "socket2", "tokio"];
 
-/// Every dependency has a licence that fits ours, no crate that users compile comes in two versions, and a page written
-/// in Rust has nothing of the native transport.
+/// Checks licences, duplicate versions and builds for browsers.
+///
+/// Each dependency must have an allowed licence. No crate may be linked in two versions, except
+/// [`DUPLICATES`]. Builds for browsers must not link crates of the native transport.
 pub(crate) fn check() -> Result<()> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     for package in packages()? {
         let name = text(&package, "name");
         let licence = text(&package, "license");
-        // `A/B` is an old way to write `A OR B`.
+        // `A/B` is the former notation of `A OR B`.
         if !is_allowed(&licence.replace('/', " OR ")) {
-            faults.push(format!(
-                "{name} {}: licence {licence:?} is not among those we allow",
+            problems.push(format!(
+                "{name} {}: licence {licence:?} is not allowed: choose another crate, or add it to LICENCES",
                 text(&package, "version")
             ));
         }
     }
-    // Build-time helpers are left out.
+    // Procedural macros are not linked.
     let machine = versions(linked("normal,no-proc-macro", &without_frameworks(&packages()?))?);
     let browser = format!("{} --target {}", wasm::BROWSER, wasm::TARGET);
     let browser = versions(linked("normal,no-proc-macro", &browser)?);
     for (name, versions) in machine.iter().chain(&browser) {
         if versions.len() > 1 && !DUPLICATES.iter().any(|(allowed, _)| allowed == name) {
             let versions: Vec<_> = versions.iter().map(String::as_str).collect();
-            faults.push(format!(
-                "{name} comes in versions {}: `cargo tree -d` says why",
+            problems.push(format!(
+                "{name} is linked in the versions {}: `cargo tree -d` shows the cause",
                 versions.join(" and ")
             ));
         }
     }
     for name in NATIVE.iter().filter(|name| browser.contains_key(**name)) {
-        faults.push(format!(
-            "{name} is linked for browsers: `cargo tree -i {name} {} --target {}` says why",
+        problems.push(format!(
+            "{name} is linked for browsers: `cargo tree -i {name} {} --target {}` shows the cause",
             wasm::BROWSER,
             wasm::TARGET
         ));
     }
-    if !faults.is_empty() {
-        bail!("{}", faults.join("\n"));
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\n"));
     }
     Ok(())
 }
 
-/// Every package of the workspace's dependency graph, ours included.
+/// All packages of the workspace and their dependencies.
 pub(crate) fn packages() -> Result<Vec<Value>> {
     let metadata = Command::cargo("metadata --format-version 1 --all-features --locked").output()?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
     metadata["packages"].as_array().cloned().context("cargo metadata has no packages")
 }
 
+/// The string in a field of a package; empty if there is none.
 pub(crate) fn text<'a>(package: &'a Value, key: &str) -> &'a str {
     package[key].as_str().unwrap_or_default()
 }
 
-/// The versions of each crate among packages such as "name vVERSION".
+/// The versions of each crate, from packages in the form "name vVERSION".
 fn versions(packages: BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in packages {
@@ -104,7 +110,9 @@ fn versions(packages: BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
     versions
 }
 
-/// What cargo is told to select all that we promise things for: every package and feature but the frameworks.
+/// The arguments by which cargo selects all packages and features, except [`FRAMEWORKS`].
+///
+/// The checks of duplicate versions and of the oldest Rust apply to this selection.
 pub(crate) fn without_frameworks(packages: &[Value]) -> String {
     let ours = packages.iter().filter(|package| package["source"].is_null());
     let features = ours
@@ -119,21 +127,21 @@ pub(crate) fn without_frameworks(packages: &[Value]) -> String {
     format!("--workspace --exclude xtask --exclude {FRAMEWORKS_SUITE} --features {features}")
 }
 
-/// The packages that such a selection links by these edges, as "name vVERSION".
+/// The packages that a selection links by these kinds of dependencies, as "name vVERSION".
 pub(crate) fn linked(edges: &str, selection: &str) -> Result<BTreeSet<String>> {
     let tree = format!("tree {selection} --locked --edges {edges} --prefix none --format {{p}}");
     let tree = Command::cargo(&tree).output()?;
-    let named = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    Ok(tree.lines().map(named).collect())
+    let name_and_version = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    Ok(tree.lines().map(name_and_version).collect())
 }
 
-/// Whether an SPDX expression of OR, AND and parentheses can be met by the licences that we allow.
+/// Returns true if allowed licences satisfy an SPDX expression of OR, AND and parentheses.
 fn is_allowed(expression: &str) -> bool {
     let expression = expression.trim();
     if LICENCES.contains(&expression) {
         return true;
     }
-    // OR binds looser than AND, so it is taken apart first.
+    // OR has a lower precedence than AND, so the expression is split at OR first.
     if let Some((left, right)) = split(expression, " OR ") {
         return is_allowed(left) || is_allowed(right);
     }
@@ -143,7 +151,7 @@ fn is_allowed(expression: &str) -> bool {
     expression.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).is_some_and(is_allowed)
 }
 
-/// Splits at the first operator that stands outside parentheses.
+/// Splits an expression at the first operator outside of parentheses.
 fn split<'a>(expression: &'a str, operator: &str) -> Option<(&'a str, &'a str)> {
     let outside = |at: usize| {
         let before = &expression[..at];
@@ -158,8 +166,8 @@ mod tests {
     use super::is_allowed;
 
     #[test]
-    fn an_expression_is_met_when_its_parts_are() {
-        for (expression, met) in [
+    fn licence_expressions_are_evaluated() {
+        for (expression, expected) in [
             ("MIT", true),
             ("GPL-3.0", false),
             ("GPL-3.0 OR MIT", true),
@@ -168,7 +176,7 @@ mod tests {
             ("Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT", true),
             ("", false),
         ] {
-            assert_eq!(is_allowed(expression), met, "{expression}");
+            assert_eq!(is_allowed(expression), expected, "{expression}");
         }
     }
 }

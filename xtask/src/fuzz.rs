@@ -1,3 +1,5 @@
+//! Runs of the fuzz targets in `fuzz`.
+
 use std::fs;
 use std::time::Duration;
 
@@ -5,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::command::{Command, root};
 
+/// The fuzz targets, with the folders of their seeds.
 const TARGETS: &[(&str, &[&str])] = &[
     ("decode", &["seeds/decode"]),
     ("encode", &[]),
@@ -14,14 +17,15 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("token", &["seeds/token"]),
 ];
 
-/// Runs each fuzz target this long. `fuzz/README.md` says what they hold and how to look at what they find.
+/// Runs each fuzz target for this time. `fuzz/README.md` describes the targets and their findings.
 pub(crate) fn run(each: Duration) -> Result<()> {
     let folder = root().join("fuzz");
     for (target, seeds) in TARGETS {
         let corpus = format!("corpus/{target}");
-        fs::create_dir_all(folder.join(&corpus)).with_context(|| format!("cannot make fuzz/{corpus}"))?;
+        fs::create_dir_all(folder.join(&corpus))
+            .with_context(|| format!("cannot create the folder fuzz/{corpus}"))?;
         let seconds = each.as_secs();
-        // The flags are in fuzz/.cargo/config.toml, which counts in that folder only.
+        // fuzz/.cargo/config.toml sets the compiler flags. Cargo reads it only in that folder.
         Command::cargo("run --quiet --release --bin")
             .arg(target)
             .args(["--", "-max_len=4096", "-dict=dictionary.txt", "-print_final_stats=1", "-verbosity=0"])

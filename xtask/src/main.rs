@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test` passes every test and check, `cargo xtask bench` measures.
+//! The commands of the project, such as `cargo xtask test`. A check that cannot run fails.
 
 use std::env;
 use std::process::ExitCode;
@@ -21,18 +21,18 @@ use command::Command;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  test    every test and check, as CI runs them; installs what is missing, or says what to install
-          (with a WORD: only the steps that have it in their name)
-  check   formatting, lints, documentation, dependencies: what needs no test run
-  web     the npm package in web/, and the program's copy of it
-  pages   the pages in Rust: examples/leptos, and the one that tests of the client open
-  model   every interleaving of a channel's publishers and readers
-  soak    the long form of what has one: 500 kills, properties over many cases, an hour of attacks, an hour of fuzzing
-  fuzz    each fuzz target [SECONDS] long, 30 unless told
-  bench   the tables of bench/*.md, with peers in the same run (a quiet machine, please)
+  test    runs all tests and checks, as CI does; installs missing programs, or names them
+          (with a WORD: only the steps whose name contains it)
+  check   runs the checks without tests: formatting, lints, documentation, dependencies
+  web     builds the npm package in web/, and updates the program's copy of it
+  pages   builds the pages in Rust: examples/leptos, and the page that browser tests open
+  model   checks every interleaving of a channel's publishers and readers
+  soak    runs the long tests: 500 kills, many cases of each property, an hour of attacks, fuzzing
+  fuzz    runs each fuzz target for [SECONDS]; the default is 30
+  bench   measures, and writes the tables of bench/*.md; needs an idle machine
 ";
 
-#[allow(clippy::print_stderr, reason = "a command for people")]
+#[allow(clippy::print_stderr, reason = "output for the terminal")]
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -63,24 +63,27 @@ fn main() -> ExitCode {
 
 type Run = fn() -> Result<()>;
 
-/// Every step, or those with this word in their name.
+/// Runs the steps whose name contains this word; all of them if it is empty.
 fn test(word: &str) -> Result<()> {
     let steps: [(&str, Run); 8] = [
-        ("what needs no test run", check),
+        ("checks without tests", check),
         ("tests and doctests", || {
             tools::provide(tools::AROUND_THE_HUB)?;
             Command::cargo("test --workspace --all-features --no-fail-fast").run()
         }),
-        ("lints of what browsers run", || wasm::lint().and_then(|()| pages::lint())),
+        ("lints for browsers", || wasm::lint().and_then(|()| pages::lint())),
         ("the npm package", web::test),
         ("pages in Rust", pages::build),
         ("pages in Chromium", web::test_in_browser),
         ("every interleaving of a channel's publishers and readers", model),
-        ("fuzzing, a minute", || fuzz::run(Duration::from_secs(30))),
+        ("fuzzing", || fuzz::run(Duration::from_secs(30))),
     ];
     let chosen: Vec<_> = steps.into_iter().filter(|(name, _)| name.contains(word)).collect();
     if chosen.is_empty() {
-        bail!("no step has {word:?} in its name: {}", steps.map(|(name, _)| name).join("; "));
+        bail!(
+            "the name of no step contains {word:?}; the steps are: {}",
+            steps.map(|(name, _)| name).join("; ")
+        );
     }
     let start = Instant::now();
     tools::install()?;
@@ -91,6 +94,7 @@ fn test(word: &str) -> Result<()> {
     Ok(())
 }
 
+/// Runs the checks that run no tests.
 fn check() -> Result<()> {
     step("formatting", || {
         Command::cargo("fmt --all --check").run()?;
@@ -119,7 +123,7 @@ fn check() -> Result<()> {
 }
 
 fn model() -> Result<()> {
-    // The flags are in model/.cargo/config.toml, which counts in that folder only.
+    // model/.cargo/config.toml sets the compiler flags. Cargo reads it only in that folder.
     Command::cargo("test --quiet")
         .within("model")
         .env_remove("RUSTFLAGS")
@@ -127,18 +131,19 @@ fn model() -> Result<()> {
         .run()
 }
 
-/// What `test` does in a short form, in the long one.
+/// Runs the long form of tests that have a short one in `test`.
 fn soak() -> Result<()> {
     tools::install()?;
     let long = |run: &str| Command::cargo(run).env("SSEKIT_SOAK", "1").env("SSEKIT_KILL_CYCLES", "500").run();
     step("the log, killed 500 times", || long("test --release --package ssekit-log"))?;
     step("the hub: protocol, private updates, bad days, killed 500 times", || {
         long(
-            "test --release --package ssekit-mercure --package ssekit-hub --package ssekit-cli --test mercure --test hub --test baddays",
+            "test --release --package ssekit-mercure --package ssekit-hub --package ssekit-cli \
+             --test mercure --test hub --test baddays",
         )
     })?;
-    // One after the other, since they measure times.
-    step("the hub: all attacks at once for an hour, and resumes beside those that do not read", || {
+    // These tests measure times, so they run one after the other.
+    step("the hub: all attacks at once for an hour, and resumes beside stalled subscribers", || {
         Command::cargo(
             "test --release --package ssekit-cli --test baddays -- --test-threads 1 hostile:: replay::",
         )
@@ -162,7 +167,7 @@ fn bench() -> Result<()> {
     web::bench()
 }
 
-/// The sets of features that somebody may choose, beside all and the default.
+/// The sets of features that are compiled alone, besides the default and all features.
 const FEATURES: &[(&str, &str)] = &[
     ("ssekit-wire", ""),
     ("ssekit-wire", "json"),
@@ -186,6 +191,7 @@ const FEATURES: &[(&str, &str)] = &[
     ("ssekit", "client"),
 ];
 
+/// Runs a step, and prints its name and its time.
 fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
     say(name);
     let start = Instant::now();
@@ -196,7 +202,7 @@ fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stderr, reason = "a command for people")]
+#[allow(clippy::print_stderr, reason = "output for the terminal")]
 fn say(line: &str) {
     eprintln!("==> {line}");
 }

@@ -1,34 +1,39 @@
+//! Check of the oldest supported Rust, which the workspace states as `rust-version`.
+
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::Command;
 use crate::dependencies::{linked, packages, text, without_frameworks};
 
-/// The Rust that the workspace promises is enough: for every dependency by its own word, and for our code by building
-/// with it where it can be had, by the lint `clippy::incompatible_msrv` where not.
+/// Checks that the `rust-version` of the workspace is sufficient.
+///
+/// Dependencies must state no higher `rust-version`. The workspace is compiled with this version if rustup
+/// can install it; otherwise only the lint `clippy::incompatible_msrv` checks its code.
 pub(crate) fn check() -> Result<()> {
     let packages = packages()?;
-    let promised = packages
+    let supported = packages
         .iter()
         .find(|package| text(package, "name") == "ssekit")
         .and_then(|package| version(text(package, "rust_version")))
-        .context("the workspace names no rust-version")?;
+        .context("the manifest of `ssekit` has no rust-version")?;
     let ours = without_frameworks(&packages);
-    // The program and its storage are not libraries: what they are built with is stated in their own manifests.
+    // These packages are not libraries for applications; their manifests state a newer Rust.
     let ours = format!(
-        "{ours} --exclude ssekit-cli --exclude ssekit-hub --exclude ssekit-load --exclude ssekit-log --exclude ssekit-mercure"
+        "{ours} --exclude ssekit-cli --exclude ssekit-hub --exclude ssekit-load --exclude ssekit-log \
+         --exclude ssekit-mercure"
     );
     let linked_by_us = linked("normal,build", &ours)?;
     let linked_by_any = linked("normal,build", "--workspace --exclude xtask --all-features")?;
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     let mut exempt = Vec::new();
     for package in &packages {
         let named = format!("{} v{}", text(package, "name"), text(package, "version"));
-        let Some(needed) = version(text(package, "rust_version")).filter(|needed| *needed > promised) else {
+        let Some(needed) = version(text(package, "rust_version")).filter(|needed| *needed > supported) else {
             continue;
         };
         let needs = format!("{named} needs Rust {}.{}", needed.0, needed.1);
         if linked_by_us.contains(&named) {
-            faults.push(format!("{needs}, the workspace promises {}.{}", promised.0, promised.1));
+            problems.push(format!("{needs}, but the workspace supports {}.{}", supported.0, supported.1));
         } else if linked_by_any.contains(&named) {
             exempt.push(needs);
         }
@@ -36,16 +41,16 @@ pub(crate) fn check() -> Result<()> {
     if !exempt.is_empty() {
         crate::say(&format!("exempt, because only features for frameworks link it: {}", exempt.join(", ")));
     }
-    if !faults.is_empty() {
-        bail!("{}", faults.join("\n"));
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\n"));
     }
-    let toolchain = format!("{}.{}", promised.0, promised.1);
+    let toolchain = format!("{}.{}", supported.0, supported.1);
     let installed = Command::new("rustup run").arg(&toolchain).arg("rustc").arg("--version").succeeds()
         || Command::new("rustup toolchain install --profile minimal").arg(&toolchain).succeeds();
     if !installed {
         crate::say(&format!(
-            "Rust {toolchain} cannot be fetched here, so nothing was built with it: what was held to it is every \
-             dependency's own rust-version, and our use of std by clippy::incompatible_msrv in the step \"lints\""
+            "rustup cannot install Rust {toolchain}, so nothing was built with it: only the rust-version of \
+             each dependency was checked, and the step \"lints\" checks our use of std"
         ));
         return Ok(());
     }
@@ -54,7 +59,7 @@ pub(crate) fn check() -> Result<()> {
         .run()
 }
 
-/// Major and minor of a version such as 1.85 or 1.85.0.
+/// The major and minor number of a version such as 1.85 or 1.85.0.
 fn version(text: &str) -> Option<(u32, u32)> {
     let mut numbers = text.split('.').map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))

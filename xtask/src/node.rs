@@ -1,4 +1,4 @@
-//! Node.js and npm: the machine's, or Node.js from the npm registry where the machine's is too old.
+//! Node.js and npm. If the installed Node.js is too old, a newer one comes from the npm registry.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,32 +10,32 @@ use serde_json::Value;
 
 use crate::command::{Command, target};
 
-/// The oldest Node.js that the packages which build and test ours run on.
+/// The oldest Node.js that runs the packages which build and test the npm package.
 const OLDEST: (u32, u32) = (20, 19);
-/// What is installed where the machine has none or an older one.
+/// The major version that is fetched if the machine has no Node.js or an older one.
 const INSTALLED: u32 = 22;
 
-/// Runs an npm script of a folder.
+/// Creates a command of npm in a folder.
 pub(crate) fn npm(folder: &Path, line: &str) -> Result<Command> {
     Ok(Command::new(&format!("npm {line}")).within(folder).env("PATH", path()?))
 }
 
-/// Installs what the lock file of a folder names, unless that is there.
+/// Installs the packages of a folder's lock file, unless they are installed.
 pub(crate) fn install(folder: &Path) -> Result<()> {
     let wanted = packages(&folder.join("package-lock.json"))?;
-    // npm keeps a lock file of what it has installed.
+    // npm writes this lock file for the installed packages.
     let installed = packages(&folder.join("node_modules/.package-lock.json")).unwrap_or_default();
-    let is_there = |(name, package): (&String, &Value)| {
-        // One that is optional may be for other machines, and the one without a name is the folder itself.
+    let is_installed = |(name, package): (&String, &Value)| {
+        // Optional packages may be for other machines; the package with an empty name is the folder itself.
         name.is_empty() || package["optional"] == true || installed[name]["version"] == package["version"]
     };
-    if wanted.as_object().is_some_and(|packages| packages.iter().all(is_there)) {
+    if wanted.as_object().is_some_and(|packages| packages.iter().all(is_installed)) {
         return Ok(());
     }
     npm(folder, "ci --no-audit --no-fund --ignore-scripts")?.run()
 }
 
-/// The packages of a lock file, by the paths that they are installed at.
+/// The packages of a lock file, by the paths to which npm installs them.
 fn packages(lock: &Path) -> Result<Value> {
     let text = fs::read_to_string(lock).with_context(|| format!("cannot read {}", lock.display()))?;
     let mut lock: Value =
@@ -43,7 +43,7 @@ fn packages(lock: &Path) -> Result<Value> {
     Ok(lock["packages"].take())
 }
 
-/// PATH, the folder of a Node.js that is recent enough in front.
+/// The value of PATH, with the folder of a recent Node.js before the others if it was fetched.
 fn path() -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     if is_recent(Path::new("node")) {
@@ -52,7 +52,8 @@ fn path() -> Result<OsString> {
     let folder = target().join("tools/node");
     let bin = folder.join("node_modules").join(package()?).join("bin");
     if !is_recent(&bin.join("node")) {
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
         Command::new("npm install --no-save --no-audit --no-fund --ignore-scripts")
             .arg(format!("{}@{INSTALLED}", package()?))
             .within(&folder)
@@ -65,18 +66,19 @@ fn path() -> Result<OsString> {
     env::join_paths(folders).context("PATH cannot be extended")
 }
 
+/// Returns true if this Node.js is recent enough.
 fn is_recent(node: &Path) -> bool {
     let output = Command::new(&node.display().to_string()).arg("--version").output();
     output.is_ok_and(|version| parse(&version).is_some_and(|version| version >= OLDEST))
 }
 
-/// Major and minor of a version such as v20.19.0.
+/// The major and minor number of a version such as v20.19.0.
 fn parse(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.trim().strip_prefix('v')?.split('.').map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// The npm package that is Node.js itself for this machine.
+/// The npm package with the Node.js for this machine.
 fn package() -> Result<String> {
     let system = match env::consts::OS {
         "macos" => "darwin",

@@ -1,4 +1,4 @@
-//! Pages written in Rust, with the Rust client in them.
+//! Pages written in Rust, which use the Rust client: the Leptos example, and the page of browser tests.
 
 use std::fs;
 
@@ -7,21 +7,21 @@ use anyhow::{Context as _, Result};
 use crate::command::{Command, root};
 use crate::wasm::{self, Library};
 
-/// The example, in a workspace of its own.
+/// The example, which is its own workspace.
 const EXAMPLE: &str = "examples/leptos";
 const EXAMPLE_PACKAGE: &str = "ssekit-example-leptos";
 const EXAMPLE_PROFILE: &str = "--profile wasm --locked --manifest-path examples/leptos/Cargo.toml";
-/// What it has beside its modules.
+/// The files of the example besides its modules.
 const EXAMPLE_FILES: &[&str] = &["favicon.svg", "index.html", "style.css"];
 
-/// What tests of the client open, and where they look for it.
-const TESTED_PACKAGE: &str = "ssekit-browser-page";
-const TESTED: &str = "web/node_modules/.cache/ssekit/rust-client";
+/// The package of the page that browser tests open, and the folder in which they expect it.
+const TEST_PAGE_PACKAGE: &str = "ssekit-browser-page";
+const TEST_PAGE_FOLDER: &str = "web/node_modules/.cache/ssekit/rust-client";
 
-/// Builds the example into its folder `dist`, from which any server can serve it, and what tests open.
+/// Builds the page of the tests, and the example into its folder `dist`, for any static file server.
 pub(crate) fn build() -> Result<()> {
-    let module = wasm::build(TESTED_PACKAGE, Library::Std, "")?;
-    wasm::bindgen(&module, &root().join(TESTED), "ssekit_browser_page")?;
+    let module = wasm::build(TEST_PAGE_PACKAGE, Library::Std, "")?;
+    wasm::bindgen(&module, &root().join(TEST_PAGE_FOLDER), "ssekit_browser_page")?;
 
     wasm::cargo(&format!("build {EXAMPLE_PROFILE} --package {EXAMPLE_PACKAGE}"), Library::Std)?.run()?;
     let folder = root().join(EXAMPLE);
@@ -34,11 +34,11 @@ pub(crate) fn build() -> Result<()> {
     Ok(())
 }
 
-/// Lints them as they are compiled for browsers, with the profile that they are built with.
+/// Lints both pages for the target and with the profile of their build.
 pub(crate) fn lint() -> Result<()> {
-    let tested = format!("clippy --profile wasm --package {TESTED_PACKAGE}");
+    let test_page = format!("clippy --profile wasm --package {TEST_PAGE_PACKAGE}");
     let example = format!("clippy {EXAMPLE_PROFILE} --package {EXAMPLE_PACKAGE}");
-    for line in [tested, example] {
+    for line in [test_page, example] {
         wasm::cargo(&line, Library::Std)?.args(["--", "-D", "warnings"]).run()?;
     }
     let tool = "clippy --locked --manifest-path examples/leptos/Cargo.toml --package bindgen -- -D warnings";

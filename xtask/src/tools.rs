@@ -1,41 +1,45 @@
+//! The programs that tests run, and their installation as Debian packages if this process is root.
+
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
 use crate::command::Command;
 
-/// A program that is needed: its name in PATH, or the path of a file of it; the Debian package that has it; what for.
+/// A required program: its name in PATH or the path of one of its files, its Debian package, and its purpose.
 pub(crate) type Tool = (&'static str, &'static str, &'static str);
 
-/// What the tests run besides Rust. What WebAssembly needs is in `wasm.rs`.
+/// The programs that the tests run besides Rust. `wasm.rs` has those for WebAssembly.
 const TOOLS: &[Tool] = &[
     ("c++", "g++", "links the fuzz targets"),
     ("chromium", "chromium", "opens pages"),
     ("curl", "curl", "reads the demo's streams"),
-    ("initdb", "postgresql", "makes the database that an example listens to"),
-    ("node", "nodejs", "builds the npm package, and runs it"),
-    ("npm", "npm", "installs what that needs"),
+    ("initdb", "postgresql", "runs the database of an example"),
+    ("node", "nodejs", "builds and tests the npm package"),
+    ("npm", "npm", "installs the dependencies of the npm package"),
 ];
 
-/// What the hub is tried with: `examples/hub`. Packages of PyPI the tests get themselves, into an environment of their own.
+/// The programs of the hub's tests and of `examples/hub`.
+///
+/// The tests install packages from PyPI themselves, into their own environment.
 pub(crate) const AROUND_THE_HUB: &[Tool] = &[
-    ("caddy", "caddy", "stands before the hub"),
-    ("haproxy", "haproxy", "stands before the hub"),
-    ("ip", "iproute2", "makes a network from which a peer vanishes"),
-    ("nginx", "nginx", "stands before the hub"),
-    ("openssl", "openssl", "makes certificates and keys"),
+    ("caddy", "caddy", "is a reverse proxy of the hub"),
+    ("haproxy", "haproxy", "is a reverse proxy of the hub"),
+    ("ip", "iproute2", "creates a network in which a peer disappears"),
+    ("nginx", "nginx", "is a reverse proxy of the hub"),
+    ("openssl", "openssl", "creates certificates and keys"),
     ("php", "php-cli", "publishes"),
     (
         "/usr/share/php/Symfony/Component/Mercure/autoload.php",
         "php-symfony-mercure",
-        "publishes by Symfony's component",
+        "publishes with Symfony's component",
     ),
-    ("/usr/share/doc/python3-venv", "python3-venv", "publishes by packages of PyPI"),
-    ("/usr/share/doc/libfaketime", "libfaketime", "lets the clock jump"),
-    ("systemd-analyze", "systemd", "looks at the units of the hub"),
+    ("/usr/share/doc/python3-venv", "python3-venv", "publishes with packages of PyPI"),
+    ("/usr/share/doc/libfaketime", "libfaketime", "changes the clock of the hub"),
+    ("systemd-analyze", "systemd", "checks the units of the hub"),
 ];
 
-/// Installs what the tests need and is missing, or says exactly what to install.
+/// Installs the missing programs of the tests; without root, returns an error with the command to run.
 pub(crate) fn install() -> Result<()> {
     for component in ["rustfmt", "clippy"] {
         if !Command::new(&format!(
@@ -50,20 +54,21 @@ pub(crate) fn install() -> Result<()> {
     provide(TOOLS)
 }
 
-/// Installs those that are missing, or says exactly what to install.
+/// Installs the missing programs; without root, returns an error with the command to run.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     let missing: Vec<_> = tools.iter().filter(|(program, ..)| !is_installed(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let packages = missing.iter().map(|(_, package, _)| *package).collect::<Vec<_>>().join(" ");
-    let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {packages}");
+    let command = format!("apt-get update && apt-get install -y --no-install-recommends {packages}");
     let is_root = Command::new("id -u").output().is_ok_and(|id| id.trim() == "0");
     if !is_root || !is_installed("apt-get") {
-        let why: Vec<_> = missing.iter().map(|(program, _, why)| format!("{program} ({why})")).collect();
-        bail!("what is missing: {}. On Debian: sudo sh -c '{by_hand}'", why.join(", "));
+        let programs: Vec<_> =
+            missing.iter().map(|(program, _, purpose)| format!("{program} ({purpose})")).collect();
+        bail!("programs are missing: {}. On Debian: sudo sh -c '{command}'", programs.join(", "));
     }
-    crate::say(&by_hand);
+    crate::say(&command);
     Command::new("apt-get update -qq").run()?;
     Command::new("apt-get install -y -qq --no-install-recommends")
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -71,7 +76,7 @@ pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
         .run()
 }
 
-/// Whether a program is in PATH, or where Debian has servers and those of PostgreSQL, or a path is there.
+/// Returns true if a program is in PATH or in a folder of Debian for servers, or if a path exists.
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

@@ -1,5 +1,7 @@
-//! Compiles for WebAssembly: with the toolchain's own `wasm32-unknown-unknown` where it has that or rustup can fetch it,
-//! else with Debian's compiler, whose standard library cargo builds from source.
+//! Builds for WebAssembly.
+//!
+//! They use the target `wasm32-unknown-unknown` of the toolchain, if it is installed or rustup can install
+//! it. Otherwise they use Debian's compiler, for which cargo builds the standard library from source.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,38 +13,38 @@ use anyhow::{Context as _, Result, bail};
 use crate::command::{Command, target};
 use crate::tools::{self, Tool};
 
-/// What a page written in Rust selects.
+/// The package and features that a page in Rust selects.
 pub(crate) const BROWSER: &str = "--package ssekit --no-default-features --features client";
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// How long rustup may take to fetch the target: its host may be out of reach.
+/// The time after which the installation of the target by rustup fails, since its host may be unreachable.
 const FETCH: Duration = Duration::from_secs(90);
 
-/// Debian's compiler, of which Firefox and Chromium are built; it is newer than Debian's other one.
+/// Debian's compiler for Firefox and Chromium, which is newer than its package `rustc`.
 const DEBIAN: &[Tool] = &[
     ("/usr/bin/rustc", "rustc-web", "compiles to WebAssembly; or `rustup target add wasm32-unknown-unknown`"),
-    ("/usr/lib/rustlib/src/rust/library/core", "rust-web-src", "is the standard library for it"),
-    ("/usr/bin/cargo-clippy", "rust-web-clippy", "lints with it"),
+    ("/usr/lib/rustlib/src/rust/library/core", "rust-web-src", "is the source of the standard library"),
+    ("/usr/bin/cargo-clippy", "rust-web-clippy", "lints builds for WebAssembly"),
     ("wasm-ld-19", "lld-19", "links WebAssembly"),
 ];
-/// The oldest of these compilers that is known to do.
+/// The minor version of the oldest Debian compiler that is known to work.
 const DEBIAN_MINOR: u32 = 95;
 
 const OPTIMIZER: &[Tool] = &[("wasm-opt", "binaryen", "makes WebAssembly smaller")];
 
-/// Where wasm-bindgen's tool is, whose version has to be that of the library: this lock file has both.
+/// The workspace of the wasm-bindgen tool. Its lock file gives the tool and the library the same version.
 const BINDGEN: &str = "examples/leptos/Cargo.toml";
 
-/// What every browser since 2023 has, beyond what the compiler assumes.
+/// The target features that all browsers since 2023 have, and the compiler does not assume.
 const FEATURES: &str = "-C target-feature=+simd128";
 
-/// What of the standard library a package uses.
+/// The part of the standard library that a package uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Library {
     /// `core` and `alloc`.
     Alloc,
-    /// All of it.
+    /// All of the standard library.
     Std,
 }
 
@@ -52,11 +54,11 @@ enum Toolchain {
     Debian,
 }
 
-/// A cargo command for WebAssembly, such as "check" or "build". Without words for the compiler: nothing after `--`.
+/// Creates a cargo command for WebAssembly, such as "check" or "build", without arguments after `--`.
 pub(crate) fn cargo(line: &str, library: Library) -> Result<Command> {
     let toolchain = toolchain()?;
     let command = match toolchain {
-        // rustup's cargo-clippy would take rustup's compiler.
+        // The cargo-clippy of rustup would use the compiler of rustup.
         Toolchain::Debian if line.starts_with("clippy") => {
             Command::new(&format!("/usr/bin/cargo-clippy {line}"))
         }
@@ -73,27 +75,27 @@ pub(crate) fn cargo(line: &str, library: Library) -> Result<Command> {
             .env("CARGO_TARGET_DIR", folder(toolchain))
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19")
             .env("RUSTC", "/usr/bin/rustc")
-            // Its cargo flag above is unstable, and so is how the standard library is compiled.
+            // `-Zbuild-std` is unstable, and the standard library uses unstable features.
             .env("RUSTC_BOOTSTRAP", "1"),
     })
 }
 
-/// Compiles a package with the profile `wasm`. Answers where its file is.
+/// Compiles a package with the profile `wasm`. Returns the path of the module.
 pub(crate) fn build(package: &str, library: Library, options: &str) -> Result<PathBuf> {
-    // Of a package that is an ordinary library too, cargo would leave link-time optimization out.
+    // Without `--crate-type cdylib`, cargo skips link-time optimization for a package that is also a library.
     let line = format!("rustc --lib --crate-type cdylib --profile wasm --package {package} {options}");
     cargo(&line, library)?.run()?;
     built(&package.replace('-', "_"))
 }
 
-/// Where a file is that was compiled with the profile `wasm`: a library has another name than its package.
+/// The path of a module that was compiled with the profile `wasm`, by the name of the library or program.
 pub(crate) fn built(name: &str) -> Result<PathBuf> {
     Ok(folder(toolchain()?).join(format!("{TARGET}/wasm/{name}.wasm")))
 }
 
-/// Makes of a file that uses wasm-bindgen the module `name.js` of a folder, with its `name_bg.wasm` beside it.
+/// Runs wasm-bindgen on a module; writes `name.js` and `name_bg.wasm` into a folder.
 ///
-/// Not [`optimize`]d: Debian's wasm-opt exports the wrong one of two tables.
+/// The result is not [`optimize`]d, because Debian's wasm-opt exports the wrong one of its two tables.
 pub(crate) fn bindgen(file: &Path, folder: &Path, name: &str) -> Result<()> {
     Command::cargo(&format!("run --quiet --locked --manifest-path {BINDGEN} --package bindgen --"))
         .arg(file)
@@ -103,26 +105,26 @@ pub(crate) fn bindgen(file: &Path, folder: &Path, name: &str) -> Result<()> {
         .run()
 }
 
-/// Makes a file smaller and faster. The result is another file.
+/// Optimizes a module with wasm-opt. Returns the path of the result, which is a new file.
 pub(crate) fn optimize(file: &Path) -> Result<PathBuf> {
     tools::provide(OPTIMIZER)?;
-    let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
+    let name = file.file_name().with_context(|| format!("{} has no file name", file.display()))?;
     let folder = target().join("wasm-opt");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let smaller = folder.join(name);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    let optimized = folder.join(name);
     Command::new("wasm-opt")
-        // -Oz is not smaller: the compiler has left nothing to trade.
+        // -Oz does not make the module smaller, since the compiler has already optimized it for size.
         .args(["-O3", "--strip-producers", "--strip-debug", "--strip-target-features"])
         .args(["--enable-simd", "--enable-bulk-memory", "--enable-sign-ext", "--enable-mutable-globals"])
         .args(["--enable-nontrapping-float-to-int", "--enable-multivalue", "--enable-reference-types"])
         .arg(file)
         .arg("-o")
-        .arg(&smaller)
+        .arg(&optimized)
         .run()?;
-    Ok(smaller)
+    Ok(optimized)
 }
 
-/// Lints what browsers run, as it is compiled for them.
+/// Lints the packages that browsers run, for their target.
 pub(crate) fn lint() -> Result<()> {
     for (selection, library) in [
         ("--package ssekit-web", Library::Alloc),
@@ -134,7 +136,7 @@ pub(crate) fn lint() -> Result<()> {
     Ok(())
 }
 
-/// The toolchain that is taken throughout this run.
+/// The toolchain, which is chosen once for this run.
 fn toolchain() -> Result<Toolchain> {
     static TOOLCHAIN: OnceLock<Toolchain> = OnceLock::new();
     if let Some(toolchain) = TOOLCHAIN.get() {
@@ -152,13 +154,13 @@ fn find() -> Result<Toolchain> {
     if Command::new("rustup target add").arg(TARGET).succeeds_within(FETCH) && has_target() {
         return Ok(Toolchain::Rustup);
     }
-    crate::say("rustup cannot fetch it here: Debian's compiler is taken");
+    crate::say("rustup cannot install the target: using Debian's compiler");
     tools::provide(DEBIAN)?;
     let version = Command::new("/usr/bin/rustc --version").output()?;
     let minor = version.split(['.', ' ']).nth(2).and_then(|minor| minor.parse::<u32>().ok());
     if minor.is_none_or(|minor| minor < DEBIAN_MINOR) {
         bail!(
-            "/usr/bin/rustc is {}, but 1.{DEBIAN_MINOR} or newer is needed for WebAssembly: install Debian's package \
+            "/usr/bin/rustc is {}, but WebAssembly needs 1.{DEBIAN_MINOR} or newer: install Debian's package \
              rustc-web, or `rustup target add {TARGET}`",
             version.trim()
         );
@@ -166,13 +168,13 @@ fn find() -> Result<Toolchain> {
     Ok(Toolchain::Debian)
 }
 
-/// Whether the compiler that cargo takes has the standard library for WebAssembly.
+/// Returns true if the compiler of cargo has the standard library for WebAssembly.
 fn has_target() -> bool {
     let folder = Command::new("rustc --print target-libdir --target").arg(TARGET).output();
     folder.is_ok_and(|folder| Path::new(folder.trim()).is_dir())
 }
 
-/// Where it builds to: what two compilers make does not mix.
+/// The target folder. Each compiler has its own, since their results are not compatible.
 fn folder(toolchain: Toolchain) -> PathBuf {
     match toolchain {
         Toolchain::Rustup => target(),

@@ -1,4 +1,4 @@
-//! The npm package: built, tested, and copied into the program.
+//! The npm package: its build, its tests, and the copy that the program serves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use crate::command::{Command, root, target};
 use crate::node;
 use crate::wasm::{self, Library};
 
-/// What the package is built of.
+/// The sources of the package.
 const SOURCES: &[&str] = &["crates/session/src", "crates/wire/src", "web/build.mjs", "web/src", "web/wasm"];
-/// The package in one file, and its copy that the program serves.
+/// The bundle of the package, and the copy that the program serves.
 const BUNDLE: &str = "web/dist/ssekit.js";
 const COPY: &str = "crates/cli/assets/ssekit.js";
 
-/// Builds the package, and the program's copy of it where sources have changed.
+/// Builds the package, and updates the program's copy if the sources have changed.
 pub(crate) fn build() -> Result<()> {
     let wasm = wasm::build("ssekit-web", Library::Alloc, "")?;
     let wasm = wasm::optimize(&wasm)?;
@@ -24,26 +24,26 @@ pub(crate) fn build() -> Result<()> {
     node::install(&folder)?;
     node::npm(&folder, "run build")?.env("SSEKIT_WASM", &wasm).run()?;
     let head = head()?;
-    // Another compiler makes other bytes of the same sources: that is no reason to change it.
+    // Another compiler may make other bytes of the same sources; the copy stays as it is.
     if is_current(&head) {
         return Ok(());
     }
     let bundle = fs::read_to_string(root().join(BUNDLE)).with_context(|| format!("cannot read {BUNDLE}"))?;
     fs::write(root().join(COPY), format!("{head}\n{bundle}"))
         .with_context(|| format!("cannot write {COPY}"))?;
-    crate::say(&format!("{COPY} is new: commit it"));
+    crate::say(&format!("{COPY} has changed: commit it"));
     Ok(())
 }
 
-/// The program's copy is of the sources as they are.
+/// Checks that the program's copy was built from the present sources.
 pub(crate) fn check() -> Result<()> {
     if !is_current(&head()?) {
-        bail!("{COPY} is of other sources: run `cargo xtask web`, and commit it");
+        bail!("{COPY} was built from other sources: run `cargo xtask web`, and commit the file");
     }
     Ok(())
 }
 
-/// Types and what needs no browser.
+/// Checks types, and runs the tests that need no browser.
 pub(crate) fn test() -> Result<()> {
     build()?;
     let folder = root().join("web");
@@ -51,7 +51,7 @@ pub(crate) fn test() -> Result<()> {
     node::npm(&folder, "run test:unit")?.run()
 }
 
-/// Pages in Chromium, against our own servers.
+/// Runs the tests in Chromium, with servers of this workspace.
 pub(crate) fn test_in_browser() -> Result<()> {
     Command::cargo("build --package ssekit-web-fixture --package ssekit-example-sveltekit").run()?;
     for script in ["test:browser", "test:samples", "test:package"] {
@@ -61,7 +61,7 @@ pub(crate) fn test_in_browser() -> Result<()> {
     Ok(())
 }
 
-/// Measures in Chromium, with peers in the same run.
+/// Measures in Chromium, with the compared libraries in the same run.
 pub(crate) fn bench() -> Result<()> {
     build()?;
     let folder = root().join("bench/web");
@@ -73,7 +73,7 @@ fn is_current(head: &str) -> bool {
     fs::read_to_string(root().join(COPY)).is_ok_and(|copy| copy.lines().next() == Some(head))
 }
 
-/// The first line of the program's copy, which names the sources.
+/// The first line of the program's copy: the version and a hash of the sources.
 fn head() -> Result<String> {
     let package =
         fs::read_to_string(root().join("web/package.json")).context("cannot read web/package.json")?;
@@ -89,14 +89,14 @@ fn head() -> Result<String> {
         let name = file.strip_prefix(root()).unwrap_or(&file).to_string_lossy().replace('\\', "/");
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
         hash.add(&name);
-        // A checkout may have other line ends.
+        // A checkout may have other line endings.
         hash.add(&text.replace("\r\n", "\n"));
     }
     hash.add(version);
     Ok(format!("// ssekit {version}, made by `cargo xtask web` of sources {:016x}. Do not edit.", hash.0))
 }
 
-/// Every file of a folder and those in it, or the file itself.
+/// Collects a file, or all files of a folder and its subfolders.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     if !path.is_dir() {
         files.push(path.to_path_buf());
@@ -108,7 +108,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// FNV-1a with 64 bits: it tells sources apart, and nobody gains by a collision.
+/// FNV-1a with 64 bits. It detects changes of sources; it need not resist attacks.
 struct Hash(u64);
 
 impl Default for Hash {
@@ -118,7 +118,7 @@ impl Default for Hash {
 }
 
 impl Hash {
-    /// Text, with an end that text does not contain.
+    /// Adds a text, and a byte that no text contains, so that the ends of texts count.
     fn add(&mut self, text: &str) {
         for byte in text.bytes().chain([0xff]) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_tells_texts_and_their_ends_apart() {
+    fn the_hash_differs_for_other_texts_orders_and_ends() {
         assert_eq!(hash(&["a", "b"]), hash(&["a", "b"]));
         assert_ne!(hash(&["a", "b"]), hash(&["b", "a"]));
         assert_ne!(hash(&["a", "b"]), hash(&["ab"]));

@@ -1,14 +1,12 @@
-//! One configuration: what the program does, and who has said so.
+//! Configuration of `ssekit serve`, and the source of each value.
 //!
 //! ```text
-//!  defaults ◀ --dev ◀ FILE.toml ◀ SSEKIT_… ◀ --flags        the right one wins
-//!  └──────────────────────┬──────────────────────┘
-//!                    Config (plain data)
+//! defaults ◀ --dev ◀ FILE.toml ◀ SSEKIT_… ◀ --flags        a source further right takes precedence
 //! ```
 //!
-//! Every setting has one name in all three places: `limits.body_size` in the file is `SSEKIT_LIMITS_BODY_SIZE` in the environment and
-//! `--limits-body-size` as a flag. A list is an array in the file and has commas in the other two, where a flag may also be
-//! repeated.
+//! Every setting has one name in all three places: `limits.body_size` in the file is
+//! `SSEKIT_LIMITS_BODY_SIZE` in the environment and `--limits-body-size` as a flag. A list is an array in the
+//! file and has commas in the other two, where a flag may also be repeated.
 
 mod access;
 mod check;
@@ -38,236 +36,238 @@ pub use self::secret::Secret;
 
 pub(crate) use self::quantity::{show_time, time};
 
-/// What `ssekit serve` does. Plain data: what a field means is said here, whether it can be so by the loader.
+/// Configuration of `ssekit serve`: plain data. The loader checks whether the values are valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where to listen, each `HOST:PORT`. May be empty when there is a [unix socket](Self::unix).
+    /// Addresses to listen on, each `HOST:PORT`. May be empty if there is a [unix socket](Self::unix).
     pub addr: Vec<String>,
-    /// A unix socket to listen on too.
+    /// Path of an additional Unix socket.
     pub unix: Option<PathBuf>,
-    /// The permissions of that socket, as `chmod` counts them.
+    /// Permissions of that socket, in the notation of `chmod`.
     pub unix_mode: u32,
-    /// The certificate of the TLS that all of [`addr`](Self::addr) speak; none: plain HTTP.
+    /// TLS certificate for all addresses of [`addr`](Self::addr); plain HTTP without one.
     pub tls: Tls,
 
-    /// Anyone may publish and subscribe: for a developer's own machine.
+    /// Everyone may publish and subscribe, for development on one machine.
     pub dev: bool,
-    /// `dev` on addresses that other machines can reach too.
+    /// Allows `dev` on addresses that other machines can reach.
     pub dev_anywhere: bool,
-    /// Serve the demo: this machine's figures and a chat room.
+    /// Serves the demo: the load of this machine and a chat room.
     pub demo: bool,
-    /// Serve the page to publish, watch and look around with.
+    /// Serves the hub's page.
     pub ui: bool,
-    /// Serve figures for Prometheus at `/metrics`.
+    /// Serves metrics for Prometheus at `/metrics`.
     pub metrics: bool,
 
-    /// Where updates are kept.
+    /// Storage of updates.
     pub store: Store,
-    /// When an update counts as kept, and its publisher is answered.
+    /// Time at which an update counts as stored, and its publisher gets the answer.
     pub durability: Durability,
-    /// At least how often the store is synced to the disk, with [`Durability::Periodic`].
+    /// Maximum time between two syncs of the store, with [`Durability::Periodic`].
     pub sync_every: Duration,
-    /// How much is kept; the first rule that has a topic counts for it. What no rule has is kept without a limit.
+    /// Retention rules; the first rule that matches a topic applies. Updates without a rule are kept without
+    /// a limit.
     pub retention: Vec<Retention>,
 
-    /// The hub's path; subscriptions lie below it.
+    /// Path of the hub; the subscription API is below it.
     pub hub_path: String,
-    /// The keys of publishers' and subscribers' tokens, where these have none of their own.
+    /// Keys of the tokens of publishers and subscribers, unless these have keys of their own.
     pub key: Key,
-    /// The keys of publishers' tokens.
+    /// Keys of publishers' tokens.
     pub publisher: Key,
-    /// The keys of subscribers' tokens.
+    /// Keys of subscribers' tokens.
     pub subscriber: Key,
-    /// Audience and issuer that tokens must have, unless there is a list for publishers or subscribers alone.
+    /// Required audience and issuer of tokens, unless publishers or subscribers have lists of their own.
     pub required: RequiredClaims,
-    /// Those of publishers' tokens.
+    /// Required audience and issuer of publishers' tokens.
     pub publisher_required: RequiredClaims,
-    /// Those of subscribers' tokens.
+    /// Required audience and issuer of subscribers' tokens.
     pub subscriber_required: RequiredClaims,
-    /// Who has no token may subscribe to what is public.
+    /// Clients without a token may subscribe to public updates.
     pub anonymous: bool,
-    /// Origins whose pages may subscribe, patterns of them, or `*` for all without cookies. Empty with `dev`: pages of the visitor's own machine.
+    /// Origins whose pages may subscribe, patterns of them, or `*` for all without cookies. Empty with `dev`:
+    /// pages of the visitor's own machine.
     pub cors_origins: Vec<AllowedOrigin>,
-    /// Whose pages may publish by a cookie: origins.
+    /// Origins whose pages may publish with a cookie.
     pub publish_origins: Vec<AllowedOrigin>,
-    /// The cookie that may hold a token.
+    /// Name of the cookie that may hold a token.
     pub cookie: String,
-    /// A token may stand in the URL, as `?authorization=`.
+    /// Accepts a token in the URL, as `?authorization=`.
     pub query_token: bool,
-    /// Tell by events and an API who is subscribed to what.
+    /// Announces subscriptions by events and lists them in the subscription API.
     pub subscriptions: bool,
-    /// Subscribers without a token are announced, too.
+    /// Also announces subscribers without a token.
     pub subscriptions_anonymous: bool,
-    /// What is kept of the events about subscriptions; its topic says nothing.
+    /// Retention of subscription events; its topic is not used.
     pub subscriptions_retention: Retention,
 
-    /// How often a subscriber that gets nothing else gets a comment.
+    /// Interval of comments on an idle stream.
     pub heartbeat: Duration,
-    /// After how long a subscriber that reads nothing is ended.
+    /// Time without progress after which a subscriber is closed.
     pub stall: Duration,
-    /// After how long without any acknowledgement a peer is taken for gone (`TCP_USER_TIMEOUT`).
+    /// Time without an acknowledgement after which a connection is closed (`TCP_USER_TIMEOUT`).
     pub peer_timeout: Duration,
-    /// How long a subscriber may stay before it has to come back; none: for ever.
+    /// Maximum time of a stream; `None` for no limit.
     pub max_lifetime: Option<Duration>,
-    /// When a subscriber that was ended comes back: a time between these, another for each.
+    /// Reconnection time of clients whose stream ends, random within this range.
     pub retry: Spread,
-    /// What becomes of a subscriber that has more to read than it may.
+    /// Policy for subscribers that retention overtakes.
     pub slow: Slow,
-    /// How long streams may take to end when the program ends.
+    /// Maximum time for the end of streams at shutdown.
     pub drain: Duration,
 
     /// The most of everything.
     pub limits: Limits,
-    /// How many threads deliver; none: one for each processor.
+    /// Number of delivery threads; `None` for one per processor.
     pub threads: Option<usize>,
-    /// How many connections may wait to be accepted, on each address.
+    /// Maximum number of connections that wait to be accepted, per address.
     pub backlog: u32,
-    /// What is written to stderr of what happens.
+    /// Log output on standard error.
     pub log: Log,
 }
 
-/// The certificate and its key, both PEM, both or none.
+/// Certificate and key, both as PEM; both or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate and those that it depends on, in this order.
+    /// The certificate, followed by its chain.
     pub cert: Option<PathBuf>,
-    /// Its private key.
+    /// The private key.
     pub key: Option<PathBuf>,
 }
 
-/// Where updates are kept.
+/// Storage of updates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// In memory: gone when the program ends.
+    /// In memory, until the program ends.
     Memory,
-    /// In this folder, which is made when it is not there.
+    /// In this folder, which is created if it does not exist.
     Folder(PathBuf),
 }
 
-/// When an update counts as kept.
+/// Time at which an update counts as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// At once: a crash of the program loses the last moments.
+    /// At once: a crash of the program loses the newest updates.
     Memory,
-    /// When the system has it: a crash of the machine loses what came since the last sync.
+    /// When the system has it: a crash of the machine loses updates since the last sync.
     Periodic,
     /// When the disk has it.
     Sync,
 }
 
-/// How much is kept of some topics. No limit that is not given.
+/// Retention rule. A limit that is absent does not apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Which: a topic, a template, or `*`.
+    /// Topics of the rule: a topic, a template, or `*`.
     pub topic: String,
-    /// At most so many updates.
+    /// Maximum number of updates.
     pub records: Option<u64>,
-    /// At most so many bytes.
+    /// Maximum size of all updates in bytes.
     pub bytes: Option<u64>,
-    /// None that is older.
+    /// Maximum age.
     pub age: Option<Duration>,
-    /// Of each topic, at most so many of the latest.
+    /// Maximum number of the newest updates of each topic.
     pub last: Option<u64>,
 }
 
-/// By which keys tokens are verified. At most one of `secret`, `file` and `jwks` is given.
+/// Keys that verify tokens. At most one of `secret`, `file` and `jwks` is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Key {
-    /// A secret (HS256 and its like), or a public key as PEM.
+    /// Shared secret (HS256, HS384, HS512), or a public key as PEM.
     pub secret: Option<Secret>,
-    /// A file that holds such.
+    /// File with a secret or a public key.
     pub file: Option<PathBuf>,
-    /// A set of keys (JWKS): its file, or its `https://` URL.
+    /// Key set (JWKS): its file, or its `https://` URL.
     pub jwks: Option<String>,
-    /// Which algorithms are allowed; empty: those that suit the key.
+    /// Allowed algorithms; empty for all that fit the key.
     pub algorithms: Vec<Algorithm>,
 }
 
-/// A time between these two.
+/// Range of a random time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
-    /// The shortest.
+    /// Minimum.
     pub least: Duration,
-    /// The longest; not shorter.
+    /// Maximum; not below the minimum.
     pub most: Duration,
 }
 
-/// What becomes of a subscriber that is overtaken.
+/// Policy for subscribers that retention overtakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slow {
-    /// Its stream ends, and it resumes with its last event ID.
+    /// The stream ends, and the client resumes with its last event ID.
     Close,
-    /// It goes on with what is new, after an event `gap`.
+    /// The stream continues with the remaining updates, after a `gap` event.
     Skip,
 }
 
-/// The most of everything. Sizes are in bytes.
+/// Limits. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Connections at once from one address, or from one network of IPv6. None: a tenth of all from a public address, and any number from
-    /// loopback and private addresses, since those are mostly proxies.
+    /// Maximum number of connections of one address, or of one IPv6 network. `None` for a tenth of all from a
+    /// public address, and any number from loopback and private addresses, which are mostly proxies.
     pub connections_per_address: Option<usize>,
-    /// New subscribers a second; none: no limit.
+    /// Maximum number of new subscribers per second; `None` for no limit.
     pub connects_per_second: Option<u32>,
-    /// A request's head.
+    /// Size of a request head.
     pub head_size: usize,
-    /// The time until it is there.
+    /// Time until a head is complete.
     pub head_time: Duration,
-    /// A request's body.
+    /// Size of a request body.
     pub body_size: usize,
-    /// The time until it is there.
+    /// Time until a body is complete.
     pub body_time: Duration,
     /// Memory for the bodies of all requests together, each without its first 16 KiB.
     pub body_memory: usize,
-    /// A token.
+    /// Size of a token.
     pub token_size: usize,
     /// Topics of one update.
     pub topics: usize,
-    /// Selectors of one subscriber.
+    /// Selectors of one subscription.
     pub selectors: usize,
-    /// One topic or selector.
+    /// Size of one topic or selector.
     pub selector_size: usize,
-    /// What waits for one subscriber.
+    /// Bytes that wait for one subscriber.
     pub pending: usize,
-    /// Memory for the bytes that wait for all subscribers together, besides [`recent`](Self::recent).
+    /// Memory for the bytes that wait for all subscribers together, without [`recent`](Self::recent).
     pub pending_memory: usize,
-    /// The latest updates, which are held in memory for all.
+    /// Size of the window: the newest updates, which stay in memory for all subscribers.
     pub recent: usize,
 }
 
-/// What is written to stderr.
+/// Log output on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// In which form.
+    /// Format of log lines.
     pub format: LogFormat,
-    /// From which weight on.
+    /// Lowest level of log lines.
     pub level: LogLevel,
 }
 
-/// The form of log lines.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The weight of log lines.
+/// Level of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Nothing.
+    /// No lines.
     Off,
-    /// What failed.
+    /// Failures.
     Error,
-    /// What may be about to fail.
+    /// Conditions that may lead to failures.
     Warn,
-    /// What an operator wants to know.
+    /// Events for operators.
     Info,
-    /// Each request.
+    /// Requests.
     Debug,
-    /// Everything.
+    /// All lines.
     Trace,
 }

@@ -1,9 +1,9 @@
-//! The demo: a page that shows what server-sent events are by being made of them.
+//! Demo: a page that shows server-sent events, and whose data arrives as server-sent events.
 //!
 //! ```text
 //!  machine ── 4 times a second ──▶ figures ─┬──────────────────▶ GET /stats ──▶ curl
 //!  POST /chat ───────────────────▶ room ────┼─▶ GET /events ──▶ page, ssekit listen
-//!  who comes and goes ───────────▶ people ──┘        │
+//!  visitors join and leave ──────▶ people ──┘        │
 //!          ▲                   (channels)            │ a stream of this name
 //!          └────────────────── clients ◀─────────────┘
 //! ```
@@ -27,18 +27,18 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::machine::{Figures, Machine};
 use self::room::{MAX_HISTORY, Name, People, Said};
 
-/// The largest request body, in bytes: the longest message as JSON, with every character escaped.
+/// Maximum size of a request body in bytes: the longest message as JSON, with every character escaped.
 const MAX_BODY: usize = 8 << 10;
-/// How many streams are open at once, of pages and of `/stats` together.
+/// Maximum number of open streams, of pages and of `/stats` together.
 const MAX_STREAMS: usize = 256;
-/// How long a client waits before it returns.
+/// Time after which a client reconnects.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often the machine is read.
+/// Interval of the readings of the machine.
 const PERIOD: Duration = Duration::from_millis(250);
-/// How far back the page's charts go. Older figures are of no use to who returns.
+/// Time range of the page's charts. A returning client has no use for older figures.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What there is to hear, and who listens. Clones are the same demo.
+/// Channels and streams of the demo. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Demo {
     /// `stats` events.
@@ -47,14 +47,14 @@ pub(crate) struct Demo {
     room: Channel,
     /// `people` events.
     people: Channel,
-    /// The streams of those who are here, by name.
+    /// Streams of the visitors, by name.
     clients: Clients<Name>,
     /// All streams.
     streams: Streams,
 }
 
 impl Demo {
-    /// A demo that nobody listens to yet.
+    /// Makes a demo without streams.
     pub(crate) fn new() -> Self {
         let channel = |name: &str| Channel::builder().name(name);
         Self {
@@ -66,7 +66,8 @@ impl Demo {
         }
     }
 
-    /// The page, `/events`, `/stats` and `/chat`. The streams also answer POST, with which `sveltekit-sse` asks for them.
+    /// Returns the page, `/events`, `/stats` and `/chat`. The streams also answer POST, which `sveltekit-sse`
+    /// sends.
     pub(crate) fn router(&self) -> Router {
         page::router()
             .route("/events", get(events).post(events))
@@ -76,15 +77,15 @@ impl Demo {
             .with_state(self.clone())
     }
 
-    /// Publishes the machine's figures and who is here, for as long as it is polled.
+    /// Publishes the machine's figures and the list of visitors, as long as it is polled.
     ///
-    /// Who comes from this call on is noticed.
+    /// Visitors that join from this call on are noticed.
     pub(crate) fn run(&self) -> impl Future<Output = Result<(), EmitError>> {
         let (listeners, guests) = (self.figures.presence(), self.clients.presence());
         async { tokio::try_join!(self.measure(listeners), self.introduce(guests)).map(|_| ()) }
     }
 
-    /// Reads the machine once for all, while anybody listens.
+    /// Reads the machine once for all streams, while anybody listens.
     async fn measure(&self, mut listeners: Presence<()>) -> Result<(), EmitError> {
         let mut machine = Machine::new();
         let heard = || self.figures.stats().subscribers > 0;
@@ -92,7 +93,7 @@ impl Demo {
             if !heard() {
                 continue;
             }
-            // What went on while nobody listened belongs to no figure.
+            // The time without listeners belongs to no figure.
             machine.read(Instant::now());
             let mut ticks = interval(PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -107,7 +108,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Tells all who is here whenever somebody comes or goes.
+    /// Sends the list of visitors to all of them whenever one joins or leaves.
     async fn introduce(&self, mut guests: Presence<Name>) -> Result<(), EmitError> {
         while let Some(change) = guests.next().await {
             self.people.emit_json("people", &People::after(change, &self.clients))?;
@@ -115,7 +116,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Ends every stream after what it has been sent, and opens no more.
+    /// Ends every stream after the events that it has been sent, and opens no more.
     pub(crate) fn close(&self) {
         self.streams.shutdown();
     }
@@ -126,9 +127,9 @@ impl Demo {
 struct Stats {
     #[serde(flatten)]
     figures: Figures,
-    /// How many streams are open.
+    /// Number of open streams.
     streams: usize,
-    /// In milliseconds since 1970.
+    /// Milliseconds since 1970.
     at: u64,
 }
 
@@ -137,7 +138,7 @@ struct Visitor {
     name: Option<String>,
 }
 
-/// The page's stream: figures, messages, who is here.
+/// Stream of the page: figures, messages, visitors.
 async fn events(
     State(demo): State<Demo>,
     last: LastEventId,
@@ -147,13 +148,13 @@ async fn events(
     let name = visitor.name.map(Name::try_from).transpose();
     let page = match name.map_err(|problem| refuse(StatusCode::BAD_REQUEST, problem))? {
         Some(name) => demo.clients.connect(name),
-        None => produce(drop), // somebody who only looks on
+        None => produce(drop), // a client that only watches
     };
     let everything = demo.figures.and(&demo.room).and(&demo.people);
     Ok(page.follow(everything, last).retry(RETRY).within(&demo.streams))
 }
 
-/// The figures alone.
+/// Stream of the figures alone.
 async fn stats(State(demo): State<Demo>, last: LastEventId) -> Produce {
     demo.figures.subscribe(last).retry(RETRY).within(&demo.streams)
 }
@@ -164,7 +165,8 @@ struct Saying {
     text: String,
 }
 
-/// Says something in the room. A page of another site cannot: JSON from elsewhere needs a permission that is not given.
+/// Adds a message to the room. A page of another site cannot: a JSON request from elsewhere needs a
+/// permission that is not given.
 async fn chat(
     State(demo): State<Demo>,
     saying: Result<Json<Saying>, JsonRejection>,
@@ -184,7 +186,7 @@ fn refuse(status: StatusCode, why: impl Display) -> Refusal {
     (status, format!("{why}\n"))
 }
 
-/// In milliseconds since 1970.
+/// Milliseconds since 1970.
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
@@ -197,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    // Time stands still but for what is waited for.
+    // The clock is paused, except while the test waits.
     #[tokio::test(start_paused = true)]
     async fn the_machine_is_read_only_while_somebody_listens() {
         let demo = Demo::new();
@@ -205,11 +207,11 @@ mod tests {
         tokio::spawn(async move { reading.run().await });
         let nobody_for = |time| tokio::time::sleep(time);
 
-        // Each reading is an event of its own, so the ids tell how many there were.
+        // Each reading is an event, so the ids show their number.
         nobody_for(HOUR).await;
         let mut stream = listen(&demo).await;
         assert_eq!([next_id(&mut stream).await, next_id(&mut stream).await], [1, 2]);
-        // A second one is told the latest figures first.
+        // A second client first gets the latest figures.
         let mut second = listen(&demo).await;
         drop(stream);
         assert_eq!([next_id(&mut second).await, next_id(&mut second).await], [2, 3]);
@@ -226,7 +228,7 @@ mod tests {
         stats(State(demo.clone()), LastEventId::default()).await.response().into_body()
     }
 
-    /// The sequence number in the next event's id. A block without data only says where the stream begins.
+    /// Sequence number in the next event's id. A block without data only names the start of the stream.
     async fn next_id(stream: &mut SseBody) -> u64 {
         loop {
             let bytes = stream.next().await.expect("the stream goes on").expect("it does not break");

@@ -1,17 +1,17 @@
-//! URLs as the commands take them.
+//! URLs as arguments of the commands.
 
 use anyhow::{Context as _, Error, bail};
 use url::Url;
 
 use crate::terminal::say;
 
-/// The URL, with the scheme that may be left out. (A query may hold a whole URL of its own: a topic.)
+/// Adds the scheme, which may be omitted. (A query may contain a whole URL: a topic.)
 pub(crate) fn with_scheme(text: &str) -> String {
     let start = text.split(['/', '?', '#']).next().unwrap_or_default();
     if start.ends_with(':') { text.to_owned() } else { format!("http://{text}") }
 }
 
-/// The URL of a hub, whose path may be left out.
+/// Returns the URL of a hub, whose path may be omitted.
 pub(crate) fn hub_url(text: &str) -> Result<Url, Error> {
     let whole = with_scheme(text);
     let mut url = Url::parse(&whole).with_context(|| format!("{:?} is not a URL", shown(text)))?;
@@ -28,7 +28,7 @@ pub(crate) fn hub_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// The URL as messages show it: its query may hold a token, and its user a password.
+/// URL for messages, without its query, which may hold a token, and without user name and password.
 pub(crate) fn shown(text: &str) -> String {
     let (text, query) = text.split_once('?').map_or((text, ""), |(text, _)| (text, "?…"));
     match (text.find("//"), text.rfind('@')) {
@@ -40,7 +40,7 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
-/// Warns that a token goes unencrypted, unless to this machine.
+/// Warns that a token is sent unencrypted, unless to this machine.
 pub(crate) fn say_if_unencrypted(url: &str) {
     if Url::parse(url).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
         say("the token is sent unencrypted, so that others on the network can read it: use https://");

@@ -11,7 +11,7 @@
 //! | `ssekit serve` | runs a hub: publish and subscribe over HTTP, by the Mercure protocol |
 //! | `ssekit publish URL --topic T DATA` | publishes updates |
 //! | `ssekit listen URL` | prints the events of a stream, and reconnects |
-//! | `ssekit token make`, `explain` | makes tokens, and explains what a token grants |
+//! | `ssekit token make`, `explain` | makes a token, and explains the grants of one |
 //! | `ssekit bench` | measures any server of server-sent events (crate `ssekit-load`) |
 //! | `ssekit`, `ssekit serve --demo` | serves a page with a chat room and the load of this machine |
 //!
@@ -19,20 +19,23 @@
 //!
 //! ```sh
 //! ssekit serve --dev                                  # everyone on this machine may publish and subscribe
-//! ssekit serve --key-file key --anonymous             # publishers need a token; everyone reads public updates
+//! ssekit serve --key-file key --anonymous             # tokens to publish; everyone reads public updates
 //! ssekit serve --config /etc/ssekit/ssekit.toml --check
 //! ```
 //!
 //! | Request | Answer |
 //! |---|---|
-//! | `GET /.well-known/mercure?topic=T` | a stream of the updates of T: a topic, a URI template (RFC 6570), or `*`; the parameter may be repeated |
-//! | the same with `Last-Event-ID` or `&lastEventID=` | the updates after that one; `earliest` begins with the whole history |
-//! | `POST /.well-known/mercure` | publishes a form with `topic` (may be repeated), `data`, `private`, `id`, `type`, `retry` and no other field; the answer is the id |
-//! | the same as `application/x-ndjson` | publishes a batch, one JSON object per line: all updates or none |
+//! | `GET /.well-known/mercure?topic=T` | the updates of T: a topic, a URI template (RFC 6570) or `*`; repeatable |
+//! | … with `Last-Event-ID` or `&lastEventID=` | the updates after that one; `earliest` for the whole history |
+//! | `POST /.well-known/mercure` | publishes a form, and answers the id |
+//! | … as `application/x-ndjson` | publishes a batch, one JSON object per line: all updates or none |
 //! | `GET /.well-known/mercure/subscriptions` | lists the active subscriptions, with `--subscriptions` |
 //! | `GET /healthz`, `/readyz` | whether the program runs; whether its history can be read |
 //! | `GET /metrics` | metrics for Prometheus, with `--metrics` |
 //! | `GET /hub/` | a page to publish, to watch updates, rates and history, and to check tokens, with `--ui` |
+//!
+//! The fields of a publication are `topic` (repeatable), `data`, `private`, `id`, `type` and `retry`; any
+//! other is refused.
 //!
 //! Tokens are JWTs with a claim `mercure: {publish: […], subscribe: […]}`, in the header `Authorization`, a
 //! cookie or the query. A private update reaches only subscribers whose token grants one of its topics.
@@ -48,7 +51,7 @@
 //! # `ssekit serve --demo`
 //!
 //! ```sh
-//! cargo run --release                        # without a command: serve --demo --store memory, on 127.0.0.1:3000
+//! cargo run --release                        # serve --demo --store memory, on 127.0.0.1:3000
 //! ssekit serve --demo --store memory --addr 127.0.0.1:0     # on a free port, which it prints
 //! SSEKIT_ADDR=0.0.0.0:3000 ssekit            # for every device that can reach this machine, such as a phone
 //! ```
@@ -60,10 +63,10 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /` | the page |
-//! | `GET /events?name=Ada` | the page's stream, with events `stats`, `chat` and `people`; without a name, the client only watches |
+//! | `GET /events?name=Ada` | the stream of the page: events `stats`, `chat` and `people`; nameless clients only watch |
 //! | `GET /stats` | events `stats`, four times a second while anyone listens |
 //! | `POST` to either stream | the same stream, for clients such as the npm package `sveltekit-sse` |
-//! | `POST /chat` | takes `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when the message was sent |
+//! | `POST /chat` | `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when it was sent |
 //!
 //! `/events` reads three channels, and the id of each event is its position in all of them:
 //! `figures,room,people`. A client that returns with the last id continues from there. Where events are
@@ -75,7 +78,7 @@
 //! program within a second, with exit code 0. If the address is in use, the program says so and exits with
 //! code 1.
 //!
-//! Everyone who can reach the address can read the figures and write under any name: it is a demo, and by
+//! Everyone with access to the address can read the figures and write under any name: it is a demo, and by
 //! default only this machine can reach it. Browsers open at most six connections to one server over HTTP/1.1,
 //! so the seventh tab waits.
 //!
@@ -104,7 +107,7 @@
 //! | Limited | Limit | Beyond it |
 //! |---|---|---|
 //! | streams of the demo | 256 | 200, `retry:` and the end, because browsers give up on 503 |
-//! | unread events of a client | those that its channels keep | the stream ends; the client returns and gets a `reset` |
+//! | unread events of a client | those that its channels keep | the stream ends; a `reset` on return |
 //! | a client that reads nothing | 30 s | its connection is closed |
 //! | a peer that acknowledges nothing | 60 s | its connection is closed |
 //! | the body of a request to the demo | 8 KiB | 413 |

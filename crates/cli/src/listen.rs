@@ -113,7 +113,7 @@ impl Listen {
     /// Listens, and writes each event at once.
     ///
     /// # Errors
-    /// When it did not end as asked, with the exit code that says how.
+    /// When it did not end as requested; the exit code names the reason.
     pub async fn run(&self, out: &mut impl Write, colours: bool) -> Result<(), Failure> {
         let connection = self.source().map_err(|error| Failure { code: USAGE, error })?;
         let listening = self.write_events(&connection, out, colours);
@@ -167,7 +167,7 @@ impl Listen {
         Ok(self.report_to_stderr(source))
     }
 
-    /// Of the stream, or of the hub with its topics.
+    /// URL of the stream, or of the hub with its topics.
     fn url(&self) -> Result<String, Error> {
         if self.topics.is_empty() {
             return Ok(with_scheme(&self.url));
@@ -188,7 +188,7 @@ impl Listen {
         Ok(if self.http2_prior_knowledge { http.http2_prior_knowledge() } else { http })
     }
 
-    /// That of the environment is meant for a hub, not for every server that is listened to.
+    /// Token of the request. The token of the environment is meant for a hub, not for every server.
     fn token(&self) -> Option<Secret> {
         let of_hub = || std::env::var("SSEKIT_TOKEN").ok().filter(|_| !self.topics.is_empty());
         let token = self.token.clone().or_else(|| of_hub().map(|token| Secret::new(token.trim())));
@@ -202,9 +202,9 @@ impl Listen {
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f64();
                 say(&format!("{}; reconnecting in {wait:.1} s", chain(&**error)));
             }
-            // The last error is the reason for the end, which is told there.
+            // The last error is the reason of the end, and is reported there.
             Status::Waiting { .. } | Status::Closed { .. } => {}
-            // The stream goes on without what was left out; that is never silent.
+            // The stream continues without the omitted part, which is always reported.
             _ => say(&chain(&**error)),
         });
         source.on_open(move |response| {
@@ -226,7 +226,7 @@ impl Listen {
         while let Some(message) = messages.next().await {
             let message = match message {
                 Ok(message) => message,
-                // It is told to `on_error` as well.
+                // `on_error` has reported it.
                 Err(SelectError::EventTooLarge { .. }) => continue,
                 Err(SelectError::Closed(_)) => break,
                 Err(lost) => {
@@ -239,7 +239,7 @@ impl Listen {
                 continue;
             }
             let text = output.event(message.event(), message.data(), message.last_event_id());
-            // Whole events, at once, whoever reads them.
+            // Whole events are written at once, for any reader.
             match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
@@ -262,7 +262,7 @@ impl Listen {
     }
 }
 
-/// Whether the connection ended as asked.
+/// Whether the connection ended as requested.
 fn judge(reason: CloseReason) -> Result<(), Failure> {
     use ssekit_client::Error::{
         Certificate, ConnectTimeout, ContentEncoding, ContentType, Header, ReadTimeout, Redirect, Status, Url,

@@ -84,7 +84,7 @@ fn run_bench(mut bench: Bench) -> anyhow::Result<Verdict> {
     bench.run(&mut stdout())
 }
 
-/// The arguments, with the command that is meant where there is none.
+/// Returns the arguments, with the default command if there is none.
 fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     let is_flag = |argument: &OsString| {
@@ -136,7 +136,7 @@ async fn configured(flags: &Flags) -> ExitCode {
     }
 }
 
-/// Reports to the operator of `serve`: in prose, or as log lines where logs are JSON.
+/// Reports to the operator of `serve`: as text, or as log lines if logs are JSON.
 #[derive(Clone, Copy)]
 struct Reporter(LogFormat);
 
@@ -148,7 +148,7 @@ impl Reporter {
         }
     }
 
-    /// Reports an error that ends the program, whatever the log level is.
+    /// Reports an error that ends the program, at every log level.
     fn error(self, text: &str) {
         match self.0 {
             LogFormat::Text => say(text),
@@ -179,13 +179,13 @@ impl Reporter {
 
 const VALID: &str = "the configuration is valid";
 
-/// Logs of the libraries go to stderr.
+/// Writes the logs of the libraries to standard error.
 fn log(level: LevelFilter) {
     let writer = || Escaped::text(stderr());
     tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(writer).init();
 }
 
-/// The same, as configured.
+/// Writes logs as configured.
 fn log_as(wanted: Log) {
     let level = match wanted.level {
         LogLevel::Off => LevelFilter::OFF,

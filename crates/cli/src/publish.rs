@@ -27,7 +27,7 @@ use crate::hub_url::{hub_url, say_if_unencrypted, shown};
 use crate::terminal::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
 use crate::token::KeyFlags;
 
-/// What to publish, and where.
+/// Arguments of `ssekit publish`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Publish {
@@ -93,13 +93,13 @@ Exit codes, as in curl where it has one:
    22  the hub refused the publication
    28  the hub did not respond in time";
 
-/// What a token of our own says at most, longer than a request takes.
+/// Lifetime of a token that the command makes; longer than a request takes.
 const TOKEN_LIFETIME: Lifetime = Lifetime(Some(Duration::from_secs(60)));
-/// Data from stdin, in bytes; more than a hub takes.
+/// Maximum size of data from standard input in bytes; larger than a hub accepts.
 const MOST_DATA: u64 = 64 << 20;
-/// Of an answer, in bytes: the ids of a batch.
+/// Maximum size of an answer in bytes: the ids of a batch.
 const MOST_ANSWER: usize = 1 << 20;
-/// Of an answer that is no problem document, in characters.
+/// Maximum number of characters that are shown of an answer that is no problem document.
 const MOST_SHOWN: usize = 200;
 /// Time between two attempts to publish.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -108,7 +108,7 @@ impl Publish {
     /// Publishes, and prints the ids.
     ///
     /// # Errors
-    /// When not everything was published, with the exit code that says why.
+    /// When not everything was published; the exit code names the reason.
     pub async fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let hub = self.hub().map_err(|error| Failure { code: USAGE, error })?;
         if self.lines {
@@ -203,7 +203,7 @@ impl Publish {
         form.finish()
     }
 
-    /// A line of a batch.
+    /// Encodes a line of a batch.
     fn json(&self, data: &str) -> String {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -231,7 +231,7 @@ impl Publish {
         }
         let lines: String = ids.lines().map(|id| escape(id) + "\n").collect();
         match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
-            // Who does not want to know the ids may still want to publish.
+            // A user that does not read the ids may still want to publish.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 Err(Failure { code: FAILED, error: Error::from(error).context("cannot print the id") })
             }
@@ -243,7 +243,7 @@ impl Publish {
 const FORM: &str = "application/x-www-form-urlencoded";
 const BATCH: &str = "application/x-ndjson";
 
-/// Where to publish, and as whom.
+/// Hub, with the credentials of the publisher.
 struct Hub {
     http: Http,
     url: Url,
@@ -254,12 +254,12 @@ struct Hub {
 enum Login {
     Nobody,
     Token(Secret),
-    /// A key to make tokens with, and the topics that they are for.
+    /// Key that signs tokens, and their topics.
     Key(Box<Signer>, Vec<String>),
 }
 
 impl Hub {
-    /// Publishes by one request, which is repeated if its answer is lost; returns the ids, one a line.
+    /// Publishes with one request, which is repeated if its answer is lost; returns the ids, one per line.
     async fn post(&self, content_type: &'static str, body: String) -> Result<String, Failure> {
         let request = self.request(content_type, body).map_err(|error| Failure { code: USAGE, error })?;
         let mut last = None;
@@ -282,8 +282,8 @@ impl Hub {
         Err(Failure { code: REFUSED, error: anyhow!(self.refusal(&answer, content_type)) })
     }
 
-    /// Sends a request. If the answer is lost and the hub remembers idempotency keys, sends it again until there is a final answer; `last` is the
-    /// outcome of the last attempt, if there was more than one.
+    /// Sends a request. If the answer is lost and the hub remembers idempotency keys, sends it again until
+    /// there is a final answer; `last` is the outcome of the last attempt, if there was more than one.
     async fn send(&self, request: &Request<Bytes>, last: &mut Option<Outcome>) -> Outcome {
         let first = self.attempt(request.clone()).await;
         let lost = matches!(&first, Err(error) if !error.is_nothing_sent());
@@ -304,7 +304,7 @@ impl Hub {
         }
     }
 
-    /// Asks the hub, until it answers, and returns true if it remembers idempotency keys.
+    /// Asks the hub, until it answers, whether it remembers idempotency keys.
     async fn remembers_keys(&self) -> bool {
         loop {
             let options =
@@ -349,7 +349,7 @@ impl Hub {
         Ok(request)
     }
 
-    /// Why the hub has refused, in words.
+    /// Describes the refusal of the hub.
     fn refusal(&self, answer: &Response<String>, content_type: &str) -> String {
         let status = answer.status();
         let problem = serde_json::from_str::<Problem>(answer.body()).unwrap_or_default();
@@ -388,7 +388,7 @@ impl Hub {
     }
 }
 
-/// What a hub says of what went wrong (RFC 9457).
+/// Problem document of a hub (RFC 9457).
 #[derive(Default, Deserialize)]
 struct Problem {
     #[serde(rename = "type")]
@@ -397,7 +397,7 @@ struct Problem {
     detail: Option<String>,
 }
 
-/// Returns true if an idempotent request may be sent again after this outcome.
+/// Whether an idempotent request may be sent again after this outcome.
 fn may_be_repeated(outcome: &Outcome) -> bool {
     let progress = match outcome {
         Ok(answer) if answer.status().is_success() => return false,
@@ -408,7 +408,7 @@ fn may_be_repeated(outcome: &Outcome) -> bool {
     repeat(MethodClass::Idempotent, progress, RepeatChoice::default()).is_ok()
 }
 
-/// An idempotency key that no other publication has, as a quoted string.
+/// Makes a random idempotency key, as a quoted string.
 fn random_key() -> Result<String, Error> {
     let random = ring::rand::generate::<[u8; 16]>(&SystemRandom::new());
     let random =
@@ -416,7 +416,7 @@ fn random_key() -> Result<String, Error> {
     Ok(format!("\"{:032x}\"", u128::from_be_bytes(random.expose())))
 }
 
-/// The answer to a request, or the error that prevented one.
+/// Answer to a request, or the error that prevented one.
 type Outcome = Result<Response<String>, TransportError>;
 
 async fn read(mut body: Body) -> Result<String, TransportError> {
@@ -434,7 +434,7 @@ fn failed(published: usize, failure: Failure) -> Failure {
     Failure { error: far(published, failure.error), ..failure }
 }
 
-/// The error, with how far it went.
+/// Adds the number of published lines to the error.
 fn far(published: usize, error: Error) -> Error {
     error.context(format!("{published} lines were published before this error"))
 }

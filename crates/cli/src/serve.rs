@@ -1,4 +1,4 @@
-//! `ssekit serve`: from a configuration to a hub that listens, and to its end.
+//! `ssekit serve`: starts a hub from a configuration, and ends it.
 
 mod announce;
 mod check;
@@ -26,16 +26,17 @@ use crate::demo::Demo;
 use crate::systemd::{Environment, Notify};
 use crate::ui::Ui;
 
-/// How long connections that are no streams may hold up the end.
+/// Maximum time for the end of connections that are no streams.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Serves until Ctrl-C or SIGTERM. The addresses are written to `out`, or logged if logs are JSON.
 ///
 /// # Errors
-/// When a file of the configuration cannot be used, an address cannot be listened on, or the store cannot be opened.
+/// When a file of the configuration cannot be used, the hub cannot listen on an address, or the store cannot
+/// be opened.
 pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let config = &loaded.config;
-    // Mistakes in the configuration are reported before the state of the machine: an address in use, a store that is locked.
+    // Mistakes in the configuration are reported before faults of the machine, such as an address in use.
     let (access, sets) = loaded.access()?;
     let retention = loaded.kept()?;
     let listeners = Listeners::bind(config)?;
@@ -51,11 +52,11 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let demos = demo.as_ref().map(|demo| ("/", demo.router()));
     let pages = [demos, ui.as_ref().map(|ui| ("/hub/", ui.router()))].into_iter().flatten();
     let (at, routers): (Vec<_>, Vec<_>) = pages.unzip();
-    // A page of another site that has its name point here is refused.
+    // A site that points its own name at this machine is refused.
     let names = (config.demo || config.dev).then(|| config.addr.clone().into());
     let pages = routers.into_iter().reduce(Router::merge).map(|router| Pages { router, at, names });
     let server = Server::new(Arc::clone(&hub), parts::server(config, pages), registry);
-    // Before anybody can come, so that everybody is noticed.
+    // Before the first connection, so that every visitor is noticed.
     let running = demo.as_ref().map(Demo::run);
     let opened = listeners.serve(config, &server)?;
     announce::say(config, &opened.local, out).context("cannot print the addresses")?;
@@ -82,7 +83,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// Reads the files of keys again with every SIGHUP.
+/// Reads the key files again at every SIGHUP.
 async fn renew_keys(loaded: &Loaded, hub: &Hub) {
     #[cfg(unix)]
     {
@@ -104,7 +105,7 @@ async fn renew_keys(loaded: &Loaded, hub: &Hub) {
     std::future::pending().await
 }
 
-/// The demo's figures and guests, if there is one.
+/// Runs the demo's figures and visitors, if there is a demo.
 async fn measure(running: Option<impl Future<Output = Result<(), EmitError>>>) -> Result<()> {
     match running {
         Some(running) => running.await.map_err(Into::into),
@@ -112,7 +113,7 @@ async fn measure(running: Option<impl Future<Output = Result<(), EmitError>>>) -
     }
 }
 
-/// Ends with the first Ctrl-C or SIGTERM from now on.
+/// Returns a future that ends with the first Ctrl-C or SIGTERM from now on.
 fn told_to_stop() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let (mut interrupt, mut terminate) = {

@@ -1,8 +1,8 @@
-//! What systemd, and what does as it does, gives to a service: sockets, and an ear.
+//! Protocols of systemd: passed sockets, and notifications.
 //!
-//! [`sockets`] are those that systemd has opened before the program began (`sd_listen_fds(3)`): nobody is refused while the program is replaced.
-//! [`Notify`] tells when the service is ready, when it stops, and that it is alive (`sd_notify(3)`). Where nobody has given a socket or
-//! listens, nothing happens.
+//! [`sockets`] returns sockets that systemd has opened before the program began (`sd_listen_fds(3)`): no
+//! client is refused while the program is replaced. [`Notify`] reports that the service is ready, stops, and
+//! is alive (`sd_notify(3)`). Without passed sockets or a listener, nothing happens.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -14,29 +14,30 @@ use listenfd::ListenFd;
 use socket2::SockRef;
 use tracing::warn;
 
-/// The sockets that were given, ready for tokio: they do not block.
+/// Passed sockets, non-blocking for tokio.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// Of `ListenStream=` with an address or a port.
+    /// Those of `ListenStream=` with an address or a port.
     pub tcp: Vec<TcpListener>,
-    /// Of `ListenStream=` with a path.
+    /// Those of `ListenStream=` with a path.
     pub unix: Vec<UnixListener>,
 }
 
 impl Sockets {
-    /// Whether none was given.
+    /// Whether no socket was passed.
     pub fn is_empty(&self) -> bool {
         self.tcp.is_empty() && self.unix.is_empty()
     }
 }
 
-/// More sockets than any unit has.
+/// Maximum number of sockets; no unit has more.
 const MOST_SOCKETS: usize = 64;
 
-/// Takes the sockets that the environment names (`LISTEN_FDS`, if `LISTEN_PID` is this process). A second call finds none.
+/// Takes the sockets that the environment names (`LISTEN_FDS`, if `LISTEN_PID` is this process). A second
+/// call finds none.
 ///
 /// # Errors
-/// When one of them is none to listen on, as with `Accept=yes`, or of another kind, as with `ListenDatagram=`.
+/// When one of them does not listen, as with `Accept=yes`, or has another type, as with `ListenDatagram=`.
 pub fn sockets() -> io::Result<Sockets> {
     let count = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     if count > MOST_SOCKETS {
@@ -73,26 +74,26 @@ fn refused(index: usize, why: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, format!("socket {} of LISTEN_FDS {why}", index + 1))
 }
 
-/// Tells the service manager how the service is.
+/// Reports the state of the service to the service manager.
 #[derive(Debug, Default)]
 pub struct Notify {
     to: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
 }
 
-/// What the environment says of it.
+/// Variables of the service manager.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// `NOTIFY_SOCKET`: where to tell.
+    /// `NOTIFY_SOCKET`: address of the notifications.
     pub notify_socket: Option<OsString>,
-    /// `WATCHDOG_USEC`: within how many microseconds it wants to hear from us.
+    /// `WATCHDOG_USEC`: time in microseconds within which it expects a sign of life.
     pub watchdog_usec: Option<String>,
-    /// `WATCHDOG_PID`: from whom.
+    /// `WATCHDOG_PID`: process of which it expects that.
     pub watchdog_pid: Option<String>,
 }
 
 impl Environment {
-    /// This process's.
+    /// Reads the variables of this process.
     pub fn read() -> Self {
         Self {
             notify_socket: std::env::var_os("NOTIFY_SOCKET"),
@@ -103,41 +104,42 @@ impl Environment {
 }
 
 impl Notify {
-    /// Whom the environment names; nobody, if it names none.
+    /// Connects to the service manager that the environment names, if it names one.
     ///
     /// # Errors
-    /// When it names somebody who cannot be told.
+    /// When its address is invalid.
     pub fn new(environment: &Environment) -> io::Result<Self> {
         let Some(path) = environment.notify_socket.as_deref().filter(|path| !path.is_empty()) else {
             return Ok(Self::default());
         };
         let socket = UnixDatagram::unbound()?;
-        // Whoever does not listen cannot hold us up.
+        // A service manager that does not read must not block the program.
         socket.set_nonblocking(true)?;
         let for_us =
             environment.watchdog_pid.as_ref().is_none_or(|pid| *pid == std::process::id().to_string());
         let within = environment.watchdog_usec.as_ref().and_then(|usec| usec.parse().ok());
         let within = within.filter(|usec| for_us && *usec > 0).map(Duration::from_micros);
-        // Twice as often as is asked for, as sd_watchdog_enabled(3) advises.
+        // Twice as often as required, as sd_watchdog_enabled(3) advises.
         Ok(Self { to: Some((socket, address(path)?)), watchdog: within.map(|within| within / 2) })
     }
 
-    /// The service answers requests.
+    /// Reports that the service answers requests.
     pub fn ready(&self) {
         self.tell("READY=1");
     }
 
-    /// The service is about to end.
+    /// Reports that the service is about to end.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
     }
 
-    /// What the service does, for `systemctl status`; on one line.
+    /// Reports the status for `systemctl status`, on one line.
     pub fn status(&self, text: &str) {
         self.tell(&format!("STATUS={}", text.replace('\n', " ")));
     }
 
-    /// Tells again and again that the service is alive, while it is well, until this is dropped; for ever silent, if nobody wants to hear it.
+    /// Reports repeatedly that the service is alive, while it is well, until the future is dropped. Without a
+    /// watchdog, it waits forever.
     pub async fn keep_alive(&self, is_well: impl Fn() -> bool) {
         let Some(interval) = self.watchdog else { return std::future::pending().await };
         loop {
@@ -156,7 +158,7 @@ impl Notify {
     }
 }
 
-/// A path, or a name of Linux's abstract namespace, which is written with `@`.
+/// Address of a path, or of a name in Linux's abstract namespace, which begins with `@`.
 fn address(path: &OsStr) -> io::Result<SocketAddr> {
     let bytes = path.as_encoded_bytes();
     match bytes.split_first() {
@@ -182,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    /// What was told so far.
+    /// Notifications so far.
     fn heard(socket: &UnixDatagram) -> Vec<String> {
         socket.set_nonblocking(true).expect("it can be set");
         let mut buffer = [0; 256];
@@ -218,7 +220,7 @@ mod tests {
         notify.stopping();
         assert_eq!(heard(&socket), ["READY=1", "STATUS=42 subscribers READY=0", "STOPPING=1"]);
         std::fs::remove_file(path).expect("it is there");
-        // Nobody is there any more: that ends nothing.
+        // The listener is gone, which ends nothing.
         notify.ready();
     }
 
@@ -245,7 +247,7 @@ mod tests {
         }
     }
 
-    // The clock stands still but for what is waited for.
+    // The clock is paused, except while the test waits.
     #[tokio::test(start_paused = true)]
     async fn it_is_alive_as_long_as_it_is_well() {
         let ours = Some(std::process::id());
@@ -307,7 +309,7 @@ mod tests {
     fn answer(output: &Output) -> Vec<String> {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{text}");
-        // The harness of the tests writes its own on the same line.
+        // The test harness writes on the same line.
         text.lines().filter_map(|line| Some(line.split_once("CHILD ")?.1.to_owned())).collect()
     }
 
@@ -325,7 +327,7 @@ mod tests {
         );
         let taken = format!("tcp [{addr}] unix 1 empty false again true");
         assert_eq!(answer(&output), [&*taken, "WouldBlock"]);
-        // They are for another process.
+        // The sockets are for another process.
         assert_eq!(answer(&child(tcp, unix, "1")), ["tcp [] unix 0 empty true again true"]);
         std::fs::remove_file(path).expect("it is there");
     }

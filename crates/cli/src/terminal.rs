@@ -10,12 +10,12 @@ use ssekit_client::TransportError;
 pub use self::escape::Escaped;
 pub(crate) use self::escape::{escape, escape_json};
 
-/// The error that ends a command.
+/// Error that ends a command.
 #[derive(Debug)]
 pub struct Failure {
-    /// The exit code.
+    /// Exit code.
     pub code: u8,
-    /// The error, with its causes.
+    /// Error with its causes.
     pub error: Error,
 }
 
@@ -27,7 +27,7 @@ pub(crate) const TIMED_OUT: u8 = 28;
 pub(crate) const NOT_TRUSTED: u8 = 60;
 pub(crate) const NO_EVENT_STREAM: u8 = 65;
 
-/// The text of an error and of its causes. The text of a transport's error already has its causes.
+/// Text of an error and of its causes. The text of a transport's error already has its causes.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut error = error;
@@ -41,11 +41,11 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Writes a line to stderr, with control characters escaped.
 pub fn say(text: &str) {
-    // A closed stderr leaves nowhere to report to.
+    // If standard error is closed, there is nowhere to report to.
     let _ = writeln!(stderr(), "ssekit: {}", escape(text));
 }
 
-/// Whether the output is a terminal, and NO_COLOR is not set.
+/// Whether the output is a terminal and NO_COLOR is not set.
 pub fn colours(terminal: &impl IsTerminal) -> bool {
     terminal.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

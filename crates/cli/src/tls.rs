@@ -1,7 +1,7 @@
-//! TLS by a certificate and a key from files, which may be replaced while the program runs.
+//! TLS with a certificate and a key from files, which may be replaced while the program runs.
 //!
-//! Whoever renews certificates writes new files; they are taken on SIGHUP, and otherwise within ten seconds. Connections that are open keep the
-//! certificate that they have begun with. Files that are wrong, or half written, change nothing: what was is served on, and an error is logged.
+//! New files are loaded at SIGHUP, and otherwise within ten seconds. Open connections keep their certificate.
+//! Invalid or incomplete files change nothing: the earlier certificate stays in use, and an error is logged.
 
 use std::fmt;
 use std::fs::File;
@@ -19,15 +19,15 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tracing::{error, info};
 
-/// How often the files are looked at.
+/// Interval of the checks of the files.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// The largest file of a certificate or a key, in bytes.
+/// Maximum size of a certificate or key file in bytes.
 const MOST: u64 = 1 << 20;
 
-/// A certificate that is served, and the files that it comes from.
+/// Certificate in use, and its files.
 ///
-/// Cheap to clone; clones serve the same certificate.
+/// Clones are cheap and share the certificate.
 #[derive(Clone, Debug)]
 pub struct Tls {
     files: Arc<Files>,
@@ -35,48 +35,48 @@ pub struct Tls {
     config: Arc<ServerConfig>,
 }
 
-/// Why a certificate cannot be served.
+/// Reason why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file is not what it should be.
+    /// A file is invalid.
     #[error("{} contains no {what} in PEM format", path.display())]
     Pem {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// A certificate, or a private key.
+        /// The expected content: a certificate, or a private key.
         what: &'static str,
-        /// What its reader says, when it has begun well.
+        /// Error of the parser, if the file begins as PEM.
         source: Option<pem::Error>,
     },
-    /// The certificate is damaged, its key is of a kind that is not known, or they do not belong together.
+    /// The certificate is damaged, its key has an unknown type, or they do not belong together.
     #[error("the certificate in {} and the private key in {} cannot be used together", cert.display(), key.display())]
     Pair {
-        /// The certificate's file.
+        /// File of the certificate.
         cert: PathBuf,
-        /// The key's file.
+        /// File of the key.
         key: PathBuf,
-        /// Why.
+        /// The cause.
         source: rustls::Error,
     },
-    /// TLS itself does not work here.
+    /// TLS does not work on this machine.
     #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
 }
 
 impl Tls {
-    /// Reads the files, and serves what they hold: by TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1 to choose from.
+    /// Reads the files, for TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
-    /// When a file cannot be read, or does not hold what it should.
+    /// When a file cannot be read, or is invalid.
     pub fn open(cert: &Path, key: &Path) -> Result<Self, TlsError> {
         let provider = Arc::new(default_provider());
         let files = Files { cert: cert.to_owned(), key: key.to_owned(), seen: Mutex::default() };
@@ -90,22 +90,23 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&served) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // Who comes back, as all do at once after a restart of a proxy, is spared the costly half of a handshake.
+        // Returning clients, of which there are many after a restart of a proxy, save the expensive half of a
+        // handshake.
         config.ticketer = Ticketer::new().map_err(TlsError::Setup)?;
         Ok(Self { files: Arc::new(files), served, config: Arc::new(config) })
     }
 
-    /// What an acceptor needs; it stays the same when the files change.
+    /// Configuration for an acceptor; it stays the same when the files change.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }
 
-    /// Takes the files if they are others than they were the last time. Says whether it has taken them.
-    ///
-    /// Reads files, so it may take a moment.
+    /// Loads the files if they have changed since the last time; returns whether it did. It blocks while it
+    /// reads the files.
     ///
     /// # Errors
-    /// When they cannot be served; what was served still is. The same files are refused once.
+    /// When the new files cannot be used; the earlier certificate stays in use. The same files are refused
+    /// once.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let read = self.files.read()?;
         let mut seen = self.files.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +119,7 @@ impl Tls {
         Ok(true)
     }
 
-    /// Reloads on SIGHUP and every [`LOOK_EVERY`], until it is dropped; logs what it has taken, and what it could not.
+    /// Reloads at SIGHUP and every [`LOOK_EVERY`], until it is dropped; logs loaded files and failures.
     pub async fn keep_current(self) {
         let mut hangup = Hangup::new();
         let mut refused = false;
@@ -136,7 +137,7 @@ impl Tls {
                 }
                 Ok(Ok(false)) if told => info!(%cert, "the certificate files have not changed"),
                 Ok(Ok(false)) => {}
-                // A file that is missing is missing at every look.
+                // A missing file is missing at every check, and is reported once.
                 Ok(Err(_)) if refused && !told => {}
                 Ok(Err(error)) => {
                     refused = true;
@@ -152,7 +153,7 @@ impl Tls {
 struct Files {
     cert: PathBuf,
     key: PathBuf,
-    /// What they held the last time.
+    /// Contents of the files at the last time.
     seen: Mutex<Option<Contents>>,
 }
 
@@ -202,7 +203,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     }
 }
 
-/// The certificate of every handshake from now on.
+/// Certificate of every handshake from now on.
 #[derive(Debug)]
 struct Served {
     pair: RwLock<Arc<CertifiedKey>>,
@@ -215,7 +216,7 @@ impl ResolvesServerCert for Served {
     }
 }
 
-/// SIGHUP, where there is such a thing.
+/// SIGHUP, on systems that have it.
 struct Hangup {
     #[cfg(unix)]
     signal: Option<tokio::signal::unix::Signal>,
@@ -257,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    /// Two files, gone at the end.
+    /// Two files, removed at the end.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -287,7 +288,8 @@ mod tests {
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made")
     }
 
-    /// A whole handshake with a client that trusts this certificate alone; what both have agreed to speak.
+    /// Makes a complete handshake with a client that trusts only this certificate; returns the protocol that
+    /// both agreed on.
     fn handshake(
         tls: &Tls,
         trusted: &Made<rcgen::KeyPair>,
@@ -336,7 +338,7 @@ mod tests {
         let tls = folder.open().expect("they belong together");
         assert!(!tls.reload().expect("they are there"), "nothing has changed");
 
-        // The half of a renewal, and what may be written by mistake: refused once, and no news after that.
+        // Half of a renewal, and likely mistakes: refused once, and not reported again.
         for (cert, key) in [
             (two.cert.pem(), &*first_key),
             (String::new(), &*first_key),
@@ -383,7 +385,7 @@ mod tests {
         assert_eq!(error.to_string(), "cannot read /nowhere/cert.pem");
     }
 
-    /// A signal is for the whole process: who waits for time alone must not hear it.
+    /// A signal is for the whole process: a test that waits for time alone must not receive it.
     static SIGNALS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
     #[tokio::test]
@@ -392,7 +394,7 @@ mod tests {
         let (folder, one, two) = (Folder::new("sighup"), certificate(), certificate());
         folder.write(one.cert.pem(), one.signing_key.serialize_pem());
         let tls = folder.open().expect("they belong together");
-        // Its own listener, so that the signal kills nobody, whatever the other one does.
+        // A listener of its own, so that the signal does not end the process, whatever the other one does.
         let _safe = Hangup::new();
         let mut keeping = std::pin::pin!(tls.clone().keep_current());
         folder.write(two.cert.pem(), two.signing_key.serialize_pem());
@@ -417,7 +419,7 @@ mod tests {
         }
     }
 
-    // The clock stands still but for what is waited for.
+    // The clock is paused, except while the test waits.
     #[tokio::test(start_paused = true)]
     async fn the_files_are_looked_at_every_ten_seconds() {
         let _alone = SIGNALS.lock().await;

@@ -1,4 +1,4 @@
-//! `ssekit token`: makes tokens, and says what becomes of one.
+//! `ssekit token`: makes tokens, and explains them.
 
 mod doubts;
 mod explain;
@@ -28,10 +28,10 @@ pub enum Token {
 }
 
 impl Token {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// When it was not asked as it should be.
+    /// When the arguments are invalid.
     pub fn run(&self, now: SystemTime) -> Result<Answer, Failure> {
         match self {
             Self::Make(make) => make.run(now),
@@ -40,14 +40,14 @@ impl Token {
     }
 }
 
-/// What is to be printed, and the exit code.
+/// Output, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// For stdout.
+    /// Text for standard output.
     pub text: String,
-    /// Warnings for stderr.
+    /// Warnings for standard error.
     pub warnings: Vec<String>,
-    /// 0 when all is well, 1 when a token is refused.
+    /// 0 if all is well, 1 if a token is refused.
     pub code: u8,
 }
 
@@ -85,7 +85,7 @@ pub struct Make {
     kid: Option<String>,
 }
 
-/// The key to sign or verify with.
+/// Key that signs or verifies.
 #[derive(Clone, Debug, clap::Args)]
 pub struct KeyFlags {
     /// Key: a secret, or PEM (a private key to sign, a public key to verify) [env: SSEKIT_KEY]
@@ -97,12 +97,12 @@ pub struct KeyFlags {
 }
 
 impl KeyFlags {
-    /// The flags with these values.
+    /// Makes flags with these values.
     pub fn new(key: Option<&str>, key_file: Option<&Path>) -> Self {
         Self { key: key.map(Secret::new), key_file: key_file.map(Path::to_owned) }
     }
 
-    /// The text of the key, if one was named: by a flag, or else by a variable.
+    /// Reads the text of the key, if a flag, or else a variable, names one.
     ///
     /// # Errors
     /// When its file cannot be read.
@@ -144,7 +144,7 @@ impl Make {
     }
 }
 
-/// The text of an argument, or of stdin for `-`; without the line feed at its end.
+/// Text of an argument, or of standard input for `-`, without the line feed at its end.
 fn argument(text: &str) -> Result<String, Failure> {
     if text != "-" {
         return Ok(text.to_owned());
@@ -159,7 +159,7 @@ fn argument(text: &str) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-/// Longer than any token that a hub takes, in bytes.
+/// Maximum size of a token in bytes; larger than a hub accepts.
 const MOST_TOKEN: u64 = 1 << 20;
 
 fn selector(text: &str) -> Result<String, String> {

@@ -1,24 +1,26 @@
-//! The hub's page, at `/hub/`: to publish, to watch, and to see who is subscribed, how fast it goes and why somebody is refused.
+//! The hub's page, at `/hub/`: it publishes, watches, and shows subscriptions, rates, and the reason why a
+//! token is refused.
 //!
 //! ```text
-//!  figures of /metrics ── once a second, while anybody looks ──▶ Channel ─▶ GET /hub/stats
-//!  Log::read ── what the asker may read of it ─────────────────────────────▶ GET /hub/history
-//!  a pasted token ── explain ──────────────────────────────────────────────▶ POST /hub/explain
+//! figures of /metrics ── once a second, while anybody looks ──▶ Channel ─▶ GET /hub/stats
+//! Log::read ── updates that the reader may read ──────────────────────────▶ GET /hub/history
+//! a pasted token ── explain ──────────────────────────────────────────────▶ POST /hub/explain
 //! ```
 //!
-//! The page itself is for everyone and holds nothing. What it shows comes by the rights of who looks: publishing, watching and
-//! the list of subscriptions are the hub's own protocol, and history is read as by a subscriber, so that private updates are
-//! for those who have a grant. The figures are about others, so who reads them needs a token of a subscriber that grants the
-//! list of all subscriptions, `{hub path}/subscriptions`. With `--dev` nobody needs a token for anything.
+//! The page itself is for everyone and contains no data. Its requests have the rights of its user:
+//! publishing, watching and the list of subscriptions are the hub's own protocol, and the history is read as
+//! by a subscriber, so that private updates need a grant. The figures are about others, so they need a
+//! subscriber's token that grants the list of all subscriptions, `{hub path}/subscriptions`. With `--dev`, no
+//! request needs a token.
 //!
-//! | what | at most | beyond it |
+//! | Limited | Limit | Beyond it |
 //! |---|---|---|
-//! | streams of figures | 256 | a stream that ends at once, with the time to return |
-//! | figures that are kept for who comes | 60 s | forgotten |
+//! | streams of figures | 256 | 200, `retry:` and the end |
+//! | kept figures | 60 s | dropped |
 //! | updates of one page of history | 100 | as many |
-//! | updates, and bytes, that are looked at for one page | 20,000 and 16 MiB | the page ends there, and says where to go on |
+//! | updates, and bytes, searched for one page | 20,000 and 16 MiB | the page ends, and names its end |
 //! | pages of history that are read at once | 4 | wait |
-//! | an update's data, and topics, in the history | 2 KiB, 5 | cut, and said so |
+//! | data, and topics, of an update in the history | 2 KiB, 5 | cut, and marked |
 //! | a question about a token | 64 KiB, 100 topics | 413 |
 
 mod explain;
@@ -40,20 +42,20 @@ use tokio::task::AbortHandle;
 
 use ssekit_hub::hub::Hub;
 
-/// What the page asks for. Clones are the same.
+/// State of the page's requests. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ui {
     hub: Arc<Hub>,
     figures: Channel,
     streams: Streams,
-    /// Pages of history that may be read now.
+    /// Permits to read pages of history.
     readers: Arc<Semaphore>,
-    /// Reads the figures.
+    /// Task that reads the figures.
     meter: AbortHandle,
 }
 
 impl Ui {
-    /// A page for a hub. It reads the hub's figures from now on, while anybody looks.
+    /// Makes a page for a hub. It reads the hub's figures from now on, while anybody looks.
     pub(crate) fn start(hub: Arc<Hub>) -> Self {
         let figures =
             Channel::builder().name("figures").keep_for(stats::KEPT).first(First::Last(u64::MAX)).build();
@@ -62,7 +64,7 @@ impl Ui {
         Self { hub, figures, streams, readers: Arc::new(Semaphore::new(MAX_READERS)), meter }
     }
 
-    /// The page, and what it asks for.
+    /// Returns the page, and the routes of its requests.
     pub(crate) fn router(&self) -> Router {
         let answers = Router::new()
             .route("/hub/stats", get(stats::stats))
@@ -80,15 +82,15 @@ impl Ui {
     }
 }
 
-/// An answer in JSON, which no cache keeps and no browser takes for another type.
+/// Answer in JSON, which no cache keeps and no browser takes for another type.
 fn json(value: impl Serialize) -> Response {
     let headers = [(CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (headers, Json(value)).into_response()
 }
 
-/// Streams of figures at once.
+/// Maximum number of streams of figures.
 const MAX_STREAMS: usize = 256;
-/// Pages of history that are read at once.
+/// Maximum number of pages of history that are read at once.
 const MAX_READERS: usize = 4;
 
 #[cfg(test)]
@@ -110,14 +112,14 @@ mod tests {
 
     use super::*;
 
-    /// A JWKS with one secret of this name.
+    /// Key set with one secret of this name.
     fn set(name: usize) -> String {
         // 32 bytes of `A`.
         let key = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE";
         json!({ "keys": [{ "kty": "oct", "kid": name.to_string(), "k": key }] }).to_string()
     }
 
-    /// A token that reads everything, of the key with this name.
+    /// Token that grants to read everything, of the key with this name.
     fn token_of(name: usize) -> String {
         let grants = Grants { publish: Vec::new(), subscribe: vec!["*".to_owned()], payload: None };
         let claims = Claims::new(grants, SystemTime::now(), Lifetime(None));
@@ -149,7 +151,7 @@ mod tests {
         Hub::start(Arc::new(log), options, &mut registry).await.expect("a hub")
     }
 
-    /// The page's requests were refused while the hub's own waited for the key.
+    /// Formerly, the page's requests were refused while the hub's own requests waited for the key.
     #[tokio::test]
     async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt() {
         let subscribers = Keys::read(&set(0)).expect("keys");
@@ -161,7 +163,8 @@ mod tests {
         let ui = Ui::start(hub(access, key_renewals).await);
         let fetched = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&fetched);
-        // With each fetch the issuer has another key, named after the count; this one fetches only when somebody waits.
+        // With each fetch the issuer has another key, named after the count; a fetch begins only when a
+        // request waits.
         let rotating = tokio::spawn(rotation.run(move || {
             let name = count.fetch_add(1, Ordering::SeqCst);
             async move { Ok::<_, String>(set(name)) }

@@ -1,8 +1,9 @@
-//! Active subscriptions: the list of them, and the events that announce each that begins or ends.
+//! Active subscriptions: their list, and the events that announce the beginning and the end of each.
 //!
-//! The list shows what has been announced. Beginnings are announced as far as the queue of events has room; a subscriber whose beginning
-//! waits when it leaves is not announced at all. Ends of what was announced always are. So visitors that come and go faster than events are
-//! written cost a counter, and who reads the list and the events after it ends up with the truth.
+//! The list shows the announced subscriptions. Beginnings are announced while the queue of events has room; a
+//! subscriber that leaves before its beginning was announced is not announced at all. The end of an announced
+//! subscription always is. So subscribers that come and go faster than events are written increase a counter,
+//! and a client that reads the list and the events after it always gets the true state.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -18,14 +19,15 @@ use tokio::sync::Notify;
 
 use crate::log_limit::LogLimit;
 
-/// The retention rule for subscription events: they are kept apart from updates, so that visitors who come and go drop no update.
+/// Retention rule for subscription events: they count separately from updates, so that visitors that come and
+/// go drop no update.
 pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {
     let below = subscriptions::below(hub_path);
-    // No topic holds a control character, so no rule of the configuration has this name.
+    // No topic has a control character, so no rule of the configuration has this name.
     Rule::new("\u{1}subscriptions", move |topic| topic.starts_with(&*below), keep).counted_separately()
 }
 
-/// All subscriptions that are active now.
+/// The active subscriptions.
 #[derive(Clone, Debug)]
 pub(crate) struct Active(Arc<Shared>);
 
@@ -35,7 +37,7 @@ struct Shared {
     /// Whether subscribers without a token are announced.
     anonymous: bool,
     all: Mutex<All>,
-    /// There are events to write.
+    /// Wakes the writer of events.
     changed: Notify,
     skipped: Counter,
     log_limit: LogLimit,
@@ -44,13 +46,13 @@ struct Shared {
 #[derive(Debug)]
 struct All {
     of: BTreeMap<Box<str>, Subscriber>,
-    /// Those of them that are not announced yet.
+    /// Subscribers that are not announced yet.
     waiting: BTreeSet<Box<str>>,
-    /// What is announced, oldest first, until it is written: whether it begins.
+    /// Announced changes that are not written yet, oldest first; true for a beginning.
     queue: VecDeque<(Arc<[Subscription]>, bool)>,
-    /// The bytes that the queue takes as events.
+    /// Bytes of the queued events.
     queued: usize,
-    /// Another for each change of the list, and for each hub.
+    /// Identifies a state of the list; it differs for each change, and for each hub.
     state: u128,
 }
 
@@ -60,24 +62,24 @@ struct Subscriber {
     announced: bool,
 }
 
-/// A subscriber, until it is dropped.
+/// A registered subscriber; dropping it ends the registration.
 #[derive(Debug)]
 pub(crate) struct Presence {
     active: Active,
     subscriber: Box<str>,
 }
 
-/// Some of all subscriptions.
+/// A page of the subscriptions.
 pub(crate) struct Listed {
     pub(crate) subscriptions: Vec<Subscription>,
-    /// There may be more, of the subscribers after this one.
+    /// The last subscriber of the page, if there may be more behind it.
     pub(crate) next: Option<Box<str>>,
-    /// What tells this state of all from others.
+    /// Identifies the state of all subscriptions.
     pub(crate) state: u128,
 }
 
 impl Active {
-    /// Starts without subscribers, and writes events to this log.
+    /// Starts without subscribers, and with a task that writes events to this log.
     pub(crate) fn start(log: Arc<dyn Log>, path: &str, anonymous: bool, registry: &mut Registry) -> Self {
         let skipped = Counter::default();
         registry.register(
@@ -109,7 +111,7 @@ impl Active {
         self.0.anonymous || subscribe.token.is_some()
     }
 
-    /// Registers a subscriber: it is active until the result is dropped.
+    /// Registers a subscriber, until the result is dropped.
     pub(crate) fn enter(&self, subscribe: &Subscribe) -> Presence {
         let subscriber: Box<str> = subscriber_id(random()).into();
         let subscriptions = subscribe
@@ -130,7 +132,7 @@ impl Active {
         Presence { active: self.clone(), subscriber }
     }
 
-    /// Those that a request asks for, of the subscribers after one; not many more than [`LISTED`].
+    /// Lists the requested subscriptions behind a subscriber; not many more than [`LISTED`].
     pub(crate) fn list(&self, asked: &Asked, after: Option<&str>) -> Listed {
         let all = self.0.lock();
         let among = |subscriber: &Subscriber| -> Vec<Subscription> {
@@ -162,7 +164,7 @@ impl Shared {
 }
 
 impl All {
-    /// Announces those that wait, as far as the queue has room.
+    /// Announces waiting subscribers, while the queue has room.
     fn announce(&mut self) {
         while self.queued < QUEUE
             && let Some(subscriber) = self.waiting.pop_first()
@@ -181,7 +183,7 @@ impl All {
         self.queue.push_back((subscriptions, begins));
     }
 
-    /// Takes the next events to write at once.
+    /// Takes the events of the next write.
     fn take(&mut self, path: &str) -> Vec<Record> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < BATCH
@@ -193,7 +195,7 @@ impl All {
             records.extend(subscriptions.iter().map(|one| one.event(path, begins)));
         }
         if self.queue.is_empty() {
-            // What a flood has needed is given back.
+            // Frees the memory that a flood of events has needed.
             self.queue.shrink_to(1024);
         }
         self.announce();
@@ -217,14 +219,14 @@ impl Drop for Presence {
     }
 }
 
-/// Writes events as they are announced, no faster than [`RATE`], until the hub has gone or the log is closed.
+/// Writes announced events, not faster than [`RATE`], until the hub is dropped or the log is closed.
 async fn write(shared: std::sync::Weak<Shared>, log: Arc<dyn Log>) {
     let mut paid = Instant::now();
     loop {
         let Some(active) = shared.upgrade() else { return };
         let records = active.lock().take(&active.path);
         if records.is_empty() {
-            // The hub's end drops what this waits for, and nobody needs the rest.
+            // Dropping the hub drops the sender of this notification; nobody needs the remaining events.
             tokio::select! {
                 () = active.changed.notified() => {}
                 () = tokio::time::sleep(IDLE) => {}
@@ -244,7 +246,7 @@ async fn write(shared: std::sync::Weak<Shared>, log: Arc<dyn Log>) {
     }
 }
 
-/// Appends events, again and again while the log refuses them; false if it never will take them.
+/// Appends events, and repeats that while the log refuses them; false if the log is closed.
 async fn append(active: &Shared, log: &Arc<dyn Log>, records: &[Record]) -> bool {
     loop {
         match log.append(records.to_vec()).await {
@@ -264,39 +266,39 @@ async fn append(active: &Shared, log: &Arc<dyn Log>, records: &[Record]) -> bool
     }
 }
 
-/// Until when the bytes written so far take, at [`RATE`]; what was not used before counts for [`BURST`] at most.
+/// Time at which the written bytes are paid for at [`RATE`]. Unused time counts for at most [`BURST`].
 fn pay(paid: Instant, now: Instant, bytes: usize) -> Instant {
     let from = now.checked_sub(BURST).map_or(paid, |earliest| paid.max(earliest));
     from + Duration::from_secs_f64(bytes as f64 / RATE)
 }
 
-/// Roughly the bytes that the events of these take.
+/// Estimated bytes of the events of these subscriptions.
 fn weight(subscriptions: &[Subscription]) -> usize {
     let payload = |one: &Subscription| if one.payload.is_some() { PAYLOAD } else { 0 };
     subscriptions.iter().map(|one| EVENT + 4 * one.selector.text().len() + payload(one)).sum()
 }
 
-/// 128 random bits: no two subscribers have the same.
+/// 128 random bits, so that no two subscribers have the same.
 fn random() -> u128 {
     u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..))
 }
 
-/// Subscriptions of an answer, and those of one subscriber more.
+/// Maximum number of subscriptions of an answer; those of one subscriber may exceed it.
 const LISTED: usize = 10_000;
-/// Bytes of events that wait to be written, beyond which no further beginning is announced.
+/// Bytes of queued events, beyond which no further beginning is announced.
 const QUEUE: usize = 16 << 20;
-/// Bytes, and records, that are appended at once, and those of one subscriber more.
+/// Bytes, and records, of one append; those of one subscriber may exceed it.
 const BATCH: usize = 1 << 20;
 const BATCH_RECORDS: usize = 1024;
-/// Bytes of events that are written a second, in the long run.
+/// Bytes of events per second, in the long run.
 const RATE: f64 = (1 << 20) as f64;
-/// The time for which unused bytes count.
+/// Time for which unused bytes count.
 const BURST: Duration = Duration::from_secs(16);
-/// The pause after the log has refused events.
+/// Pause after the log has refused events.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often the end of the hub is looked for.
+/// Interval at which the writer checks whether the hub is dropped.
 const IDLE: Duration = Duration::from_secs(1);
-/// Bytes of an event besides its selector, which is in it up to four times, and its payload.
+/// Bytes of an event without its selector, which occurs up to four times, and its payload.
 const EVENT: usize = 400;
 const PAYLOAD: usize = 256;
 

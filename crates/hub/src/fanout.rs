@@ -1,14 +1,15 @@
-//! From the log's tail to every subscriber.
+//! Delivery from the log's tail to every subscriber.
 //!
 //! ```text
-//!  Log::tail ─▶ feed ─▶ Recent (the newest frames) ─▶ thread ─▶ audiences ─▶ one write of shared bytes for each member
-//!  Log::read ─▶ replay (a page at a time, one budget) ─┘            └ who is behind: a cursor, and what is unsent
+//!  Log::tail ─▶ feed ─▶ Recent (the newest frames) ─▶ thread ─▶ audiences ─▶ one write per member
+//!  Log::read ─▶ replay (a page at a time, one budget) ─┘            └ a subscriber behind: a cursor
 //! ```
 //!
-//! A few threads, each with an epoll of its own (kqueue elsewhere), own the subscribers. One that is up to date is an entry in a
-//! table: no task, no timer, no buffer. One that does not read costs what it has not been sent of one write, and a place in the
-//! log: it goes on from there when there is room, from the window or by pages of the log, which share one budget of memory.
-//! Live and replay are the same order read by the same cursor, so nothing is missed between them and nothing is repeated.
+//! A few threads, each with its own epoll (kqueue elsewhere), own the subscribers. A subscriber that is up to
+//! date is an entry in a table: no task, no timer, no buffer. A subscriber that does not read costs the
+//! unsent rest of one write and a cursor: when its socket takes more, it continues from the window, or with
+//! pages of the log, which share one memory budget. Live delivery and replay read the same order with the
+//! same cursor, so nothing between them is lost or repeated.
 
 mod audience;
 mod background;
@@ -63,18 +64,18 @@ use ssekit_mercure::Ids;
 
 use crate::log_limit::LogLimit;
 
-/// How subscribers are served.
+/// Options of the delivery.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Threads that write; at least one.
+    /// Number of threads that write; at least one.
     pub threads: usize,
-    /// The newest frames that are kept in memory, in bytes.
+    /// Bytes of the newest frames that stay in memory.
     pub window: usize,
-    /// Memory for the bytes that wait for all subscribers together, replayed or new, besides the window.
+    /// Bytes that may wait for all subscribers together, replayed or new, without the window.
     pub pending_memory: usize,
     /// Bytes that may wait for one subscriber.
     pub pending: usize,
-    /// When what is due.
+    /// Times of the delivery.
     pub pace: Pace,
 }
 
@@ -90,26 +91,27 @@ impl Default for Options {
     }
 }
 
-/// When what is due to a subscriber.
+/// Times of the delivery to a subscriber, and the policy for overtaken ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// A comment after so much silence.
+    /// Silence after which the hub sends a comment.
     pub heartbeat: Duration,
-    /// Who reads nothing for so long is closed.
+    /// Time without progress after which a subscriber is closed.
     pub stall: Duration,
-    /// When to come back: a time between these, other for each.
+    /// Range of the reconnection time; each client gets a random value.
     pub retry: (Duration, Duration),
-    /// What happens to who has still to read what the log no longer holds.
+    /// Policy for subscribers that retention overtakes.
     pub overtaken: Overtaken,
 }
 
-/// What happens to a subscriber that the log's retention overtakes.
+/// Policy for a subscriber that the log's retention overtakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overtaken {
-    /// It is closed, and told by a `reset` event when it comes back with its last event ID. A subscriber that has had no event yet
-    /// could not say where to resume, and a subscriber that reads the whole history would begin again: both get an event `gap` and go on.
+    /// Closes the subscriber. It gets a `reset` event when it returns with its last event ID. A subscriber
+    /// that has had no event could not resume, and one that reads the whole history would begin again: both
+    /// get a `gap` event and continue.
     Close,
-    /// It goes on with what is left, after an event `gap`.
+    /// Continues with the remaining records, after a `gap` event.
     Skip,
 }
 
@@ -126,7 +128,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// A reconnection time, spread so that those who leave together do not return together.
+    /// Returns a reconnection time, spread so that clients that leave together do not return together.
     pub fn retry(&self) -> Duration {
         let (from, to) = self.retry;
         from + to.saturating_sub(from).mul_f64(fastrand::f64())
@@ -139,41 +141,42 @@ impl Pace {
     }
 }
 
-/// A subscription: what for, from where, and how long.
+/// A subscription: its interest, its start, and its end.
 #[derive(Debug)]
 pub struct Subscription {
-    /// What it is for.
+    /// Selectors and token.
     pub interest: Interest,
-    /// What is written first: comments, a `reset` event.
+    /// First bytes of the stream: comments, a `reset` event.
     pub first: Bytes,
-    /// Where it begins; None for what is published from now on.
+    /// Start in the log; `None` for updates from now on.
     pub start: Option<Start>,
-    /// Nothing is written to it from then on; it ends up to 0.1 s before.
+    /// End of the stream; it ends up to 0.1 s before, and nothing is written to it after.
     pub ends: Option<Instant>,
-    /// Dropped when it has ended.
+    /// Dropped when the stream has ended.
     pub guard: Option<Box<dyn Any + Send>>,
 }
 
-/// Where a subscription begins in what has been published.
+/// Position in the log at which a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// After this place.
+    /// The position before the first record.
     pub after: Position,
-    /// The subscriber knows of records that are gone up to here. None where it begins with the earliest record that is held when
-    /// it is read: it misses nothing before its first event.
+    /// The subscriber knows of lost records up to this position. `None` if it begins with the earliest record
+    /// that the log has when it is read: it misses nothing before its first event.
     pub told: Option<Position>,
-    /// Up to here it gets what the log holds, and not what is still in memory although it is gone from there.
+    /// Up to this position the subscriber gets the records of the log, and no frames in memory whose records
+    /// the log has dropped.
     pub stored: Position,
 }
 
 impl Start {
-    /// After this place, of which nothing is missing.
+    /// Starts after this position, with no loss before it.
     pub fn at(after: Position) -> Self {
         Self { after, told: Some(Position::START), stored: Position::START }
     }
 }
 
-/// The threads that serve subscribers, and what feeds them.
+/// The threads that serve subscribers, and the task that feeds them.
 #[derive(Debug)]
 pub struct Fanout {
     inboxes: Box<[Arc<Inbox>]>,
@@ -187,13 +190,13 @@ pub struct Fanout {
 }
 
 impl Fanout {
-    /// Starts to deliver what is appended to the log from now on.
+    /// Starts to deliver the records that are appended from now on.
     ///
     /// # Errors
-    /// When the log cannot be read, or the system gives no epoll or thread.
+    /// When the log cannot be read, or the system provides no epoll or thread.
     pub async fn start(log: Arc<dyn Log>, options: &Options, figures: Arc<Figures>) -> io::Result<Self> {
         let last = log.bounds().await.map_err(io::Error::other)?.last;
-        // Opened now, so that it reports the loss of any record appended from now on.
+        // The tail is opened now, so that it reports the loss of any record that is appended from now on.
         let tail = log.tail(last);
         let budget = Budget::new(options.pending_memory.max(replay::PAGE));
         let replay = Replay::start(Arc::clone(&log), Arc::clone(&budget))?;
@@ -236,8 +239,10 @@ impl Fanout {
         })
     }
 
-    /// Subscribes a socket, from now on the hub's own: nothing else may read it or write to it. It is written this head of a response, and
-    /// then a body in chunks (RFC 9112, section 7.1), an event each: readers that ask for so many bytes at a time have each event at once.
+    /// Subscribes a socket, which the hub owns from now on: nothing else may read it or write to it.
+    ///
+    /// The hub writes this response head and then a body in chunks (RFC 9112, section 7.1), one per event:
+    /// clients that read a fixed number of bytes at a time then get each event at once.
     pub fn subscribe_socket(
         &self,
         socket: mio::net::TcpStream,
@@ -253,7 +258,8 @@ impl Fanout {
 
     /// Subscribes the body of a response to this peer.
     pub fn subscribe_body(&self, mut subscription: Subscription, peer: Option<IpAddr>) -> Body {
-        // Its head may be with the client before a thread knows of it: what is published from then on is for it.
+        // The client may have the head before a thread knows of the body. The updates after this moment are
+        // for it.
         subscription.start.get_or_insert_with(|| Start::at(self.recent.last()));
         let pipe = Arc::new(Pipe::new(self.pending, Arc::clone(&self.budget)));
         self.subscribe(Sink::body(Arc::clone(&pipe), peer), subscription);
@@ -265,13 +271,13 @@ impl Fanout {
         self.inboxes[thread].send(Message::Join(Box::new((sink, subscription))));
     }
 
-    /// The log, whose appends wait here for the fan-out: 10 s at most, then they fail with
+    /// Returns the log. Its appends wait for the fan-out, for at most 10 s; then they fail with
     /// [`AppendError::Busy`](ssekit_log::AppendError::Busy).
     pub fn log(&self) -> Arc<dyn Log> {
         Arc::clone(&self.log) as Arc<dyn Log>
     }
 
-    /// Bytes in memory that wait for subscribers, without the newest updates.
+    /// Bytes in memory that wait for subscribers, without the window.
     pub fn pending_bytes(&self) -> usize {
         self.budget.used()
     }
@@ -283,17 +289,18 @@ impl Fanout {
         }
     }
 
-    /// Up to where all who are up to date have been written.
+    /// Position up to which all subscribers that are up to date have been written to.
     pub fn through(&self) -> Position {
         self.recent.passed()
     }
 
-    /// Waits until what was appended up to there has been written to all who are up to date.
+    /// Waits until the records up to this position have been written to all subscribers that are up to date.
     pub async fn passed(&self, position: Position) {
         self.recent.until_passed(position).await;
     }
 
-    /// Sends all subscribers away within this time, told when to come back, and waits for the threads' end.
+    /// Ends all streams within this time, each with a reconnection time, and waits for the end of the
+    /// threads.
     pub async fn end(&self, over: Duration) {
         for inbox in &self.inboxes {
             inbox.send(Message::End(over));
@@ -335,7 +342,7 @@ struct Feed {
 type Tail = BoxStream<'static, Result<Vec<Entry>, ReadError>>;
 
 impl Feed {
-    /// Reads the tail to its end. If the log panics, it opens another tail at the same place.
+    /// Reads the tail to its end. If the log panics, it opens another tail at the same position.
     async fn run(self, log: Arc<dyn Log>, tail: Tail) {
         let mut first = Some(tail);
         loop {
@@ -390,5 +397,5 @@ impl Feed {
     }
 }
 
-/// The pause after the log could not be read.
+/// Pause after a failed read of the log.
 const RETRY: Duration = Duration::from_secs(1);

@@ -1,10 +1,10 @@
-//! The hub over HTTP: who connects, and what they ask.
+//! The hub over HTTP: routes for another program, and a server with connections of its own.
 //!
 //! ```text
-//!  plain TCP ─▶ door ─┬─ GET of the hub, its head whole and all that was sent ─▶ fan-out (the socket is its own)
-//!                     ├─ POST of the hub, until something else follows ─▶ publisher (all that is here in one go)
-//!                     └─ all else ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body that the fan-out writes to
-//!  TLS, Unix ───────────────────────▶ hyper           └─ POST, the API, health, metrics, pages
+//!  plain TCP ─▶ door ─┬─ GET of the hub, whole and alone ─▶ fan-out, which owns the socket
+//!                     ├─ POST of the hub ─▶ publisher: all requests that have arrived
+//!                     └─ all others ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body, from the fan-out
+//!  TLS, Unix ───────────────────────▶ hyper             └─ POST, the API, health, metrics, pages
 //! ```
 
 mod activity;
@@ -56,7 +56,7 @@ use ssekit_mercure::{Problem, ProblemKind, cors};
 
 use crate::hub::Hub;
 
-/// A hub's HTTP server.
+/// HTTP server of a hub.
 #[derive(Debug)]
 pub struct Server {
     hub: Arc<Hub>,
@@ -66,13 +66,13 @@ pub struct Server {
     head_time: Duration,
     body_time: Duration,
     bodies: Arc<Bodies>,
-    /// How fast subscribers may come.
+    /// Limit of new subscribers per second.
     rate: Option<Arc<Rate>>,
     refusals: Arc<Refusals>,
     end: watch::Sender<bool>,
 }
 
-/// What a connection speaks.
+/// Protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1 or 1.0.
@@ -82,7 +82,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// As the client's first bytes say (RFC 9113, section 3.4).
+    /// Protocol of a connection that begins with these bytes (RFC 9113, section 3.4).
     fn of(first: &[u8]) -> Self {
         if first.starts_with(b"PRI * HTTP/2.0") { Self::Http2 } else { Self::Http1 }
     }
@@ -93,26 +93,27 @@ impl Protocol {
     }
 }
 
-/// Limits of connections, and what is served besides the hub.
+/// Limits of connections, and the resources besides the hub.
 #[derive(Debug)]
 pub struct Options {
-    /// Connections at once.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Connections at once from one address, or from one network of IPv6; None for a tenth of all from a public one.
+    /// Maximum number of connections of one address, or of one IPv6 network; `None` for a tenth of all
+    /// connections from a public address.
     pub connections_per_address: Option<usize>,
-    /// New subscribers a second; None for any.
+    /// Maximum number of new subscribers per second; `None` for no limit.
     pub connects_per_second: Option<u32>,
-    /// Bytes of a request's head.
+    /// Maximum size of a request head in bytes.
     pub head_size: usize,
-    /// The time until a head is there.
+    /// Maximum time until a head is complete.
     pub head_time: Duration,
-    /// The time until a body is there.
+    /// Maximum time until a body is complete.
     pub body_time: Duration,
-    /// Memory for the bodies of all requests together.
+    /// Memory for the bodies of all requests together, in bytes.
     pub body_memory: usize,
-    /// Whether `/metrics` is served.
+    /// Whether the server answers `/metrics`.
     pub metrics: bool,
-    /// What else is served.
+    /// Pages besides the hub.
     pub pages: Option<Pages>,
 }
 
@@ -132,12 +133,14 @@ impl Default for Options {
     }
 }
 
-/// The routes of a hub, for a program that serves them with its own HTTP server: publications and subscriptions at [`Hub::path`], and the
-/// subscription API below it. The program's server limits connections and the size of heads; of the options, `connects_per_second`,
-/// `body_time` and `body_memory` apply. The registry shows the metrics of the hub.
+/// Returns the routes of a hub, for a program with an HTTP server of its own: publications and subscriptions
+/// at [`Hub::path`], and the subscription API below it.
 ///
-/// A stream shares its turns for replays with those of the same client address, if the program serves the routes with
-/// [`ConnectInfo`](axum::extract::ConnectInfo).
+/// The program's server limits connections and the size of heads. Of the options, `connects_per_second`,
+/// `body_time` and `body_memory` apply. The registry gets the metrics of the hub.
+///
+/// If the program serves the routes with [`ConnectInfo`](axum::extract::ConnectInfo), the replays of one
+/// client address share their turns.
 ///
 /// `examples/embedded_hub.rs` is a whole program:
 ///
@@ -164,19 +167,20 @@ pub fn router(hub: Arc<Hub>, options: &Options, registry: &mut Registry) -> Rout
     })
 }
 
-/// What is served besides the hub.
+/// Pages that a server has besides the hub.
 #[derive(Debug, Default)]
 pub struct Pages {
-    /// What answers; it has no fallback.
+    /// Routes of the pages, without a fallback.
     pub router: Router,
-    /// Where there is a page to look at, for who has lost the way.
+    /// Paths of pages that the answer 404 lists.
     pub at: Vec<&'static str>,
-    /// The names of this machine, besides `localhost` and IP addresses, by which alone these are served; None for any name.
+    /// Names of this machine, besides `localhost` and IP addresses, that the header `Host` must have for
+    /// these pages; `None` for any name.
     pub names: Option<Arc<[String]>>,
 }
 
 impl Server {
-    /// A server for a hub. The registry is what it shows of itself.
+    /// Makes a server for a hub. `/metrics` shows the registry.
     pub fn new(hub: Arc<Hub>, options: Options, mut registry: Registry) -> Arc<Self> {
         let refusals = Arc::new(Refusals::new(&mut registry));
         let Options {
@@ -216,30 +220,33 @@ impl Server {
         })
     }
 
-    /// Serves plain HTTP on these, until what it gives is closed or dropped.
+    /// Serves plain HTTP on these listeners, until the result is closed or dropped.
     ///
     /// # Errors
-    /// When the system gives no thread or epoll.
+    /// When the system provides no thread or epoll.
     pub fn open(self: &Arc<Self>, listeners: Vec<std::net::TcpListener>) -> io::Result<Opened> {
         Door::open(listeners, Arc::clone(self)).map(Opened)
     }
 
-    /// A place for a connection that is not accepted by [`open`](Self::open); None when it must be turned away.
+    /// Takes a permit for a connection that is not accepted by [`open`](Self::open); `None` if a limit is
+    /// reached.
     pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Place> {
         let place = self.places.take(peer);
         place.inspect_err(|taken| self.refusals.turned_away(taken.limit, taken.most as u64)).ok()
     }
 
-    /// Admits a connection that its caller has accepted, from TLS or a Unix socket. It counts as idle: when the limit of connections is reached,
-    /// the connection that has been idle for the longest time is closed ([`Lease::evicted`]). `None` when the limit leaves no room; the caller
-    /// closes the connection then.
+    /// Admits a connection that its caller has accepted, from TLS or a Unix socket.
+    ///
+    /// The connection counts as idle: when the connection limit is reached, the connection that has been idle
+    /// for the longest time is closed ([`Lease::evicted`]). `None` if the limit leaves no room; the caller
+    /// then closes the connection.
     pub fn lease(&self, peer: Option<std::net::IpAddr>) -> Option<Lease> {
         let lease = Lease::new(self.admit(peer)?);
         lease.set_idle();
         Some(lease)
     }
 
-    /// Counts a connection that made room for another.
+    /// Counts a connection that was closed for another.
     pub fn evicted(&self) {
         self.refusals.connection(Refused::Evicted);
     }
@@ -268,9 +275,10 @@ impl Server {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(self.head_time)
-                    // What may be read of a head that is not whole yet; `max_header_size` is about trailers.
+                    // Limits an incomplete head; `max_header_size` applies to trailers.
                     .max_buf_size(head::readable(self.head_size))
-                    // No `pipeline_flush`: with it, an answer is lost after which the connection ends while something is unread (400, 413, 431).
+                    // `pipeline_flush` would lose an answer after which the connection ends with unread input
+                    // (400, 413, 431).
                     .serve_connection(TokioIo::new(socket), service);
                 self.watch(connection, &activity).await
             }
@@ -281,7 +289,7 @@ impl Server {
                     .max_header_list_size(u32::try_from(head::readable(self.head_size)).unwrap_or(u32::MAX))
                     .max_concurrent_streams(STREAMS)
                     .max_send_buf_size(SENDING)
-                    // Of a body that is not read yet, as before its publisher is known, the hub holds no more.
+                    // Also limits unread bodies, for example while the publisher is being verified.
                     .initial_stream_window_size(WINDOW)
                     .initial_connection_window_size(WINDOW)
                     .keep_alive_interval(Some(Duration::from_secs(20)))
@@ -300,7 +308,7 @@ impl Server {
             }
             Err(Broken::Connection(error)) => {
                 tracing::debug!(%error, "a connection failed");
-                // A connection that had a request before is only idle.
+                // A connection with an earlier request is only idle.
                 let refused =
                     Refused::of(&error).filter(|refused| *refused != Refused::Slow || !activity.was_asked());
                 if let Some(refused) = refused {
@@ -310,8 +318,9 @@ impl Server {
         }
     }
 
-    /// Drives a connection to its end: that of its own, that of the server, or when it is idle for too long. The last two come after the requests
-    /// at hand. Without any request in time, or when its peer does not let go of a stream that has ended, it is given up.
+    /// Drives a connection to its end. It ends by itself, with the server, or when it is idle for too long;
+    /// the last two happen after its open requests. It fails without a request in time, or if its peer keeps
+    /// a stream that has ended.
     async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), Broken>
     where
         C: GracefulConnection<Error = hyper::Error>,
@@ -327,7 +336,7 @@ impl Server {
                 Verdict::Flooded => return Err(Broken::Flooded),
                 Verdict::Idle => {
                     connection.as_mut().graceful_shutdown();
-                    // A peer that does not answer has had its time.
+                    // A peer that does not answer was waited for long enough.
                     let ended = tokio::time::timeout(FAREWELL, connection).await;
                     return ended.unwrap_or(Ok(())).map_err(Broken::Connection);
                 }
@@ -355,7 +364,7 @@ impl Server {
         drop(self.end.subscribe().wait_for(|end| *end).await);
     }
 
-    /// Lets connections end that are not streams, and waits so long for them.
+    /// Ends connections that are not streams, and waits for them during this time.
     pub async fn end(&self, grace: Duration) {
         self.end.send_replace(true);
         let gone = async {
@@ -371,9 +380,10 @@ impl Server {
         }
     }
 
-    /// The answer to who cannot be served now: a stream that says when to return, since browsers give up on a refusal.
+    /// Returns the answer to a client beyond a limit: for a request of a stream, `retry:` and the end,
+    /// because browsers give up on an error; for all others, 503.
     ///
-    /// Only for who asks for a stream: to all others that would be the answer that they wait for.
+    /// Another client would take an empty stream for its answer.
     fn busy(&self, head: &[u8]) -> Vec<u8> {
         let retry = self.hub.retry();
         let mut answer = if asks_for_a_stream(head, &self.hub.path) {
@@ -383,7 +393,7 @@ impl Server {
             Problem::new(ProblemKind::Unavailable, words).retry_after(retry).response()
         };
         if let Some((_, request)) = door::first_request(head) {
-            // A page of another origin would take what it may not read for the end.
+            // Without CORS headers, a page of another origin could not read the answer, and would give up.
             cors::allow_reading(&request, &self.hub.access.cors_origins, answer.headers_mut());
         }
         door::last(answer)
@@ -393,7 +403,7 @@ impl Server {
     pub async fn not_accepted(&self, error: &io::Error) {
         if door::is_exhausted(error) {
             self.refusals.exhausted(error);
-            // To be asked again at once would only keep the processor busy.
+            // An immediate retry would only keep the processor busy.
             tokio::time::sleep(Duration::from_millis(10)).await;
         } else {
             tracing::debug!(%error, "cannot accept a connection");
@@ -401,21 +411,21 @@ impl Server {
     }
 }
 
-/// Why a connection has not ended as it should.
+/// Reason why a connection was closed or failed.
 #[derive(Debug)]
 enum Broken {
-    /// It has not asked for anything in time.
+    /// It sent no request in time.
     Unasked,
-    /// Its peer does not let go of a stream that has ended.
+    /// Its peer keeps a stream that has ended.
     Abandoned,
-    /// It was idle, and another took its place.
+    /// It was idle, and another connection needed its permit.
     Evicted,
-    /// It has sent too many frames that ask for nothing.
+    /// It sent too many HTTP/2 frames without a request.
     Flooded,
     Connection(hyper::Error),
 }
 
-/// Whether the head of a request, or what is there of it, is one of a subscriber.
+/// Whether a request head, which may be incomplete, asks for a stream.
 fn asks_for_a_stream(head: &[u8], path: &str) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let Some(target) = line.strip_prefix(b"GET ") else { return false };
@@ -430,17 +440,17 @@ fn asks_for_a_stream(head: &[u8], path: &str) -> bool {
 pub struct Opened(Door);
 
 impl Opened {
-    /// Accepts nobody any more; who is connected stays.
+    /// Accepts no further connections; open ones stay.
     pub fn close(mut self) {
         self.0.close();
     }
 }
 
-/// Requests at once on one connection of HTTP/2.
+/// Concurrent requests of one HTTP/2 connection.
 const STREAMS: u32 = 256;
-/// Bytes of a stream's body that HTTP/2 may hold until they are sent; a piece more.
+/// Bytes of a stream's body that HTTP/2 may hold until they are sent; one piece may exceed it.
 const SENDING: usize = 16 << 10;
-/// Bytes of requests' bodies that a connection of HTTP/2 may send before the hub reads them.
+/// Bytes of request bodies that an HTTP/2 connection may send before the hub reads them.
 const WINDOW: u32 = 64 << 10;
-/// How long an idle connection may take to end.
+/// Maximum time for the end of an idle connection.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What joins the protocol, the log and the fan-out.
+//! The hub: joins the protocol, the log and the fan-out.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ use crate::fanout::{
 };
 use crate::jwks::{KeyRenewals, Renewal, Renewed};
 
-/// A hub: who may do what, what was published, and who is told.
+/// A hub, which publishes updates into a log and serves subscribers from it.
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) log: Arc<dyn Log>,
@@ -35,11 +35,11 @@ pub struct Hub {
     pub(crate) access: Access,
     key_renewals: KeyRenewals,
     pub(crate) limits: Limits,
-    /// The templates of all subscribers.
+    /// Templates of all subscribers.
     templates: Arc<TemplateBudget>,
-    /// Where it is: `/.well-known/mercure`, unless configured.
+    /// Path of the hub, `/.well-known/mercure` unless configured.
     pub(crate) path: String,
-    /// Who is subscribed to what, when that is to be told.
+    /// Active subscriptions, if the hub announces and lists them.
     pub(crate) active: Option<Active>,
     pub(crate) figures: Arc<Figures>,
     pace: Pace,
@@ -49,27 +49,27 @@ pub struct Hub {
     ending: AtomicBool,
 }
 
-/// How a hub is to be.
+/// Options of a hub.
 #[derive(Debug)]
 pub struct Options {
-    /// Who may do what.
+    /// Access rules.
     pub access: Access,
-    /// Fetch the keys of `access` again, where a token names one that is missing.
+    /// Renewals of the keys of `access`, for tokens that name a missing key.
     pub key_renewals: KeyRenewals,
-    /// How much a request may ask for.
+    /// Limits of requests.
     pub limits: Limits,
-    /// Where it is.
+    /// Path of the hub.
     pub path: String,
-    /// Which subscriptions are announced by events and listed by an API.
+    /// Subscriptions that events announce and the API lists.
     pub subscriptions: Announced,
-    /// How subscribers are served.
+    /// Options of the delivery.
     pub fanout: fanout::Options,
-    /// After how long a subscriber must come back.
+    /// Maximum time of a stream, after which its client reconnects.
     pub max_lifetime: Option<Duration>,
 }
 
 impl Default for Options {
-    /// A hub at `/.well-known/mercure` that lets nobody publish or subscribe, as [`Access`] does by default.
+    /// A hub at `/.well-known/mercure` that lets nobody publish or subscribe, like the default of [`Access`].
     fn default() -> Self {
         Self {
             access: Access::default(),
@@ -88,33 +88,33 @@ impl Default for Options {
 pub enum Announced {
     /// None.
     Nobody,
-    /// Those of subscribers with a token.
+    /// Subscriptions of subscribers with a token.
     WithToken,
-    /// All: then visitors without a token can make the hub write.
+    /// All subscriptions. Visitors without a token can then make the hub write.
     Everyone,
 }
 
-/// The updates of one publication request; all are published or none.
+/// The updates of one publication request: all are published or none.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) records: Vec<Record>,
     pub(crate) key: Option<IdempotencyKey>,
 }
 
-/// A subscription that has been granted.
+/// A granted subscription.
 #[derive(Debug)]
 pub(crate) struct Granted {
-    /// The answer's headers.
+    /// Headers of the answer.
     pub(crate) headers: HeaderMap,
-    /// What is written to it, the head aside.
+    /// The subscription, without the head.
     pub(crate) subscription: Subscription,
 }
 
 impl Hub {
-    /// Starts a hub on a log.
+    /// Starts a hub on a log. The registry gets the metrics of the hub.
     ///
     /// # Errors
-    /// When the log cannot be read, or the system gives no thread.
+    /// When the log cannot be read, or the system provides no thread.
     pub async fn start(
         log: Arc<dyn Log>,
         options: Options,
@@ -159,7 +159,7 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Who publishes by this request, once its token is verified.
+    /// Verifies the publisher of a request.
     pub(crate) async fn publisher(&self, request: &Parts) -> Result<Publisher, Problem> {
         self.verified(request, Action::Publish, |now| self.access.publisher(request, now)).await
     }
@@ -204,10 +204,11 @@ impl Hub {
         self.active.is_some()
     }
 
-    /// Verifies the token of a request that reads; returns `None` for an anonymous one, where that is allowed.
+    /// Verifies the token of a request that reads; returns `None` for an anonymous one, where that is
+    /// allowed.
     ///
     /// # Errors
-    /// As of [`Access::subscriber`].
+    /// Those of [`Access::subscriber`].
     pub async fn reader(&self, request: &Parts) -> Result<Option<Arc<Token>>, Problem> {
         self.verified(request, Action::Subscribe, |now| self.access.subscriber(request, now)).await
     }
@@ -215,14 +216,15 @@ impl Hub {
     /// Reads a subscription from a request, and verifies its token.
     ///
     /// # Errors
-    /// As of [`Subscribe::read`].
+    /// Those of [`Subscribe::read`].
     pub async fn asked(&self, request: &Parts) -> Result<Subscribe, Problem> {
         let read = |now| Subscribe::read(request, &self.access, &self.limits, now);
         self.verified(request, Action::Subscribe, read).await
     }
 
-    /// Verifies with the cached keys. If these are fetched and lack the token's key, has them fetched once and verifies again; where they cannot
-    /// be fetched now, the answer is one to come back for, because the token may be good. Dropping it only ends the waiting.
+    /// Verifies with the cached keys. If keys come from a key set and the token names a missing one, fetches
+    /// the set once and verifies again; if it cannot be fetched now, the answer tells the client to retry,
+    /// because the token may be valid. Dropping the future only ends the wait.
     async fn verified<T>(
         &self,
         request: &Parts,
@@ -244,28 +246,30 @@ impl Hub {
         }
     }
 
-    /// The renewal of the keys for an action, where they are fetched and lack the key that this token names.
+    /// Returns the renewal of the keys for an action, if they are fetched and lack the key that this token
+    /// names.
     pub fn renewal_for(&self, token: &str, action: Action) -> Option<&Renewal> {
         self.key_renewals.of(action).filter(|_| self.access.lacks_key(token, action))
     }
 
-    /// Whether keys are fetched and none has come yet, so that no token can be verified.
+    /// Whether a key set was never fetched yet, so that no token can be verified.
     pub(crate) fn awaits_keys(&self) -> bool {
         self.key_renewals.are_awaited(&self.access)
     }
 
-    /// Keeps records; gives their ids.
+    /// Publishes records and returns their ids.
     ///
     /// # Errors
-    /// When the topics of one cost too much to match, the fan-out does not keep up, or the log refuses.
+    /// When the topics of a record cost too much to match, the fan-out is too slow, or the log refuses.
     pub async fn publish(&self, records: Vec<Record>) -> Result<Vec<String>, Problem> {
         self.publish_batch(Batch { records, key: None }).await
     }
 
-    /// Publishes a batch, unless an earlier one had the same idempotency key; returns the ids of the updates, then those of the earlier batch.
+    /// Publishes a batch, unless an earlier one had the same idempotency key; returns the ids of the updates,
+    /// or those of the earlier batch.
     ///
     /// # Errors
-    /// As of [`publish`](Self::publish), and when the key was used for another batch.
+    /// Those of [`publish`](Self::publish), and when the key was used for another batch.
     pub(crate) async fn publish_batch(&self, batch: Batch) -> Result<Vec<String>, Problem> {
         let Batch { records, key } = batch;
         if self.is_ending() {
@@ -303,8 +307,8 @@ impl Hub {
 
     /// Publishes batches in this order, each all or nothing; returns the ids of each.
     ///
-    /// If one of them has an idempotency key, each is an append of its own: the log gets all appends at once and in this order, and writes
-    /// them at once.
+    /// If a batch has an idempotency key, each is an append of its own: the log gets all appends together and
+    /// in this order, and writes them together.
     pub(crate) async fn publish_each(
         &self,
         asked: Vec<Result<Batch, Problem>>,
@@ -314,11 +318,12 @@ impl Hub {
         }
         let append = |batch: Result<Batch, Problem>| async move { self.publish_batch(batch?).await };
         let appends = join_all(asked.into_iter().map(append));
-        // Without a budget: where one is used up, tokio polls the appends that are left in another order.
+        // With tokio's budget, an exhausted budget would make it poll the remaining appends in another order.
         tokio::task::unconstrained(appends).await
     }
 
-    /// Publishes batches without idempotency keys in one append; if the log or the limits refuse that, one after the other.
+    /// Publishes batches without idempotency keys in one append; if the log or a limit refuses that, one
+    /// after the other.
     async fn publish_together(
         &self,
         asked: Vec<Result<Batch, Problem>>,
@@ -331,7 +336,7 @@ impl Hub {
                     let mut own = |batch: Batch| ids.by_ref().take(batch.records.len()).collect();
                     return asked.into_iter().map(|batch| batch.map(&mut own)).collect();
                 }
-                // One of them may be what the log does not take, or too much with the others.
+                // The log may refuse one of them, or all of them together.
                 Err(problem) if problem.kind == ProblemKind::TooLarge => {}
                 Err(problem) => {
                     return asked.into_iter().map(|batch| batch.and_then(|_| Err(problem.clone()))).collect();
@@ -348,7 +353,7 @@ impl Hub {
         answers
     }
 
-    /// What a subscription needs that goes on from nowhere and that nobody is told of: known at once.
+    /// Grants a simple subscription ([`is_simple`](Self::is_simple)) at once.
     pub(crate) fn grant(
         &self,
         request: &Parts,
@@ -358,7 +363,8 @@ impl Hub {
         self.granted(request, subscribe, None, guard)
     }
 
-    /// Whether [`grant`](Self::grant) is enough.
+    /// Whether a subscription begins now, is not announced and has no templates, so that
+    /// [`grant`](Self::grant) is enough.
     pub(crate) fn is_simple(&self, subscribe: &Subscribe) -> bool {
         subscribe.cursor.is_none()
             && self.active.as_ref().is_none_or(|active| !active.announces(subscribe))
@@ -367,11 +373,14 @@ impl Hub {
             && left(subscribe).is_none_or(|left| !left.is_zero())
     }
 
-    /// What a subscription needs: where it goes on, and who is told of it. To a browser that cannot be served now it is a stream that says
-    /// when to return: it would give up for good on all else (HTML, section 9.2.3).
+    /// Grants a subscription: finds its start in the log, admits its templates and announces it.
+    ///
+    /// A browser that cannot be served now gets a stream with `retry:` and the end: it would give up on any
+    /// other answer (HTML, section 9.2.3).
     ///
     /// # Errors
-    /// When the hub ends or the log cannot be read, for who does not ask for `text/event-stream`; when the token has ended.
+    /// When the hub shuts down or the log cannot be read, for a client that does not accept
+    /// `text/event-stream`; when the token has expired.
     pub(crate) async fn resolve(
         &self,
         request: &Parts,
@@ -404,7 +413,7 @@ impl Hub {
             Err(problem) => return Err(problem),
         };
         let guard = Some(Box::new((guard, templates)) as Box<dyn Any + Send>);
-        // It may have ended while the place was looked for.
+        // The token may have expired during the search for the start.
         if left(&subscribe).is_some_and(|left| left.is_zero()) {
             let words = "the token has expired (claim “exp”): get a new one";
             return Err(Problem::new(ProblemKind::InvalidToken, words));
@@ -448,7 +457,7 @@ impl Hub {
         }
     }
 
-    /// A stream that says when to return, and ends. Nothing else is in it.
+    /// Grants a stream that has only a `retry:` and ends.
     fn come_back(&self, request: &Parts, guard: Option<Box<dyn Any + Send>>) -> Granted {
         let (headers, first) = self.beginning(request);
         let interest = Interest::new(Vec::new(), None);
@@ -459,7 +468,7 @@ impl Hub {
         }
     }
 
-    /// How every stream begins: the answer's headers, and when to return.
+    /// Beginning of every stream: headers of the answer, and the reconnection time.
     fn beginning(&self, request: &Parts) -> (HeaderMap, Vec<u8>) {
         let mut first = Vec::new();
         Event::empty().with_retry(self.pace.retry()).encode(&mut first);
@@ -472,11 +481,13 @@ impl Hub {
         (headers, first)
     }
 
-    /// The place of an update, by the id that the hub or its publisher gave it; none where that is behind `last`, or nowhere.
+    /// Returns the position of an update by the id that the hub or its publisher gave it; `None` if it lies
+    /// behind `last`, or does not exist.
     ///
-    /// Whether there is one does not depend on who asks. A page's server may name an update to go on after that the page's user may not read; to
-    /// call that unknown would have everything repeated. So the answer says that an id is one, and no more: the ids that the hub gives cannot be
-    /// guessed, and who chooses ids for private updates chooses such.
+    /// The answer does not depend on the client. A page's server may name an update that the page's user may
+    /// not read, and the page continues after it; if that id were unknown, the page would get everything
+    /// again. So the answer reveals only that an id exists. The hub's ids cannot be guessed, and publishers
+    /// choose such ids for private updates.
     pub async fn position(&self, id: &str, last: Position) -> Result<Option<Position>, ReadError> {
         match self.ids.position(id) {
             Some(position) => Ok(Some(position).filter(|position| *position <= last)),
@@ -484,7 +495,7 @@ impl Hub {
         }
     }
 
-    /// Where a subscriber goes on that says what it has had.
+    /// Finds the start of a subscriber with a last event ID.
     async fn place(&self, cursor: Cursor, reads_subscriptions: bool) -> Result<Place, ReadError> {
         let bounds = self.log.bounds().await?;
         let horizon = if reads_subscriptions { bounds.horizon_of_all() } else { bounds.horizon };
@@ -511,34 +522,35 @@ impl Hub {
         })
     }
 
-    /// Whether a subscriber may be sent subscription events: of those that retention drops, it misses some.
+    /// Whether a subscriber may get subscription events, so that it misses those that retention drops.
     fn reads_subscriptions(&self, subscribe: &Subscribe) -> bool {
         subscriptions::may_be_read(&subscribe.selectors, subscribe.token.as_deref(), &self.path)
     }
 
-    /// The id of the newest update; `earliest` where there is none.
+    /// Id of the newest update; `earliest` if the log is empty.
     pub(crate) fn newest(&self, bounds: &Bounds) -> String {
         if bounds.records > 0 { self.ids.id(bounds.last) } else { discovery::EARLIEST.to_owned() }
     }
 
-    /// Whether it has begun to end.
+    /// Whether the hub has begun to shut down.
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
     }
 
-    /// Refuses what is new, and sends all subscribers away within that time.
+    /// Refuses new requests, and ends all streams within this time.
     pub async fn end(&self, over: Duration) {
         self.ending.store(true, Ordering::Relaxed);
         self.fanout.end(over).await;
     }
 
-    /// A reconnection time, other for each.
+    /// Returns a reconnection time, random for each client.
     pub fn retry(&self) -> Duration {
         self.pace.retry()
     }
 }
 
-/// Ends the streams of tokens that no longer verify, each time that keys are replaced. Their clients come back, and are checked again.
+/// Ends the streams of tokens that no longer verify, whenever keys are replaced. Their clients reconnect, and
+/// are verified again.
 async fn end_revoked(mut replacements: Replacements, hub: Weak<Hub>) {
     while replacements.next().await {
         let Some(hub) = hub.upgrade() else { return };
@@ -546,28 +558,28 @@ async fn end_revoked(mut replacements: Replacements, hub: Weak<Hub>) {
     }
 }
 
-/// Where a subscriber goes on.
+/// Start of a subscriber.
 struct Place {
     start: Start,
-    /// The id before the first event that it gets, or `earliest`.
+    /// Last event ID before the first event, or `earliest`.
     before: String,
-    /// Why it does not go on where it was.
+    /// Reason why the stream does not continue after the last event ID.
     reset: Option<&'static str>,
 }
 
-/// What is left of the time that a subscriber's token grants; none of nothing that ends.
+/// Time until the subscriber's token expires; `None` if it never does.
 fn left(subscribe: &Subscribe) -> Option<Duration> {
     let expires = subscribe.token.as_ref()?.expires?;
     Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Whether a request is one of `EventSource`, or of who asks as it does.
+/// Whether a request accepts an event stream, as those of `EventSource` do.
 pub(crate) fn accepts_stream(request: &Parts) -> bool {
     let mut accepted = request.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.any(media_type::accepts_event_stream)
 }
 
-/// The answer to a token whose key cannot be known yet.
+/// Answer to a token whose key is not known yet.
 fn keys_awaited(wait: Duration) -> Problem {
     let words = "the hub does not know the key of the token yet and fetches the issuer's keys again: retry in a moment";
     Problem::new(ProblemKind::Unavailable, words).retry_after(wait.max(Duration::from_secs(1)))
@@ -593,7 +605,7 @@ fn refused(error: &AppendError) -> Problem {
     Problem { retry_after: wait, ..Problem::new(kind, detail) }
 }
 
-/// The answer to a subscriber whose templates find no room.
+/// Answer to a subscriber whose templates exceed the budget.
 fn templates_full(TemplatesFull { most }: TemplatesFull) -> Problem {
     Problem::new(
         ProblemKind::Unavailable,
@@ -604,7 +616,7 @@ fn templates_full(TemplatesFull { most }: TemplatesFull) -> Problem {
     )
 }
 
-/// The answer while the log cannot be read.
+/// Answer while the log cannot be read.
 pub fn unreadable(error: &ReadError) -> Problem {
     Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }

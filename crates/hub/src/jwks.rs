@@ -1,11 +1,12 @@
-//! Key sets (JWKS) that the hub fetches from a URL or a file, and fetches again when their issuer changes them.
+//! Key sets (JWKS) that the hub fetches from a URL or a file, and fetches again when their issuer changes
+//! them.
 //!
 //! # Limits
 //!
-//! | | at most | beyond it |
+//! | Limited | Limit | Beyond it |
 //! |---|---|---|
-//! | bytes of a key set; time to fetch it | [`Keys::MAX_SET_BYTES`]; 10 s | the keys from before stay in use |
-//! | fetches of keys; after a failure | one in 30 s; after 1 s, 2 s, … 30 s | 503 for tokens that name a missing key, or a stream that says when to return |
+//! | bytes of a key set; time to fetch it | [`Keys::MAX_SET_BYTES`]; 10 s | the earlier keys stay in use |
+//! | fetches; after a failure | one in 30 s; after 1 s, 2 s, … 30 s | 503 for a missing key, or `retry:` |
 
 mod rotation;
 
@@ -25,12 +26,13 @@ use url::{Host, Url};
 
 pub use self::rotation::{KeyRenewals, Renewal, Renewed, Rotation, Schedule};
 
-/// Checks a URL that keys are fetched from: `https`, or `http` on this machine.
+/// Checks the URL of a key set: `https`, or `http` on this machine.
 ///
-/// Who fetches follows no redirect, so that an issuer cannot make the hub ask hosts that only the hub can reach.
+/// Fetches follow no redirect, so that an issuer cannot make the hub request hosts that only the hub can
+/// reach.
 ///
 /// # Errors
-/// When it is no such URL, or holds a name and password.
+/// When it is no such URL, or contains a user name and password.
 pub fn check_url(text: &str) -> Result<Url, UrlError> {
     let url = Url::parse(text).map_err(|error| UrlError::new(text, &error.to_string()))?;
     let loopback = match url.host() {
@@ -53,7 +55,7 @@ pub fn check_url(text: &str) -> Result<Url, UrlError> {
     }
 }
 
-/// A URL that no keys are fetched from.
+/// URL from which the hub fetches no keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot fetch keys from {url:?}: {why}")]
 pub struct UrlError {
@@ -67,31 +69,31 @@ impl UrlError {
     }
 }
 
-/// Where a set of keys comes from.
+/// Source of a key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file, which may be replaced while the program runs.
     File(PathBuf),
-    /// A URL that [`check_url`] took.
+    /// A URL that [`check_url`] has accepted.
     Url(Url),
 }
 
 impl Source {
-    /// A URL where there is a scheme, else the path of a file.
+    /// Parses a URL if the text has a scheme, else the path of a file.
     ///
     /// # Errors
-    /// When it is a URL that no keys are fetched from.
+    /// When the hub fetches no keys from the URL.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         if text.contains("://") { check_url(text).map(Self::Url) } else { Ok(Self::File(text.into())) }
     }
 
-    /// Reads the text of the set once. Redirects are not followed, and no more than [`Keys::MAX_SET_BYTES`] are read.
+    /// Reads the text of the set once, without redirects, and at most [`Keys::MAX_SET_BYTES`].
     ///
     /// # Errors
-    /// When it cannot be read, or is longer than [`Keys::MAX_SET_BYTES`].
+    /// When the text cannot be read, or is too long.
     pub async fn fetch(&self, http: &Http) -> Result<String, FetchError> {
         let bytes = match self {
-            // The file is small, and the program reads it at its start as well.
+            // The file is small, and is read in the same way at the start.
             Self::File(path) => read(path)?,
             Self::Url(url) => fetch(http, url).await?,
         };
@@ -99,7 +101,7 @@ impl Source {
     }
 }
 
-/// Without the query of a URL, which may hold a secret.
+/// Omits the query of a URL, which may contain a secret.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -132,7 +134,7 @@ async fn fetch(http: &Http, url: &Url) -> Result<Vec<u8>, FetchError> {
     Ok(bytes)
 }
 
-/// Why a set of keys could not be read from its [`Source`].
+/// Reason why a key set could not be read from its [`Source`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -145,7 +147,7 @@ pub enum FetchError {
     /// The connection failed before the answer was complete.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// Another status than 200.
+    /// The status is not 200.
     #[error("the response has the status {0} instead of 200; redirects are not followed")]
     Status(u16),
     /// The text is too long.

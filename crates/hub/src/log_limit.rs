@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Decides which occurrences of an event are logged, because peers control how often it occurs.
+/// Decides which occurrences of an event are logged, because peers control the rate of occurrences.
 ///
 /// ```ignore
 /// if let Some(count) = self.log_limit.due("the line's name", LogLimit::OFTEN, Instant::now()) {
@@ -17,17 +17,18 @@ pub(crate) struct LogLimit(Mutex<HashMap<&'static str, Line>>);
 #[derive(Debug)]
 struct Line {
     logged: Instant,
-    /// Occurrences since then.
+    /// Occurrences since that line.
     count: u64,
 }
 
 impl LogLimit {
-    /// The pause between lines about a peer's mistake.
+    /// Pause between lines about a mistake of a peer.
     pub(crate) const SELDOM: Duration = Duration::from_secs(10);
-    /// The pause between lines about a fault that an operator should fix.
+    /// Pause between lines about a fault that an operator should fix.
     pub(crate) const OFTEN: Duration = Duration::from_secs(1);
 
-    /// Counts an occurrence. Returns how many there were since the last line, this one included, if another line is due.
+    /// Counts an occurrence. If a line is due, returns the number of occurrences since the last line,
+    /// including this one.
     pub(crate) fn due(&self, line: &'static str, pause: Duration, now: Instant) -> Option<u64> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(line) = lines.get_mut(line) else {

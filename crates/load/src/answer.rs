@@ -1,20 +1,20 @@
-//! HTTP/1.1 answers, as far as a load generator reads them: no I/O here.
+//! HTTP/1.1 answers, as far as a load generator reads them, without I/O.
 
 use ssekit_wire::media_type;
 use thiserror::Error;
 
-/// The head of an answer.
+/// Head of an answer.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// The media type without parameters, in lower case.
+    /// Media type without parameters, in lower case.
     pub(super) media_type: String,
     pub(super) body: Body,
-    /// Bytes that the head takes.
+    /// Number of bytes of the head.
     pub(super) size: usize,
 }
 
-/// Why bytes are no answer.
+/// Reason why bytes are no valid answer.
 #[derive(Debug, Error)]
 pub(super) enum Malformed {
     #[error("the head of the response is not HTTP/1.1: {0}")]
@@ -28,7 +28,7 @@ pub(super) enum Malformed {
 }
 
 impl Head {
-    /// Reads a head, once it is whole. Interim answers (1xx) are heads like any other, without a body.
+    /// Reads a head when it is complete. Interim answers (1xx) are heads like any other, without a body.
     pub(super) fn read(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut answer = httparse::Response::new(&mut headers);
@@ -55,16 +55,16 @@ impl Head {
     }
 }
 
-/// What is left of an answer's body (RFC 9112, section 6).
+/// Rest of an answer's body (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     UntilClosed,
-    /// So many bytes.
+    /// This number of bytes.
     Counted(u64),
     Chunked(Chunk),
 }
 
-/// Where in a chunked body one is (RFC 9112, section 7.1).
+/// Position in a chunked body (RFC 9112, section 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chunk {
     Size {
@@ -77,9 +77,9 @@ pub(super) enum Chunk {
     Data {
         left: u64,
     },
-    /// The line end after the data.
+    /// Line end behind the data.
     DataEnd,
-    /// In a line after the last chunk; an empty one ends the body.
+    /// In a line behind the last chunk; an empty line ends the body.
     Trailer {
         empty: bool,
     },
@@ -87,12 +87,13 @@ pub(super) enum Chunk {
 }
 
 impl Body {
-    /// Whether nothing more belongs to it.
+    /// Whether the body is complete.
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Counted(0) | Self::Chunked(Chunk::End))
     }
 
-    /// Takes the next piece of content from the front of `bytes`; nothing when they are used up or the body is over.
+    /// Takes the next piece of content from the front of `bytes`; `None` when they are used up or the body is
+    /// complete.
     pub(super) fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         match self {
             Self::UntilClosed => Ok(Some(std::mem::take(bytes)).filter(|piece| !piece.is_empty())),
@@ -121,7 +122,7 @@ impl Chunk {
         }
     }
 
-    /// Where one is after a byte that is not data.
+    /// Position behind a byte that is not data.
     fn after(self, byte: u8) -> Result<Self, Malformed> {
         Ok(match (self, byte) {
             (Self::Size { value, digits: 1.. } | Self::Extension { value }, b'\n') => match value {
@@ -154,32 +155,32 @@ fn take<'a>(bytes: &mut &'a [u8], left: &mut u64) -> Option<&'a [u8]> {
     Some(piece).filter(|piece| !piece.is_empty())
 }
 
-/// The answers to requests that one connection has sent, one after the other.
+/// Answers to the requests of one connection, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// A head that is not whole yet.
+    /// Head that is incomplete.
     head: Vec<u8>,
-    /// The answer that is being read.
+    /// Answer whose body is being read.
     current: Option<(Answer, Body)>,
 }
 
-/// An answer, read to its end.
+/// Complete answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// How the body begins.
+    /// Beginning of the body.
     pub(super) text: String,
 }
 
 impl Answer {
-    /// Whether it says yes.
+    /// Whether the status is a success.
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 }
 
 impl Answers {
-    /// Takes what has come, and gives the answers that it completes.
+    /// Takes bytes, and passes on each answer that they complete.
     pub(super) fn take(&mut self, mut bytes: &[u8], mut each: impl FnMut(Answer)) -> Result<(), Malformed> {
         loop {
             if let Some((answer, body)) = &mut self.current {
@@ -192,7 +193,7 @@ impl Answers {
                 }
                 self.current.take().into_iter().for_each(|(answer, _)| each(answer));
             }
-            // Most heads come whole, and are read where they are.
+            // Most heads arrive in one piece, and are read in place.
             let held = self.head.len();
             let head = if held == 0 {
                 Head::read(bytes)?
@@ -215,12 +216,12 @@ impl Answers {
     }
 }
 
-/// The largest head that is read.
+/// Maximum size of a head.
 const MAX_HEAD: usize = 16 << 10;
 
 const MAX_HEADERS: usize = 64;
 
-/// How much of a body is kept to be shown.
+/// Number of bytes of a body that messages show.
 const MAX_TEXT: usize = 400;
 
 #[cfg(test)]
@@ -230,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads an answer's content, given in pieces cut at these places.
+    /// Reads an answer's content, given in pieces that are cut at these offsets.
     fn content(stream: &[u8], cuts: &[usize]) -> Result<(Vec<u8>, bool), Malformed> {
         let head = Head::read(stream)?.expect("a whole head");
         let mut body = head.body;
@@ -312,7 +313,7 @@ mod tests {
                     _ => format!("HTTP/1.1 {status} X\r\ncontent-length: {size}\r\n\r\n{text}"),
                 };
             }
-            // These have no body, whatever they say.
+            // Answers with these statuses have no body, whatever their headers say.
             prop_assume!(answers.iter().all(|(status, ..)| ![204, 304].contains(status)));
             cuts.retain(|cut| *cut < stream.len());
             cuts.push(stream.len());

@@ -1,4 +1,4 @@
-//! Who has got what of a run: every subscriber must get every event once, in the order of its publisher.
+//! Arrivals of a run: every subscriber must get every event once, in the order of its publisher.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -8,52 +8,52 @@ use anyhow::{Result, ensure};
 use super::latency::Latencies;
 use super::mark::Mark;
 
-/// What of a run has arrived at some of its subscribers.
+/// Arrivals of a run at some of its subscribers.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     run: Run,
-    /// For each publisher and event, how many of the subscribers do not wait for it any more.
+    /// For each publisher and event, the number of subscribers that have it or have missed it.
     settled: Vec<Vec<u32>>,
-    /// For each publisher, before which event nobody waits for any.
+    /// For each publisher, the number of the first event that a subscriber still waits for.
     complete: Vec<u32>,
-    /// Their numbers among all there are.
+    /// Numbers of these subscribers among all.
     subscribers: Range<u32>,
-    /// For each subscriber and publisher, the number that comes next.
+    /// For each subscriber and publisher, the number of the next event.
     next: Vec<u32>,
     pub(super) latencies: Latencies,
-    /// Events that came when they were due or later, but not after a later one.
+    /// Events that arrived in order.
     pub(super) delivered: u64,
-    /// Events that came again, or after a later one.
+    /// Events that arrived again, or after a later one.
     pub(super) repeated: u64,
-    /// The first thing that was wrong.
+    /// The first fault.
     pub(super) fault: Option<String>,
-    /// When the last event came that was not there yet.
+    /// Time of the last arrival of a new event.
     pub(super) last: Duration,
 }
 
-/// Whose events count. All others are left alone.
+/// The run whose events count. All other events are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Run {
     These(u32),
-    /// Those of the run whose event is the first to come.
+    /// The run of the first event that arrives.
     First,
 }
 
-/// How many events a run has.
+/// Size of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
     pub(super) run: Run,
     pub(super) publishers: u32,
-    /// Of each publisher.
+    /// Events of each publisher.
     pub(super) events: u32,
 }
 
 impl Course {
-    /// Nothing is published.
+    /// A run without publications.
     pub(super) const NONE: Self = Self { run: Run::These(0), publishers: 0, events: 0 };
 
     /// # Errors
-    /// When it takes too much memory to follow with so many subscribers.
+    /// When following this run for this number of subscribers takes too much memory.
     pub(super) fn check(&self, subscribers: u32) -> Result<()> {
         let cursors = u64::from(self.publishers) * u64::from(subscribers);
         ensure!(
@@ -66,7 +66,7 @@ impl Course {
         Ok(())
     }
 
-    /// Events that each subscriber should get.
+    /// Number of events that each subscriber should get.
     pub(super) fn total(&self) -> u64 {
         u64::from(self.publishers) * u64::from(self.events)
     }
@@ -89,7 +89,7 @@ impl Arrivals {
         }
     }
 
-    /// An event has arrived at a subscriber, which is told by its index among these.
+    /// Notes the arrival of an event at a subscriber, which is named by its index among these.
     pub(super) fn add(&mut self, subscriber: usize, mark: Mark, now: Duration) {
         if self.run == Run::First {
             self.run = Run::These(mark.run);
@@ -121,7 +121,7 @@ impl Arrivals {
         self.advance(lane);
     }
 
-    /// A subscriber's stream has ended; nobody waits for what it would have got.
+    /// Notes the end of a subscriber's stream. The events that it has missed are not awaited any more.
     pub(super) fn close(&mut self, subscriber: usize, why: &str) {
         for lane in 0..self.complete.len() {
             let next = &mut self.next[subscriber * self.complete.len() + lane];
@@ -145,18 +145,18 @@ impl Arrivals {
         }
     }
 
-    /// For each publisher, before which of its events nobody waits for any.
+    /// For each publisher, the number of the first event that a subscriber still waits for.
     pub(super) fn complete(&self) -> &[u32] {
         &self.complete
     }
 
-    /// Nobody waits for anything.
+    /// Whether no subscriber waits for an event.
     pub(super) fn is_complete(&self) -> bool {
         self.complete.iter().zip(&self.settled).all(|(complete, events)| *complete as usize == events.len())
     }
 }
 
-/// Events that are followed, and places of subscribers in them: 4 bytes each.
+/// Maximum number of followed events, and of cursors of subscribers: 4 bytes each.
 const MOST: u64 = 100_000_000;
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
 
     const RUN: u32 = 7;
 
-    /// What has arrived at two subscribers of a run of three events: who got which, in this order.
+    /// Arrivals of a run of three events at two subscribers: (subscriber, event), in this order.
     fn after(arrivals: &[(usize, u32)]) -> Arrivals {
         let mut all = Arrivals::new(Course { run: Run::These(RUN), publishers: 1, events: 3 }, 0..2);
         for &(subscriber, number) in arrivals {
@@ -182,13 +182,13 @@ mod tests {
         let cases: [Case<'_>; 7] = [
             (&[(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (1, 2)], 6, 0, 3, true),
             (&[(0, 0), (0, 1), (1, 0), (0, 2)], 4, 0, 1, false),
-            // Lost in between: nobody waits for it once a later one is there.
+            // Lost in between: a later event has arrived, so it is not awaited any more.
             (&[(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)], 5, 0, 3, true),
             (&[(0, 0), (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)], 6, 1, 3, true),
             (&[(0, 1), (0, 0), (0, 2), (1, 0), (1, 1), (1, 2)], 5, 1, 3, true),
             // The last one is lost.
             (&[(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)], 5, 0, 2, false),
-            // Nobody has published this one.
+            // An event that was not published.
             (&[(0, 3)], 0, 0, 0, false),
         ];
         for (arrivals, delivered, repeated, complete, is_complete) in cases {

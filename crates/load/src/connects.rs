@@ -1,4 +1,4 @@
-//! Many that come at once.
+//! `ssekit bench connects`: many subscribers that connect at once.
 
 use std::fmt;
 
@@ -28,18 +28,18 @@ pub(super) struct Connects {
     pub(super) output: Output,
 }
 
-/// What it has shown.
+/// Result of the measurement.
 #[derive(Debug, Serialize)]
 pub(super) struct Came {
     measure: &'static str,
     subscribers: u32,
     opened: u32,
-    /// From the first attempt to the last stream.
+    /// Time from the first attempt to the last stream.
     seconds: f64,
     per_second: f64,
-    /// From a connection's beginning to the head of its stream.
+    /// Time from the start of a connection to the head of its stream.
     latency: Option<Summary>,
-    /// Processor time of the server for a subscriber, in µs.
+    /// CPU time of the server for each subscriber, in µs.
     server: Option<Cost>,
     faults: Vec<String>,
 }

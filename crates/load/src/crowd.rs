@@ -1,4 +1,4 @@
-//! Many subscribers, in a few threads, and what they see of a run.
+//! Pool of subscribers, in a few threads.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -14,74 +14,74 @@ use super::shard::Shard;
 use super::standing::{Leave, Standing};
 use super::usage::Usage;
 
-/// How subscribers come.
+/// Plan of the connections of subscribers.
 #[derive(Clone, Debug)]
 pub(super) struct Gathering {
     pub(super) server: SocketAddr,
     pub(super) request: Vec<u8>,
     pub(super) subscribers: u32,
-    /// At most so many have no answer yet.
+    /// Maximum number of subscribers without an answer.
     pub(super) at_once: u32,
     pub(super) threads: u32,
 }
 
-/// Subscribers that have come.
+/// Connected subscribers.
 #[derive(Debug)]
 pub(super) struct Crowd {
     shards: Vec<Shard>,
     clock: Clock,
 }
 
-/// How they have come.
+/// Result of the connections.
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) opened: u32,
-    /// Those that got no stream.
+    /// Subscribers that got no stream.
     pub(super) failed: u32,
     pub(super) failure: Option<String>,
-    /// From the first attempt to the last stream.
+    /// Time from the first attempt to the last stream.
     pub(super) seconds: f64,
-    /// From a connection's beginning to the answer's head.
+    /// Times from the start of a connection to the head of its answer.
     pub(super) latencies: Latencies,
 }
 
-/// A run to be watched.
+/// A run to be observed.
 #[derive(Debug)]
 pub(super) struct Watch<'a> {
     pub(super) course: Course,
-    /// Publishers wait for subscribers.
+    /// Whether publishers wait for subscribers.
     pub(super) windowed: bool,
-    /// The server's processes.
+    /// Process IDs of the server.
     pub(super) pids: &'a [u32],
-    /// How many publications are answered, when it is that what is shown.
+    /// Number of publications, if the progress shows their answers.
     pub(super) publications: Option<u64>,
 }
 
-/// What they have seen of a run.
+/// Result of a run at the subscribers.
 #[derive(Debug)]
 pub(super) struct Seen<T> {
     pub(super) expected: u64,
     pub(super) delivered: u64,
     pub(super) repeated: u64,
-    /// Streams that ended meanwhile.
+    /// Streams that ended during the run.
     pub(super) closed: u32,
     pub(super) fault: Option<String>,
     pub(super) latencies: Latencies,
     pub(super) reads: u64,
     pub(super) bytes: u64,
-    /// From the beginning to the last arrival.
+    /// Time from the beginning to the last arrival.
     pub(super) seconds: f64,
-    /// What the publishers have to say.
+    /// Result of the publishers.
     pub(super) published: T,
     pub(super) server: Option<(Usage, Usage)>,
     pub(super) own: Option<(Usage, Usage)>,
 }
 
 impl Crowd {
-    /// Lets all come, and ends when each has its stream or has failed.
+    /// Connects all subscribers, and returns when each has its stream or has failed.
     ///
     /// # Errors
-    /// When this machine lacks what they need.
+    /// When this machine lacks a resource.
     pub(super) fn gather(
         plan: &Gathering,
         course: Course,
@@ -125,22 +125,22 @@ impl Crowd {
         Ok((Self { shards, clock }, connected))
     }
 
-    /// No subscribers at all.
+    /// Makes a pool without subscribers.
     pub(super) fn nobody(clock: Clock) -> Self {
         Self { shards: Vec::new(), clock }
     }
 
-    /// Forgets what has arrived; this is what is to come.
+    /// Forgets all arrivals, and expects this run.
     pub(super) fn expect(&mut self, course: Course) {
         for shard in &mut self.shards {
             shard.expect(course);
         }
     }
 
-    /// Watches while something is published, until everybody has everything or nothing more comes.
+    /// Observes a run while it is published, until every subscriber has every event or no more arrive.
     ///
     /// # Errors
-    /// Those of the publishers; when the server's process has gone.
+    /// Those of the publishers; when a process of the server has gone.
     pub(super) fn watch<T: Send>(
         &mut self,
         Watch { course, windowed, pids, publications }: Watch<'_>,
@@ -151,13 +151,13 @@ impl Crowd {
         let standing = standing.with_publishers();
         let expected = course.total() * self.shards.iter().map(|shard| shard.expected() as u64).sum::<u64>();
         let own = [std::process::id()];
-        // What the load itself costs is told where the system says it.
+        // The cost of the load generator itself is reported on systems that provide it.
         let before = (Usage::of_any(pids)?, Usage::of(&own).ok());
         let begin = self.clock.now();
         progress.restart();
         let (published, after) = thread::scope(|scope| {
             let publishing = scope.spawn(|| {
-                // Whatever becomes of it, nobody waits for it for ever.
+                // After any error or panic, nothing waits forever.
                 let _leave = Leave(&standing);
                 let published = publish(&standing);
                 standing.publishers_are_done(published.is_err());
@@ -211,10 +211,10 @@ impl Crowd {
         Ok(seen)
     }
 
-    /// Watches for so long while nothing is published, and says how many streams have ended meanwhile.
+    /// Observes the subscribers for this time without publications; returns the number of streams that ended.
     ///
     /// # Errors
-    /// When the system does not let it wait.
+    /// When the system does not allow the wait.
     pub(super) fn idle(&mut self, time: Duration, what: &str, progress: &mut Progress) -> Result<u32> {
         self.expect(Course::NONE);
         let begin = self.clock.now();

@@ -1,4 +1,4 @@
-//! One event to many.
+//! `ssekit bench fanout`: events to many subscribers.
 
 use std::fmt;
 use std::thread;
@@ -58,7 +58,7 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "expected a number of at least 0.001".to_owned())
 }
 
-/// What it has shown.
+/// Result of the measurement.
 #[derive(Debug, Serialize)]
 pub(super) struct Fanned {
     measure: &'static str,
@@ -66,16 +66,16 @@ pub(super) struct Fanned {
     events: u32,
     publishers: u32,
     size: u32,
-    /// How many subscribed in a second; see `connects` for those that come at once.
+    /// Subscriptions per second; see `connects` for many at once.
     connects_per_second: f64,
-    /// The server's memory before anybody came, and when all were there.
+    /// Memory of the server before the first subscriber, and with all of them.
     memory_before: Option<Memory>,
     memory_idle: Option<Memory>,
     #[serde(flatten)]
     delivered: Delivered,
-    /// From publication to arrival.
+    /// Time from publication to arrival.
     latency: Option<Summary>,
-    /// From publication to its answer.
+    /// Time from publication to its answer.
     answers: Option<Summary>,
     faults: Vec<String>,
 }
@@ -176,5 +176,5 @@ impl fmt::Display for Fanned {
     }
 }
 
-/// How long subscribers do nothing before anything is published.
+/// Time without publications after the subscribers have connected.
 const SETTLE: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! Subscribers that get nothing.
+//! `ssekit bench idle`: subscribers without events.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,18 +31,19 @@ pub(super) struct Idle {
     pub(super) output: Output,
 }
 
-/// What it has shown.
+/// Result of the measurement.
 #[derive(Debug, Serialize)]
 pub(super) struct Idled {
     measure: &'static str,
     subscribers: u32,
-    /// The server's, in KiB.
+    /// Memory of the server, in KiB.
     memory_before: Memory,
     memory_after: Memory,
-    /// Bytes of resident and of anonymous memory for each subscriber. What the system holds for a socket is not in it.
+    /// Bytes of resident and of anonymous memory for each subscriber. The system's memory for a socket is not
+    /// included.
     resident_per_subscriber: f64,
     anonymous_per_subscriber: f64,
-    /// Processor milliseconds of the server in a second, with nothing to send.
+    /// CPU time of the server in milliseconds per second, with nothing to send.
     cpu_ms_per_second: f64,
     faults: Vec<String>,
 }
@@ -56,7 +57,7 @@ impl Idle {
         let (mut crowd, connected) =
             self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
         all_are_here(&connected)?;
-        // What comes of connecting is over before idleness begins.
+        // The consequences of connecting end before the measurement begins.
         let ended = crowd.idle(SETTLE, "settling", &mut progress)?;
         let settled = Usage::of(pids)?;
         let closed = ended + crowd.idle(Duration::from_secs(self.seconds), "idle", &mut progress)?;

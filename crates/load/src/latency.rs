@@ -1,4 +1,4 @@
-//! How long things took: recorded by the million, told by quantiles, drawn in text.
+//! Latencies: recorded by the million, reported as quantiles and as a histogram in text.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Times, to three digits, from 1 µs to an hour.
+/// Times with three digits, from 1 µs to an hour.
 #[derive(Clone, Debug)]
 pub(super) struct Latencies(Histogram<u64>);
 
@@ -23,7 +23,7 @@ impl Latencies {
         self.0.add(&other.0).expect("the same bounds");
     }
 
-    /// Nothing, when nothing was recorded.
+    /// Summarizes the times; `None` if none was recorded.
     pub(super) fn summary(&self) -> Option<Summary> {
         let ms = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e3;
         (!self.0.is_empty()).then(|| Summary {
@@ -37,7 +37,7 @@ impl Latencies {
         })
     }
 
-    /// Shares by steps of 1, 2 and 5 times a power of ten, from the first to the last that have any.
+    /// Shares per step of 1, 2 and 5 times a power of ten, from the first to the last non-empty step.
     fn bars(&self) -> Vec<Bar> {
         let total = self.0.len() as f64;
         let (mut bars, mut below, mut counted) = (Vec::new(), 0, 0);
@@ -63,7 +63,7 @@ impl Latencies {
     }
 }
 
-/// What times were, in milliseconds.
+/// Quantiles in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) p50: f64,
@@ -75,7 +75,7 @@ pub(super) struct Summary {
     pub(super) histogram: Vec<Bar>,
 }
 
-/// The share of times from one on and below another, in milliseconds.
+/// Share of the times from one bound to another, in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Bar {
     pub(super) from: f64,
@@ -84,14 +84,14 @@ pub(super) struct Bar {
 }
 
 impl Summary {
-    /// The quantiles in one line.
+    /// Quantiles in one line.
     pub(super) fn line(&self) -> String {
         let Self { p50, p90, p99, p999, max, mean, .. } = self;
         format!("p50 {p50:.2} ms, p90 {p90:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.2}, mean {mean:.2}")
     }
 }
 
-/// The histogram.
+/// Histogram.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = self.histogram.iter().map(|bar| bar.share).fold(f64::MIN_POSITIVE, f64::max);
@@ -108,7 +108,7 @@ impl fmt::Display for Summary {
 /// An hour, in µs.
 const LONGEST: u64 = 3_600_000_000;
 
-/// Columns of the longest bar.
+/// Width of the longest bar in columns.
 const WIDTH: f64 = 40.0;
 
 const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];

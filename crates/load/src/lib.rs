@@ -31,12 +31,13 @@
 //!
 //! | Limited | Default | Beyond it |
 //! |---|---|---|
-//! | subscribers | 5.1 million on this machine, 20,000 from each address 127.0.1.x; elsewhere the free ports of the system | an error |
+//! | subscribers | 5.1 million on this machine; elsewhere the free ports | an error |
+//! | subscribers from one address 127.0.1.x | 20,000 | the next address |
 //! | open files | the hard limit, which root raises as needed | an error with the needed number |
 //! | events that are followed; publishers times subscribers | 100 million each | an error |
 //! | the head of an answer | 16 KiB | an error |
 //! | a publication | 64 MiB | an error |
-//! | the wait for an answer, or for an event where a window limits the events on their way | 20 s | an error |
+//! | the wait for an answer, or, with `--window`, for an event | 20 s | an error |
 //! | the wait for an event after the last publication | 3 s | the event counts as lost |
 //! | the wait for further events after all have arrived | 200 ms | later repetitions are not noticed |
 
@@ -125,17 +126,17 @@ Exit codes:
     2  usage
     3  measured, but events were lost, repeated or out of order, or streams ended early";
 
-/// How a measurement went.
+/// Verdict of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should.
+    /// Every subscriber received every event once and in order.
     Faultless,
-    /// Something was lost, repeated, out of order or ended; it has been said.
+    /// Events were lost, repeated or out of order, or streams ended; the report says so.
     Faulty,
 }
 
 impl Verdict {
-    /// The program's exit code.
+    /// Exit code of the program.
     pub fn code(self) -> u8 {
         match self {
             Self::Faultless => 0,
@@ -145,14 +146,14 @@ impl Verdict {
 }
 
 impl Bench {
-    /// The values of `--key` and `--key-file`. The caller reads them and calls [`sign_with`](Self::sign_with), so that all commands of the
-    /// program read keys in the same way.
+    /// The values of `--key` and `--key-file`. The caller reads them and calls
+    /// [`sign_with`](Self::sign_with), so that all commands of the program read keys in the same way.
     pub fn key_flags(&self) -> (Option<&str>, Option<&Path>) {
         let target = self.measure.target();
         (target.key.as_deref(), target.key_file.as_deref())
     }
 
-    /// Sends a token that the key signs, and that grants all topics, with every request.
+    /// Sends a token with every request, which the key signs and which grants all topics.
     ///
     /// # Errors
     /// When the signature fails.
@@ -160,10 +161,10 @@ impl Bench {
         self.measure.target_mut().sign_with(signer)
     }
 
-    /// Measures, and writes the report. This blocks.
+    /// Measures, and writes the report. The call blocks.
     ///
     /// # Errors
-    /// When there is nothing to report: the server is not there, or refuses; the output cannot be written.
+    /// When there is no result: the server does not answer or refuses, or the output cannot be written.
     pub fn run(&self, out: &mut impl Write) -> Result<Verdict> {
         match &self.measure {
             Measure::Fanout(fanout) => fanout.output.write(&fanout.run()?, out),
@@ -175,7 +176,7 @@ impl Bench {
     }
 }
 
-/// How results are told.
+/// Options of the report.
 #[derive(Clone, Debug, clap::Args)]
 struct Output {
     /// Write one JSON document instead of text
@@ -221,7 +222,7 @@ impl Consent {
     }
 }
 
-/// Those who subscribe.
+/// Options of the subscribers.
 #[derive(Clone, Debug, clap::Args)]
 struct Subscribers {
     /// Number of subscribers that connect at the same time
@@ -233,7 +234,7 @@ struct Subscribers {
 }
 
 impl Subscribers {
-    /// Lets so many come. All get a stream, or it is an error, unless `at_once` is theirs to decide.
+    /// Connects this number of subscribers, `at_once` of them at the same time.
     fn gather(
         &self,
         target: &Target,
@@ -254,7 +255,7 @@ impl Subscribers {
     }
 }
 
-/// All must have a stream, or there is nothing to measure.
+/// Checks that all subscribers have a stream, so that there is something to measure.
 fn all_are_here(connected: &Connected) -> Result<()> {
     let Connected { opened, failed, failure, .. } = connected;
     let why = failure.as_deref().unwrap_or("unknown reason");
@@ -262,12 +263,12 @@ fn all_are_here(connected: &Connected) -> Result<()> {
     Ok(())
 }
 
-/// Raises the limit of open files as far as is needed, if it may be.
+/// Raises the limit of open files as far as needed and permitted.
 fn allow_open_files(needed: u64) -> Result<()> {
     let allowed = rlimit::increase_nofile_limit(needed).context("cannot read the limit of open files")?;
     #[cfg(unix)]
     if allowed < needed {
-        // Whoever may raise the hard limit does.
+        // A process with the privilege to raise the hard limit does so.
         let _ = rlimit::Resource::NOFILE.set(needed, needed);
     }
     let allowed = rlimit::increase_nofile_limit(needed).unwrap_or(allowed);
@@ -279,15 +280,15 @@ fn allow_open_files(needed: u64) -> Result<()> {
     Ok(())
 }
 
-/// A number for a run, unlike that of a run before.
+/// Returns a number for a run that differs from earlier runs.
 fn run_number() -> u32 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let nanos = since.as_nanos() ^ (u128::from(std::process::id()) << 20);
     u32::try_from(nanos / 1000 % u128::from(RUNS)).expect("below the number of runs")
 }
 
-/// Subscribers without an answer, unless told: below what servers let wait.
+/// Default number of subscribers without an answer: below the backlog of servers.
 const AT_ONCE: u32 = 100;
 
-/// Files besides the connections of subscribers.
+/// Number of files besides the connections of subscribers.
 const SPARE_FILES: u64 = 64;

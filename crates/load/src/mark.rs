@@ -1,24 +1,26 @@
-//! What each event's data begins with, so that its reader knows which it is and how old.
+//! Marks at the beginning of each event's data, which identify the event and its time of publication.
 
 use std::time::{Duration, Instant};
 
-/// An event among those of a run.
+/// Identity of an event in a run.
 ///
-/// In an event's data it is `~` and 31 digits, which come through a form, a JSON string and a URL as they are.
+/// In the data of an event it is `~` and 31 digits, which remain unchanged in a form, a JSON string and a
+/// URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// Which run published it.
+    /// Number of the run.
     pub(super) run: u32,
-    /// Which of the run's publishers, from 0.
+    /// Number of the publisher in the run, from 0.
     pub(super) publisher: u32,
-    /// Which of that publisher's events, from 0.
+    /// Number of the event of this publisher, from 0.
     pub(super) number: u32,
-    /// When, by the run's [`Clock`].
+    /// Time of publication, by the run's [`Clock`].
     pub(super) at: Duration,
 }
 
 impl Mark {
-    /// Writes it over `place`, which has [`SIZE`] bytes. What a member has above its limit is cut off.
+    /// Writes the mark over `place`, which has [`SIZE`] bytes. Digits above the limit of a member are
+    /// dropped.
     pub(super) fn write(&self, place: &mut [u8]) {
         let (sign, digits) = place.split_at_mut(1);
         sign[0] = SIGN;
@@ -37,7 +39,7 @@ impl Mark {
         }
     }
 
-    /// Reads one of [`SIZE`] bytes, if it is one.
+    /// Reads a mark from [`SIZE`] bytes, if they are one.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (&SIGN, mut rest) = bytes.split_first()? else { return None };
         let mut fields = [0_u64; 4];
@@ -59,15 +61,15 @@ impl Mark {
     }
 }
 
-/// Finds marks in what comes in pieces.
+/// Finds marks in a stream of pieces.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// The beginning of a mark whose end has not come yet.
+    /// Beginning of a mark whose end has not arrived.
     cut: Vec<u8>,
 }
 
 impl Marks {
-    /// Gives the marks that end in this piece, in order.
+    /// Passes on the marks that end in this piece, in order.
     pub(super) fn find(&mut self, mut piece: &[u8], mut each: impl FnMut(Mark)) {
         while !self.cut.is_empty() {
             let (missing, after) = piece.split_at(piece.len().min(SIZE - self.cut.len()));
@@ -95,7 +97,7 @@ impl Marks {
     }
 }
 
-/// The monotonic clock, from when the run began.
+/// Monotonic clock, from the beginning of the run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock(Instant);
 
@@ -111,19 +113,19 @@ impl Clock {
 
 const SIGN: u8 = b'~';
 
-/// Digits of run, publisher, number and time in nanoseconds: 27 hours.
+/// Digits of run, publisher, number and time in nanoseconds, which lasts for 27 hours.
 const WIDTHS: [usize; 4] = [5, 3, 9, 14];
 
-/// Bytes of a mark.
+/// Number of bytes of a mark.
 pub(super) const SIZE: usize = 32;
 
-/// Runs are told apart by a number below this.
+/// Number of different runs.
 pub(super) const RUNS: u32 = 100_000;
 
-/// A run has at most so many publishers.
+/// Maximum number of publishers of a run.
 pub(super) const PUBLISHERS: u32 = 1000;
 
-/// A publisher has at most so many events.
+/// Maximum number of events of a publisher.
 pub(super) const EVENTS: u32 = 1_000_000_000;
 
 #[cfg(test)]
@@ -152,7 +154,7 @@ mod tests {
         ) {
             let mut stream = Vec::new();
             for (mark, noise) in &marks {
-                // A sign and digits before a mark would be one with it.
+                // With a sign and digits directly before it, a mark would be another one.
                 stream.extend_from_slice(noise.as_bytes());
                 stream.push(b' ');
                 let from = stream.len();

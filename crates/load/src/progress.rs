@@ -1,9 +1,9 @@
-//! A line on the terminal that says how far it is.
+//! Progress line on the terminal.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// The line; nothing where stderr is not a terminal.
+/// Progress line; nothing is drawn if standard error is not a terminal.
 #[derive(Debug)]
 pub(super) struct Progress {
     drawn: Option<Instant>,
@@ -16,17 +16,17 @@ impl Progress {
         Self { drawn: None, enabled: !quiet && stderr().is_terminal(), began: Instant::now() }
     }
 
-    /// Something else begins.
+    /// Begins the progress of another phase.
     pub(super) fn restart(&mut self) {
         self.began = Instant::now();
     }
 
-    /// Says how many of all there are are done.
+    /// Shows the number of finished items of all.
     pub(super) fn show(&mut self, what: &str, done: u64, of: u64) {
         self.draw(|passed| counted(what, done, of, passed));
     }
 
-    /// Says how much of a time has passed.
+    /// Shows the time that has passed of all.
     pub(super) fn show_time(&mut self, what: &str, of: Duration) {
         self.draw(|passed| {
             let share = passed.as_secs_f64() / of.as_secs_f64();
@@ -34,12 +34,12 @@ impl Progress {
         });
     }
 
-    /// Draws it anew, ten times a second at most.
+    /// Draws the line, at most ten times per second.
     fn draw(&mut self, line: impl FnOnce(Duration) -> String) {
         let now = Instant::now();
         if self.enabled && self.drawn.is_none_or(|drawn| now - drawn >= EVERY) {
             self.drawn = Some(now);
-            // Nobody is left to tell when stderr is closed.
+            // If standard error is closed, nobody reads the line.
             let _ = write!(stderr(), "\r\x1b[K{}", line(now - self.began));
             let _ = stderr().flush();
         }
@@ -66,7 +66,7 @@ fn bar(share: f64) -> String {
     format!("{}{} {:3.0} %", "█".repeat(full), "░".repeat(WIDTH - full), share * 100.0)
 }
 
-/// A number with its thousands apart: 1,234,567.
+/// Formats a number with thousands separators: 1,234,567.
 pub(super) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
@@ -81,7 +81,7 @@ pub(super) fn number(value: u64) -> String {
 
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Columns of the bar.
+/// Width of the bar in columns.
 const WIDTH: usize = 30;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A request that publishes events: made once, and stamped each time it is sent.
+//! Request that publishes events: built once, and stamped each time it is sent.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::mark::{Mark, SIZE};
 
-/// The bytes of a request, and where in them events are marked.
+/// Bytes of a request, and the offsets of the marks in them.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
     bytes: Vec<u8>,
@@ -15,10 +15,11 @@ pub(super) struct Publication {
 }
 
 impl Publication {
-    /// Of a head without its length and its end, and a template of what is said for each event; those of a batch are lines.
+    /// Builds a request from a head without its length and its end, and a template for each event; the events
+    /// of a batch are lines.
     ///
     /// # Errors
-    /// When the template does not say once where the data belongs, or the request is too large.
+    /// When the template does not contain the place of the data exactly once, or the request is too large.
     pub(super) fn new(head: &str, template: &str, size: u32, batch: u32) -> Result<Self> {
         let parts: Vec<&str> = template.split(PLACE).collect();
         let &[before, after] = &parts[..] else {
@@ -46,12 +47,12 @@ impl Publication {
         Ok(Self { bytes, marks })
     }
 
-    /// How many events it publishes.
+    /// Number of events that it publishes.
     pub(super) fn events(&self) -> u32 {
         u32::try_from(self.marks.len()).expect("a batch")
     }
 
-    /// The request with the events from this one on.
+    /// Returns the request with the events from this one on.
     pub(super) fn stamp(&mut self, mut mark: Mark) -> &[u8] {
         for &at in &self.marks {
             mark.write(&mut self.bytes[at..at + SIZE]);
@@ -66,13 +67,13 @@ impl Publication {
     }
 }
 
-/// Stands for an event's data in a template.
+/// Stands for the data of an event in a template.
 const PLACE: &str = "{data}";
 
-/// The largest body of a publication, in bytes.
+/// Maximum size of a body in bytes.
 const LARGEST: usize = 64 << 20;
 
-/// Bytes that an event's data may have.
+/// Permitted sizes of an event's data in bytes.
 pub(super) const SIZES: RangeInclusive<i64> = SIZE as i64..=1 << 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! As many publications as are taken.
+//! `ssekit bench publish`: as many publications as the server takes.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ pub(super) struct Publish {
     pub(super) output: Output,
 }
 
-/// What it has shown.
+/// Result of the measurement.
 #[derive(Debug, Serialize)]
 pub(super) struct Published {
     measure: &'static str,
@@ -51,17 +51,17 @@ pub(super) struct Published {
     pipeline: u32,
     batch: u32,
     size: u32,
-    /// Those that were answered; a publication that is refused ends the measurement.
+    /// Answered events; a refused publication ends the measurement.
     events: u64,
     requests: u64,
     seconds: f64,
     per_second: f64,
-    /// From a request to its answer.
+    /// Time from a request to its answer.
     latency: Option<Summary>,
-    /// Processor time of the server for an event, in µs.
+    /// CPU time of the server for each event, in µs.
     server: Option<Cost>,
     load_average: Option<f64>,
-    /// What subscribers got, if there were any.
+    /// Deliveries, if there were subscribers.
     delivered: Option<Delivered>,
     faults: Vec<String>,
 }
@@ -86,7 +86,7 @@ impl Publish {
             pipeline: self.pipeline,
             events,
         };
-        // Without subscribers nobody counts.
+        // Without subscribers, no event is awaited.
         let course = if self.subscribers > 0 { course } else { Course::NONE };
         course.check(self.subscribers)?;
         let mut crowd = self.crowd(course, clock, &mut progress)?;

@@ -1,4 +1,5 @@
-//! Those who publish: at a pace, each waiting for its answers; or as many requests at once as connections may carry.
+//! Publishers: at a pace, each waiting for its answers; or with as many requests as the connections may
+//! carry.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -17,21 +18,23 @@ use super::mark::{Clock, Mark};
 use super::publication::Publication;
 use super::standing::{PATIENCE, Standing};
 
-/// How events follow each other.
+/// Pace of the events of a publisher.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
-    /// Each as soon as the one before is answered.
+    /// Each event as soon as the one before is answered.
     Unwaiting,
-    /// So many a second.
+    /// This number of events per second.
     Rate(f64),
-    /// As soon as the one before is answered, but not more than so many ahead of the slowest subscriber.
+    /// As soon as the one before is answered, but at most this number of events ahead of the slowest
+    /// subscriber.
     Window(u32),
 }
 
-/// Publishes so many events at a pace, each when the one before has been answered; gives the time until answers came.
+/// Publishes this number of events at a pace, each after the answer to the one before; returns the times
+/// until the answers.
 ///
 /// # Errors
-/// When one is refused or not answered, or somebody does not get any for too long.
+/// When a publication is refused or not answered, or a subscriber gets no event for too long.
 pub(super) fn pace(
     server: SocketAddr,
     mut publication: Publication,
@@ -52,7 +55,8 @@ pub(super) fn pace(
             Pace::Unwaiting => {}
             Pace::Rate(rate) => {
                 let due = begin + Duration::from_secs_f64(f64::from(number) / rate);
-                // What comes late because an answer was late is counted from when it was due.
+                // The latency of an event that is late because of a late answer counts from the time at which
+                // it was due.
                 at = match due.checked_sub(at) {
                     None => due,
                     Some(early) => {
@@ -91,20 +95,20 @@ fn accepted(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-/// How publications are sent as fast as they are taken.
+/// Plan of publications as fast as the server takes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flood {
     pub(super) server: SocketAddr,
     pub(super) run: u32,
     pub(super) connections: u32,
-    /// Requests of a connection that are not answered yet.
+    /// Unanswered requests per connection.
     pub(super) pipeline: u32,
     /// Events of each connection.
     pub(super) events: u32,
 }
 
-/// Publishes with that many connections, and tells of events that were answered; gives the time until answers came. Each
-/// connection is a publisher of its own.
+/// Publishes with this number of connections, and reports answered events; returns the times until the
+/// answers. Each connection is a publisher of its own.
 ///
 /// # Errors
 /// When a publication is refused, or not answered in time.
@@ -157,9 +161,9 @@ struct Flooder {
     plan: Flood,
     publication: Publication,
     next: Mark,
-    /// Of the last request, what is still to be written.
+    /// Unwritten rest of the last request.
     rest: Vec<u8>,
-    /// When those that have no answer yet were made.
+    /// Times of the unanswered requests.
     sent: VecDeque<Duration>,
     answers: Answers,
 }
@@ -214,7 +218,7 @@ impl Flooder {
         }
     }
 
-    /// Writes as many requests as may be under way, together.
+    /// Writes as many requests together as may be unanswered.
     fn write(&mut self, clock: Clock) -> Result<()> {
         loop {
             while self.rest.len() < TOGETHER
@@ -239,5 +243,5 @@ impl Flooder {
     }
 }
 
-/// Requests are written together up to so many bytes.
+/// Number of bytes up to which requests are written together.
 const TOGETHER: usize = 64 << 10;

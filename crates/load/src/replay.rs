@@ -1,4 +1,4 @@
-//! What is kept, for those who come late.
+//! `ssekit bench replay`: the history, for late subscribers.
 
 use std::fmt;
 
@@ -48,14 +48,14 @@ fn id(text: &str) -> Result<String, String> {
     if proper { Ok(text.to_owned()) } else { Err("expected an id on one line".to_owned()) }
 }
 
-/// What it has shown.
+/// Result of the measurement.
 #[derive(Debug, Serialize)]
 pub(super) struct Replayed {
     measure: &'static str,
     subscribers: u32,
     events: u32,
     size: u32,
-    /// From connecting to the head of the stream.
+    /// Time from connecting to the head of the stream.
     first: Option<Summary>,
     #[serde(flatten)]
     delivered: Delivered,
@@ -92,7 +92,7 @@ impl Replay {
         let waited = clock.now() - begin;
         let watch = Watch { course, windowed: false, pids, publications: None };
         let mut seen = crowd.watch(watch, &mut progress, |_| Ok(()))?;
-        // What has come with the stream's head has come before one could watch.
+        // The first events arrive with the head of the stream, before the observation begins.
         seen.seconds += waited.as_secs_f64();
         seen.server = before.0.zip(seen.server.map(|(_, after)| after));
         seen.own = before.1.zip(seen.own.map(|(_, after)| after));
@@ -129,5 +129,5 @@ impl fmt::Display for Replayed {
     }
 }
 
-/// Requests under way while publishing what is replayed.
+/// Unanswered requests while the history is filled.
 const FILL_PIPELINE: u32 = 64;

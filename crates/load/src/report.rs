@@ -1,4 +1,4 @@
-//! What a measurement has shown, for people and for machines.
+//! Report of a measurement, for people and for programs.
 
 use std::fmt;
 
@@ -8,35 +8,35 @@ use super::crowd::Seen;
 use super::latency::Summary;
 use super::usage::{Cost, Memory, load_average};
 
-/// A measurement's result: JSON by [`Serialize`], text by [`fmt::Display`].
+/// Result of a measurement: JSON by [`Serialize`], text by [`fmt::Display`].
 pub(super) trait Report: Serialize + fmt::Display {
-    /// What was not as it must be, in sentences.
+    /// Faults, in sentences.
     fn faults(&self) -> &[String];
 }
 
-/// What has arrived of a run.
+/// Deliveries of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct Delivered {
     /// Events that should have arrived, at all subscribers together.
     expected: u64,
     delivered: u64,
     missing: u64,
-    /// Those that came again or too late.
+    /// Events that arrived again or too late.
     repeated: u64,
-    /// Streams that ended meanwhile.
+    /// Streams that ended during the run.
     closed: u32,
-    /// From the first publication to the last arrival.
+    /// Time from the first publication to the last arrival.
     seconds: f64,
     per_second: f64,
     megabytes_per_second: f64,
     events_per_read: f64,
-    /// Processor time of the server for a delivery, in µs.
+    /// CPU time of the server for each delivery, in µs.
     server: Option<Cost>,
-    /// The same of the load generator, which shares the machine.
+    /// CPU time of the load generator, which shares the machine.
     load: Option<Cost>,
-    /// The server's memory at the end.
+    /// Memory of the server at the end.
     memory: Option<Memory>,
-    /// The machine's, over the last minute.
+    /// Load average of the machine over the last minute.
     load_average: Option<f64>,
 }
 
@@ -61,7 +61,7 @@ impl Delivered {
         }
     }
 
-    /// What was wrong, with the first case of it.
+    /// Describes the faults, with the first case.
     pub(super) fn faults(&self, first: Option<&str>) -> Vec<String> {
         let mut faults = Vec::new();
         if self.missing > 0 {
@@ -105,7 +105,7 @@ impl fmt::Display for Delivered {
     }
 }
 
-/// What one of something has cost the server, and the load generator.
+/// Writes the cost of one item for the server and the load generator.
 pub(super) fn costs(
     f: &mut fmt::Formatter<'_>,
     what: &str,
@@ -120,13 +120,13 @@ pub(super) fn costs(
     Ok(())
 }
 
-/// Latencies, drawn.
+/// Writes a histogram of latencies.
 pub(super) fn latencies(f: &mut fmt::Formatter<'_>, what: &str, summary: Option<&Summary>) -> fmt::Result {
     let Some(summary) = summary else { return Ok(()) };
     write!(f, "{what}: {}\n{summary}", summary.line())
 }
 
-/// What was wrong, loudly.
+/// Writes the faults, one per line.
 pub(super) fn said(f: &mut fmt::Formatter<'_>, faults: &[String]) -> fmt::Result {
     faults.iter().try_for_each(|fault| writeln!(f, "FAULT: {fault}"))
 }

@@ -1,4 +1,4 @@
-//! The subscribers of one thread, and what they see.
+//! Subscribers of one thread.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use super::mark::Clock;
 use super::standing::{PATIENCE, Standing};
 use super::subscriber::{Subscriber, Tally};
 
-/// The subscribers of one thread.
+/// Subscribers of one thread.
 #[derive(Debug)]
 pub(super) struct Shard {
     poll: Poll,
@@ -22,27 +22,27 @@ pub(super) struct Shard {
     buffer: Vec<u8>,
     server: SocketAddr,
     request: Vec<u8>,
-    /// The numbers of its members among all.
+    /// Numbers of its members among all subscribers.
     range: Range<u32>,
     members: Vec<Subscriber>,
     pub(super) arrivals: Arrivals,
     pub(super) tally: Tally,
-    /// Members whose streams are open, and who were when a run began.
+    /// Number of members with an open stream, now and at the beginning of the run.
     pub(super) open: usize,
     expected: usize,
-    /// Members that got no stream, and why the first did not.
+    /// Number of members that got no stream, and the reason of the first.
     pub(super) failed: u32,
     pub(super) failure: Option<String>,
-    /// Streams that have ended since a run began.
+    /// Streams that have ended since the beginning of a run.
     pub(super) closed: u32,
     pub(super) connecting: Latencies,
     pub(super) last_opened: Duration,
-    /// What kept it from going on.
+    /// Error that has stopped the thread.
     pub(super) error: Option<anyhow::Error>,
 }
 
 impl Shard {
-    /// This one of so many.
+    /// Makes the shard with this number, of `of` shards.
     pub(super) fn new(plan: &Gathering, number: u32, of: u32, course: Course) -> Result<Self> {
         let share = |number: u32| u64::from(plan.subscribers) * u64::from(number) / u64::from(of);
         let range = u32::try_from(share(number))?..u32::try_from(share(number + 1))?;
@@ -67,12 +67,12 @@ impl Shard {
         })
     }
 
-    /// How many there were when a run began.
+    /// Number of open streams at the beginning of the run.
     pub(super) fn expected(&self) -> usize {
         self.expected
     }
 
-    /// Forgets what has arrived; this is what is to come.
+    /// Forgets all arrivals, and expects this run.
     pub(super) fn expect(&mut self, course: Course) {
         self.arrivals = Arrivals::new(course, self.range.clone());
         (self.tally, self.closed, self.expected) = (Tally::default(), 0, self.open);
@@ -84,7 +84,7 @@ impl Shard {
         self.arrivals.fault = None;
     }
 
-    /// Lets its members come, some at a time.
+    /// Connects its members, some at a time.
     pub(super) fn gather(&mut self, at_once: usize, standing: &Standing) {
         let clock = standing.clock;
         let mut heard = (clock.now(), 0);
@@ -127,7 +127,7 @@ impl Shard {
         Subscriber::connect(self.server, first, index, &self.request, registry, clock)
     }
 
-    /// Nothing more is expected of those without an answer.
+    /// Stops waiting for answers.
     fn give_up(&mut self) {
         for (index, member) in self.members.iter_mut().enumerate() {
             if member.is_waiting() {
@@ -139,7 +139,7 @@ impl Shard {
         }
     }
 
-    /// Reads until everybody has everything, or nothing more comes.
+    /// Reads until every member has every event, or no more arrive.
     pub(super) fn watch(&mut self, number: usize, standing: &Standing) {
         let mut told = 0;
         while !self.arrivals.is_complete() {
@@ -158,7 +158,7 @@ impl Shard {
         standing.update(number, &self.arrivals);
     }
 
-    /// Sees what comes after everything: what comes twice.
+    /// Reads for a while after everything has arrived, to find repeated events.
     pub(super) fn linger(&mut self, standing: &Standing) {
         let until = standing.clock.now() + LINGER;
         while self.error.is_none() && standing.clock.now() < until {
@@ -166,7 +166,7 @@ impl Shard {
         }
     }
 
-    /// Waits, and reads all that has come.
+    /// Waits, and reads all that has arrived.
     pub(super) fn turn(&mut self, wait: Duration, clock: Clock) -> Result<()> {
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
@@ -197,11 +197,11 @@ impl Shard {
     }
 }
 
-/// What has not come after this long is lost.
+/// An event that does not arrive within this time is lost.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// How long one waits for what should not come.
+/// Time of the wait for repeated events.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// Subscribers that connect before one looks who has been answered.
+/// Number of subscribers that connect before the thread looks for answers.
 const STRETCH: usize = 100;

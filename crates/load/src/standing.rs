@@ -1,4 +1,4 @@
-//! How far a run is, between those who publish, those who read, and who shows it.
+//! State of a run, shared by publishers, subscribers and the progress line.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -10,22 +10,22 @@ use anyhow::{Result, ensure};
 use super::arrivals::Arrivals;
 use super::mark::Clock;
 
-/// How far a run is, for those who publish and those who show it.
+/// State of a run, for publishers and the progress line.
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) clock: Clock,
-    /// For each shard and publisher, before which event none of its subscribers waits for any.
+    /// For each shard and publisher, the number of the first event that a subscriber still waits for.
     complete: Vec<Vec<AtomicU32>>,
     /// Events that have arrived, or streams that have begun.
     arrived: AtomicU64,
-    /// Publications that have been answered, where publishers count them.
+    /// Answered publications, if publishers count them.
     answered: AtomicU64,
-    /// Publishers, and shards, that are not done.
+    /// Publishers and shards that are not done.
     working: AtomicUsize,
     failed: AtomicBool,
-    /// When publishers were done, in ns; 0 before.
+    /// Time at which the publishers were done, in ns; 0 before.
     done: AtomicU64,
-    /// Publishers wait for `complete`.
+    /// Whether publishers wait for `complete`.
     windowed: bool,
     lock: Mutex<()>,
     moved: Condvar,
@@ -33,7 +33,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Of so many shards and publishers.
+    /// Makes the state for this number of shards and publishers.
     pub(super) fn new(shards: usize, publishers: u32, clock: Clock, windowed: bool) -> Self {
         let complete = || (0..publishers).map(|_| AtomicU32::new(0)).collect();
         Self {
@@ -51,10 +51,10 @@ impl Standing {
         }
     }
 
-    /// Waits until nobody waits for this event of a publisher any more.
+    /// Waits until no subscriber waits for this event of a publisher.
     ///
     /// # Errors
-    /// When somebody does too long.
+    /// When that takes too long.
     pub(super) fn everybody_has(&self, publisher: u32, event: u32) -> Result<()> {
         let deadline = self.clock.now() + PATIENCE;
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,38 +70,38 @@ impl Standing {
         Ok(())
     }
 
-    /// Those who publish must be done, too, before it is over.
+    /// Makes the run wait for its publishers, too.
     pub(super) fn with_publishers(mut self) -> Self {
         *self.working.get_mut() += 1;
         self
     }
 
-    /// So many more events have arrived, or streams have begun.
+    /// Counts further arrived events, or begun streams.
     pub(super) fn arrived(&self, more: u64) {
         self.arrived.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// How many have.
+    /// Number of arrived events, or begun streams.
     pub(super) fn arrivals(&self) -> u64 {
         self.arrived.load(Ordering::Relaxed)
     }
 
-    /// How many publications have been answered.
+    /// Number of answered publications.
     pub(super) fn answers(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Publishers have given up.
+    /// Whether the publishers have failed.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// So many more publications have been answered.
+    /// Counts further answered publications.
     pub(super) fn answered(&self, events: u64) {
         self.answered.fetch_add(events, Ordering::Relaxed);
     }
 
-    /// A shard says how far its subscribers are.
+    /// Notes the arrivals of a shard.
     pub(super) fn update(&self, number: usize, arrivals: &Arrivals) {
         if !self.windowed {
             return;
@@ -114,31 +114,31 @@ impl Standing {
             }
         }
         if moved {
-            // Who has looked but does not wait yet holds the lock.
+            // A publisher that has checked but does not wait yet holds the lock.
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
             self.moved.notify_all();
         }
     }
 
-    /// Nothing more will be published.
+    /// Notes that the publishers are done.
     pub(super) fn publishers_are_done(&self, failed: bool) {
         self.failed.store(failed, Ordering::Release);
         let now = u64::try_from(self.clock.now().as_nanos()).unwrap_or(u64::MAX);
         self.done.store(now.max(1), Ordering::Release);
     }
 
-    /// When publishers were done, if they are.
+    /// Time at which the publishers were done, if they are.
     pub(super) fn done(&self) -> Option<Duration> {
         Some(self.done.load(Ordering::Acquire)).filter(|done| *done > 0).map(Duration::from_nanos)
     }
 
-    /// A shard, or the publishers, have nothing more to do.
+    /// Notes that a shard, or the publishers, are done.
     pub(super) fn leave(&self) {
         self.working.fetch_sub(1, Ordering::AcqRel);
         self.main.unpark();
     }
 
-    /// Waits until all shards are done, and shows meanwhile how far they are.
+    /// Waits until all shards are done, and shows the progress meanwhile.
     pub(super) fn wait(&self, mut show: impl FnMut()) {
         while self.working.load(Ordering::Acquire) > 0 {
             show();
@@ -147,7 +147,7 @@ impl Standing {
     }
 }
 
-/// Leaves when it is dropped, also by a panic.
+/// Calls [`leave`](Standing::leave) when it is dropped, also during a panic.
 pub(super) struct Leave<'a>(pub(super) &'a Standing);
 
 impl Drop for Leave<'_> {
@@ -159,5 +159,5 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// How long an answer, or an event, may take.
+/// Maximum time of an answer or an event.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,4 +1,5 @@
-//! One subscriber's connection: it asks, reads the answer's head, and finds the marks in what follows.
+//! Connection of one subscriber: sends a request, reads the head of the answer, and finds the marks in its
+//! body.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,36 +16,36 @@ use super::answer::{Body, Head};
 use super::arrivals::Arrivals;
 use super::mark::{Clock, Mark, Marks};
 
-/// A connection that reads all that comes, at once.
+/// Connection that reads everything as soon as it arrives.
 #[derive(Debug)]
 pub(super) struct Subscriber {
-    /// Nothing, once the stream has ended.
+    /// `None` when the stream has ended.
     socket: Option<TcpStream>,
     stage: Stage,
     marks: Marks,
-    /// When it has begun to connect.
+    /// Time at which it began to connect.
     since: Duration,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// So much of the request has been sent.
+    /// Number of bytes of the request that were sent.
     Asking(usize),
-    /// So much of the answer's head has come.
+    /// Received part of the answer's head.
     Head(Vec<u8>),
     Stream(Body),
 }
 
-/// What has become of a subscriber by reading.
+/// Result of reading from a subscriber.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    /// Its stream has begun, so long after it began to connect.
+    /// Its stream has begun, this long after it began to connect.
     pub(super) opened: Option<Duration>,
-    /// Why it has ended.
+    /// Reason of its end.
     pub(super) ended: Option<String>,
 }
 
-/// What was read of all.
+/// Totals of all reads.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) reads: u64,
@@ -52,10 +53,10 @@ pub(super) struct Tally {
 }
 
 impl Subscriber {
-    /// Begins to connect, as the `first + index`th of all; events name it by its index.
+    /// Begins to connect subscriber number `first + index`; system events name it by its index.
     ///
     /// # Errors
-    /// When this machine does not give it a socket or an address, or the peer has refused already.
+    /// When this machine provides no socket or address, or the peer has refused already.
     pub(super) fn connect(
         server: SocketAddr,
         first: usize,
@@ -105,7 +106,7 @@ impl Subscriber {
         self.socket = None;
     }
 
-    /// Does what can be done now.
+    /// Makes as much progress as possible now.
     pub(super) fn turn(
         &mut self,
         event: &Event,
@@ -126,7 +127,7 @@ impl Subscriber {
         turn
     }
 
-    /// Sends what is left of the request.
+    /// Sends the rest of the request.
     fn ask(&mut self, request: &[u8]) -> std::io::Result<()> {
         while let (Some(socket), Stage::Asking(sent)) = (&mut self.socket, &mut self.stage) {
             match socket.write(&request[*sent..]) {
@@ -181,7 +182,7 @@ impl Subscriber {
                     }
                 }
             }
-            // Less than there was room for is all there is; the end, too, must be read.
+            // A short read has read everything; but the end must be read, too.
             if read < buffer.len() && !to_the_end {
                 return Ok(());
             }
@@ -199,7 +200,7 @@ fn follow(body: &mut Body, marks: &mut Marks, mut bytes: &[u8], mut each: impl F
     Ok(())
 }
 
-/// The body of an answer that is an event stream.
+/// Returns the body of an answer that is an event stream.
 fn stream(head: Head, rest: &[u8]) -> Result<Body> {
     let Head { status, media_type, body, .. } = head;
     if status == 200 && media_type == EVENT_STREAM {
@@ -211,7 +212,8 @@ fn stream(head: Head, rest: &[u8]) -> Result<Body> {
     anyhow::bail!("the response is not an event stream: {status} {media_type} {text}")
 }
 
-/// An address of its own for each so many: an address has some 28,000 ports. Elsewhere than on loopback it is the system that chooses.
+/// Returns another source address for each group of subscribers: an address has some 28,000 ports. Outside of
+/// loopback, the system chooses the address.
 fn source(server: SocketAddr, index: usize) -> Option<SocketAddr> {
     let SocketAddr::V4(server) = server else { return None };
     let group = u8::try_from(index / PER_ADDRESS).ok().filter(|group| *group > 0)?;
@@ -229,8 +231,8 @@ fn is_under_way(error: &std::io::Error) -> bool {
 /// Subscribers that connect from one address.
 const PER_ADDRESS: usize = 20_000;
 
-/// Subscribers on loopback: 255 addresses.
+/// Maximum number of subscribers on loopback: 255 addresses.
 pub(super) const MOST: u32 = 255 * PER_ADDRESS as u32;
 
-/// How much of a refusal is shown.
+/// Number of characters of a refusal that messages show.
 const MAX_TEXT: usize = 400;

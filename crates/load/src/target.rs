@@ -1,4 +1,4 @@
-//! Which server, and what it is asked.
+//! Target of a measurement: the server, and its requests.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use ssekit_mercure::issue::{Claims, Grants, Lifetime, SignError, Signer, make};
 
 use super::publication::{self, Publication};
 
-/// Whom to measure, and how one subscribes and publishes there.
+/// Options of the target: the server, and the requests that subscribe and publish there.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Target {
     /// Server, such as http://127.0.0.1:3000; http:// may be omitted
@@ -56,7 +56,7 @@ pub(super) struct Target {
 
 const REQUESTS: &str = "Requests";
 
-/// How servers are spoken to.
+/// Protocol of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Preset {
@@ -67,22 +67,22 @@ enum Preset {
     Plain,
 }
 
-/// A method and a path, such as `GET /events`.
+/// Method and path, such as `GET /events`.
 #[derive(Clone, Debug)]
 struct RequestLine {
     method: String,
     path: String,
 }
 
-/// A header's name and value.
+/// Name and value of a header.
 #[derive(Clone, Debug)]
 struct Header(String);
 
 impl Target {
-    /// Where to connect.
+    /// Address of the server.
     ///
     /// # Errors
-    /// When the URL is none of plain HTTP, or its host has no address.
+    /// When the URL is not one of plain HTTP, or its host has no address.
     pub(super) fn address(&self) -> Result<SocketAddr> {
         let host = self.host()?;
         let (name, port) = match host.rsplit_once(':') {
@@ -116,15 +116,15 @@ impl Target {
         Ok(uri.authority().with_context(|| format!("{} has no host", self.url))?.to_string())
     }
 
-    /// The topic under which the server's history keeps what is published; none where the protocol has no history.
+    /// Topic under which the server's history keeps the publications; `None` if the protocol has no history.
     pub(super) fn history(&self) -> Option<&str> {
         (self.preset == Preset::Mercure).then_some(&*self.topic)
     }
 
-    /// The request of a subscriber.
+    /// Request of a subscriber.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is invalid.
     pub(super) fn subscription(&self, last_event_id: Option<&str>) -> Result<Vec<u8>> {
         let line = self.subscribe.clone().unwrap_or_else(|| match self.preset {
             Preset::Mercure => {
@@ -143,10 +143,10 @@ impl Target {
         Ok(format!("{}{headers}\r\n", self.head(&line)?).into_bytes())
     }
 
-    /// The request of a publisher, for so many events at once.
+    /// Request of a publisher, for this number of events at once.
     ///
     /// # Errors
-    /// When the URL is none, or the template has no place for data.
+    /// When the URL is invalid, or the template has no place for the data.
     pub(super) fn publication(&self, batch: u32) -> Result<Publication> {
         let line = self.publish.clone().unwrap_or_else(|| RequestLine {
             method: "POST".to_owned(),
@@ -184,7 +184,7 @@ impl Target {
         Ok(())
     }
 
-    /// The head's lines that all requests have.
+    /// Lines of the head that all requests have.
     fn head(&self, RequestLine { method, path }: &RequestLine) -> Result<String> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.host()?);
         if let Some(token) = &self.token {

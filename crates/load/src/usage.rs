@@ -1,16 +1,16 @@
-//! What processes use, from Linux's `/proc`.
+//! CPU time and memory of processes, from Linux's `/proc`.
 
 use std::fs::read_to_string;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// What some processes have used so far, together.
+/// Resources that some processes have used so far, together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
-    /// Processor seconds in user space, all threads.
+    /// CPU seconds in user space, of all threads.
     pub(super) user: f64,
-    /// Processor seconds in the kernel, all threads.
+    /// CPU seconds in the kernel, of all threads.
     pub(super) system: f64,
     pub(super) memory: Memory,
 }
@@ -19,13 +19,13 @@ pub(super) struct Usage {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Memory {
     pub(super) resident: f64,
-    /// The part of it that is no file's: heap and stacks.
+    /// Part of it that belongs to no file: heap and stacks.
     pub(super) anonymous: f64,
 }
 
 impl Usage {
     /// # Errors
-    /// When one of the processes is not there, or this is not Linux.
+    /// When one of the processes does not exist, or the system is not Linux.
     pub(super) fn of(pids: &[u32]) -> Result<Self> {
         let mut usage = Self::default();
         for pid in pids {
@@ -40,13 +40,14 @@ impl Usage {
         Ok(usage)
     }
 
-    /// Nothing, where nobody has said whose usage it is.
+    /// Usage of these processes; `None` if there are none.
     pub(super) fn of_any(pids: &[u32]) -> Result<Option<Self>> {
         if pids.is_empty() { Ok(None) } else { Self::of(pids).map(Some) }
     }
 
     fn add(&mut self, stat: &str, status: &str) -> Option<()> {
-        // After the name in parentheses, which may hold anything: the 12th and 13th fields are ticks of 10 ms.
+        // The name in parentheses may contain anything. Behind it, the 12th and 13th fields are ticks of 10
+        // ms.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
         let mut seconds = || Some(fields.next()?.parse::<f64>().ok()? / 100.0);
         let kib = |name| {
@@ -65,12 +66,12 @@ impl Usage {
     }
 }
 
-/// How much the machine has to do, over a minute.
+/// Load average of the machine over a minute.
 pub(super) fn load_average() -> Option<f64> {
     read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
-/// Processor time between two moments, in µs for each of something.
+/// CPU time between two moments, in µs for each item.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Cost {
     pub(super) user: f64,

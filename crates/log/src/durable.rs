@@ -1,4 +1,4 @@
-//! The log on disk.
+//! The log on disk. One thread writes; the futures of its callers never block on the disk.
 
 mod codec;
 mod damage;
@@ -26,10 +26,10 @@ use tracing::warn;
 
 use self::directory::Directory;
 use self::journal_repair::truncate_torn_tail;
-use self::last_position::Used;
+use self::last_position::LastPositionFile;
 use self::ledger::Ledger;
-use self::read::{find, page};
-use self::shared::{Follower, Shared};
+use self::read::{find_id, read_page};
+use self::shared::{Shared, TailSource};
 use self::store::Store;
 use self::writer::{Message, Request, Writer};
 use crate::tail::tail;
@@ -40,11 +40,12 @@ use crate::{
 
 /// A log in a folder.
 ///
-/// Whoever appends is answered by one thread, which writes all that waits at once. What was answered survives `kill -9` and, as
-/// [`Durability`] says, a loss of power. A folder is one log's: a second one is refused.
+/// One thread writes all waiting appends at once, and then confirms them. Confirmed records survive `kill -9`
+/// and, depending on the [`Durability`], a loss of power. A folder belongs to one log; opening it a second
+/// time fails.
 ///
-/// A full disk refuses records with [`AppendError::Full`], a folder that cannot be written with [`AppendError::Unavailable`]; who reads,
-/// reads on, and what is appended once it is mended is taken.
+/// While the disk is full, appends fail with [`AppendError::Full`]; while the folder cannot be written, with
+/// [`AppendError::Unavailable`]. Reads continue, and appends succeed again once the cause is removed.
 ///
 /// ```
 /// use ssekit_log::{DurableLog, DurableOptions, Limit, Log, Position, Record};
@@ -54,7 +55,12 @@ use crate::{
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path().join("ssekit-data");
 /// let log = DurableLog::open(&folder, DurableOptions::default()).await?;
-/// let record = Record { topics: ["https://example.com/news".into()].into(), private: false, id: None, body: "data: hello\n\n".into() };
+/// let record = Record {
+///     topics: ["https://example.com/news".into()].into(),
+///     private: false,
+///     id: None,
+///     body: "data: hello\n\n".into(),
+/// };
 /// log.append(vec![record]).await?;
 /// log.close().await?;
 ///
@@ -69,34 +75,41 @@ pub struct DurableLog {
     shared: Arc<Shared>,
     retention: Retention,
     messages: mpsc::Sender<Message>,
-    /// What may wait to be written, in bytes.
-    room: Arc<Semaphore>,
+    /// A permit for each byte of weight that may wait for the writer.
+    permits: Arc<Semaphore>,
 }
 
-/// What a [`DurableLog`] is opened with.
+/// The options of a [`DurableLog`].
 #[derive(Clone, Debug)]
 pub struct DurableOptions {
-    /// When who appends is answered. [`Durability::Periodic`] of 100 ms unless set.
+    /// When appends are confirmed. The default is [`Durability::Periodic`] of 100 ms.
     pub durability: Durability,
-    /// What is kept. Everything unless set.
+    /// The records that are kept. The default keeps all.
     pub retention: Retention,
-    /// Bytes of what was read that are held for the next who reads. 32 MiB unless set.
+    /// Bytes of the cache of read blocks. The default is 32 MiB.
     pub cache: u64,
-    /// Bytes of what was written that are held before they go into tables; up to six times as much while those are written. Also, of records whose
-    /// ids are not in tables. 16 MiB unless set; 1 MiB to 1 GiB.
+    /// Bytes of written data in memory before the store writes them into tables.
+    ///
+    /// It is also the limit of records whose ids are not in tables yet. The store holds
+    /// up to six times as much while it writes tables. The default is 16 MiB; the log clamps the value to
+    /// 1 MiB to 1 GiB.
     pub write_buffer: u64,
-    /// What it has the time from.
+    /// The source of the time.
     pub clock: Clock,
 }
 
-/// When who appends is answered.
+/// The point at which the log confirms an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// At once; within this time it is written. Killing the process loses what was answered since.
+    /// Before the write, which follows within this time.
+    ///
+    /// `kill -9` loses the records confirmed since the last write.
     Memory(Duration),
-    /// When it is written; within this time it is synced. Killing the process loses nothing, a loss of power what was answered since.
+    /// After the write; a sync follows within this time.
+    ///
+    /// `kill -9` loses no confirmed record; a loss of power loses the records confirmed since the last sync.
     Periodic(Duration),
-    /// When it is synced. A loss of power loses nothing, as far as the disk does what it says.
+    /// After the sync. A loss of power loses no confirmed record, if the disk honors the sync.
     Sync,
 }
 
@@ -119,10 +132,10 @@ impl Default for DurableOptions {
 }
 
 impl DurableLog {
-    /// Opens the log in a folder, or makes it there.
+    /// Opens the log in a folder, or creates one there.
     ///
-    /// One that was left without [`Log::close`] is put in order, and what was found is told as a warning of `tracing`. Dropping the future leaves the
-    /// log open until it has been.
+    /// If the log was not closed with [`Log::close`], it is repaired, and `tracing` gets a warning. If the
+    /// caller drops the future, the log is still opened, and then closed.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -131,85 +144,86 @@ impl DurableLog {
         let logger = tracing::dispatcher::get_default(Clone::clone);
         let open = move || tracing::dispatcher::with_default(&logger, || Self::open_now(&path, options));
         let opened = tokio::task::spawn_blocking(open).await;
-        let (log, found) = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        if let Some(Found { records, torn, lost: true, .. }) = found {
+        let (log, report) = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        if let Some(RepairReport { records, torn, lost: true, .. }) = report {
             tracing::error!(
                 folder = %log.shared.path.display(),
                 records,
                 torn,
-                "the log is damaged: confirmed updates are lost ({torn} bytes were removed and saved in its file `torn`); the others are kept, and subscribers that resume receive a `reset` event"
+                "the log is damaged: confirmed updates are lost ({torn} bytes were removed and saved in \
+                 its file `torn`); the others are kept, and subscribers that resume receive a `reset` event"
             );
-        } else if let Some(Found { records, last, torn, .. }) = found {
+        } else if let Some(RepairReport { records, last, torn, .. }) = report {
             warn!(
                 folder = %log.shared.path.display(),
                 records,
                 last = last.0,
                 torn,
-                "the log was not closed and has been repaired: it has {records} records up to position {last}; {torn} bytes of an unfinished write were removed (saved in its file `torn`)",
+                "the log was not closed and has been repaired: it has {records} records up to position \
+                 {last}; {torn} bytes of an unfinished write were removed (saved in its file `torn`)",
             );
         }
         Ok(log)
     }
 
-    fn open_now(path: &Path, mut options: DurableOptions) -> Result<(Self, Option<Found>), OpenError> {
+    fn open_now(path: &Path, mut options: DurableOptions) -> Result<(Self, Option<RepairReport>), OpenError> {
         options.write_buffer = options.write_buffer.clamp(1 << 20, 1 << 30);
-        let (folder, unclean) = Directory::open(path)?;
-        let repaired = truncate_torn_tail(&folder)?;
+        let (directory, unclean) = Directory::open(path)?;
+        let repaired = truncate_torn_tail(&directory)?;
         let torn = repaired.bytes;
-        let damaged = |problem: String| OpenError::Damaged { folder: folder.path().to_owned(), problem };
-        let store =
-            Store::open(&folder.store(), &options, Epoch::random()?).map_err(|error| match error {
-                fjall::Error::Io(source) => {
-                    OpenError::Io { what: "cannot open the store in", path: folder.store(), source }
-                }
-                fjall::Error::Locked => OpenError::InUse(folder.path().to_owned()),
-                error => damaged(format!("{error:?}")),
-            })?;
-        let keys = store.view().used_keys().map_err(|error| damaged(error.to_string()))?;
-        let loaded = Ledger::load(&store, &options.retention).map_err(|error| damaged(error.to_string()))?;
-        let (mut ledger, mut changes) =
-            loaded.map_err(|count| OpenError::Names { folder: folder.path().to_owned(), count })?;
-        let path = folder.used();
-        let (mut used, last) = Used::open(&path).map_err(|source| OpenError::Io {
-            what: "cannot open",
-            path: path.clone(),
-            source,
+        let damaged = |problem: String| OpenError::Damaged { folder: directory.path().to_owned(), problem };
+        let store = Store::open(&directory.store_path(), &options, Epoch::random()?);
+        let store = store.map_err(|error| match error {
+            fjall::Error::Io(source) => {
+                OpenError::Io { what: "cannot open the store in", path: directory.store_path(), source }
+            }
+            fjall::Error::Locked => OpenError::InUse(directory.path().to_owned()),
+            error => damaged(format!("{error:?}")),
         })?;
-        let lost = ledger.lost(last, repaired.damaged);
+        let keys = store.snapshot().used_keys().map_err(|error| damaged(error.to_string()))?;
+        let loaded = Ledger::load(&store, &options.retention).map_err(|error| damaged(error.to_string()))?;
+        let (mut ledger, mut batch) =
+            loaded.map_err(|count| OpenError::Names { folder: directory.path().to_owned(), count })?;
+        let path = directory.last_position_path();
+        let (mut last_position_file, last_position) = LastPositionFile::open(&path)
+            .map_err(|source| OpenError::Io { what: "cannot open", path: path.clone(), source })?;
+        let lost = ledger.lost_upto(last_position, repaired.damaged);
         if let Some(lost) = lost {
-            ledger.skip_to(lost, &mut changes);
+            ledger.skip_to(lost, &mut batch);
         }
-        // If this cannot be written, the first record cannot be, either: it is tried again then.
+        // If this write fails, the write of the first record fails, too, and the writer tries again then.
         let mode = if lost.is_some() { fjall::PersistMode::SyncAll } else { fjall::PersistMode::Buffer };
-        match changes.commit(Some(mode)) {
-            Ok(()) => folder.clear_damage(),
+        match batch.commit(Some(mode)) {
+            Ok(()) => directory.clear_damage(),
             Err(error) => {
-                warn!(folder = %folder.path().display(), "the log can be read, but not written to: {error:?}");
+                let folder = directory.path().display();
+                warn!(%folder, "the log can be read, but not written to: {error:?}");
             }
         }
-        if let Err(error) = used.write(ledger.last) {
+        if let Err(error) = last_position_file.write(ledger.last) {
             warn!(file = %path.display(), "cannot write to the file: {error}");
         }
         let next = ledger.last.max(ledger.reserved).next();
-        let found = (unclean || lost.is_some()).then(|| Found {
+        let report = (unclean || lost.is_some()).then(|| RepairReport {
             records: ledger.held().records,
             last: ledger.last,
             torn,
             lost: lost.is_some(),
         });
-        let shared = Arc::new(Shared::new(folder, store, &ledger));
+        let shared = Arc::new(Shared::new(directory, store, &ledger));
         let retention = options.retention.clone();
-        let (messages, waiting) = mpsc::channel();
-        let writer = Writer::new(Arc::clone(&shared), options, ledger, keys, next, used);
+        let (messages, receiver) = mpsc::channel();
+        let writer = Writer::new(Arc::clone(&shared), options, ledger, keys, next, last_position_file);
         let spawned = std::thread::Builder::new()
             .name("ssekit-log".to_owned())
-            .spawn(move || writer.run(&waiting, unclean));
+            .spawn(move || writer.run(&receiver, unclean));
         spawned.map_err(|source| OpenError::Io {
             what: "cannot start the writer thread of",
             path: shared.path.clone(),
             source,
         })?;
-        Ok((Self { shared, retention, messages, room: Arc::new(Semaphore::new(WAITING)) }, found))
+        let permits = Arc::new(Semaphore::new(MAX_WAITING_BYTES));
+        Ok((Self { shared, retention, messages, permits }, report))
     }
 
     async fn append_all(
@@ -224,11 +238,11 @@ impl DurableLog {
         let size = records.iter().map(Record::weight).sum::<usize>();
         let records =
             records.into_iter().map(|record| (self.retention.rule_of(&record.topics[0]), record)).collect();
-        let permits = u32::try_from(size.min(WAITING)).expect("no more than may wait");
-        let room =
-            Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| AppendError::Closed)?;
+        let count = u32::try_from(size.min(MAX_WAITING_BYTES)).expect("64 MiB fit into 32 bits");
+        let permit =
+            Arc::clone(&self.permits).acquire_many_owned(count).await.map_err(|_| AppendError::Closed)?;
         let (answer, answered) = oneshot::channel();
-        let request = Request { records, key, size, answer, _room: room };
+        let request = Request { records, key, size, answer, _permit: permit };
         self.messages.send(Message::Append(request)).map_err(|_| AppendError::Closed)?;
         answered.await.unwrap_or(Err(AppendError::Closed))
     }
@@ -248,26 +262,26 @@ impl Log for DurableLog {
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
-        self.shared.reading(move |store| page(store, after, limit)).boxed()
+        self.shared.read(move |store| read_page(store, after, limit)).boxed()
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        let horizon = self.shared.shown().bounds.horizon_of_all();
-        tail(Arc::new(Follower::new(&self.shared)), after, horizon, self.shared.marks.subscribe())
+        let horizon = self.shared.live().bounds.horizon_of_all();
+        tail(Arc::new(TailSource::new(&self.shared)), after, horizon, self.shared.watermark.subscribe())
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
         let id: Box<str> = id.into();
-        self.shared.reading(move |store| find(store, &id)).boxed()
+        self.shared.read(move |store| find_id(store, &id)).boxed()
     }
 
     fn bounds(&self) -> BoxFuture<'_, Result<Bounds, ReadError>> {
-        async { Ok(self.shared.shown().bounds) }.boxed()
+        async { Ok(self.shared.live().bounds) }.boxed()
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
-        let horizon = self.shared.shown().bounds.horizon;
-        self.shared.reading(move |store| store.damage.check(horizon)).boxed()
+        let horizon = self.shared.live().bounds.horizon;
+        self.shared.read(move |store| store.damage.check(horizon)).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
@@ -282,16 +296,16 @@ impl Log for DurableLog {
     }
 }
 
-/// What was found in a folder that was left without an end.
+/// The state of a log that was not closed, after its repair.
 #[derive(Debug)]
-struct Found {
+struct RepairReport {
     records: u64,
     last: Position,
-    /// Bytes of an unfinished write.
+    /// The removed bytes of an unfinished write.
     torn: u64,
-    /// Records may be missing that were answered.
+    /// Confirmed records may be missing.
     lost: bool,
 }
 
-/// Bytes of records that may wait to be written; who comes then waits before.
-const WAITING: usize = 64 * 1024 * 1024;
+/// The most weight of records that wait for the writer; further appends wait for permits.
+const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;

@@ -1,25 +1,27 @@
+//! The errors of a log. Operators read their messages, so each names the cause and, if possible, a remedy.
+
 use std::io;
 use std::path::PathBuf;
 
 use crate::Position;
 
-/// Why records were not appended.
+/// The reason why an append was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// There is no room, on the disk or by a quota.
+    /// The disk or the quota is full.
     #[error("the log is full: {0}")]
     Full(String),
-    /// The storage does not take it now: a read-only folder, a server out of reach.
+    /// The storage refuses writes now: for example a read-only folder, or an unreachable server.
     #[error("cannot write to the log: {0}")]
     Unavailable(String),
-    /// More is being appended than can be processed.
+    /// Records are appended faster than they can be processed.
     #[error("records are appended faster than they can be processed: {0}")]
     Busy(String),
-    /// One of the records can never be appended.
+    /// A record or the batch exceeds a limit; a retry fails, too.
     #[error("the log does not accept the records: {0}")]
     Invalid(String),
-    /// The idempotency key was used before, for other content.
+    /// An earlier append with the same idempotency key had other content.
     #[error("the idempotency key was already used for other content")]
     KeyReused,
     /// The log has been closed.
@@ -27,81 +29,84 @@ pub enum AppendError {
     Closed,
 }
 
-/// Why the log was not read.
+/// The reason why a read failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The storage does not answer now.
+    /// The storage cannot be read now.
     #[error("cannot read the log: {0}")]
     Unavailable(String),
-    /// What is stored is not what was written.
+    /// The stored bytes are not the written ones.
     #[error("the log is damaged: {0}")]
     Damaged(String),
-    /// A tail was slower than retention.
+    /// Retention dropped records before the tail had read them.
     #[error(
         "the records after {after} up to {horizon} were removed before they were read: increase the retention"
     )]
     Missed {
-        /// The place after which was to be read.
+        /// The position up to which the tail had read.
         after: Position,
-        /// [`Bounds::horizon`](crate::Bounds::horizon), where reading goes on.
+        /// [`Bounds::horizon`](crate::Bounds::horizon), after which the tail continues.
         horizon: Position,
     },
 }
 
-/// Why a log was not opened.
+/// The reason why a log was not opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The system has no random bytes.
     #[error("cannot get random bytes for the epoch of a new log")]
     Random(#[source] io::Error),
-    /// Another process, or another log of this one, has the folder.
+    /// Another process, or another log of this process, has locked the folder.
     #[error("the log in {0} is in use: stop the process that has it open, or choose another folder")]
     InUse(PathBuf),
-    /// The folder is of a newer version.
+    /// A newer version of the program has written the folder.
     #[error(
-        "the log in {folder} has the format {found}, but this program reads {known}: use the program that wrote it, or a newer one"
+        "the log in {folder} has the format {found}, but this program reads {known}: use the program that \
+         wrote it, or a newer one"
     )]
     Newer {
         /// The log's folder.
         folder: PathBuf,
-        /// Its version.
+        /// The version of its format.
         found: String,
-        /// The version that would have been understood.
+        /// The version that this program reads.
         known: u32,
     },
-    /// The folder holds something else.
+    /// The folder has other files than those of a log.
     #[error("{0} is not empty and is not a log: choose another folder")]
     Foreign(PathBuf),
-    /// The system did not open, read or write a file.
+    /// An operation on a file or folder failed.
     #[error("{what} {path}")]
     Io {
-        /// What was tried, as in `cannot read`.
+        /// The failed operation, such as `cannot read`.
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// What is stored is not what was written, and cannot be repaired without losing more than an unfinished write.
+    /// The stored bytes are damaged, and a repair would lose more than an unfinished write.
     #[error(
-        "the log in {folder} is damaged: {problem}; restore the folder from a backup, or move it away to start with an empty log"
+        "the log in {folder} is damaged: {problem}; restore the folder from a backup, or move it away to \
+         start with an empty log"
     )]
     Damaged {
         /// The log's folder.
         folder: PathBuf,
-        /// What is wrong.
+        /// The damage.
         problem: String,
     },
-    /// A name that the rules give cannot be kept.
+    /// The folder has no room for the name of a further rule.
     #[error(
-        "the log in {folder} has stored {count} names of retention rules, the limit: use names that it has stored"
+        "the log in {folder} has stored {count} names of retention rules, the limit: use names that it has \
+         stored"
     )]
     Names {
         /// The log's folder.
         folder: PathBuf,
-        /// How many it knows.
+        /// The number of stored names.
         count: usize,
     },
 }

@@ -1,20 +1,20 @@
-//! Appends that may be repeated: each carries a key, and a second append with the same key adds no record.
+//! Idempotency keys: a second append with the same key adds no record. The number of keys is limited.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use crate::{AppendError, Position};
 
-/// Identifies an append, so that a retry after a lost answer adds no second copy of its records.
+/// The identity of an append, so that a retry after a lost answer adds no second copy of its records.
 ///
-/// The hashes are the caller's, of a cryptographic function: two callers that choose different keys never get equal hashes.
+/// Callers compute the hashes with a cryptographic function, so that different keys have different hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     /// Hash of the key and of the publisher that chose it.
     pub hash: [u8; 16],
-    /// Hash of the publisher alone: a log limits the number of keys of each.
+    /// Hash of the publisher: a log limits the number of keys of each publisher.
     pub publisher: [u8; 8],
-    /// Hash of the appended content: the same key with other content is refused.
+    /// Hash of the appended content: an append of other content with the same key is refused.
     pub content: [u8; 16],
 }
 
@@ -25,8 +25,10 @@ impl IdempotencyKey {
     /// The most keys that a log remembers; it forgets the oldest first.
     pub const COUNT: usize = 100_000;
 
-    /// The most keys of one publisher that a log remembers. Beyond, it forgets the oldest of this publisher, so that no publisher can
-    /// push out more than this number of keys of the others.
+    /// The most keys of one publisher that a log remembers.
+    ///
+    /// Beyond it, the log forgets the oldest key of this publisher. So no publisher can displace more than
+    /// this number of keys of the others.
     pub const COUNT_PER_PUBLISHER: usize = Self::COUNT / 2;
 }
 
@@ -39,7 +41,7 @@ pub struct Appended {
     pub repeated: bool,
 }
 
-/// One append that had a key, as the log stores it.
+/// An append with a key, as the log stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyedAppend {
     pub(crate) key: IdempotencyKey,
@@ -54,22 +56,22 @@ impl KeyedAppend {
     }
 }
 
-/// The keys of the newest appends: their age is limited, their number, and their number for each publisher.
+/// The keys of the newest appends, limited in age, in number, and in number for each publisher.
 #[derive(Debug, Default)]
 pub(crate) struct UsedKeys {
     by_hash: HashMap<[u8; 16], KeyedAppend>,
-    /// The same by the first position of the append, so oldest first.
-    oldest: BTreeMap<Position, Used>,
+    /// The keys by the first position of their append, so oldest first.
+    oldest: BTreeMap<Position, UsedKey>,
     /// The first positions of each publisher's appends, oldest first.
     publishers: HashMap<[u8; 8], VecDeque<Position>>,
     /// The number of keys of each write.
     writes: HashMap<Position, usize>,
-    /// The writes of which every key is forgotten, until [`forget`](Self::forget) returns them.
+    /// The writes whose keys are all forgotten, until [`forget`](Self::forget) returns them.
     forgotten: Vec<Position>,
 }
 
 #[derive(Debug)]
-struct Used {
+struct UsedKey {
     hash: [u8; 16],
     publisher: [u8; 8],
     time: SystemTime,
@@ -78,7 +80,7 @@ struct Used {
 }
 
 impl UsedKeys {
-    /// The answer to an append whose key was used before.
+    /// The result of an append whose key was used before.
     pub(crate) fn find(&self, key: &IdempotencyKey) -> Option<Result<Appended, AppendError>> {
         let found = self.by_hash.get(&key.hash)?;
         Some(if found.key.content == key.content {
@@ -88,12 +90,14 @@ impl UsedKeys {
         })
     }
 
-    /// Remembers the key of an append that the write at this first position stores, and forgets the publisher's oldest key if these are
-    /// too many. Appends come in the order of their positions.
+    /// Remembers the key of an append, which belongs to the write with this first position.
+    ///
+    /// Forgets the publisher's oldest key if the publisher has too many. Callers insert appends in the order
+    /// of their positions.
     pub(crate) fn insert(&mut self, append: KeyedAppend, write: Position, time: SystemTime) {
         let KeyedAppend { key: IdempotencyKey { hash, publisher, .. }, first, .. } = append;
         self.by_hash.insert(hash, append);
-        self.oldest.insert(first, Used { hash, publisher, time, write });
+        self.oldest.insert(first, UsedKey { hash, publisher, time, write });
         *self.writes.entry(write).or_default() += 1;
         let own = self.publishers.entry(publisher).or_default();
         own.push_back(first);
@@ -103,11 +107,12 @@ impl UsedKeys {
         }
     }
 
-    /// Forgets the keys that are too old and the oldest of those that are too many. Returns the writes of which every key has been forgotten
-    /// since the last call.
+    /// Forgets keys that are too old or too many, oldest first.
+    ///
+    /// Returns the writes whose last key was forgotten since the previous call.
     pub(crate) fn forget(&mut self, now: SystemTime) -> Vec<Position> {
         while let Some((&first, oldest)) = self.oldest.first_key_value() {
-            // A time in the future, as after a clock was set back, counts as now.
+            // A clock that was set back leaves times in the future; they count as now.
             let age = now.duration_since(oldest.time).unwrap_or_default();
             if self.oldest.len() <= IdempotencyKey::COUNT && age < IdempotencyKey::LIFETIME {
                 break;
@@ -117,10 +122,10 @@ impl UsedKeys {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Forgets the oldest key of a publisher, which is that of the append at this first position.
+    /// Forgets the key of the append at this first position, which must be the oldest of its publisher.
     fn remove(&mut self, first: Position) {
-        let Some(Used { hash, publisher, write, .. }) = self.oldest.remove(&first) else { return };
-        // After a restart, a row may hold a forgotten key that a later append has used again.
+        let Some(UsedKey { hash, publisher, write, .. }) = self.oldest.remove(&first) else { return };
+        // After a restart, a stored row may contain a forgotten key that a later append has used again.
         if self.by_hash.get(&hash).is_some_and(|append| append.first == first) {
             self.by_hash.remove(&hash);
         }

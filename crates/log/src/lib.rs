@@ -1,38 +1,45 @@
-//! The hub's storage: an append-only log of updates that knows no subscriber.
+//! The hub's storage: an append-only log of updates, which does not know subscribers.
 //!
 //! ```text
-//!  append ─▶ Log ─▶ tail    every record from a place on, for ever: what the hub delivers, live
-//!                 ─▶ read    a page of records after a place: what a subscriber missed
-//!                 ─▶ find    the place of an id that a publisher chose
+//!  append ─▶ Log ─▶ tail    all records after a position, then each new one: live delivery
+//!                 ─▶ read    a page of records after a position: replay
+//!                 ─▶ find    the position of an id that a publisher chose
 //! ```
 //!
-//! A record is kept at a [`Position`]. Positions grow in the order of the log, are never used twice, not even after a crash,
-//! and may have gaps. Everybody who reads the log reads the same records in the same order, so that live delivery and
-//! replay are one path.
+//! Each record has a [`Position`]. Positions grow in the order of the log, may have gaps, and are never used
+//! twice, not even after a crash. All readers read the same records in the same order, so that live delivery
+//! and replay are one path.
 //!
-//! [`MemoryLog`] is gone with its process, [`DurableLog`] is in a folder. What they keep, and for how long, is their [`Retention`].
+//! A [`MemoryLog`] ends with its process; a [`DurableLog`] stores its records in a folder. Their
+//! [`Retention`] decides which records they keep, and for how long.
 //!
 //! # Limits
 //!
-//! | What | Limit | Beyond it |
+//! The weight of a record is its size and 256 bytes.
+//!
+//! | Object | Limit | Beyond the limit |
 //! |---|---|---|
-//! | a record, its topics | 16 MiB, 1,000 | [`AppendError::Invalid`] |
-//! | appended at once | 16,384 records, 32 MiB | [`AppendError::Invalid`] |
-//! | what waits to be written | 64 MiB, each record counted 256 bytes larger | `append` waits |
-//! | written at once | 4,096 records or 4 MiB, and the append that exceeds it | the next write |
-//! | the newest records, for tails | 36 MiB, each record counted 256 bytes larger: one append of the largest size | read from storage, or [`ReadError::Missed`] |
-//! | what a tail reads at once | 512 records, 1 MiB | the next page |
-//! | who reads from a disk at once | 16 | waits |
-//! | memory for what was read; for what was written | 32 MiB; 16 MiB, up to six times as much while it goes to the disk | read again; `append` waits |
-//! | records whose ids are in memory alone, which a start after `kill -9` reads | 16 MiB, each record counted 64 bytes larger | the ids go into tables |
-//! | a store that does not get on with its writes | 20 s | opened again; [`AppendError::Unavailable`] |
-//! | room on a disk that was full | 16 MiB, tried every 0.5 s | [`AppendError::Full`] |
-//! | idempotency keys that are remembered; those of one publisher | 24 h, 100,000, about 220 bytes of memory each; 50,000 | the oldest, or the oldest of this publisher, are forgotten: a repeated append adds its records again |
-//! | retention rules, the last records of a topic | 65, 1,000 | [`RetentionError`] |
-//! | names of rules that a folder remembers | 1,023 | [`OpenError::Names`] |
-//! | let go at once by retention | 8,192 records | the rest with the next write |
-//! | a start while another log in the folder ends | 1 s | [`OpenError::InUse`] |
-//! | the end of a log that is closed | 5 s for its tables | the next start takes longer |
+//! | a record: size, topics | 16 MiB, 1,000 | [`AppendError::Invalid`] |
+//! | one append | 16,384 records, 32 MiB | [`AppendError::Invalid`] |
+//! | records that wait for the writer, by weight | 64 MiB | `append` waits |
+//! | one write | 4,096 records or 4 MiB, and the append that exceeds it | the next write |
+//! | newest records in memory, by weight | 36 MiB, the largest append | storage; [`ReadError::Missed`] |
+//! | one page of a tail | 512 records, 1 MiB | the next page |
+//! | concurrent reads from a disk | 16 | further reads wait |
+//! | cache of read blocks | 32 MiB | blocks are read again |
+//! | written data in memory | 16 MiB, up to six times as much during a flush | `append` waits |
+//! | records whose ids are in memory only (size and 64 bytes each) | 16 MiB | the ids go into tables |
+//! | a store that does not complete its writes | 20 s | reopened; [`AppendError::Unavailable`] |
+//! | free space on a disk that was full | 16 MiB, tried every 0.5 s | [`AppendError::Full`] |
+//! | idempotency keys: age, number | 24 h, 100,000 (220 bytes of memory each) | the oldest are forgotten |
+//! | idempotency keys of one publisher | 50,000 | the oldest of this publisher are forgotten |
+//! | retention rules, last records of a topic | 65, 1,000 | [`RetentionError`] |
+//! | stored names of rules in a folder | 1,023 | [`OpenError::Names`] |
+//! | records that retention drops at once | 8,192 | the next write drops the rest |
+//! | wait of a start for the end of another log in the folder | 1 s | [`OpenError::InUse`] |
+//! | wait of `close` for the tables | 5 s | the next start takes longer |
+//!
+//! An append that repeats a forgotten idempotency key adds its records again.
 
 mod clock;
 mod durable;

@@ -1,3 +1,5 @@
+//! The trait `Log`, which every log implements, and the results of its reads.
+
 use std::fmt::Debug;
 
 use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
@@ -5,138 +7,154 @@ use futures_util::stream::BoxStream;
 
 use crate::{AppendError, Appended, Entry, Epoch, IdempotencyKey, Position, ReadError, Record};
 
-/// Where updates are kept, in order.
+/// An ordered, append-only sequence of records.
 ///
-/// A log may be shared by many hubs on many machines: nothing here asks for a lock, a transaction across calls, or positions
-/// without gaps. Every implementation passes the suite in `tests/contract`. Futures and streams are polled within a tokio runtime.
+/// Many hubs on many machines may share a log: the trait needs no lock, no transaction across calls, and no
+/// positions without gaps. Every implementation passes the suite in `tests/contract`. Futures and streams are
+/// polled within a tokio runtime.
 pub trait Log: Debug + Send + Sync + 'static {
-    /// Which log this is: made at random with the log, kept as long as its records. Positions of one log mean nothing in another.
+    /// The random bits that identify this log.
+    ///
+    /// They are stored as long as its records. Positions of one log mean nothing in another.
     fn epoch(&self) -> Epoch;
 
-    /// Appends records, in this order but perhaps with those of others between, and answers when they are kept as surely as the log is configured
-    /// to keep them. At most [`Record::BATCH`] records of [`Record::BATCH_SIZE`] bytes.
+    /// Appends at most [`Record::BATCH`] records of [`Record::BATCH_SIZE`] bytes, all of them or none.
     ///
-    /// All are kept or none is. Dropping the future leaves open which.
+    /// The records keep their order; records of concurrent appends may lie between them. The future resolves
+    /// when the records are as durable as the log is configured to make them. If the caller drops the future,
+    /// the log appends all of the records or none.
     ///
     /// # Errors
-    /// See [`AppendError`]. What was refused is not in the log, and will never be read.
+    /// See [`AppendError`]. Refused records are not in the log, and no reader ever gets them.
     fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Position>, AppendError>> {
         self.append_with_key(None, records).map_ok(|appended| appended.positions).boxed()
     }
 
-    /// Appends records like [`append`](Self::append). If an earlier append had the same key, it adds nothing and returns the positions of that
-    /// append, even if retention has dropped the records since.
+    /// Appends records like [`append`](Self::append), unless an earlier append had the same key.
     ///
-    /// The key is kept as surely as the records, for [`IdempotencyKey::LIFETIME`], as one of the newest [`IdempotencyKey::COUNT`] and of the
-    /// newest [`IdempotencyKey::COUNT_PER_PUBLISHER`] of its publisher. Of concurrent appends with one key, one adds the records and the others return its positions.
+    /// In that case it adds no record and returns the positions of the earlier append, even if retention has
+    /// dropped the records since. Of concurrent appends with one key, one adds the records and the others
+    /// return its positions.
+    ///
+    /// The key is as durable as the records. The log remembers it for [`IdempotencyKey::LIFETIME`], as long
+    /// as it is among the newest [`IdempotencyKey::COUNT`] keys and among the newest
+    /// [`IdempotencyKey::COUNT_PER_PUBLISHER`] of its publisher.
     ///
     /// # Errors
-    /// [`AppendError::KeyReused`] when the earlier append had other content; the others as of [`append`](Self::append). A refused append
-    /// does not use up its key.
+    /// [`AppendError::KeyReused`] if the earlier append had other content; otherwise the errors of
+    /// [`append`](Self::append). A refused append does not use up its key.
     fn append_with_key(
         &self,
         key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>>;
 
-    /// Reads the records after a place, oldest first.
+    /// Reads the records after a position, oldest first.
     ///
     /// # Errors
-    /// When the storage cannot be read.
+    /// If the storage cannot be read.
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>>;
 
-    /// All records after a position, oldest first, then each as it is kept; ends when the log is closed and all of it has been read.
+    /// Streams all records after a position, oldest first, and then each new one.
     ///
-    /// A slow reader makes nobody wait: records that are no longer in memory are read from storage. Records that retention dropped before they
-    /// were read are reported as [`ReadError::Missed`], and reading goes on behind them. After [`Position::START`], the records that the log holds at
-    /// the time of this call count, and all later ones.
+    /// The stream ends when the log is closed and the stream has returned all records. A slow reader delays
+    /// no append: the tail reads records that are no longer in memory from storage. If retention has dropped
+    /// records before the tail read them, the tail returns [`ReadError::Missed`] and continues after them.
+    /// A tail from [`Position::START`] returns the records that the log holds at the time of this call, and
+    /// all later ones.
     ///
-    /// A tail misses nothing, whatever retention drops, while the records that it has not read yet weigh no more than
-    /// [`Record::BATCH_WEIGHT`]: one append of the largest size.
+    /// A tail misses no record, whatever retention drops, while the weight of its unread records is at most
+    /// [`Record::BATCH_WEIGHT`], the weight of the largest append.
     ///
-    /// An error is not the end; the next poll tries again, after a pause.
+    /// The stream continues after an error: the next poll tries again, after a pause.
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>>;
 
-    /// The place of the oldest record with this id, of those that carry one of their own ([`Record::id`]).
+    /// The position of the oldest record with this [`Record::id`].
     ///
     /// # Errors
-    /// When the storage cannot be read.
+    /// If the storage cannot be read.
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>>;
 
-    /// What the log holds now.
+    /// The extent of the log now.
     ///
     /// # Errors
-    /// When the storage cannot be read.
+    /// If the storage cannot be read.
     fn bounds(&self) -> BoxFuture<'_, Result<Bounds, ReadError>>;
 
-    /// Whether everything that is held can be read, as far as is known. Records that are damaged are passed over by
-    /// [`read`](Self::read) and [`tail`](Self::tail) like those that retention has dropped: what is read afterwards has a later
-    /// [`Page::horizon`].
+    /// Checks that no held record is known to be unreadable.
+    ///
+    /// [`read`](Self::read) and [`tail`](Self::tail) skip damaged records like records that retention has
+    /// dropped: the page after them has a later [`Page::horizon`].
     ///
     /// # Errors
-    /// When the storage cannot be read, or damage was found that is not behind the horizon yet.
+    /// If the storage cannot be read, or if damage was found in records that retention has not dropped yet.
     fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
         Box::pin(async { self.bounds().await.map(drop) })
     }
 
-    /// Takes no more records, keeps what it has taken as surely as it can, and ends the tails once they have read all of it.
+    /// Refuses further appends, stores all accepted records, and ends each tail once it has read all records.
     ///
-    /// Closing a log that is closed does nothing. A log that is dropped instead is closed, too, and tells nobody of errors.
+    /// Closing a closed log does nothing. Dropping a log closes it, too, without returning errors.
     ///
     /// # Errors
-    /// When what was taken may not be kept.
+    /// If accepted records may not have been stored.
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>>;
 }
 
-/// How much [`Log::read`] may answer.
+/// The limits of a page of [`Log::read`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
-    /// At most so many records, but always one.
+    /// The most records; a page always has room for one.
     pub records: usize,
-    /// At most so many bytes of records ([`Record::size`]), but always one record.
+    /// The most bytes of records ([`Record::size`]), unless the first record alone exceeds them.
     pub bytes: usize,
 }
 
-/// What [`Log::read`] has found.
+/// The result of [`Log::read`].
 #[derive(Debug)]
 pub struct Page {
     /// The records, oldest first.
     pub entries: Vec<Entry>,
-    /// Everything up to here has been looked at: the place to read on after.
+    /// The position up to which the log was read: the next page begins after it.
     pub through: Position,
-    /// Nothing was held after `through` when this was read.
+    /// The log held no record after `through` at the time of the read.
     pub end: bool,
-    /// [`Bounds::horizon`] when this was read, or the end of damaged records: a reader that goes on after a position before it has missed something.
+    /// [`Bounds::horizon`] at the time of the read, or the end of damaged records.
+    ///
+    /// A reader whose cursor lies before it has missed records.
     pub horizon: Position,
-    /// [`Bounds::separate_horizon`] when this was read.
+    /// [`Bounds::separate_horizon`] at the time of the read.
     pub separate_horizon: Position,
 }
 
-/// What a log holds.
+/// The extent of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Records up to here may be gone by count, bytes or age: who has read less has missed something. Records that a newer one of the same
-    /// topic has replaced do not count.
+    /// The position up to which retention may have dropped records by number, bytes or age.
+    ///
+    /// A reader whose cursor lies before it has missed records. A record that was replaced by a newer one of
+    /// its topic does not move the horizon.
     pub horizon: Position,
-    /// The same of records whose rule is counted separately ([`Rule::separate`](crate::Rule::separate)), which [`horizon`](Self::horizon) leaves out.
+    /// The same for records of rules with [`Rule::separate`](crate::Rule::separate), which do not move
+    /// [`horizon`](Self::horizon).
     pub separate_horizon: Position,
-    /// Where the newest record was appended, even if it is gone; [`Position::START`] in a new log.
+    /// The position of the newest record, even if it was dropped; [`Position::START`] in a new log.
     pub last: Position,
-    /// How many records are held. Where the storage does not count, an estimate.
+    /// The number of held records; an estimate if the storage does not count them.
     pub records: u64,
-    /// How many bytes they take ([`Record::size`]). Where the storage does not count, an estimate.
+    /// The bytes of held records ([`Record::size`]); an estimate if the storage does not count them.
     pub bytes: u64,
 }
 
 impl Bounds {
-    /// The horizon of a reader of all records.
+    /// The horizon for a reader of the records of all rules.
     pub fn horizon_of_all(&self) -> Position {
         self.horizon.max(self.separate_horizon)
     }
 }
 
 impl Page {
-    /// The horizon of a reader of all records.
+    /// The horizon for a reader of the records of all rules.
     pub fn horizon_of_all(&self) -> Position {
         self.horizon.max(self.separate_horizon)
     }

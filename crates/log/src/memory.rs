@@ -1,3 +1,5 @@
+//! The log in memory. It calls no functions of its users while it holds its lock.
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,21 +10,23 @@ use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
 use crate::idempotency::{KeyedAppend, UsedKeys};
-use crate::retention::{Ahead, Held};
-use crate::tail::{PageBuilder, Recent, Source, Watermark, tail};
+use crate::retention::{ClockSkew, Held};
+use crate::tail::{PageBuilder, RecentRecords, Source, Watermark, tail};
 use crate::{
     AppendError, Appended, Bounds, Clock, Entry, Epoch, IdempotencyKey, Keep, Limit, Log, OpenError, Page,
     Position, ReadError, Record, Retention,
 };
 
-/// A log that is gone with its process.
+/// A log in memory, which ends with its process.
 ///
-/// It holds the records that its [`Retention`] keeps, and for tails the newest ones besides, up to [`Record::BATCH_WEIGHT`].
+/// It holds the records that its [`Retention`] keeps and, for tails, also the newest ones up to
+/// [`Record::BATCH_WEIGHT`].
 ///
 /// ```
 /// use ssekit_log::{Keep, Log, MemoryLog, Retention};
 ///
-/// let retention = Retention::of_everything(Keep { records: Some(10_000), bytes: Some(64 << 20), ..Keep::ALL })?;
+/// let keep = Keep { records: Some(10_000), bytes: Some(64 << 20), ..Keep::ALL };
+/// let retention = Retention::of_everything(keep)?;
 /// let log = MemoryLog::new(retention)?;
 /// println!("{:?}", log.epoch());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -33,41 +37,41 @@ pub struct MemoryLog {
 }
 
 impl MemoryLog {
-    /// An empty log.
+    /// Creates an empty log.
     ///
     /// # Errors
-    /// When the system has no random bytes for its epoch.
+    /// If the system has no random bytes for the epoch.
     pub fn new(retention: Retention) -> Result<Self, OpenError> {
         Self::with_clock(retention, Clock::default())
     }
 
-    /// An empty log that has the time from this clock.
+    /// Creates an empty log that uses this clock.
     ///
     /// # Errors
-    /// When the system has no random bytes for its epoch.
+    /// If the system has no random bytes for the epoch.
     pub fn with_clock(retention: Retention, clock: Clock) -> Result<Self, OpenError> {
         let rules = retention.rules().len() + 1;
         let state = State {
-            keeps: retention.rules().iter().map(|rule| rule.keep).chain([retention.rest()]).collect(),
+            limits: retention.rules().iter().map(|rule| rule.keep).chain([retention.rest()]).collect(),
             separate: retention.rules().iter().map(|rule| rule.separate).chain([false]).collect(),
             last: Position::START,
             horizon: Position::START,
             separate_horizon: Position::START,
             entries: BTreeMap::new(),
-            rules: (0..rules).map(|_| Kept::default()).collect(),
+            rules: (0..rules).map(|_| RuleRecords::default()).collect(),
             ids: HashMap::new(),
             keys: UsedKeys::default(),
-            recent: Recent::new(Position::START),
+            recent: RecentRecords::new(Position::START),
             closed: false,
         };
-        let (marks, _) = watch::channel(Watermark { last: Position::START, closed: false });
+        let (watermark, _) = watch::channel(Watermark { last: Position::START, closed: false });
         Ok(Self {
             shared: Arc::new(Shared {
                 epoch: Epoch::random()?,
                 retention,
                 clock,
                 state: Mutex::new(state),
-                marks,
+                watermark,
             }),
         })
     }
@@ -98,12 +102,14 @@ impl Log for MemoryLog {
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
         let horizon = self.shared.state().bounds().horizon_of_all();
-        tail(Arc::clone(&self.shared), after, horizon, self.shared.marks.subscribe())
+        tail(Arc::clone(&self.shared), after, horizon, self.shared.watermark.subscribe())
     }
 
     fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Position>, ReadError>> {
-        future::lazy(move |_| Ok(self.shared.state().ids.get(id).and_then(|places| places.front().copied())))
-            .boxed()
+        future::lazy(move |_| {
+            Ok(self.shared.state().ids.get(id).and_then(|positions| positions.front().copied()))
+        })
+        .boxed()
     }
 
     fn bounds(&self) -> BoxFuture<'_, Result<Bounds, ReadError>> {
@@ -125,14 +131,14 @@ struct Shared {
     retention: Retention,
     clock: Clock,
     state: Mutex<State>,
-    marks: watch::Sender<Watermark>,
+    watermark: watch::Sender<Watermark>,
 }
 
 impl Shared {
-    /// Locks, and lets go what has become too old.
+    /// Locks the state, and drops the records that have become too old.
     fn state(&self) -> MutexGuard<'_, State> {
         let now = self.clock.now();
-        // No foreign code runs under the lock.
+        // The clock, a function of the user, was called before the lock.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (0..state.rules.len()).for_each(|rule| state.trim(rule, now));
         state
@@ -161,14 +167,14 @@ impl Shared {
             records.into_iter().zip(rules).map(|(record, rule)| state.append(record, rule, now)).collect();
         let last = state.last;
         drop(state);
-        // Two appends may get here in either order.
-        self.marks.send_modify(|mark| mark.last = mark.last.max(last));
+        // Two concurrent appends may get here in either order.
+        self.watermark.send_modify(|watermark| watermark.last = watermark.last.max(last));
         Ok(Appended { positions, repeated: false })
     }
 
     fn close(&self) {
         self.state().closed = true;
-        self.marks.send_modify(|mark| mark.closed = true);
+        self.watermark.send_modify(|watermark| watermark.closed = true);
     }
 }
 
@@ -181,30 +187,30 @@ impl Source for Shared {
 
 #[derive(Debug)]
 struct State {
-    /// What each rule keeps, and the rest.
-    keeps: Box<[Keep]>,
-    /// Whether what it drops is counted separately.
+    /// The limits of each rule, and of the records that no rule matches.
+    limits: Box<[Keep]>,
+    /// Whether each rule moves the separate horizon.
     separate: Box<[bool]>,
     last: Position,
     horizon: Position,
     separate_horizon: Position,
-    /// What is kept, each with its rule.
+    /// The held records, each with its rule.
     entries: BTreeMap<Position, (usize, Entry)>,
-    rules: Vec<Kept>,
-    /// The places of records with ids of their own, in order.
+    rules: Vec<RuleRecords>,
+    /// The positions of records with ids, by id, oldest first.
     ids: HashMap<Box<str>, VecDeque<Position>>,
     keys: UsedKeys,
-    recent: Recent,
+    recent: RecentRecords,
     closed: bool,
 }
 
-/// What is kept under a rule.
+/// The held records of a rule.
 #[derive(Debug, Default)]
-struct Kept {
+struct RuleRecords {
     held: Held,
-    ahead: Ahead,
-    places: BTreeSet<Position>,
-    /// Of each topic, if the rule asks for it, the newest.
+    clock_skew: ClockSkew,
+    positions: BTreeSet<Position>,
+    /// The newest positions of each topic, if the rule limits their number.
     topics: HashMap<Box<str>, VecDeque<Position>>,
 }
 
@@ -216,11 +222,11 @@ impl State {
         if let Some(id) = &record.id {
             self.ids.entry(id.clone()).or_default().push_back(position);
         }
-        let kept = &mut self.rules[rule];
-        kept.held.add(size);
-        kept.places.insert(position);
+        let records = &mut self.rules[rule];
+        records.held.add(size);
+        records.positions.insert(position);
         let mut replaced = None;
-        if let Some(last) = self.keeps[rule].last_per_topic {
+        if let Some(last) = self.limits[rule].last_per_topic {
             let newest = self.rules[rule].topics.entry(record.topics[0].clone()).or_default();
             newest.push_back(position);
             if newest.len() > last {
@@ -237,14 +243,15 @@ impl State {
         position
     }
 
-    /// Lets the oldest of a rule's records go, as long as there is too much of them.
+    /// Drops the oldest records of a rule while they exceed its limits.
     fn trim(&mut self, rule: usize, now: SystemTime) {
-        let keep = self.keeps[rule];
-        while let Some(oldest) = self.rules[rule].places.first().copied() {
+        let keep = self.limits[rule];
+        while let Some(oldest) = self.rules[rule].positions.first().copied() {
             let time = self.entries.get(&oldest).filter(|_| keep.age.is_some()).map(|(_, entry)| entry.time);
-            let old =
-                time.is_some_and(|time| keep.outlived_by(self.rules[rule].ahead.time_of(time, now), now));
-            if !old && !keep.exceeded_by(self.rules[rule].held) {
+            let expired = time.is_some_and(|time| {
+                keep.is_expired(self.rules[rule].clock_skew.effective_time(time, now), now)
+            });
+            if !expired && !keep.exceeded_by(self.rules[rule].held) {
                 break;
             }
             self.remove(oldest);
@@ -255,32 +262,32 @@ impl State {
 
     fn remove(&mut self, position: Position) {
         let Some((rule, entry)) = self.entries.remove(&position) else { return };
-        let kept = &mut self.rules[rule];
-        kept.held.remove(entry.record.size());
-        kept.places.remove(&position);
+        let records = &mut self.rules[rule];
+        records.held.remove(entry.record.size());
+        records.positions.remove(&position);
         let topic = &entry.record.topics[0];
-        if let Some(newest) = kept.topics.get_mut(topic) {
-            newest.retain(|place| *place != position);
+        if let Some(newest) = records.topics.get_mut(topic) {
+            newest.retain(|other| *other != position);
             if newest.is_empty() {
-                kept.topics.remove(topic);
+                records.topics.remove(topic);
             }
         }
         if let Some(id) = &entry.record.id
-            && let Some(places) = self.ids.get_mut(id)
+            && let Some(positions) = self.ids.get_mut(id)
         {
-            places.retain(|place| *place != position);
-            if places.is_empty() {
+            positions.retain(|other| *other != position);
+            if positions.is_empty() {
                 self.ids.remove(id);
             }
         }
     }
 
     fn page(&self, after: Position, limit: Limit) -> Page {
-        let mut taken = PageBuilder::new(limit);
-        let mut rest =
+        let mut page = PageBuilder::new(limit);
+        let mut later =
             self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, (_, entry))| entry);
-        let end = rest.all(|entry| taken.copy(entry));
-        let mut page = taken.page(after, end, [self.horizon, self.separate_horizon]);
+        let end = later.all(|entry| page.push_copy(entry));
+        let mut page = page.finish(after, end, [self.horizon, self.separate_horizon]);
         if end {
             page.through = page.through.max(self.last);
         }
@@ -291,7 +298,7 @@ impl State {
         let (records, bytes) = self
             .rules
             .iter()
-            .fold((0, 0), |(records, bytes), kept| (records + kept.held.records, bytes + kept.held.bytes));
+            .fold((0, 0), |(records, bytes), rule| (records + rule.held.records, bytes + rule.held.bytes));
         let (horizon, separate_horizon, last) = (self.horizon, self.separate_horizon, self.last);
         Bounds { horizon, separate_horizon, last, records, bytes }
     }

@@ -1,19 +1,21 @@
+//! Positions of records, and the epoch that identifies a log.
+
 use std::fmt;
 
 use crate::OpenError;
 
-/// A place in the order of a log.
+/// The number of a record in a log.
 ///
-/// Sixty-four bits hold what every kept storage counts with: a sequence of NATS JetStream or PostgreSQL as it is; of Redis
-/// Streams, the milliseconds in the upper 44 bits and the number within one in the lower 20.
+/// 64 bits hold the numbers of other storages: the sequences of NATS JetStream and PostgreSQL as they are; an
+/// id of Redis Streams with its milliseconds in the upper 44 bits and its sequence number in the lower 20.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
 impl Position {
-    /// Before everything.
+    /// The position before the first record.
     pub const START: Self = Self(0);
 
-    /// The place behind it.
+    /// The next position.
     pub(crate) fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -25,12 +27,14 @@ impl fmt::Display for Position {
     }
 }
 
-/// Which log this is: 128 random bits. It is the key by which the hub hides positions in ids, so it is as secret as the log itself.
+/// 128 random bits that identify a log.
+///
+/// The hub encrypts the positions in ids with them, so they are as secret as the log itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub [u8; 16]);
 
 impl Epoch {
-    /// One that no other log has.
+    /// Draws a random epoch, which differs from that of every other log.
     pub(crate) fn random() -> Result<Self, OpenError> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| OpenError::Random(error.into()))?;

@@ -1,3 +1,5 @@
+//! Records and their limits.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -5,18 +7,19 @@ use bytes::Bytes;
 
 use crate::{AppendError, Position};
 
-/// An update, as it is appended.
+/// An update, as a log stores it.
 ///
-/// The log reads of it what retention and lookup need: its topics and its id. The body is opaque.
+/// The log interprets the topics, for retention, and the id, for [`Log::find`](crate::Log::find). The body is
+/// opaque to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// What it is about: the canonical topic first, then its alternates. At least one.
+    /// The canonical topic, then the alternates. There is at least one topic.
     pub topics: Arc<[Box<str>]>,
-    /// Only who is authorised for one of the topics may read it.
+    /// Only subscribers whose token grants one of the topics may read the record.
     pub private: bool,
-    /// The id that its publisher chose. Without one, its place in the log is its id.
+    /// The id that the publisher chose. Without one, the hub makes the id from the position.
     pub id: Option<Box<str>>,
-    /// The event, encoded for `text/event-stream`, without its id.
+    /// The event, encoded as `text/event-stream`, without its id.
     pub body: Bytes,
 }
 
@@ -27,27 +30,27 @@ impl Record {
     /// The most topics of one record.
     pub const TOPICS: usize = 1_000;
 
-    /// The most records that are appended at once.
+    /// The most records of one append.
     pub const BATCH: usize = 16_384;
 
-    /// The most bytes of records that are appended at once.
+    /// The most bytes of the records of one append.
     pub const BATCH_SIZE: usize = 32 * 1024 * 1024;
 
     /// The most that the records of one append weigh ([`Record::weight`]).
     pub const BATCH_WEIGHT: usize = Self::BATCH_SIZE + Self::BATCH * OVERHEAD;
 
-    /// The bytes that limits count: of the body, the topics and the id.
+    /// The bytes of the body, the topics and the id, which limits count.
     pub fn size(&self) -> usize {
         let topics: usize = self.topics.iter().map(|topic| topic.len()).sum();
         self.body.len() + topics + self.id.as_ref().map_or(0, |id| id.len())
     }
 
-    /// The memory that a record is counted with where it waits or is cached, in bytes: its size and 256 more.
+    /// The bytes of memory that queues and caches count for a record: its size and 256.
     pub fn weight(&self) -> usize {
         self.size() + OVERHEAD
     }
 
-    /// Whether these can be appended at once.
+    /// Checks the limits of one append.
     pub(crate) fn check(records: &[Self]) -> Result<(), AppendError> {
         if records.len() > Self::BATCH {
             return Err(AppendError::Invalid(format!(
@@ -84,16 +87,16 @@ impl Record {
     }
 }
 
-/// The memory of a record besides its bytes, roughly.
+/// The approximate memory of a record besides its bytes.
 const OVERHEAD: usize = 256;
 
-/// A record in the log.
+/// A record with its position in the log and the time of its append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place.
+    /// The position of the record.
     pub position: Position,
-    /// When it was appended, to the millisecond.
+    /// The time of the append, cut to milliseconds.
     pub time: SystemTime,
-    /// What was appended.
+    /// The appended record.
     pub record: Record,
 }

@@ -1,18 +1,21 @@
+//! Retention: rules that limit the records of a log, and the counts that they are compared with.
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// What a log keeps, and for how long: the first rule that matches a record's canonical topic decides, and what no rule
-/// matches is kept by `rest`.
+/// The rules for the records that a log keeps, and for how long.
 ///
-/// A record stays with the rule that it was appended under.
+/// The first rule that matches the canonical topic of a record applies to it; `rest` applies to the records
+/// that no rule matches. The rule of a record is chosen at its append and does not change.
 ///
 /// ```
 /// use ssekit_log::{Keep, Retention, Rule};
 ///
+/// let newest = Keep { last_per_topic: Some(1), ..Keep::ALL };
 /// let retention = Retention::new(
-///     vec![Rule::new("prices", |topic| topic.starts_with("/prices/"), Keep { last_per_topic: Some(1), ..Keep::ALL })],
+///     vec![Rule::new("prices", |topic| topic.starts_with("/prices/"), newest)],
 ///     Keep { records: Some(1_000_000), ..Keep::ALL },
 /// )?;
 /// # Ok::<(), ssekit_log::RetentionError>(())
@@ -23,41 +26,41 @@ pub struct Retention {
     rest: Keep,
 }
 
-/// Which records are kept, and for how long.
+/// A limit for the records with matching topics.
 #[derive(Clone)]
 pub struct Rule {
-    /// By this name the rule is known across restarts. Not empty, unlike any other of the same log, at most [`Rule::NAME`] bytes.
+    /// The name that identifies the rule across restarts: unique in its log, 1 to [`Rule::NAME`] bytes.
     pub name: Arc<str>,
-    /// Whether it is about records with this canonical topic. Called once for each record, in the order of the log.
+    /// Returns true for the canonical topics of the rule. The log calls it once for each record, in order.
     pub matches: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    /// How much it keeps.
+    /// The limits of the rule.
     pub keep: Keep,
-    /// Whether what it drops moves [`Bounds::separate_horizon`](crate::Bounds::separate_horizon) instead of
+    /// Whether dropped records move [`Bounds::separate_horizon`](crate::Bounds::separate_horizon) instead of
     /// [`Bounds::horizon`](crate::Bounds::horizon): for records that most readers never read.
     pub separate: bool,
 }
 
-/// How much of its records a rule keeps. What exceeds one of the limits goes, oldest first.
+/// The limits of a rule. Retention drops the oldest records that exceed one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// At most so many records.
+    /// The most records.
     pub records: Option<u64>,
-    /// At most so many bytes of records ([`Record::size`](crate::Record::size)).
+    /// The most bytes of records ([`Record::size`](crate::Record::size)).
     pub bytes: Option<u64>,
-    /// No record longer than that.
+    /// The greatest age of a record.
     pub age: Option<Duration>,
-    /// Of each canonical topic, only so many of the newest: 1 to [`Keep::LAST_PER_TOPIC`].
+    /// The most records of one canonical topic, of which the newest stay: 1 to [`Keep::LAST_PER_TOPIC`].
     pub last_per_topic: Option<usize>,
 }
 
 impl Retention {
-    /// The most rules that a log takes.
+    /// The most rules of a log.
     pub const RULES: usize = 65;
 
-    /// Takes rules, first come first served, and what is kept of what they do not match.
+    /// Creates a retention from rules in the order of their precedence, and limits for all other records.
     ///
     /// # Errors
-    /// When there are too many rules, two of one name, or one outside of its limits.
+    /// If there are too many rules, two rules have the same name, or a rule exceeds its limits.
     pub fn new(rules: Vec<Rule>, rest: Keep) -> Result<Self, RetentionError> {
         if rules.len() > Self::RULES {
             return Err(RetentionError::Rules(rules.len()));
@@ -80,35 +83,35 @@ impl Retention {
         Ok(Self { rules: rules.into(), rest })
     }
 
-    /// Keeps so much of everything.
+    /// Creates a retention with the same limits for all records.
     ///
     /// # Errors
-    /// When `keep` is outside of its limits.
+    /// If `keep` exceeds its limits.
     pub fn of_everything(keep: Keep) -> Result<Self, RetentionError> {
         Self::new(Vec::new(), keep)
     }
 
-    /// The rules, in order.
+    /// The rules, in the order of their precedence.
     pub(crate) fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// What is kept of what no rule matches.
+    /// The limits of the records that no rule matches.
     pub(crate) fn rest(&self) -> Keep {
         self.rest
     }
 
-    /// The number of the rule for a record with this canonical topic; that of the rest is how many rules there are.
+    /// The index of the rule for this canonical topic; the number of rules if none matches.
     pub(crate) fn rule_of(&self, topic: &str) -> usize {
         self.rules.iter().position(|rule| (rule.matches)(topic)).unwrap_or(self.rules.len())
     }
 }
 
 impl Rule {
-    /// The most bytes of a name.
+    /// The most bytes of the name of a rule.
     pub const NAME: usize = 255;
 
-    /// A rule for the records whose canonical topic matches.
+    /// Creates a rule for the records with matching canonical topics.
     pub fn new(
         name: impl Into<Arc<str>>,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -117,7 +120,7 @@ impl Rule {
         Self { name: name.into(), matches: Arc::new(matches), keep, separate: false }
     }
 
-    /// Has what this rule drops counted by itself ([`Rule::separate`]).
+    /// Sets [`Rule::separate`].
     #[must_use]
     pub fn counted_separately(self) -> Self {
         Self { separate: true, ..self }
@@ -135,33 +138,34 @@ impl fmt::Debug for Rule {
 }
 
 impl Keep {
-    /// Everything, for ever.
+    /// No limits.
     pub const ALL: Self = Self { records: None, bytes: None, age: None, last_per_topic: None };
 
-    /// The most that [`Keep::last_per_topic`] may be.
+    /// The greatest value of [`Keep::last_per_topic`].
     pub const LAST_PER_TOPIC: usize = 1_000;
 
-    /// Whether that is too much to keep.
+    /// Returns true if the held records exceed the limit of their number or bytes.
     pub(crate) fn exceeded_by(&self, held: Held) -> bool {
         self.records.is_some_and(|limit| held.records > limit)
             || self.bytes.is_some_and(|limit| held.bytes > limit)
     }
 
-    /// Whether a record of that time is too old to keep.
-    pub(crate) fn outlived_by(&self, time: SystemTime, now: SystemTime) -> bool {
+    /// Returns true if a record of this time exceeds the limit of age.
+    pub(crate) fn is_expired(&self, time: SystemTime, now: SystemTime) -> bool {
         self.age.is_some_and(|age| now.duration_since(time).is_ok_and(|old| old > age))
     }
 }
 
-/// When records that were stored by a clock that was ahead count as stored: when that is noticed.
+/// The time that counts as the append of records whose times lie in the future.
 ///
-/// Nothing else is known of their age, and behind them no record would ever become too old.
+/// Such records were appended while the clock was fast. Their age counts from the moment at which the log
+/// notices them; otherwise they would keep all later records from expiring.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ahead(Option<SystemTime>);
+pub(crate) struct ClockSkew(Option<SystemTime>);
 
-impl Ahead {
-    /// The time of a record, the oldest that a rule holds, for its age.
-    pub(crate) fn time_of(&mut self, time: SystemTime, now: SystemTime) -> SystemTime {
+impl ClockSkew {
+    /// The time from which the age of a rule's oldest record counts.
+    pub(crate) fn effective_time(&mut self, time: SystemTime, now: SystemTime) -> SystemTime {
         if time <= now {
             return time;
         }
@@ -171,7 +175,7 @@ impl Ahead {
     }
 }
 
-/// How much is held under a rule.
+/// The number and bytes of the held records of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) records: u64,
@@ -190,22 +194,23 @@ impl Held {
     }
 }
 
-/// Why rules cannot be a log's.
+/// The reason why rules were refused.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetentionError {
-    /// Too many rules.
+    /// There are too many rules.
     #[error("there are {0} retention rules; the limit is {limit}", limit = Retention::RULES)]
     Rules(usize),
-    /// A name that is none.
+    /// A name is empty or too long.
     #[error("the name of a retention rule must have 1 to {limit} bytes, unlike {0:?}", limit = Rule::NAME)]
     Name(Arc<str>),
-    /// A name that is another rule's.
+    /// Two rules have the same name.
     #[error("two retention rules are named {0:?}: give each rule its own name")]
     Twice(Arc<str>),
-    /// A number of last records outside of its limits.
+    /// A value of [`Keep::last_per_topic`] exceeds its limits.
     #[error(
-        "the retention rule {0:?} must keep 1 to {limit} last records of each topic", limit = Keep::LAST_PER_TOPIC
+        "the retention rule {0:?} must keep 1 to {limit} last records of each topic",
+        limit = Keep::LAST_PER_TOPIC
     )]
     LastPerTopic(Arc<str>),
 }

@@ -1,4 +1,4 @@
-//! From what is written to who reads it live: the newest records in memory, and the storage behind them.
+//! Tails: streams that read the newest records from memory and older ones from storage, without a gap.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -11,51 +11,53 @@ use tokio::sync::watch;
 
 use crate::{Entry, Limit, Page, Position, ReadError, Record};
 
-/// How far a log is.
+/// The last position of a log, and whether the log is closed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watermark {
     pub(crate) last: Position,
     pub(crate) closed: bool,
 }
 
-/// What a tail reads from.
+/// The records that a tail reads, from memory or storage.
 pub(crate) trait Source: Debug + Send + Sync + 'static {
-    /// What follows a place, from memory if it is there.
+    /// Reads the records after a position, from memory if they are all there.
     fn page(&self, after: Position, limit: Limit) -> impl Future<Output = Result<Page, ReadError>> + Send;
 }
 
-/// Streams all records after a position, those that the log holds and those that come, until the log is closed and all of it has been read.
+/// Streams all records after a position, and then each new one, until the log is closed and fully read.
 ///
-/// `horizon` is that of the log now: a tail from [`Position::START`] asks for the records held now, and all later ones.
+/// `horizon` is the present horizon of the log: a tail from [`Position::START`] asks for the records that are
+/// held now, and all later ones.
 pub(crate) fn tail<S: Source>(
     source: Arc<S>,
     after: Position,
     horizon: Position,
-    marks: watch::Receiver<Watermark>,
+    watermark: watch::Receiver<Watermark>,
 ) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-    let not_missed = if after == Position::START { horizon } else { Position::START };
-    let start = Cursor { source, after, not_missed, marks, failed: false };
+    let ignored_upto = if after == Position::START { horizon } else { Position::START };
+    let start = Cursor { source, after, ignored_upto, watermark, failed: false };
     stream::unfold(start, |mut cursor| async move { cursor.next().await.map(|item| (item, cursor)) }).boxed()
 }
 
+/// A position in the log, and the source of the records after it.
 struct Cursor<S> {
     source: Arc<S>,
     after: Position,
-    /// The records up to here that retention has dropped were not asked for.
-    not_missed: Position,
-    marks: watch::Receiver<Watermark>,
+    /// Dropped records up to this position are not reported: the tail did not ask for them.
+    ignored_upto: Position,
+    watermark: watch::Receiver<Watermark>,
     failed: bool,
 }
 
 impl<S: Source> Cursor<S> {
     async fn next(&mut self) -> Option<Result<Vec<Entry>, ReadError>> {
         if std::mem::take(&mut self.failed) {
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
         loop {
-            // Looked at before reading: what is kept from here on changes it, and ends the wait.
-            let mark = *self.marks.borrow_and_update();
-            let page = match self.source.page(self.after, PAGE).await {
+            // The watermark is read before the page, so that every later append ends the wait below.
+            let watermark = *self.watermark.borrow_and_update();
+            let page = match self.source.page(self.after, PAGE_LIMIT).await {
                 Ok(page) => page,
                 Err(error) => {
                     self.failed = true;
@@ -63,7 +65,7 @@ impl<S: Source> Cursor<S> {
                 }
             };
             let horizon = page.horizon_of_all();
-            if horizon > self.after.max(self.not_missed) {
+            if horizon > self.after.max(self.ignored_upto) {
                 let missed = ReadError::Missed { after: self.after, horizon };
                 self.after = horizon;
                 return Some(Err(missed));
@@ -75,33 +77,35 @@ impl<S: Source> Cursor<S> {
             if !page.end {
                 continue;
             }
-            if mark.closed && self.after >= mark.last {
+            if watermark.closed && self.after >= watermark.last {
                 return None;
             }
-            if self.marks.changed().await.is_err() {
+            if self.watermark.changed().await.is_err() {
                 return None;
             }
         }
     }
 }
 
-/// What a tail reads at once.
-const PAGE: Limit = Limit { records: 512, bytes: 1024 * 1024 };
+/// The most that a tail reads at once.
+const PAGE_LIMIT: Limit = Limit { records: 512, bytes: 1024 * 1024 };
 
 /// The pause after an error.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// The newest records in memory, whether retention keeps them or not. They weigh at most [`Record::BATCH_WEIGHT`], so
-/// that a tail which was up to date before an append gets all of that append, however large it is.
+/// The newest records, in memory, even if retention has dropped them.
+///
+/// They weigh at most [`Record::BATCH_WEIGHT`], so that a tail which was up to date before an append gets all
+/// records of that append, however large it is.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct RecentRecords {
     entries: VecDeque<Entry>,
     weight: usize,
-    /// Every record after this one is here.
+    /// Every record after this position is in `entries`.
     floor: Position,
 }
 
-impl Recent {
+impl RecentRecords {
     pub(crate) fn new(floor: Position) -> Self {
         Self { entries: VecDeque::new(), weight: 0, floor }
     }
@@ -116,19 +120,19 @@ impl Recent {
         }
     }
 
-    /// What follows a place, unless some of that is here no more.
+    /// The records after a position; `None` if some of them are no longer in memory.
     pub(crate) fn page(&self, after: Position, limit: Limit) -> Option<Page> {
         if after < self.floor {
             return None;
         }
         let first = self.entries.partition_point(|entry| entry.position <= after);
-        let mut taken = PageBuilder::new(limit);
-        let end = self.entries.range(first..).all(|entry| taken.copy(entry));
-        Some(taken.page(after, end, [Position::START; 2]))
+        let mut page = PageBuilder::new(limit);
+        let end = self.entries.range(first..).all(|entry| page.push_copy(entry));
+        Some(page.finish(after, end, [Position::START; 2]))
     }
 }
 
-/// A page that fills.
+/// A page to which records are added up to its limit.
 #[derive(Debug)]
 pub(crate) struct PageBuilder {
     limit: Limit,
@@ -141,7 +145,7 @@ impl PageBuilder {
         Self { limit, entries: Vec::new(), bytes: 0 }
     }
 
-    /// Whether a record of this size is within the limit. The first record always is.
+    /// Returns true if a record of this size fits within the limit. The first record always fits.
     pub(crate) fn has_room(&self, size: usize) -> bool {
         self.entries.is_empty()
             || self.entries.len() < self.limit.records && self.bytes + size <= self.limit.bytes
@@ -153,8 +157,8 @@ impl PageBuilder {
         self.entries.push(entry);
     }
 
-    /// Adds a copy of a record if there is room for it; whether it was added.
-    pub(crate) fn copy(&mut self, entry: &Entry) -> bool {
+    /// Adds a copy of a record and returns true, if the limit allows it.
+    pub(crate) fn push_copy(&mut self, entry: &Entry) -> bool {
         let has_room = self.has_room(entry.record.size());
         if has_room {
             self.push(entry.clone());
@@ -162,8 +166,8 @@ impl PageBuilder {
         has_room
     }
 
-    /// What was taken of what follows `after`: all of it, if this is the `end`.
-    pub(crate) fn page(self, after: Position, end: bool, horizons: [Position; 2]) -> Page {
+    /// The page of the added records, which follow `after`; `end` states that no further record follows.
+    pub(crate) fn finish(self, after: Position, end: bool, horizons: [Position; 2]) -> Page {
         let [horizon, separate_horizon] = horizons;
         let through = self.entries.last().map_or(after, |entry| entry.position);
         Page { entries: self.entries, through, end, horizon, separate_horizon }

@@ -1,5 +1,4 @@
-//! The log on disk holds the same records as the log in memory, for any appends in any batches and over any
-//! restarts.
+//! Equivalence of the logs: after random appends, restarts and kills, disk and memory hold the same records.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,16 +15,18 @@ use ssekit_log::{
 };
 use tempfile::TempDir;
 
-/// An action on both logs.
+/// An operation on both logs.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Topic, size and id of each record.
+    /// The topic, size and id of each record.
     Append(Vec<(u8, usize, Option<u8>)>),
-    /// The same with one of a few idempotency keys, of one of two contents.
+    /// An append with an idempotency key and one of two contents.
     AppendOnce((u8, u8), Vec<(u8, usize, Option<u8>)>),
+    /// The clock advances by this number of seconds.
     Pass(u64),
+    /// The log on disk is closed and opened again.
     Close,
-    /// It is opened again as a process leaves it that was killed.
+    /// The log on disk is opened again from the files that a killed process leaves.
     Kill,
 }
 
@@ -33,7 +34,8 @@ fn step(largest: usize) -> impl Strategy<Value = Step> {
     let record = (0u8..6, 0..largest, prop::option::weighted(0.4, 0u8..30));
     prop_oneof![
         12 => prop::collection::vec(record.clone(), 1..60).prop_map(Step::Append),
-        6 => ((0u8..6, 0u8..2), prop::collection::vec(record, 1..60)).prop_map(|(key, batch)| Step::AppendOnce(key, batch)),
+        6 => ((0u8..6, 0u8..2), prop::collection::vec(record, 1..60))
+            .prop_map(|(key, batch)| Step::AppendOnce(key, batch)),
         2 => (1u64..5).prop_map(Step::Pass),
         1 => Just(Step::Close),
         1 => Just(Step::Kill),
@@ -71,16 +73,17 @@ fn records(batch: &[(u8, usize, Option<u8>)]) -> Vec<Record> {
     batch.iter().map(record).collect()
 }
 
-/// Both logs, and where each record is in them: the one on disk leaves a gap when it was killed.
-struct Both {
+/// Both logs.
+struct Logs {
     memory: MemoryLog,
     disk: DurableLog,
     folder: TempDir,
     options: DurableOptions,
-    places: HashMap<Position, Position>,
+    /// Positions on disk and in memory. They differ because the log on disk skips positions after a kill.
+    positions: HashMap<Position, Position>,
 }
 
-impl Both {
+impl Logs {
     async fn new(keeps: &[Keep], clock: Clock, write_buffer: u64) -> Self {
         let retention = retention(keeps);
         let folder = TempDir::new().unwrap();
@@ -95,14 +98,14 @@ impl Both {
             disk: DurableLog::open(folder.path(), options.clone()).await.unwrap(),
             folder,
             options,
-            places: HashMap::from([(Position::START, Position::START)]),
+            positions: HashMap::from([(Position::START, Position::START)]),
         }
     }
 
     async fn append(&mut self, records: Vec<Record>) {
         let disk = self.disk.append(records.clone()).await.unwrap();
         let memory = self.memory.append(records).await.unwrap();
-        self.places.extend(disk.into_iter().zip(memory));
+        self.positions.extend(disk.into_iter().zip(memory));
     }
 
     async fn append_once(&mut self, (key, content): (u8, u8), records: Vec<Record>) {
@@ -113,9 +116,10 @@ impl Both {
             (Ok(disk), Ok(memory)) => {
                 assert_eq!(disk.repeated, memory.repeated);
                 if !disk.repeated {
-                    self.places.extend(disk.positions.iter().copied().zip(memory.positions.iter().copied()));
+                    self.positions
+                        .extend(disk.positions.iter().copied().zip(memory.positions.iter().copied()));
                 }
-                assert!(disk.positions.iter().map(|place| self.places[place]).eq(memory.positions));
+                assert!(disk.positions.iter().map(|position| self.positions[position]).eq(memory.positions));
             }
             (Err(AppendError::KeyReused), Err(AppendError::KeyReused)) => {}
             (disk, memory) => panic!("{disk:?} on disk, {memory:?} in memory"),
@@ -128,16 +132,16 @@ impl Both {
     }
 
     async fn kill(&mut self) {
-        let left = left_by_a_killed_process(self.folder.path());
-        self.disk = DurableLog::open(left.path(), self.options.clone()).await.unwrap();
-        self.folder = left;
+        let copy = copy_of_killed_log(self.folder.path());
+        self.disk = DurableLog::open(copy.path(), self.options.clone()).await.unwrap();
+        self.folder = copy;
     }
 
     fn in_memory(&self, entry: Entry) -> Entry {
-        Entry { position: self.places[&entry.position], ..entry }
+        Entry { position: self.positions[&entry.position], ..entry }
     }
 
-    /// Compares all that can be asked of them.
+    /// Compares the results of all reads.
     async fn check(&self, limit: Limit) {
         let all = Limit { records: usize::MAX, bytes: usize::MAX };
         let expected = self.memory.read(Position::START, all).await.unwrap();
@@ -145,7 +149,7 @@ impl Both {
         let mut after = Position::START;
         loop {
             let page = self.disk.read(after, limit).await.unwrap();
-            assert_eq!(self.places[&page.horizon], expected.horizon);
+            assert_eq!(self.positions[&page.horizon], expected.horizon);
             read.extend(page.entries.into_iter().map(|entry| self.in_memory(entry)));
             after = page.through;
             if page.end {
@@ -155,14 +159,14 @@ impl Both {
         assert_eq!(read, expected.entries);
         for id in 0..30 {
             let id = format!("urn:{id}");
-            let found = self.disk.find(&id).await.unwrap().map(|place| self.places[&place]);
+            let found = self.disk.find(&id).await.unwrap().map(|position| self.positions[&position]);
             assert_eq!(found, self.memory.find(&id).await.unwrap(), "{id}");
         }
         let Bounds { horizon, separate_horizon, last, records, bytes } = self.disk.bounds().await.unwrap();
         let bounds = Bounds {
-            horizon: self.places[&horizon],
-            separate_horizon: self.places[&separate_horizon],
-            last: self.places[&last],
+            horizon: self.positions[&horizon],
+            separate_horizon: self.positions[&separate_horizon],
+            last: self.positions[&last],
             records,
             bytes,
         };
@@ -170,8 +174,8 @@ impl Both {
     }
 }
 
-/// A copy of a log's folder, taken when nobody was writing tables.
-fn left_by_a_killed_process(folder: &Path) -> TempDir {
+/// A copy of the files that a killed process leaves, taken while the store writes no tables.
+fn copy_of_killed_log(folder: &Path) -> TempDir {
     fn files(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
         let mut found = Vec::new();
         for file in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -196,7 +200,7 @@ fn left_by_a_killed_process(folder: &Path) -> TempDir {
             return copy;
         }
     }
-    panic!("somebody always writes to {}", folder.display());
+    panic!("the files of {} do not stop changing", folder.display());
 }
 
 fn run(keeps: &[Keep], steps: &[Step], write_buffer: u64, limit: Limit) {
@@ -207,20 +211,20 @@ fn run(keeps: &[Keep], steps: &[Step], write_buffer: u64, limit: Limit) {
         Clock::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(now.load(Ordering::SeqCst)))
     };
     runtime.block_on(async {
-        let mut both = Both::new(keeps, clock, write_buffer).await;
+        let mut logs = Logs::new(keeps, clock, write_buffer).await;
         for step in steps {
             match step {
-                Step::Append(batch) => both.append(records(batch)).await,
-                Step::AppendOnce(key, batch) => both.append_once(*key, records(batch)).await,
+                Step::Append(batch) => logs.append(records(batch)).await,
+                Step::AppendOnce(key, batch) => logs.append_once(*key, records(batch)).await,
                 Step::Pass(seconds) => {
                     now.fetch_add(*seconds, Ordering::SeqCst);
-                    // Each drops old records when it likes, and at the latest with the next append.
-                    both.append(records(&[(0, 1, None), (1, 1, None), (2, 1, None)])).await;
+                    // Each log drops expired records at its next append at the latest.
+                    logs.append(records(&[(0, 1, None), (1, 1, None), (2, 1, None)])).await;
                 }
-                Step::Close => both.close().await,
-                Step::Kill => both.kill().await,
+                Step::Close => logs.close().await,
+                Step::Kill => logs.kill().await,
             }
-            both.check(limit).await;
+            logs.check(limit).await;
         }
     });
 }
@@ -229,7 +233,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn small_records(
+    fn both_logs_hold_the_same_small_records(
         keeps in prop::collection::vec(keep(), 3),
         steps in prop::collection::vec(step(300), 1..12),
         limit in 1usize..100,
@@ -237,9 +241,9 @@ proptest! {
         run(&keeps, &steps, 16 << 20, Limit { records: limit, bytes: usize::MAX });
     }
 
-    /// So much that groups are full, ids and records go into tables, and tables are merged.
+    /// The records fill groups, ids and records go into tables, and tables are merged.
     #[test]
-    fn large_records(
+    fn both_logs_hold_the_same_large_records(
         keeps in prop::collection::vec(keep(), 3),
         steps in prop::collection::vec(step(20_000), 8..20),
         limit in 1usize..2_000_000,

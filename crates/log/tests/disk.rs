@@ -1,12 +1,12 @@
-//! A full disk and a folder that cannot be written: appends fail with the reason, reads continue, and appends
-//! succeed again once the cause is gone.
+//! A full disk and a folder that cannot be written.
 //!
-//! Records that are lost meanwhile, because a journal is damaged, are reported to readers when the log goes on.
+//! Appends fail with the cause, reads continue, and appends succeed again without a restart once the cause is
+//! removed. If a damaged journal has lost records meanwhile, readers get a later horizon.
 //!
-//! Each scene runs in a process of its own: one with a small file system (`unshare` of util-linux), and one
-//! whose user is not root.
+//! Each scene runs in its own process: with a small file system (`unshare` of util-linux), or as a user other
+//! than root.
 
-#![expect(clippy::print_stdout, reason = "says how it broke, and what `cargo test` asks for")]
+#![expect(clippy::print_stdout, reason = "prints the failures, and the list of tests for `cargo test`")]
 
 use std::collections::HashSet;
 use std::env;
@@ -31,7 +31,7 @@ fn main() {
         Some("full") => runtime.block_on(full(Path::new(&arguments[2]))),
         Some("read-only") => runtime.block_on(read_only(Path::new(&arguments[2]))),
         Some("damaged") => runtime.block_on(damaged(Path::new(&arguments[2]))),
-        Some("--list") => println!("a_disk_that_fails_is_told_and_outlived: test"),
+        Some("--list") => println!("failures_of_the_disk_are_reported_and_survived: test"),
         _ => {
             let folder = TempDir::new().unwrap();
             for scene in ["full", "damaged"] {
@@ -41,19 +41,19 @@ fn main() {
                     .arg(scene)
                     .arg(folder.path()));
             }
-            run(&mut as_somebody(folder.path(), &arguments[0]));
+            run(&mut as_another_user(folder.path(), &arguments[0]));
         }
     }
 }
 
 fn run(command: &mut Command) {
     let status =
-        command.status().unwrap_or_else(|error| panic!("{command:?}: {error}; is util-linux there?"));
+        command.status().unwrap_or_else(|error| panic!("{command:?}: {error}; is util-linux installed?"));
     assert!(status.success(), "{command:?}: {status}");
 }
 
-/// A folder's mode says nothing to root: then another user has to play.
-fn as_somebody(folder: &Path, program: &str) -> Command {
+/// The command for the read-only scene. Root ignores the mode of a folder, so the scene runs as another user.
+fn as_another_user(folder: &Path, program: &str) -> Command {
     let theirs = folder.join("theirs");
     fs::create_dir(&theirs).unwrap();
     if fs::metadata(folder).unwrap().uid() != 0 {
@@ -72,17 +72,20 @@ fn as_somebody(folder: &Path, program: &str) -> Command {
     command
 }
 
-/// While the disk is full, a journal that is not the newest gets damaged. When the log opens its store again, records of that journal are
-/// missing: whoever reads after a position before them is told, at every moment.
+/// A journal that is not the newest is damaged while the disk is full.
+///
+/// When the log opens its store again, records of that journal are missing. Every page that lacks them has a
+/// horizon after them.
 async fn damaged(folder: &Path) {
     mount(folder, "256m");
     let log = DurableLog::open(folder.join("log"), DurableOptions::default()).await.unwrap();
     let log = Arc::new(log);
-    let mut kept = Vec::new();
+    let mut confirmed = Vec::new();
     for number in 0..928 {
-        kept.push(log.append(vec![record(number)]).await.unwrap()[0]);
+        confirmed.push(log.append(vec![record(number)]).await.unwrap()[0]);
     }
-    // The store begins a new journal after 64 MB, and keeps the older one, since there is no room for a table of its records.
+    // The store begins a new journal after 64 MB. It keeps the older one, because the disk has no room for a
+    // table of its records.
     let ballast = folder.join("ballast");
     let mut file = File::create(&ballast).unwrap();
     while file.write_all(&[1; 4096]).is_ok() {}
@@ -90,13 +93,13 @@ async fn damaged(folder: &Path) {
     drop(file);
     let mut number = 928;
     while let Ok(positions) = log.append(vec![record(number)]).await {
-        kept.push(positions[0]);
+        confirmed.push(positions[0]);
         number += 1;
         assert!(number < 10_000, "the disk is not full");
     }
-    let last = *kept.last().unwrap();
+    let last = *confirmed.last().unwrap();
     let older = journals(folder);
-    assert!(older.len() > 1, "the older journal is there");
+    assert!(older.len() > 1, "the older journal exists");
     let file = OpenOptions::new().read(true).write(true).open(&older[0]).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, 1 << 20).unwrap();
@@ -104,12 +107,12 @@ async fn damaged(folder: &Path) {
 
     let ended = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..4)
-        .map(|_| tokio::spawn(read_until(Arc::clone(&log), kept.clone(), Arc::clone(&ended))))
+        .map(|_| tokio::spawn(read_until(Arc::clone(&log), confirmed.clone(), Arc::clone(&ended))))
         .collect();
     fs::remove_file(&ballast).unwrap();
-    let patience = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while let Err(error) = log.append(vec![record(number)]).await {
-        assert!(Instant::now() < patience, "still {error}");
+        assert!(Instant::now() < deadline, "still {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     ended.store(true, Ordering::Relaxed);
@@ -119,22 +122,22 @@ async fn damaged(folder: &Path) {
     }
     let horizon = log.bounds().await.unwrap().horizon;
     assert!(horizon >= last, "the journal of records up to {last} is damaged, the horizon is {horizon}");
-    println!("{} records were kept, {missed} pages told that some are missing", kept.len());
+    println!("{} records were confirmed, {missed} pages reported missing ones", confirmed.len());
     log.close().await.unwrap();
 }
 
-/// Reads all records again and again; returns how many times some were missing. Each of these pages must say so.
-async fn read_until(log: Arc<DurableLog>, kept: Vec<Position>, ended: Arc<AtomicBool>) -> u32 {
+/// Reads all records again and again. Returns the number of pages that reported missing records.
+async fn read_until(log: Arc<DurableLog>, confirmed: Vec<Position>, ended: Arc<AtomicBool>) -> u32 {
     let mut missed = 0;
     while !ended.load(Ordering::Relaxed) {
-        // The store is closed while it is opened again.
+        // A read fails while the store is opened again.
         let Ok(page) = log.read(Position::START, Limit { records: usize::MAX, bytes: usize::MAX }).await
         else {
             tokio::task::yield_now().await;
             continue;
         };
         let found: HashSet<_> = page.entries.iter().map(|entry| entry.position).collect();
-        if let Some(missing) = kept.iter().rfind(|position| !found.contains(position)) {
+        if let Some(missing) = confirmed.iter().rfind(|position| !found.contains(position)) {
             assert!(page.horizon >= *missing, "{missing} is missing, the page's horizon is {}", page.horizon);
             missed += 1;
         }
@@ -162,7 +165,10 @@ async fn full(folder: &Path) {
     scene(
         folder,
         || (),
-        |error| matches!(error, AppendError::Full(reason) if reason.contains("No space left") && reason.contains("free at least 16 MiB")),
+        |error| {
+            let AppendError::Full(reason) = error else { return false };
+            reason.contains("No space left") && reason.contains("free at least 16 MiB")
+        },
         || fs::remove_file(&ballast).unwrap(),
     )
     .await;
@@ -172,7 +178,7 @@ async fn read_only(folder: &Path) {
     let log = folder.join("log");
     let store = log.join("store");
     let set = |mode| {
-        // The store's folders, however deep.
+        // All folders of the store.
         let mut folders = vec![log.clone(), store.clone()];
         while let Some(folder) = folders.pop() {
             fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
@@ -190,81 +196,87 @@ async fn read_only(folder: &Path) {
     scene(
         folder,
         || set(0o555),
-        |error| matches!(error, AppendError::Unavailable(reason) if reason.contains("Permission denied") && reason.contains("allow this process to write")),
+        |error| {
+            let AppendError::Unavailable(reason) = error else { return false };
+            reason.contains("Permission denied") && reason.contains("allow this process to write")
+        },
         || set(0o755),
     )
     .await;
-    // One that cannot be written at a start is not opened, and it is said why.
+    // A log that cannot be written at a start is not opened, and the error has the cause.
     set(0o555);
     fs::set_permissions(log.join("lock"), Permissions::from_mode(0o444)).unwrap();
     let error = DurableLog::open(&log, DurableOptions::default()).await.unwrap_err();
-    assert!(
-        matches!(&error, OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied),
-        "{error:?}"
-    );
+    let OpenError::Io { source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::PermissionDenied, "{error:?}");
     set(0o755);
 }
 
-/// Appends until it breaks, and again once it is mended.
-async fn scene(folder: &Path, break_it: impl Fn(), is_told: impl Fn(&AppendError) -> bool, mend: impl Fn()) {
+/// Appends until the appends fail, and again after the cause is removed.
+async fn scene(
+    folder: &Path,
+    start_failure: impl Fn(),
+    has_cause: impl Fn(&AppendError) -> bool,
+    end_failure: impl Fn(),
+) {
     let options = || DurableOptions { write_buffer: 1 << 20, ..DurableOptions::default() };
     let log = DurableLog::open(folder.join("log"), options()).await.unwrap();
-    let mut kept = Vec::new();
+    let mut confirmed = Vec::new();
     for number in 0..20 {
-        kept.push((log.append(vec![record(number)]).await.unwrap()[0], number));
+        confirmed.push((log.append(vec![record(number)]).await.unwrap()[0], number));
     }
-    break_it();
+    start_failure();
     let (mut number, mut refused) = (20, 0);
     while refused < 3 {
         match log.append(vec![record(number)]).await {
-            Ok(positions) => kept.push((positions[0], number)),
+            Ok(positions) => confirmed.push((positions[0], number)),
             Err(error) => {
-                assert!(is_told(&error), "{error:?}");
+                assert!(has_cause(&error), "{error:?}");
                 refused += 1;
             }
         }
         number += 1;
-        assert!(number < 10_000, "it does not break");
+        assert!(number < 10_000, "appends do not fail");
     }
     println!(
-        "{} records of 64 KiB were kept, then {}",
-        kept.len(),
+        "{} records of 64 KiB were confirmed, then {}",
+        confirmed.len(),
         log.append(vec![record(number)]).await.unwrap_err()
     );
     number += 1;
     // Reads continue.
-    check(&log, &kept).await;
+    check(&log, &confirmed).await;
     let mut tail = log.tail(Position::START);
-    let mut told = Vec::new();
-    while told.len() < kept.len() {
-        told.extend(tail.next().await.unwrap().unwrap().into_iter().map(|entry| entry.position));
+    let mut read = Vec::new();
+    while read.len() < confirmed.len() {
+        read.extend(tail.next().await.unwrap().unwrap().into_iter().map(|entry| entry.position));
     }
-    assert!(told.iter().eq(kept.iter().map(|(position, _)| position)));
-    assert_eq!(log.find(&format!("urn:{}", kept[7].1)).await.unwrap(), Some(kept[7].0));
+    assert!(read.iter().eq(confirmed.iter().map(|(position, _)| position)));
+    assert_eq!(log.find(&format!("urn:{}", confirmed[7].1)).await.unwrap(), Some(confirmed[7].0));
 
-    mend();
-    let patience = Instant::now() + Duration::from_secs(30);
-    let mended = loop {
+    end_failure();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let position = loop {
         match log.append(vec![record(number)]).await {
             Ok(positions) => break positions[0],
-            Err(error) => assert!(Instant::now() < patience, "still {error}"),
+            Err(error) => assert!(Instant::now() < deadline, "still {error}"),
         }
         number += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    kept.push((mended, number));
-    check(&log, &kept).await;
-    assert_eq!(tail.next().await.unwrap().unwrap()[0].position, mended);
+    confirmed.push((position, number));
+    check(&log, &confirmed).await;
+    assert_eq!(tail.next().await.unwrap().unwrap()[0].position, position);
     drop(tail);
     log.close().await.unwrap();
     drop(log);
     let log = DurableLog::open(folder.join("log"), options()).await.unwrap();
-    check(&log, &kept).await;
+    check(&log, &confirmed).await;
     log.close().await.unwrap();
 }
 
-/// Answered records are there, and no refused ones.
-async fn check(log: &DurableLog, kept: &[(Position, u32)]) {
+/// Checks that the log holds the confirmed records, and no refused ones.
+async fn check(log: &DurableLog, confirmed: &[(Position, u32)]) {
     let mut found = Vec::new();
     let mut after = Position::START;
     loop {
@@ -279,11 +291,11 @@ async fn check(log: &DurableLog, kept: &[(Position, u32)]) {
             break;
         }
     }
-    assert_eq!(found, kept);
-    assert_eq!(log.bounds().await.unwrap().records, kept.len() as u64);
+    assert_eq!(found, confirmed);
+    assert_eq!(log.bounds().await.unwrap().records, confirmed.len() as u64);
 }
 
-/// One that does not get smaller when it is compressed.
+/// A record that compression does not make smaller.
 fn record(number: u32) -> Record {
     let mut random = fastrand::Rng::with_seed(number.into());
     let body: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(64 << 10).collect();

@@ -1,4 +1,4 @@
-//! A folder is one log's, of a version that is known, and is put in order when it was not left so.
+//! The folder of a log on disk: its lock, its format, and the repair of damaged or unclosed logs.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -30,7 +30,7 @@ async fn bodies(log: &DurableLog) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_folder_is_one_logs() {
+async fn a_second_log_in_a_folder_is_refused() {
     let folder = TempDir::new().unwrap();
     let log = open(folder.path()).await.unwrap();
     let error = open(folder.path()).await.unwrap_err();
@@ -41,7 +41,7 @@ async fn a_folder_is_one_logs() {
 }
 
 #[tokio::test]
-async fn a_folder_of_another_version_or_purpose_is_left_alone() {
+async fn a_folder_with_other_content_is_refused_and_unchanged() {
     let folder = TempDir::new().unwrap();
     open(folder.path()).await.unwrap().close().await.unwrap();
     fs::write(folder.path().join("version"), "ssekit-log 2\n").unwrap();
@@ -59,10 +59,10 @@ async fn a_folder_of_another_version_or_purpose_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_log_that_was_closed_goes_on_without_a_gap_or_a_word() {
-    let told = Told::default();
-    let _told = told.listen();
-    // The log makes its folder itself: about one that other users can open it logs a warning.
+async fn a_closed_log_reopens_without_a_gap_or_a_warning() {
+    let lines = LogLines::default();
+    let _guard = lines.capture();
+    // The log creates the folder, because it warns about one that other users can open.
     let outer = TempDir::new().unwrap();
     let folder = outer.path().join("log");
     let mut last = Position::START;
@@ -73,11 +73,11 @@ async fn a_log_that_was_closed_goes_on_without_a_gap_or_a_word() {
         last = next;
         log.close().await.unwrap();
     }
-    assert_eq!(told.text(), "");
+    assert_eq!(lines.text(), "");
 }
 
-/// The folder as a process leaves it that is killed now: with its written data, and nothing else.
-fn left_by_a_killed_process(folder: &Path) -> TempDir {
+/// A copy of the files that the process would leave if it were killed now.
+fn copy_of_killed_log(folder: &Path) -> TempDir {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
         for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -94,7 +94,7 @@ fn left_by_a_killed_process(folder: &Path) -> TempDir {
     copied
 }
 
-/// The newest journal, and where it ends.
+/// The newest journal, and the end of its data.
 fn journal(folder: &Path) -> (PathBuf, u64) {
     let files = fs::read_dir(folder.join("store")).unwrap().map(|file| file.unwrap().path());
     let path =
@@ -103,9 +103,9 @@ fn journal(folder: &Path) -> (PathBuf, u64) {
     (path, end)
 }
 
-/// A record that was answered before it was written may be lost, but no other record gets its position.
+/// A record that was confirmed before it was written may be lost, but no other record gets its position.
 #[tokio::test]
-async fn a_place_is_not_used_twice_though_its_record_is_lost() {
+async fn the_position_of_a_lost_record_is_not_reused() {
     let folder = TempDir::new().unwrap();
     let options = DurableOptions {
         durability: Durability::Memory(Duration::from_secs(3600)),
@@ -114,22 +114,23 @@ async fn a_place_is_not_used_twice_though_its_record_is_lost() {
     let log = DurableLog::open(folder.path(), options).await.unwrap();
     let first = log.append(vec![record("first")]).await.unwrap()[0];
     let lost = log.append(vec![record("lost")]).await.unwrap()[0];
-    let left = left_by_a_killed_process(folder.path());
-    let again = open(left.path()).await.unwrap();
-    // The first reserves places, and so is on the disk.
-    assert_eq!(bodies(&again).await, ["first"]);
-    let bounds = again.bounds().await.unwrap();
+    let copy = copy_of_killed_log(folder.path());
+    let reopened = open(copy.path()).await.unwrap();
+    // The first append reserves positions, so it was synced.
+    assert_eq!(bodies(&reopened).await, ["first"]);
+    let bounds = reopened.bounds().await.unwrap();
     assert!(
         bounds.horizon >= lost,
-        "whoever has read the first or the lost one is told: {bounds:?}, {first}"
+        "the horizon reports the loss to readers of the first and the lost record: {bounds:?}, {first}"
     );
-    assert!(again.append(vec![record("next")]).await.unwrap()[0] > lost);
+    assert!(reopened.append(vec![record("next")]).await.unwrap()[0] > lost);
 }
 
-/// A journal is damaged in its middle, or cut between two writes: nothing tells its end from that of a
-/// process that was killed, but the file `used` knows how far the log was.
+/// A journal is damaged in its middle, or truncated between two writes.
+///
+/// It looks like the journal of a killed process, but the file `used` has a higher position.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_that_has_lost_answered_records_is_told_and_no_position_is_used_twice() {
+async fn lost_records_of_a_journal_are_reported_and_no_position_is_reused() {
     let folder = TempDir::new().unwrap();
     let options = DurableOptions { durability: Durability::Sync, ..DurableOptions::default() };
     let log = DurableLog::open(folder.path(), options).await.unwrap();
@@ -140,8 +141,8 @@ async fn a_journal_that_has_lost_answered_records_is_told_and_no_position_is_use
         ends.push(journal(folder.path()).1);
     }
     let name = journal(folder.path()).0.file_name().unwrap().to_owned();
-    type Harm = fn(&fs::File, u64, u64);
-    let harms: [(&str, Harm); 4] = [
+    type Damage = fn(&fs::File, u64, u64);
+    let damages: [(&str, Damage); 4] = [
         ("flipped", |file, from, to| {
             let mut byte = [0];
             let at = from + (to - from) / 2;
@@ -149,40 +150,40 @@ async fn a_journal_that_has_lost_answered_records_is_told_and_no_position_is_use
             file.write_all_at(&[byte[0] ^ 1], at).unwrap();
         }),
         ("zeroed", |file, from, to| file.write_all_at(&vec![0; (to - from) as usize], from).unwrap()),
-        ("cut between two writes", |file, from, _| file.set_len(from).unwrap()),
-        ("cut in a write", |file, from, to| file.set_len(from + (to - from) / 2).unwrap()),
+        ("truncated between two writes", |file, from, _| file.set_len(from).unwrap()),
+        ("truncated in a write", |file, from, to| file.set_len(from + (to - from) / 2).unwrap()),
     ];
-    for (what, harm) in harms {
-        for whole in [1, 5, 9] {
-            let damaged = left_by_a_killed_process(folder.path());
+    for (name_of_damage, damage) in damages {
+        for intact in [1, 5, 9] {
+            let damaged = copy_of_killed_log(folder.path());
             let path = damaged.path().join("store").join(&name);
-            harm(
+            damage(
                 &OpenOptions::new().read(true).write(true).open(path).unwrap(),
-                ends[whole],
-                ends[whole + 1],
+                ends[intact],
+                ends[intact + 1],
             );
-            let told = Told::default();
-            let _told = told.listen();
+            let lines = LogLines::default();
+            let _guard = lines.capture();
             let log = open(damaged.path()).await.unwrap();
-            assert!(told.text().contains("ERROR"), "{what} {whole}: {}", told.text());
-            let kept: Vec<_> = (0..whole).map(|number| format!("record {number}")).collect();
-            assert_eq!(bodies(&log).await, kept, "{what}");
+            assert!(lines.text().contains("ERROR"), "{name_of_damage} {intact}: {}", lines.text());
+            let expected: Vec<_> = (0..intact).map(|number| format!("record {number}")).collect();
+            assert_eq!(bodies(&log).await, expected, "{name_of_damage}");
             let horizon = log.bounds().await.unwrap().horizon;
-            assert!(horizon >= last, "{what} {whole}: whoever holds an id from before is told");
-            assert!(log.append(vec![record("next")]).await.unwrap()[0] > horizon, "{what}");
+            assert!(horizon >= last, "{name_of_damage} {intact}: older ids lie before the horizon");
+            assert!(log.append(vec![record("next")]).await.unwrap()[0] > horizon, "{name_of_damage}");
             log.close().await.unwrap();
-            // It is told once.
-            let told = Told::default();
-            let _told = told.listen();
+            // The next start reports nothing.
+            let lines = LogLines::default();
+            let _guard = lines.capture();
             open(damaged.path()).await.unwrap();
-            assert_eq!(told.text(), "", "{what}");
+            assert_eq!(lines.text(), "", "{name_of_damage}");
         }
     }
 }
 
-/// A start was killed after it had cut a damaged journal, and before its store knew of the loss.
+/// A start was killed after it had truncated a damaged journal, and before the store recorded the loss.
 #[tokio::test]
-async fn damage_is_told_although_the_start_that_found_it_was_killed() {
+async fn damage_is_reported_even_if_the_start_that_found_it_was_killed() {
     let folder = TempDir::new().unwrap();
     let log = open(folder.path()).await.unwrap();
     let last = log.append(vec![record("one")]).await.unwrap()[0];
@@ -195,14 +196,14 @@ async fn damage_is_told_although_the_start_that_found_it_was_killed() {
     assert_eq!(bodies(&log).await, ["one"]);
     log.close().await.unwrap();
     drop(log);
-    // It is told once.
+    // The next start does not report it again.
     assert!(!folder.path().join("damaged").exists());
     let log = open(folder.path()).await.unwrap();
     assert_eq!(log.bounds().await.unwrap().horizon, horizon);
 }
 
 #[tokio::test]
-async fn without_the_file_of_used_positions_none_is_used_twice() {
+async fn no_position_is_reused_without_the_file_of_the_last_position() {
     let folder = TempDir::new().unwrap();
     let log = open(folder.path()).await.unwrap();
     let last = log.append(vec![record("one")]).await.unwrap()[0];
@@ -215,16 +216,16 @@ async fn without_the_file_of_used_positions_none_is_used_twice() {
         assert!(log.bounds().await.unwrap().horizon > last);
         log.close().await.unwrap();
     }
-    // One copy is enough.
+    // One valid copy in the file is sufficient.
     let log = open(folder.path()).await.unwrap();
     let last = log.append(vec![record("two")]).await.unwrap()[0];
     log.close().await.unwrap();
     drop(log);
     let used = folder.path().join("used");
-    let whole = fs::read(&used).unwrap();
+    let intact = fs::read(&used).unwrap();
     let mut horizons = Vec::new();
     for at in [0, 4096] {
-        let mut damaged = whole.clone();
+        let mut damaged = intact.clone();
         damaged[at] ^= 1;
         fs::write(&used, damaged).unwrap();
         let log = open(folder.path()).await.unwrap();
@@ -236,10 +237,9 @@ async fn without_the_file_of_used_positions_none_is_used_twice() {
     assert!(horizons.iter().all(|horizon| *horizon < last), "{horizons:?}");
 }
 
-/// A table is damaged: readable records are read, and the rest is reported, once in the log and to each
-/// reader.
+/// A table is damaged: reads return the readable records, and report the others as missing.
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_records_are_passed_over_and_reported() {
+async fn damaged_records_are_skipped_and_reported() {
     let folder = TempDir::new().unwrap();
     let log = open(folder.path()).await.unwrap();
     let positions = log
@@ -267,7 +267,10 @@ async fn damaged_records_are_passed_over_and_reported() {
                 break;
             }
         }
-        assert!((1500..3000).contains(&found) && missed == 1, "{found} found, {missed} times told");
+        assert!(
+            (1500..3000).contains(&found) && missed == 1,
+            "{found} records found, {missed} losses reported"
+        );
         assert_eq!(after, positions[2999]);
     }
     assert!(log.health().await.unwrap_err().to_string().contains("damaged"));
@@ -278,7 +281,7 @@ async fn damaged_records_are_passed_over_and_reported() {
     );
 }
 
-/// A damaged row of idempotency keys does not refuse the start: the log forgets the keys of that row alone, and names it in a warning.
+/// The log opens in spite of a damaged row of idempotency keys: it forgets only these keys, and warns.
 #[tokio::test]
 async fn a_damaged_row_of_idempotency_keys_is_skipped() {
     let folder = TempDir::new().unwrap();
@@ -294,16 +297,16 @@ async fn a_damaged_row_of_idempotency_keys_is_skipped() {
     let row = [b"keys".as_slice(), &positions[1].0.to_be_bytes()].concat();
     change_rows(&folder.path().join("store"), &[(&row, b"damaged"), (b"keys", b"no position")]);
 
-    let told = Told::default();
-    let _told = told.listen();
+    let lines = LogLines::default();
+    let _guard = lines.capture();
     let log = open(folder.path()).await.unwrap();
-    let text = told.text();
+    let text = lines.text();
     assert_eq!(text.matches("WARN").count(), 2, "{text}");
     let store = folder.path().join("store").canonicalize().unwrap();
     assert!(text.contains(store.to_str().unwrap()) && text.contains("keys\\x00\\x00"), "{text}");
     for number in 0..3 {
-        let again = log.append_with_key(Some(key(number)), vec![record("keyed")]).await.unwrap();
-        assert_eq!(again.repeated, number != 1, "key {number}");
+        let repeated = log.append_with_key(Some(key(number)), vec![record("keyed")]).await.unwrap();
+        assert_eq!(repeated.repeated, number != 1, "key {number}");
     }
 }
 
@@ -315,6 +318,7 @@ fn change_rows(store: &Path, rows: &[(&[u8], &[u8])]) {
     database.persist(fjall::PersistMode::SyncAll).unwrap();
 }
 
+/// The largest file in a folder.
 fn largest(folder: &Path) -> PathBuf {
     fn files(folder: &Path, found: &mut Vec<(u64, PathBuf)>) {
         for file in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -343,70 +347,69 @@ async fn only_its_owner_can_open_the_folder() {
     assert_eq!(mode(), 0o700);
 }
 
-/// Damages the end of a journal of three records, the last of which was being written when the power went,
-/// and opens it.
+/// Damages the end of a journal with three records, as a loss of power during the last write does.
 #[test]
-fn a_torn_end_is_repaired_and_told() {
+fn a_torn_tail_is_truncated_and_reported() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _runtime = runtime.enter();
     let folder = TempDir::new().unwrap();
-    let (_log, whole, last) = runtime.block_on(async {
+    let (_log, second, last) = runtime.block_on(async {
         let options = DurableOptions { durability: Durability::Sync, ..DurableOptions::default() };
         let log = DurableLog::open(folder.path(), options).await.unwrap();
         for body in ["one", "two"] {
             log.append(vec![record(body)]).await.unwrap();
         }
-        let whole = journal(folder.path()).1;
+        let second = journal(folder.path()).1;
         let last = log.append(vec![record(&"three ".repeat(30))]).await.unwrap()[0];
-        (log, whole, last)
+        (log, second, last)
     });
     let (path, end) = journal(folder.path());
     let name = path.file_name().unwrap().to_owned();
-    let of_write = fs::read(&path).unwrap()[whole as usize..end as usize].to_vec();
+    let last_write = fs::read(&path).unwrap()[second as usize..end as usize].to_vec();
 
-    let check = |damage: &dyn Fn(&fs::File), torn: bool, kept: usize| {
-        let damaged = left_by_a_killed_process(folder.path());
+    let check = |damage: &dyn Fn(&fs::File), torn: bool, count: usize| {
+        let damaged = copy_of_killed_log(folder.path());
         let path = damaged.path().join("store").join(&name);
         damage(&OpenOptions::new().write(true).open(&path).unwrap());
-        let told = Told::default();
-        let _told = told.listen();
+        let lines = LogLines::default();
+        let _guard = lines.capture();
         runtime.block_on(async {
             let log = DurableLog::open(damaged.path(), DurableOptions::default()).await.unwrap();
             let found = bodies(&log).await;
-            assert_eq!(found.len(), kept, "{found:?}");
+            assert_eq!(found.len(), count, "{found:?}");
             assert_eq!(found[..2], ["one", "two"]);
             let next = log.append(vec![record("next")]).await.unwrap()[0];
-            assert!(next > last, "{next} may have been told before");
+            assert!(next > last, "position {next} may have been confirmed before");
             log.close().await.unwrap();
             let log = open(damaged.path()).await.unwrap();
             assert_eq!(bodies(&log).await, [found, vec!["next".to_owned()]].concat());
         });
-        let told = told.text();
+        let text = lines.text();
         assert!(
-            (told.contains("was not closed") || told.contains("confirmed updates are lost"))
-                && told.contains(damaged.path().to_str().unwrap()),
-            "{told}"
+            (text.contains("was not closed") || text.contains("confirmed updates are lost"))
+                && text.contains(damaged.path().to_str().unwrap()),
+            "{text}"
         );
-        assert_eq!(!told.contains(" 0 bytes of an unfinished write"), torn, "{told}");
+        assert_eq!(!text.contains(" 0 bytes of an unfinished write"), torn, "{text}");
         assert_eq!(damaged.path().join("torn").exists(), torn);
     };
     check(&|_| (), false, 3);
     let write = |bytes: Vec<u8>, at: u64| move |file: &fs::File| file.write_all_at(&bytes, at).unwrap();
-    // A write that looks whole, with another sum; half a one; lengths that promise too much.
-    let wrong_sum: Vec<u8> = of_write
+    // A write with a wrong checksum; half a write; lengths beyond the end of the file.
+    let wrong_sum: Vec<u8> = last_write
         .iter()
         .enumerate()
-        .map(|(at, byte)| if at == of_write.len() - 6 { !byte } else { *byte })
+        .map(|(at, byte)| if at == last_write.len() - 6 { !byte } else { *byte })
         .collect();
     check(&write(wrong_sum, end), true, 3);
-    check(&write(of_write[..of_write.len() / 2].to_vec(), end), true, 3);
-    check(&write(of_write[..13].to_vec(), end), true, 3);
-    check(&write([&of_write[..13], &[2, 0, 0], &[0; 8], &[0xff; 10]].concat(), end), true, 3);
+    check(&write(last_write[..last_write.len() / 2].to_vec(), end), true, 3);
+    check(&write(last_write[..13].to_vec(), end), true, 3);
+    check(&write([&last_write[..13], &[2, 0, 0], &[0; 8], &[0xff; 10]].concat(), end), true, 3);
     check(&write(vec![3; 4096], end), true, 3);
-    // A page in the midst of the last write that never reached the disk, and the file's end after it.
-    check(&write(vec![0; 64], whole + 40), true, 2);
+    // A page in the middle of the last write did not reach the disk, but the end of the write did.
+    check(&write(vec![0; 64], second + 40), true, 2);
     let mut runner = TestRunner::deterministic();
-    let cuts = (whole + 1..end, prop::collection::vec(1u8.., 0..200));
+    let cuts = (second + 1..end, prop::collection::vec(1u8.., 0..200));
     for _ in 0..16 {
         use proptest::strategy::ValueTree;
         let (at, garbage) = cuts.new_tree(&mut runner).unwrap().current();
@@ -421,9 +424,9 @@ fn a_torn_end_is_repaired_and_told() {
     }
 }
 
-/// Ids whose records have been let go are let go, too, though nobody takes each of them away.
+/// Merges of tables remove the ids of dropped records, so that the store does not grow.
 #[tokio::test]
-async fn ids_of_what_is_gone_do_not_stay() {
+async fn ids_of_dropped_records_are_removed() {
     let folder = TempDir::new().unwrap();
     let retention = Retention::of_everything(Keep { records: Some(20_000), ..Keep::ALL }).unwrap();
     let options = DurableOptions { write_buffer: 1 << 20, retention, ..DurableOptions::default() };
@@ -435,13 +438,14 @@ async fn ids_of_what_is_gone_do_not_stay() {
     }
     log.close().await.unwrap();
     drop(log);
-    // The places of all ids alone would take that.
+    // The keys and values of all ids alone would take this size.
     let size = size(&folder.path().join("store/keyspaces"));
     assert!(size < IDS * 26, "{size} bytes");
 
     const IDS: u64 = 300_000;
 }
 
+/// The size of all files in a folder.
 fn size(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).unwrap().map(Result::unwrap);
     let sizes = files.map(|file| {
@@ -451,22 +455,22 @@ fn size(folder: &Path) -> u64 {
     sizes.sum()
 }
 
-/// The output of `tracing` on this thread and on those of the runtime.
+/// The lines that `tracing` logs on the test's thread while the log is opened.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<u8>>>);
+struct LogLines(Arc<Mutex<Vec<u8>>>);
 
-impl Told {
-    fn listen(&self) -> tracing::dispatcher::DefaultGuard {
-        // Without a subscriber for all threads, another test's thread can be the first to reach a line, and
-        // `tracing` remembers that nobody wants it.
+impl LogLines {
+    fn capture(&self) -> tracing::dispatcher::DefaultGuard {
+        // Without a subscriber for all threads, a thread of another test may be the first to reach a log
+        // statement, and `tracing` then caches that no subscriber wants it.
         static ALL_THREADS: Once = Once::new();
         ALL_THREADS.call_once(|| {
-            let nowhere = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
-            tracing::subscriber::set_global_default(nowhere).expect("no other is set here");
+            let discard = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+            tracing::subscriber::set_global_default(discard).expect("no other global subscriber is set");
         });
-        let told = self.clone();
+        let lines = self.clone();
         let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || told.clone()).finish();
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || lines.clone()).finish();
         tracing::subscriber::set_default(subscriber)
     }
 
@@ -475,7 +479,7 @@ impl Told {
     }
 }
 
-impl Write for Told {
+impl Write for LogLines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }

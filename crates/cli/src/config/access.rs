@@ -1,4 +1,4 @@
-//! Who may do what, as the protocol wants to know it.
+//! Access rules and keys of a configuration.
 
 use ssekit_hub::jwks::Source;
 use ssekit_mercure::{Access, Algorithm, Keys, Origins};
@@ -6,24 +6,23 @@ use ssekit_mercure::{Access, Algorithm, Keys, Origins};
 use super::load::{Loaded, Problem, Problems};
 use super::{Config, Key, Secret};
 
-/// A set of keys that has to be fetched, or read, again and again.
+/// Key set that must be read or fetched repeatedly.
 #[derive(Clone, Debug)]
 pub struct KeySet {
-    /// Where it is: a file, or an `https://` URL.
+    /// Its source: a file, or an `https://` URL.
     pub source: Source,
-    /// Which algorithms are allowed; empty: those that suit the keys.
+    /// Allowed algorithms; empty for all that fit the keys.
     pub algorithms: Vec<Algorithm>,
-    /// What to put them into: shared with [`Access`], and empty where they have to be fetched.
+    /// Keys to replace. They are shared with [`Access`], and empty until the first fetch.
     pub keys: Keys,
 }
 
 impl Loaded {
-    /// Who may do what; and the sets of keys that have to be fetched before those who have tokens may do anything.
-    ///
-    /// Reads the files of keys.
+    /// Returns the access rules, and the key sets that must be fetched before tokens can be verified. Reads
+    /// key files.
     ///
     /// # Errors
-    /// All that is wrong with keys, at once.
+    /// All faults of the keys.
     pub fn access(&self) -> Result<(Access, Vec<KeySet>), Problems> {
         let config = &self.config;
         let (mut sets, mut problems) = (Vec::new(), Vec::new());
@@ -37,7 +36,7 @@ impl Loaded {
                 }
             };
         let publishers = keys("publisher.", config.publisher_key());
-        // One key for both is read, and fetched, once.
+        // A common key is read and fetched once.
         let subscribers = match config.subscriber_key() {
             key if key == config.publisher_key() => publishers.clone(),
             key => keys("subscriber.", key),
@@ -67,10 +66,11 @@ impl Loaded {
         Ok((access, sets))
     }
 
-    /// Reads the files of keys again, and uses from now on what they hold, wherever this access was cloned to. Logs which keys were replaced.
+    /// Reads the key files again, and replaces the keys in every clone of this access. Logs the replaced
+    /// keys.
     ///
     /// # Errors
-    /// All that is wrong with them; nothing changes then.
+    /// All faults of the files; then no key is replaced.
     pub fn renew_keys(&self, access: &Access) -> Result<(), Problems> {
         let (fresh, _) = self.access()?;
         let config = &self.config;
@@ -79,7 +79,7 @@ impl Loaded {
             ("subscribers", config.subscriber_key(), &access.subscribers, &fresh.subscribers),
         ] {
             let before = keys.summary();
-            // Sets that are fetched are renewed by their rotation.
+            // The rotation renews fetched key sets.
             if key.is_some_and(|key| !key.is_fetched()) && keys.replace(fresh) {
                 tracing::warn!(
                     "the keys that verify {whose}' tokens were replaced; new keys: {}; old keys: {before}",
@@ -123,7 +123,7 @@ impl Loaded {
 }
 
 impl Config {
-    /// The limits that the protocol holds.
+    /// Limits of the protocol.
     pub fn protocol_limits(&self) -> ssekit_mercure::Limits {
         let limits = &self.limits;
         ssekit_mercure::Limits {

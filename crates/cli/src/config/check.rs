@@ -9,14 +9,15 @@ use super::{Key, Secret};
 use crate::terminal::chain;
 use crate::tls::Tls;
 
-/// The largest file of a key, in bytes.
+/// Maximum size of a key file in bytes.
 const MOST_KEY: u64 = 1 << 20;
 
 impl Loaded {
-    /// Checks that the files of the configuration can be read and used. Starts nothing, writes nothing, and does not use the network.
+    /// Checks that the files of the configuration can be read and used. Starts and writes nothing, and does
+    /// not use the network.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// All faults.
     pub fn check(&self) -> Result<(), Problems> {
         let config = &self.config;
         let mut problems = Vec::new();
@@ -36,11 +37,11 @@ impl Loaded {
 }
 
 impl Key {
-    /// The secret or the public keys, from their file if that is where they are; without the line feed at the end that editors leave there. None
-    /// when a set of keys has to be fetched, or nothing is given.
+    /// Reads the secret or the public keys, from their file if there is one, without a line feed at the end.
+    /// `None` if a key set must be fetched, or no key is set.
     ///
     /// # Errors
-    /// When the file cannot be read, is empty, or is no text: in words.
+    /// When the file cannot be read, is empty, or is no text, as a sentence.
     pub fn read(&self) -> Result<Option<Secret>, String> {
         let jwks = self.jwks.as_deref().filter(|_| !self.is_fetched()).map(Path::new);
         match (&self.secret, self.file.as_deref().or(jwks)) {
@@ -55,7 +56,7 @@ fn read(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(MOST_KEY + 1).read_to_string(&mut text));
     match read {
-        // What is left of it would be another key.
+        // A truncated text would be another key.
         Ok(bytes) if bytes as u64 > MOST_KEY => {
             Err(format!("the key file {} is larger than {MOST_KEY} bytes", path.display()))
         }
@@ -74,7 +75,7 @@ fn read(path: &Path) -> Result<Secret, String> {
     }
 }
 
-/// Warns of a secret that other users of the machine can read. Public keys and sets of them may be read.
+/// Warns if other users of the machine can read a secret. Public keys and key sets may be readable.
 #[cfg(unix)]
 fn warn_of_other_readers(path: &Path, text: &str) {
     use std::os::unix::fs::MetadataExt as _;
@@ -92,7 +93,7 @@ fn warn_of_other_readers(_: &Path, _: &str) {}
 mod tests {
     use super::*;
 
-    /// It was cut off, and the rest taken for a key.
+    /// A file that is too large used to be truncated, and the rest taken for a key.
     #[test]
     fn a_file_that_is_too_large_holds_no_key() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! What holds when nobody has said anything.
+//! Default values of the settings.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Default for Config {
             durability: Durability::Periodic,
             sync_every: Duration::from_millis(100),
             retention: Vec::new(),
-            // Clients of 0.x know no other.
+            // Clients of versions 0.x know no other path.
             hub_path: "/.well-known/mercure".to_owned(),
             key: Key::default(),
             publisher: Key::default(),
@@ -57,7 +57,7 @@ impl Default for Config {
             drain: Duration::from_secs(5),
             limits: Limits::default(),
             threads: None,
-            // What Linux allows unless told otherwise (`net.core.somaxconn`).
+            // Linux's default maximum (`net.core.somaxconn`).
             backlog: 4096,
             log: Log { format: LogFormat::Text, level: LogLevel::Info },
         }
@@ -65,7 +65,7 @@ impl Default for Config {
 }
 
 impl Default for Limits {
-    /// The limits of the hub as a library, which has their only home.
+    /// The limits of the libraries, which define their defaults.
     fn default() -> Self {
         let (http, fanout, mercure) =
             (http::Options::default(), fanout::Options::default(), ssekit_mercure::Limits::default());

@@ -1,4 +1,4 @@
-//! The configuration's file.
+//! Configuration file.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -6,14 +6,14 @@ use toml::de::{DeTable, DeValue};
 use super::settings;
 use super::value::{Raw, Value};
 
-/// A mistake in a file, with its line.
+/// Mistake in a file, with its line.
 #[derive(Debug, PartialEq)]
 pub(super) struct Mistake {
     pub(super) line: usize,
     pub(super) what: String,
 }
 
-/// Largest file, in bytes.
+/// Maximum size in bytes.
 pub(super) const MOST: u64 = 1 << 20;
 
 /// Reads the settings of a file, by name.
@@ -93,7 +93,7 @@ pub(super) fn unknown(key: &str) -> String {
     }
 }
 
-/// The setting with the most similar name, if one is similar.
+/// Returns the setting with the most similar name, if one is similar.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     // The right name in another table.
@@ -108,5 +108,5 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
     close.map(|(_, setting)| setting).or(elsewhere).map(|setting| setting.key)
 }
 
-/// Longer than the name of any setting, in bytes.
+/// Maximum length in bytes of a name that is compared; no setting has a longer name.
 const MOST_NAME: usize = 64;

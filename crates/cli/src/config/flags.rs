@@ -1,3 +1,5 @@
+//! Flags of `ssekit serve`, generated from the table of settings.
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -27,7 +29,7 @@ impl Flags {
     }
 }
 
-/// Without the values, because some are secrets.
+/// Omits the values, because some are secrets.
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.values.iter().map(|(name, _)| *name).collect();
@@ -101,7 +103,7 @@ fn switch(name: &'static str) -> Arg {
 fn arg(setting: &'static Setting) -> Arg {
     let arg = Arg::new(setting.key).long(setting.flag()).help(help(setting)).action(ArgAction::Append);
     if setting.placeholder.is_empty() {
-        // `--dev`, or `--dev=false` against a file that says otherwise.
+        // `--dev`, or `--dev=false` to override a file.
         arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
     } else {
         arg.value_name(setting.placeholder)
@@ -121,7 +123,7 @@ fn help(setting: &Setting) -> String {
     }
 }
 
-/// Longest line of help and default, in bytes.
+/// Maximum length of help and default on one line, in bytes.
 const WIDTH: usize = 110;
 
 const AFTER_HELP: &str = "\

@@ -1,4 +1,4 @@
-//! How values are read, checked and written, whatever setting they are of.
+//! Value parsers: they read, check and write the values of settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use super::quantity::{self, show_size, show_time};
 use super::value::{Raw, Refusal, Value};
 use super::{Secret, Spread, Store};
 
-/// The form that a setting's values have.
+/// Parser of a setting's values.
 pub(super) trait Form<T> {
     /// Whether a value is a list, to which a repeated flag adds.
     const REPEATS: bool = false;
 
-    /// Takes a value.
+    /// Parses a value.
     fn read(&self, value: &Value) -> Result<T, Refusal>;
 
-    /// The value in TOML; none when it is none, or is not shown.
+    /// Returns the value as TOML; `None` for an absent or hidden value.
     fn show(&self, value: &T) -> Option<String>;
 }
 
-/// Yes or no.
+/// Boolean.
 pub(super) struct Truth;
 
 impl Form<bool> for Truth {
@@ -38,7 +38,7 @@ impl Form<bool> for Truth {
     }
 }
 
-/// A number within bounds.
+/// Number within bounds.
 pub(super) struct Count(pub(super) u64, pub(super) u64);
 
 impl<T: Copy + TryFrom<u64> + TryInto<u64>> Form<T> for Count {
@@ -54,7 +54,7 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> Form<T> for Count {
     }
 }
 
-/// A number of bytes within bounds.
+/// Number of bytes within bounds.
 pub(super) struct Size(pub(super) u64, pub(super) u64);
 
 impl<T: Copy + TryFrom<u64> + TryInto<u64>> Form<T> for Size {
@@ -74,7 +74,7 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> Form<T> for Size {
     }
 }
 
-/// A time within bounds, in milliseconds.
+/// Time within bounds, in milliseconds.
 pub(super) struct Time(pub(super) u64, pub(super) u64);
 
 impl Form<Duration> for Time {
@@ -92,7 +92,7 @@ impl Form<Duration> for Time {
     }
 }
 
-/// One time, or two with `..` between.
+/// One time, or a range with `..`.
 pub(super) struct Between(pub(super) Time);
 
 impl Form<Spread> for Between {
@@ -114,7 +114,7 @@ impl Form<Spread> for Between {
     }
 }
 
-/// One of a few.
+/// One of a few names.
 pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
 impl<T: Copy + PartialEq> Form<T> for Choice<T> {
@@ -139,13 +139,13 @@ impl<T> Choice<T> {
     }
 }
 
-/// The permissions of a file, in octal: `660`, `"0660"`, `0o660`.
+/// File permissions in octal: `660`, `"0660"`, `0o660`.
 pub(super) struct Mode;
 
 impl Form<u32> for Mode {
     fn read(&self, value: &Value) -> Result<u32, Refusal> {
         let allowed = || value.refused("file permissions in octal and in quotes, such as \"660\"");
-        // `unix_mode = 660` is decimal in TOML: it would mean something else than it looks like.
+        // `unix_mode = 660` is decimal in TOML, and would have another meaning than it seems.
         let Raw::Text(text) = &value.raw else { return Err(allowed()) };
         let digits = text.strip_prefix("0o").unwrap_or(text);
         let sound = !digits.is_empty() && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
@@ -158,11 +158,11 @@ impl Form<u32> for Mode {
     }
 }
 
-/// A text with a meaning.
+/// Text with a condition.
 pub(super) struct Text {
-    /// What it must be.
+    /// Description of the permitted texts.
     pub(super) allowed: &'static str,
-    /// Whether it is that.
+    /// The condition.
     pub(super) is: fn(&str) -> bool,
 }
 
@@ -179,7 +179,7 @@ impl Form<String> for Text {
     }
 }
 
-/// Several: an array, or with commas between.
+/// Several values: an array, or a text with commas.
 pub(super) struct List<F>(pub(super) F);
 
 impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
@@ -199,7 +199,7 @@ impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
                 let mut all = Vec::new();
                 for value in list {
                     match &value.raw {
-                        // A flag that is repeated may have commas too.
+                        // A repeated flag may contain commas too.
                         Raw::Text(_) => all.extend(self.read(value)?),
                         _ => all.push(self.0.read(value)?),
                     }
@@ -223,7 +223,7 @@ fn at_most<T>(items: Vec<T>, value: &Value) -> Result<Vec<T>, Refusal> {
     Err(Refusal { line: value.line, why: format!("the list has more than {MOST_ITEMS} items") })
 }
 
-/// A way to sign tokens.
+/// Signature algorithm.
 pub(super) struct Signing;
 
 impl Form<Algorithm> for Signing {
@@ -240,9 +240,9 @@ impl Form<Algorithm> for Signing {
     }
 }
 
-/// An origin, or a pattern of origins.
+/// Origin, or a pattern of origins.
 pub(super) struct WebOrigin {
-    /// Whether `*` is one.
+    /// Whether `*` is permitted.
     pub(super) any: bool,
 }
 
@@ -265,10 +265,10 @@ impl Form<AllowedOrigin> for WebOrigin {
     }
 }
 
-/// Origins are compared one by one.
+/// Maximum number of items: origins are compared one by one.
 const MOST_ITEMS: usize = 1_000;
 
-/// Where a file or a folder is.
+/// Path of a file or folder.
 pub(super) struct Path;
 
 impl Form<PathBuf> for Path {
@@ -304,7 +304,7 @@ impl Form<Store> for Where {
     }
 }
 
-/// What nobody may see.
+/// Secret, which is never shown.
 pub(super) struct Hidden;
 
 impl Form<Secret> for Hidden {
@@ -320,7 +320,7 @@ impl Form<Secret> for Hidden {
     }
 }
 
-/// Nothing, when it says so: `none`, or no text at all.
+/// Optional value: `none` or an empty text for no value.
 pub(super) struct Optional<F>(pub(super) F);
 
 impl<T, F: Form<T>> Form<Option<T>> for Optional<F> {
@@ -341,7 +341,7 @@ impl<T, F: Form<T>> Form<Option<T>> for Optional<F> {
 
 const NONE: &str = "none";
 
-/// A text in TOML, on one line.
+/// Quotes a text for TOML, on one line.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -362,7 +362,7 @@ pub(super) fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Only an array was counted.
+    /// Formerly, only the items of an array were counted.
     #[test]
     fn items_are_counted_however_they_are_written() {
         let text = |count: usize| Raw::Text(vec!["RS256"; count].join(","));

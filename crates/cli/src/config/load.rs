@@ -1,3 +1,5 @@
+//! Loader: reads the file, the variables and the flags, and reports all problems.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -10,26 +12,26 @@ use super::settings::{self, Setting};
 use super::value::{Refusal, Value};
 use super::{Config, Log, file};
 
-/// A configuration, and who has said what of it.
+/// Configuration, with the source of each value.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What holds.
+    /// The values.
     pub config: Config,
     /// Sentences that an operator should read before the hub starts.
     pub warnings: Vec<String>,
-    /// Why nobody can use a hub with this configuration: `serve` warns of it, and `--check` fails.
+    /// Reasons why nobody can use a hub with this configuration: `serve` warns of them, and `--check` fails.
     pub unusable: Vec<String>,
     pub(super) origins: Origins,
 }
 
-/// Who has said something.
+/// Source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody.
+    /// The default.
     Default,
-    /// `dev`, which says some things for who says nothing.
+    /// The setting `dev`, which changes some defaults.
     Dev,
-    /// A file, and its line, counted from 1.
+    /// A file and a line, counted from 1.
     File(PathBuf, usize),
     /// An environment variable.
     Variable(String),
@@ -37,16 +39,16 @@ pub enum Origin {
     Flag(String),
 }
 
-/// What is wrong, and where.
+/// Problem of a setting, with the source of its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problem {
     /// The source of the value.
     pub origin: Origin,
-    /// What is wrong with it, and what is allowed.
+    /// The fault, and the permitted values.
     pub what: String,
 }
 
-/// The source of the value, unless it is a default, and what is wrong with it.
+/// Writes the source of the value, unless it is a default, and the fault.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
@@ -56,11 +58,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with a configuration; at least one thing.
+/// All problems of a configuration; at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
-/// One a line.
+/// Writes one problem per line.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
@@ -80,7 +82,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Who has said what; what is not in it is a default.
+/// Sources of the values; a setting that is absent has its default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins(BTreeMap<&'static str, Origin>);
 
@@ -89,35 +91,36 @@ impl Origins {
         self.get(key).unwrap_or(Origin::Default)
     }
 
-    /// The same; none for a default.
+    /// Source of a setting; `None` for a default.
     pub(super) fn get(&self, key: &str) -> Option<Origin> {
         self.0.get(key).cloned()
     }
 }
 
 impl Loaded {
-    /// The source of a setting's value.
+    /// Source of a setting's value.
     pub fn origin(&self, key: &str) -> Origin {
         self.origins.of(key)
     }
 
-    /// The configuration as these flags and this process's environment say it.
+    /// Reads the configuration from these flags and the environment of this process.
     ///
     /// # Errors
-    /// All that is wrong at once.
+    /// All problems.
     pub fn read(flags: &Flags) -> Result<Self, Problems> {
         Self::read_from(flags, environment())
     }
 
-    /// How to log, as far as the configuration can be read; its errors are logged in this way, too.
+    /// Returns the log settings, as far as the configuration can be read; its errors are logged with these
+    /// settings.
     pub fn log(flags: &Flags) -> Log {
         Layers::collect(flags, &environment()).settle().0.log
     }
 
-    /// The same, with these variables alone.
+    /// Reads the configuration from these flags and variables.
     ///
     /// # Errors
-    /// All that is wrong at once.
+    /// All problems.
     pub fn read_from(
         flags: &Flags,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -135,20 +138,20 @@ impl Loaded {
     }
 }
 
-/// The variables of this process. A name or value that is not UTF-8 cannot be a setting.
+/// Variables of this process. A name or value that is not UTF-8 cannot be a setting.
 fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// Prefix of our variables.
+/// Prefix of the program's variables.
 const PREFIX: &str = "SSEKIT_";
 
 fn named_file(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
     variables.get("SSEKIT_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// What was said, the later over the earlier.
+/// Values by setting; a later source replaces an earlier one.
 #[derive(Default)]
 struct Layers {
     said: BTreeMap<&'static str, (Value, Origin)>,
@@ -172,7 +175,8 @@ impl Layers {
 
     fn say(&mut self, key: &'static str, value: Value, origin: impl FnOnce(&Setting) -> Origin) {
         let setting = settings::find(key).expect("sources say what is in the table");
-        // What is overruled must be sound too, or it surprises who takes the other away.
+        // A replaced value must be valid too. Otherwise the error would appear when the replacing value is
+        // removed.
         let origin = origin(setting);
         if let Err(refusal) = (setting.read)(&mut Config::default(), &value) {
             self.problems.push(problem(key, refusal, origin.clone()));
@@ -216,13 +220,13 @@ impl Layers {
         }
     }
 
-    /// Puts them together.
+    /// Combines the values.
     fn settle(&mut self) -> (Config, Origins, Vec<Problem>) {
         let mut config = Config::default();
         let mut origins = Origins::default();
         let mut dev = Config::default();
         if let Some((value, _)) = self.said.get("dev") {
-            // What cannot be read is among the problems.
+            // An invalid value is among the problems already.
             let _ = settings::find("dev").map(|setting| (setting.read)(&mut dev, value));
         }
         if dev.dev {
@@ -242,7 +246,7 @@ impl Layers {
     }
 }
 
-/// What `dev` turns on.
+/// Settings that `dev` turns on.
 const DEV: [&str; 5] = ["anonymous", "metrics", "subscriptions", "subscriptions_anonymous", "ui"];
 
 fn problem(key: &str, refusal: Refusal, origin: Origin) -> Problem {
@@ -267,7 +271,8 @@ fn read(path: &Path) -> Result<String, String> {
     }
 }
 
-/// A warning when a variable looks like one of ours. Others may well begin so: Kubernetes makes `SSEKIT_PORT` of a service `ssekit`.
+/// Warns of a variable that resembles one of the program's. Other variables may have the prefix: Kubernetes
+/// creates `SSEKIT_PORT` for a service `ssekit`.
 fn misspelt(name: &str) -> Option<String> {
     let close = settings::all()
         .map(|setting| (strsim::osa_distance(&setting.variable(), name), setting))
@@ -278,5 +283,5 @@ fn misspelt(name: &str) -> Option<String> {
     (near && !known).then(|| format!("{name} has no effect; did you mean {}?", setting.variable()))
 }
 
-/// Longer than any variable of ours, in bytes.
+/// Maximum length in bytes of a name that is compared; no variable of the program has a longer name.
 const MOST_NAME: usize = 80;

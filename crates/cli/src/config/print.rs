@@ -1,3 +1,5 @@
+//! Output of `--print`: the configuration as TOML.
+
 use std::fmt::Write as _;
 
 use super::load::Loaded;

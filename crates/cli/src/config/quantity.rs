@@ -1,18 +1,18 @@
-//! Times and sizes as people write them: `1m30s`, `64MiB`.
+//! Times and sizes in the notation of people: `1m30s`, `64MiB`.
 
 use std::time::Duration;
 
-/// What a time is, for errors.
+/// Description of a time, for errors.
 pub(super) const TIME: &str = "a time: a number with a unit, such as 100ms, 25s, 5m, 1h30m or 7d";
 
-/// What a size is, for errors.
+/// Description of a size, for errors.
 pub(super) const SIZE: &str =
     "a size: a number of bytes, or a number with a unit, such as 64KiB, 16MiB, 1GiB or 500MB";
 
-/// Largest first: so they are written.
+/// Largest unit first, in the order of the output.
 const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Largest first, those of 1024 before those of 1000: so they are written.
+/// Largest unit first, and units of 1024 before those of 1000, in the order of the output.
 const SIZES: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
@@ -25,7 +25,7 @@ const SIZES: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// Reads a time, whole milliseconds; `0` needs no unit.
+/// Reads a time in whole milliseconds; `0` needs no unit.
 pub(crate) fn time(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest == "0" {
@@ -38,7 +38,7 @@ pub(crate) fn time(text: &str) -> Option<Duration> {
         let end = after.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let unit = TIMES.iter().find(|(name, _)| *name == unit)?.1;
-        // Each unit once, the larger first: what is written otherwise is more likely a mistake.
+        // Each unit once, the larger first: any other notation is probably a mistake.
         if unit >= last {
             return None;
         }
@@ -55,7 +55,7 @@ pub(crate) fn show_time(time: Duration) -> String {
     if rest == 0 {
         return "0s".to_owned();
     }
-    // 1500ms reads better than 1s500ms.
+    // 1500ms is easier to read than 1s500ms.
     if rest < 60_000 && rest % 1_000 != 0 {
         return format!("{rest}ms");
     }
@@ -69,7 +69,7 @@ pub(crate) fn show_time(time: Duration) -> String {
     text
 }
 
-/// Reads a size; `K`, `M`, `G` and `T` alone are those of 1024, in either case.
+/// Reads a size; `K`, `M`, `G` and `T` alone are units of 1024, in either case.
 pub(super) fn size(text: &str) -> Option<u64> {
     let (number, unit) = digits(text.trim())?;
     let unit = unit.trim_start();
@@ -84,7 +84,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
-/// Writes a size so that [`size`] reads it, exactly.
+/// Writes a size so that [`size`] reads exactly that size.
 pub(super) fn show_size(size: u64) -> String {
     let unit = SIZES.iter().find(|(_, unit)| size != 0 && size.is_multiple_of(*unit));
     match unit {
@@ -93,7 +93,7 @@ pub(super) fn show_size(size: u64) -> String {
     }
 }
 
-/// A number at the beginning, whose digits may be grouped as in TOML: `100_000`.
+/// Reads a number at the beginning, whose digits may be grouped as in TOML: `100_000`.
 fn digits(text: &str) -> Option<(u64, &str)> {
     let end =
         text.find(|character: char| !character.is_ascii_digit() && character != '_').unwrap_or(text.len());

@@ -1,4 +1,4 @@
-//! What the history keeps.
+//! Retention rules of a configuration.
 
 use ssekit_log::{Keep, Rule};
 use ssekit_mercure::Selector;
@@ -9,13 +9,13 @@ use super::value::{Raw, Refusal, Value};
 use super::{Retention, Store};
 
 impl Loaded {
-    /// What is kept, as the log wants to know it. In memory there is an end also to what no rule is about.
+    /// Returns the retention rules for the log. In memory, updates without a rule have a limit too.
     ///
     /// # Errors
-    /// All that is wrong with the rules, at once.
+    /// All faults of the rules.
     pub fn kept(&self) -> Result<ssekit_log::Retention, Problems> {
         let problem = |what| Problem { origin: self.origins.of("retention"), what };
-        // First, so that no other rule is about subscription events.
+        // First, so that no other rule applies to subscription events.
         let of_subscriptions = keep(&self.config.subscriptions_retention);
         let mut rules = vec![ssekit_hub::hub::retention_rule(&self.config.hub_path, of_subscriptions)];
         let mut problems = Vec::new();
@@ -54,7 +54,7 @@ fn keep(rule: &Retention) -> Keep {
     }
 }
 
-/// The limits of a rule, for subscription events: a text.
+/// Limits of subscription events, as a text.
 pub(super) struct OfSubscriptions;
 
 impl Form<Retention> for OfSubscriptions {
@@ -73,10 +73,10 @@ impl Form<Retention> for OfSubscriptions {
     }
 }
 
-/// Rules, each a table; or texts, with `;` between: `topic=* records=1000 age=7d`.
+/// Rules, each a table; or texts, separated by `;`: `topic=* records=1000 age=7d`.
 pub(super) struct Rules;
 
-/// What a rule may say.
+/// Members of a rule.
 const MEMBERS: &str = "topic, records, bytes, age, last";
 
 const RECORDS: Optional<Count> = Optional(Count(1, i64::MAX as u64));
@@ -118,7 +118,7 @@ impl Form<Vec<Retention>> for Rules {
     }
 }
 
-/// A rule costs a look at every update.
+/// Every update is compared with the rules.
 const MOST_RULES: usize = ssekit_log::Retention::RULES - 1;
 
 fn from_texts(text: &str, value: &Value) -> Result<Vec<Retention>, Refusal> {
@@ -178,7 +178,7 @@ fn show(rule: &Retention) -> String {
     format!("  {{ {} }},\n", said.join(", "))
 }
 
-/// The limits of a rule, in TOML.
+/// Limits of a rule as TOML.
 fn members(rule: &Retention) -> [(&'static str, Option<String>); 4] {
     [
         ("records", rule.records.and_then(|_| RECORDS.show(&rule.records))),
@@ -192,7 +192,7 @@ fn members(rule: &Retention) -> [(&'static str, Option<String>); 4] {
 mod tests {
     use super::*;
 
-    /// Only a list of tables was counted.
+    /// Formerly, only the items of a list of tables were counted.
     #[test]
     fn rules_are_counted_however_they_are_written() {
         let text = |count: usize| Raw::Text("topic=a;".repeat(count));

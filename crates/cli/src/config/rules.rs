@@ -8,7 +8,7 @@ use super::{Config, Key, Origin, Store};
 pub(super) struct Advice {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
-    /// Why nobody can use the hub.
+    /// Reasons why nobody can use the hub.
     pub(super) unusable: Vec<String>,
 }
 

@@ -1,16 +1,18 @@
+//! Texts that are never shown.
+
 use std::fmt;
 
-/// A text that is not shown.
+/// Text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps it.
+    /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Shows it, to who needs it.
+    /// Returns the text to code that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }

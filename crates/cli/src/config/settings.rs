@@ -1,4 +1,5 @@
-//! The table of all settings: name, type and help text. Flags, variables, the file, `--print` and `--help` are all generated from it.
+//! Table of all settings: name, type and help text. Flags, variables, the file, `--print` and `--help` are
+//! generated from it.
 
 use ssekit_mercure::Selector;
 

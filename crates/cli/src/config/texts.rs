@@ -1,11 +1,11 @@
-//! Texts that mean something, and whether they do.
+//! Texts with conditions, and the conditions.
 
 use std::net::Ipv6Addr;
 
 use super::form::Text;
 
 pub(super) const ADDRESS: Text = Text { allowed: "an address of the form HOST:PORT", is: is_address };
-/// A name that is only compared.
+/// Name that is only compared.
 pub(super) const ANY_TEXT: Text = Text { allowed: "a non-empty string", is: |text| !text.is_empty() };
 pub(super) const HUB_PATH: Text =
     Text { allowed: "an absolute path such as /.well-known/mercure", is: is_path };
@@ -41,7 +41,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(sound)
 }
 
-/// Whether a key set may come from there: who can change it on its way can publish.
+/// Whether this may be the source of a key set: whoever can change the set on its way can publish.
 fn is_jwks(text: &str) -> bool {
     let loopback = |text: &str| {
         let host = text.split(['/', '?', '#']).next().unwrap_or_default();

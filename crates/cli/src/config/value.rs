@@ -1,14 +1,16 @@
+//! Values of settings as their sources have them.
+
 use std::fmt;
 
-/// A value as its source gives it.
+/// Value as its source has it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Value {
     pub(super) raw: Raw,
-    /// Where it begins in the file, counted from 1; none outside of files.
+    /// Line in the file, counted from 1; `None` outside of files.
     pub(super) line: Option<usize>,
 }
 
-/// What TOML has; flags and variables have text alone.
+/// Types of TOML; flags and variables have texts alone.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Raw {
     Text(String),
@@ -16,16 +18,16 @@ pub(super) enum Raw {
     Boolean(bool),
     List(Vec<Value>),
     Table(Vec<(String, Value)>),
-    /// A fraction, a date, an integer that is too large: nothing that any setting takes.
+    /// A fraction, a date, or an integer that is too large: no setting accepts these.
     Other(String),
 }
 
-/// Why a value is not taken.
+/// Reason why a value is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Refusal {
-    /// Where in the file, when that is not where the setting stands.
+    /// Line in the file, if it differs from that of the setting.
     pub(super) line: Option<usize>,
-    /// What is wrong, and what is allowed.
+    /// The fault, and the permitted values.
     pub(super) why: String,
 }
 
@@ -34,7 +36,7 @@ impl Value {
         Self { raw: Raw::Text(text.into()), line: None }
     }
 
-    /// The text, also of a number or a truth value: `SSEKIT_THREADS=2` is a text, `threads = 2` is none.
+    /// Returns the text, also of a number or boolean: `SSEKIT_THREADS=2` is a text, `threads = 2` is not.
     pub(super) fn as_text(&self) -> Option<String> {
         match &self.raw {
             Raw::Text(text) => Some(text.clone()),
@@ -44,13 +46,13 @@ impl Value {
         }
     }
 
-    /// That it is none of what is allowed.
+    /// Refusal of the value, with the permitted ones.
     pub(super) fn refused(&self, allowed: &str) -> Refusal {
         Refusal { line: self.line, why: format!("{self} is not {allowed}") }
     }
 }
 
-/// As it may stand in an error: on one line, and not all of a long one.
+/// Writes the value for an error: on one line, and shortened.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.raw {
@@ -68,5 +70,5 @@ impl fmt::Display for Value {
     }
 }
 
-/// Characters of a value in an error.
+/// Maximum number of characters of a value in an error.
 const MOST_SHOWN: usize = 80;

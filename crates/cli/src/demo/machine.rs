@@ -1,4 +1,4 @@
-//! What this machine does, read from the operating system.
+//! Load of this machine, read from the operating system.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use sysinfo::{MemoryRefreshKind, Networks, System};
 
-/// Reads the machine. Figures that are rates cover the time since the read before.
+/// Reader of the machine. Rates cover the time since the last reading.
 #[derive(Debug)]
 pub(crate) struct Machine {
     system: System,
@@ -14,25 +14,25 @@ pub(crate) struct Machine {
     read: Instant,
 }
 
-/// The machine's figures, as they travel in a `stats` event.
+/// Figures of the machine, in the form of a `stats` event.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
-    /// All cores together, in percent of what they could do.
+    /// All processors together, in percent of their capacity.
     cpu: f64,
-    /// Each core, in percent.
+    /// Each processor, in percent.
     cores: Vec<f64>,
     memory: Memory,
     network: Network,
 }
 
-/// In bytes.
+/// Bytes.
 #[derive(Debug, Serialize)]
 struct Memory {
     used: u64,
     total: u64,
 }
 
-/// In bytes a second. `received` and `sent` count what crosses the machine's border, `loopback` what stays inside.
+/// Bytes per second. `received` and `sent` count traffic with other machines, `loopback` traffic inside.
 #[derive(Debug, Default, Serialize)]
 struct Network {
     received: u64,
@@ -81,7 +81,7 @@ impl Machine {
     }
 }
 
-/// One digit after the point is all that a quarter of a second can tell.
+/// Rounds to one decimal digit, which is the precision of a quarter of a second.
 fn tenths(percent: f32) -> f64 {
     (f64::from(percent) * 10.0).round() / 10.0
 }

@@ -1,4 +1,4 @@
-//! The page and what it is made of: files in the program itself, without a build step.
+//! Files of the demo's page, which are part of the program and need no build step.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use axum::routing::get;
 
 use crate::assets::{self, HTML, JAVASCRIPT, file};
 
-/// A route for each file.
+/// Returns a route for each file.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let page = Router::new().route("/", get(|| async { file(HTML, PAGE.as_str()) }));
     FILES.iter().fold(page, |router, &(path, kind, text)| {
@@ -15,14 +15,14 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     })
 }
 
-/// The page, with the programs that it shows; these are examples of this crate, so that they compile.
+/// The page, with the source code that it shows; this is code of the crate's examples, so it compiles.
 static PAGE: LazyLock<String> = LazyLock::new(|| {
     let source = escape(include_str!("../../examples/page_source.rs"));
     let produce = escape(include_str!("../../examples/page_produce.rs"));
     include_str!("page/page.html").replace("{{source.rs}}", &source).replace("{{produce.rs}}", &produce)
 });
 
-/// The program as HTML, without what only our own checks need.
+/// Source code as HTML, without attributes that only our own checks need.
 fn escape(program: &str) -> String {
     let lines: Vec<&str> = program.lines().filter(|line| !line.starts_with("#![")).collect();
     let text = lines.join("\n");

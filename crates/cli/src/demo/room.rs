@@ -1,33 +1,33 @@
-//! The chat room's own rules: who is here, and what may be said. No sockets.
+//! Rules of the chat room: visitors and messages, without sockets.
 
 use serde::Serialize;
 use ssekit_server::{Clients, PresenceChange};
 
-/// The longest name, in characters.
+/// Maximum length of a name in characters.
 pub(crate) const MAX_NAME: usize = 32;
-/// The longest message, in characters.
+/// Maximum length of a message in characters.
 pub(crate) const MAX_TEXT: usize = 500;
-/// How many messages are kept, for those who come and those who return.
+/// Number of messages that are kept for new and returning visitors.
 pub(crate) const MAX_HISTORY: u64 = 50;
 
-/// What somebody has said: the data of a `chat` event.
+/// Message: the data of a `chat` event.
 #[derive(Debug, Serialize)]
 pub(crate) struct Said {
     from: Name,
     text: Text,
-    /// In milliseconds since 1970.
+    /// Milliseconds since 1970.
     at: u64,
 }
 
-/// A name that can be shown: 1 to 32 characters on one line.
+/// Name that can be shown: 1 to 32 characters on one line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub(crate) struct Name(String);
 
-/// A message that can be shown: 1 to 500 characters.
+/// Text that can be shown: 1 to 500 characters.
 #[derive(Debug, Serialize)]
 struct Text(String);
 
-/// Who is here, and who has just come or gone: the data of a `people` event.
+/// Visitors, and the last change: the data of a `people` event.
 #[derive(Debug, Serialize)]
 pub(crate) struct People {
     people: Vec<Person>,
@@ -40,24 +40,24 @@ pub(crate) struct People {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Person {
     name: Name,
-    /// Streams that are open under this name: one for each tab.
+    /// Open streams of this name: one for each tab.
     streams: usize,
 }
 
 impl Said {
-    /// A message, unless the name or the text cannot be shown: then why.
+    /// Makes a message, or returns why the name or the text cannot be shown.
     pub(crate) fn new(from: String, text: String, at: u64) -> Result<Self, String> {
         Ok(Self { from: from.try_into()?, text: text.try_into()?, at })
     }
 }
 
 impl People {
-    /// Who is here after this change.
+    /// Visitors after this change.
     pub(crate) fn after(change: PresenceChange<Name>, clients: &Clients<Name>) -> Self {
         let (joined, left) = match change {
             PresenceChange::Joined { key, streams: 1 } => (Some(key), None),
             PresenceChange::Left { key, streams: 0 } => (None, Some(key)),
-            // Another tab; or more changes than can be told one by one.
+            // Another tab of a visitor, or more changes than can be reported one by one.
             _ => (None, None),
         };
         let here = clients.keys().into_iter().map(|name| Person { streams: clients.get(&name).len(), name });
@@ -83,7 +83,7 @@ impl TryFrom<String> for Text {
     }
 }
 
-/// The text without space around it, when it is something to look at.
+/// Trims the text and checks that it is visible.
 fn shown(what: &str, text: &str, most: usize, may_hold: fn(char) -> bool) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {

@@ -1,9 +1,11 @@
+//! Request body of `ssekit listen`: a text, a file, or standard input.
+
 use std::io::{Read, stdin};
 use std::path::PathBuf;
 
 use anyhow::{Context, Error};
 
-/// A body as it is named on the command line.
+/// Body as an argument names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     Text(String),

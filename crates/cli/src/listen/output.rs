@@ -1,4 +1,4 @@
-//! What is written for each event.
+//! Output of events.
 
 use std::fmt::Write as _;
 
@@ -19,12 +19,12 @@ pub enum Form {
     Raw,
 }
 
-/// Turns events into text.
+/// Formatter of events.
 #[derive(Debug)]
 pub(crate) struct Output {
     form: Form,
     colours: bool,
-    /// The last event ID before this event: an event that does not change it has brought none.
+    /// Last event ID before this event: an event that does not change it has brought none.
     last_event_id: String,
 }
 
@@ -40,7 +40,7 @@ impl Output {
         Self { form, colours, last_event_id: String::new() }
     }
 
-    /// The event as it is to be written.
+    /// Formats the event.
     pub(crate) fn event(&mut self, event: &str, data: &str, last_event_id: &str) -> String {
         match self.form {
             Form::Raw => format!("{data}\n"),
@@ -49,7 +49,7 @@ impl Output {
         }
     }
 
-    /// Takes notice of an event that is not written.
+    /// Notes an event that is not written.
     pub(crate) fn skip(&mut self, last_event_id: &str) {
         if self.last_event_id != last_event_id {
             last_event_id.clone_into(&mut self.last_event_id);
@@ -80,7 +80,7 @@ impl Output {
     }
 }
 
-/// One line of JSON.
+/// Line of JSON.
 fn json(line: &Line<'_>) -> String {
     escape_json(&serde_json::to_string(line).expect("three strings")) + "\n"
 }
@@ -99,7 +99,7 @@ mod tests {
     fn text_shows_the_events_own_lines() {
         let mut output = Output::new(Form::Text, false);
         assert_eq!(output.event("stats", "a\nb", "1"), "id: 1\nevent: stats\ndata: a\ndata: b\n\n");
-        // An event without an id of its own still has the last event ID of the one before.
+        // An event without an id has the last event ID of the one before.
         assert_eq!(output.event("ping", "", "1"), "event: ping\ndata: \n\n");
         output.skip("2");
         assert_eq!(output.event("ping", "", "2"), "event: ping\ndata: \n\n");

@@ -1,20 +1,22 @@
+//! Lines of standard input, in batches.
+
 use std::io::{BufRead as _, BufReader, Read, Take};
 use std::thread;
 
 use anyhow::{Context as _, Error, anyhow, bail};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// The lines of an input, in batches: all that is there already, but at least one.
+/// Lines of an input, in batches: all lines that are available, but at least one.
 ///
-/// So a slow input is published line by line, at once, and a fast one in few requests. A thread of its own reads, since what
-/// stands behind stdin may block.
+/// So a slow input is published line by line at once, and a fast one in few requests. A thread of its own
+/// reads, because standard input may block.
 pub(super) struct Lines(Receiver<Result<Vec<String>, Error>>);
 
-/// Lines in a batch.
+/// Maximum number of lines of a batch.
 const MOST_LINES: usize = 1_000;
-/// Bytes of a batch; a line more may follow.
+/// Bytes of a batch; one line may exceed it.
 const MOST_BYTES: usize = 256 << 10;
-/// Bytes of a line; more than a hub takes.
+/// Maximum number of bytes of a line; larger than a hub accepts.
 const MOST_LINE: u64 = 4 << 20;
 
 impl Lines {
@@ -50,7 +52,7 @@ fn read(input: impl Read, sender: &Sender<Result<Vec<String>, Error>>) {
     }
 }
 
-/// Reads the next lines; says whether the input has ended.
+/// Reads the next lines; returns whether the input has ended.
 fn fill<R: Read>(
     input: &mut Take<BufReader<R>>,
     number: &mut usize,
@@ -100,7 +102,7 @@ mod tests {
         (batches, None)
     }
 
-    /// Gives a piece for each read.
+    /// Returns one piece for each read.
     struct Pieces(Vec<&'static str>);
 
     impl Read for Pieces {
@@ -139,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_line_is_said_with_its_number() {
-        // What was there before it is published.
+        // The lines before it are published.
         let (batches, error) = all(Cursor::new([&b"a\n"[..], b"\xff\n"].concat())).await;
         assert_eq!(
             (batches, error),

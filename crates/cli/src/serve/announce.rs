@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{Config, LogFormat};
 
-/// Writes the addresses and flushes them, because scripts wait for them. If logs are JSON, they are logged instead.
+/// Writes the addresses and flushes them, because scripts wait for them. If logs are JSON, logs them instead.
 pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -> io::Result<()> {
     let scheme = if config.tls.cert.is_some() { "https" } else { "http" };
     if config.log.format == LogFormat::Json {
@@ -41,7 +41,7 @@ pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -
     out.flush()
 }
 
-/// An address at which this machine reaches the listener: the loopback address for one that listens on all addresses.
+/// Address at which this machine reaches the listener: the loopback address if it listens on all addresses.
 pub(super) fn reachable(local: SocketAddr) -> SocketAddr {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

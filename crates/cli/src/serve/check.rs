@@ -1,4 +1,4 @@
-//! `ssekit serve --check`: finds what would keep the hub from starting or from being used, without starting it.
+//! `ssekit serve --check`: finds reasons why the hub could not start or be used, without starting it.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -13,12 +13,13 @@ use crate::terminal::chain;
 
 /// Checks the configuration, the files that it names, the folder of the store, and the addresses.
 ///
-/// Files are created for a moment to find out whether a folder can be written. Key sets at URLs are not fetched.
+/// Files are created for a moment to find out whether a folder can be written. Key sets at URLs are not
+/// fetched.
 ///
-/// Returns remarks: sentences about what does not keep the hub from starting.
+/// Returns remarks: sentences about conditions that do not prevent a start.
 ///
 /// # Errors
-/// Everything that is wrong, one sentence each.
+/// All faults, one sentence each.
 pub fn check(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
     let config = &loaded.config;
     let mut remarks = Vec::new();
@@ -52,7 +53,7 @@ pub fn check(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
     if problems.is_empty() { Ok(remarks) } else { Err(problems) }
 }
 
-/// Checks that files can be created in a folder, or in the folder where it would be created.
+/// Checks that files can be created in a folder, or in the folder in which it would be created.
 fn is_writable(folder: &Path) -> Result<(), String> {
     let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or_else(|| Path::new("."));
     if !existing.is_dir() {
@@ -80,7 +81,7 @@ fn is_available(addr: &str, config: &Config) -> Result<Option<String>, String> {
     Ok(Some(format!("{what} already listens on {addr}: stop it before you start another one")))
 }
 
-/// Whether a hub answers at this address, over plain HTTP: to a subscription without a topic.
+/// Whether a hub answers at this address, over plain HTTP, to a subscription without a topic.
 fn is_hub(addr: &str, path: &str) -> bool {
     let ask = |addr: SocketAddr| -> io::Result<bool> {
         let mut socket = TcpStream::connect_timeout(&reachable(addr), PATIENCE)?;
@@ -115,7 +116,7 @@ fn is_available_path(path: &Path) -> Result<Option<String>, String> {
     }
 }
 
-/// How long a program that listens on an address may take to answer.
+/// Time in which a program that listens on an address must answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Bytes of its answer that are read.
+/// Number of bytes of its answer that are read.
 const MOST_ANSWER: u64 = 4096;

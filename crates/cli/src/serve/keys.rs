@@ -1,3 +1,5 @@
+//! Rotation of the configured key sets.
+
 use ssekit_client::Http;
 use ssekit_hub::jwks::{KeyRenewals, Rotation, Schedule};
 use ssekit_mercure::Access;
@@ -5,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::config::KeySet;
 
-/// Keeps key sets as their sources have them, until the tasks that it returns are dropped.
+/// Keeps key sets equal to their sources, until the returned tasks are dropped.
 pub(super) fn keep_current(sets: Vec<KeySet>, access: &Access) -> (JoinSet<()>, KeyRenewals) {
     let (mut tasks, mut renewals) = (JoinSet::new(), KeyRenewals::default());
     for KeySet { source, algorithms, keys } in sets {

@@ -1,3 +1,5 @@
+//! Listeners: TCP, TLS and Unix sockets of the hub.
+
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -15,18 +17,18 @@ use crate::config::Config;
 use crate::systemd;
 use crate::tls::Tls;
 
-/// Sockets that listen, before any connection is accepted.
+/// Listening sockets, before any connection is accepted.
 pub(super) struct Listeners {
     tcp: Vec<TcpListener>,
-    /// The certificate of the TCP sockets.
+    /// Certificate of the TCP sockets.
     tls: Option<Tls>,
     #[cfg(unix)]
     unix: Vec<(std::os::unix::net::UnixListener, Option<OwnPath>)>,
 }
 
-/// What is served on, until it is closed.
+/// Sockets that are being served, until they are closed.
 pub(super) struct Opened {
-    /// The addresses.
+    /// Their addresses.
     pub(super) local: Vec<SocketAddr>,
     plain: Option<http::Opened>,
     tasks: JoinSet<()>,
@@ -64,7 +66,7 @@ impl Listeners {
         })
     }
 
-    /// Serves whoever connects.
+    /// Serves connections.
     pub(super) fn serve(self, config: &Config, server: &Arc<Server>) -> Result<Opened> {
         let local = self.tcp.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
         let local = local.context("cannot read the address of a listener")?;
@@ -107,7 +109,7 @@ impl Listeners {
 }
 
 impl Opened {
-    /// Accepts nobody any more.
+    /// Accepts no further connections.
     pub(super) fn close(mut self) {
         if let Some(plain) = self.plain.take() {
             plain.close();
@@ -116,7 +118,8 @@ impl Opened {
     }
 }
 
-/// Encrypted bytes that a connection may hold until its socket takes them: one record (RFC 8446, section 5.1).
+/// Encrypted bytes that a connection may hold until its socket takes them: one record (RFC 8446, section
+/// 5.1).
 const UNSENT: usize = 16 << 10;
 
 async fn accept_tls(
@@ -133,7 +136,7 @@ async fn accept_tls(
                 continue;
             }
         };
-        // Who cannot be served is not told before the handshake: it is closed, and comes back.
+        // Before the handshake, a client beyond a limit cannot get an answer: it is closed, and returns.
         let Some(lease) = server.lease(Some(peer.ip())) else { continue };
         let (tls, server) = (tls.clone(), Arc::clone(&server));
         tokio::spawn(async move {
@@ -168,7 +171,7 @@ async fn accept_unix(listener: tokio::net::UnixListener, server: Arc<Server>) {
     }
 }
 
-/// A socket's path that is ours: removed at the end.
+/// Path of a socket that this program has created, and removes at the end.
 #[cfg(unix)]
 struct OwnPath(PathBuf);
 
@@ -219,18 +222,18 @@ fn bind(addr: &str, config: &Config) -> Result<TcpListener> {
     reserve(addr).and_then(listen).map_err(|error| unavailable(addr, error))
 }
 
-/// A socket that is bound to the address, and does not listen yet.
+/// Binds a socket to the address, without listening.
 pub(super) fn reserve(addr: &str) -> io::Result<Socket> {
     let addr = addr.to_socket_addrs()?.next().ok_or_else(|| io::Error::from(ErrorKind::AddrNotAvailable))?;
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(socket2::Protocol::TCP))?;
-    // Connections of a program that has just ended would otherwise keep the address in use.
+    // Otherwise, connections of a program that has just ended would keep the address in use.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
 
-/// Why the hub cannot listen on an address, and what to do.
+/// Describes why the hub cannot listen on an address, and how to fix that.
 pub(super) fn unavailable(addr: &str, error: io::Error) -> Error {
     let port = addr.rsplit(':').next().unwrap_or(addr);
     match error.kind() {
@@ -247,13 +250,13 @@ pub(super) fn unavailable(addr: &str, error: io::Error) -> Error {
     }
 }
 
-/// What is set on a listener holds for all that it accepts.
+/// Sets options on a listener, which all its connections inherit.
 fn prepare(socket: &Socket, config: &Config) {
-    // Each event leaves when it is written, not when the one before has been acknowledged.
+    // Each event is sent at once, without waiting for the acknowledgement of the one before.
     let set = socket.set_tcp_nodelay(true).and_then(|()| watch_peer(socket, config.peer_timeout));
     #[cfg(any(target_os = "android", target_os = "linux"))]
     let set = set.and_then(|()| {
-        // The system takes no more for a peer before it has sent that: what waits longer, waits in the log.
+        // The system takes no more bytes for a peer before it has sent these; further events wait in the log.
         socket.set_tcp_notsent_lowat(u32::try_from(config.limits.pending).unwrap_or(u32::MAX))
     });
     if let Err(error) = set {

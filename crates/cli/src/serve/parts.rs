@@ -1,3 +1,5 @@
+//! Parts of a hub from a configuration: log, options, pages.
+
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -76,7 +78,7 @@ pub(super) fn server(config: &Config, pages: Option<http::Pages>) -> http::Optio
     }
 }
 
-/// How many connections the system gives this process descriptors for; it is asked for as many as it allows.
+/// Number of connections for which the process may have descriptors; it asks the system for the maximum.
 fn places() -> usize {
     #[cfg(unix)]
     {
@@ -92,6 +94,6 @@ fn places() -> usize {
     usize::MAX
 }
 
-/// Descriptors that are no connections.
+/// Descriptors that are not connections.
 #[cfg(unix)]
 const OTHERS: u64 = 256;

@@ -1,10 +1,10 @@
-//! What others wrote, made harmless for a terminal.
+//! Escapes for text of other machines, so that a terminal does not obey it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// The text with each character written out that a terminal would obey, that changes the order in which text is shown, or
-/// that looks like a line end: `\u{1b}` for ESC.
+/// Escapes each character that a terminal would obey, that changes the order of text, or that looks like a
+/// line end: `\u{1b}` for ESC.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -17,7 +17,8 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// A line of JSON, whose format escapes C0 alone, with the rest escaped in its own way, which keeps the meaning.
+/// Escapes a line of JSON. JSON itself escapes only C0; the other characters get JSON escapes, which keep the
+/// meaning.
 pub(crate) fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
@@ -30,7 +31,8 @@ pub(crate) fn escape_json(json: &str) -> String {
     escaped
 }
 
-/// Control characters, C1 too, line and paragraph separators, and all that turn the direction of text (Unicode, UAX #9).
+/// Control characters including C1, line and paragraph separators, and characters that change the direction
+/// of text (Unicode, UAX #9).
 pub(crate) fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -39,7 +41,7 @@ pub(crate) fn is_obeyed(character: char) -> bool {
         )
 }
 
-/// Writes lines of a log, escaped. Each write is one or more whole lines.
+/// Writer that escapes log lines. Each write is one or more whole lines.
 #[derive(Debug)]
 pub struct Escaped<W> {
     inner: W,

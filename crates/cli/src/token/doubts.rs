@@ -1,3 +1,5 @@
+//! Warnings about claims that are valid but probably not intended.
+
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -5,7 +7,7 @@ use ssekit_mercure::{Kind, Selector, shown};
 
 use super::explain::granted;
 
-/// What is valid in a token's claims but probably not meant.
+/// Describes claims of a token that are valid but probably not intended.
 pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
     let selectors = ["publish", "subscribe"].into_iter().flat_map(|claim| {
         let stars = granted(claims, claim).unwrap_or_default().into_iter().filter(|text| has_literal_star(text));
@@ -28,8 +30,8 @@ pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
     selectors.chain(times).collect()
 }
 
-/// Whether a selector has a `*` that selects nothing but itself: one that is not the whole selector, and not part of an expression of a template,
-/// such as `{path*}`.
+/// Whether a selector has a `*` that selects only itself: one that is not the whole selector, and not part of
+/// a template expression such as `{path*}`.
 fn has_literal_star(text: &str) -> bool {
     let Ok(selector) = Selector::parse(text) else { return false };
     let literal = |text: &str| text.contains('*');
@@ -43,6 +45,6 @@ fn has_literal_star(text: &str) -> bool {
     }
 }
 
-/// Selectors of one claim that warnings name.
+/// Maximum number of selectors of one claim that warnings name.
 const MOST: usize = 10;
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);

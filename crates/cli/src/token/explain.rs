@@ -1,3 +1,5 @@
+//! `ssekit token explain`: contents of a token, and the checks of a hub.
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -86,7 +88,7 @@ impl Explain {
         Ok(report.into())
     }
 
-    /// With the keys that were named; none, if none was.
+    /// Access rules with the given keys; `None` without keys.
     fn access(&self) -> Result<Option<Access>, Error> {
         let keys = match &self.jwks {
             Some(path) => {
@@ -101,16 +103,16 @@ impl Explain {
     }
 }
 
-/// What is said of a token.
+/// Explanation of a token.
 struct Report {
     text: String,
-    /// Nothing speaks against it so far.
+    /// Whether no check has failed so far.
     is_good: bool,
 }
 
 impl From<Report> for Answer {
     fn from(report: Report) -> Self {
-        // What a token holds may come from anybody.
+        // The content of a token may come from anyone.
         let lines = report.text.lines().map(|line| escape(line) + "\n");
         Self { text: lines.collect(), warnings: Vec::new(), code: u8::from(!report.is_good) }
     }
@@ -125,7 +127,7 @@ impl Report {
         let _ = writeln!(self.text, "{name} {value:#}");
     }
 
-    /// The checks of the hub, and what comes of them.
+    /// Writes the checks of the hub, and their result.
     fn verdict(&mut self, explanation: &Explanation) {
         let _ = writeln!(self.text, "{explanation}");
         self.is_good &= explanation.allowed;
@@ -168,7 +170,7 @@ impl Report {
         }
     }
 
-    /// What the token would grant if its signature is good.
+    /// Describes the grants of the token, if its signature is valid.
     fn unverified(&mut self, claims: &Value, action: Action, topic: &str) {
         let name = if action == Action::Publish { "publish" } else { "subscribe" };
         let selects = |text: &&str| Selector::parse(text).is_ok_and(|selector| selector.matches(topic));
@@ -187,13 +189,13 @@ impl Report {
     }
 }
 
-/// What the claim lists.
+/// Selectors of the claim.
 pub(super) fn granted<'a>(claims: &'a Value, name: &str) -> Option<Vec<&'a str>> {
     let grants = claims.get("https://mercure.rocks/").or_else(|| claims.get("mercure"))?;
     Some(grants.get(name)?.as_array()?.iter().filter_map(Value::as_str).collect())
 }
 
-/// How far away a time is, and when that is.
+/// Describes a time, and its distance from now.
 fn distance(time: SystemTime, now: SystemTime) -> String {
     let seconds = |span: Duration| show_time(Duration::from_secs(span.as_secs()));
     let date = httpdate::fmt_http_date(time);

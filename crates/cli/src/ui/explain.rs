@@ -1,4 +1,4 @@
-//! Why somebody with a token is refused.
+//! Explanations why a token is refused, for the hub's page.
 
 use std::time::SystemTime;
 
@@ -14,12 +14,12 @@ use ssekit_mercure::{
 
 use super::{Ui, json};
 
-/// The bytes of a question.
+/// Maximum size of a question in bytes.
 pub(super) const MAX_BODY: usize = 64 << 10;
-/// The topics of a question.
+/// Maximum number of topics of a question.
 const MAX_TOPICS: usize = 100;
 
-/// What somebody wants to know. It cannot be printed, since it holds a token.
+/// Question about a token. It has no debug output, because it contains the token.
 #[derive(Deserialize)]
 pub(super) struct Question {
     #[serde(default)]
@@ -45,7 +45,8 @@ impl Wanted {
     }
 }
 
-/// Goes through the checks of a token. A page of another site cannot ask: JSON from elsewhere needs a permission that is not given.
+/// Makes the checks of a token. A page of another site cannot ask: a JSON request from elsewhere needs a
+/// permission that is not given.
 pub(super) async fn explain(
     State(ui): State<Ui>,
     question: Result<Json<Object<Question>>, JsonRejection>,
@@ -54,7 +55,7 @@ pub(super) async fn explain(
     if let Ok(Json(Object(Question { token, action, .. }))) = &question
         && let Some(renewal) = ui.hub.renewal_for(token.trim(), action.action())
     {
-        // As a request that brings it would.
+        // As for a request with this token.
         renewal.renewed().await;
     }
     match question.as_ref().map_err(unreadable).and_then(|Json(Object(question))| answer(question, access)) {
@@ -69,7 +70,7 @@ fn unreadable(rejection: &JsonRejection) -> Problem {
         415 => ProblemKind::UnsupportedMediaType,
         _ => ProblemKind::Malformed,
     };
-    // The words of the others might repeat a part of what was sent.
+    // The text of other problems might repeat a part of the token.
     let words = match kind {
         ProblemKind::TooLarge => format!("the request body has more than {MAX_BODY} bytes"),
         _ => "the request body must be JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \"topics\": […]}"
@@ -108,7 +109,7 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
     Ok(explained(token, access, action, &topics, SystemTime::now()))
 }
 
-/// What holds for who sends no token.
+/// Explanation for a client without a token.
 fn without_token(wanted: Wanted, access: &Access, private: bool) -> Explanation {
     let (allowed, words) = match wanted {
         Wanted::Publish if access.open => {

@@ -1,4 +1,4 @@
-//! What was published, a page at a time: to everyone what they may read of it.
+//! History of updates for the hub's page: pages of the updates that the reader may read.
 
 use std::sync::Arc;
 
@@ -15,59 +15,60 @@ use ssekit_wire::{Decoder, Item};
 use super::stats::milliseconds;
 use super::{Ui, json};
 
-/// Updates of one page, unless asked for fewer or more, and at most.
+/// Default number of updates of one page, and the maximum.
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 100;
-/// Updates, and bytes, that are looked at for one page.
+/// Updates, and bytes, that are searched for one page.
 const MAX_LOOKED_AT: usize = 20_000;
 const MAX_BYTES: usize = 16 << 20;
-/// Bytes of an update's data that are shown.
+/// Number of bytes that are shown of an update's data.
 const MAX_DATA: usize = 2 << 10;
-/// Topics of an update that are shown.
+/// Number of topics that are shown of an update.
 const MAX_TOPICS: usize = 5;
-/// How much is read of the log at once.
+/// Limit of one read of the log.
 const READ: Limit = Limit { records: 512, bytes: 256 << 10 };
 
-/// Where to look. The topics are those of a subscription.
+/// Request for a page. The topics are those of a subscription.
 #[derive(Deserialize)]
 struct Asked {
-    /// After this update.
+    /// The page begins after this update.
     after: Option<String>,
-    /// Before this one.
+    /// The page ends before this update.
     before: Option<String>,
     limit: Option<usize>,
-    /// Whether subscription events are shown; they are, unless this is `false`.
+    /// Whether subscription events are shown; `true` if absent.
     subscriptions: Option<bool>,
 }
 
-/// A page of the history.
+/// Page of the history.
 #[derive(Debug, Serialize)]
 struct Page {
-    /// The newest first.
+    /// Updates, the newest first.
     events: Vec<Shown>,
-    /// What to ask for `before` to see what is older; none when nothing older is held.
+    /// Value of `before` for the next older page; `None` if there are no older updates.
     older: Option<String>,
-    /// What to ask for `after` to see what is newer; none when nothing newer is held.
+    /// Value of `after` for the next newer page; `None` if there are no newer updates.
     newer: Option<String>,
 }
 
-/// An update, cut to what fits on a page.
+/// Update, cut to the size of a page.
 #[derive(Debug, Serialize)]
 struct Shown {
     id: String,
     topics: Vec<Box<str>>,
-    /// Topics that are not shown here; of private updates, those that the reader's token does not grant are not counted.
+    /// Number of further topics. Topics of a private update that the reader's token does not grant are not
+    /// counted.
     more_topics: usize,
     private: bool,
-    /// In milliseconds since 1970.
+    /// Milliseconds since 1970.
     time: u64,
     event: String,
     data: String,
-    /// All of the data, in bytes.
+    /// Size of the complete data in bytes.
     size: usize,
 }
 
-/// A page of what the asker may read.
+/// Returns a page of the updates that the reader may read.
 pub(super) async fn history(State(ui): State<Ui>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let read = async {
@@ -81,16 +82,16 @@ pub(super) async fn history(State(ui): State<Ui>, request: Request) -> Response 
     }
 }
 
-/// Who reads, and what.
+/// Reader of the history.
 struct Reader<'a> {
     hub: &'a Hub,
     selectors: Vec<Selector>,
     token: Option<Arc<Token>>,
-    /// The topics of subscription events begin with this; none if these events are shown.
+    /// Beginning of the topics of subscription events, if these are hidden.
     hidden: Option<String>,
 }
 
-/// What has been found, and how much was looked at for it.
+/// Found updates, and the effort so far.
 #[derive(Default)]
 struct Found {
     events: Vec<(Position, Shown)>,
@@ -105,7 +106,7 @@ impl Found {
 }
 
 impl<'a> Reader<'a> {
-    /// Who asks must be who could subscribe, and is asked for topics in the same way.
+    /// Checks the request like that of a subscriber, with the same parameters.
     async fn read(hub: &'a Hub, parts: &Parts) -> Result<(Asked, Self), Problem> {
         let subscribe = hub.asked(parts).await?;
         let asked = Query::<Asked>::try_from_uri(&parts.uri);
@@ -122,7 +123,7 @@ impl<'a> Reader<'a> {
         let last = self.hub.log().bounds().await.map_err(|error| unreadable(&error))?.last;
         let first = self.hub.log().read(Position::START, Limit { records: 1, bytes: 1 }).await;
         let first = first.map_err(|error| unreadable(&error))?.entries.first().map(|entry| entry.position);
-        // Where nothing is held, it would begin behind the last.
+        // In an empty log, the first position is behind the last.
         let first = first.unwrap_or(Position(last.0 + 1));
         match (&asked.after, &asked.before) {
             (Some(after), _) => self.newer(self.place(after, last).await?, first, last, wanted).await,
@@ -132,14 +133,14 @@ impl<'a> Reader<'a> {
         .map_err(|error| unreadable(&error))
     }
 
-    /// The place of an update, or of where a page ended.
+    /// Position of an update, or of the end of a page.
     async fn place(&self, id: &str, last: Position) -> Result<Position, Problem> {
         let id = match Cursor::read(id, &self.hub.limits())? {
             Cursor::Earliest => return Ok(Position::START),
             Cursor::Now => return Ok(last),
             Cursor::After(id) => id,
         };
-        // A page may end before what comes next.
+        // A page may end before the next update exists.
         let found = self.hub.position(&id, Position(last.0 + 1)).await;
         found.map_err(|error| unreadable(&error))?.ok_or_else(|| {
             Problem::new(
@@ -149,7 +150,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next ones after a place.
+    /// Reads the next updates after a position.
     async fn newer(
         &self,
         after: Position,
@@ -179,8 +180,8 @@ impl<'a> Reader<'a> {
         Ok(Page { events, older, newer })
     }
 
-    /// The last ones before a place. The log is read forwards alone, so it is read in stretches, each before the other; they
-    /// grow where little is held.
+    /// Reads the last updates before a position. The log is read only forwards, so it is read in stretches,
+    /// each before the other; they grow where there are few updates.
     async fn older(
         &self,
         before: Position,
@@ -195,7 +196,7 @@ impl<'a> Reader<'a> {
             let begin = end.saturating_sub(stretch).max(first.0);
             let looked_at = found.looked_at;
             let Some(events) = self.stretch(begin, end, &mut found).await? else {
-                // More than can be kept while its end is looked for.
+                // The stretch has more updates than can be kept until its end is found.
                 stretch = (stretch / 16).max(SHORTEST);
                 continue;
             };
@@ -213,7 +214,8 @@ impl<'a> Reader<'a> {
         Ok(Page { events: found.events.into_iter().map(|(_, shown)| shown).collect(), older, newer })
     }
 
-    /// What is wanted from one place up to before another, oldest first; none when more is held there than a stretch may have.
+    /// Reads the matching updates from one position up to another, oldest first; `None` if there are more
+    /// than a stretch may have.
     async fn stretch(
         &self,
         begin: u64,
@@ -239,7 +241,7 @@ impl<'a> Reader<'a> {
             if page.end {
                 break;
             }
-            // A long search must not keep others from theirs.
+            // A long search must not delay others.
             tokio::task::yield_now().await;
         }
         found.looked_at += here.looked_at;
@@ -261,7 +263,7 @@ impl<'a> Reader<'a> {
         {
             return;
         }
-        // Of a private update, the topics that its reader has no grant for may name the other readers.
+        // The topics of a private update that the reader's token does not grant may name the other readers.
         let is_open = |topic: &str| !record.private || token.is_some_and(|token| token.may_subscribe(topic));
         let mut open = record.topics.iter().filter(|topic| is_open(topic));
         let topics = open.by_ref().take(MAX_TOPICS).cloned().collect();
@@ -274,7 +276,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The name, the beginning of the data and the length of all of it, of an encoded event.
+/// Name, beginning of the data, and size of the data of an encoded event.
 fn preview(body: &[u8]) -> (String, String, usize) {
     let mut decoder = Decoder::new();
     let mut items = decoder.feed(body);
@@ -291,6 +293,6 @@ fn preview(body: &[u8]) -> (String, String, usize) {
     ("message".to_owned(), String::new(), 0)
 }
 
-/// Places of the shortest stretch, and of the longest where updates are dense.
+/// Positions of the shortest stretch, and of the longest one where updates are dense.
 const SHORTEST: u64 = 64;
 const LONGEST: u64 = 4096;

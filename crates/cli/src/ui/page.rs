@@ -1,5 +1,5 @@
-//! The page and what it is made of: files in the program itself, without a build step. It shares
-//! `assets/` with the demo.
+//! Files of the hub's page, which are part of the program and need no build step. The demo shares the files
+//! in `assets/`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use ssekit_hub::hub::Hub;
 
 use crate::assets::{self, HTML, JAVASCRIPT, file};
 
-/// A route for each file.
+/// Returns a route for each file.
 pub(super) fn router(hub: &Hub) -> Router {
     let page: Arc<str> = written(hub).into();
     let router = Router::new()
@@ -21,7 +21,7 @@ pub(super) fn router(hub: &Hub) -> Router {
     })
 }
 
-/// The page, with what it must know of the hub.
+/// The page, with the hub's path.
 fn written(hub: &Hub) -> String {
     let path = hub.path().replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
     let is = |yes: bool| if yes { "yes" } else { "no" };

@@ -1,4 +1,4 @@
-//! The hub's figures, as events: those of `/metrics`, and nothing else is counted.
+//! Figures of the hub as events: the values of `/metrics`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Ui;
 
-/// How long figures are kept for who comes.
+/// Time for which figures are kept for new readers.
 pub(super) const KEPT: Duration = Duration::from_secs(60);
-/// How often they are read.
+/// Interval of the readings.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The data of an event `stats`. What is per second covers the time since the one before.
+/// Data of an event `stats`. Rates cover the time since the event before.
 #[derive(Debug, Serialize)]
 struct Stats {
-    /// In milliseconds since 1970.
+    /// Milliseconds since 1970.
     at: u64,
     subscribers: i64,
     published: Count,
     delivered: Count,
-    /// Of those that were delivered, the ones that were read from the log.
+    /// Those delivered updates that were read from the log.
     replayed: u64,
     latency: Latency,
-    /// How many subscriptions ended, by reason.
+    /// Number of ended subscriptions, by reason.
     ends: BTreeMap<&'static str, u64>,
-    /// None while the log cannot be read.
+    /// `None` while the log cannot be read.
     log: Option<Held>,
 }
 
@@ -46,7 +46,8 @@ struct Count {
     per_second: f64,
 }
 
-/// From the publication until it was written to all who are up to date, in seconds; none when nothing was published.
+/// Time from the publication until it was written to all subscribers that are up to date, in seconds; `None`
+/// if nothing was published.
 #[derive(Debug, Serialize)]
 struct Latency {
     p50: Option<f64>,
@@ -59,7 +60,7 @@ struct Held {
     bytes: u64,
 }
 
-/// The figures, to who may see them.
+/// Returns the stream of figures, if the reader may see them.
 pub(super) async fn stats(State(ui): State<Ui>, last: LastEventId, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let token = match ui.hub.reader(&parts).await.and_then(|token| authorised(&ui.hub, token)) {
@@ -79,7 +80,7 @@ pub(super) async fn stats(State(ui): State<Ui>, last: LastEventId, request: Requ
     stream.follow(&ui.figures, last).retry(ui.hub.retry()).within(&ui.streams).into_response()
 }
 
-/// Figures are about others: who reads them may also list all subscriptions.
+/// Checks that the reader may list all subscriptions, because figures are about others.
 fn authorised(hub: &Hub, token: Option<Arc<Token>>) -> Result<Option<Arc<Token>>, Problem> {
     if !hub.access().open {
         subscriptions::authorise(&subscriptions::all(&hub.path()), token.as_deref())?;
@@ -87,14 +88,14 @@ fn authorised(hub: &Hub, token: Option<Arc<Token>>) -> Result<Option<Arc<Token>>
     Ok(token)
 }
 
-/// Reads the figures once for all, while anybody looks.
+/// Reads the figures once for all readers, while anybody looks.
 pub(super) async fn measure(hub: Arc<Hub>, figures: Channel) {
     let mut meter = Meter::new(hub);
     let mut listeners = figures.presence();
     let heard = || figures.stats().subscribers > 0;
     loop {
         if heard() {
-            // What went on while nobody looked belongs to no second.
+            // The time without readers belongs to no second.
             meter.read(Instant::now()).await;
             let mut ticks = interval(PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,15 +115,15 @@ pub(super) async fn measure(hub: Arc<Hub>, figures: Channel) {
     }
 }
 
-/// Reads the figures, and what has changed since.
+/// Reads the figures and their changes.
 struct Meter {
     hub: Arc<Hub>,
-    /// Shows the histogram alone: only its text says what it holds.
+    /// Has only the histogram, whose values can be read only from its text.
     latency: Registry,
     before: Reading,
 }
 
-/// What is counted, at one time.
+/// Counters at one time.
 struct Reading {
     at: Instant,
     published: u64,
@@ -141,7 +142,7 @@ impl Meter {
     async fn read(&mut self, at: Instant) -> Stats {
         let figures = self.hub.figures();
         let mut text = String::new();
-        // Writing to a string cannot fail; then there is no latency to show.
+        // Writing to a string cannot fail; if it did, there would be no latency to show.
         let _ = encode(&mut text, &self.latency);
         let now = Reading {
             at,
@@ -171,13 +172,13 @@ impl Meter {
     }
 }
 
-/// Since 1970.
+/// Milliseconds since 1970.
 pub(super) fn milliseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How many were at most so much, for growing bounds; the last is infinite.
+/// Cumulative counts for growing bounds; the last bound is infinite.
 #[derive(Debug, Default, PartialEq)]
 struct Buckets(Vec<(f64, u64)>);
 
@@ -193,7 +194,7 @@ impl Buckets {
         Self(text.lines().filter_map(bucket).collect())
     }
 
-    /// What has been added since.
+    /// Counts that were added since.
     fn since(&self, before: &Self) -> Self {
         let counted = |at: usize| before.0.get(at).map_or(0, |(_, count)| *count);
         let added =
@@ -201,7 +202,7 @@ impl Buckets {
         Self(added.collect())
     }
 
-    /// So much or less is this part of all, evenly spread within a bucket; none of nothing.
+    /// Estimated quantile, with values evenly spread within a bucket; `None` without values.
     fn quantile(&self, part: f64) -> Option<f64> {
         let all = self.0.last().map(|(_, count)| *count).filter(|all| *all > 0)?;
         let rank = part * all as f64;
@@ -209,7 +210,7 @@ impl Buckets {
         for &(bound, count) in &self.0 {
             if count as f64 >= rank {
                 let within = (rank - below as f64) / (count - below).max(1) as f64;
-                // Nothing is known of how much more than the last bound.
+                // Beyond the last bound, nothing is known about the values.
                 return Some(if bound.is_finite() { from + (bound - from) * within } else { from });
             }
             (from, below) = (bound, count);

@@ -1,3 +1,5 @@
+//! Topic index: finds the audiences of a frame by its topics.
+
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -8,10 +10,11 @@ use ssekit_mercure::{Kind, PreparedTopic, Selector};
 use super::frame::{Frame, Interest};
 use super::templates::Templates;
 
-/// Who gets what: from a frame's topics to the audiences that it is for.
+/// Topic index: finds the audiences of a frame by its topics.
 ///
-/// An audience is all subscribers with the same selectors and the same token, so that what they may read is decided once for all of them.
-/// An exact topic costs one lookup; a template is tried once, however many use it or one of its shape, and only on topics that begin as it does.
+/// An audience is all subscribers with the same selectors and the same token, so that access is decided once
+/// for all of them. An exact topic costs one lookup. A template is tried once, for all audiences with a
+/// template of its shape, and only with topics that begin like it.
 #[derive(Debug, Default)]
 pub(super) struct Audiences {
     audiences: Slab<Audience>,
@@ -21,28 +24,28 @@ pub(super) struct Audiences {
     templates: Templates,
 }
 
-/// All who asked for the same by the same right.
+/// All subscribers with the same selectors and the same token.
 #[derive(Debug)]
 pub(super) struct Audience {
     pub(super) interest: Interest,
-    /// The subscribers.
+    /// Slots of the subscribers.
     pub(super) members: Vec<u32>,
-    /// Where it stands in the list of each of its selectors.
+    /// Index of this audience in the posting list of each of its selectors.
     places: Box<[u32]>,
-    /// The frames for it, of those that are being passed on.
+    /// Numbers of the frames for it, among those that are being delivered.
     pub(super) pending: Vec<u32>,
 }
 
-/// Posting list of a selector: each audience, with the number of the selector among those of the audience.
+/// Posting list of a selector: (audience, index of this selector within that audience).
 #[derive(Debug, Default)]
 pub(super) struct Listed(Vec<(u32, u32)>);
 
-/// What makes an audience: the selectors, and which token.
+/// Identity of an audience: the selectors and the token.
 #[derive(Clone, Debug)]
 struct Key(Interest);
 
 impl Audiences {
-    /// Lets a subscriber in; gives its audience, and its place there.
+    /// Adds a subscriber; returns its audience, and its index there.
     pub(super) fn join(&mut self, interest: Interest, subscriber: u32) -> (u32, u32) {
         let key = Key(interest);
         let audience = match self.known.get(&key) {
@@ -54,7 +57,7 @@ impl Audiences {
         (audience, members.len() as u32 - 1)
     }
 
-    /// Lets a subscriber go; gives the one that stands in its place now.
+    /// Removes a subscriber; returns the one that takes its index.
     pub(super) fn leave(&mut self, audience: u32, place: u32) -> Option<u32> {
         let members = &mut self.audiences[audience as usize].members;
         members.swap_remove(place as usize);
@@ -65,7 +68,7 @@ impl Audiences {
         moved
     }
 
-    /// The subscribers whose tokens no longer verify.
+    /// Returns the subscribers whose tokens no longer verify.
     pub(super) fn revoked(&self) -> Vec<u32> {
         let revoked = self.audiences.iter().filter(|(_, audience)| audience.interest.is_revoked());
         revoked.flat_map(|(_, audience)| audience.members.iter().copied()).collect()
@@ -75,8 +78,8 @@ impl Audiences {
         &self.audiences[audience as usize]
     }
 
-    /// Marks a frame as pending for all audiences that it is for; those for which it is the first are added to `reached`. Returns how many
-    /// steps that took ([`PreparedTopic::steps`]).
+    /// Marks a frame as pending for all its audiences, and adds those without a pending frame so far to
+    /// `reached`. Returns the number of steps ([`PreparedTopic::steps`]).
     pub(super) fn mark(&mut self, number: u32, frame: &Frame, reached: &mut Vec<u32>) -> u64 {
         let Self { audiences, any, exact, templates, .. } = self;
         let mut steps = 1;
@@ -109,7 +112,7 @@ impl Audiences {
         steps + tried
     }
 
-    /// Forgets what was pending.
+    /// Clears the pending frames.
     pub(super) fn clear(&mut self, audience: u32) {
         if let Some(audience) = self.audiences.get_mut(audience as usize) {
             audience.pending.clear();
@@ -137,7 +140,8 @@ impl Audiences {
             let listed = self.list(selector);
             let moved = listed.remove(place);
             let empty = listed.0.is_empty();
-            // The audience may be in one list with several templates of one shape: then its own entry may be the one that moves.
+            // An audience may be several times in one list, with templates of one shape: then its own entry
+            // may move.
             if let Some((audience, number)) = moved {
                 self.audiences[audience as usize].places[number as usize] = place;
             }
@@ -176,7 +180,7 @@ impl Listed {
         self.0.len() as u32 - 1
     }
 
-    /// Removes the entry at that place; gives the one that stands there now.
+    /// Removes the entry at that index; returns the entry that takes its place.
     fn remove(&mut self, place: u32) -> Option<(u32, u32)> {
         self.0.swap_remove(place as usize);
         self.0.get(place as usize).copied()
@@ -199,7 +203,7 @@ impl Hash for Key {
 }
 
 impl Key {
-    /// Which token it is: while the key lives, no other has its address.
+    /// Identity of the token: while the key lives, no other token has its address.
     fn token(&self) -> Option<usize> {
         self.0.token.as_ref().map(|token| Arc::as_ptr(token) as usize)
     }
@@ -228,7 +232,7 @@ mod tests {
         Frame::new(entry, &Ids::new(Epoch([0; 16])))
     }
 
-    /// How many steps it takes to find the audiences of an update.
+    /// Number of steps to find the audiences of an update.
     fn steps(audiences: &mut Audiences, topics: &[String]) -> u64 {
         let mut reached = Vec::new();
         let steps = audiences.mark(0, &frame(topics), &mut reached);
@@ -304,7 +308,7 @@ mod tests {
             audiences.join(interest(&of_one.collect::<Vec<String>>()), subscriber);
         }
         let ordinary = steps(&mut audiences, &["https://example.com/books/1234567890".to_owned()]);
-        // Eight entries of each audience, for the one template that there is.
+        // Eight entries per audience, for the only template.
         assert!((8000..8000 + 32 * 20).contains(&ordinary), "{ordinary} steps");
     }
 
@@ -328,7 +332,7 @@ mod tests {
             audiences.join(interest(&[template]), 0);
             let (steps, pieces) =
                 (steps(&mut audiences, std::slice::from_ref(topic)), topic.len() as u64 / 64 + 1);
-            // What looking for bytes and classes costs, once for a topic, comes in addition.
+            // In addition, each topic is searched once for bytes and classes.
             assert!(
                 steps <= pieces * (cost * 16 + 200),
                 "{spec} on {topic:.20}: {steps} steps, {pieces} pieces, cost {cost}"

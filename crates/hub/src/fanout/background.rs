@@ -5,10 +5,11 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 
-/// A runtime for replays.
+/// Runtime for replays.
 ///
-/// A replay reads many records, also records that are not for its subscriber, and any peer can ask for a replay. The system gives the
-/// threads of this runtime less processor time than the others while both have work.
+/// A replay reads many records, including records that are not for its subscriber, and any peer can ask for a
+/// replay. The system gives the threads of this runtime less processor time than the others while both have
+/// work.
 #[derive(Debug)]
 pub(super) struct Background {
     handle: Handle,
@@ -20,10 +21,10 @@ impl Background {
     /// Starts this number of worker threads.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system provides no thread.
     pub(super) fn start(threads: usize) -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
-        // The runtime starts the threads that read files, too, and lowers their priority as well.
+        // The runtime also starts threads that read files; their priority is lowered as well.
         builder.worker_threads(threads).thread_name("replay").enable_all().on_thread_start(lower_priority);
         let runtime = builder.build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
@@ -37,15 +38,15 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Waiting for its threads is not allowed inside of another runtime.
+        // Another runtime's thread may not wait for these threads.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// Lowers the priority of the calling thread. Only Linux has a priority for each thread (setpriority(2)); elsewhere this would lower the
-/// whole process, so it does nothing there.
+/// Lowers the priority of the calling thread. Only Linux has a priority per thread (setpriority(2)).
+/// Elsewhere the call would lower the whole process, so nothing happens.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
@@ -53,7 +54,8 @@ fn lower_priority() {
     }
 }
 
-/// The nice value of the threads: beside one thread of usual priority, such a thread gets a quarter of a processor. The system may compare
-/// it with the threads of other programs, too: with a larger value, replays would starve beside them.
+/// Nice value of the threads: beside one thread of usual priority, such a thread gets a quarter of a
+/// processor. The system may compare it with the threads of other programs, too; with a larger value, replays
+/// would starve beside them.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;

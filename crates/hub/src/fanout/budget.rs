@@ -1,4 +1,4 @@
-//! The memory of bytes that wait for subscribers: one limit for all of them, over every transport.
+//! Memory budget of bytes that wait for subscribers: one limit for all of them, over every transport.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,20 +6,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Mutex, Notify};
 
-/// Counts each allocation that holds bytes for subscribers once, however many of them share it, until the last one has them.
+/// Memory budget. It counts each allocation with bytes for subscribers once, however many subscribers share
+/// it, until the last of them drops it.
 ///
-/// The newest updates are no part of it while they are in the window of [`Recent`](super::recent::Recent), which has a limit of its own: to wait
-/// for one of them costs nothing. An update that has left the window and that a slow subscriber still holds counts in full.
+/// Updates in the window of [`Recent`](super::recent::Recent), which has its own limit, are not counted:
+/// waiting for one of them costs nothing. An update that has left the window counts in full while a slow
+/// subscriber holds it.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
-    /// Bytes of all allocations that are counted here.
+    /// Bytes of all counted allocations.
     held: AtomicUsize,
-    /// The part of `held` that the window accounts for.
+    /// Bytes of `held` that the window accounts for.
     window: AtomicUsize,
-    /// The reads of the log that wait for room, without those that wait for the queue.
+    /// Reads of the log that wait for memory, without those that wait in the queue.
     waiting: AtomicUsize,
-    /// The read that is served; the lock goes to the others in their order.
+    /// Lock of the read that is being served; it goes to the others in their order.
     queue: Mutex<()>,
     freed: Notify,
 }
@@ -36,7 +38,7 @@ impl Budget {
         })
     }
 
-    /// Bytes that wait for subscribers, without those that the window accounts for.
+    /// Bytes that wait for subscribers, without those of the window.
     pub(super) fn used(&self) -> usize {
         self.held.load(Ordering::Acquire).saturating_sub(self.window.load(Ordering::Acquire))
     }
@@ -45,12 +47,13 @@ impl Budget {
         self.limit.saturating_sub(self.used())
     }
 
-    /// Whether bytes that a subscriber does not take keep others from theirs.
+    /// Whether unread bytes of some subscribers keep others from getting memory.
     pub(super) fn is_short(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > 0 || self.is_over()
     }
 
-    /// Whether more is held than may be: updates that have left the window, of which subscribers had been sent a part.
+    /// Whether the budget is exceeded: by updates that have left the window, of which subscribers had begun
+    /// to read a part.
     pub(super) fn is_over(&self) -> bool {
         self.used() > self.limit
     }
@@ -61,8 +64,8 @@ impl Budget {
         Charge { budget: Arc::clone(self), bytes }
     }
 
-    /// Counts so many bytes, at most the limit. If there is no room for them, it waits until there is room for `fewer`. Reservations are
-    /// served in their order, so that none waits for ever.
+    /// Reserves this number of bytes, at most the limit. If that is not possible, waits until `fewer` bytes
+    /// are available. Reservations are served in their order, so that none waits forever.
     pub(super) async fn reserve(self: &Arc<Self>, bytes: usize, fewer: usize) -> Charge {
         let bytes = bytes.min(self.limit);
         let _first = self.queue.lock().await;
@@ -72,7 +75,7 @@ impl Budget {
         let _waiting = Waiting::new(&self.waiting);
         loop {
             let freed = self.freed.notified();
-            // Asked again: what was freed before that is told to nobody.
+            // Checked again, because memory that was freed before the wait sends no notification.
             if let Some(charge) = self.try_reserve(fewer.min(bytes)) {
                 return charge;
             }
@@ -95,7 +98,7 @@ impl Budget {
     }
 }
 
-/// So many bytes of the budget, until it is dropped.
+/// Reserved bytes of the budget, until they are dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Arc<Budget>,
@@ -107,7 +110,7 @@ impl Charge {
         self.bytes
     }
 
-    /// Gives back what is not needed, or counts more.
+    /// Returns unneeded bytes, or counts more.
     pub(super) fn resize(&mut self, bytes: usize) {
         match self.bytes.checked_sub(bytes) {
             Some(less) => self.budget.release(less),
@@ -116,13 +119,14 @@ impl Charge {
         self.bytes = bytes;
     }
 
-    /// Bytes that stay counted until the last slice of them is dropped, wherever it is: with a thread, in a response, in a connection's buffers.
+    /// Makes bytes that are counted until their last slice is dropped: by a thread, a response, or a
+    /// connection's buffers.
     pub(super) fn own(mut self, bytes: Vec<u8>) -> Bytes {
         self.resize(bytes.len());
         Bytes::from_owner(Charged { bytes, _charge: self })
     }
 
-    /// What the window accounts for of these bytes, until that is dropped.
+    /// Moves these bytes to the account of the window, until the result is dropped.
     pub(super) fn in_window(&self) -> InWindow {
         self.budget.window.fetch_add(self.bytes, Ordering::AcqRel);
         InWindow { budget: Arc::clone(&self.budget), bytes: self.bytes }
@@ -135,7 +139,7 @@ impl Drop for Charge {
     }
 }
 
-/// Bytes that are counted by the window as long as it holds them.
+/// Bytes on the account of the window.
 #[derive(Debug)]
 pub(super) struct InWindow {
     budget: Arc<Budget>,
@@ -226,7 +230,7 @@ mod tests {
         charge.resize(100);
         assert_eq!(budget.used(), 600);
         drop((charge, first));
-        // More than there can ever be room for is let through alone.
+        // A reservation that exceeds the limit is granted alone.
         let mut all = pin!(budget.reserve(5000, 5000));
         assert!(all.as_mut().poll(&mut cx).is_ready());
     }
@@ -264,7 +268,7 @@ mod tests {
         let mut charges = Vec::new();
         for part in held {
             drop(part);
-            // The last that came asks first.
+            // The last reservation is polled first.
             for (number, reserved) in waiting.iter_mut().enumerate().rev() {
                 if given.contains(&number) {
                     continue;
@@ -274,7 +278,7 @@ mod tests {
                     charges.push(charge);
                 }
             }
-            // So does somebody who comes now.
+            // A reservation that comes later waits as well.
             let is_late_served = reserve(50).as_mut().poll(&mut cx).is_ready();
             assert!(!is_late_served || given.len() == waiting.len());
         }

@@ -1,3 +1,5 @@
+//! Fan-out thread: the loop over messages, sockets and frames.
+
 mod catch_up;
 mod clock;
 mod reclaim;
@@ -24,7 +26,7 @@ use super::subscriber::{Behind, Doing, End, Subscriber};
 use super::wheel::Wheel;
 use super::{Figures, Frame, Overtaken, Pace, Start, Subscription};
 
-/// One fan-out thread: its subscribers, and what it has passed on to them.
+/// One fan-out thread: its subscribers, and its progress in the log.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) number: usize,
@@ -37,20 +39,20 @@ pub(super) struct Engine {
     subscribers: Slab<Subscriber>,
     audiences: Audiences,
     wheel: Wheel<(u32, u32)>,
-    /// Everything up to here has been passed on.
+    /// Position up to which the thread has delivered.
     through: Position,
     started: Instant,
     now: u32,
     generation: u32,
-    /// Subscribers that have more to write and wait for their turn.
+    /// Subscribers with more to write, which wait for their turn.
     ready: VecDeque<(u32, u32)>,
-    /// The steps of matching that are left before other work has its turn.
+    /// Steps of matching that remain before other work gets a turn.
     steps: u64,
-    /// Who has had more elsewhere than has been passed on here.
+    /// Subscribers that have received more from another thread than this one has delivered.
     ahead: Vec<(u32, u32)>,
-    /// Who has gone while an audience was served.
+    /// Subscribers that have left while an audience was served.
     dead: Vec<(u32, End)>,
-    /// The ticks since which the memory for unsent bytes is short, and at which that was seen last.
+    /// Tick since which memory for unsent bytes is short, and tick of the last check.
     short: Option<(u32, u32)>,
     ending: bool,
 }
@@ -90,7 +92,7 @@ impl Engine {
         }
     }
 
-    /// Serves until it is told to end and the last subscriber has gone.
+    /// Serves subscribers until the thread is told to end and the last of them has left.
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
@@ -101,7 +103,7 @@ impl Engine {
             }
             self.now = self.tick(Instant::now());
             self.steps = SLICE;
-            // First, so that nobody whose time is over gets what has come since.
+            // First, so that subscribers whose time is over get no later updates.
             self.look_at_the_clock();
             self.reclaim();
             for event in &events {
@@ -113,7 +115,7 @@ impl Engine {
                 self.obey(message);
             }
             if self.pass_on() {
-                // There may be more frames: not before all have been heard.
+                // There may be more frames, which come after all messages and events.
                 self.inbox.wake();
             }
             self.serve_ready();
@@ -172,10 +174,10 @@ impl Engine {
             return;
         }
         let Subscription { interest, first, start, ends, guard } = subscription;
-        // No later than that: the tick at which it comes to its end begins before.
+        // The end is not later than that: the stream ends at the beginning of its tick.
         let ends = ends.map_or(u32::MAX, |ends| self.tick(ends));
-        // One that is over gets its beginning alone, which says when to return. Keys may have been replaced since its token was verified; from
-        // here on a message tells when they are.
+        // A subscription that is over gets only its first bytes, which have a reconnection time. Keys may
+        // have been replaced since the token was verified; from here on, a message reports replacements.
         if ends <= self.tick(Instant::now()) || interest.is_revoked() {
             if matches!(sink.write(&first), Ok(written) if written == first.len()) {
                 sink.finish();
@@ -214,7 +216,7 @@ impl Engine {
             guard,
         });
         self.figures.subscribers.inc();
-        // Who comes together does not beat together.
+        // Heartbeats of subscribers that connect together do not come at the same time.
         let first = 1 + generation % ticks(self.pace.heartbeat.min(self.pace.stall)).max(1);
         self.wheel.insert(u64::from(ends.min(self.now + first)), (slot, generation));
         self.go_on(slot, generation, Doing::Ready);
@@ -222,7 +224,7 @@ impl Engine {
 
     fn end(&mut self, slot: u32, end: End) {
         let Some(mut subscriber) = self.subscribers.try_remove(slot as usize) else { return };
-        // A stream that is cut instead is for its reader one that broke.
+        // To its reader, a stream that is cut instead looks broken.
         if end.is_orderly() && subscriber.behind.is_none_or(|behind| behind.unsent.is_empty()) {
             subscriber.sink.finish();
         }
@@ -233,7 +235,7 @@ impl Engine {
         drop(subscriber.guard);
     }
 
-    /// Passes frames on until none is left or others should have their turn; true when there may be more.
+    /// Delivers frames until none is left or other work should get a turn; true if there may be more.
     fn pass_on(&mut self) -> bool {
         self.steps = SLICE;
         let mut more = true;
@@ -246,7 +248,7 @@ impl Engine {
         more
     }
 
-    /// Lets those go on that are ready, until others should have their turn.
+    /// Serves the subscribers that are ready, until other work should get a turn.
     fn serve_ready(&mut self) {
         self.steps = SLICE;
         let mut waiting = std::mem::take(&mut self.ready);
@@ -259,7 +261,7 @@ impl Engine {
         self.ready = waiting;
     }
 
-    /// Passes the next frames on to all subscribers that are up to date; true when there may be more.
+    /// Delivers the next frames to all subscribers that are up to date; true if there may be more.
     fn pass(&mut self) -> bool {
         let Some(mut frames) = self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) else {
             self.skip();
@@ -294,7 +296,7 @@ impl Engine {
         true
     }
 
-    /// Notes that everything up to `through` has been passed on.
+    /// Notes that everything up to `through` has been delivered.
     fn note_passed(&mut self) {
         self.recent.pass(self.number, self.through);
         for (slot, generation) in std::mem::take(&mut self.ahead) {
@@ -302,8 +304,9 @@ impl Engine {
         }
     }
 
-    /// Goes on where the window begins again, behind records that the log dropped before they were in it. Subscribers that were
-    /// up to date go on from the log, which holds some of the records, and are told there that others are missing.
+    /// Continues where the window begins again, behind records that the log dropped before they were in it.
+    /// Subscribers that were up to date continue from the log, which has some of the records, and learn there
+    /// of the missing ones.
     fn skip(&mut self) {
         let from = std::mem::replace(&mut self.through, self.recent.horizon());
         let up_to_date = self.subscribers.iter_mut().filter(|(_, subscriber)| subscriber.behind.is_none());
@@ -322,15 +325,16 @@ impl Engine {
         self.note_passed();
     }
 
-    /// Returns true if the hub closes this subscriber when events are lost for it. The subscriber must be able to resume: it has received an
-    /// event, and so an id, and is not reading the whole history. Otherwise its next stream would be a `reset` and the same history again.
+    /// Whether the hub closes this subscriber when events are lost for it. The subscriber must be able to
+    /// resume: it has received an event, and so an id, and is not reading the whole history. Otherwise its
+    /// next stream would be a `reset` and the same history again.
     fn closes_when_overtaken(&self, slot: u32) -> bool {
         let Some(subscriber) = self.subscribers.get(slot as usize) else { return false };
         let in_history = subscriber.behind.as_ref().is_some_and(|behind| behind.through < behind.stored);
         self.pace.overtaken == Overtaken::Close && subscriber.delivered && !in_history
     }
 
-    /// Writes what is pending for an audience to those of its members who are up to date.
+    /// Writes the pending frames of an audience to its members that are up to date.
     fn serve(&mut self, audience: u32, frames: &[Arc<Frame>]) -> u64 {
         let audience = self.audiences.get(audience);
         let pending = audience.pending.iter().map(|&number| &frames[number as usize]);
@@ -370,21 +374,22 @@ fn name(token: Token) -> (u32, u32) {
     (token.0 as u32, (token.0 as u64 >> 32) as u32)
 }
 
-/// The token of the thread's own waker: no slot has that number.
+/// Token of the thread's own waker; no slot has that number.
 pub(super) const WAKE: Token = Token(usize::MAX);
 
 pub(super) fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
     Waker::new(poll.registry(), WAKE).map(Arc::new)
 }
 
-/// How many steps the wheel has.
+/// Number of ticks of a turn of the timer wheel.
 const WHEEL: usize = 1024;
-/// Events of the system that are heard at once.
+/// Maximum number of system events that are read at once.
 const EVENTS: usize = 1024;
-/// Frames, and their bytes, that are passed on at once.
+/// Maximum number of frames, and of their bytes, that are delivered at once.
 const FRAMES: usize = 1024;
 const BYTES: usize = 256 << 10;
-/// How often frames are passed on before messages and events are heard.
+/// Deliveries of frames before messages and system events are read.
 const PASSES: usize = 4;
-/// Steps of matching after which events, messages and the clock have their turn: some milliseconds. One frame may take more.
+/// Steps of matching after which events, messages and timers get a turn: some milliseconds. One frame may
+/// take more.
 const SLICE: u64 = 1 << 20;

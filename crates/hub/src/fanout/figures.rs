@@ -1,3 +1,5 @@
+//! Metrics of the fan-out.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,24 +12,24 @@ use prometheus_client::registry::Registry;
 
 use super::{End, Frame};
 
-/// What the fan-out counts.
+/// Metrics of the fan-out.
 #[derive(Debug)]
 pub struct Figures {
-    /// Subscribers now.
+    /// Current number of subscribers.
     pub subscribers: Gauge,
-    /// Events written to subscribers, or left to be written to them.
+    /// Events written to subscribers, or waiting to be written to them.
     pub delivered: Counter,
-    /// Those of them that were read from the log for who had missed them.
+    /// Those of them that were read from the log for subscribers that were behind.
     pub replayed: Counter,
-    /// Pages of the log that are read for who has missed them, or wait for memory.
+    /// Pages of the log that are being read, or wait for memory.
     pub replays: Gauge,
-    /// Subscribers that have still to be written something that others have been.
+    /// Subscribers that have not received everything that others have.
     pub behind: Gauge,
-    /// How many events somebody was replayed before they were up to date, or gone.
+    /// Number of events of each replay, until the subscriber was up to date or had left.
     pub replay: Histogram,
-    /// How often a subscriber could not take all at once.
+    /// Number of times that a subscriber could not take all bytes at once.
     pub blocked: Counter,
-    /// How often one was told that it has missed something.
+    /// Number of `gap` events.
     pub gaps: Counter,
     /// Times that the log dropped records before the fan-out had read them.
     pub tail_gaps: Counter,
@@ -35,7 +37,8 @@ pub struct Figures {
     pub heartbeats: Counter,
     /// Operations on 64 bytes of a topic, to find the subscribers of updates.
     pub matching: Counter,
-    /// From the time that a record was appended until it had been written to all who are up to date, in seconds.
+    /// Time from the append of a record until it was written to all subscribers that are up to date, in
+    /// seconds.
     pub latency: Histogram,
     ends: Family<Reason, Counter>,
 }
@@ -46,7 +49,7 @@ struct Reason {
 }
 
 impl Figures {
-    /// Figures that a registry shows.
+    /// Registers the metrics.
     pub fn new(registry: &mut Registry) -> Arc<Self> {
         let figures = Self {
             subscribers: Gauge::default(),
@@ -66,7 +69,7 @@ impl Figures {
             ends: Family::default(),
         };
         for end in End::ALL {
-            // So that each is shown from the beginning.
+            // So each counter is shown from the start.
             drop(figures.ends.get_or_create(&Reason { reason: end.name() }));
         }
         registry.register("subscribers", "Connected subscribers", figures.subscribers.clone());
@@ -125,7 +128,7 @@ impl Figures {
         Arc::new(figures)
     }
 
-    /// How many subscriptions ended for this reason.
+    /// Number of subscriptions that ended for this reason.
     pub fn ends(&self, end: End) -> u64 {
         self.ends.get_or_create(&Reason { reason: end.name() }).get()
     }

@@ -1,3 +1,5 @@
+//! Frames: records as they are delivered, and the interest of subscribers in them.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -7,30 +9,30 @@ use ssekit_mercure::{Ids, Selector, Token, may_read, selects, shown};
 use super::budget::{Budget, InWindow};
 use super::framing::Piece;
 
-/// A record as it goes out: the same bytes for everybody.
+/// Record that is encoded for delivery: the same bytes for every subscriber.
 #[derive(Debug)]
 pub struct Frame {
-    /// Its place in the log.
+    /// Position in the log.
     pub position: Position,
-    /// When it was appended.
+    /// Time of the append.
     pub time: SystemTime,
-    /// What it is about.
+    /// Topics.
     pub topics: Arc<[Box<str>]>,
-    /// Only who is authorised for one of the topics may read it.
+    /// Only subscribers with a token for one of the topics may read it.
     pub private: bool,
-    /// The event with its id.
+    /// Encoded event with its id.
     pub(super) piece: Piece,
-    /// Dropped when nothing but slow subscribers hold the piece any more.
+    /// Dropped when only slow subscribers still hold the piece.
     _window: Option<InWindow>,
 }
 
 impl Frame {
-    /// Gives a record its id.
+    /// Encodes a record with its id.
     pub fn new(entry: Entry, ids: &Ids) -> Self {
         Self::of(entry, ids, |parts| (Piece::of(parts), None))
     }
 
-    /// The same, for the window of the newest.
+    /// Encodes a record for the window.
     pub(super) fn for_window(entry: Entry, ids: &Ids, budget: &Arc<Budget>) -> Self {
         Self::of(entry, ids, |parts| {
             let (piece, window) = Piece::for_window(parts, budget);
@@ -52,56 +54,58 @@ impl Frame {
         Self { position, time, topics: record.topics, private: record.private, piece, _window: window }
     }
 
-    /// Whether it is for a subscriber with this interest, which may read it. Adds the number of matching steps to `steps`.
+    /// Whether it is for a subscriber with this interest, and the subscriber may read it. Adds the number of
+    /// matching steps to `steps`.
     pub(super) fn is_for(&self, interest: &Interest, steps: &mut u64) -> bool {
         interest.includes(&self.topics, self.private, steps)
     }
 
-    /// Its size in memory, in bytes.
+    /// Size in memory, in bytes.
     pub fn weight(&self) -> usize {
         let topics: usize = self.topics.iter().map(|topic| topic.len() + TOPIC).sum();
         OVERHEAD + topics + self.piece.len()
     }
 }
 
-/// The memory of a frame besides its bytes and topics, and of each topic besides its bytes, roughly.
+/// Estimated memory of a frame besides its bytes and topics, and of each topic besides its bytes.
 const OVERHEAD: usize = 192;
 const TOPIC: usize = 32;
 
-/// Topics of a subscriber that are shown.
+/// Number of a subscriber's topics that a log line shows.
 const SHOWN: usize = 3;
 
-/// What a subscriber asked for, and by which right.
+/// Selectors and token of a subscriber.
 #[derive(Clone, Debug)]
 pub struct Interest {
-    /// The topics, one of which must match; none of them twice.
+    /// The selectors, one of which must match; none occurs twice.
     pub(super) selectors: Arc<[Selector]>,
-    /// What it may read besides what is public.
+    /// Token for private updates.
     pub(super) token: Option<Arc<Token>>,
-    /// Whether subscription events may be for it.
+    /// Whether the subscriber may get subscription events.
     pub(super) subscriptions: bool,
 }
 
 impl Interest {
-    /// An interest in what one of the selectors matches; each counts once.
+    /// Makes an interest in the topics of these selectors; repeated selectors count once.
     pub fn new(mut selectors: Vec<Selector>, token: Option<Arc<Token>>) -> Self {
         let mut seen = std::collections::HashSet::new();
         selectors.retain(|selector| seen.insert(selector.clone()));
         Self { selectors: selectors.into(), token, subscriptions: true }
     }
 
-    /// Says whether subscription events may be for it. If not, it misses nothing when some of them are dropped.
+    /// Sets whether the subscriber may get subscription events. If not, it misses nothing when some of them
+    /// are dropped.
     #[must_use]
     pub fn with_subscriptions(self, subscriptions: bool) -> Self {
         Self { subscriptions, ..self }
     }
 
-    /// Whether the token no longer verifies that it was granted by.
+    /// Whether the token no longer verifies.
     pub(super) fn is_revoked(&self) -> bool {
         self.token.as_ref().is_some_and(|token| token.is_revoked())
     }
 
-    /// The topics, for the log: the first few.
+    /// Describes the first few topics for the log.
     pub(super) fn shown(&self) -> String {
         let first: Vec<_> =
             self.selectors.iter().take(SHOWN).map(|selector| shown(selector.text())).collect();
@@ -112,7 +116,8 @@ impl Interest {
         }
     }
 
-    /// Whether a record with these topics is selected, and the subscriber may read it. Adds the number of matching steps to `steps`.
+    /// Whether a selector matches one of these topics, and the subscriber may read the record. Adds the
+    /// number of matching steps to `steps`.
     pub(super) fn includes(&self, topics: &[Box<str>], private: bool, steps: &mut u64) -> bool {
         let (is_selected, took) = selects(&self.selectors, topics);
         *steps += took + 1;

@@ -1,20 +1,22 @@
+//! Framing of streams: chunks on plain sockets, plain bytes in bodies, from the same memory.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::budget::{Budget, InWindow};
 
-/// How the pieces of a stream lie on its connection.
+/// Framing of the pieces of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// Each is a chunk (RFC 9112, section 7.1): on a socket of ours.
+    /// Each piece is a chunk (RFC 9112, section 7.1), on a socket that the fan-out owns.
     Chunked,
-    /// One after the other: in a body, which the connection that has it frames.
+    /// The pieces follow one another, in a body that its connection frames.
     Plain,
 }
 
 impl Framing {
-    /// A comment, which receivers ignore.
+    /// Comment, which receivers ignore.
     pub(super) fn heartbeat(self) -> &'static [u8] {
         match self {
             Self::Chunked => b"2\r\n:\n\r\n",
@@ -23,25 +25,25 @@ impl Framing {
     }
 }
 
-/// What ends a stream of chunks.
+/// Last chunk of a stream.
 pub(super) const LAST: &[u8] = b"0\r\n\r\n";
 
-/// Some of a stream, for either framing the same bytes in memory.
+/// Part of a stream, whose bytes in memory serve both framings.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     chunk: Bytes,
-    /// How long the line of its size is.
+    /// Length of the line with the size of the chunk.
     size: usize,
 }
 
 impl Piece {
-    /// Of these parts in a row, which are not all empty: a chunk of nothing would end the stream.
+    /// Joins these parts. At least one must have bytes: an empty chunk would end the stream.
     pub(super) fn of(parts: &[&[u8]]) -> Self {
         let (chunk, size) = chunk(parts);
         Self { chunk: chunk.into(), size }
     }
 
-    /// The same, for the window; the budget counts what is left of it afterwards.
+    /// Joins parts for the window; the budget counts the bytes when they have left it.
     pub(super) fn for_window(parts: &[&[u8]], budget: &Arc<Budget>) -> (Self, InWindow) {
         let (chunk, size) = chunk(parts);
         let charge = budget.charge(chunk.len());
@@ -56,18 +58,18 @@ impl Piece {
         }
     }
 
-    /// The same, shared; from that byte on.
+    /// Bytes in a framing from this offset on, shared.
     pub(super) fn shared(&self, framing: Framing, from: usize) -> Bytes {
         self.chunk.slice_ref(&self.framed(framing)[from..])
     }
 
-    /// What it takes in memory, in bytes.
+    /// Bytes in memory.
     pub(super) fn len(&self) -> usize {
         self.chunk.len()
     }
 }
 
-/// A chunk of these parts, and how long the line of its size is.
+/// Encodes a chunk of these parts; returns the length of its size line, too.
 fn chunk(parts: &[&[u8]]) -> (Vec<u8>, usize) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let size = format!("{length:x}\r\n");

@@ -1,3 +1,5 @@
+//! Message queue of a fan-out thread.
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,28 +9,28 @@ use super::Subscription;
 use super::replay::Page;
 use super::sink::Sink;
 
-/// What others tell a fan-out thread.
+/// Message queue of a fan-out thread.
 #[derive(Debug)]
 pub(super) struct Inbox {
     messages: Mutex<Vec<Message>>,
     waker: Arc<Waker>,
 }
 
-/// With a subscriber's slot and generation, where it is about one.
+/// Message; the numbers are the slot and the generation of a subscriber.
 #[derive(Debug)]
 pub(super) enum Message {
     Join(Box<(Sink, Subscription)>),
-    /// There is room in its pipe again.
+    /// The subscriber's pipe has room again.
     Room(u32, u32),
-    /// Its response has been dropped.
+    /// The subscriber's response has been dropped.
     Gone(u32, u32),
-    /// What it had asked for.
+    /// A requested page.
     Page(u32, u32, Page),
-    /// What it had asked for cannot be read.
+    /// The log of a requested page cannot be read.
     Unreadable(u32, u32),
-    /// Keys have been replaced: streams may have tokens that no longer verify.
+    /// Keys have been replaced: the tokens of some streams may no longer verify.
     KeysReplaced,
-    /// Everybody is to be sent away, within this time.
+    /// All streams end, within this time.
     End(Duration),
 }
 
@@ -48,7 +50,7 @@ impl Inbox {
     }
 
     pub(super) fn wake(&self) {
-        // It fails when the thread has ended: then nobody is left to be told.
+        // Waking fails when the thread has ended; then nobody needs the message.
         let _ = self.waker.wake();
     }
 

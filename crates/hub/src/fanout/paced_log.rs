@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A log whose appends wait until the fan-out has read most of the earlier ones.
 ///
-/// The unread records weigh at most [`Record::BATCH_WEIGHT`]. A log keeps as much in memory for its tails, so the fan-out
-/// reads every record, however short the retention is.
+/// The unread records weigh at most [`Record::BATCH_WEIGHT`]. A log keeps as much in memory for its tails, so
+/// the fan-out reads every record, however short the retention is.
 #[derive(Debug)]
 pub(super) struct PacedLog {
     log: Arc<dyn Log>,
@@ -25,14 +25,14 @@ pub(super) struct PacedLog {
 /// Appends that the fan-out has not read yet.
 #[derive(Debug)]
 pub(super) struct Unread {
-    /// Free weight, in bytes.
+    /// Free weight in bytes.
     room: Arc<Semaphore>,
     appends: Mutex<Appends>,
 }
 
 #[derive(Debug)]
 struct Appends {
-    /// The fan-out has read everything up to here.
+    /// Position up to which the fan-out has read.
     read: Position,
     /// The weight of each later append, by the position of its last record.
     weights: BTreeMap<Position, OwnedSemaphorePermit>,
@@ -50,10 +50,11 @@ impl PacedLog {
     ) -> Result<Appended, AppendError> {
         let weight: usize = records.iter().map(Record::weight).sum();
         if weight > Record::BATCH_WEIGHT {
-            // The log refuses it.
+            // The log refuses such an append.
             return self.log.append_with_key(key, records).await;
         }
-        // Its owner may drop this future while the log appends. The weight is then free at once: how far the log came is unknown.
+        // The caller may drop this future while the log appends. The weight is then free at once, because the
+        // progress of the log is unknown.
         let permit = self.unread.reserve(weight).await?;
         let appended = self.log.append_with_key(key, records).await?;
         if let Some(last) = appended.positions.last().filter(|_| !appended.repeated) {
@@ -69,7 +70,7 @@ impl Unread {
         Self { room: Arc::new(Semaphore::new(Record::BATCH_WEIGHT)), appends: Mutex::new(appends) }
     }
 
-    /// Waits for room.
+    /// Waits for free weight.
     async fn reserve(&self, weight: usize) -> Result<OwnedSemaphorePermit, AppendError> {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(weight);
@@ -89,7 +90,7 @@ impl Unread {
         }
     }
 
-    /// Notes that the fan-out has read everything up to a position.
+    /// Notes that the fan-out has read up to a position.
     pub(super) fn read_upto(&self, position: Position) {
         let mut appends = self.lock();
         appends.read = position;
@@ -142,5 +143,5 @@ impl Log for PacedLog {
     }
 }
 
-/// How long an append waits for room.
+/// Maximum time for which an append waits.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! The way from a fan-out thread into the body of a response: bounded, and it never blocks.
 //!
 //! ```text
-//!  thread ─ write ─▶ chunks ─ poll_frame ─▶ handed out: hyper, h2, TLS ─▶ dropped, so the peer's system has it
+//!  thread ─ write ─▶ chunks ─ poll_frame ─▶ handed out: hyper, h2, TLS ─▶ dropped: sent to the peer
 //!                    └──────────────── bytes, at most `room` ───────────┘
 //! ```
 
@@ -17,14 +17,14 @@ use http_body::Frame as BodyFrame;
 use super::budget::Budget;
 use super::inbox::{Inbox, Message};
 
-/// Everything that was written to a body and that its peer does not have yet.
+/// Bytes that were written to a body and that its peer does not have yet.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    /// The most bytes that wait.
+    /// Maximum number of waiting bytes.
     room: usize,
     budget: Arc<Budget>,
     state: Mutex<State>,
-    /// Who writes into it, once that is known.
+    /// The subscriber that writes, once it is known.
     writer: OnceLock<Writer>,
 }
 
@@ -35,14 +35,14 @@ struct Writer(Arc<Inbox>, u32, u32);
 #[derive(Debug, Default)]
 struct State {
     chunks: VecDeque<Bytes>,
-    /// The bytes that wait: in `chunks`, or handed out and not dropped yet.
+    /// Waiting bytes: those in `chunks`, and those that were handed out and not dropped yet.
     bytes: usize,
     /// Bytes that the connection has sent.
     sent: u64,
-    /// The writer wants to know when there is room again.
+    /// Whether the writer wants a message when there is room again.
     refused: bool,
     ending: Ending,
-    /// The body is gone.
+    /// Whether the body has been dropped.
     gone: bool,
     reader: Option<Waker>,
 }
@@ -51,7 +51,7 @@ struct State {
 enum Ending {
     #[default]
     Open,
-    /// The body ends after what waits.
+    /// The body ends behind the waiting bytes.
     Finished,
     /// The body fails, so that the connection resets the stream.
     Cut,
@@ -62,15 +62,15 @@ impl Pipe {
         Self { room, budget, state: Mutex::default(), writer: OnceLock::new() }
     }
 
-    /// Names the subscriber that writes into it; false when the body is gone.
+    /// Sets the subscriber that writes; false if the body has been dropped.
     pub(super) fn belongs_to(&self, inbox: &Arc<Inbox>, slot: u32, generation: u32) -> bool {
-        // A pipe has one writer, which says so once.
+        // A pipe has one writer, which is set once.
         let _ = self.writer.set(Writer(Arc::clone(inbox), slot, generation));
-        // Asked afterwards: a body that goes from now on tells the writer.
+        // Checked afterwards: a body that is dropped from now on notifies the writer.
         !self.lock().gone
     }
 
-    /// Takes as much as there is room for; gives how many bytes.
+    /// Takes as many bytes as there is room for, and returns their number.
     pub(super) fn write(&self, pieces: impl IntoIterator<Item = Bytes>) -> io::Result<usize> {
         let mut state = self.lock();
         if state.gone {
@@ -98,7 +98,7 @@ impl Pipe {
         Ok(written)
     }
 
-    /// Whether little of what was written still waits. If not, a message says when that is so.
+    /// Whether only few bytes are waiting. If not, a message will say when that is so.
     pub(super) fn wants_more(&self) -> bool {
         let mut state = self.lock();
         let wants = state.bytes <= self.room / LOW;
@@ -106,7 +106,7 @@ impl Pipe {
         wants
     }
 
-    /// The bytes that wait, and those that the connection has sent so far.
+    /// Number of waiting bytes, and of bytes that the connection has sent so far.
     pub(super) fn progress(&self) -> (usize, u64) {
         let state = self.lock();
         (state.bytes, state.sent)
@@ -116,7 +116,7 @@ impl Pipe {
         self.end(Ending::Finished);
     }
 
-    /// Drops all that waits, unless the stream is finished.
+    /// Drops all waiting bytes, unless the stream is finished.
     pub(super) fn cut(&self) {
         self.end(Ending::Cut);
     }
@@ -134,7 +134,7 @@ impl Pipe {
         wake(reader);
     }
 
-    /// The connection has let go of so many bytes.
+    /// Notes that the connection has dropped this number of bytes.
     fn sent(&self, bytes: usize) {
         let mut state = self.lock();
         state.bytes -= bytes;
@@ -159,7 +159,7 @@ impl Pipe {
 }
 
 impl State {
-    /// The next bytes for the connection. Small chunks leave together.
+    /// Returns the next bytes for the connection, with small chunks joined.
     fn next(&mut self, budget: &Arc<Budget>) -> Option<Bytes> {
         let first = self.chunks.front_mut()?;
         if first.len() >= CHUNK {
@@ -179,7 +179,7 @@ impl State {
             count => {
                 let mut joined = Vec::with_capacity(total.min(CHUNK));
                 self.chunks.drain(..count).for_each(|chunk| joined.extend_from_slice(&chunk));
-                // It is little, and leaves next: it does not wait for room.
+                // The bytes are few and are sent next, so they need no reservation.
                 Some(budget.charge(0).own(joined))
             }
         }
@@ -202,12 +202,12 @@ fn wake(reader: Option<Waker>) {
 #[derive(Debug)]
 pub struct Body(pub(super) Arc<Pipe>);
 
-/// Why a body fails: the hub has ended a stream that its peer did not read.
+/// Error of a body: the hub has ended a stream that its peer did not read.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the hub ended the stream before its peer had read all of it")]
 pub struct Cut;
 
-/// Bytes that the connection has and that have still to be sent.
+/// Bytes that the connection has, and has not sent yet.
 struct HandedOut {
     bytes: Bytes,
     pipe: Arc<Pipe>,
@@ -264,7 +264,8 @@ impl Drop for Body {
     }
 }
 
-/// The most bytes of one piece of the body: those of a DATA frame, unless its peer allows more (RFC 9113, section 4.2).
+/// Maximum size of one piece of the body: that of a DATA frame, unless its peer allows more (RFC 9113,
+/// section 4.2).
 const CHUNK: usize = 16 << 10;
-/// More is written when only this part of the room is taken.
+/// More is written when at most this fraction of the room is in use.
 const LOW: usize = 4;

@@ -1,27 +1,29 @@
+//! Prefix tree: finds the values of all texts with which another text begins.
+
 use slab::Slab;
 
-/// Values of texts, found by other texts that begin with them: one walk over a text finds all.
+/// Prefix tree: one walk over a text finds the values of all texts with which it begins.
 ///
-/// Every node has a value. One that is there for the sake of its children alone has the default.
+/// Every node has a value. A node that exists only for its children has the default value.
 #[derive(Debug)]
 pub(super) struct PrefixTree<T> {
     nodes: Slab<Node<T>>,
 }
 
-/// A node's number; the root's is [`ROOT`].
+/// Number of a node; the number of the root is [`ROOT`].
 pub(super) type NodeId = u32;
 
 #[derive(Debug, Default)]
 struct Node<T> {
-    /// What follows the text of the parent.
+    /// Bytes behind the text of the parent.
     edge: Box<[u8]>,
     parent: NodeId,
-    /// The children, ordered by the first bytes of their edges.
+    /// Children, ordered by the first byte of their edges.
     children: Vec<(u8, NodeId)>,
     value: T,
 }
 
-/// The node of the empty text, which is always there.
+/// Node of the empty text, which always exists.
 pub(super) const ROOT: NodeId = 0;
 
 impl<T: Default> Default for PrefixTree<T> {
@@ -41,7 +43,7 @@ impl<T: Default> PrefixTree<T> {
         &mut self.nodes[id as usize].value
     }
 
-    /// The parent of a node; the root has none.
+    /// Parent of a node; `None` for the root.
     pub(super) fn parent(&self, id: NodeId) -> Option<NodeId> {
         (id != ROOT).then(|| self.nodes[id as usize].parent)
     }
@@ -50,7 +52,7 @@ impl<T: Default> PrefixTree<T> {
         self.nodes[id as usize].children.iter().map(|(_, child)| *child)
     }
 
-    /// The nodes of the texts that this one begins with, from the root on.
+    /// Nodes of the texts with which this one begins, from the root on.
     pub(super) fn path<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = NodeId> + 'a {
         let mut rest = text;
         std::iter::successors(Some(ROOT), move |id| {
@@ -60,7 +62,7 @@ impl<T: Default> PrefixTree<T> {
         })
     }
 
-    /// The node of a text, if there is one.
+    /// Node of a text, if it exists.
     pub(super) fn find(&self, text: &[u8]) -> Option<NodeId> {
         let (mut id, mut rest) = (ROOT, text);
         while let Some(first) = rest.first() {
@@ -70,7 +72,7 @@ impl<T: Default> PrefixTree<T> {
         Some(id)
     }
 
-    /// The node of a text, which is made if there is none. Its parent may be new as well.
+    /// Node of a text, which is created if it does not exist. Its parent may be new as well.
     pub(super) fn make(&mut self, text: &[u8]) -> NodeId {
         let (mut id, mut rest) = (ROOT, text);
         while let Some(first) = rest.first() {
@@ -92,7 +94,8 @@ impl<T: Default> PrefixTree<T> {
         id
     }
 
-    /// Takes a node away whose value is the default, if nothing needs it; and its parent, if nothing needs that any more.
+    /// Removes a node with the default value if nothing needs it, and then its parent if nothing needs that
+    /// any more.
     pub(super) fn release(&mut self, id: NodeId, is_default: impl Fn(&T) -> bool) {
         let mut id = id;
         while id != ROOT && is_default(&self.nodes[id as usize].value) {
@@ -110,7 +113,7 @@ impl<T: Default> PrefixTree<T> {
         }
     }
 
-    /// Where the children of a node have one whose edge begins so, or where it would be.
+    /// Index of the child whose edge begins with this byte, or the index at which it would be inserted.
     fn place(&self, id: NodeId, first: u8) -> Result<usize, usize> {
         self.nodes[id as usize].children.binary_search_by_key(&first, |(first, _)| *first)
     }
@@ -119,7 +122,7 @@ impl<T: Default> PrefixTree<T> {
         self.place(id, first).map(|place| self.nodes[id as usize].children[place].1)
     }
 
-    /// Puts a new node between a node and its parent, after so many bytes of its edge.
+    /// Inserts a new node between a node and its parent, behind this number of bytes of its edge.
     fn split(&mut self, id: NodeId, at: usize) -> NodeId {
         let node = &mut self.nodes[id as usize];
         let (first, parent) = (node.edge[0], node.parent);
@@ -135,7 +138,7 @@ impl<T: Default> PrefixTree<T> {
         between
     }
 
-    /// Takes a node away that has one child.
+    /// Removes a node that has one child.
     fn merge(&mut self, id: NodeId, child: NodeId) {
         let Node { edge, parent, .. } = self.nodes.remove(id as usize);
         let node = &mut self.nodes[child as usize];

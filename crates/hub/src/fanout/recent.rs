@@ -1,3 +1,5 @@
+//! Window: the newest frames, in memory for all subscribers.
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,22 +10,23 @@ use tokio::sync::Notify;
 
 use super::Frame;
 
-/// The newest frames, in memory: what the fan-out threads deliver, and what those read who are a little behind.
+/// The newest frames in memory. The threads deliver them, and subscribers that are slightly behind read them.
 ///
-/// It drops no frame that a thread has not passed on: [`push`](Self::push) waits, so the log is what holds a burst.
+/// It drops no frame that a thread has not delivered: [`push`](Self::push) waits, so that a burst stays in
+/// the log.
 #[derive(Debug)]
 pub(crate) struct Recent {
     window: RwLock<Window>,
-    /// At most so many bytes of frames.
+    /// Maximum number of bytes of frames.
     room: usize,
     threads: Box<[Thread]>,
-    /// A thread has moved on.
+    /// Notifies waiters that a thread has delivered frames.
     moved: Notify,
 }
 
 #[derive(Debug)]
 struct Thread {
-    /// Up to here it has passed everything on.
+    /// Position up to which the thread has delivered everything.
     passed: AtomicU64,
     waker: Arc<Waker>,
 }
@@ -32,7 +35,7 @@ struct Thread {
 struct Window {
     frames: VecDeque<Arc<Frame>>,
     bytes: usize,
-    /// Frames up to here are not in the window.
+    /// Position up to which frames are not in the window.
     horizon: Position,
     last: Position,
 }
@@ -49,7 +52,7 @@ impl Recent {
         }
     }
 
-    /// Adds frames, newest last, once there is room for them, and wakes the threads.
+    /// Adds frames, the newest last, as soon as there is room for them, and wakes the threads.
     pub(crate) async fn push(&self, frames: Vec<Arc<Frame>>) {
         let mut frames = frames.into_iter().peekable();
         while frames.peek().is_some() {
@@ -62,8 +65,9 @@ impl Recent {
         }
     }
 
-    /// Goes on behind a position up to which the log has dropped records that were never in the window. The threads first pass on
-    /// all frames; then [`read`](Self::read) sends all readers that are before the position to the log.
+    /// Continues behind a position up to which the log has dropped records that were never in the window. The
+    /// threads first deliver all frames; then [`read`](Self::read) sends all readers before the position to
+    /// the log.
     pub(crate) async fn skip_to(&self, position: Position) {
         self.until_passed(self.last()).await;
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
@@ -75,12 +79,12 @@ impl Recent {
 
     fn wake(&self) {
         for thread in &self.threads {
-            // It fails when the thread has ended, as at shutdown.
+            // Waking fails when the thread has ended, as at shutdown.
             let _ = thread.waker.wake();
         }
     }
 
-    /// Takes as many as there is room for; true if there were any.
+    /// Takes as many frames as there is room for; true if there were any.
     fn take(&self, frames: &mut std::iter::Peekable<impl Iterator<Item = Arc<Frame>>>) -> bool {
         let passed = self.passed();
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
@@ -103,8 +107,8 @@ impl Recent {
         any
     }
 
-    /// The frames after a place and up to another, at most so many and, but for the first, so many bytes. None when the window
-    /// no longer holds what follows the place.
+    /// Returns the frames after a position and up to another: at most this number of frames and, apart from
+    /// the first, of bytes. `None` if the window no longer has all frames after the position.
     pub(crate) fn read(
         &self,
         after: Position,
@@ -126,19 +130,19 @@ impl Recent {
         Some(frames.cloned().collect())
     }
 
-    /// A thread has passed on everything up to here.
+    /// Notes that a thread has delivered everything up to a position.
     pub(super) fn pass(&self, thread: usize, position: Position) {
         self.threads[thread].passed.store(position.0, Ordering::Release);
         self.moved.notify_waiters();
     }
 
-    /// Up to here every thread has passed everything on.
+    /// Position up to which every thread has delivered everything.
     pub(crate) fn passed(&self) -> Position {
         let passed = self.threads.iter().map(|thread| thread.passed.load(Ordering::Acquire)).min();
         Position(passed.unwrap_or(u64::MAX))
     }
 
-    /// Waits until every thread has passed on everything up to a place.
+    /// Waits until every thread has delivered everything up to a position.
     pub(crate) async fn until_passed(&self, position: Position) {
         loop {
             let moved = self.moved.notified();
@@ -149,12 +153,12 @@ impl Recent {
         }
     }
 
-    /// The position after which all frames are in the window.
+    /// Position after which all frames are in the window.
     pub(crate) fn horizon(&self) -> Position {
         self.window.read().unwrap_or_else(PoisonError::into_inner).horizon
     }
 
-    /// The newest frame's place.
+    /// Position of the newest frame.
     pub(crate) fn last(&self) -> Position {
         self.window.read().unwrap_or_else(PoisonError::into_inner).last
     }

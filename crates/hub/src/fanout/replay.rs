@@ -1,3 +1,5 @@
+//! Replay: pages of the log for subscribers that are behind the window.
+
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,7 +16,8 @@ use super::turns::{Lane, Turns};
 use super::{Frame, Interest};
 use crate::log_limit::LogLimit;
 
-/// Reads the log for subscribers that are further behind than the window: a page at a time for each, all within one budget of memory.
+/// Reads the log for subscribers that are behind the window: a page at a time for each, within one memory
+/// budget.
 #[derive(Clone, Debug)]
 pub(super) struct Replay {
     pub(super) log: Arc<dyn Log>,
@@ -26,39 +29,39 @@ pub(super) struct Replay {
     pub(super) background: Arc<Background>,
 }
 
-/// The next page that a subscriber needs.
+/// Page that a subscriber needs next.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) interest: Interest,
     pub(super) framing: Framing,
-    /// Records after this place,
+    /// Position after which the page begins.
     pub(super) after: Position,
-    /// and up to this one.
+    /// Position up to which it reads.
     pub(super) upto: Position,
-    /// It knows of records that are gone up to here; see [`Start::told`](super::Start::told).
+    /// The subscriber knows of lost records up to this position; see [`Start::told`](super::Start::told).
     pub(super) told: Option<Position>,
-    /// About so many bytes, or fewer while memory is short.
+    /// Approximate size in bytes; less while memory is short.
     pub(super) size: usize,
-    /// The address that it shares turns with.
+    /// Address that the subscriber shares turns with.
     pub(super) address: u32,
 }
 
-/// Events that were read for a subscriber.
+/// Page of events that were read for a subscriber.
 #[derive(Debug)]
 pub(super) struct Page {
-    /// The events, encoded; the budget counts them until the subscriber has them.
+    /// The encoded events; the budget counts them until the subscriber has them.
     pub(super) bytes: Bytes,
-    /// Everything up to here has been looked at.
+    /// Position up to which records were read.
     pub(super) through: Position,
-    /// Records after the place where it stood may be gone, of which it has not been told.
+    /// Whether records after the start of the page may be lost, of which the subscriber does not know.
     pub(super) lost: bool,
-    /// It knows of records that are gone up to here, once it has been told of this page.
+    /// With this page, the subscriber knows of lost records up to this position.
     pub(super) told: Option<Position>,
-    /// How many events it has.
+    /// Number of events.
     pub(super) events: u64,
 }
 
-/// A page that is being read.
+/// Page that is being read.
 struct Draft {
     bytes: Vec<u8>,
     after: Position,
@@ -71,7 +74,7 @@ impl Replay {
     /// Starts the threads that read pages.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system provides no thread.
     pub(super) fn start(log: Arc<dyn Log>, budget: Arc<Budget>) -> io::Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         // With a single turn at once, a resume would wait for a scan before each of its pages.
@@ -86,14 +89,15 @@ impl Replay {
         })
     }
 
-    /// The size of the next page for a subscriber that was sent so many bytes: small at first, so that those who do not read hold little, then
-    /// larger; and small for all when memory is short.
+    /// Size of the next page for a subscriber that was sent this number of bytes: small at first, so that
+    /// subscribers that do not read hold little, then larger; small for all while memory is short.
     pub(super) fn page_size(&self, sent: u64) -> usize {
         let earned = usize::try_from(sent / 8).unwrap_or(usize::MAX);
         earned.min(self.budget.free() / 32).clamp(SMALL_PAGE, PAGE)
     }
 
-    /// The next page for a subscriber. Empty only when there is nothing more. A log that panics cannot be read.
+    /// Reads the next page for a subscriber. It is empty only at the end. A log that panics counts as
+    /// unreadable.
     pub(super) async fn page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
         let page = AssertUnwindSafe(self.find_page(wanted)).catch_unwind().await;
         page.unwrap_or_else(|_| Err(ReadError::Unavailable("it has panicked".to_owned())))
@@ -104,7 +108,8 @@ impl Replay {
         let mut draft = Draft { bytes: Vec::new(), after, lost: false, told, events: 0 };
         let mut lane = Lane::Finding;
         loop {
-            // Nothing is held while it waits, so that a scan that finds nothing keeps no memory from others.
+            // The subscriber holds no memory while it waits, so that a scan that finds nothing keeps none
+            // from others.
             let turn = self.turns.take(lane, wanted.address).await;
             let charge = self.budget.reserve(wanted.size, SMALL_PAGE).await;
             let done = self.scan(wanted, charge.bytes(), &mut draft).await?;
@@ -120,16 +125,17 @@ impl Replay {
         }
     }
 
-    /// Looks at the next records, a bounded number of them, for about so many bytes of events; true at the end.
+    /// Reads the next records, a limited number of them, for about this number of bytes of events; true at
+    /// the end.
     async fn scan(&self, wanted: &Wanted, room: usize, draft: &mut Draft) -> Result<bool, ReadError> {
         let (mut looked_at, mut size) = (0, room);
         loop {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
-            // Of the page's own moment: retention may have moved on since.
+            // The horizon at the time of this read: retention may have moved it since.
             let horizon = if wanted.interest.subscriptions { page.horizon_of_all() } else { page.horizon };
             if draft.told.is_some_and(|told| horizon > draft.after.max(told)) {
                 if !draft.bytes.is_empty() {
-                    // The notice follows the events before the loss: the next page begins with it.
+                    // The next page begins with the notice, so that it follows the events before the loss.
                     return Ok(false);
                 }
                 draft.lost = true;
@@ -140,7 +146,7 @@ impl Replay {
                     break;
                 }
                 if draft.bytes.len() >= room {
-                    // The others are read again, from where this page ends.
+                    // The next page reads the others again.
                     through = Position(entry.position.0 - 1);
                     break;
                 }
@@ -153,7 +159,7 @@ impl Replay {
             draft.after = through;
             let done = through >= wanted.upto || page.end && through >= page.through;
             if draft.told.is_some() || draft.events > 0 || done {
-                // Retention may still drop records after this place without a change of the horizon.
+                // Retention may still drop records after this position without a change of the horizon.
                 draft.told = Some(horizon.min(through));
             }
             if done {
@@ -164,7 +170,7 @@ impl Replay {
                 return Ok(false);
             }
             size = match draft.bytes.len() {
-                // Nothing so far: there may be much of which nothing is for this subscriber.
+                // Nothing found so far: most of the log may not be for this subscriber.
                 0 => (size * 2).min(PAGE),
                 found => room - found,
             };
@@ -172,9 +178,9 @@ impl Replay {
     }
 }
 
-/// The bytes of a page, at least and at most; one record may be more.
+/// Minimum and maximum size of a page in bytes; one record may exceed it.
 const SMALL_PAGE: usize = 16 << 10;
 pub(super) const PAGE: usize = 256 << 10;
-/// How much of the log is looked at before others have their turn, in bytes and in records of one read.
+/// Bytes of the log that are read in a turn, and records of one read.
 const SCAN: usize = 256 << 10;
 const RECORDS: usize = 4096;

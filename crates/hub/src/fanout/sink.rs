@@ -1,3 +1,5 @@
+//! Destinations of a subscriber's bytes: a socket, or the body of a response.
+
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::IpAddr;
@@ -14,29 +16,30 @@ use super::pipe::Pipe;
 use super::subscriber::{End, Mark};
 use crate::http::network;
 
-/// The destination of a subscriber's bytes.
+/// Destination of a subscriber's bytes.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// A socket that is ours alone.
+    /// Socket that the fan-out owns.
     Socket(TcpStream),
-    /// The body of a response, on a connection that is not ours: TLS, HTTP/2, a Unix socket, one that served before.
+    /// Body of a response on a connection that the fan-out does not own: TLS, HTTP/2, a Unix socket, a reused
+    /// connection.
     Body(Box<Piped>),
 }
 
-/// A pipe, and what its thread has seen of its peer's progress.
+/// Pipe with measurements of the peer's progress.
 #[derive(Debug)]
 pub(super) struct Piped {
     pub(super) pipe: Arc<Pipe>,
-    /// When bytes were sent last.
+    /// Measurement of the last sent byte.
     pub(super) idle: Mark,
-    /// How fast they are sent.
+    /// Measurement of the speed.
     pub(super) speed: Mark,
-    /// The peer, as [`Sink::address`] gives it.
+    /// Number of the peer's address, as returned by [`Sink::address`].
     address: u32,
 }
 
 impl Piped {
-    /// The tick since which bytes wait and none was sent.
+    /// Tick since which bytes wait and none was sent.
     pub(super) fn waits_since(&mut self, now: u32) -> Option<u32> {
         let (waiting, sent) = self.pipe.progress();
         if waiting == 0 {
@@ -53,7 +56,8 @@ impl Sink {
         Self::Body(Box::new(Piped { pipe, idle, speed, address }))
     }
 
-    /// A number for the address of the peer; 0 where it has none. Others rarely have the same.
+    /// Number that stands for the address of the peer; 0 if it has none. Different addresses rarely have the
+    /// same number.
     pub(super) fn address(&self) -> u32 {
         match self {
             Self::Socket(socket) => socket.peer_addr().map_or(0, |peer| address(peer.ip())),
@@ -61,7 +65,7 @@ impl Sink {
         }
     }
 
-    /// Names the subscriber that writes here from this tick on; false when nobody reads any more.
+    /// Sets the subscriber that writes here from this tick on; false if the body has been dropped.
     pub(super) fn belongs_to(&mut self, inbox: &Arc<Inbox>, slot: u32, generation: u32, now: u32) -> bool {
         match self {
             Self::Socket(_) => true,
@@ -80,16 +84,17 @@ impl Sink {
         }
     }
 
-    /// Ends the stream after all that has been written. Without it, dropping the sink cuts the stream: its reader sees an error.
+    /// Ends the stream behind all written bytes. Without it, dropping the sink cuts the stream, and its
+    /// reader sees an error.
     pub(super) fn finish(&mut self) {
         match self {
-            // A peer that does not get this sees that the connection ends.
+            // If the peer does not get this, it sees the end of the connection.
             Self::Socket(socket) => _ = socket.write(LAST),
             Self::Body(body) => body.pipe.finish(),
         }
     }
 
-    /// Writes as much as there is room for.
+    /// Writes as many bytes as there is room for.
     pub(super) fn write(&mut self, bytes: &Bytes) -> io::Result<usize> {
         match self {
             Self::Socket(socket) => write(socket, bytes),
@@ -97,8 +102,11 @@ impl Sink {
         }
     }
 
-    /// Writes as much as there is room for of frames in a row; gives how many bytes when that is not all of them. For a socket, they are joined
-    /// into one write, once for all who get the same; a body shares each.
+    /// Writes as many bytes of consecutive frames as there is room for; returns their number if that is not
+    /// all.
+    ///
+    /// For a socket, the frames are joined into one write, once for all subscribers with the same frames; a
+    /// body shares each frame.
     pub(super) fn write_frames<'a>(
         &mut self,
         frames: impl Iterator<Item = &'a Arc<Frame>> + Clone,
@@ -117,16 +125,18 @@ impl Sink {
         Ok(Some(written).filter(|written| *written < all))
     }
 
-    /// Whether the peer has so much of what was written that more of the log may be read for it. If not, a message says when that is so.
+    /// Whether the peer has taken enough to read more of the log for it. If not, a message will say when that
+    /// is so.
     pub(super) fn wants_more(&self) -> bool {
         match self {
-            // What the system holds of it is no memory of ours.
+            // Bytes in the system's buffer are not memory of the hub.
             Self::Socket(_) => true,
             Self::Body(body) => body.pipe.wants_more(),
         }
     }
 
-    /// Reads and forgets what the peer has sent. Breaks when it has ended, or sends more than a subscriber has to say.
+    /// Reads and discards input of the peer. Breaks if the peer has ended, or sends more than a subscriber
+    /// needs to.
     pub(super) fn hear(&mut self) -> ControlFlow<End> {
         let Self::Socket(socket) = self else { return ControlFlow::Continue(()) };
         let mut scratch = [0; 4096];
@@ -148,7 +158,7 @@ fn address(peer: IpAddr) -> u32 {
     (hash as u32).max(1)
 }
 
-/// All of some frames in chunks, in a row: of one, its own bytes.
+/// Joins consecutive frames in chunks; a single frame keeps its own bytes.
 fn joined<'a>(mut frames: impl Iterator<Item = &'a Arc<Frame>> + Clone) -> Bytes {
     let all = frames.clone();
     if let (Some(one), None) = (frames.next(), frames.next()) {
@@ -169,7 +179,7 @@ fn write(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Reads of 4 KiB at one go.
+/// Maximum number of reads of 4 KiB in a row.
 const MAX_READS: usize = 16;
 
 impl Drop for Sink {

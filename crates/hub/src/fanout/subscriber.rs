@@ -1,3 +1,5 @@
+//! Subscriber: its entry in the table of a thread, and its backlog.
+
 use std::any::Any;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -10,29 +12,29 @@ use tokio::task::AbortHandle;
 use super::Figures;
 use super::sink::Sink;
 
-/// A subscriber, as its thread keeps it. An idle one has nothing else: no task, no timer, no buffer.
+/// Subscriber in the table of its thread. An idle one has nothing else: no task, no timer, no buffer.
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) sink: Sink,
-    /// With the number of its slot, who it is: the slot's next subscriber has another.
+    /// Distinguishes it from other subscribers in the same slot.
     pub(super) generation: u32,
     pub(super) audience: u32,
-    /// Where it stands among the audience's members.
+    /// Its index among the members of the audience.
     pub(super) place: u32,
-    /// The tick of the last write.
+    /// Tick of the last write.
     pub(super) wrote: u32,
-    /// It has been sent an event.
+    /// Whether it has been sent an event.
     pub(super) delivered: bool,
-    /// The tick at which it ends; `u32::MAX` for none.
+    /// Tick of its end; `u32::MAX` if it has none.
     pub(super) ends: u32,
-    /// None when everything has been written that its thread has passed on.
+    /// Its backlog; `None` if it has received everything that its thread has delivered.
     pub(super) behind: Option<Box<Behind>>,
-    /// Dropped with it: who counts it.
+    /// Dropped with the subscriber: its permits and registrations.
     pub(super) guard: Option<Box<dyn Any + Send>>,
 }
 
 impl Subscriber {
-    /// The bytes that wait for it, those that were sent to it so far, and the last measurement of that; None when nothing waits.
+    /// Waiting bytes, bytes sent so far, and the last measurement of that; `None` if nothing waits.
     pub(super) fn progress(&mut self) -> Option<(usize, u64, &mut Mark)> {
         let unsent = self.behind.as_ref().map_or(0, |behind| behind.unsent.len());
         match (&mut self.sink, &mut self.behind) {
@@ -45,7 +47,7 @@ impl Subscriber {
         }
     }
 
-    /// The tick since which bytes wait for it and none was sent; None when nothing waits.
+    /// Tick since which bytes wait and none was sent; `None` if nothing waits.
     pub(super) fn waits_since(&mut self, now: u32) -> Option<u32> {
         match (&mut self.sink, &self.behind) {
             (Sink::Socket(_), Some(behind)) => (!behind.unsent.is_empty()).then_some(behind.since),
@@ -55,34 +57,34 @@ impl Subscriber {
     }
 }
 
-/// What a subscriber has that is not up to date.
+/// Backlog of a subscriber that is not up to date.
 #[derive(Debug)]
 pub(super) struct Behind {
-    /// What it is being written.
+    /// Bytes that are being written.
     pub(super) unsent: Unsent,
-    /// Bytes that were written to it since it is behind.
+    /// Bytes that were written since the subscriber fell behind.
     pub(super) written: u64,
     pub(super) speed: Mark,
-    /// After that it goes on behind this place.
+    /// Position after which the subscriber continues when these bytes are written.
     pub(super) through: Position,
-    /// It knows of records that are gone up to here; see [`Start::told`](super::Start::told).
+    /// The subscriber knows of lost records up to this position; see [`Start::told`](super::Start::told).
     pub(super) told: Option<Position>,
-    /// Up to here it gets what the log holds, and not what is still in memory.
+    /// Up to this position it gets the records of the log, and no frames that are only in memory.
     pub(super) stored: Position,
-    /// The tick since which nothing could be written.
+    /// Tick since which nothing could be written.
     pub(super) since: u32,
-    /// What it waits for.
+    /// The event that the subscriber waits for.
     pub(super) doing: Doing,
-    /// It ends when all that is unsent has been written.
+    /// Whether the subscriber ends when all bytes are written.
     pub(super) last: bool,
-    /// What reads the log for it.
+    /// The read of the log for it.
     pub(super) reading: Option<Reading>,
     /// Events that were read from the log for it.
     pub(super) replayed: u64,
     figures: Arc<Figures>,
 }
 
-/// A measurement of a subscriber's progress: at this tick, so many bytes had been sent to it.
+/// Measurement of a subscriber's progress: the number of bytes that had been sent at a tick.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mark {
     pub(super) tick: u32,
@@ -98,7 +100,8 @@ impl Mark {
         now - self.tick
     }
 
-    /// Whether fewer bytes than this were sent in each tick, measured over so many; where it was as fast, the measurement begins again.
+    /// Whether fewer bytes than this were sent per tick, measured over this number of ticks. If not, the
+    /// measurement begins again.
     pub(super) fn is_slower(&mut self, bytes: u64, over: u32, sent: u64, now: u32) -> bool {
         let ticks = now - self.tick;
         let slow = ticks >= over && sent - self.sent < bytes * u64::from(ticks);
@@ -109,7 +112,7 @@ impl Mark {
     }
 }
 
-/// Bytes to write, in order; none of the pieces is empty.
+/// Bytes to write, in their order; no piece is empty.
 #[derive(Debug, Default)]
 pub(super) struct Unsent(SmallVec<[Bytes; 2]>);
 
@@ -132,7 +135,7 @@ impl Unsent {
         self.0.iter().map(Bytes::len).sum()
     }
 
-    /// So many bytes of the first piece have been written.
+    /// Notes that this number of bytes of the first piece was written.
     pub(super) fn advance(&mut self, written: usize) {
         if let Some(first) = self.0.first_mut() {
             drop(first.split_to(written));
@@ -143,7 +146,7 @@ impl Unsent {
     }
 }
 
-/// A page that is being read. Nobody reads it for who has gone.
+/// Page that is being read. Dropping it cancels the read.
 #[derive(Debug)]
 pub(super) struct Reading(pub(super) AbortHandle);
 
@@ -153,42 +156,42 @@ impl Drop for Reading {
     }
 }
 
-/// What a subscriber waits for.
+/// Event that a subscriber waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doing {
-    /// For room to write.
+    /// Room for a write.
     Writing,
-    /// For a page of the log.
+    /// A page of the log.
     Reading,
-    /// For its turn.
+    /// Its turn.
     Ready,
-    /// For its thread, which has not passed on yet what it has had from another.
+    /// Its thread, which has not yet delivered as much as the subscriber has received from another thread.
     Ahead,
 }
 
-/// Why a subscription ended.
+/// Reason for the end of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
-    /// The client has gone.
+    /// The client has left.
     Left,
-    /// Nothing comes from the client's machine any more, not even a word that it has gone.
+    /// The client's machine has stopped answering, without closing the connection.
     Vanished,
-    /// Its token has expired, or its time is over.
+    /// Its token has expired, or its maximum time is over.
     Expired,
     /// The key of its token has been replaced or revoked.
     Revoked,
-    /// It has not read for too long.
+    /// It has read nothing for too long.
     Stalled,
-    /// What it had still to read is no longer in the log.
+    /// The log has dropped records that it had not read.
     Overtaken,
     /// The log could not be read.
     Failed,
-    /// The hub is ending.
+    /// The hub shuts down.
     Shutdown,
 }
 
 impl Behind {
-    /// Somebody who has still to be written this, and has otherwise read up to a place.
+    /// Makes a backlog of these bytes and the position behind them.
     pub(super) fn new(
         unsent: Bytes,
         through: Position,
@@ -226,7 +229,7 @@ impl Drop for Behind {
 }
 
 impl End {
-    /// All of them, for metrics.
+    /// All reasons, for metrics.
     pub const ALL: [Self; 8] = [
         Self::Left,
         Self::Vanished,
@@ -238,7 +241,7 @@ impl End {
         Self::Shutdown,
     ];
 
-    /// What an error of its connection says.
+    /// Reason of an error of the connection.
     pub(super) fn of(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
@@ -253,7 +256,7 @@ impl End {
         matches!(self, Self::Expired | Self::Revoked | Self::Overtaken | Self::Failed | Self::Shutdown)
     }
 
-    /// Its name in metrics.
+    /// Name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Left => "left",
@@ -272,7 +275,7 @@ impl End {
 mod tests {
     use super::{Mark, Subscriber};
 
-    /// An idle subscriber is this, its place, and entries in tables: 168 bytes with all of that.
+    /// An idle subscriber is this, its index in the audience, and entries in tables: 168 bytes in all.
     #[test]
     fn an_idle_subscriber_is_small() {
         assert!(size_of::<Subscriber>() <= 64, "{} bytes", size_of::<Subscriber>());

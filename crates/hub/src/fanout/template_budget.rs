@@ -1,4 +1,4 @@
-//! A bound of what it costs to match a topic, whatever subscribers ask for.
+//! Budget of templates: limits the cost of matching a topic, whatever subscribers ask for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,18 +12,19 @@ use ssekit_mercure::{Kind, Limits, Selector};
 use super::prefix_tree::{NodeId, PrefixTree, ROOT};
 use crate::log_limit::LogLimit;
 
-/// The templates of all subscribers, counted by what one topic may have to be tried with.
+/// Templates of all subscribers, counted by the cost of one topic.
 ///
-/// A topic is tried with each [shape](Selector::shape) of template whose literal prefix it begins with, and each variable of it is a pass
-/// over the topic. So templates with other prefixes cost a topic nothing, and those that a subscriber has already cost nothing more.
+/// A topic is compared with each [shape](Selector::shape) of template whose literal prefix it begins with,
+/// and each variable of a template is a pass over the topic. So templates with other prefixes add no cost,
+/// and neither do templates that a subscriber has already.
 #[derive(Debug)]
 pub(crate) struct TemplateBudget {
-    /// The most variables that one topic may be tried with.
+    /// Maximum number of variables that one topic is compared with.
     most: u32,
-    /// The most matching of one publication: [`Limits::matching`].
+    /// Maximum cost of matching one publication: [`Limits::matching`].
     matching: u64,
     held: Mutex<Held>,
-    /// The most variables that any topic would be tried with now.
+    /// Largest number of variables that a topic would be compared with now.
     largest: Gauge,
     refused: Counter,
     log_limit: LogLimit,
@@ -31,31 +32,31 @@ pub(crate) struct TemplateBudget {
 
 #[derive(Debug, Default)]
 struct Held {
-    /// How often each shape is held.
+    /// Number of uses of each shape.
     shapes: HashMap<Box<str>, u32>,
     prefixes: PrefixTree<Load>,
 }
 
-/// The variables of a prefix.
+/// Variables of a prefix.
 #[derive(Debug, Default)]
 struct Load {
-    /// Of the templates with this prefix.
+    /// Those of the templates with this prefix.
     own: u32,
-    /// The most that a topic finds on its way further down.
+    /// The largest number that a topic finds on its way further down.
     below: u32,
 }
 
-/// A subscriber's templates, until it is dropped.
+/// Admitted templates of a subscriber, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct TemplatePermit {
     budget: Arc<TemplateBudget>,
     templates: Box<[Selector]>,
 }
 
-/// There are as many variables as one topic may be tried with.
+/// The templates exceed the budget of one topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TemplatesFull {
-    /// The limit for subscribers of this kind.
+    /// Limit for subscribers of this kind.
     pub(crate) most: u32,
 }
 
@@ -83,7 +84,8 @@ impl TemplateBudget {
         })
     }
 
-    /// Takes a subscriber's templates into account. Subscribers without a token may take half of the budget, so that those with one find room.
+    /// Admits the templates of a subscriber. Subscribers without a token may use half of the budget, so that
+    /// the others find room.
     pub(crate) fn admit(
         self: &Arc<Self>,
         selectors: &[Selector],
@@ -115,7 +117,8 @@ impl TemplateBudget {
         Err(TemplatesFull { most })
     }
 
-    /// What an update of these topics would cost more than one may: the number of variables, each times the topic's length in pieces of 64 bytes.
+    /// Cost of an update with these topics, if it exceeds the limit: the number of variables, each times the
+    /// topic's length in pieces of 64 bytes.
     pub(crate) fn excess(&self, topics: &[Box<str>]) -> Option<u64> {
         let pieces = |topic: &str| (topic.len() / 64 + 1) as u64;
         let all: u64 = topics.iter().map(|topic| pieces(topic)).sum();
@@ -149,7 +152,8 @@ impl Drop for TemplatePermit {
 }
 
 impl Held {
-    /// Adds a template. Returns how many variables a topic may be tried with for it; 0 if its shape was there already.
+    /// Adds a template. Returns the number of variables that a topic may be compared with because of it; 0 if
+    /// its shape is known.
     fn add(&mut self, template: &Selector) -> u32 {
         let count = self.shapes.entry(template.shape().into()).or_insert(0);
         *count += 1;
@@ -174,17 +178,18 @@ impl Held {
         let Some(node) = self.prefixes.find(template.literal_prefix().as_bytes()) else { return };
         self.prefixes.value_mut(node).own -= template.cost();
         self.pass_up(node);
-        // A node without templates of its own hands on what is below it, so that nothing changes above when it goes.
+        // A node without own templates passes on the number below it, so that nothing above changes when it
+        // is removed.
         self.prefixes.release(node, |load| load.own == 0);
     }
 
-    /// The variables of a node and of the heaviest way down from it.
+    /// Variables of a node and of the heaviest path below it.
     fn load(&self, id: NodeId) -> u32 {
         let Load { own, below } = self.prefixes.value(id);
         own + below
     }
 
-    /// Brings up to date what is below this node and those above it.
+    /// Updates the number below this node and each node above it.
     fn pass_up(&mut self, node: NodeId) {
         let mut id = Some(node);
         while let Some(here) = id {
@@ -197,7 +202,7 @@ impl Held {
         }
     }
 
-    /// The variables of all templates that a topic begins like.
+    /// Variables of all templates whose prefix a topic begins with.
     fn variables(&self, topic: &str) -> u32 {
         self.prefixes.path(topic.as_bytes()).map(|id| self.prefixes.value(id).own).sum()
     }

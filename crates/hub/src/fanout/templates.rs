@@ -1,3 +1,5 @@
+//! Index of templates by their literal prefixes.
+
 use std::collections::HashMap;
 
 use memchr::memchr;
@@ -6,20 +8,20 @@ use ssekit_mercure::{Kind, PreparedTopic, Selector};
 use super::audience::Listed;
 use super::prefix_tree::PrefixTree;
 
-/// Templates, by the literals that they begin with: a topic is tried with those alone that begin as it does, and once with all of one
-/// [shape](Selector::shape).
+/// Templates by their literal prefixes: a topic is compared only with those that begin like it, and once with
+/// all templates of one [shape](Selector::shape).
 #[derive(Debug, Default)]
 pub(super) struct Templates(PrefixTree<HashMap<Box<str>, Template>>);
 
 #[derive(Debug)]
 struct Template {
-    /// One of those that have this shape.
+    /// One of the templates with this shape.
     selector: Selector,
     listed: Listed,
 }
 
 impl Templates {
-    /// The audiences of the templates that have the shape of this one.
+    /// Posting list of the templates with the shape of this one.
     pub(super) fn list(&mut self, template: &Selector) -> &mut Listed {
         let node = self.0.make(template.literal_prefix().as_bytes());
         let of_shape = self.0.value_mut(node).entry(template.shape().into());
@@ -28,9 +30,10 @@ impl Templates {
             .listed
     }
 
-    /// The audiences of the templates that have the shape of the template that a topic itself is: of those with its text, and others.
+    /// Posting list of the templates with the shape of a topic that is itself a template; not all of them
+    /// have its text.
     pub(super) fn of_text(&self, topic: &str) -> Option<&Listed> {
-        // Every template has a brace, and nothing that one expands to.
+        // Every template has a brace, and no expansion has one.
         memchr(b'{', topic.as_bytes())?;
         let template = Selector::parse(topic).ok().filter(|selector| selector.kind() == Kind::Template)?;
         let node = self.0.find(template.literal_prefix().as_bytes())?;
@@ -43,7 +46,7 @@ impl Templates {
         self.0.release(node, HashMap::is_empty);
     }
 
-    /// The audiences of each template that a topic is an expansion of.
+    /// Posting list of each template that the topic is an expansion of.
     pub(super) fn matching<'a>(&'a self, topic: &'a PreparedTopic<'a>) -> impl Iterator<Item = &'a Listed> {
         let these = self.0.path(topic.bytes()).flat_map(|node| self.0.value(node).values());
         these.filter(|template| template.selector.expands_to(topic)).map(|template| &template.listed)

@@ -1,12 +1,13 @@
-//! Turns to read the log: few at once, and fair to all who wait.
+//! Turns of reads of the log: few at once, and fair to all waiting readers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Gives turns one after the other. Readers that find events for their subscriber go before those that have found none so far, and in each of
-/// these two lanes the addresses take turns, so that many readers of one address delay others no more than two readers would.
+/// Gives turns one after the other. Readers that find events for their subscriber go before those that have
+/// found none so far. In each of these two lanes the addresses take turns, so that many readers of one
+/// address delay others no more than two readers would.
 #[derive(Debug)]
 pub(super) struct Turns {
     state: Mutex<State>,
@@ -17,20 +18,20 @@ struct State {
     free: usize,
     finding: Queue,
     searching: Queue,
-    /// Turns given in a row while somebody searches.
+    /// Turns given in a row while a reader searches.
     in_a_row: u32,
 }
 
 /// Whether a reader has found events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// It has, or has not looked yet.
+    /// It has found some, or has not read yet.
     Finding,
-    /// It has looked at a part of the log that has none.
+    /// It has read a part of the log without events for it.
     Searching,
 }
 
-/// Those who wait, by the address that they share their turns with.
+/// Waiting readers, by the address that they share turns with.
 #[derive(Debug, Default)]
 struct Queue {
     addresses: VecDeque<u32>,
@@ -42,7 +43,7 @@ struct Queue {
 pub(super) struct Turn(Arc<Turns>);
 
 impl Turns {
-    /// So many turns at once.
+    /// Allows this number of turns at once.
     pub(super) fn new(at_once: usize) -> Arc<Self> {
         let (finding, searching) = (Queue::default(), Queue::default());
         let state = State { free: at_once.max(1), finding, searching, in_a_row: 0 };
@@ -64,7 +65,7 @@ impl Turns {
         };
         match waiting {
             None => Turn(Arc::clone(self)),
-            // The sender is only dropped with all turns, or when this reader is gone.
+            // The sender is dropped only with all turns, or if this reader has left.
             Some(waiting) => waiting.await.unwrap_or_else(|_| Turn(Arc::clone(self))),
         }
     }
@@ -82,7 +83,7 @@ impl State {
         }
     }
 
-    /// The next reader that is still there.
+    /// Returns the next reader that has not left.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let search = self.in_a_row >= FINDING;
         let first = if search { Lane::Searching } else { Lane::Finding };
@@ -132,13 +133,13 @@ impl Drop for Turn {
             next
         };
         if let Some(next) = next {
-            // One that has gone meanwhile passes it on, by dropping it.
+            // A reader that has left drops the turn, which passes it on.
             drop(next.send(Self(Arc::clone(&self.0))));
         }
     }
 }
 
-/// Turns of readers that find events, before one that searches has a turn.
+/// Turns of readers that find events, before one that searches gets a turn.
 const FINDING: u32 = 3;
 
 #[cfg(test)]
@@ -164,7 +165,7 @@ mod tests {
         }
     }
 
-    /// The order in which those who wait have their turns, each for a moment.
+    /// The order in which waiting readers get their turns, each for a moment.
     fn order(turns: &std::sync::Arc<Turns>, mut waiting: Vec<(&'static str, Waiting)>) -> Vec<&'static str> {
         let mut order = Vec::new();
         while !waiting.is_empty() {
@@ -226,7 +227,8 @@ mod tests {
         }
     }
 
-    /// Counts the turns that the peers take, each up to its number in its lane, until a reader that came last has taken `own` turns.
+    /// Counts the turns of the peers, each up to its number in its lane, until a reader that came last has
+    /// had `own` turns.
     fn turns_of_others(peers: impl IntoIterator<Item = (Lane, u32, usize)>, own: usize) -> usize {
         let turns = Turns::new(1);
         let turn = first(&turns);
@@ -259,7 +261,8 @@ mod tests {
         others
     }
 
-    /// 40 MB are 160 pages. A peer that does not read asks for few pages, since little may wait for it.
+    /// 40 MB are 160 pages. A peer that does not read asks for few pages, since only few bytes may wait for
+    /// it.
     #[test]
     fn a_thousand_peers_delay_one_that_reads_much_by_a_bounded_number_of_turns() {
         const OWN: usize = 160;
@@ -281,7 +284,7 @@ mod tests {
         let last = wait(&turns, Lane::Finding, 8);
         drop(gone);
         drop(turn);
-        // It has been given the turn, and goes before it looks.
+        // It has got the turn, and leaves before it polls.
         let mut last = last;
         assert!(poll(&mut last).is_none());
         drop(std::mem::replace(&mut given, Box::pin(std::future::pending())));

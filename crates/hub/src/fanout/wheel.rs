@@ -1,20 +1,23 @@
-/// Deadlines in whole ticks: whoever is due is handed out once, and puts themselves in again.
+//! Timer wheel: deadlines in whole ticks.
+
+/// Timer wheel. An item is returned once when it is due, and its owner inserts it again.
 ///
-/// One entry of eight bytes each; a deadline further away than the wheel turns is handed out early, to be put in again.
+/// An entry takes eight bytes. A deadline beyond one turn of the wheel is returned early, and is inserted
+/// again.
 #[derive(Debug)]
 pub(super) struct Wheel<T> {
     spokes: Vec<Vec<T>>,
-    /// The ticks up to here have been handed out.
+    /// Tick up to which items were returned.
     now: u64,
 }
 
 impl<T> Wheel<T> {
-    /// A wheel that turns once in so many ticks.
+    /// Makes a wheel with this number of ticks per turn.
     pub(super) fn new(ticks: usize) -> Self {
         Self { spokes: (0..ticks.max(2)).map(|_| Vec::new()).collect(), now: 0 }
     }
 
-    /// To be handed out at that tick; at the next one if it is over.
+    /// Inserts an item that is due at this tick, or at the next one if the tick is over.
     pub(super) fn insert(&mut self, at: u64, item: T) {
         let furthest = self.now + self.spokes.len() as u64 - 1;
         let at = at.clamp(self.now + 1, furthest);
@@ -22,10 +25,10 @@ impl<T> Wheel<T> {
         self.spokes[spoke].push(item);
     }
 
-    /// All that is due up to that tick.
+    /// Returns all items that are due up to this tick.
     pub(super) fn turn(&mut self, to: u64) -> Vec<T> {
         let mut due = Vec::new();
-        // After a long halt each spoke is due once.
+        // After a long pause, each spoke is due once.
         let from = self.now.max(to.saturating_sub(self.spokes.len() as u64));
         for tick in from + 1..=to {
             let spoke = self.spoke(tick);

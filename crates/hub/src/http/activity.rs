@@ -1,7 +1,8 @@
-//! The requests that are open on a connection that hyper serves.
+//! The open requests of a connection that hyper serves.
 //!
-//! A connection without one is idle, and is closed after a while. One whose peer does not let go of a stream that the hub has ended is closed, too:
-//! over HTTP/2 nothing else frees the memory of a stream for which the peer grants no window.
+//! A connection without an open request is idle, and is closed after a while. A connection whose peer keeps a
+//! stream that the hub has ended is closed, too: over HTTP/2 nothing else frees the memory of a stream for
+//! which the peer grants no window.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -14,10 +15,10 @@ use tokio::sync::Notify;
 
 use super::places::{Lease, Place, Taken};
 
-/// What is open on one connection.
+/// Open requests of one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
-    /// The place of the connection, which its first stream shares.
+    /// Permit of the connection, which its first stream shares.
     lease: Lease,
     state: Mutex<State>,
     changed: Notify,
@@ -28,35 +29,35 @@ struct State {
     open: Vec<Request>,
     next: u64,
     idle_since: Instant,
-    /// Some request has come.
+    /// Whether the connection has had a request.
     asked: bool,
-    /// A stream has the connection's own place.
+    /// Whether a stream shares the permit of the connection.
     shared: bool,
-    /// Nobody looks at the clock until something changes.
+    /// Whether the connection has no timer until its state changes.
     unwatched: bool,
-    /// Its peer only keeps the hub busy.
+    /// Whether the peer floods the connection.
     given_up: bool,
 }
 
 #[derive(Debug)]
 struct Request {
     id: u64,
-    /// The hub has ended the stream, and the connection has still to let go of it.
+    /// Time at which the hub ended the stream, while the connection still keeps it.
     ended: Option<Instant>,
 }
 
-/// What is to become of a connection.
+/// Decision about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It goes on; it is looked at again then, or when something changes.
+    /// The connection stays open; the next decision is due at this time, or when the state changes.
     Fine(Option<Instant>),
-    /// It has sent no request in time.
+    /// The connection sent no request in time.
     Unasked,
-    /// It has been idle for too long.
+    /// The connection has been idle for too long.
     Idle,
-    /// Its peer does not let go of a stream that has ended.
+    /// The peer keeps a stream that has ended.
     Abandoned,
-    /// It has sent too many frames that ask for nothing.
+    /// The connection sent too many HTTP/2 frames without a request.
     Flooded,
 }
 
@@ -74,7 +75,7 @@ impl Activity {
         Arc::new(Self { lease, state: Mutex::new(state), changed: Notify::new() })
     }
 
-    /// A request has come; it is open until that is dropped.
+    /// Registers a request, which is open until the result is dropped.
     pub(super) fn open(self: &Arc<Self>) -> Arc<Open> {
         let mut state = self.lock();
         let id = state.next;
@@ -86,12 +87,12 @@ impl Activity {
         Arc::new(Open { activity: Arc::clone(self), id })
     }
 
-    /// Whether any request has come.
+    /// Whether the connection has had a request.
     pub(super) fn was_asked(&self) -> bool {
         self.lock().asked
     }
 
-    /// Looks at the connection, which may be idle for so long.
+    /// Decides about the connection, which may be idle for this time.
     pub(super) fn verdict(&self, idle: Duration, now: Instant) -> Verdict {
         let mut state = self.lock();
         if state.given_up {
@@ -112,18 +113,18 @@ impl Activity {
         }
     }
 
-    /// Waits until the connection must be looked at earlier than the last verdict says.
+    /// Waits until a decision is due earlier than the last one said.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// The connection is to be closed, since its peer floods it.
+    /// Marks the connection for closing, because its peer floods it.
     pub(super) fn give_up(&self) {
         self.lock().given_up = true;
         self.changed.notify_one();
     }
 
-    /// Waits until the connection must make room for another.
+    /// Waits until another connection needs the permit.
     pub(super) async fn evicted(&self) {
         self.lease.evicted().await;
     }
@@ -133,7 +134,7 @@ impl Activity {
     }
 }
 
-/// A request that is open.
+/// An open request.
 #[derive(Debug)]
 pub(super) struct Open {
     activity: Arc<Activity>,
@@ -141,15 +142,16 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// The address of the peer, if it has one.
+    /// Address of the peer, if it has one.
     pub(super) fn peer(&self) -> Option<IpAddr> {
         self.activity.lease.peer()
     }
 
-    /// The request subscribes. The first stream of a connection shares its place; each other one takes its own.
+    /// Marks the request as a subscription. The first stream of a connection shares its permit; each other
+    /// one takes a permit.
     ///
     /// # Errors
-    /// When there is no place.
+    /// When the limit is reached.
     pub(super) fn subscribe(&self) -> Result<Subscribed, Taken> {
         let activity = &self.activity;
         let shares = !std::mem::replace(&mut activity.lock().shared, true);
@@ -172,12 +174,12 @@ impl Drop for Open {
     }
 }
 
-/// A stream that the hub serves, until it ends it.
+/// A stream, until the hub ends it.
 #[derive(Debug)]
 pub(super) struct Subscribed {
     activity: Arc<Activity>,
     id: u64,
-    /// None where it shares the connection's.
+    /// `None` if it shares the permit of the connection.
     place: Option<Place>,
 }
 
@@ -194,7 +196,7 @@ impl Drop for Subscribed {
     }
 }
 
-/// The body of a response, whose request is open as long as it is there.
+/// Body of a response, which keeps its request open.
 #[derive(Debug)]
 pub(super) struct Answering<B> {
     pub(super) body: B,
@@ -221,7 +223,7 @@ impl<B: Body + Unpin> Body for Answering<B> {
     }
 }
 
-/// How long a connection may take to let go of a stream that the hub has ended.
+/// Time within which a connection must drop a stream that the hub has ended.
 const LET_GO: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The memory of requests' bodies that are coming or being answered: one limit for all connections.
+//! Memory of request bodies, until their requests are answered: one limit for all connections.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use ssekit_mercure::{Problem, ProblemKind};
 
-/// How much memory bodies have.
+/// Memory budget of request bodies.
 #[derive(Debug)]
 pub(super) struct Bodies {
     limit: usize,
@@ -27,13 +27,13 @@ impl Bodies {
         Arc::new(Self { limit, used: AtomicUsize::new(0) })
     }
 
-    /// The part of one body, which has none yet.
+    /// Returns the share of one body, which is empty at first.
     pub(super) fn part(self: &Arc<Self>) -> Part {
         Part { bodies: Arc::clone(self), bytes: 0 }
     }
 }
 
-/// The memory of one body, until it is dropped.
+/// Memory of one body, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Part {
     bodies: Arc<Bodies>,
@@ -41,11 +41,12 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Lets it have so many bytes in all; the first of them count as the connection's own, so that a small body is never refused. A body that waited
-    /// for the others would keep them waiting for what it has, so it fails instead.
+    /// Grows the share to this number of bytes. The first bytes of a body count as those of the connection,
+    /// so that a small body is never refused. A body that waited for others would keep them waiting for its
+    /// own memory, so it fails instead.
     ///
     /// # Errors
-    /// When all bodies together would have more than the limit.
+    /// When all bodies together would exceed the limit.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let bytes = bytes.saturating_sub(OWN);
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
@@ -65,7 +66,7 @@ impl Drop for Part {
     }
 }
 
-/// All bodies together have as much memory as they may.
+/// All bodies together have reached the limit.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
     "the bodies of all requests already use {limit} bytes of memory, the limit (limits.body_memory): send the request again in a moment"
@@ -75,7 +76,7 @@ pub(super) struct NoRoom {
 }
 
 impl NoRoom {
-    /// The answer to the request.
+    /// Answer to the request.
     pub(super) fn problem(self) -> Problem {
         Problem::new(ProblemKind::Unavailable, self.to_string()).retry_after(Duration::from_secs(1))
     }
@@ -91,7 +92,7 @@ pub(super) async fn metered(State(bodies): State<Arc<Bodies>>, request: Request,
     response
 }
 
-/// A body whose bytes are counted.
+/// Body whose bytes are counted.
 #[derive(Debug)]
 struct Metered {
     body: axum::body::Body,
@@ -112,7 +113,7 @@ impl Body for Metered {
             && let Some(data) = frame.data_ref()
         {
             self.came += data.len();
-            // Whoever collects them has them twice for a moment.
+            // A reader that collects the pieces has them twice for a moment.
             let grown = self.part.lock().unwrap_or_else(PoisonError::into_inner).grow(2 * self.came);
             if let Err(none) = grown {
                 return Poll::Ready(Some(Err(none.into())));
@@ -130,7 +131,7 @@ impl Body for Metered {
     }
 }
 
-/// The first bytes of a body, which every connection may have.
+/// First bytes of a body, which every connection may have.
 pub(super) const OWN: usize = 16 << 10;
 
 #[cfg(test)]

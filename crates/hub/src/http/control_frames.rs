@@ -1,6 +1,6 @@
-//! A limit of the frames of HTTP/2 that ask for nothing and only keep the hub busy: PING, SETTINGS and the like.
+//! Limit of HTTP/2 frames that carry no request and only cost time: PING, SETTINGS and others.
 //!
-//! Neither hyper nor h2 has one. So the frames are counted where the bytes of a connection are read.
+//! hyper and h2 have no such limit, so the frames are counted where the bytes of a connection are read.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// A connection of HTTP/2 that is given up when it has more of such frames than it may.
+/// HTTP/2 connection that is closed when it exceeds the limit of such frames.
 #[derive(Debug)]
 pub(super) struct Limited<S> {
     socket: S,
@@ -37,7 +37,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
         if self.meter.read(&buffer.filled()[before..], Instant::now()) {
             return Poll::Ready(Ok(()));
         }
-        // Nothing more is read until the connection is closed for it.
+        // Nothing more is read until the connection is closed.
         self.activity.give_up();
         Poll::Pending
     }
@@ -73,15 +73,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
     }
 }
 
-/// Finds the frames in the bytes of a connection, in pieces of any size, and counts those that ask for nothing.
+/// Finds the frames in the bytes of a connection, in pieces of any size, and counts those without a request.
 #[derive(Debug)]
 struct Meter {
-    /// What is still to be passed over: the preface, or a payload.
+    /// Bytes to skip: the rest of the preface or of a payload.
     skip: usize,
     head: [u8; HEAD],
-    /// How much of the next head is here.
+    /// Number of bytes of the next frame head that have arrived.
     here: usize,
-    /// How many such frames may come now, since when that is so.
+    /// Number of such frames that are allowed at the time `since`.
     left: f64,
     since: Instant,
 }
@@ -91,7 +91,7 @@ impl Meter {
         Self { skip: PREFACE, head: [0; HEAD], here: 0, left: BURST, since: now }
     }
 
-    /// Takes bytes that were read; false when there are too many frames.
+    /// Takes bytes that were read; false if there are too many frames.
     fn read(&mut self, mut bytes: &[u8], now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.since).as_secs_f64();
         (self.left, self.since) = ((self.left + passed * PER_SECOND).min(BURST), now.max(self.since));
@@ -111,7 +111,7 @@ impl Meter {
             }
             let [a, b, c, kind, ..] = self.head;
             (self.here, self.skip) = (0, u32::from_be_bytes([0, a, b, c]) as usize);
-            // A request, or a part of its body, is work that is asked for, and has limits of its own.
+            // A request, or a part of its body, is useful work and has other limits.
             let asks = kind == HEADERS || kind == DATA && self.skip > 0;
             if !asks {
                 self.left -= 1.0;
@@ -120,21 +120,21 @@ impl Meter {
         self.left >= 0.0
     }
 
-    /// Who is sent something may answer each frame of it, with WINDOW_UPDATE.
+    /// Credits sent bytes: a peer may answer each frame with WINDOW_UPDATE.
     fn wrote(&mut self, bytes: usize) {
         self.left = (self.left + bytes as f64 / ANSWERED).min(BURST);
     }
 }
 
-/// The length of a frame's head, and of the connection's preface (RFC 9113, sections 4.1 and 3.4).
+/// Length of a frame head, and of the connection preface (RFC 9113, sections 4.1 and 3.4).
 const HEAD: usize = 9;
 const PREFACE: usize = 24;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-/// How many such frames may come at once, and how many a second.
+/// Number of such frames at once, and per second.
 const BURST: f64 = 1_000.0;
 const PER_SECOND: f64 = 100.0;
-/// For so many bytes that it is sent, a peer may send one more.
+/// Sent bytes for which the peer may send one more frame.
 const ANSWERED: f64 = 16.0;
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
         let later = start + Duration::from_secs(1);
         assert_eq!((0..).take_while(|_| meter.read(&ping, later)).count(), 99);
         for _ in 0..100_000 {
-            // An event, and two updates of windows for it.
+            // An event, and two window updates for it.
             meter.wrote(60);
             let update = frame(8, 4);
             assert!(meter.read(&update, later) && meter.read(&update, later));

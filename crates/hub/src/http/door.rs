@@ -1,3 +1,5 @@
+//! Acceptor of plain HTTP connections: a thread that looks at the first request of each without reading it.
+
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -19,8 +21,9 @@ use super::refusals::Refused;
 use super::strict::wrong_host;
 use super::{Protocol, Server, publisher};
 
-/// The thread that accepts plain HTTP connections. One whose first request subscribes goes to the fan-out at once; one that
-/// publishes to [`publisher`], all others to hyper, both unread.
+/// The thread that accepts plain HTTP connections. A connection whose first request subscribes goes to the
+/// fan-out; one whose first request publishes goes to [`publisher`], all others to hyper. The last two get it
+/// unread.
 #[derive(Debug)]
 pub(super) struct Door {
     waker: Waker,
@@ -29,7 +32,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Accepts on these from now on.
+    /// Starts to accept on these listeners.
     pub(super) fn open(listeners: Vec<StdListener>, server: Arc<Server>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
@@ -56,7 +59,7 @@ impl Door {
         Ok(Self { waker, closing, thread: Some(thread) })
     }
 
-    /// Accepts nobody any more.
+    /// Stops accepting.
     pub(super) fn close(&mut self) {
         self.closing.store(true, Ordering::Release);
         let _ = self.waker.wake();
@@ -76,15 +79,15 @@ impl Drop for Door {
 struct Keeper {
     poll: Poll,
     listeners: Vec<TcpListener>,
-    /// Connections that have said nothing yet.
+    /// Connections that have sent nothing yet.
     waiting: Slab<Waiting>,
-    /// They, oldest first; with who has spoken meanwhile.
+    /// The same, oldest first; it also has connections that have sent something since.
     oldest: std::collections::VecDeque<(usize, u64, Instant)>,
     generation: u64,
     server: Arc<Server>,
     closing: Arc<AtomicBool>,
     runtime: Handle,
-    /// A descriptor to give up when there is none left, so that a connection can be told.
+    /// Descriptor that is freed when none is left, so that a client can be told to retry.
     reserve: Option<std::fs::File>,
 }
 
@@ -98,7 +101,7 @@ struct Waiting {
 impl Keeper {
     fn run(mut self) {
         let mut events = Events::with_capacity(1024);
-        // Listeners that may have more to accept.
+        // Listeners that may have more connections.
         let mut more = true;
         while !self.closing.load(Ordering::Acquire) {
             let patience = if more { Some(Duration::ZERO) } else { self.until_oldest() };
@@ -129,7 +132,7 @@ impl Keeper {
         usize::MAX - self.listeners.len()
     }
 
-    /// Accepts those who wait; true when there may be more.
+    /// Accepts waiting connections; true if there may be more.
     fn accept(&mut self, number: usize) -> bool {
         for _ in 0..BATCH {
             match self.listeners[number].accept() {
@@ -142,15 +145,15 @@ impl Keeper {
                     }
                     return true;
                 }
-                // One that has gone while it waited.
+                // The client has left before it was accepted.
                 Err(error) => tracing::debug!(%error, "cannot accept a connection"),
             }
         }
         true
     }
 
-    /// With the descriptor held in reserve, tells one connection to come back. To who has not said in a moment what it wants, nothing can
-    /// be answered: it is closed.
+    /// Uses the reserved descriptor to tell one client to retry. A connection that sends no request within a
+    /// moment cannot be answered, and is closed.
     fn turn_away(&mut self, number: usize) {
         drop(self.reserve.take());
         let mut head = [0; MAX_HEAD];
@@ -166,13 +169,13 @@ impl Keeper {
                     let _ = io::Write::write(&mut socket, &self.server.busy(&head[..length]));
                 }
             }
-            // To be asked again at once would only keep the processor busy.
+            // An immediate retry would only keep the processor busy.
             Err(_) => std::thread::sleep(MOMENT),
         }
         self.reserve = std::fs::File::open("/dev/null").ok();
     }
 
-    /// Closes the connection that has said nothing for the longest time, if there is one.
+    /// Closes the connection that has been silent for the longest time, if there is one.
     fn forget_the_oldest(&mut self) -> bool {
         while let Some((key, generation, _)) = self.oldest.pop_front() {
             if self.waiting.get(key).is_some_and(|waiting| waiting.generation == generation) {
@@ -184,7 +187,7 @@ impl Keeper {
         false
     }
 
-    /// Looks at what a new connection asks; if it has not spoken yet, waits.
+    /// Dispatches a new connection, or waits if it has sent nothing yet.
     fn greet(&mut self, socket: TcpStream, peer: SocketAddr) {
         let Err(mut socket) = self.look(socket, peer) else { return };
         let places = &self.server.places;
@@ -204,7 +207,7 @@ impl Keeper {
     }
 
     fn hear(&mut self, key: usize) {
-        // It may have been woken for nothing; then it goes on to wait.
+        // After a spurious wake-up, the connection continues to wait.
         let spoke = |waiting: &mut Waiting| !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         if !self.waiting.get_mut(key).is_some_and(spoke) {
             return;
@@ -215,7 +218,7 @@ impl Keeper {
         }
     }
 
-    /// Sends a connection where its first request belongs; gives it back if there is none yet.
+    /// Dispatches a connection by its first request; returns it if there is no request yet.
     fn look(&mut self, socket: TcpStream, peer: SocketAddr) -> Result<(), TcpStream> {
         let mut head = [0; MAX_HEAD];
         let length = match socket.peek(&mut head) {
@@ -253,14 +256,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Answers who cannot be served now.
+    /// Answers a client beyond a limit.
     fn refuse(&self, mut socket: TcpStream, head: &mut [u8]) {
-        // What it asks for is taken first: a connection that is closed with something unread is reset, and its answer lost.
+        // The request is read first: closing a connection with unread input resets it, and the answer is
+        // lost.
         let length = io::Read::read(&mut socket, head).unwrap_or_default();
         let _ = io::Write::write(&mut socket, &self.server.busy(&head[..length]));
     }
 
-    /// Whether one more subscriber may come now.
+    /// Whether one more subscriber is admitted now.
     fn may_come(&self) -> bool {
         if self.server.hub.is_ending() {
             return false;
@@ -272,7 +276,8 @@ impl Keeper {
         false
     }
 
-    /// The subscription that a request's head asks for and is granted. None for all else: hyper answers that.
+    /// Reads and grants the subscription of a request head; `None` for all other requests, which hyper
+    /// answers.
     fn subscription(&self, head: &[u8]) -> Option<(Parts, Subscribe)> {
         let request = parse(head)?;
         if request.method != Method::GET || request.uri.path() != self.server.hub.path {
@@ -291,7 +296,7 @@ impl Keeper {
         subscribe: Subscribe,
         place: Place,
     ) {
-        // What was looked at is taken: it is there, all of it.
+        // All bytes that were peeked at are in the socket's buffer, and are read now.
         if !matches!(io::Read::read(&mut socket, &mut [0; MAX_HEAD][..length]), Ok(read) if read == length) {
             return;
         }
@@ -324,7 +329,7 @@ impl Keeper {
         )
     }
 
-    /// Closes connections that have said nothing for too long.
+    /// Closes connections that have been silent for too long.
     fn forget_the_silent(&mut self) {
         let now = Instant::now();
         while let Some(&(key, generation, since)) = self.oldest.front() {
@@ -341,13 +346,13 @@ impl Keeper {
     }
 }
 
-/// Hands a socket to the fan-out, with the answer's head before all else.
+/// Hands a socket to the fan-out, with the head of the answer.
 fn begin(hub: &crate::hub::Hub, socket: TcpStream, granted: crate::hub::Granted) {
     let crate::hub::Granted { headers, subscription } = granted;
     let mut head = Vec::with_capacity(512);
     head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     fields(&headers, &mut head);
-    // Nothing else is asked for on this connection.
+    // The connection ends with this answer.
     head.extend_from_slice(b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n");
     hub.fanout.subscribe_socket(socket, head, subscription);
 }
@@ -362,7 +367,7 @@ fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("date: {}\r\n", httpdate::fmt_http_date(SystemTime::now())).as_bytes());
 }
 
-/// Appends a whole answer.
+/// Appends a complete answer.
 pub(super) fn write(response: &http::Response<Bytes>, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());
     fields(response.headers(), out);
@@ -370,7 +375,7 @@ pub(super) fn write(response: &http::Response<Bytes>, out: &mut Vec<u8>) {
     out.extend_from_slice(response.body());
 }
 
-/// A whole answer, after which the connection ends.
+/// Returns a complete answer, after which the connection ends.
 pub(super) fn last(mut response: http::Response<Bytes>) -> Vec<u8> {
     response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     let mut out = Vec::new();
@@ -378,7 +383,7 @@ pub(super) fn last(mut response: http::Response<Bytes>) -> Vec<u8> {
     out
 }
 
-/// A request that is its head alone: HTTP/1.1, all here, no body, nothing after it.
+/// Parses a request that is a head alone: HTTP/1.1, complete, without a body, and nothing behind it.
 pub fn parse(bytes: &[u8]) -> Option<Parts> {
     let (length, request) = first_request(bytes)?;
     let has_more = ["content-length", "transfer-encoding", "upgrade", "expect"];
@@ -386,7 +391,7 @@ pub fn parse(bytes: &[u8]) -> Option<Parts> {
     is_alone.then_some(request)
 }
 
-/// The first request's head, and how long it is; of HTTP/1.1, with one `Host`.
+/// Parses the head of the first request, and returns its length; HTTP/1.1 with one `Host`.
 pub(super) fn first_request(bytes: &[u8]) -> Option<(usize, Parts)> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
@@ -400,31 +405,31 @@ pub(super) fn first_request(bytes: &[u8]) -> Option<(usize, Parts)> {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
         fields.append(name, HeaderValue::from_bytes(header.value).ok()?);
     }
-    // hyper's way has the answer.
+    // hyper's path answers this request.
     if wrong_host(Version::HTTP_11, fields).is_some() {
         return None;
     }
     Some((length, request.body(()).ok()?.into_parts().0))
 }
 
-/// Whether a request's head has begun well, and has still to end.
+/// Whether a request head is valid so far, and incomplete.
 pub(super) fn is_half_a_head(bytes: &[u8]) -> bool {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     matches!(httparse::Request::new(&mut headers).parse(bytes), Ok(httparse::Status::Partial))
 }
 
 pub(super) fn is_exhausted(error: &io::Error) -> bool {
-    // EMFILE and ENFILE have no kind of their own.
+    // EMFILE and ENFILE have no `ErrorKind` of their own.
     matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 const WAKE: Token = Token(usize::MAX);
-/// Connections that are accepted in a row.
+/// Maximum number of connections that are accepted in a row.
 const BATCH: usize = 256;
-/// The most that is looked at of a head; who needs more is hyper's.
+/// Maximum number of bytes of a head that are looked at; hyper serves longer ones.
 const MAX_HEAD: usize = 8 << 10;
 const MAX_HEADERS: usize = 64;
-/// Connections that may say nothing, even if all places are taken.
+/// Number of connections that may be silent even if the connection limit is reached.
 const SILENT: usize = 64;
-/// How long the door waits for one that it turns away.
+/// Time for which the acceptor waits for the request of a client that it rejects.
 const MOMENT: Duration = Duration::from_millis(10);

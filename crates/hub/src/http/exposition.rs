@@ -1,4 +1,5 @@
-//! The text formats of `/metrics`: OpenMetrics 1.0 for clients that ask for it, and Prometheus text 0.0.4 for all others.
+//! Text formats of `/metrics`: OpenMetrics 1.0 for clients that ask for it, and Prometheus text 0.0.4 for
+//! others.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
@@ -6,7 +7,8 @@ use http::header::ACCEPT;
 pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 pub(super) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether the client names OpenMetrics and prefers it to plain text, by the weights of RFC 9110, section 12.5.1.
+/// Whether the client names OpenMetrics and prefers it to plain text, by the weights of RFC 9110, section
+/// 12.5.1.
 pub(super) fn accepts_open_metrics(headers: &HeaderMap) -> bool {
     let (mut open, mut plain) = (0.0_f32, 0.0_f32);
     let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -24,8 +26,8 @@ pub(super) fn accepts_open_metrics(headers: &HeaderMap) -> bool {
     open > 0.0 && open >= plain
 }
 
-/// Converts OpenMetrics text: in version 0.0.4 the metadata of a counter has the name of its sample, which ends in `_total`, and
-/// neither `# UNIT` nor `# EOF` exists.
+/// Converts OpenMetrics text: in version 0.0.4 the metadata of a counter has the name of its sample, which
+/// ends in `_total`, and there is no `# UNIT` and no `# EOF`.
 pub(super) fn prometheus(open: &str) -> String {
     let mut text = String::with_capacity(open.len() + open.len() / 16);
     let mut lines = open.lines().peekable();
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn open_metrics_is_for_clients_that_prefer_it() {
-        // The last is sent by Prometheus itself.
+        // Prometheus itself sends the last one.
         for (accept, wanted) in [
             ("", false),
             ("*/*", false),

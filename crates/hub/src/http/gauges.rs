@@ -1,3 +1,5 @@
+//! The metrics that `/metrics` shows.
+
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
 use prometheus_client::encoding::text::encode;
@@ -9,7 +11,7 @@ use super::exposition;
 use super::routes::refusal;
 use crate::hub::Hub;
 
-/// Everything that `/metrics` shows.
+/// The metrics of `/metrics`.
 #[derive(Debug)]
 pub(super) struct Gauges {
     registry: Registry,
@@ -20,7 +22,7 @@ pub(super) struct Gauges {
 }
 
 impl Gauges {
-    /// Those of a registry, and what is looked up when they are asked for.
+    /// The metrics of a registry, and gauges that are read on request.
     pub(super) fn new(mut registry: Registry) -> Self {
         let [lag, records, bytes, pending] = [(); 4].map(|()| Gauge::default());
         registry.register(
@@ -36,7 +38,8 @@ impl Gauges {
         Self { registry, lag, records, bytes, pending }
     }
 
-    /// The metrics in the format that the request accepts. While the log cannot be read, its gauges keep their last values.
+    /// Returns the metrics in the format that the request accepts. While the log cannot be read, its gauges
+    /// keep their last values.
     pub(super) async fn show(&self, hub: &Hub, headers: &HeaderMap) -> Response {
         let through = hub.fanout.through();
         let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

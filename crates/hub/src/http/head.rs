@@ -1,7 +1,8 @@
 //! Request heads that are larger than the hub accepts.
 //!
-//! hyper refuses them with a bare 431, which says nothing, and which a page of another origin cannot read. So hyper may read heads of twice the
-//! size, and the hub refuses what is above its limit with a problem document and CORS headers. Only a head that is larger still gets the bare 431.
+//! hyper refuses them with a 431 that has no text, and that a page of another origin cannot read. So hyper
+//! may read heads of twice the size, and the hub refuses heads above its limit with a problem document and
+//! CORS headers. Only a still larger head gets the 431 of hyper.
 
 use std::sync::Arc;
 
@@ -15,14 +16,14 @@ use ssekit_mercure::{Problem, ProblemKind};
 use super::routes::refused;
 use crate::hub::Hub;
 
-/// The limit of a hub, in bytes.
+/// Limit of a hub, in bytes.
 #[derive(Clone, Debug)]
 pub(super) struct HeadLimit {
     pub(super) hub: Arc<Hub>,
     pub(super) bytes: usize,
 }
 
-/// Bytes of a head that hyper may read. It needs 8 KiB at least.
+/// Bytes of a head that hyper may read. It needs at least 8 KiB.
 pub(super) fn readable(limit: usize) -> usize {
     2 * limit.max(8 << 10)
 }
@@ -37,13 +38,13 @@ pub(super) async fn within(State(limit): State<HeadLimit>, request: Request, nex
     let what = format!("the request head has {size} bytes; the limit is {}", limit.bytes);
     let mut response = refused(&limit.hub, &parts, &Problem::new(ProblemKind::HeadTooLarge, what));
     if parts.version < Version::HTTP_2 {
-        // As hyper does.
+        // hyper closes the connection too.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// The size of a head in HTTP/1.1; in HTTP/2, what it would be there.
+/// Size of a head in HTTP/1.1; for HTTP/2, the size that it would have there.
 fn size(head: &Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let line = head.method.as_str().len() + target + "  HTTP/1.1\r\n".len();

@@ -1,7 +1,8 @@
-//! By which names pages may be asked for.
+//! Check of the header `Host` for pages.
 //!
-//! The page of another site can have its own name point at this machine (DNS rebinding). To the browser our pages are then
-//! a part of that site, which may read them and speak in them; but its requests carry the site's name, and that is refused.
+//! A site can point its own name at this machine (DNS rebinding). The browser then takes the hub's pages for
+//! a part of that site, which may read them and send requests; but the requests carry the site's name, and
+//! are refused.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 
 use ssekit_mercure::foreign_host;
 
-/// Passes a request on that asks for `localhost`, an IP address or the name that the server was told to listen on.
+/// Passes a request on if its host is `localhost`, an IP address or the configured name of the server.
 pub(crate) async fn ours_alone(State(own): State<Arc<[String]>>, request: Request, next: Next) -> Response {
     let Some(host) = foreign_host(request.uri(), request.headers(), &own) else {
         return next.run(request).await;

@@ -1,3 +1,6 @@
+//! The end of a connection after an answer: unread input is discarded for a moment, so that the answer
+//! arrives.
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -5,16 +8,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
-/// A connection that is closed so that its last answer arrives.
+/// Connection whose last answer arrives.
 ///
-/// If something were left unread when a connection is closed, the system would reset it, and the peer would lose the answer that says why: the
-/// head is too large, the body is. So what still comes is read and forgotten, for a moment (RFC 9112, section 9.6).
+/// If a connection is closed with unread input, the system resets it, and the peer loses the answer, for
+/// example that the head or the body is too large. So further input is read and discarded for a moment (RFC
+/// 9112, section 9.6).
 #[derive(Debug)]
 pub(super) struct Lingering<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     socket: Option<S>,
-    /// The peer has ended, or is out of reach: it reads no answer.
+    /// Whether the peer has ended, or cannot be reached: it reads no answer.
     over: bool,
-    /// Something has been said to the peer.
+    /// Whether the peer has been sent anything.
     answered: bool,
 }
 
@@ -36,14 +40,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Lingering<S> {
     }
 }
 
-/// Closes a connection after a last answer, so that it arrives.
+/// Sends a last answer and closes the connection, so that the answer arrives.
 pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, answer: &[u8]) {
     if let Ok(Ok(())) = tokio::time::timeout(MOMENT, socket.write_all(answer)).await {
         forget(socket).await;
     }
 }
 
-/// Ends a connection, and reads and forgets what still comes. Whatever goes wrong, the connection is closed.
+/// Ends a connection, and reads and discards further input. The connection is closed after any error, too.
 async fn forget<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S) {
     let forget = async {
         socket.shutdown().await?;
@@ -105,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Lingerin
     }
 }
 
-/// How long, and how much, is read and forgotten.
+/// Time and bytes of the input that is discarded.
 const MOMENT: Duration = Duration::from_secs(1);
 const MOST: usize = 1 << 20;
 const SCRATCH: usize = 4 << 10;

@@ -1,4 +1,4 @@
-//! How many connections there may be, in all and from each address, and which of them make room for others.
+//! Connection limits, in all and per address, and idle connections that make room for others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,48 +7,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// How many connections there may be.
+/// Connection limit.
 #[derive(Debug)]
 pub(crate) struct Places(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     most: usize,
-    /// Of each address, where that is configured.
+    /// Limit per address, if configured.
     most_of_one: Option<usize>,
     taken: AtomicUsize,
     of_one: Mutex<HashMap<IpAddr, usize>>,
     idle: Mutex<Idle>,
 }
 
-/// The connections that make room for others, those that have been idle for the longest time first.
+/// Idle connections, which make room for others; the one that has been idle for the longest time comes first.
 #[derive(Debug, Default)]
 struct Idle {
     next: u64,
     leases: BTreeMap<u64, Arc<Held>>,
 }
 
-/// The place of a lease, until it is given to another.
+/// Permit of a lease, until another connection gets it.
 #[derive(Debug)]
 struct Held {
     place: Mutex<Option<Place>>,
     evicted: Notify,
 }
 
-/// A connection's place, until it is dropped.
+/// Permit for one connection, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Inner>,
-    /// The network of the peer.
+    /// Network of the peer.
     peer: Option<IpAddr>,
-    /// Those of this peer are counted.
+    /// Whether the connections of this peer are counted.
     counted: bool,
 }
 
-/// Why there is no place.
+/// Reason why no permit is available.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
-    /// The name of the limit.
+    /// Name of the limit.
     pub(crate) limit: &'static str,
     pub(crate) most: usize,
 }
@@ -64,27 +64,29 @@ impl Places {
         }))
     }
 
-    /// A place for one more. When all are taken, the connection that has been idle for the longest time is closed for it.
+    /// Takes a permit. If none is left, the connection that has been idle for the longest time is closed for
+    /// it.
     ///
     /// # Errors
-    /// When none is idle, or all places of this peer are taken: by which limit.
+    /// With the limit that is reached: no connection is idle, or this peer has used up its own limit.
     pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<Place, Taken> {
         Place::take(&self.0, peer.map(network))
     }
 
-    /// How many there are.
+    /// Number of permits.
     pub(crate) fn most(&self) -> usize {
         self.0.most
     }
 
-    /// How many are taken.
+    /// Number of permits in use.
     pub(crate) fn taken(&self) -> usize {
         self.0.taken.load(Ordering::Relaxed)
     }
 }
 
 impl Inner {
-    /// The places of this peer. Unless configured, those of a public address: behind others are mostly proxies, with many clients.
+    /// Limit of this peer. Unless configured, only public addresses have one: other addresses are mostly
+    /// those of proxies with many clients.
     fn most_of(&self, peer: IpAddr) -> Option<usize> {
         self.most_of_one.or_else(|| is_public(peer).then(|| (self.most / PART).max(LEAST)))
     }
@@ -93,7 +95,7 @@ impl Inner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the place of the connection that has been idle for the longest time; false if none is.
+    /// Takes the permit of the connection that has been idle for the longest time; false if none is idle.
     fn evict(&self) -> bool {
         let Some((_, held)) = self.idle().leases.pop_first() else { return false };
         drop(held.place().take());
@@ -104,7 +106,7 @@ impl Inner {
 
 impl Place {
     fn take(inner: &Arc<Inner>, peer: Option<IpAddr>) -> Result<Self, Taken> {
-        // From here on, dropping the place gives it back.
+        // From here on, dropping the permit returns it.
         let mut place = Self { places: Arc::clone(inner), peer, counted: false };
         let before = inner.taken.fetch_add(1, Ordering::Relaxed);
         if let Some(peer) = peer
@@ -140,26 +142,26 @@ impl Drop for Place {
     }
 }
 
-/// The place of a connection that makes room for others while it is idle: before its TLS handshake is done, its first head is whole, or while no
-/// request is open.
+/// Permit of a connection that makes room for others while it is idle: before its TLS handshake is done or
+/// its first head is complete, or while no request is open.
 #[derive(Debug)]
 pub struct Lease {
     places: Arc<Inner>,
     peer: Option<IpAddr>,
     held: Arc<Held>,
-    /// Its number among those that are idle.
+    /// Its number among the idle connections.
     idle: Mutex<Option<u64>>,
 }
 
 impl Lease {
-    /// The lease of a connection that is busy.
+    /// Makes the lease of a busy connection.
     pub(crate) fn new(place: Place) -> Self {
         let (places, peer) = (Arc::clone(&place.places), place.peer);
         let held = Arc::new(Held { place: Mutex::new(Some(place)), evicted: Notify::new() });
         Self { places, peer, held, idle: Mutex::new(None) }
     }
 
-    /// The connection is idle, from now on.
+    /// Marks the connection as idle.
     pub(crate) fn set_idle(&self) {
         let mut own = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if own.is_none() && self.held.place().is_some() {
@@ -171,7 +173,7 @@ impl Lease {
         }
     }
 
-    /// The connection has something to do.
+    /// Marks the connection as busy.
     pub(crate) fn set_busy(&self) {
         let own = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(number) = own {
@@ -179,20 +181,20 @@ impl Lease {
         }
     }
 
-    /// Waits until the place has been given to another.
+    /// Waits until another connection has got the permit.
     pub async fn evicted(&self) {
         self.held.evicted.notified().await;
     }
 
-    /// Another place for the same peer.
+    /// Takes another permit for the same peer.
     ///
     /// # Errors
-    /// As [`Places::take`].
+    /// Those of [`Places::take`].
     pub(crate) fn another(&self) -> Result<Place, Taken> {
         Place::take(&self.places, self.peer)
     }
 
-    /// The network of the peer.
+    /// Network of the peer.
     pub(crate) fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
@@ -210,7 +212,8 @@ impl Held {
     }
 }
 
-/// The addresses that count as one: of IPv6 those of one network (RFC 4291, section 2.5.4), since whoever has one has all.
+/// Addresses that count as one: those of one IPv6 network (RFC 4291, section 2.5.4), because one machine can
+/// use all of them.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -218,7 +221,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether an address is not of this machine or of a private network (RFC 1918, 4193, 6598).
+/// Whether an address belongs neither to this machine nor to a private network (RFC 1918, 4193, 6598).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -226,7 +229,7 @@ fn is_public(address: IpAddr) -> bool {
             let is_shared = a == 100 && b & 0xc0 == 64;
             !(address.is_loopback() || address.is_private() || address.is_link_local() || is_shared)
         }
-        // The network of the loopback address is that of the unspecified one.
+        // The network of the loopback address equals that of the unspecified one.
         IpAddr::V6(address) => {
             !(address.is_unspecified()
                 || address.is_loopback()
@@ -236,7 +239,8 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// One public address may have this part of all places, but not fewer than so many: enough for the clients of a network behind one address.
+/// One public address may have this part of all permits, but at least [`LEAST`]: enough for the clients of a
+/// network behind one address.
 const PART: usize = 10;
 const LEAST: usize = 64;
 
@@ -273,7 +277,7 @@ mod tests {
         leases[1].set_busy();
         let new = places.take(None).expect("that of the first");
         assert_eq!(places.taken(), 3);
-        // What it has lost it does not get back.
+        // A lost permit does not come back.
         leases[0].set_idle();
         leases[0].set_busy();
         let other = places.take(None).expect("that of the third");

@@ -1,3 +1,6 @@
+//! Connections of publishers on plain HTTP/1.1, without hyper: the requests that have arrived are answered
+//! together.
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,16 +21,17 @@ use super::refusals::Refused;
 use super::routes::{batch, ids_or_problem};
 use super::{Protocol, Server, linger};
 
-/// Serves a connection that publishes: all requests that are here are read at once, appended at once and answered at once, so that
-/// a publisher who does not wait for each answer waits for the disk once for all of them.
+/// Serves a connection that publishes: all requests that have arrived are read, appended and answered
+/// together, so that a publisher that does not wait for each answer waits for the disk once.
 ///
-/// What is not a plain publication (another method or path, a body in chunks, a head or body that is too large) is hyper's, with all that
-/// follows on the connection.
+/// Anything but a plain publication (another method or path, a chunked body, a head or body that is too
+/// large) goes to hyper, with the rest of the connection.
 ///
-/// A body that has not come with the first bytes is read when its publisher is known, and takes memory as it comes.
+/// A body that has not come with the first bytes is read after its publisher is verified, and takes memory as
+/// it arrives.
 pub(super) async fn serve(server: &Server, mut socket: TcpStream, lease: Lease) {
     let mut input = BytesMut::with_capacity(ROOM);
-    // Since when the request has been coming whose end is awaited.
+    // Time since which the request at the start of the input is incomplete.
     let mut since = Instant::now();
     loop {
         let (round, next) = take(&mut input, server);
@@ -86,25 +90,25 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, lease: Lease) 
     }
 }
 
-/// A request that publishes, whole.
+/// A complete publication request.
 struct Publication {
     request: Parts,
     body: Bytes,
-    /// Who sends it, where that was asked before the body was there.
+    /// Its publisher, if verified before the body had arrived.
     publisher: Option<Publisher>,
 }
 
-/// What follows the publications that are here.
+/// Input behind the complete publications.
 enum Next {
-    /// Half a head, or nothing yet.
+    /// Half a head, or nothing.
     Partial,
-    /// A publication whose head has so many bytes, and whose body has still to come.
+    /// A publication with a head of this many bytes, whose body has not arrived completely.
     Body { head: usize, request: Box<Parts>, length: usize },
-    /// Something for hyper.
+    /// A request for hyper.
     Other,
 }
 
-/// Takes publications off the bytes that were read, as many as are whole.
+/// Takes the complete publications off the input.
 fn take(input: &mut BytesMut, server: &Server) -> (Vec<Publication>, Next) {
     let mut round = Vec::new();
     while round.len() < ROUND {
@@ -124,7 +128,8 @@ fn take(input: &mut BytesMut, server: &Server) -> (Vec<Publication>, Next) {
     (round, Next::Partial)
 }
 
-/// Verifies who sends a publication, and then reads its body; None when the connection ends before. What follows the body stays in the socket.
+/// Verifies the publisher of a publication, and then reads its body; `None` if the connection ends before.
+/// The input behind the body stays in the socket.
 async fn large(
     server: &Server,
     socket: &mut TcpStream,
@@ -140,7 +145,7 @@ async fn large(
     let mut body = BytesMut::new();
     while body.len() < length {
         if body.len() == body.capacity() {
-            // It grows with the bytes that come, and not with those that are announced.
+            // The memory grows with the bytes that arrive, not with the announced length.
             let capacity = length.min((body.len() * 2).max(OWN));
             if let Err(none) = part.grow(capacity) {
                 return Some(Err(none.problem()));
@@ -163,18 +168,18 @@ async fn large(
     Some(Ok((publisher, body.freeze(), part)))
 }
 
-/// The problem of a request that did not come in time.
+/// Problem of a request that did not arrive in time.
 fn late(time: Duration) -> Problem {
     Problem::new(ProblemKind::Timeout, format!("the request was not complete within {time:?}"))
 }
 
-/// Answers a request whose body has not been read, so that nothing else can follow on its connection.
+/// Answers a request whose body is unread, after which the connection cannot continue.
 async fn refuse(server: &Server, socket: TcpStream, request: &Parts, problem: Problem) {
     server.refusals.request(&problem);
     linger::close(socket, &last(ids_or_problem(&server.hub, request, Err(problem)))).await;
 }
 
-/// How long its body is, if it is a publication that can be served here.
+/// Length of the body, if the request is a publication that can be served here.
 fn body_length(request: &Parts, server: &Server) -> Option<usize> {
     let headers = &request.headers;
     let is_kept = headers
@@ -191,7 +196,7 @@ fn body_length(request: &Parts, server: &Server) -> Option<usize> {
     text.parse().ok().filter(|length| *length <= server.hub.limits.body)
 }
 
-/// Publishes all of a round and writes the answers, in their order; false when the peer is gone, or does not read them.
+/// Publishes a round and writes the answers in their order; false if the peer is gone, or does not read them.
 async fn write_answers(server: &Server, socket: &mut TcpStream, round: Vec<Publication>) -> bool {
     let hub = &server.hub;
     let (mut requests, mut read) = (Vec::with_capacity(round.len()), Vec::with_capacity(round.len()));
@@ -213,7 +218,7 @@ async fn write_answers(server: &Server, socket: &mut TcpStream, round: Vec<Publi
     matches!(timeout(server.body_time, socket.write_all(&out)).await, Ok(Ok(())))
 }
 
-/// A socket of which something has been read already.
+/// Socket of which some bytes have been read already.
 #[derive(Debug)]
 struct After {
     first: Bytes,
@@ -249,9 +254,9 @@ impl AsyncWrite for After {
     }
 }
 
-/// Bytes that are read of a connection before a publisher is known.
+/// Bytes of a connection that are read before a publisher is verified.
 const ROOM: usize = 16 << 10;
-/// Requests that are answered at once.
+/// Maximum number of requests that are answered together.
 const ROUND: usize = 256;
-/// About what an answer takes, in bytes.
+/// Estimated size of an answer in bytes.
 const ANSWER: usize = 192;

@@ -1,11 +1,13 @@
+//! Token bucket: a rate limit of new subscribers.
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// At most so many a second, in the long run; as many at once.
+/// Rate limit: this number per second in the long run, and the same number at once.
 #[derive(Debug)]
 pub(super) struct Rate {
     per_second: u32,
-    /// How many may come now, and since when that is so.
+    /// Available tokens, and the time at which that was computed.
     left: Mutex<(f64, Instant)>,
 }
 
@@ -18,7 +20,7 @@ impl Rate {
         self.per_second
     }
 
-    /// Whether another one may come.
+    /// Takes a token; false if none is available.
     pub(super) fn take(&self, now: Instant) -> bool {
         let most = f64::from(self.per_second);
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,3 +1,5 @@
+//! Counts and logs rejected connections and requests.
+
 use std::error::Error;
 use std::time::Instant;
 
@@ -9,7 +11,8 @@ use ssekit_mercure::{Problem, ProblemKind};
 
 use crate::log_limit::LogLimit;
 
-/// Counts rejected connections and requests, and logs them rate-limited, because peers control how often they occur.
+/// Counts rejected connections and requests, and logs them rate-limited, because peers control the number of
+/// rejections.
 #[derive(Debug)]
 pub(super) struct Refusals {
     connections: Family<ByReason, Counter>,
@@ -19,20 +22,20 @@ pub(super) struct Refusals {
     log_limit: LogLimit,
 }
 
-/// Why a connection was closed that had not asked for anything.
+/// Reason why a connection without a valid request was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It said nothing.
+    /// It sent nothing.
     Silent,
-    /// It did not say all in time.
+    /// Its head was incomplete in time.
     Slow,
-    /// The head of its request was too large, or had too many lines.
+    /// The head of its request had too many bytes or lines.
     Head,
-    /// It did not speak HTTP.
+    /// It did not send HTTP.
     Malformed,
-    /// It was idle when another needed its place.
+    /// It was idle when another connection needed its permit.
     Evicted,
-    /// It sent too many frames of HTTP/2 that ask for nothing.
+    /// It sent too many HTTP/2 frames without a request.
     Flooded,
 }
 
@@ -47,7 +50,7 @@ struct ByProblem {
 }
 
 impl Refusals {
-    /// Refusals that a registry shows.
+    /// Registers the counters.
     pub(super) fn new(registry: &mut Registry) -> Self {
         let refusals = Self {
             connections: Family::default(),
@@ -64,7 +67,7 @@ impl Refusals {
             Refused::Evicted,
             Refused::Flooded,
         ] {
-            // So that each is shown from the beginning.
+            // So each counter is shown from the start.
             drop(refusals.connections.get_or_create(&ByReason { reason: refused.name() }));
         }
         let Self { connections, requests, turned_away, exhausted, .. } = &refusals;
@@ -155,7 +158,7 @@ impl Refusals {
 }
 
 impl Refused {
-    /// What an error of hyper says, if it is about what the peer has asked.
+    /// Reason of a hyper error that concerns the input of the peer.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let error = error.downcast_ref::<hyper::Error>()?;
         if error.is_timeout() {

@@ -1,3 +1,5 @@
+//! Routes: the answers to requests that hyper or another program's server has read.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -33,11 +35,11 @@ use super::strict::strict;
 use crate::active::Listed;
 use crate::hub::{Batch, Granted, Hub, accepts_stream, unreadable};
 
-/// What a route needs.
+/// Shared state of the routes.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) hub: Arc<Hub>,
-    /// Bytes of a request head.
+    /// Maximum bytes of a request head.
     pub(super) head_size: usize,
     pub(super) body_time: Duration,
     pub(super) bodies: Arc<Bodies>,
@@ -45,7 +47,7 @@ pub(super) struct Context {
     pub(super) refusals: Arc<Refusals>,
 }
 
-/// The routes of the hub alone, which another program serves.
+/// Returns the routes of the hub alone, for another program.
 pub(super) fn of_hub(context: Context) -> Router {
     let (refusals, bodies) = (Arc::clone(&context.refusals), Arc::clone(&context.bodies));
     hub_routes(&context.hub.path)
@@ -61,7 +63,7 @@ fn hub_routes(path: &str) -> Router<Context> {
         .route(&format!("{path}/subscriptions/{{*of}}"), axum::routing::any(active))
 }
 
-/// All routes of a [`Server`](super::Server).
+/// Returns all routes of a [`Server`](super::Server).
 pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pages>) -> Router {
     let path = context.hub.path.clone();
     let mut there = vec![path.clone(), "/healthz".to_owned(), "/readyz".to_owned()];
@@ -93,7 +95,7 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
     router.layer(map_response_with_state(refusals, counted))
 }
 
-/// 404 with the list of paths. A preflight is granted, so that a page can read the 404 that follows.
+/// Answers 404 with the list of paths. A preflight is granted, so that a page can read the 404 that follows.
 fn not_found(hub: &Hub, parts: &Parts, paths: &str) -> Response {
     if cors::is_preflight(parts) {
         let mut response = StatusCode::NO_CONTENT.into_response();
@@ -104,7 +106,7 @@ fn not_found(hub: &Hub, parts: &Parts, paths: &str) -> Response {
     refused(hub, parts, &Problem::new(ProblemKind::NotFound, what))
 }
 
-/// 405; the router adds the header `Allow`.
+/// Answers 405; the router adds the header `Allow`.
 async fn not_allowed(method: Method, uri: Uri) -> Response {
     let what = format!(
         "the method {method} is not supported at {}; the header Allow lists the supported methods",
@@ -148,7 +150,7 @@ async fn at_hub(State(context): State<Context>, request: Request) -> Response {
     }
 }
 
-/// The answer to a publication: the ids, a line each, or what was wrong.
+/// Answer to a publication: the ids, one per line, or the problem.
 pub(super) fn ids_or_problem(
     hub: &Hub,
     request: &Parts,
@@ -167,7 +169,7 @@ pub(super) fn ids_or_problem(
     response
 }
 
-/// A refused publication's problem; with a hint if its client wants an event stream, which no POST gets here.
+/// Adds a hint to the problem of a publication whose client accepts an event stream, which no POST gets here.
 fn with_hint(hub: &Hub, request: &Parts, mut problem: Problem) -> Problem {
     if problem.status().is_client_error() && accepts_stream(request) {
         let hint = format!(
@@ -179,7 +181,7 @@ fn with_hint(hub: &Hub, request: &Parts, mut problem: Problem) -> Problem {
     problem
 }
 
-/// The updates of a publisher's request, which it may publish.
+/// Reads the updates of a publication, and checks that the publisher may publish them.
 pub(super) fn batch(
     hub: &Hub,
     publisher: &Publisher,
@@ -198,7 +200,7 @@ pub(super) fn batch(
     Ok(Batch { records, key })
 }
 
-/// A publication is not compressed.
+/// Refuses a compressed publication.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let encodings =
         headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?"));
@@ -215,9 +217,9 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Publishes what a request asks for, whose body has still to come; gives the ids.
+/// Publishes the updates of a request whose body has not been read, and returns their ids.
 async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> Result<Vec<String>, Problem> {
-    // Who may not publish is told so before the body is read.
+    // A client that may not publish gets its answer before the body is read.
     let publisher = hub.publisher(parts).await?;
     let late =
         || Problem::new(ProblemKind::Timeout, format!("the body was not complete within {body_time:?}"));
@@ -226,7 +228,7 @@ async fn publish(hub: &Hub, parts: &Parts, body: Body, body_time: Duration) -> R
     hub.publish_batch(batch(hub, &publisher, parts, &body)?).await
 }
 
-/// All of a body.
+/// Reads a complete body.
 async fn whole(body: Body, most: usize) -> Result<BytesMut, Problem> {
     let too_large = |bytes: u64| {
         Problem::new(
@@ -234,7 +236,7 @@ async fn whole(body: Body, most: usize) -> Result<BytesMut, Problem> {
             format!("the body has at least {bytes} bytes; the limit is {most}"),
         )
     };
-    // The length that it announces is looked at before any of it is waited for.
+    // The announced length is checked before any of the body is awaited.
     let announced = body.size_hint().lower();
     if announced > most as u64 {
         return Err(too_large(announced));
@@ -255,13 +257,13 @@ async fn whole(body: Body, most: usize) -> Result<BytesMut, Problem> {
     Ok(bytes)
 }
 
-/// Why a body could not be read.
+/// Problem of a body that could not be read.
 fn unread(error: &(dyn std::error::Error + 'static)) -> Problem {
     let causes: Vec<_> = std::iter::successors(Some(error), |error| error.source()).collect();
     if let Some(none) = causes.iter().find_map(|error| error.downcast_ref::<NoRoom>()) {
         return none.problem();
     }
-    // The last says it best: that a chunk is none, or that there is no more.
+    // The last cause is the most exact: an invalid chunk, or the end of the input.
     let why = causes.last().map(ToString::to_string).unwrap_or_default();
     Problem::new(ProblemKind::Malformed, format!("cannot read the body: {why}"))
 }
@@ -277,7 +279,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     };
     let subscribe = match hub.asked(&parts).await {
         Ok(subscribe) => subscribe,
-        // For good a browser gives up on all but 200 (HTML, section 9.2.3).
+        // A browser gives up for good on any status but 200 (HTML, section 9.2.3).
         Err(Problem { kind: ProblemKind::Unavailable, retry_after: Some(wait), .. })
             if accepts_stream(&parts) =>
         {
@@ -307,14 +309,15 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     Ok(response)
 }
 
-/// The answer to `OPTIONS`: which methods there are (RFC 9110, section 9.3.7), and to a page of another origin what it may send.
+/// Answer to `OPTIONS`: the methods (RFC 9110, section 9.3.7), and for a page of another origin the permitted
+/// headers.
 fn preflight(hub: &Hub, parts: &Parts, methods: &'static str) -> Response {
     let mut response = (StatusCode::NO_CONTENT, [(header::ALLOW, methods)]).into_response();
     cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
-/// The active subscriptions.
+/// Answers a request of the subscription API.
 async fn active(State(Context { hub, .. }): State<Context>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     if parts.method == Method::OPTIONS {
@@ -348,7 +351,8 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     let token = hub.reader(parts).await?;
     subscriptions::authorise(path, token.as_deref())?;
     let bounds = hub.log.bounds().await.map_err(|error| unreadable(&error))?;
-    // Before the subscriptions are looked at: who goes on from here is told of each that comes meanwhile.
+    // The id is read before the subscriptions: a client that continues after it gets the events of every
+    // later change.
     let last = hub.newest(&bounds);
     let after = subscriptions::after(parts.uri.query())?;
     let Listed { subscriptions: found, next, state } = active.list(&asked, after.as_deref());
@@ -394,26 +398,26 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     }
 }
 
-/// The answer that a problem is, with CORS headers.
+/// Response of a problem, with CORS headers.
 pub(super) fn refused(hub: &Hub, request: &Parts, problem: &Problem) -> Response {
     let mut response = refusal(problem);
     cors::allow_reading(request, &hub.access.cors_origins, response.headers_mut());
     response
 }
 
-/// The answer that a problem is, of a route.
+/// Response of a problem, of a route.
 pub fn refusal(problem: &Problem) -> Response {
     answer(problem).map(Body::from)
 }
 
-/// The answer that a problem is, for whoever counts it.
+/// Response of a problem, which the response carries so that it can be counted.
 fn answer(problem: &Problem) -> http::Response<Bytes> {
     let mut response = problem.response();
     response.extensions_mut().insert(problem.clone());
     response
 }
 
-/// A stream that only says when to return: browsers give up on all else.
+/// Stream with nothing but a `retry:`: browsers give up on any other answer.
 pub(super) fn come_back(retry: Duration) -> http::Response<Bytes> {
     let mut response = http::Response::new(Bytes::from(format!("retry: {}\n\n", retry.as_millis())));
     let headers = response.headers_mut();
@@ -422,6 +426,6 @@ pub(super) fn come_back(retry: Duration) -> http::Response<Bytes> {
     response
 }
 
-/// The methods of the hub, and of its subscriptions.
+/// Methods of the hub's path, and of the subscription API.
 const OF_HUB: &str = "GET, HEAD, POST, OPTIONS";
 const OF_SUBSCRIPTIONS: &str = "GET, HEAD, OPTIONS";

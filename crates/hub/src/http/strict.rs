@@ -10,7 +10,7 @@ use ssekit_mercure::{Problem, ProblemKind};
 
 use super::routes::{Context, refused};
 
-/// Refuses a request whose `Host` is not as it must be, and ends connections of HTTP/1.0 after answers of unknown length.
+/// Refuses a request with an invalid `Host`, and ends HTTP/1.0 connections after answers of unknown length.
 pub(super) async fn strict(State(context): State<Context>, request: Request, next: Next) -> Response {
     let version = request.version();
     if let Some(wrong) = wrong_host(version, request.headers()) {
@@ -18,14 +18,16 @@ pub(super) async fn strict(State(context): State<Context>, request: Request, nex
         return refused(&context.hub, &parts, &Problem::new(ProblemKind::Malformed, wrong));
     }
     let mut response = next.run(request).await;
-    // Its end is the connection's end, which must not be called kept alive (RFC 9112, section 9.3): hyper does so unless the version says otherwise.
+    // The end of the connection ends the body, so the connection must not be announced as kept alive (RFC
+    // 9112, section 9.3); hyper does that unless the version is HTTP/1.0.
     if version == Version::HTTP_10 && response.body().size_hint().exact().is_none() {
         *response.version_mut() = Version::HTTP_10;
     }
     response
 }
 
-/// Why the `Host` of a request is not as it must be: exactly one in HTTP/1.1, and a host with or without a port (RFC 9112, section 3.2).
+/// Fault of the `Host` of a request: HTTP/1.1 needs exactly one, and it is a host with or without a port (RFC
+/// 9112, section 3.2).
 pub(super) fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     let Some(host) = hosts.next() else {
@@ -42,7 +44,7 @@ pub(super) fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'stat
 /// Whether it is `uri-host [ ":" port ]` (RFC 9110, section 7.2), where the host may be empty.
 fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value.iter().rposition(|byte| *byte == b':') {
-        // The colons of an IPv6 address are within brackets.
+        // The colons of an IPv6 address are inside brackets.
         Some(at) if !value[at..].contains(&b']') => (&value[..at], &value[at + 1..]),
         _ => (value, &[][..]),
     };

@@ -1,4 +1,4 @@
-//! When a set of keys is fetched, and what becomes of an answer.
+//! Rotation of keys: the schedule of fetches, and the use of their results.
 
 use std::fmt;
 use std::future::Future;
@@ -9,21 +9,22 @@ use ssekit_mercure::{Access, Action, Algorithm, KeyError, Keys};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// When keys are fetched.
+/// Schedule of fetches.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// The time from one fetch to the next.
+    /// Time between two fetches.
     pub every: Duration,
-    /// The shortest time between two fetches that succeed, whatever tokens name; and the longest between two that fail.
+    /// Minimum time between two successful fetches, whatever tokens name; maximum time between two failed
+    /// ones.
     pub at_least: Duration,
-    /// The time after a first failure; it doubles with each failure that follows.
+    /// Time after the first failure; it doubles with each further failure.
     pub first_retry: Duration,
-    /// The longest time that one fetch may take.
+    /// Maximum time of one fetch.
     pub timeout: Duration,
 }
 
 impl Default for Schedule {
-    /// Every ten minutes, at least 30 s apart, 1 s after a first failure; 10 s for a fetch.
+    /// Every ten minutes, at most once in 30 s, 1 s after a first failure; 10 s for a fetch.
     fn default() -> Self {
         Self {
             every: Duration::from_secs(600),
@@ -35,14 +36,14 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// The time from a fetch that failed, as the last of so many in a row, to the next.
+    /// Time from a failed fetch to the next, after this number of failures in a row.
     fn after(&self, failures: u32) -> Duration {
         let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         self.first_retry.saturating_mul(doubled).min(self.at_least.max(self.first_retry))
     }
 }
 
-/// Keeps [`Keys`] as their source has them.
+/// Keeps [`Keys`] equal to their source.
 #[derive(Debug)]
 pub struct Rotation {
     source: String,
@@ -53,20 +54,20 @@ pub struct Rotation {
     progress: watch::Sender<Progress>,
 }
 
-/// How far a rotation has got.
+/// Progress of a rotation.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
-    /// Fetches that have begun.
+    /// Number of fetches that have begun.
     begun: u64,
-    /// Whether the last of them is still under way.
+    /// Whether the last of them is running.
     fetching: bool,
-    /// Whether the last that ended gave keys.
+    /// Whether the last finished fetch was successful.
     succeeded: bool,
-    /// The time before which no other begins.
+    /// Earliest time of the next fetch.
     soonest: Instant,
 }
 
-/// Asks a [`Rotation`] for keys that are missing. Cloning is cheap.
+/// Handle that requests missing keys from a [`Rotation`]. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Renewal {
     wanted: Arc<Notify>,
@@ -74,17 +75,18 @@ pub struct Renewal {
     schedule: Schedule,
 }
 
-/// What a [`Renewal`] has achieved.
+/// Result of a [`Renewal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewed {
-    /// The keys are those that their source had after the question: a key that is missing now does not exist.
+    /// The keys are newer than the request: a key that is still missing does not exist.
     Fresh,
-    /// They are as old as before: no fetch may begin for this time, or it has failed.
+    /// The keys are unchanged: no fetch may begin for this time, or it has failed.
     Later(Duration),
 }
 
 impl Rotation {
-    /// A rotation of these keys, which are shared; only for these algorithms, if some are named. `source` names their source in logs.
+    /// Makes a rotation of these shared keys; only for these algorithms, if some are named. `source` names
+    /// their source in logs.
     pub fn new(
         source: impl fmt::Display,
         keys: Keys,
@@ -99,10 +101,11 @@ impl Rotation {
         (Self { source: source.to_string(), keys, schedule, allowed, wanted, progress }, renewal)
     }
 
-    /// Fetches the keys now, then again and again, for ever; dropping the future ends it. `fetch` gives the text that
-    /// [`Keys::read_set`] reads.
+    /// Fetches the keys now and then again and again, forever; dropping the future ends it. `fetch` returns
+    /// the text for [`Keys::read_set`].
     ///
-    /// A text that cannot be fetched, or is no set of keys, changes nothing and is logged: the keys from before stay in use.
+    /// If a text cannot be fetched or is no key set, the rotation logs that, and the earlier keys stay in
+    /// use.
     pub async fn run<F, Fetched, E>(self, mut fetch: F)
     where
         F: FnMut() -> Fetched,
@@ -157,7 +160,7 @@ impl Rotation {
         tracing::warn!("{problem}; {consequence}; next attempt in {} s", next.as_secs_f32());
     }
 
-    /// Waits until the next fetch is due, or until a key is missing and one may begin.
+    /// Waits until the next fetch is due, or until a key is missing and a fetch may begin.
     async fn rest(&self, soonest: Instant, next: Instant) {
         let missed = async {
             sleep_until(soonest).await;
@@ -187,12 +190,12 @@ impl Rotation {
     }
 }
 
-/// The renewals of the keys that an [`Access`] verifies with, where those keys are fetched.
+/// Renewals of the keys of an [`Access`], if these keys are fetched.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRenewals {
-    /// Fetches the keys of publishers again.
+    /// Renewal of the publishers' keys.
     pub publishers: Option<Renewal>,
-    /// Fetches the keys of subscribers again.
+    /// Renewal of the subscribers' keys.
     pub subscribers: Option<Renewal>,
 }
 
@@ -204,7 +207,7 @@ impl KeyRenewals {
         }
     }
 
-    /// Whether keys are fetched and none has come yet, so that no token can be verified.
+    /// Whether a key set was never fetched yet, so that no token can be verified.
     pub(crate) fn are_awaited(&self, access: &Access) -> bool {
         self.publishers.is_some() && access.publishers.is_empty()
             || self.subscribers.is_some() && access.subscribers.is_empty()
@@ -212,10 +215,12 @@ impl KeyRenewals {
 }
 
 impl Renewal {
-    /// Has the keys fetched again, if that may be now, and waits for the result. For a token that was refused by
-    /// [`TokenError::UnknownKey`](ssekit_mercure::TokenError::UnknownKey) or [`NoKeys`](ssekit_mercure::TokenError::NoKeys), to be verified once more.
+    /// Fetches the keys again, if a fetch may begin now, and waits for the result.
     ///
-    /// Waits no longer than one fetch may take. Dropping it only ends the waiting.
+    /// Call it for a token that was refused by
+    /// [`TokenError::UnknownKey`](ssekit_mercure::TokenError::UnknownKey) or
+    /// [`NoKeys`](ssekit_mercure::TokenError::NoKeys), and then verify the token again. The wait is at most
+    /// the time of one fetch. Dropping the future only ends the wait.
     pub async fn renewed(&self) -> Renewed {
         let mut progress = self.progress.clone();
         let asked = *progress.borrow();
@@ -226,12 +231,12 @@ impl Renewal {
             }
             self.wanted.notify_one();
         }
-        // The answer to a fetch that had begun before may be older than the key.
+        // A fetch that had begun before may have a result older than the key.
         let ended = |now: &Progress| !now.fetching && (asked.fetching || now.begun > asked.begun);
         match timeout(self.schedule.timeout, progress.wait_for(ended)).await {
             Ok(Ok(now)) if now.succeeded && now.begun > asked.begun => Renewed::Fresh,
             Ok(Ok(now)) => Renewed::Later(now.soonest.saturating_duration_since(Instant::now())),
-            // The rotation has ended: no other keys will come.
+            // The rotation has ended, so no other keys will come.
             Ok(Err(_)) => Renewed::Fresh,
             Err(_) => Renewed::Later(self.schedule.at_least),
         }

@@ -1,3 +1,5 @@
+//! Active subscriptions: the events that announce them, and the subscription API.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ fn watching() -> String {
     token(&[], &[EVERY, API, "/.well-known/mercure/subscriptions/{topic}"])
 }
 
-/// Somebody who may be told of every subscription, and asks for that.
+/// Subscribes to the events of all subscriptions, with a token that grants them.
 async fn watch(way: Way, hub: &TestHub, after: Option<&str>) -> Stream {
     let mut request = Request::get(format!("{HUB}?topic={}", encoded(EVERY))).bearer(&watching());
     if let Some(after) = after {
@@ -31,7 +33,7 @@ async fn watch(way: Way, hub: &TestHub, after: Option<&str>) -> Stream {
     way.open(hub, &request).await
 }
 
-/// The next event that is not about somebody who watches.
+/// Returns the next event that is not about a subscriber of such events.
 async fn told(watcher: &mut Stream) -> Value {
     loop {
         let got = watcher.event().await;
@@ -49,7 +51,7 @@ async fn list(way: Way, hub: &TestHub, path: &str) -> Answer {
     answer
 }
 
-/// Waits until the API lists these topics and no other.
+/// Waits until the API lists exactly these topics.
 async fn until_listed(hub: &TestHub, topics: &[&str]) -> Value {
     within(&format!("{topics:?} in the list"), async {
         loop {
@@ -99,7 +101,7 @@ async fn line_97_whoever_comes_and_goes_is_told_and_line_101_by_the_document_of_
     .await;
 }
 
-/// RFC 6570, section 3.2.2: what is not unreserved is encoded, once.
+/// RFC 6570, section 3.2.2: all characters but unreserved ones are encoded, once.
 fn unreserved(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
@@ -123,7 +125,7 @@ async fn line_100_a_subscriber_has_an_id_of_its_own_that_it_cannot_choose() {
     assert_eq!(ids.len(), 3);
     for id in ids {
         let uuid = id.strip_prefix("urn:uuid:").expect("an IRI");
-        // RFC 9562, section 5.4: random, by the version and the variant.
+        // RFC 9562, section 5.4: random, apart from the version and the variant.
         let form: String = uuid.chars().map(|one| if one.is_ascii_hexdigit() { 'x' } else { one }).collect();
         assert_eq!(form, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
         assert!(uuid[14..].starts_with('4') && uuid[19..].starts_with(['8', '9', 'a', 'b']), "{uuid}");
@@ -262,7 +264,7 @@ async fn line_105_to_108_the_answer_names_earliest_where_nothing_was_ever_publis
 
 #[tokio::test(flavor = "multi_thread")]
 async fn line_109_an_answer_that_still_holds_is_304_and_one_that_does_not_is_new() {
-    // Also where the log keeps nothing: a change is a change.
+    // Also if the log keeps nothing: every change is a change.
     for records in [None, Some(0)] {
         let hub = TestHub::start(|setup| {
             setup.subscriptions = true;
@@ -276,7 +278,7 @@ async fn line_109_an_answer_that_still_holds_is_304_and_one_that_does_not_is_new
             if count > 0 {
                 streams.push(Way::ALL[count - 1].subscribe(&hub, "topic=a").await);
             }
-            // Once the event of the newest subscription is in the log, the answer is the same each time.
+            // When the log has the event of the newest subscription, the answer remains the same.
             hub.until_figure("ssekit_subscribers", count as u64).await;
             let settled = async {
                 while hub.log.bounds().await.unwrap().last.0 != count as u64 {
@@ -298,7 +300,7 @@ async fn line_109_an_answer_that_still_holds_is_304_and_one_that_does_not_is_new
     }
 }
 
-/// After a hub that was killed, the next one has none of its subscribers, and nobody has told that.
+/// After a hub was killed, the next one has none of its subscribers, and no event has announced that.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_one_hub_is_not_taken_for_that_of_the_next_on_the_same_log() {
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
@@ -313,7 +315,8 @@ async fn an_answer_of_one_hub_is_not_taken_for_that_of_the_next_on_the_same_log(
     assert_eq!(answer.json()["subscriptions"], json!([]));
 }
 
-/// Whoever reads the list and goes on after the event that it names ends up with the same as who reads it later.
+/// A client that reads the list and then the events after its id ends up with the same state as one that
+/// reads the list later.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_and_the_events_after_it_tell_the_same_while_subscribers_come_and_go() {
     let hub = telling_hub().await;
@@ -358,7 +361,7 @@ async fn the_list_and_the_events_after_it_tell_the_same_while_subscribers_come_a
                 active.remove(&id);
             }
         }
-        // Those who audit come and go as well.
+        // The clients that check the list come and go as well.
         active.retain(|id| !id.contains(&unreserved(EVERY)) && !id.contains("/end/"));
         assert_eq!(active, ids(&finally), "from the list at {after}");
     }
@@ -394,7 +397,7 @@ async fn very_many_are_listed_a_part_at_a_time() {
     assert!(listed == all, "{} of {}", listed.len(), all.len());
 }
 
-/// So many updates, and so many subscription events.
+/// Keeps this number of updates, and of subscription events.
 fn kept(updates: u64, events: u64) -> Retention {
     let keep = |records| Keep { records: Some(records), ..Keep::ALL };
     let updates = Rule::new("*", |_| true, keep(updates));
@@ -405,7 +408,7 @@ fn telling() -> Setup {
     Setup { subscriptions: true, ..Setup::default() }
 }
 
-/// The updates that a new subscriber of a topic gets from the history.
+/// Updates that a new subscriber of a topic gets from the history.
 async fn held(hub: &TestHub, topic: &str) -> Vec<String> {
     let mut stream =
         Way::Socket.subscribe(hub, &format!("topic={topic}&topic=end&lastEventID=earliest")).await;
@@ -474,7 +477,7 @@ async fn restarts_with_subscribers_keep_all_updates_that_the_rule_keeps() {
         "it is known after a restart what was dropped: {bounds:?}"
     );
     drop(Way::Socket.subscribe(&hub, "topic=b").await);
-    // After the ends of those before.
+    // After the ends of the earlier subscriptions.
     while told(&mut watcher).await["topic"] != "b" {}
 }
 
@@ -505,7 +508,8 @@ async fn subscribers_without_a_token_are_announced_only_where_that_is_asked_for(
     .await;
 }
 
-/// Nobody is announced whose event would have to wait; nobody who is announced goes without a word.
+/// A subscriber whose event would have to wait is not announced, and one that is announced does not leave
+/// without an event.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_subscribers_than_events_have_room_are_announced_as_far_as_they_stay() {
     let hub = TestHub::start(|setup| {
@@ -515,7 +519,7 @@ async fn more_subscribers_than_events_have_room_are_announced_as_far_as_they_sta
     .await;
     let query: Vec<_> = (0..4).map(|number| format!("topic={number}{}", "x".repeat(3900))).collect();
     let query = query.join("&");
-    // Each is some 65 kB of events: 16 MiB are written at once, and 16 more wait.
+    // Each has some 65 kB of events: 16 MiB are written at once, and 16 MiB more wait.
     let mut streams = Vec::new();
     for _ in 0..700 {
         streams.push(Way::KeptAlive.subscribe(&hub, &query).await);

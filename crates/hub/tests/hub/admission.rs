@@ -1,3 +1,5 @@
+//! Connection limits and rate limits over sockets, and the answers beyond them.
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use crate::client::{Answer, Connection, Request};
 use crate::setup::{HUB, TestHub, publication, within};
 use crate::stream::Way;
 
-/// What somebody is told for whom there is no place.
+/// Answer to a client beyond a limit.
 async fn turned_away(hub: &TestHub, request: &Request) -> Answer {
     let mut connection = Connection::open(hub.addr).await;
     let answer = connection.ask(request).await;
@@ -17,7 +19,7 @@ async fn turned_away(hub: &TestHub, request: &Request) -> Answer {
     answer
 }
 
-/// Browsers give up on a status that is not 200; publishers must not take it for success.
+/// Browsers give up on any status but 200; publishers must not take the answer for success.
 async fn check_turned_away(hub: &TestHub) {
     let asked = Request::get(format!("{HUB}?topic=a"));
     let stream = turned_away(hub, &asked).await;
@@ -25,7 +27,7 @@ async fn check_turned_away(hub: &TestHub) {
     let retry =
         stream.body.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n")).expect("a time");
     assert!((1000..=2000).contains(&retry.parse::<u32>().unwrap()), "{retry}");
-    // Nor on one that its page may not read.
+    // They also give up on an answer that the page may not read.
     let elsewhere = turned_away(hub, &asked.with("origin", "https://app.example")).await;
     assert_eq!(elsewhere.header("access-control-allow-origin"), Some("*"));
     let others = [
@@ -74,7 +76,7 @@ async fn line_15_connections_are_bounded_and_who_is_too_many_is_told_when_to_com
     assert!(!figures.contains("ssekit_connections_turned_away_total 0"), "{figures}");
 }
 
-/// A connection that is served a stream, and so makes no room for others.
+/// Connection with an open stream, which makes no room for others.
 async fn place(hub: &TestHub) -> Connection {
     loop {
         let mut connection = Connection::open(hub.addr).await;
@@ -113,7 +115,7 @@ async fn who_says_nothing_or_not_enough_is_closed_in_time() {
         let mut connection = Connection::open(hub.addr).await;
         let began = Instant::now();
         connection.send(said.as_bytes()).await;
-        // An answer before the end is as good as none.
+        // An answer before the end would be as good.
         while connection.skip().await {}
         assert!(began.elapsed() >= patience / 2, "{said:?}: {:?}", began.elapsed());
     }
@@ -128,7 +130,7 @@ async fn a_request_may_come_in_pieces_of_any_size() {
         let mut connection = Connection::open(hub.addr).await;
         for piece in [&request[..at], &request[at..]] {
             connection.send(piece).await;
-            // Whatever is read by then, the hub is asked something else meanwhile.
+            // A request on another connection, so that the hub has read the bytes by then.
             assert_eq!(hub.ask(&Request::get("/healthz")).await.status, 200);
         }
         let head = connection.head().await.expect("an answer");
@@ -150,7 +152,7 @@ async fn a_head_that_is_too_large_is_refused_and_a_large_one_is_not() {
         connection.send(&request.encode()).await;
         match connection.head().await {
             Some(head) => assert_eq!(head.status, if size > 16 << 10 { 431 } else { 200 }, "{size} bytes"),
-            // It is closed with something unread, so the answer may be lost.
+            // The hub closes with unread input, so the answer may be lost.
             None => assert!(size > 16 << 10, "{size} bytes"),
         }
     }

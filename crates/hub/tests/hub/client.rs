@@ -1,3 +1,5 @@
+//! HTTP/1.1 client for tests, which sees every byte.
+
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -8,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::setup::within;
 
-/// A request, as it is written.
+/// Request of a test.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
@@ -26,7 +28,7 @@ impl Request {
         Self::new("GET", target)
     }
 
-    /// A form, unless a header says otherwise.
+    /// Sends a form, unless a header says otherwise.
     pub(crate) fn post(target: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         Self { body: Some(body.into()), ..Self::new("POST", target) }
     }
@@ -40,7 +42,7 @@ impl Request {
         self.with("authorization", &format!("Bearer {token}"))
     }
 
-    /// Its bytes in HTTP/1.1.
+    /// Encodes the request in HTTP/1.1.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes =
             format!("{} {} HTTP/1.1\r\nhost: hub.test\r\n", self.method, self.target).into_bytes();
@@ -60,7 +62,7 @@ impl Request {
     }
 }
 
-/// A whole answer.
+/// Complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -78,7 +80,7 @@ impl Answer {
     }
 }
 
-/// The only header of that name.
+/// The only value of this header.
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
@@ -86,29 +88,29 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(value.to_str().unwrap())
 }
 
-/// A connection of HTTP/1.1, byte by byte.
+/// HTTP/1.1 connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: TcpStream,
     buffer: BytesMut,
-    /// The peer has closed it, or it broke.
+    /// Whether the peer has closed it, or it has failed.
     ended: bool,
-    /// It ended where something had to follow.
+    /// Whether it ended where more had to follow.
     pub(crate) cut: bool,
 }
 
-/// What an answer's body is.
+/// Framing of an answer's body.
 #[derive(Debug)]
 pub(crate) enum Framing {
     Length(usize),
-    /// The size of the next chunk comes.
+    /// The size of the next chunk follows.
     Size,
-    /// So much of a chunk is left.
+    /// This number of bytes of the chunk remains.
     Chunk(usize),
     ToEnd,
 }
 
-/// An answer's head.
+/// Head of an answer.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: u16,
@@ -120,7 +122,7 @@ impl Connection {
         Self::open_with(addr, None).await
     }
 
-    /// One that lets the system hold so much of what has not been read, in bytes.
+    /// Opens a connection whose receive buffer has this size in bytes.
     pub(crate) async fn open_with(addr: SocketAddr, receive_buffer: Option<u32>) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = receive_buffer {
@@ -144,7 +146,7 @@ impl Connection {
         self.answer(request.method).await
     }
 
-    /// The answer to a request that was sent.
+    /// Reads the answer to a request that was sent.
     pub(crate) async fn answer(&mut self, method: &str) -> Answer {
         let head = self.head().await.expect("an answer");
         let mut framing = if method == "HEAD" { Framing::Length(0) } else { head.framing() };
@@ -156,7 +158,7 @@ impl Connection {
         Answer { status: head.status, headers: head.headers, body: String::from_utf8(body).unwrap() }
     }
 
-    /// The next answer's head; None when the connection ends instead.
+    /// Reads the next answer's head; `None` if the connection ends instead.
     pub(crate) async fn head(&mut self) -> Option<Head> {
         loop {
             let mut fields = [httparse::EMPTY_HEADER; 64];
@@ -180,7 +182,7 @@ impl Connection {
         }
     }
 
-    /// The next piece of a body; None at its end.
+    /// Reads the next piece of a body; `None` at its end.
     pub(crate) async fn piece(&mut self, framing: &mut Framing) -> Option<Bytes> {
         loop {
             match framing {
@@ -223,7 +225,7 @@ impl Connection {
         self.buffer.is_empty() && !self.fill().await
     }
 
-    /// Reads and forgets something; false when there is nothing more.
+    /// Reads and discards bytes; false if there are no more.
     pub(crate) async fn skip(&mut self) -> bool {
         self.buffer.clear();
         self.fill().await
@@ -242,7 +244,7 @@ impl Connection {
         }
     }
 
-    /// Reads more; false when there is nothing more.
+    /// Reads more bytes; false if there are no more.
     async fn fill(&mut self) -> bool {
         if !self.ended {
             let read = within("more from the hub", self.socket.read_buf(&mut self.buffer)).await;

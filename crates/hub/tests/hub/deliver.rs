@@ -1,10 +1,12 @@
+//! Delivery: each subscriber gets exactly the updates that its selectors match, framed as an event stream.
+
 use crate::client::{Connection, Framing, Request, text};
 use crate::setup::{HUB, TestHub, encoded, publication};
 use crate::stream::{Got, Stream, Way};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn line_12_one_selector_that_matches_is_enough_and_line_14_an_update_comes_once() {
-    // What is published: the topics of each update, whose data is its number.
+    // Topics of each update, whose data is its number.
     const UPDATES: [&[&str]; 7] = [
         &["a"],
         &["b"],
@@ -46,7 +48,8 @@ async fn line_12_one_selector_that_matches_is_enough_and_line_14_an_update_comes
     .await;
 }
 
-/// Clients that read so many bytes at a time, as Python's do, have an event when it comes if it is a chunk.
+/// Clients that read a fixed number of bytes at a time, as Python's do, get each event at once if it is a
+/// chunk.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_a_chunk_of_its_own_whether_it_is_live_missed_or_one_of_many() {
     const COUNT: usize = 50;
@@ -127,7 +130,7 @@ async fn line_23_every_field_arrives_as_it_was_published() {
         hub.publish("topic=a").await;
         let bare = stream.event().await;
         assert_eq!((&*bare.name, &*bare.data), ("message", ""));
-        // As long as one line of a browser's console is, and more than any buffer.
+        // As long as a line in a browser's console, and longer than any buffer.
         for size in [0, 1, 4095, 65_536, 600_000] {
             let data = "x".repeat(size);
             hub.publish(&format!("topic=a&data={data}")).await;

@@ -1,4 +1,4 @@
-//! The hub inside of a program that serves its routes with axum.
+//! The hub inside a program that serves its routes with axum.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

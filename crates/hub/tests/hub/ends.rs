@@ -1,3 +1,5 @@
+//! Ends of streams: tokens that expire, maximum lifetimes, and the shutdown of the hub.
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +52,7 @@ async fn line_81_a_stream_ends_no_later_than_its_token() {
                     published - exp
                 );
             }
-            // What is past is past, also to the second.
+            // After its last second, the token is refused.
             if ended >= exp {
                 assert_eq!(way.ask(&hub, &request).await.status, 401);
             }
@@ -61,7 +63,7 @@ async fn line_81_a_stream_ends_no_later_than_its_token() {
     hub.until_figure("ssekit_subscriptions_ended_total{reason=\"expired\"}", 9).await;
 }
 
-/// Streams end by the steps of a clock, and a token may end before the first.
+/// Streams end at the ticks of a clock, and a token may end before the first tick.
 #[tokio::test(flavor = "multi_thread")]
 async fn line_81_a_token_that_is_about_to_end_delivers_nothing_later() {
     let hub = TestHub::usual().await;
@@ -152,7 +154,7 @@ async fn at_the_end_all_are_sent_away_one_after_the_other_and_told_when_to_come_
         .await;
         let refused = publisher.ask(&publication("topic=a&data=late")).await;
         assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.body);
-        // Browsers give up on a status that is not 200.
+        // Browsers give up on any status but 200.
         let answer = subscriber.ask(&Request::get(format!("{HUB}?topic=a"))).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
         assert!(answer.body.starts_with("retry: ") && answer.body.ends_with("\n\n"), "{:?}", answer.body);
@@ -172,7 +174,7 @@ async fn at_the_end_all_are_sent_away_one_after_the_other_and_told_when_to_come_
     assert_eq!(hub.history().await, [], "what was refused was not published");
 }
 
-/// Opens the log in a folder, once the hub that has it has let it go.
+/// Opens the log in a folder, once the previous hub has closed it.
 async fn open(folder: &Path) -> Arc<dyn Log> {
     within("the log's folder", async {
         loop {
@@ -205,7 +207,7 @@ async fn a_restart_over_a_durable_log_loses_nothing_and_repeats_nothing() {
             }
             streams.push(way.open(&hub, &request).await);
         }
-        // Until the hub is about to end, and a little longer.
+        // Publishes until the hub begins to shut down, and a little longer.
         let mut connection = Connection::open(hub.addr).await;
         let mut ids = Vec::new();
         let publish = async {
@@ -225,7 +227,7 @@ async fn a_restart_over_a_durable_log_loses_nothing_and_repeats_nothing() {
             got.into_iter().map(|got| got.id).collect::<Vec<_>>()
         }));
         let end = async {
-            // Somebody has something, so that it is no end before the beginning.
+            // One subscriber has received events, so the shutdown does not come before the start.
             let mut one = Way::Socket.subscribe(&hub, "topic=a&lastEventID=earliest").await;
             one.datas(100).await;
             hub.end(Duration::from_millis(300)).await;
@@ -239,7 +241,7 @@ async fn a_restart_over_a_durable_log_loses_nothing_and_repeats_nothing() {
         assert_eq!(hub.history().await.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), published);
         hub.log.close().await.unwrap();
     }
-    // A last hub, from which nobody is sent away before they have all.
+    // The last hub, which does not end a stream before it has sent everything.
     let hub = TestHub::over(open(&folder).await, Setup::default()).await;
     hub.publish("topic=a&data=end").await;
     for (way, mut ids) in readers {

@@ -29,7 +29,7 @@ async fn a_repetition_is_answered_with_the_first_id_and_delivered_once() {
         let hub = TestHub::usual().await;
         let mut stream = way.subscribe(&hub, "topic=a").await;
         let first = published(&hub, way, &keyed("topic=a&data=x", KEY)).await;
-        // The string in quotes is the same key, and whichever way it comes.
+        // A string in quotes is the same key, over each transport.
         for again in [KEY.to_owned(), format!("\"{KEY}\"")] {
             for way in Way::ALL {
                 assert_eq!(published(&hub, way, &keyed("topic=a&data=x", &again)).await, first);
@@ -101,7 +101,7 @@ async fn pipelined_publications_with_and_without_keys_are_kept_in_their_order() 
     let mut stream = Way::Socket.subscribe(&hub, "topic=a").await;
     let mut connection = Connection::open(hub.addr).await;
     let request = |number: usize| match number % 5 {
-        // Refused, and a repetition of the one before it.
+        // One that is refused, and one that repeats the publication before it.
         3 => publication("topic=*"),
         4 => keyed(&format!("topic=a&data={}", number - 2), &format!("k{}", number - 2)),
         2 => keyed(&format!("topic=a&data={number}"), &format!("k{number}")),
@@ -156,7 +156,8 @@ async fn many_short_publications_with_keys_are_kept_in_their_order() {
     hub.end(std::time::Duration::ZERO).await;
 }
 
-/// Among publications without keys, one is refused: the others of its read are kept before the publications with keys that follow.
+/// One of the publications without keys is refused: the others of the same read are kept before the following
+/// publications with keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_publication_does_not_change_the_order_of_the_others() {
     let folder = tempfile::tempdir().unwrap();
@@ -244,7 +245,7 @@ async fn an_invalid_key_is_400() {
     published(&hub, Way::Http2, &keyed("topic=a&data=x", &longest)).await;
 }
 
-/// A token with the claims `iss` and `sub`.
+/// Token with the claims `iss` and `sub`.
 fn of(issuer: Option<&str>, subject: Option<&str>, publish: &[&str]) -> String {
     let texts = [issuer, subject].map(|text| text.map(str::to_owned));
     let [iss, sub] = texts;
@@ -255,7 +256,8 @@ fn of(issuer: Option<&str>, subject: Option<&str>, publish: &[&str]) -> String {
 async fn a_key_belongs_to_its_publisher() {
     let hub = TestHub::usual().await;
     let publishers = [
-        // The holder counts, whatever the token grants; without one the issuer and the grants, in any order.
+        // The subject counts, whatever the token grants; without one, the issuer and the grants, in any
+        // order.
         vec![of(None, Some("alice"), &["*"]), of(None, Some("alice"), &["a"])],
         vec![of(None, Some("bob"), &["*"])],
         vec![of(Some("https://login.example"), Some("alice"), &["*"])],
@@ -276,7 +278,7 @@ async fn a_key_belongs_to_its_publisher() {
     }
     let kept: Vec<_> = hub.history().await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(kept, ids);
-    // Of a publisher that may not publish this, a key is worth nothing.
+    // A key grants nothing to a publisher that may not publish the update.
     let forbidden = Request::post(HUB, "topic=a&data=x").bearer(&of(None, Some("alice"), &["b"]));
     let answer = hub.ask(&forbidden.with("idempotency-key", KEY)).await;
     assert_eq!(answer.status, 403, "{}", answer.body);
@@ -297,9 +299,9 @@ async fn the_oldest_keys_make_room_for_new_ones() {
     let hub = TestHub::usual().await;
     let first = published(&hub, Way::Socket, &keyed("topic=a&data=x", "first")).await;
     let second = published(&hub, Way::Socket, &keyed("topic=a&data=x", "second")).await;
-    // Past the hub, since there are many: the log counts the keys.
+    // Appended past the hub, because they are many: the log counts the keys.
     for number in 2..=IdempotencyKey::COUNT as u128 {
-        // Of two publishers, because each has a limit of its own.
+        // Of two publishers, because each has its own limit.
         let publisher = [(number % 2) as u8; 8];
         let key = IdempotencyKey { hash: number.to_be_bytes(), publisher, content: [0; 16] };
         let record =

@@ -1,4 +1,4 @@
-//! Keys that change.
+//! Key sets: fetches, their schedule, and the answers that replace keys.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn verify(keys: &Keys, name: &str) -> Result<(), TokenError> {
     keys.verify(&token, SystemTime::now()).map(drop)
 }
 
-/// A token that grants to publish everything, signed with any text, which [`Signer`] would refuse.
+/// Token that grants to publish everything, signed with any text, which [`Signer`] would refuse.
 fn signed_with(secret: &str) -> String {
     let parts = [json!({"alg": "HS256"}), json!({"mercure": {"publish": ["*"]}})];
     let message = parts.map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
@@ -74,7 +74,7 @@ async fn a_token_that_names_a_new_key_has_the_keys_fetched_but_not_too_often() {
     let (rotation, renewal) = Rotation::new("the issuer", keys.clone(), None, Schedule::default());
     let fetched = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&fetched);
-    // The issuer names its key after the number of times it was asked.
+    // The issuer names its key by the number of requests so far.
     let running = tokio::spawn(rotation.run(move || {
         let number = count.fetch_add(1, Ordering::Relaxed) + 1;
         async move { Ok::<_, String>(set(&number.to_string())) }
@@ -83,7 +83,8 @@ async fn a_token_that_names_a_new_key_has_the_keys_fetched_but_not_too_often() {
     assert_eq!(renewal.renewed().await, Renewed::Fresh);
     assert_eq!(verify(&keys, "1"), Ok(()));
     assert_eq!(verify(&keys, "2"), Err(TokenError::UnknownKey("2".to_owned())));
-    // Too early: nobody is kept waiting or told that the key does not exist, and nothing is fetched, however many ask.
+    // Too early: no client waits or learns that the key does not exist, and nothing is fetched, however many
+    // requests come.
     for _ in 0..100 {
         assert_eq!(renewal.renewed().await, Renewed::Later(Duration::from_secs(30)));
     }
@@ -95,7 +96,7 @@ async fn a_token_that_names_a_new_key_has_the_keys_fetched_but_not_too_often() {
         (Ok(()), Err(TokenError::UnknownKey("1".to_owned())))
     );
     assert_eq!(start.elapsed(), Duration::from_secs(30));
-    // And by itself after ten minutes.
+    // After ten minutes, the rotation fetches by itself.
     while fetched.load(Ordering::Relaxed) < 3 {
         advance(Duration::from_secs(1)).await;
         tokio::task::yield_now().await;
@@ -103,13 +104,14 @@ async fn a_token_that_names_a_new_key_has_the_keys_fetched_but_not_too_often() {
     let waited = start.elapsed() - Duration::from_secs(30);
     assert!((Duration::from_secs(599)..=Duration::from_secs(602)).contains(&waited), "{waited:?}");
     running.abort();
-    // Without a rotation, nobody waits.
+    // Without a rotation, no client waits.
     drop(running.await);
     advance(Duration::from_secs(30)).await;
     timeout(Duration::from_millis(1), renewal.renewed()).await.unwrap();
 }
 
-/// A page of an issuer that was down became the secret of all tokens: whoever could read that page could make some.
+/// The error page of an issuer used to become the secret of all tokens: everyone with access to that page
+/// could make tokens.
 #[tokio::test(start_paused = true)]
 async fn only_a_set_of_keys_replaces_keys() {
     let html = "<!doctype html><html><head><title>Down for maintenance</title></head></html>";
@@ -150,7 +152,7 @@ async fn only_a_set_of_keys_replaces_keys() {
     }
 }
 
-/// An answer that may be older than the question proves nothing.
+/// An answer that may be older than the request proves nothing.
 #[tokio::test(start_paused = true)]
 async fn a_fetch_that_had_begun_before_does_not_say_that_a_key_is_missing() {
     let keys = Keys::none();
@@ -208,14 +210,14 @@ async fn keys_that_cannot_be_renewed_are_used_on() {
         assert_eq!(verify(&keys, "1"), Ok(()));
     }
     times.push((asks.recv().await.unwrap() - first).as_secs());
-    // After a failure the next attempt comes soon, and later with each that follows.
+    // After a failure the next attempt comes soon, and later with each further failure.
     assert_eq!(times, [600, 601, 603, 607, 615, 631]);
     asks.recv().await.unwrap();
     assert_eq!(verify(&keys, "2"), Ok(()));
     running.abort();
 }
 
-/// Over a real socket: what an issuer answers, and what becomes of it.
+/// Answers of an issuer over a real socket, and their effect.
 #[tokio::test]
 async fn line_122_a_fetch_follows_no_redirect_and_reads_no_more_than_keys() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -237,7 +239,7 @@ async fn line_122_a_fetch_follows_no_redirect_and_reads_no_more_than_keys() {
                 head.push(socket.read_u8().await.unwrap());
             }
             asked.push(String::from_utf8(head).unwrap().lines().next().unwrap().to_owned());
-            // Who has read enough hangs up.
+            // A client that has read enough closes the connection.
             let _ = socket.write_all(answer.as_bytes()).await;
         }
         asked

@@ -1,4 +1,4 @@
-//! Keys that change while the hub is asked.
+//! Keys that are replaced while requests and streams are open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,8 @@ async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt_by_whatever_
     let keys = Keys::read(&set(0)).unwrap();
     let fetched = Arc::new(AtomicUsize::new(0));
     let hub = TestHub::start(|setup| {
-        // Only who misses a key has them fetched. With each fetch the issuer has another key, named after the count.
+        // Only a request with a missing key starts a fetch. With each fetch the issuer has another key, named
+        // after the count.
         let schedule = Schedule {
             every: Duration::from_secs(3600),
             at_least: Duration::ZERO,
@@ -74,7 +75,8 @@ async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt_by_whatever_
         let get = Request::get(format!("{HUB}?topic=a")).bearer(&token_of(name));
         let status = match way {
             Way::Http2 => way.open(&hub, &get).await.status,
-            // Not as `Way` does it, which knows a stream of the fan-out's own by its form: who waits for a key is hyper's.
+            // `Way` recognizes a stream of the fan-out by its form, but hyper serves requests that wait for a
+            // key.
             _ => {
                 let mut connection = Connection::open(hub.addr).await;
                 connection.send(&get.encode()).await;
@@ -83,7 +85,7 @@ async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt_by_whatever_
         };
         assert_eq!((status, fetched.load(Ordering::SeqCst)), (200, name + 1), "by {way:?}");
     }
-    // Whose token is of a key that is here, or none, has nothing fetched.
+    // A token with a known key, or no token, starts no fetch.
     let fetches = fetched.load(Ordering::SeqCst);
     let here = token_of(fetches - 1);
     for (token, status) in [(&*here, 200), (&here[..here.len() - 8], 401), ("none", 401)] {
@@ -98,13 +100,13 @@ async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt_by_whatever_
     }
 }
 
-/// A publication by hyper whose body has still to come, once its token has been looked at.
+/// A publication on hyper's path whose body is missing, after its token was verified.
 async fn begun(hub: &TestHub, publication: &Request) -> (Connection, Vec<u8>) {
     let mut connection = Connection::open(hub.addr).await;
     let mut bytes = publication.clone().with("expect", "100-continue").encode();
     let body = bytes.split_off(bytes.len() - publication.body.as_ref().unwrap().len());
     connection.send(&bytes).await;
-    // The body is asked for when it is about to be read.
+    // The server asks for the body when it is about to read it.
     assert_eq!(connection.head().await.expect("an answer").status, 100);
     (connection, body)
 }
@@ -114,7 +116,7 @@ async fn a_key_that_is_revoked_while_the_body_comes_publishes_nothing() {
     let hub = TestHub::usual().await;
     let (mut kept, body) = begun(&hub, &publication("topic=a&data=x")).await;
     let (mut revoked, other_body) = begun(&hub, &publication("topic=a&data=y")).await;
-    // The same key, and another: what the token grants is kept.
+    // The same keys, and then others: the grants of the verified token remain.
     assert!(!hub.access.publishers.replace(&crate::setup::keys()));
     kept.send(&body).await;
     assert_eq!(kept.answer("POST").await.status, 200);
@@ -130,7 +132,7 @@ fn other_keys() -> Keys {
     Keys::secret(b"another secret that is long enough: 32 bytes").unwrap()
 }
 
-/// A set with secrets of these names and first letters.
+/// Key set with secrets of these names and first letters.
 fn set_of(keys: &[(&str, char)]) -> Keys {
     let keys: Vec<_> = keys
         .iter()
@@ -145,21 +147,22 @@ fn secret(letter: char) -> String {
     letter.to_string().repeat(32)
 }
 
-/// The request for all updates, with a token that grants those that are private.
+/// Request for all updates, with a token that grants private ones.
 fn asked(kid: Option<&str>, letter: char) -> Request {
     let signer = Signer::read(&secret(letter)).unwrap();
     let token = make(&claims(&[], &["*"]), &signer, None, kid).unwrap();
     Request::get(format!("{HUB}?topic=*")).bearer(&token)
 }
 
-/// Of a key that had been revoked, they went on for ever.
+/// Streams whose key had been revoked used to continue forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_end_whose_token_no_longer_verifies_and_the_others_go_on() {
     let hub = TestHub::start(|setup| {
         setup.access.subscribers = set_of(&[("1", 'a'), ("2", 'b'), ("3", 'c')]);
     })
     .await;
-    // Whether each is still open when “1” is gone, “2” has another key of that name, and there is a new one.
+    // Whether each stream is still open when key “1” is gone, key “2” has another secret, and there is a new
+    // key.
     let requests = [
         (asked(Some("1"), 'a'), false),
         (asked(Some("2"), 'b'), false),
@@ -195,7 +198,7 @@ async fn streams_end_whose_token_no_longer_verifies_and_the_others_go_on() {
     }
 }
 
-/// Between the check of the token and the thread that serves the stream.
+/// Keys are replaced between the verification of the token and the thread that serves the stream.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_does_not_begin_whose_key_was_replaced_meanwhile() {
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());

@@ -1,4 +1,4 @@
-//! What is told of a history that goes on while it is read: all of it, once, in order.
+//! Readers of a history that grows meanwhile get every update once, in order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use crate::client::{Connection, Request};
 use crate::setup::{HUB, Setup, TestHub, cases, encoded, publication, within};
 use crate::stream::{Got, Way};
 
-/// Selectors, and which of the topics t/0 to t/4 each selects; all get the end.
+/// Selectors, and the topics t/0 to t/4 that each selects; all get the end.
 const SELECTORS: [(&str, &[usize]); 5] =
     [("t/0", &[0]), ("t/1", &[1]), ("t/4", &[4]), ("t/{n}", &[0, 1, 2, 3, 4]), ("*", &[0, 1, 2, 3, 4])];
 
@@ -27,14 +27,14 @@ const SELECTORS: [(&str, &[usize]); 5] =
 struct Reader {
     way: Way,
     selectors: Vec<usize>,
-    /// Where it begins, once so many updates are published.
+    /// Its start, once this number of updates is published.
     from: From,
     joins: usize,
-    /// It leaves after so many events, and comes back at once.
+    /// It leaves after each of these numbers of events, and returns at once.
     leaves: Vec<usize>,
-    /// Bytes of room for what it has not read.
+    /// Size of its receive buffer in bytes.
     room: Option<u32>,
-    /// After every few events it waits until so many more are published.
+    /// After every few events it waits until this number of further updates is published.
     lag: usize,
 }
 
@@ -42,28 +42,28 @@ struct Reader {
 enum From {
     Now,
     Earliest,
-    /// The update that was published as the so manyeth of those there are.
+    /// The update with this number, among those published so far.
     Known(u64),
 }
 
-/// What a reader has had, and what it must have had at least.
+/// Events of a reader, and the position from which it must have all of them.
 struct Had {
-    /// The id that it began after, if it said one.
+    /// Id after which its stream began, if its request had one.
     after: Option<String>,
-    /// Everything behind this place was published when it had its answer.
+    /// Everything behind this position was published when it had its answer.
     floor: Position,
     got: Vec<Got>,
 }
 
 struct Run {
     hub: TestHub,
-    /// What was published: the topics and data of each id.
+    /// Topics and data of each published id.
     published: Mutex<HashMap<String, (Vec<usize>, String)>>,
-    /// The ids in the order of their answers.
+    /// Ids in the order of their answers.
     ids: Mutex<Vec<String>>,
     progress: watch::Sender<usize>,
     total: usize,
-    /// A permit for each reader who has had a first answer.
+    /// One permit for each reader that has its first answer.
     joined: Semaphore,
 }
 
@@ -110,7 +110,7 @@ impl Run {
             From::Earliest => Some("earliest".to_owned()),
             From::Known(which) => {
                 let ids = self.ids.lock().unwrap();
-                // Before the first publication, there is none to know.
+                // Before the first publication, no id is known.
                 Some(if ids.is_empty() {
                     "earliest".to_owned()
                 } else {
@@ -151,7 +151,7 @@ impl Run {
         }
     }
 
-    /// Compares with what was published.
+    /// Compares the events of a reader with the published updates.
     async fn check(&self, reader: &Reader, had: Had, history: &[(String, Position)]) {
         let published = self.published.lock().unwrap();
         let wanted: Vec<(&String, Position)> = history
@@ -224,7 +224,7 @@ async fn run(seed: u64) {
         .collect();
     let publish = async {
         join_all((0..publishers).map(|name| run.publish(name, each, rng.fork()))).await;
-        // Who comes from now on would wait for it for ever.
+        // A reader that joined later would wait for the end forever.
         drop(within("all readers", run.joined.acquire_many(READERS)).await.unwrap());
         run.hub.publish("topic=end&data=end").await;
     };
@@ -245,8 +245,8 @@ async fn whoever_joins_leaves_and_reads_slowly_gets_everything_once_and_in_order
     }
 }
 
-/// A response's head may be on its way before the fan-out knows of the subscriber: what is published once the client has it must still
-/// be delivered.
+/// The client may have the head of a response before the fan-out knows the subscriber: the updates after that
+/// must be delivered all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_published_after_a_subscription_is_answered_is_delivered() {
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
@@ -266,7 +266,7 @@ async fn what_is_published_after_a_subscription_is_answered_is_delivered() {
         id: None,
         body: format!("data: {topic}\n\n").into(),
     };
-    // Many templates, so that the thread is busy with what it passes on most of the time.
+    // Many templates keep the thread busy with deliveries most of the time.
     let _busy: Vec<_> = (0..200).map(|number| subscribe(&format!("{{a}}-{{b}}-{number}"))).collect();
     let noise = async {
         loop {

@@ -1,4 +1,4 @@
-//! Loss is never silent: a subscriber gets every event, or is told that it missed some.
+//! Loss is never silent: a subscriber gets every event, or a notice that events are missing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::client::Request;
 use crate::setup::{HUB, Setup, TestHub, encoded, publication, within};
 use crate::stream::{Stream, Way};
 
-/// A log in memory whose tail can be held up, and to which somebody appends before each of the next reads.
+/// Log in memory whose tail can be held up, and to which records are appended before each of the next reads.
 #[derive(Debug)]
 struct Contended {
     log: MemoryLog,
@@ -34,7 +34,7 @@ impl Contended {
         Arc::new(Self { log, held_up, races: AtomicUsize::new(0), next: AtomicUsize::new(0) })
     }
 
-    /// Appends so many records about topic a, past the hub; their data are numbers from 0 on.
+    /// Appends this number of records of topic a, past the hub; their data are numbers from 0 on.
     async fn fill(&self, count: usize, size: usize) {
         for _ in 0..count {
             let number = self.next.fetch_add(1, Ordering::SeqCst);
@@ -133,7 +133,7 @@ async fn a_batch_reaches_every_live_subscriber_however_little_is_kept() {
     }
 }
 
-/// As much as the log's tail keeps in memory is appended while nobody reads the tail; then publishers wait.
+/// As much is appended as the log's tail keeps in memory, while nobody reads the tail; then publishers wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn publishers_wait_for_the_tail_of_the_log() {
     let log = Contended::keeping(Keep { records: Some(1), ..Keep::ALL });
@@ -178,7 +178,7 @@ async fn a_publisher_that_waits_too_long_for_the_tail_is_refused_and_nothing_is_
     let refused = fanout.log().append(large()).await.unwrap_err();
     assert!(matches!(refused, AppendError::Busy(_)), "{refused}");
     assert_eq!(log.bounds().await.unwrap().records, 4);
-    // An append that no log takes is refused at once, and takes no room from others.
+    // An append that no log accepts is refused at once, and takes no room from others.
     let invalid = fanout.log().append(vec![record(0, 7 << 20); 6]).await.unwrap_err();
     assert!(matches!(invalid, AppendError::Invalid(_)), "{invalid}");
     log.held_up.send_replace(false);
@@ -186,7 +186,7 @@ async fn a_publisher_that_waits_too_long_for_the_tail_is_refused_and_nothing_is_
     fanout.log().append(large()).await.unwrap();
 }
 
-/// Events numbered from one on, up to a gap or the end; the numbers have none.
+/// Reads events numbered from one on, up to a gap or the end; the numbers are consecutive.
 async fn numbers(stream: &mut Stream, first: Option<usize>) -> (Option<usize>, Option<&'static str>) {
     let mut last = first;
     loop {
@@ -201,7 +201,8 @@ async fn numbers(stream: &mut Stream, first: Option<usize>) -> (Option<usize>, O
     }
 }
 
-/// The log's tail reads 10 of 400 records that were appended past the hub, as another hub on the same log does. The others are gone.
+/// The log's tail reads 10 of 400 records that were appended past the hub, as by another hub on the same log.
+/// The others are gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_the_tail_missed_are_reported_to_every_subscriber() {
     for overtaken in [Overtaken::Close, Overtaken::Skip] {
@@ -240,7 +241,7 @@ async fn records_that_the_tail_missed_are_reported_to_every_subscriber() {
                 assert_eq!(reset, "reset");
                 after_gap(&mut back, Some("reset")).await;
             }
-            // It could not resume, since it has had no event: it is told, and goes on.
+            // This subscriber has had no event and could not resume, so it gets a notice and continues.
             assert_eq!(fresh.event().await.name, "gap");
             hub.publish("topic=b&data=here").await;
             assert_eq!(fresh.data().await, "here");
@@ -250,7 +251,7 @@ async fn records_that_the_tail_missed_are_reported_to_every_subscriber() {
     }
 }
 
-/// Before each page of the log is read, retention drops all that was there.
+/// Retention drops all records before each page of the log is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_that_races_with_retention_gets_events_each_time() {
     for overtaken in [Overtaken::Close, Overtaken::Skip] {
@@ -289,7 +290,7 @@ async fn a_subscriber_that_races_with_retention_gets_events_each_time() {
     }
 }
 
-/// Its place is in the log when it is looked up, and gone when the log is read.
+/// The record of its id is in the log when it is looked up, and gone when the log is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resume_whose_place_goes_while_it_begins_is_told_and_goes_on() {
     for overtaken in [Overtaken::Close, Overtaken::Skip] {
@@ -306,7 +307,7 @@ async fn a_resume_whose_place_goes_while_it_begins_is_told_and_goes_on() {
             let mut stream = way.subscribe(&hub, &format!("topic=a&lastEventID={}", encoded(&id))).await;
             assert_eq!(stream.header("ssekit-reset"), None);
             assert_eq!(stream.event().await.name, "gap");
-            // The records from 30 on are held. The window may have those before, from 20 on.
+            // The log has the records from 30 on. The window may have earlier ones, from 20 on.
             let first = number(&stream.data().await);
             assert!((20..=30).contains(&first), "{first}");
             for wanted in first + 1..80 {

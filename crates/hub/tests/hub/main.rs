@@ -1,6 +1,6 @@
-//! The hub in this process, over real sockets: what subscribers and publishers see of it.
+//! The hub in this process, over real sockets: the behavior that subscribers and publishers see.
 //!
-//! Every case runs by each way to subscribe, since a subscriber must not be able to tell them apart.
+//! Every case runs over each transport of subscribers, because they must not differ.
 
 mod active;
 mod admission;

@@ -1,7 +1,8 @@
-//! A property over random cases: each subscriber receives every event that it may read, or a notice that events are missing.
+//! Random cases: each subscriber receives every event that it may read, or a notice that events are missing.
 //!
-//! A case draws a store, rules of retention, publishers with bursts of 1 to 10,000 updates, restarts of the hub, and subscribers of all kinds.
-//! `SSEKIT_SEED` runs one case again, `SSEKIT_CASES` sets how many run; the order in which sockets are served differs from run to run.
+//! A case draws a store, retention rules, publishers with bursts of 1 to 10,000 updates, restarts of the hub,
+//! and subscribers of all kinds. `SSEKIT_SEED` repeats one case, `SSEKIT_CASES` sets their number; the order
+//! in which sockets are served differs from run to run.
 
 mod case;
 mod published;
@@ -49,7 +50,7 @@ async fn every_subscriber_receives_each_event_or_a_notice_of_what_is_missing() {
     }
 }
 
-/// The cases of the normal suite, and those of a long run.
+/// Number of cases in the normal suite, and in a long run.
 const FEW: u64 = 4;
 const MANY: u64 = 400;
 /// A case takes seconds.

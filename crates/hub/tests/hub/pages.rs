@@ -1,3 +1,5 @@
+//! Pages of other origins: CORS headers, preflights, and cookies.
+
 use axum::http::HeaderMap;
 use ssekit_mercure::{Access, Origins};
 
@@ -17,7 +19,7 @@ async fn hub_for_pages() -> TestHub {
     .await
 }
 
-/// What a page of an origin may do with an answer: which origin it names, and whether cookies may come along.
+/// The origin that an answer allows, and whether cookies are allowed.
 fn allowed(headers: &HeaderMap) -> (Option<&str>, Option<&str>) {
     (text(headers, "access-control-allow-origin"), text(headers, "access-control-allow-credentials"))
 }
@@ -40,7 +42,7 @@ async fn line_16_and_17_pages_that_are_listed_read_with_cookies_and_others_not()
             assert_eq!(allowed(&foreign.headers), (None, None), "{origin}");
             assert_eq!(foreign.header("vary"), Some("Origin"), "a cache must not give it to another page");
         }
-        // A page must be able to read why it was refused, of whatever is asked.
+        // A page must be able to read every refusal.
         for refused in [
             Request::get(HUB),
             Request::post(HUB, "topic=a"),
@@ -107,7 +109,8 @@ async fn a_pattern_of_origins_is_answered_with_the_exact_origin() {
     .await;
 }
 
-/// `--dev`: a page of another site can send a form to a hub on the developer's machine without asking first.
+/// With `--dev`, a page of another site can send a form to a hub on the developer's machine without a
+/// preflight.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_anyone_may_publish_pages_of_other_sites_publish_nothing() {
     let hub = TestHub::start(|setup| {
@@ -139,7 +142,7 @@ async fn where_anyone_may_publish_pages_of_other_sites_publish_nothing() {
     assert_eq!(hub.figure("ssekit_events_published_total").await, 3, "one by each way, from this machine");
 }
 
-/// No browser takes an answer in JSON for a page or a script.
+/// No browser takes a JSON answer for a page or a script.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_in_json_has_a_type_that_no_browser_guesses() {
     let hub = hub_for_pages().await;
@@ -214,7 +217,7 @@ async fn line_119_a_cookie_publishes_only_from_pages_that_are_listed() {
         (403, by_cookie("foreign-referer").with("referer", "https://evil.example/https://app.example/")),
         (403, by_cookie("origin-counts").with("origin", FOREIGN).with("referer", "https://app.example/")),
         (403, by_cookie("nowhere")),
-        // Who has a token at hand is no browser that was tricked.
+        // A request with a token in its header does not come from a browser that was tricked.
         (200, publication("topic=a&data=header").with("origin", FOREIGN)),
     ];
     for (status, request) in &cases {

@@ -1,7 +1,8 @@
-//! Nothing private reaches anyone without the grant, on any path.
+//! Private updates reach no client without the grant, on any path.
 //!
-//! Random updates, grants and subscribers; who may see what is decided once more here, in the simplest way. What is private carries a
-//! mark, which must be seen by exactly those who may, and nowhere else: not in the API, the metrics, the texts of problems or the log.
+//! Updates, grants and subscribers are random. The test decides access a second time, in the simplest way.
+//! Private data contains a mark, which exactly the granted subscribers must see; it must not occur anywhere
+//! else: not in the API, the metrics, the texts of problems or the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,12 +17,12 @@ use crate::setup::{HUB, TestHub, cases, claims_with_payload, encoded, publicatio
 use crate::stream::{Got, Stream, Way};
 
 const API: &str = "/.well-known/mercure/subscriptions";
-/// What the data of private updates begins with.
+/// Beginning of the data of private updates.
 const SECRET: &str = "s3cr3t-mark-";
-/// What the payload of a token begins with, which those are told who may be told of its holder.
+/// Beginning of the payload of a token, which only clients with access to its subscriptions may see.
 const PAYLOAD: &str = "p4yl04d-mark-";
 
-/// Selectors for subscriptions and for grants.
+/// Selectors of subscriptions and grants.
 const SELECTORS: [&str; 11] = [
     "t/0",
     "t/1",
@@ -38,8 +39,8 @@ const SELECTORS: [&str; 11] = [
 const TOPICS: [&str; 6] =
     ["t/0", "t/1", "t/2", "https://example.com/t/3", "https://example.com/t/4", "t/{n}"];
 
-/// Whether a selector is meant for a topic: what a template's variables stand for has no slash, and none of these has anything else
-/// that would end one.
+/// Whether a selector selects a topic: the values of a template's variables have no slash, and no topic has
+/// another character that would end a value.
 fn selects(selector: &str, topic: &str) -> bool {
     if selector == "*" || selector == topic {
         return true;
@@ -87,7 +88,7 @@ struct Update {
 struct Subscriber {
     way: Way,
     selectors: Vec<&'static str>,
-    /// The claim of its token; None for nobody's.
+    /// Claim of its token; `None` for no token.
     grants: Option<Vec<&'static str>>,
     token: Option<String>,
 }
@@ -131,7 +132,7 @@ impl Subscriber {
     }
 }
 
-/// Everything that the hub has written, of which is known what it may hold.
+/// All texts of the hub, each with a description of its origin.
 #[derive(Default)]
 struct Texts(Vec<(String, String)>);
 
@@ -149,7 +150,7 @@ impl Texts {
     }
 }
 
-/// The updates among what was received: those about subscriptions are looked at apart.
+/// The updates among the received events, without subscription events.
 fn updates(got: &[Got]) -> Vec<&str> {
     got.iter().filter(|got| !got.data.contains("@context")).map(|got| &*got.data).collect()
 }
@@ -189,7 +190,7 @@ async fn run(seed: u64) {
     hub.publish("topic=end&data=end").await;
 
     let mut texts = Texts::default();
-    // Live, and what each is told of others.
+    // Live events, and the subscription events that each subscriber gets.
     let paths = subscription_paths(&hub, &subscribers).await;
     for (number, subscriber) in subscribers.iter().enumerate() {
         let got = live[number].until("end").await;
@@ -198,7 +199,7 @@ async fn run(seed: u64) {
         assert_eq!(updates(&got), wanted, "live, {subscriber:?}");
         check_told(subscriber, &got, &paths);
     }
-    // Replayed, to every token from any place.
+    // Replays, with every token and from any position.
     for subscriber in &subscribers {
         let from = rng.usize(..=published.len());
         let after = if from == 0 { "earliest" } else { &*ids[from - 1] };
@@ -215,7 +216,7 @@ async fn run(seed: u64) {
         texts.add(path, hub.ask(&Request::get(path)).await.body);
     }
     texts.check(&[SECRET, PAYLOAD]);
-    // The next update of a subscriber's that was missed would be found here.
+    // If a subscriber had missed an update, it would come here.
     hub.publish("topic=end&data=done").await;
     for (stream, subscriber) in live.iter_mut().zip(&subscribers) {
         let got = stream.until("done").await;
@@ -223,7 +224,8 @@ async fn run(seed: u64) {
     }
 }
 
-/// The path of each subscription that is or was, with the mark of its payload if it has one: as who is granted everything is told.
+/// Path of each current or earlier subscription, with the mark of its payload, from the view of a subscriber
+/// that may read everything.
 async fn subscription_paths(hub: &TestHub, subscribers: &[Subscriber]) -> BTreeMap<String, Option<String>> {
     let token = sign(&claims_with_payload(&["*"], json!(null)));
     let every = "/.well-known/mercure/subscriptions/{topic}/{subscriber}";
@@ -242,7 +244,7 @@ async fn subscription_paths(hub: &TestHub, subscribers: &[Subscriber]) -> BTreeM
     paths
 }
 
-/// Who is told of a subscription may be, and of its payload with it.
+/// A subscriber that gets a subscription event may read it and its payload.
 fn check_told(subscriber: &Subscriber, got: &[Got], paths: &BTreeMap<String, Option<String>>) {
     for got in got.iter().filter(|got| got.data.contains("@context") || got.data.contains(PAYLOAD)) {
         let document: serde_json::Value = serde_json::from_str(&got.data).unwrap();
@@ -255,10 +257,10 @@ fn check_told(subscriber: &Subscriber, got: &[Got], paths: &BTreeMap<String, Opt
     }
 }
 
-/// Every path of the API, by every token.
+/// Every path of the API, with every token.
 async fn api(hub: &TestHub, subscribers: &[Subscriber], texts: &mut Texts) {
     let all = sign(&claims_with_payload(&["*"], json!(null)));
-    // Those who are still there; who has read and gone may be noticed late.
+    // Subscribers that are still there; the hub may notice late that one has left.
     hub.until_figure("ssekit_subscribers", subscribers.len() as u64).await;
     let list = hub.ask(&Request::get(API).bearer(&all)).await;
     assert!(!list.body.contains(SECRET), "{}", list.body);
@@ -278,7 +280,7 @@ async fn api(hub: &TestHub, subscribers: &[Subscriber], texts: &mut Texts) {
     }
 }
 
-/// Bad tokens that grant everything, and requests that quote what they must not.
+/// Invalid tokens that grant everything, and requests that quote private data.
 async fn refusals(hub: &TestHub, rng: &mut Rng, texts: &mut Texts) {
     let mut expired = claims_with_payload(&["*"], json!({"mark": format!("{PAYLOAD}expired-")}));
     expired.exp = Some(1);
@@ -292,7 +294,7 @@ async fn refusals(hub: &TestHub, rng: &mut Rng, texts: &mut Texts) {
             texts.add(path, format!("{} {:?}", answer.body, answer.headers));
         }
     }
-    // A publisher that makes a mistake with something private.
+    // Invalid publications with private data.
     let data = format!("data={SECRET}refused&private=on");
     let bad = [
         "",
@@ -329,17 +331,17 @@ async fn line_2_line_18_what_is_private_is_seen_by_exactly_those_who_are_granted
     assert!(*LINES.lock().unwrap() > 0, "nothing was logged, so nothing was looked at");
 }
 
-/// The first line of the log that held a mark.
+/// First log line with a mark.
 static SPOILT: Mutex<Option<String>> = Mutex::new(None);
 static LINES: Mutex<usize> = Mutex::new(0);
-/// The lines of errors.
+/// Lines at level `ERROR`.
 static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 pub(crate) fn errors() -> Vec<String> {
     ERRORS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Looks at everything that is logged by this process, also what is of no interest to an operator.
+/// Examines everything that this process logs, at every level.
 pub(crate) fn listen_to_the_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -377,7 +379,8 @@ impl MakeWriter<'_> for Listener {
     }
 }
 
-/// A proxy that asks for a password passes that on: the token comes otherwise, and the request was refused.
+/// A proxy that asks for a password passes its header on, and the token comes elsewhere; such requests used
+/// to be refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_found_beside_what_is_none() {
     let hub = TestHub::usual().await;

@@ -1,3 +1,5 @@
+//! Publications over HTTP: forms, batches, pipelined requests, bodies and their limits.
+
 use std::time::Duration;
 
 use crate::client::{Connection, Request};
@@ -43,7 +45,7 @@ async fn a_batch_is_published_in_its_order_and_answered_with_an_id_for_each_line
             )
         })
         .collect();
-    // Media types know no case (RFC 9110, section 8.3.1).
+    // Media types are not case-sensitive (RFC 9110, section 8.3.1).
     let batch = publication(&lines).with("content-type", "Application/X-NDJSON; charset=UTF-8");
     let answer = hub.ask(&batch).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -97,7 +99,7 @@ async fn one_connection_publishes_again_and_again_and_by_pipelining() {
         assert_eq!(answer.status, 200);
         ids.push(answer.body);
     }
-    // All requests are there before the first answer is read, a refused one among them.
+    // All requests are sent before the first answer is read; one of them is refused.
     let mut requests = Vec::new();
     for number in 50..200 {
         let topic = if number == 100 { "*" } else { "a" };
@@ -123,7 +125,7 @@ async fn a_subscription_may_be_pipelined_between_other_requests() {
     let mut connection = Connection::open(hub.addr).await;
     let mut requests = publication("topic=a&data=0").encode();
     requests.extend(Request::get(format!("{HUB}?topic=a&lastEventID=earliest")).encode());
-    // What comes after it will never be answered, and is in nobody's way.
+    // The input behind it is never answered, and disturbs nothing.
     requests.extend(Request::get("/healthz").encode());
     connection.send(&requests).await;
     assert_eq!(connection.answer("POST").await.status, 200);
@@ -168,7 +170,7 @@ async fn line_51_what_is_too_large_is_413_and_is_not_published() {
         }
     })
     .await;
-    // A body that does not say how long it will be.
+    // A body without an announced length.
     let mut connection = Connection::open(hub.addr).await;
     let head = format!(
         "POST {HUB} HTTP/1.1\r\nhost: hub.test\r\nauthorization: Bearer {}\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -212,7 +214,7 @@ async fn what_the_log_refuses_is_503_with_the_time_to_come_back() {
     assert_eq!(answer.json()["detail"], "the log is closed");
 }
 
-/// The head of a publication without its body.
+/// Head of a publication without its body.
 fn head(token: Option<&str>, more: &str) -> Vec<u8> {
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     format!(
@@ -221,7 +223,7 @@ fn head(token: Option<&str>, more: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Where the length was announced, the body was waited for and held before the token was looked at.
+/// If the length was announced, the hub used to wait for the body and hold it before it verified the token.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_publish_is_told_so_before_the_body_by_whatever_way() {
     let hub = TestHub::usual().await;
@@ -247,7 +249,7 @@ async fn who_may_not_publish_is_told_so_before_the_body_by_whatever_way() {
                     assert_eq!(answer.status, status, "{way} {more}: {}", answer.body);
                     assert!(answer.header("www-authenticate").is_some(), "{way} {more}");
                 } else {
-                    // It is waited for the body of a publisher.
+                    // The hub waits for the body of a verified publisher.
                     connection.send(if more.contains("chunked") { b"3\r\ntop" } else { b"top" }).await;
                 }
             }
@@ -275,7 +277,7 @@ async fn a_body_for_which_there_is_no_memory_is_503_and_small_ones_are_taken() {
         connection.send(&head(Some(&token), "transfer-encoding: chunked\r\n")).await;
         connection.send(format!("{:x}\r\n{large}\r\n", large.len()).as_bytes()).await;
         assert_eq!(connection.answer("POST").await.status, 503);
-        // All of it was given back.
+        // All memory was returned.
         hub.publish(&form(80_000)).await;
     }
     assert_eq!(hub.history().await.len(), 12);
@@ -296,7 +298,7 @@ async fn a_body_that_is_compressed_is_415_and_names_the_encoding() {
     .await;
 }
 
-/// They were 413.
+/// Such bodies used to be answered with 413.
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_that_are_none_are_400() {
     let hub = TestHub::usual().await;

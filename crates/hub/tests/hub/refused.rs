@@ -1,3 +1,5 @@
+//! Refused requests: status, problem type, challenge and detail of each.
+
 use crate::client::{Connection, Request, text};
 use crate::setup::{HUB, TestHub, claims, publication, sign, sign_with, token};
 use crate::stream::Way;
@@ -6,13 +8,13 @@ struct Refusal {
     request: Request,
     status: u16,
     problem: &'static str,
-    /// The beginning of the challenge.
+    /// Beginning of the challenge.
     challenge: Option<&'static str>,
-    /// What the detail names.
+    /// Text that the detail contains.
     names: &'static str,
 }
 
-/// A refusal without a challenge.
+/// Refusal without a challenge.
 fn plain(request: Request, status: u16, problem: &'static str, names: &'static str) -> Refusal {
     Refusal { request, status, problem, challenge: None, names }
 }
@@ -175,7 +177,7 @@ async fn every_refusal_of_a_publisher_says_which_and_why_and_publishes_nothing()
     assert_eq!(hub.history().await, []);
 }
 
-/// A client that posts by mistake, as `fetch` with a body does.
+/// A client that sends a POST by mistake, as `fetch` with a body does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_that_wants_a_stream_is_told_how_to_subscribe() {
     let hub = TestHub::usual().await;
@@ -221,7 +223,7 @@ async fn refused_tokens_are_counted_by_each_way() {
     assert_eq!((figure("invalid-token").await, figure("foreign-origin").await), (9, 3));
 }
 
-/// A host that two parties read differently is a way past checks of the host (RFC 9112, section 3.2).
+/// If two parties read the host differently, checks of the host can be evaded (RFC 9112, section 3.2).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_without_a_host_or_with_two_is_400_by_whatever_way() {
     let hub = TestHub::usual().await;
@@ -259,14 +261,14 @@ async fn a_request_without_a_host_or_with_two_is_400_by_whatever_way() {
             }
         }
     }
-    // HTTP/1.0 needs none.
+    // HTTP/1.0 needs no `Host`.
     let mut connection = Connection::open(hub.addr).await;
     connection.send(b"GET /healthz HTTP/1.0\r\n\r\n").await;
     assert_eq!(connection.head().await.expect("an answer").status, 200);
     assert_eq!(hub.history().await, []);
 }
 
-/// It was called kept alive, and then ended with the connection, which its reader waited for in vain.
+/// Such a stream used to be announced as kept alive, and its reader waited for the end in vain.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_over_http_1_0_ends_with_its_connection_and_says_so() {
     let hub = TestHub::usual().await;
@@ -281,7 +283,7 @@ async fn a_stream_over_http_1_0_ends_with_its_connection_and_says_so() {
             matches!(&said, [None, None, None]) || said == [Some("close".to_owned()), None, None],
             "{said:?}"
         );
-        // An answer of known length keeps the connection, if that is asked for.
+        // An answer of known length keeps the connection, if the request asks for that.
         let mut connection = Connection::open(hub.addr).await;
         for _ in 0..if more.is_empty() { 1 } else { 3 } {
             connection.send(format!("GET /healthz HTTP/1.0\r\n{more}\r\n").as_bytes()).await;

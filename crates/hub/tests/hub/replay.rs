@@ -1,3 +1,5 @@
+//! Replays: the start of a stream, resets, and paged reads of the log.
+
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -7,7 +9,7 @@ use crate::client::Request;
 use crate::setup::{HUB, Setup, TestHub, encoded, publication, token};
 use crate::stream::{Stream, Way};
 
-/// Publishes updates 1, 2 and so on to a topic; gives their ids.
+/// Publishes updates 1, 2 and so on to a topic; returns their ids.
 async fn publish(hub: &TestHub, topic: &str, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for number in 1..=count {
@@ -16,7 +18,7 @@ async fn publish(hub: &TestHub, topic: &str, count: usize) -> Vec<String> {
     ids
 }
 
-/// What the answer says of where the stream begins: by both names the same.
+/// Last event ID of the answer, which both headers give.
 fn begins_after(stream: &Stream) -> Option<&str> {
     assert_eq!(stream.header("last-event-id"), stream.header("mercure-last-event-id"));
     stream.header("mercure-last-event-id")
@@ -34,7 +36,7 @@ async fn what_is_kept_and_what_is_replayed_is_counted() {
         stream.datas(count).await;
         hub.until_figure("ssekit_subscribers_behind", 0).await;
     }
-    // Whom nothing is for is replayed nothing.
+    // A subscriber without matching updates gets no replay.
     hub.until_figure("ssekit_replay_events_count", 2).await;
     hub.until_figure("ssekit_events_replayed_total", 10).await;
 }
@@ -67,7 +69,7 @@ async fn line_88_the_last_event_id_is_read_from_the_header_first_and_from_the_qu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn line_89_everything_after_it_is_replayed_and_then_goes_on_live() {
-    // The window holds nothing but the newest frame, or everything: the log and the memory give the same.
+    // The window has only the newest frame, or everything: log and memory give the same events.
     for window in [1, 4 << 20] {
         let hub = TestHub::start(|setup| setup.fanout.window = window).await;
         let ids = publish(&hub, "a", 50).await;
@@ -162,7 +164,7 @@ async fn line_93_the_answer_says_after_which_event_it_begins_and_why_when_it_is_
         let cases = [
             (&*ids[5], &*ids[5], None, ""),
             (&ids[3], &ids[3], None, "56"),
-            // The place after which everything is there still.
+            // The position after which nothing was dropped.
             (&ids[2], &ids[2], None, "456"),
             (&ids[1], "earliest", Some("expired"), "456"),
             ("never-published", "earliest", Some("unknown"), "456"),
@@ -192,7 +194,8 @@ async fn line_93_the_answer_says_after_which_event_it_begins_and_why_when_it_is_
     .await;
 }
 
-/// A server may tell a page the id of an update that the page's user does not see, to go on after. See `Hub::position`.
+/// A server may give a page the id of an update that the page's user cannot read, to continue after it. See
+/// `Hub::position`.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_read_an_update_may_go_on_after_it_and_is_shown_nothing_of_it() {
     let hub = TestHub::usual().await;
@@ -224,7 +227,7 @@ async fn line_93_an_empty_last_event_id_is_answered_with_the_newest_and_nothing_
             hub.publish("topic=a&data=live").await;
             assert_eq!(stream.data().await, "live");
             assert_eq!(stream.header("ssekit-reset"), None);
-            // From the place that it names, nothing but that is to be had.
+            // From the position that it names, there is nothing else to read.
             let mut again = way.subscribe(&hub, &format!("topic=a&lastEventID={}", encoded(&cursor))).await;
             assert_eq!(again.data().await, "live");
         }
@@ -258,7 +261,8 @@ async fn a_long_history_is_replayed_to_many_within_a_small_budget_of_memory() {
                 assert_eq!(number(&rare.data().await), n);
             }
         };
-        // At the same time: who does not read keeps the others from their part of the budget until it stalls.
+        // All at the same time: one that does not read keeps its part of the budget from the others until it
+        // stalls.
         let often = join_all(streams.iter_mut().map(async |stream| {
             for n in 0..1600 {
                 assert_eq!(number(&stream.data().await), n);
@@ -269,7 +273,8 @@ async fn a_long_history_is_replayed_to_many_within_a_small_budget_of_memory() {
     .await;
 }
 
-/// What a newer update of its topic has replaced is not told to who comes later, even while it is in memory for those who are there.
+/// A late subscriber does not get an update that a newer one of its topic has replaced, even while the update
+/// is still in memory for others.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_for_everything_gets_what_the_log_keeps_of_it() {
     for window in [1, 4 << 20] {
@@ -296,7 +301,7 @@ async fn who_asks_for_everything_gets_what_the_log_keeps_of_it() {
     }
 }
 
-/// Those who wrote it as scripts of pages do lost what they had missed, without a word.
+/// Subscribers that write the name as scripts do used to lose the missed updates silently.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_id_is_read_however_its_parameter_is_written() {
     let hub = TestHub::usual().await;

@@ -1,4 +1,5 @@
-//! Readers of everything that is held, while publications push it out: each gets events, and is told when it missed some.
+//! Readers of the whole history, while publications push records out: each reader gets events, and a notice
+//! where some are missing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use crate::client::Request;
 use crate::setup::{HUB, Setup, TestHub};
 use crate::stream::Way;
 
-/// Updates at the start of each case.
+/// Number of updates at the start of each case.
 const HELD: usize = 500;
 
-/// The topic and data of a record by its number.
+/// Makes the record with this number.
 fn record(number: usize) -> Record {
     let topic = format!("t/{}", number % 4);
     Record {
@@ -28,7 +29,7 @@ fn record(number: usize) -> Record {
     }
 }
 
-/// What was published: the topic of each position.
+/// Topic of each published position.
 type Published = BTreeMap<Position, usize>;
 
 async fn publish(hub: &TestHub, ids: &Ids, numbers: std::ops::Range<usize>, published: &mut Published) {
@@ -37,7 +38,8 @@ async fn publish(hub: &TestHub, ids: &Ids, numbers: std::ops::Range<usize>, publ
     published.extend(positions.zip(numbers.map(|number| number % 4)));
 }
 
-/// Reads everything from the earliest to the end, as `EventSource` does; gives positions, and None where it was told of a loss.
+/// Reads from the earliest update to the end, as `EventSource` does; returns positions, and `None` for each
+/// notice of a loss.
 async fn read(hub: &TestHub, ids: &Ids, way: Way) -> Vec<Option<Position>> {
     let mut had = Vec::new();
     let mut last = "earliest".to_owned();
@@ -75,7 +77,7 @@ async fn run(log: Arc<dyn Log>, keep: Keep, rate: usize, time: Duration) {
             publish(&hub, &ids, next..until.max(next), &mut published).await;
             next = until.max(next);
         }
-        // Again and again, since it may become too old before it is read.
+        // Repeated, because the end may become too old before it is read.
         while !done.load(Ordering::SeqCst) {
             let end = Record { topics: ["end".into()].into(), body: "data: end\n\n".into(), ..record(0) };
             hub.hub.publish(vec![end]).await.unwrap();

@@ -1,3 +1,5 @@
+//! Hubs for tests: options, keys, and a server in this process.
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,13 +17,13 @@ use ssekit_mercure::{Access, Ids, Keys};
 
 use crate::client::{Answer, Connection, Request};
 
-/// Where the hub is.
+/// Path of the hub.
 pub(crate) const HUB: &str = "/.well-known/mercure";
 
 const SECRET: &str = "a secret that is long enough: 32 bytes at least";
 
-/// How a hub is to be. Unless a test says otherwise: anyone may subscribe, tokens are needed to publish, nobody is disturbed by
-/// heartbeats, and everything is kept.
+/// Options of a hub. By default, everyone may subscribe, publishers need tokens, no heartbeats are sent, and
+/// everything is kept.
 pub(crate) struct Setup {
     pub(crate) access: Access,
     pub(crate) key_renewals: KeyRenewals,
@@ -32,7 +34,7 @@ pub(crate) struct Setup {
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) server: http::Options,
     pub(crate) keep: Keep,
-    /// What the system holds of what the hub has written to a connection, in bytes.
+    /// Size of the send buffer of the hub's sockets, in bytes.
     pub(crate) send_buffer: Option<usize>,
 }
 
@@ -78,24 +80,24 @@ impl Default for Setup {
     }
 }
 
-/// A hub that listens.
+/// A hub with a listener.
 pub(crate) struct TestHub {
     pub(crate) addr: SocketAddr,
     pub(crate) hub: Arc<Hub>,
     pub(crate) log: Arc<dyn Log>,
-    /// Who may do what. Its keys are the hub's own.
+    /// Access rules, with the hub's own keys.
     pub(crate) access: Access,
     server: Arc<Server>,
     opened: Option<Opened>,
 }
 
 impl TestHub {
-    /// A hub as tests want it mostly.
+    /// Starts a hub with the default options.
     pub(crate) async fn usual() -> Self {
         Self::start(|_| {}).await
     }
 
-    /// A hub on a log in memory.
+    /// Starts a hub on a log in memory.
     pub(crate) async fn start(change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         change(&mut setup);
@@ -103,7 +105,7 @@ impl TestHub {
         Self::over(Arc::new(MemoryLog::new(retention).unwrap()), setup).await
     }
 
-    /// A hub on a log.
+    /// Starts a hub on a log.
     pub(crate) async fn over(log: Arc<dyn Log>, setup: Setup) -> Self {
         let Setup {
             access,
@@ -149,19 +151,19 @@ impl TestHub {
         self.server.end(Duration::from_millis(500)).await;
     }
 
-    /// Asks on a connection of its own.
+    /// Sends a request on a connection of its own.
     pub(crate) async fn ask(&self, request: &Request) -> Answer {
         Connection::open(self.addr).await.ask(request).await
     }
 
-    /// Publishes a form by a token for all topics; gives the id.
+    /// Publishes a form with a token for all topics; returns the id.
     pub(crate) async fn publish(&self, form: &str) -> String {
         let answer = self.ask(&publication(form)).await;
         assert_eq!(answer.status, 200, "{form}: {}", answer.body);
         answer.body
     }
 
-    /// The figure of this name and these labels.
+    /// Value of the metric with this name and these labels.
     pub(crate) async fn figure(&self, name: &str) -> u64 {
         self.figure_in(&mut String::new(), name).await
     }
@@ -172,7 +174,7 @@ impl TestHub {
         value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
-    /// Waits until a figure is what it should be.
+    /// Waits until a metric has this value.
     pub(crate) async fn until_figure(&self, name: &str, value: u64) {
         let mut text = String::new();
         let patience =
@@ -180,7 +182,7 @@ impl TestHub {
         assert!(patience.await.is_ok(), "not within {PATIENCE:?}: {name} {value} in {text}");
     }
 
-    /// The ids and texts of all that the log holds, in order.
+    /// Ids and positions of all records in the log, in order.
     pub(crate) async fn history(&self) -> Vec<(String, Position)> {
         let ids = Ids::new(self.log.epoch());
         let limit = Limit { records: usize::MAX, bytes: usize::MAX };
@@ -202,7 +204,7 @@ fn listener(send_buffer: Option<usize>) -> TcpListener {
     socket.into()
 }
 
-/// The request that publishes a form by a token for all topics.
+/// Request that publishes a form with a token for all topics.
 pub(crate) fn publication(form: &str) -> Request {
     Request::post(HUB, form).bearer(&token(&["*"], &[]))
 }
@@ -211,12 +213,12 @@ pub(crate) fn keys() -> Keys {
     Keys::secret(SECRET.as_bytes()).unwrap()
 }
 
-/// A token that does not end.
+/// Token without an end.
 pub(crate) fn token(publish: &[&str], subscribe: &[&str]) -> String {
     sign(&claims(publish, subscribe))
 }
 
-/// What such a token says.
+/// Claims of such a token.
 pub(crate) fn claims(publish: &[&str], subscribe: &[&str]) -> Claims {
     let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
     let grants = Grants { publish: owned(publish), subscribe: owned(subscribe), payload: None };
@@ -242,25 +244,26 @@ pub(crate) fn unix_now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
-/// What must happen soon, even on a machine that is busy.
+/// Waits for something that must happen soon, even on a busy machine.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// A text as the value of a form or query.
+/// Encodes a text as a value of a form or query.
 pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// The seeds of a test with random cases: a few, or many where `SSEKIT_SOAK` asks for a long run. `SSEKIT_CASES` sets their number.
+/// Seeds of a test with random cases: a few, or many in a long run (`SSEKIT_SOAK`). `SSEKIT_CASES` sets their
+/// number.
 pub(crate) fn cases(few: u64, many: u64) -> std::ops::Range<u64> {
     // With SSEKIT_SEED, the case that has failed.
     if let Some(seed) = std::env::var("SSEKIT_SEED").ok().and_then(|seed| seed.parse().ok()) {
         return seed..seed + 1;
     }
-    // Others each time: what a run finds, its message names.
+    // Different cases in each run; the message of a failure names its seed.
     let first = fastrand::u64(..1 << 40);
     let usual = if std::env::var_os("SSEKIT_SOAK").is_some() { many } else { few };
     let asked = std::env::var("SSEKIT_CASES").ok().and_then(|cases| cases.parse().ok());

@@ -1,3 +1,5 @@
+//! Slow subscribers: stalls, overtaking, and memory.
+
 use std::time::Duration;
 
 use ssekit_hub::fanout::Overtaken;
@@ -21,18 +23,18 @@ async fn line_20_an_idle_stream_is_sent_comments() {
     assert!(hub.figure("ssekit_heartbeats_total").await >= 15);
 }
 
-/// Little room between hub and reader, so that one who does not read is noticed soon.
+/// Small buffers between hub and reader, so that the hub soon notices a reader that does not read.
 fn narrow(setup: &mut Setup) {
     setup.send_buffer = Some(4096);
     setup.fanout.window = 64 << 10;
 }
 
-/// A stream of somebody who does not read for now.
+/// Stream of a subscriber that does not read for now.
 async fn idle_reader(way: Way, hub: &TestHub) -> Stream {
     way.open_with(hub, &Request::get(format!("{HUB}?topic=a")), Some(4096)).await
 }
 
-/// Publishes so many updates of 2 kB, numbered.
+/// Publishes this number of numbered updates of 2 kB.
 async fn publish_much(hub: &TestHub, count: usize) {
     let filler = "x".repeat(2000);
     for first in (0..count).step_by(250) {
@@ -48,7 +50,7 @@ fn number(data: &str) -> usize {
     data.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Far more than the system and the connections hold between hub and reader.
+/// Far more than the system and the connections buffer between hub and reader.
 const MUCH: usize = 4000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,7 +145,7 @@ async fn who_does_not_read_delays_nobody_and_loses_nothing_that_the_log_keeps() 
     .await;
 }
 
-/// The time in which a subscriber must read begins with its subscription, also where the hub is older than that.
+/// The time in which a subscriber must read begins with its subscription, even if the hub has run for longer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_subscriber_that_was_sent_nothing_yet_has_not_stalled() {
     let hub = TestHub::start(|setup| {
@@ -153,14 +155,14 @@ async fn a_new_subscriber_that_was_sent_nothing_yet_has_not_stalled() {
     })
     .await;
     publish_much(&hub, MUCH).await;
-    // The comments of this stream are the clock of the fan-out thread.
+    // The comments of this stream show the time of the fan-out thread.
     let mut clock = Way::Socket.subscribe(&hub, "topic=other").await;
     clock.until_comments(45).await;
     let connection = Http2::connect_with(&hub, 65_535).await;
     let history = Request::get(format!("{HUB}?topic=a&lastEventID=earliest"));
     let unread = connection.send(&history).await;
     clock.until_comments(clock.comments + 3).await;
-    // The unread stream has taken all that may wait for the connection.
+    // The unread stream has taken all memory that may wait for the connection.
     let mut stream = connection.send(&history).await;
     clock.until_comments(clock.comments + 5).await;
     assert_eq!(hub.figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}").await, 0);
@@ -183,9 +185,9 @@ async fn who_reads_nothing_for_too_long_is_closed() {
         hub.until_figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}", 1).await;
         hub.until_figure("ssekit_subscribers", 0).await;
         let got = slow.rest().await;
-        // What lies between the fan-out and a reader has an end, by whichever way it comes.
+        // The buffers between the fan-out and a reader are limited, over every transport.
         assert!(got.len() < 600, "{} events of 2 kB", got.len());
-        // It goes on where it was.
+        // It resumes where it was.
         let after = got.last().map_or("earliest", |got| &got.id);
         let mut back = way.subscribe(&hub, &format!("topic=a&lastEventID={}", encoded(after))).await;
         for wanted in got.len()..got.len() + 100 {

@@ -1,3 +1,5 @@
+//! Event streams of tests, over each transport of subscribers.
+
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -13,12 +15,12 @@ use ssekit_wire::{Decoder, Item};
 use crate::client::{Answer, Connection, Framing, Request, text};
 use crate::setup::{HUB, TestHub, within};
 
-/// How a subscriber comes to the hub.
+/// Transport of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// By the first request of a connection: the socket becomes the fan-out's.
+    /// First request of a connection: the fan-out owns the socket.
     Socket,
-    /// By the second request of a connection.
+    /// Second request of a connection.
     KeptAlive,
     /// By HTTP/2.
     Http2,
@@ -27,7 +29,7 @@ pub(crate) enum Way {
 impl Way {
     pub(crate) const ALL: [Self; 3] = [Self::Socket, Self::KeptAlive, Self::Http2];
 
-    /// Runs a case by each way, at the same time.
+    /// Runs a case over each transport, at the same time.
     pub(crate) async fn each(case: impl AsyncFn(Self)) {
         let run = async |way| {
             if AssertUnwindSafe(case(way)).catch_unwind().await.is_err() {
@@ -35,11 +37,11 @@ impl Way {
             }
         };
         let [a, b, c] = Self::ALL;
-        // Boxed: what three cases hold is much for a test's stack.
+        // Boxed, because three cases are too large for the stack of a test.
         tokio::join!(Box::pin(run(a)), Box::pin(run(b)), Box::pin(run(c)));
     }
 
-    /// Subscribes to what a query says.
+    /// Subscribes with this query.
     pub(crate) async fn subscribe(self, hub: &TestHub, query: &str) -> Stream {
         self.open(hub, &Request::get(format!("{HUB}?{query}"))).await
     }
@@ -49,7 +51,7 @@ impl Way {
         self.open_with(hub, request, None).await
     }
 
-    /// With so much room for what has not been read.
+    /// Opens a stream with a receive buffer of this size.
     pub(crate) async fn open_with(self, hub: &TestHub, request: &Request, room: Option<u32>) -> Stream {
         let stream = self.send(hub, request, room).await;
         assert_eq!(stream.status, 200, "{} by {self:?}", request.target);
@@ -57,7 +59,7 @@ impl Way {
         stream
     }
 
-    /// The whole answer to a request.
+    /// Sends a request and reads the complete answer.
     pub(crate) async fn ask(self, hub: &TestHub, request: &Request) -> Answer {
         let mut stream = self.send(hub, request, None).await;
         let mut body = Vec::new();
@@ -67,7 +69,7 @@ impl Way {
         Answer { status: stream.status, headers: stream.headers, body: String::from_utf8(body).unwrap() }
     }
 
-    /// The headers of an answer.
+    /// Sends a request and returns the headers of the answer.
     pub(crate) async fn head(self, hub: &TestHub, request: &Request) -> HeaderMap {
         self.send(hub, request, None).await.headers
     }
@@ -85,7 +87,7 @@ impl Way {
         let framing = if request.method == "HEAD" { Framing::Length(0) } else { head.framing() };
         if text(&head.headers, "content-type") == Some("text/event-stream") {
             assert!(matches!(framing, Framing::Size) || request.method == "HEAD", "in chunks: {head:?}");
-            // So that a case by two ways is not twice the same: a socket of the fan-out's own serves nothing else.
+            // Makes sure that the transports differ: a socket of the fan-out serves no further request.
             let own = text(&head.headers, "connection") == Some("close");
             assert!(own == (self == Self::Socket) || request.method == "HEAD", "{self:?}: {head:?}");
         }
@@ -93,7 +95,7 @@ impl Way {
     }
 }
 
-/// A connection of HTTP/2.
+/// HTTP/2 connection.
 #[derive(Clone)]
 pub(crate) struct Http2(SendRequest<Body>);
 
@@ -102,7 +104,7 @@ impl Http2 {
         Self::over(Connection::open(hub.addr).await).await
     }
 
-    /// One that lets so many bytes of all its streams wait unread.
+    /// Connects with a window of this size for all streams together.
     pub(crate) async fn connect_with(hub: &TestHub, window: u32) -> Self {
         Self::over_with(Connection::open(hub.addr).await, window).await
     }
@@ -113,7 +115,7 @@ impl Http2 {
 
     async fn over_with(connection: Connection, window: u32) -> Self {
         let socket = TokioIo::new(connection.into_socket());
-        // So small that who does not read is noticed soon.
+        // Small, so that the hub soon notices a reader that does not read.
         let mut builder = Builder::new(TokioExecutor::new());
         builder.initial_stream_window_size(65_535).initial_connection_window_size(window);
         let (sender, connection) = within("a handshake", builder.handshake(socket)).await.unwrap();
@@ -134,25 +136,25 @@ impl Http2 {
     }
 }
 
-/// An event that was received.
+/// Received event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Got {
     pub(crate) name: String,
     pub(crate) data: String,
-    /// The last event ID after it.
+    /// Last event ID after it.
     pub(crate) id: String,
 }
 
-/// A stream, as its reader sees it.
+/// Event stream as a client reads it.
 pub(crate) struct Stream {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     source: Source,
     decoder: Decoder,
     waiting: VecDeque<Got>,
-    /// Comments so far.
+    /// Number of comments so far.
     pub(crate) comments: usize,
-    /// All bytes so far, where that is asked for.
+    /// All bytes so far, if requested.
     pub(crate) bytes: Option<Vec<u8>>,
 }
 
@@ -180,7 +182,7 @@ impl Stream {
         text(&self.headers, name)
     }
 
-    /// The next event; None when the stream has ended.
+    /// Returns the next event; `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Got> {
         while self.waiting.is_empty() {
             if !self.read().await {
@@ -190,7 +192,7 @@ impl Stream {
         self.waiting.pop_front()
     }
 
-    /// The next event, which must come.
+    /// Returns the next event, which must come.
     pub(crate) async fn event(&mut self) -> Got {
         self.next().await.expect("an event, and not the end of the stream")
     }
@@ -200,7 +202,7 @@ impl Stream {
         self.event().await.data
     }
 
-    /// The data of the next events, so many of them.
+    /// Returns the data of this number of further events.
     pub(crate) async fn datas(&mut self, count: usize) -> Vec<String> {
         let mut datas = Vec::with_capacity(count);
         while datas.len() < count {
@@ -209,7 +211,7 @@ impl Stream {
         datas
     }
 
-    /// All events up to the end.
+    /// Returns all events up to the end.
     pub(crate) async fn rest(&mut self) -> Vec<Got> {
         let mut rest = Vec::new();
         while let Some(got) = self.next().await {
@@ -218,7 +220,7 @@ impl Stream {
         rest
     }
 
-    /// Events up to one with this data, without it.
+    /// Returns the events before the one with this data.
     pub(crate) async fn until(&mut self, data: &str) -> Vec<Got> {
         let mut before = Vec::new();
         loop {
@@ -229,7 +231,7 @@ impl Stream {
         }
     }
 
-    /// Reads on until the hub has said when to come back, and gives that.
+    /// Reads until a reconnection time comes, and returns it.
     pub(crate) async fn retry(&mut self) -> Duration {
         loop {
             if let Some(time) = self.decoder.reconnection_time() {
@@ -239,14 +241,14 @@ impl Stream {
         }
     }
 
-    /// Waits for so many comments.
+    /// Waits for this number of comments.
     pub(crate) async fn until_comments(&mut self, count: usize) {
         while self.comments < count {
             assert!(self.read().await, "the stream ended after {} comments", self.comments);
         }
     }
 
-    /// Whether an answer by HTTP/1.1 ended before it was over.
+    /// Whether an HTTP/1.1 answer ended before it was complete.
     pub(crate) fn is_cut(&self) -> bool {
         matches!(&self.source, Source::Http1(connection, _) if connection.cut)
     }

@@ -1,4 +1,4 @@
-//! What subscribers' templates may cost the hub, and what it does beyond that.
+//! Limits of the cost of templates, and the answers beyond them.
 
 use ssekit_mercure::ProblemKind;
 
@@ -8,7 +8,7 @@ use crate::stream::{Stream, Way};
 
 const ORDINARY: &str = "https://example.com/books/1234567890?page=12&of=34";
 
-/// A hub with this many subscribers, each with eight templates.
+/// Starts a hub with this number of subscribers, each with eight templates.
 async fn crowded(subscribers: usize, template: impl Fn(usize, usize) -> String) -> (TestHub, Vec<Stream>) {
     let hub = TestHub::start(|setup| setup.server.connections = subscribers + 100).await;
     let mut streams = Vec::new();
@@ -25,13 +25,13 @@ fn variables(spec: impl Fn(usize) -> String) -> String {
     (0..32).map(|number| format!("{{{}}}", spec(number))).collect()
 }
 
-/// The steps of matching that a publication takes in both threads.
+/// Steps of matching that a publication takes in both threads.
 async fn steps(hub: &TestHub, form: &str) -> u64 {
     let mut witness = Way::Socket.subscribe(hub, &format!("topic={}", encoded(ORDINARY))).await;
     let before = hub.figure("ssekit_matching_steps_total").await;
     hub.publish(form).await;
     witness.event().await;
-    // All threads have passed it on when nothing lags behind.
+    // When nothing lags behind, all threads have delivered it.
     hub.until_figure("ssekit_lag_events", 0).await;
     hub.figure("ssekit_matching_steps_total").await - before
 }
@@ -65,7 +65,7 @@ async fn a_thousand_subscribers_with_templates_of_their_own_cost_no_more_than_th
     assert_eq!((here + refused, here < 5), (1000, true), "{here} are here");
     let steps = steps(&hub, &format!("topic={}&data=x", encoded(ORDINARY))).await;
     assert!(steps < 1000, "{steps} steps: all of them lack a literal");
-    // A browser would give up for good on a refusal: it is told when to return.
+    // A browser would give up for good on a refusal; it gets a reconnection time.
     let told = streams.pop().unwrap().retry().await;
     assert!((1000..=2000).contains(&told.as_millis()), "{told:?}");
     assert_eq!(streams.pop().unwrap().rest().await, []);
@@ -75,7 +75,7 @@ async fn a_thousand_subscribers_with_templates_of_their_own_cost_no_more_than_th
     assert_eq!(plain.status, 503, "{}", plain.body);
     assert_eq!(plain.json()["type"], format!("urn:ssekit:problem:{}", ProblemKind::Unavailable.name()));
     assert!(plain.body.contains("4096") && plain.header("retry-after").is_some(), "{}", plain.body);
-    // Those with a token, with topics or with templates that begin otherwise are not concerned.
+    // Subscribers with a token, with topics or with other prefixes are not affected.
     let mut with_token = Way::Socket.open(&hub, &asked.clone().bearer(&token(&[], &["*"]))).await;
     let mut others = vec![Way::Socket.subscribe(&hub, "topic=axb").await];
     hub.publish("topic=axb&data=there").await;
@@ -85,7 +85,7 @@ async fn a_thousand_subscribers_with_templates_of_their_own_cost_no_more_than_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_of_topics_that_cost_too_much_to_match_is_refused_and_others_are_not() {
-    // Without literals, and each of a shape of its own.
+    // Without literals, and each of another shape.
     let shape = |subscriber: usize, number: usize| {
         let bits = subscriber * 8 + number;
         (0..32).map(|bit| if bits >> bit & 1 == 1 { "{+v*}" } else { "{v}" }).collect::<String>()
@@ -98,7 +98,7 @@ async fn an_update_of_topics_that_cost_too_much_to_match_is_refused_and_others_a
     assert_eq!(refused.status, 413, "{}", refused.body);
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("fewer topics") && detail.contains("4194304"), "{detail}");
-    // In a batch as well, and then none of it is taken.
+    // In a batch as well; then none of its updates is taken.
     let topics: Vec<_> = (0..900).map(|number| format!("{number}{}", "x".repeat(997))).collect();
     let lines = format!(
         "{}\n{}\n",
@@ -109,7 +109,7 @@ async fn an_update_of_topics_that_cost_too_much_to_match_is_refused_and_others_a
     let batch = hub.ask(&batch.with("content-type", "application/x-ndjson")).await;
     assert_eq!(batch.status, 413, "{}", batch.body);
     assert_eq!(hub.history().await, []);
-    // Topics of an ordinary length are taken, and cost what the limit says.
+    // Topics of ordinary length are accepted, at a cost within the limit.
     let usual: String = (0..100).map(|number| format!("topic=/books/{number}&")).collect();
     let took = steps(&hub, &format!("topic={}&{usual}data=x", encoded(ORDINARY))).await;
     assert!(took < 2 * 101 * 4096 * 12, "{took} steps");

@@ -1,4 +1,4 @@
-//! A log that does not say what it holds: now, or at all.
+//! A log that cannot be read, for a time or in part.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -23,22 +23,22 @@ use crate::stream::Way;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Well,
-    /// It says that it cannot be read.
+    /// It answers that it cannot be read.
     Damaged,
-    /// Who asks has to wait.
+    /// Its readers have to wait.
     Busy,
     /// Reading it panics.
     Broken,
 }
 
-/// A log that answers as it is told to what it holds.
+/// Log that answers reads as the test decides.
 #[derive(Debug)]
 struct Moody {
     log: MemoryLog,
     mood: watch::Sender<Mood>,
-    /// How many have asked.
+    /// Number of reads.
     asked: watch::Sender<usize>,
-    /// How often its tail has panicked.
+    /// Number of panics of its tail.
     panics: watch::Sender<usize>,
 }
 
@@ -105,7 +105,8 @@ impl Log for Moody {
 
 const PAGE: &str = "https://app.example";
 
-/// A browser gives up for good on whatever is not 200 (HTML, section 9.2.3), or that its page may not read.
+/// A browser gives up for good on any status but 200 (HTML, section 9.2.3), and on an answer that its page
+/// may not read.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_log_cannot_be_read_a_browser_is_told_when_to_return_and_others_why() {
     let log = Moody::new();
@@ -119,7 +120,7 @@ async fn while_the_log_cannot_be_read_a_browser_is_told_when_to_return_and_other
         let browser = get.clone().with("accept", "text/event-stream").with("origin", PAGE);
         let mut stream = way.open(&hub, &browser).await;
         assert_eq!(text(&stream.headers, "access-control-allow-origin"), Some(PAGE));
-        // Not one event: the first would move the browser's last event ID over what it has missed.
+        // No event at all: the first one would move the browser's last event ID beyond the missed ones.
         hub.publish("topic=a&data=meanwhile").await;
         assert_eq!(stream.rest().await, []);
         assert!(!stream.is_cut());
@@ -136,7 +137,7 @@ async fn while_the_log_cannot_be_read_a_browser_is_told_when_to_return_and_other
     assert_eq!(stream.event().await.id, missed, "it is only now that it is told");
 }
 
-/// Finding the place of a last event ID may take a while, and the token may end meanwhile.
+/// The search for a last event ID may take a while, and the token may expire meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn line_81_nothing_is_delivered_to_who_waited_for_the_log_until_the_token_had_ended() {
     let log = Moody::new();
@@ -165,7 +166,7 @@ async fn line_81_nothing_is_delivered_to_who_waited_for_the_log_until_the_token_
     assert_eq!(published.status, 200);
 }
 
-/// A subscriber that is behind must not wait for ever for a page of a log that has panicked.
+/// A subscriber that is behind must not wait forever for a page of a log that has panicked.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_reading_the_log_panics_streams_that_are_behind_end_and_resume() {
     listen_to_the_log();
@@ -215,7 +216,7 @@ async fn when_the_tail_of_the_log_panics_the_hub_goes_on_at_the_same_place() {
     assert_eq!(stream.data().await, "after");
 }
 
-/// The largest file below a folder.
+/// Returns the largest file below a folder.
 fn largest(folder: &Path) -> PathBuf {
     let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -227,7 +228,7 @@ fn largest(folder: &Path) -> PathBuf {
     files.into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap()
 }
 
-/// One byte of a table is changed: the records around it are lost.
+/// One byte of a table is changed, which loses the records around it.
 #[tokio::test(flavor = "multi_thread")]
 async fn readyz_reports_damage_that_a_reader_has_found_and_the_hub_serves_the_rest() {
     let folder = tempfile::tempdir().unwrap();
@@ -272,7 +273,7 @@ async fn readyz_reports_damage_that_a_reader_has_found_and_the_hub_serves_the_re
     assert!(detail.starts_with("the log is damaged: records up to "), "{detail}");
     assert_eq!(hub.ask(&Request::get("/healthz")).await.status, 200);
 
-    // The hub goes on: it takes updates, delivers them, and resumes streams behind the damage.
+    // The hub continues: it takes updates, delivers them, and resumes streams behind the damage.
     let mut live = Way::Socket.subscribe(&hub, "topic=a").await;
     let id = hub.publish("topic=a&data=later").await;
     assert_eq!(live.data().await, "later");

@@ -1,11 +1,14 @@
-//! How records lie in the store: those of one rule that were written at once, in groups.
+//! Encoding of records and idempotency keys in the store.
+//!
+//! A group holds records of one rule that were written at once. The decoders accept any bytes.
 //!
 //! ```text
 //! group    (position u64 · length u32 · record)*
-//! record   flags u8 · time u64, ms since 1970 · topics u16 · (length u32 · topic)* · [length u32 · id] · body
-//! keys     time u64, ms since 1970 · (hash of the key [u8; 16] · hash of the content [u8; 16] · first position u64 · records u32)*
+//! record   flags u8 · time u64 · topics u16 · (length u32 · topic)* · [length u32 · id] · body
+//! keys     time u64 · (key [u8; 16] · publisher [u8; 8] · content [u8; 16] · position u64 · records u32)*
 //! ```
-//! Numbers are little-endian.
+//! Numbers are little-endian. Times are milliseconds since 1970. Keys, publishers and contents are hashes.
+//! The position is that of the first record of the append.
 
 use std::time::SystemTime;
 
@@ -37,7 +40,7 @@ fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).expect("a record's size is limited when it is appended").to_le_bytes()
 }
 
-/// The records of a group, from a place on.
+/// Iterator over the records of a group, from a position on.
 #[derive(Debug)]
 pub(super) struct Group {
     bytes: Bytes,
@@ -49,6 +52,9 @@ impl Group {
         Self { bytes, from }
     }
 
+    /// Decodes the next record.
+    ///
+    /// Returns `Some(None)` for a record before `from`, and `None` if the bytes are damaged.
     fn decode(&mut self) -> Option<Option<Entry>> {
         let position = Position(self.bytes.try_get_u64_le().ok()?);
         let length = usize::try_from(self.bytes.try_get_u32_le().ok()?).ok()?;
@@ -59,7 +65,7 @@ impl Group {
         if position < self.from {
             return Some(None);
         }
-        fields(position, record).map(Some)
+        decode_fields(position, record).map(Some)
     }
 }
 
@@ -82,19 +88,19 @@ impl Iterator for Group {
     }
 }
 
-fn fields(position: Position, mut bytes: Bytes) -> Option<Entry> {
+fn decode_fields(position: Position, mut bytes: Bytes) -> Option<Entry> {
     let flags = bytes.try_get_u8().ok()?;
     let time = from_millis(bytes.try_get_u64_le().ok()?);
     let count = bytes.try_get_u16_le().ok()?;
     if count == 0 || flags & !(PRIVATE | ID) != 0 {
         return None;
     }
-    let topics = (0..count).map(|_| text(&mut bytes)).collect::<Option<_>>()?;
-    let id = if flags & ID != 0 { Some(text(&mut bytes)?) } else { None };
+    let topics = (0..count).map(|_| decode_text(&mut bytes)).collect::<Option<_>>()?;
+    let id = if flags & ID != 0 { Some(decode_text(&mut bytes)?) } else { None };
     Some(Entry { position, time, record: Record { topics, private: flags & PRIVATE != 0, id, body: bytes } })
 }
 
-fn text(bytes: &mut Bytes) -> Option<Box<str>> {
+fn decode_text(bytes: &mut Bytes) -> Option<Box<str>> {
     let length = usize::try_from(bytes.try_get_u32_le().ok()?).ok()?;
     if length > bytes.len() {
         return None;
@@ -106,7 +112,7 @@ fn text(bytes: &mut Bytes) -> Option<Box<str>> {
 
 /// Encodes the idempotency keys of a write.
 pub(super) fn encode_keys(appends: &[KeyedAppend], time: SystemTime) -> Vec<u8> {
-    let mut group = Vec::with_capacity(8 + appends.len() * KEY);
+    let mut group = Vec::with_capacity(8 + appends.len() * KEY_BYTES);
     group.extend(to_millis(time).to_le_bytes());
     for KeyedAppend { key, first, count } in appends {
         group.extend(key.hash);
@@ -121,7 +127,7 @@ pub(super) fn encode_keys(appends: &[KeyedAppend], time: SystemTime) -> Vec<u8> 
 /// Decodes the idempotency keys of a write; `None` if the bytes are damaged.
 pub(super) fn decode_keys(mut bytes: &[u8]) -> Option<(SystemTime, Vec<KeyedAppend>)> {
     let time = from_millis(bytes.try_get_u64_le().ok()?);
-    let mut appends = Vec::with_capacity(bytes.len() / KEY);
+    let mut appends = Vec::with_capacity(bytes.len() / KEY_BYTES);
     while !bytes.is_empty() {
         let (mut hash, mut publisher, mut content) = ([0; 16], [0; 8], [0; 16]);
         bytes.try_copy_to_slice(&mut hash).ok()?;
@@ -136,8 +142,8 @@ pub(super) fn decode_keys(mut bytes: &[u8]) -> Option<(SystemTime, Vec<KeyedAppe
     Some((time, appends))
 }
 
-/// The bytes of an append's key.
-const KEY: usize = 52;
+/// The bytes of one encoded key.
+const KEY_BYTES: usize = 52;
 
 const PRIVATE: u8 = 1;
 const ID: u8 = 2;
@@ -167,16 +173,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_from_any_place_on(
+        fn decoding_returns_the_encoded_records_from_a_position_on(
             entries in prop::collection::vec((entry(), 1u64..4), 0..5),
             from in 0u64..16,
         ) {
             let mut group = Vec::new();
-            let mut at = 0;
+            let mut position = 0;
             let mut expected = Vec::new();
             for (entry, step) in entries {
-                at += step;
-                let entry = Entry { position: Position(at), ..entry };
+                position += step;
+                let entry = Entry { position: Position(position), ..entry };
                 encode(&entry, &mut group);
                 expected.push(entry);
             }
@@ -186,19 +192,19 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_a_group_or_damage(bytes: Vec<u8>, place: u64) {
-            let framed = [&place.to_le_bytes()[..], &length(bytes.len()), &bytes].concat();
+        fn any_bytes_decode_to_records_or_damage(bytes: Vec<u8>, position: u64) {
+            let framed = [&position.to_le_bytes()[..], &length(bytes.len()), &bytes].concat();
             for bytes in [bytes, framed] {
-                let mut again = Vec::new();
-                let mut whole = true;
+                let mut reencoded = Vec::new();
+                let mut complete = true;
                 for entry in Group::new(bytes.clone().into(), Position::START) {
                     match entry {
-                        Ok(entry) => encode(&entry, &mut again),
-                        Err(_) => whole = false,
+                        Ok(entry) => encode(&entry, &mut reencoded),
+                        Err(_) => complete = false,
                     }
                 }
-                prop_assert!(bytes.starts_with(&again));
-                prop_assert_eq!(whole, again.len() == bytes.len());
+                prop_assert!(bytes.starts_with(&reencoded));
+                prop_assert_eq!(complete, reencoded.len() == bytes.len());
             }
         }
     }

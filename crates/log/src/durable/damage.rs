@@ -1,4 +1,4 @@
-//! Damage that was found while records were read.
+//! Damaged ranges that reads have found. Their number is limited.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,33 +7,34 @@ use tracing::error;
 
 use crate::{Position, ReadError};
 
-/// Positions whose records cannot be read: of each stretch its end, and the store's words.
+/// Ranges of positions whose records cannot be read: the end of each range, and the store's error.
 #[derive(Debug, Default)]
 pub(super) struct Damage(Mutex<BTreeMap<Position, String>>);
 
 impl Damage {
-    /// Notes a stretch, and logs it once.
-    pub(super) fn note(&self, after: Position, upto: Position, problem: &str) {
-        let mut stretches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if stretches.len() < STRETCHES && stretches.insert(upto, problem.to_owned()).is_none() {
-            drop(stretches);
+    /// Remembers a range, and logs it once.
+    pub(super) fn report(&self, after: Position, upto: Position, problem: &str) {
+        let mut ranges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ranges.len() < MAX_RANGES && ranges.insert(upto, problem.to_owned()).is_none() {
+            drop(ranges);
             error!(
                 after = after.0,
                 upto = upto.0,
-                "the log is damaged: the records between these positions are skipped and reported to readers as missing; restore the folder from a backup: {problem}"
+                "the log is damaged: the records between these positions are skipped and reported to readers \
+                 as missing; restore the folder from a backup: {problem}"
             );
         }
     }
 
-    /// An error, as long as a stretch is not behind the horizon.
+    /// Returns an error while a range lies after the horizon.
     pub(super) fn check(&self, horizon: Position) -> Result<(), ReadError> {
-        let mut stretches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stretches.retain(|upto, _| *upto > horizon);
-        stretches.iter().next().map_or(Ok(()), |(upto, problem)| {
+        let mut ranges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ranges.retain(|upto, _| *upto > horizon);
+        ranges.iter().next().map_or(Ok(()), |(upto, problem)| {
             Err(ReadError::Damaged(format!("records up to {upto} cannot be read: {problem}")))
         })
     }
 }
 
-/// So many are remembered.
-const STRETCHES: usize = 64;
+/// The most ranges that are remembered.
+const MAX_RANGES: usize = 64;

@@ -1,13 +1,13 @@
-//! A log's folder: whose it is, of which version, and whether it was left in order.
+//! The folder of a log: its lock, its version, and the files that mark an unfinished run.
 //!
 //! ```text
 //! lock      locked while a log is open
 //! version   "ssekit-log 1"
-//! running   there while a log may be written: who finds it at a start knows that the last one did not end well
+//! running   exists while the log may be written; if a start finds it, the last run was not closed
 //! store/    the store
-//! torn      what an unfinished write left, when there was one last
-//! damaged   there while records are missing that a damaged journal held, and the store does not tell readers yet
-//! used      the last position that was given to a record, twice (last_position.rs)
+//! torn      the removed bytes of the last unfinished write
+//! damaged   exists while a damaged journal has lost records and the store has not recorded the loss yet
+//! used      the last assigned position, in two copies (last_position.rs)
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::OpenError;
 
+/// The locked folder of an open log.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -25,10 +26,10 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Takes the folder, or makes it. Also says whether the log in it was left without an end.
+    /// Locks the folder, or creates it. Also returns whether the last run was not closed.
     pub(super) fn open(path: &Path) -> Result<(Self, bool), OpenError> {
         let io = |what, path: PathBuf| move |source| OpenError::Io { what, path, source };
-        make(path).map_err(io("cannot create the folder", path.to_owned()))?;
+        create_private_folder(path).map_err(io("cannot create the folder", path.to_owned()))?;
         let path = path.canonicalize().map_err(io("cannot find the folder", path.to_owned()))?;
         let version = path.join("version");
         match fs::read_to_string(&version) {
@@ -46,7 +47,7 @@ impl Directory {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut files = fs::read_dir(&path).map_err(io("cannot list", path.clone()))?;
-                // What a process leaves that was killed here, or a fresh file system.
+                // A process that was killed at this point, or a new file system, leaves these files.
                 let ours = ["lock", "version.new", "lost+found"];
                 if files.any(|file| file.is_ok_and(|file| !ours.iter().any(|ours| file.file_name() == *ours)))
                 {
@@ -58,12 +59,12 @@ impl Directory {
         let lock = path.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
         let file = file.map_err(io("cannot write", lock.clone()))?;
-        let deadline = Instant::now() + HANDOVER;
+        let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(HANDOVER / 50)
+                    std::thread::sleep(LOCK_TIMEOUT / 50)
                 }
                 Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path)),
                 Err(TryLockError::Error(error)) => return Err(io("cannot lock", lock)(error)),
@@ -76,9 +77,14 @@ impl Directory {
             fs::rename(&new, &version).map_err(io("cannot write", version))?;
             sync(&path).map_err(io("cannot write", path.clone()))?;
         }
-        // Some file systems and owners do not allow it: the log is usable all the same.
-        if let Err(error) = close_to_others(&path) {
-            tracing::warn!(folder = %path.display(), %error, "cannot restrict the log's folder to its owner, so other users may be able to read the log: set the folder's mode to 700");
+        // Some file systems and owners do not allow this change; the log is usable without it.
+        if let Err(error) = restrict_to_owner(&path) {
+            tracing::warn!(
+                folder = %path.display(),
+                %error,
+                "cannot restrict the log's folder to its owner, so other users may be able to read the log: \
+                 set the folder's mode to 700"
+            );
         }
         let running = path.join("running").exists();
         Ok((Self { path, _lock: file, running }, running))
@@ -88,22 +94,22 @@ impl Directory {
         &self.path
     }
 
-    pub(super) fn store(&self) -> PathBuf {
+    pub(super) fn store_path(&self) -> PathBuf {
         self.path.join("store")
     }
 
-    /// The file of the last position that was used.
-    pub(super) fn used(&self) -> PathBuf {
+    /// The file of the last assigned position.
+    pub(super) fn last_position_path(&self) -> PathBuf {
         self.path.join("used")
     }
 
-    /// Where is kept what an unfinished write left.
-    pub(super) fn torn(&self) -> PathBuf {
+    /// The file for the removed bytes of an unfinished write.
+    pub(super) fn torn_path(&self) -> PathBuf {
         self.path.join("torn")
     }
 
-    /// Notes that the log may be written from now on.
-    pub(super) fn begin(&mut self) -> io::Result<()> {
+    /// Marks that the log may be written from now on.
+    pub(super) fn mark_running(&mut self) -> io::Result<()> {
         if !self.running {
             write(&self.path.join("running"), b"")?;
             sync(&self.path)?;
@@ -116,31 +122,37 @@ impl Directory {
         self.running
     }
 
-    /// Notes that a journal is about to lose records, so that the next start knows it if this process is killed before it has told the store.
-    pub(super) fn note_damage(&self) -> io::Result<()> {
-        write(&self.damaged(), b"")?;
+    /// Marks that a journal is about to lose records.
+    ///
+    /// So the next start knows of the loss if this process is killed before it has written it to the store.
+    pub(super) fn mark_damaged(&self) -> io::Result<()> {
+        write(&self.damaged_path(), b"")?;
         sync(&self.path)
     }
 
     pub(super) fn is_damaged(&self) -> bool {
-        self.damaged().exists()
+        self.damaged_path().exists()
     }
 
-    /// Notes that the store tells readers of the lost records.
+    /// Removes the mark of a damaged journal, after the store has recorded the loss.
     pub(super) fn clear_damage(&self) {
-        if let Err(error) = fs::remove_file(self.damaged())
+        if let Err(error) = fs::remove_file(self.damaged_path())
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(file = %self.damaged().display(), %error, "the next start reports the same lost records again: delete this file");
+            tracing::warn!(
+                file = %self.damaged_path().display(),
+                %error,
+                "the next start reports the same lost records again: delete this file"
+            );
         }
     }
 
-    fn damaged(&self) -> PathBuf {
+    fn damaged_path(&self) -> PathBuf {
         self.path.join("damaged")
     }
 
-    /// Notes that all is written.
-    pub(super) fn end(&mut self) -> io::Result<()> {
+    /// Marks that all records are written and the log is closed.
+    pub(super) fn mark_closed(&mut self) -> io::Result<()> {
         if self.running {
             fs::remove_file(self.path.join("running"))?;
             self.running = false;
@@ -148,54 +160,59 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether there is room, and files can be made: tries it.
+    /// Checks that the store can create files and has enough free space, by writing a file.
     pub(super) fn probe(&self) -> io::Result<()> {
-        let path = self.store().join("probe");
-        let tried = File::create(&path).and_then(|mut file| {
+        let path = self.store_path().join("probe");
+        let written = File::create(&path).and_then(|mut file| {
             let zeros = vec![0; 1 << 20];
-            (0..PROBE >> 20).try_for_each(|_| file.write_all(&zeros))?;
+            (0..MIN_FREE_BYTES >> 20).try_for_each(|_| file.write_all(&zeros))?;
             file.sync_all()
         });
         let removed = fs::remove_file(&path);
-        tried.and(removed)
+        written.and(removed)
     }
 }
 
-/// Makes a folder that only its owner can open: it has what is private, and the key of all ids.
-fn make(path: &Path) -> io::Result<()> {
+/// Creates a folder that only its owner can open.
+///
+/// It holds private updates, and the key that encrypts all ids.
+fn create_private_folder(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
     let mut folder = fs::DirBuilder::new();
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut folder, OWNER);
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, OWNER_ONLY);
     match folder.create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+        created => created,
     }
 }
 
-/// Takes the rights of all others away from a folder that is a log's.
+/// Removes the rights of other users on the folder of a log.
 #[cfg(unix)]
-fn close_to_others(path: &Path) -> io::Result<()> {
+fn restrict_to_owner(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
     if mode & 0o077 == 0 {
         return Ok(());
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(OWNER))?;
-    tracing::warn!(folder = %path.display(), "other users had access to the log's folder (mode {mode:o}): its mode was changed to 700");
+    fs::set_permissions(path, fs::Permissions::from_mode(OWNER_ONLY))?;
+    tracing::warn!(
+        folder = %path.display(),
+        "other users had access to the log's folder (mode {mode:o}): its mode was changed to 700"
+    );
     Ok(())
 }
 
 #[cfg(not(unix))]
-fn close_to_others(_: &Path) -> io::Result<()> {
+fn restrict_to_owner(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The rights of the owner alone.
+/// All rights for the owner, and none for others.
 #[cfg(unix)]
-const OWNER: u32 = 0o700;
+const OWNER_ONLY: u32 = 0o700;
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
@@ -210,8 +227,8 @@ fn sync(folder: &Path) -> io::Result<()> {
 const FORMAT: &str = "ssekit-log";
 const VERSION: u32 = 1;
 
-/// So much has to be free before a log that was full is written again.
-pub(super) const PROBE: u64 = 16 * 1024 * 1024;
+/// The free space at which a log that was full is written again.
+pub(super) const MIN_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// So long a start waits for one that is about to end.
-const HANDOVER: Duration = Duration::from_secs(1);
+/// The time for which a start waits for the end of another log in the folder.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,7 +1,8 @@
-//! The ids that publishers chose, and where they are.
+//! Index from the ids that publishers chose to the positions of their records.
 //!
-//! Those of the newest records are in memory alone, since a start finds them in the records. When there are many, they go into tables at
-//! once and in order, past the store's journal. Those that a rule has let go with its oldest records go when their tables are merged.
+//! The ids of the newest records are in memory only, since a start reads them from the records. When there
+//! are many, the index writes them into tables, all at once and in order, without the store's journal. A
+//! merge of tables removes the ids of records that retention has dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,18 +18,19 @@ use fjall::compaction::filter::{
 use super::store::RuleId;
 use crate::Position;
 
-/// The hash of an id and the place of its record.
-pub(super) type Key = [u8; 24];
+/// The hash of an id, and the position of its record.
+pub(super) type IdKey = [u8; 24];
 
-pub(super) struct Ids {
-    fresh: RwLock<BTreeMap<Key, RuleId>>,
+/// The ids in memory and in tables.
+pub(super) struct IdIndex {
+    unindexed: RwLock<BTreeMap<IdKey, RuleId>>,
     tables: Keyspace,
-    low_watermarks: Arc<Fronts>,
+    low_watermarks: Arc<LowWatermarks>,
 }
 
-impl Ids {
-    pub(super) fn new(tables: Keyspace, low_watermarks: Arc<Fronts>) -> Self {
-        Self { fresh: RwLock::default(), tables, low_watermarks }
+impl IdIndex {
+    pub(super) fn new(tables: Keyspace, low_watermarks: Arc<LowWatermarks>) -> Self {
+        Self { unindexed: RwLock::default(), tables, low_watermarks }
     }
 
     pub(super) fn tables(&self) -> &Keyspace {
@@ -36,84 +38,87 @@ impl Ids {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.fresh().is_empty()
+        self.unindexed().is_empty()
     }
 
-    pub(super) fn add(&self, ids: impl IntoIterator<Item = (Key, RuleId)>) {
-        self.fresh_mut().extend(ids);
+    /// Adds ids in memory.
+    pub(super) fn insert(&self, ids: impl IntoIterator<Item = (IdKey, RuleId)>) {
+        self.unindexed_mut().extend(ids);
     }
 
-    pub(super) fn forget(&self, ids: &[Key]) {
+    /// Removes ids from memory.
+    pub(super) fn remove(&self, ids: &[IdKey]) {
         if !ids.is_empty() {
-            let mut fresh = self.fresh_mut();
+            let mut unindexed = self.unindexed_mut();
             for id in ids {
-                fresh.remove(id);
+                unindexed.remove(id);
             }
         }
     }
 
-    /// Notes that a rule holds nothing before a place.
+    /// Sets the position before which a rule holds no record.
     pub(super) fn set_low_watermark(&self, rule: RuleId, low_watermark: Position) {
-        self.low_watermarks.of(rule).store(low_watermark.0, Ordering::Relaxed);
+        self.low_watermarks.of_rule(rule).store(low_watermark.0, Ordering::Relaxed);
     }
 
-    /// The places in memory of an id with this hash, oldest first. What leaves memory is in the tables by then: who looks into both
-    /// looks here first.
-    pub(super) fn fresh_places(&self, hash: [u8; 16]) -> Vec<(RuleId, Position)> {
+    /// The positions in memory of ids with this hash, oldest first.
+    ///
+    /// An id is in a table before it leaves memory. So a search reads this first, and the tables after it.
+    pub(super) fn unindexed_positions(&self, hash: [u8; 16]) -> Vec<(RuleId, Position)> {
         let key = |end: u8| {
             let mut key = [end; 24];
             key[..16].copy_from_slice(&hash);
             key
         };
-        let fresh = self.fresh();
-        let range = fresh.range((Bound::Included(key(0)), Bound::Included(key(u8::MAX))));
+        let unindexed = self.unindexed();
+        let range = unindexed.range((Bound::Included(key(0)), Bound::Included(key(u8::MAX))));
         range.map(|(key, rule)| (*rule, position(key))).collect()
     }
 
-    /// Moves what is in memory into tables.
-    pub(super) fn index(&self) -> fjall::Result<()> {
-        let fresh = self.fresh();
+    /// Moves the ids from memory into tables.
+    pub(super) fn write_tables(&self) -> fjall::Result<()> {
+        let unindexed = self.unindexed();
         let mut tables = self.tables.start_ingestion()?;
-        for (key, rule) in &*fresh {
+        for (key, rule) in &*unindexed {
             tables.write(*key, rule.0.to_be_bytes())?;
         }
         tables.finish()?;
-        drop(fresh);
-        self.fresh_mut().clear();
+        drop(unindexed);
+        self.unindexed_mut().clear();
         Ok(())
     }
 
-    fn fresh(&self) -> RwLockReadGuard<'_, BTreeMap<Key, RuleId>> {
-        self.fresh.read().unwrap_or_else(PoisonError::into_inner)
+    fn unindexed(&self) -> RwLockReadGuard<'_, BTreeMap<IdKey, RuleId>> {
+        self.unindexed.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fresh_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, RuleId>> {
-        self.fresh.write().unwrap_or_else(PoisonError::into_inner)
+    fn unindexed_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<IdKey, RuleId>> {
+        self.unindexed.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// For each rule a place before which it holds nothing: what is told there of an id is needed no more.
-pub(super) struct Fronts(Box<[AtomicU64]>);
+/// For each rule, the position before which it holds no record. Ids before it are obsolete.
+pub(super) struct LowWatermarks(Box<[AtomicU64]>);
 
-impl Default for Fronts {
+impl Default for LowWatermarks {
     fn default() -> Self {
         Self((0..RuleId::COUNT).map(|_| AtomicU64::new(0)).collect())
     }
 }
 
-impl Fronts {
-    /// What takes the ids away that are needed no more.
+impl LowWatermarks {
+    /// A compaction filter that removes the obsolete ids.
     pub(super) fn filter(low_watermarks: &Arc<Self>) -> Arc<dyn Factory> {
         Arc::new(Filter(Arc::clone(low_watermarks)))
     }
 
-    fn of(&self, rule: RuleId) -> &AtomicU64 {
+    fn of_rule(&self, rule: RuleId) -> &AtomicU64 {
         &self.0[usize::from(rule.0)]
     }
 }
 
 #[derive(Clone)]
-struct Filter(Arc<Fronts>);
+struct Filter(Arc<LowWatermarks>);
 
 impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,7 +128,7 @@ impl fmt::Debug for Filter {
 
 impl Factory for Filter {
     fn name(&self) -> &'static str {
-        "fronts"
+        "low_watermarks"
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
@@ -133,16 +138,16 @@ impl Factory for Filter {
 
 impl CompactionFilter for Filter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
-        let place = item.key().first_chunk().zip(item.value()?.first_chunk().copied());
-        let needed = place.is_none_or(|(key, rule)| {
+        let entry = item.key().first_chunk().zip(item.value()?.first_chunk().copied());
+        let is_needed = entry.is_none_or(|(key, rule)| {
             let rule = u16::from_be_bytes(rule);
-            rule >= RuleId::COUNT || position(key).0 >= self.0.of(RuleId(rule)).load(Ordering::Relaxed)
+            rule >= RuleId::COUNT || position(key).0 >= self.0.of_rule(RuleId(rule)).load(Ordering::Relaxed)
         });
-        // An older one below would be needed as little.
-        Ok(if needed { Verdict::Keep } else { Verdict::Destroy })
+        // `Destroy` writes no tombstone: the same key in an older table is obsolete, too.
+        Ok(if is_needed { Verdict::Keep } else { Verdict::Destroy })
     }
 }
 
-fn position(key: &Key) -> Position {
+fn position(key: &IdKey) -> Position {
     Position(u64::from_be_bytes(key[16..].try_into().expect("eight bytes")))
 }

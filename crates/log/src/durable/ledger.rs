@@ -1,143 +1,158 @@
-//! What a log holds, counted.
+//! The counts and positions of a log, as they are after its last write. No I/O except at a start.
 
 use std::time::{Duration, SystemTime};
 
-use super::last_position::Last;
+use super::last_position::LastPosition;
 use super::snapshot::Snapshot;
 use super::store::{RuleId, Store};
 use super::write_batch::WriteBatch;
-use crate::retention::{Ahead, Held};
+use crate::retention::{ClockSkew, Held};
 use crate::{Entry, Keep, Position, ReadError, Record, Retention};
 
-/// What the log holds.
+/// The counts and positions of a log.
 #[derive(Clone, Debug)]
 pub(super) struct Ledger {
     pub(super) last: Position,
     pub(super) horizon: Position,
     pub(super) separate_horizon: Position,
-    /// Positions up to here may have been used, whatever was lost.
+    /// Positions up to this one may have been used by records that were lost.
     pub(super) reserved: Position,
-    /// The ids of all records up to here are in tables.
+    /// The ids of all records up to this position are in tables.
     pub(super) indexed: Position,
-    /// Bytes of the records after that: what a start reads to know their ids.
+    /// The bytes of the records after `indexed`, which a start reads to find their ids.
     pub(super) unindexed: u64,
-    /// Those of [`Retention`], in its order, then the rest, then those that had records once.
+    /// The rules of [`Retention`] in its order, then the rest, then former rules with records.
     pub(super) rules: Vec<RuleState>,
 }
 
-/// What is kept under a rule.
+/// The limits and the held records of a rule.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RuleState {
     pub(super) id: RuleId,
     pub(super) keep: Keep,
-    /// What it drops is counted separately.
+    /// Whether dropped records move the separate horizon.
     pub(super) separate: bool,
     pub(super) held: Held,
-    /// None of its records lies before.
+    /// The position before which the rule holds no record.
     pub(super) low_watermark: Position,
-    /// None of its records is older, if that is known.
+    /// The time of the oldest record, if it is known.
     pub(super) oldest: Option<SystemTime>,
-    pub(super) ahead: Ahead,
+    pub(super) clock_skew: ClockSkew,
 }
 
 impl Ledger {
-    /// Reads what is held, and writes which rules there are.
+    /// Reads the ledger from the store, and adds the names of new rules to a batch.
     ///
-    /// The inner error is how many names the store knows, when it knows too many.
+    /// The inner error is the number of stored names, if there is no room for a further one.
     pub(super) fn load<'a>(
         store: &'a Store,
         retention: &Retention,
     ) -> Result<Result<(Self, WriteBatch<'a>), usize>, ReadError> {
-        let view = store.view();
-        let state = view.state()?;
-        let known = view.rules()?;
+        let snapshot = store.snapshot();
+        let state = snapshot.state()?;
+        let known = snapshot.rules()?;
         let mut unused =
             (1..RuleId::COUNT).map(RuleId).filter(|id| known.iter().all(|(known, _)| known != id));
-        let mut changes = store.changes();
+        let mut batch = store.write_batch();
         let mut rules = Vec::new();
         for rule in retention.rules() {
             let id = match known.iter().find(|(_, name)| **name == *rule.name) {
                 Some((id, _)) => *id,
                 None => {
                     let Some(id) = unused.next() else { return Ok(Err(known.len())) };
-                    changes.set_rule(id, &rule.name);
+                    batch.set_rule(id, &rule.name);
                     id
                 }
             };
             rules.push((id, rule.keep, rule.separate));
         }
         rules.push((RuleId::REST, retention.rest(), false));
-        // What is left of rules that are no more is kept as the rest is.
-        let left = known.iter().filter(|(id, _)| rules.iter().all(|(used, ..)| used != id));
-        let left: Vec<_> = left.map(|(id, _)| (*id, retention.rest(), false)).collect();
-        rules.extend(left);
-        let kept = rules.into_iter().map(|(id, keep, separate)| {
+        // The limits of the rest apply to records of former rules.
+        let former = known.iter().filter(|(id, _)| rules.iter().all(|(used, ..)| used != id));
+        let former: Vec<_> = former.map(|(id, _)| (*id, retention.rest(), false)).collect();
+        rules.extend(former);
+        let rules = rules.into_iter().map(|(id, keep, separate)| {
             let row = state.rules.iter().find(|(rule, ..)| *rule == id);
             let (held, low_watermark) =
                 row.map_or_else(Default::default, |(_, held, low_watermark)| (*held, *low_watermark));
-            RuleState { id, keep, separate, held, low_watermark, oldest: None, ahead: Ahead::default() }
+            RuleState {
+                id,
+                keep,
+                separate,
+                held,
+                low_watermark,
+                oldest: None,
+                clock_skew: ClockSkew::default(),
+            }
         });
         let mut ledger = Self {
             last: state.last,
             horizon: state.horizon,
             separate_horizon: state.separate_horizon,
-            reserved: view.reserved()?,
+            reserved: snapshot.reserved()?,
             indexed: state.indexed,
             unindexed: 0,
-            rules: kept.collect(),
+            rules: rules.collect(),
         };
-        ledger.load_ids(store, &view)?;
-        Ok(Ok((ledger, changes)))
+        ledger.load_ids(store, &snapshot)?;
+        Ok(Ok((ledger, batch)))
     }
 
-    /// Finds the ids that are not in tables yet.
-    fn load_ids(&mut self, store: &Store, view: &Snapshot<'_>) -> Result<(), ReadError> {
+    /// Reads the ids that are not in tables yet from the records.
+    fn load_ids(&mut self, store: &Store, snapshot: &Snapshot<'_>) -> Result<(), ReadError> {
         for RuleState { id: rule, held, low_watermark, .. } in &self.rules {
             store.ids.set_low_watermark(*rule, *low_watermark);
             if held.records == 0 {
                 continue;
             }
-            for entry in view.records(*rule, self.indexed.next().max(*low_watermark)) {
+            for entry in snapshot.records(*rule, self.indexed.next().max(*low_watermark)) {
                 let (_, Entry { position, record, .. }) = entry?;
-                self.unindexed += weight(&record);
-                store.ids.add(record.id.map(|id| (store.id_key(&id, position), *rule)));
+                self.unindexed += unindexed_weight(&record);
+                store.ids.insert(record.id.map(|id| (store.id_key(&id, position), *rule)));
             }
         }
         Ok(())
     }
 
-    /// Up to where records are lost that may have been answered, if the store has less than was used or is damaged.
-    pub(super) fn lost(&self, used: Last, damaged: bool) -> Option<Position> {
+    /// The position up to which confirmed records may be lost; `None` if none is.
+    ///
+    /// Records are lost if the store ends before the last assigned position, or if a journal is damaged.
+    pub(super) fn lost_upto(&self, assigned: LastPosition, damaged: bool) -> Option<Position> {
         let reserved = self.last.max(self.reserved);
-        match used {
-            Last::Upto(used) if used > self.last => Some(used.max(reserved)),
-            Last::Unknown if reserved > Position::START => Some(Position(reserved.0.saturating_add(UNKNOWN))),
-            Last::Upto(_) if damaged => Some(reserved),
+        match assigned {
+            LastPosition::Upto(last) if last > self.last => Some(last.max(reserved)),
+            LastPosition::Unknown if reserved > Position::START => {
+                Some(Position(reserved.0.saturating_add(UNKNOWN_SKIP)))
+            }
+            LastPosition::Upto(_) if damaged => Some(reserved),
             _ => None,
         }
     }
 
-    /// Goes on behind a position up to which records are lost: whoever has read less has missed something.
-    pub(super) fn skip_to(&mut self, position: Position, changes: &mut WriteBatch<'_>) {
+    /// Continues after a position up to which records are lost, and moves the horizons to it.
+    ///
+    /// So readers whose cursors lie before it learn that records are missing.
+    pub(super) fn skip_to(&mut self, position: Position, batch: &mut WriteBatch<'_>) {
         self.last = self.last.max(position);
         (self.horizon, self.separate_horizon) = (self.last, self.last);
-        self.write(changes);
+        self.write(batch);
     }
 
-    /// Notes that all ids are in tables.
+    /// Sets that all ids are in tables.
     pub(super) fn set_indexed(&mut self) {
         self.indexed = self.last;
         self.unindexed = 0;
     }
 
-    /// Writes what each rule holds.
-    pub(super) fn write(&self, changes: &mut WriteBatch<'_>) {
-        (0..self.rules.len()).for_each(|rule| self.write_rule(rule, changes));
+    /// Writes the counts of all rules.
+    pub(super) fn write(&self, batch: &mut WriteBatch<'_>) {
+        (0..self.rules.len()).for_each(|rule| self.write_rule(rule, batch));
     }
 
-    pub(super) fn write_rule(&self, rule: usize, changes: &mut WriteBatch<'_>) {
+    /// Writes the counts of one rule.
+    pub(super) fn write_rule(&self, rule: usize, batch: &mut WriteBatch<'_>) {
         let RuleState { id, held, low_watermark, .. } = self.rules[rule];
-        changes.set_held(
+        batch.set_held(
             id,
             held,
             low_watermark,
@@ -145,31 +160,32 @@ impl Ledger {
         );
     }
 
-    /// Notes that a rule has dropped the record at a place.
-    pub(super) fn drop_upto(&mut self, rule: usize, position: Position) {
+    /// Moves the horizon of a rule to the position of a record that it has dropped.
+    pub(super) fn advance_horizon(&mut self, rule: usize, position: Position) {
         let separate = self.rules[rule].separate;
         let horizon = if separate { &mut self.separate_horizon } else { &mut self.horizon };
         *horizon = position.max(*horizon);
     }
 
+    /// The sum of the counts of all rules.
     pub(super) fn held(&self) -> Held {
-        let sum = |sum: Held, kept: &RuleState| Held {
-            records: sum.records + kept.held.records,
-            bytes: sum.bytes + kept.held.bytes,
+        let sum = |sum: Held, rule: &RuleState| Held {
+            records: sum.records + rule.held.records,
+            bytes: sum.bytes + rule.held.bytes,
         };
         self.rules.iter().fold(Held::default(), sum)
     }
 
-    /// Whether there may be something to let go at this time.
+    /// Returns true if retention may have to drop records at this time.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
-        self.rules.iter().any(|kept| kept.is_due(now))
+        self.rules.iter().any(|rule| rule.is_due(now))
     }
 
-    /// How long nothing becomes too old, if no record comes; for ever without an age.
-    pub(super) fn rest_until_due(&self, now: SystemTime) -> Option<Duration> {
-        let dues = self.rules.iter().filter(|kept| kept.held.records > 0).filter_map(|kept| {
-            let age = kept.keep.age?;
-            let oldest = kept.oldest?;
+    /// The time until a held record becomes too old; `None` if no rule limits the age.
+    pub(super) fn time_until_due(&self, now: SystemTime) -> Option<Duration> {
+        let dues = self.rules.iter().filter(|rule| rule.held.records > 0).filter_map(|rule| {
+            let age = rule.keep.age?;
+            let oldest = rule.oldest?;
             Some((oldest + age).duration_since(now).unwrap_or_default() + Duration::from_millis(1))
         });
         dues.min()
@@ -177,18 +193,19 @@ impl Ledger {
 }
 
 impl RuleState {
+    /// Returns true if the rule may have to drop records at this time.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
         self.held.records > 0
             && (self.keep.exceeded_by(self.held)
                 || self.keep.age.is_some()
-                    && self.oldest.is_none_or(|oldest| oldest > now || self.keep.outlived_by(oldest, now)))
+                    && self.oldest.is_none_or(|oldest| oldest > now || self.keep.is_expired(oldest, now)))
     }
 }
 
 /// The bytes that a record counts while its id is not in a table.
-pub(super) fn weight(record: &Record) -> u64 {
+pub(super) fn unindexed_weight(record: &Record) -> u64 {
     record.size() as u64 + 64
 }
 
-/// So many positions are skipped where nobody knows which were used: more than any journal holds.
-const UNKNOWN: u64 = 1 << 40;
+/// The positions that are skipped if the last assigned one is unknown: more than the journals hold.
+const UNKNOWN_SKIP: u64 = 1 << 40;

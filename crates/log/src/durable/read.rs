@@ -1,4 +1,4 @@
-//! What is read from the store.
+//! Reads of pages and ids from the store. Damaged records are skipped and reported as missing.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,23 +7,24 @@ use super::store::Store;
 use crate::tail::PageBuilder;
 use crate::{Limit, Page, Position, ReadError};
 
-/// Reads the records of all rules, in their order. Records that are damaged are passed over: the page says that up to behind them
-/// something is missing.
-pub(super) fn page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
-    match whole_page(store, after, limit) {
-        Err(ReadError::Damaged(problem)) => pass_over(store, after, problem),
+/// Reads the records of all rules, in the order of their positions.
+///
+/// Damaged records are skipped: the horizon of the page lies after them, so that the reader learns of it.
+pub(super) fn read_page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
+    match read_intact_page(store, after, limit) {
+        Err(ReadError::Damaged(problem)) => skip_damage(store, after, problem),
         page => page,
     }
 }
 
-/// Finds the first position behind damage from where records can be read, and says that those before it are missing.
-fn pass_over(store: &Store, after: Position, problem: String) -> Result<Page, ReadError> {
-    let last = store.view().state()?.last;
+/// Finds the position after which records can be read again, and returns an empty page up to it.
+fn skip_damage(store: &Store, after: Position, problem: String) -> Result<Page, ReadError> {
+    let last = store.snapshot().state()?.last;
     if after >= last {
         return Err(ReadError::Damaged(problem));
     }
     let one = Limit { records: 1, bytes: 1 };
-    let is_readable = |from: u64| from >= last.0 || whole_page(store, Position(from), one).is_ok();
+    let is_readable = |from: u64| from >= last.0 || read_intact_page(store, Position(from), one).is_ok();
     let mut step = 1;
     while !is_readable(after.0.saturating_add(step)) {
         step *= 2;
@@ -33,9 +34,9 @@ fn pass_over(store: &Store, after: Position, problem: String) -> Result<Page, Re
         let middle = damaged + (readable - damaged) / 2;
         if is_readable(middle) { readable = middle } else { damaged = middle }
     }
-    let state = store.view().state()?;
+    let state = store.snapshot().state()?;
     let (horizon, separate_horizon) = (state.horizon.max(Position(readable)), state.separate_horizon);
-    store.damage.note(after, Position(readable), &problem);
+    store.damage.report(after, Position(readable), &problem);
     Ok(Page {
         entries: Vec::new(),
         through: Position(readable),
@@ -45,58 +46,62 @@ fn pass_over(store: &Store, after: Position, problem: String) -> Result<Page, Re
     })
 }
 
-fn whole_page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
-    let view = store.view();
-    let state = view.state()?;
+/// Reads a page; returns an error if its first records are damaged.
+fn read_intact_page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
+    let snapshot = store.snapshot();
+    let state = snapshot.state()?;
     let mut rules = Vec::new();
     let mut heads = BinaryHeap::new();
     for (rule, held, low_watermark) in state.rules {
         if held.records == 0 || after.0 == u64::MAX {
             continue;
         }
-        let mut entries =
-            view.records(rule, after.next().max(low_watermark)).map(|entry| entry.map(|(_, entry)| entry));
+        let mut entries = snapshot
+            .records(rule, after.next().max(low_watermark))
+            .map(|entry| entry.map(|(_, entry)| entry));
         if let Some(entry) = entries.next().transpose()? {
             heads.push(Reverse((entry.position, rules.len())));
             rules.push((entry, entries));
         }
     }
-    let mut taken = PageBuilder::new(limit);
+    let mut builder = PageBuilder::new(limit);
     while let Some(Reverse((_, rule))) = heads.pop() {
         let (head, entries) = &mut rules[rule];
-        if !taken.has_room(head.record.size()) {
-            return Ok(taken.page(after, false, [state.horizon, state.separate_horizon]));
+        if !builder.has_room(head.record.size()) {
+            return Ok(builder.finish(after, false, [state.horizon, state.separate_horizon]));
         }
         match entries.next() {
             Some(Ok(entry)) => {
                 heads.push(Reverse((entry.position, rule)));
-                taken.push(std::mem::replace(head, entry));
+                builder.push(std::mem::replace(head, entry));
             }
             // The read of the next page reports the error.
             Some(Err(_)) => {
-                taken.push(head.clone());
-                return Ok(taken.page(after, false, [state.horizon, state.separate_horizon]));
+                builder.push(head.clone());
+                return Ok(builder.finish(after, false, [state.horizon, state.separate_horizon]));
             }
-            None => taken.push(head.clone()),
+            None => builder.push(head.clone()),
         }
     }
-    let mut page = taken.page(after, true, [state.horizon, state.separate_horizon]);
+    let mut page = builder.finish(after, true, [state.horizon, state.separate_horizon]);
     page.through = page.through.max(state.last);
     Ok(page)
 }
 
-/// Looks for the oldest record with an id.
-pub(super) fn find(store: &Store, id: &str) -> Result<Option<Position>, ReadError> {
-    let fresh = store.ids.fresh_places(store.hash(id));
-    let view = store.view();
-    let rules = view.state()?.rules;
+/// Finds the oldest record with an id.
+pub(super) fn find_id(store: &Store, id: &str) -> Result<Option<Position>, ReadError> {
+    let unindexed = store.ids.unindexed_positions(store.hash(id));
+    let snapshot = store.snapshot();
+    let rules = snapshot.state()?.rules;
     let holding = || rules.iter().filter(|(_, held, _)| held.records > 0);
     let Some(from) = holding().map(|(_, _, low_watermark)| *low_watermark).min() else { return Ok(None) };
-    for place in view.id_places(id, from).chain(fresh.into_iter().map(Ok)) {
-        let (rule, position) = place?;
-        // What is let go may be in the tables yet.
-        let held = holding().any(|(held, _, low_watermark)| *held == rule && *low_watermark <= position);
-        if held && view.record(rule, position)?.is_some_and(|entry| entry.record.id.as_deref() == Some(id)) {
+    for candidate in snapshot.id_positions(id, from).chain(unindexed.into_iter().map(Ok)) {
+        let (rule, position) = candidate?;
+        // The tables may still have ids of dropped records.
+        let is_held = holding().any(|(held, _, low_watermark)| *held == rule && *low_watermark <= position);
+        if is_held
+            && snapshot.record(rule, position)?.is_some_and(|entry| entry.record.id.as_deref() == Some(id))
+        {
             return Ok(Some(position));
         }
     }

@@ -1,4 +1,6 @@
-//! What the writer and those who read share: the store while it is open, and what was written last.
+//! The state that the writer shares with readers: the open store, the newest records, and the bounds.
+//!
+//! Reads of the store run on threads for blocking calls. The store closes after the log and its last tail.
 
 use std::fmt;
 use std::io;
@@ -14,37 +16,37 @@ use super::DurableOptions;
 use super::directory::Directory;
 use super::journal_repair::{self, truncate_torn_tail};
 use super::ledger::Ledger;
-use super::read::page;
+use super::read::read_page;
 use super::store::Store;
 use super::writer::Failure;
-use crate::tail::{Recent, Source, Watermark};
+use crate::tail::{RecentRecords, Source, Watermark};
 use crate::{Bounds, Entry, Epoch, Limit, Page, Position, ReadError};
 
-/// What the writer and those who read share.
+/// The state that the writer shares with readers.
 pub(super) struct Shared {
     pub(super) path: PathBuf,
     pub(super) epoch: Epoch,
-    /// None after an attempt to open it again has failed, and after the end. Locked while it is opened again.
+    /// `None` after a failed attempt to reopen it, and after the end. A reopen holds the lock.
     store: RwLock<Option<Arc<Store>>>,
-    /// Let go after the store.
-    folder: Mutex<Option<Directory>>,
-    /// All has been written that was to be.
-    clean: AtomicBool,
-    /// And it is in tables.
-    settled: AtomicBool,
-    /// The writer has ended: who leaves last lets the store go.
+    /// Unlocked after the store is closed.
+    directory: Mutex<Option<Directory>>,
+    /// The writer has written all records.
+    complete: AtomicBool,
+    /// All records are in tables.
+    flushed: AtomicBool,
+    /// The writer has ended: the last tail closes the store.
     ended: AtomicBool,
     tails: AtomicUsize,
-    shown: Mutex<Shown>,
-    pub(super) marks: watch::Sender<Watermark>,
-    /// So many read from the disk at once.
-    reads: Arc<Semaphore>,
+    live: Mutex<Live>,
+    pub(super) watermark: watch::Sender<Watermark>,
+    /// The permits of concurrent reads.
+    read_permits: Arc<Semaphore>,
 }
 
-/// What is seen of the log without looking into the store.
+/// The part of the log that readers get from memory.
 #[derive(Debug)]
-pub(super) struct Shown {
-    recent: Recent,
+pub(super) struct Live {
+    recent: RecentRecords,
     pub(super) bounds: Bounds,
 }
 
@@ -55,20 +57,20 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(folder: Directory, store: Store, ledger: &Ledger) -> Self {
-        let (marks, _) = watch::channel(Watermark { last: ledger.last, closed: false });
+    pub(super) fn new(directory: Directory, store: Store, ledger: &Ledger) -> Self {
+        let (watermark, _) = watch::channel(Watermark { last: ledger.last, closed: false });
         Self {
-            path: folder.path().to_owned(),
+            path: directory.path().to_owned(),
             epoch: store.epoch(),
             store: RwLock::new(Some(Arc::new(store))),
-            folder: Mutex::new(Some(folder)),
-            clean: AtomicBool::new(false),
-            settled: AtomicBool::new(false),
+            directory: Mutex::new(Some(directory)),
+            complete: AtomicBool::new(false),
+            flushed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             tails: AtomicUsize::new(0),
-            shown: Mutex::new(Shown { recent: Recent::new(ledger.last), bounds: bounds(ledger) }),
-            marks,
-            reads: Arc::new(Semaphore::new(READS)),
+            live: Mutex::new(Live { recent: RecentRecords::new(ledger.last), bounds: bounds(ledger) }),
+            watermark,
+            read_permits: Arc::new(Semaphore::new(MAX_READS)),
         }
     }
 
@@ -76,23 +78,23 @@ impl Shared {
         self.store.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn folder(&self) -> MutexGuard<'_, Option<Directory>> {
-        self.folder.lock().unwrap_or_else(PoisonError::into_inner)
+    fn directory(&self) -> MutexGuard<'_, Option<Directory>> {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads from the store, where it makes nobody wait but who asks.
-    pub(super) async fn reading<T: Send + 'static>(
+    /// Reads from the store on a thread for blocking calls.
+    pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Store) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let turn = Arc::clone(&self.reads).acquire_owned().await;
+        let permit = Arc::clone(&self.read_permits).acquire_owned().await;
         let shared = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _permit = permit;
             let store = shared.store().ok_or_else(|| {
                 ReadError::Unavailable("it is closed, or it failed and has not been reopened yet".to_owned())
             })?;
@@ -101,122 +103,128 @@ impl Shared {
         done.await.unwrap_or_else(|error| Err(ReadError::Damaged(error.to_string())))
     }
 
-    /// Shows what has been written.
+    /// Shows written records and their bounds to readers, and wakes the tails.
     pub(super) fn show(&self, entries: Vec<Entry>, ledger: &Ledger) {
-        let mut shown = self.shown();
-        shown.bounds = bounds(ledger);
-        entries.into_iter().for_each(|entry| shown.recent.push(entry));
-        drop(shown);
-        self.marks.send_if_modified(|mark| std::mem::replace(&mut mark.last, ledger.last) != ledger.last);
+        let mut live = self.live();
+        live.bounds = bounds(ledger);
+        entries.into_iter().for_each(|entry| live.recent.push(entry));
+        drop(live);
+        self.watermark
+            .send_if_modified(|watermark| std::mem::replace(&mut watermark.last, ledger.last) != ledger.last);
     }
 
-    /// Notes that the log may be written.
-    pub(super) fn begin(&self) -> io::Result<()> {
-        self.folder().as_mut().map_or(Ok(()), Directory::begin)
+    /// Marks in the folder that the log may be written.
+    pub(super) fn mark_running(&self) -> io::Result<()> {
+        self.directory().as_mut().map_or(Ok(()), Directory::mark_running)
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.folder().as_ref().is_some_and(Directory::is_running)
+        self.directory().as_ref().is_some_and(Directory::is_running)
     }
 
+    /// Checks that the folder can be written and its disk has room.
     pub(super) fn probe(&self) -> io::Result<()> {
-        self.folder().as_ref().map_or(Ok(()), Directory::probe)
+        self.directory().as_ref().map_or(Ok(()), Directory::probe)
     }
 
-    /// Opens the store again after it has failed, and lets `mend` put it in order, which learns whether a journal has lost records.
-    /// Readers wait until the store is in order: before, they could read refused records, or pass over lost ones unnoticed.
+    /// Opens the store again after a failure, and repairs its content with `repair`.
+    ///
+    /// The second argument of `repair` is true if a journal has lost records. Readers wait for the end of the
+    /// repair: before it, they could read refused records, or miss lost records without learning of it.
     pub(super) fn reopen<T>(
         &self,
         options: &DurableOptions,
-        mend: impl FnOnce(&Store, bool) -> Result<T, Failure>,
+        repair: impl FnOnce(&Store, bool) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut opened = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        take(&mut opened);
-        let folder = self.folder();
-        let folder = folder.as_ref().ok_or(Failure::Gone)?;
-        let repaired = truncate_torn_tail(folder).map_err(|error| io::Error::other(error.to_string()))?;
-        let store = Store::open(&folder.store(), options, self.epoch)?;
-        let mended = mend(&store, repaired.damaged)?;
-        folder.clear_damage();
+        close_store(&mut opened);
+        let directory = self.directory();
+        let directory = directory.as_ref().ok_or(Failure::Closed)?;
+        let repaired = truncate_torn_tail(directory).map_err(|error| io::Error::other(error.to_string()))?;
+        let store = Store::open(&directory.store_path(), options, self.epoch)?;
+        let result = repair(&store, repaired.damaged)?;
+        directory.clear_damage();
         *opened = Some(Arc::new(store));
-        Ok(mended)
+        Ok(result)
     }
 
-    /// Notes that all is written, and whether the journals are needed no more.
-    pub(super) fn set_clean(&self, settled: bool) {
-        self.settled.store(settled, Ordering::SeqCst);
-        self.clean.store(true, Ordering::SeqCst);
+    /// Sets that all records are written, and whether all of them are in tables.
+    pub(super) fn set_complete(&self, flushed: bool) {
+        self.flushed.store(flushed, Ordering::SeqCst);
+        self.complete.store(true, Ordering::SeqCst);
     }
 
-    /// Ends the log, and the tails once they have read it.
+    /// Ends the log. Each tail ends once it has read all records.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        self.marks.send_modify(|mark| mark.closed = true);
-        self.leave();
+        self.watermark.send_modify(|watermark| watermark.closed = true);
+        self.close_if_unused();
     }
 
-    /// Lets the store and the folder go when the log has ended and nobody reads on.
-    fn leave(&self) {
+    /// Closes the store and unlocks the folder if the log has ended and has no tail.
+    fn close_if_unused(&self) {
         if !self.ended.load(Ordering::SeqCst) || self.tails.load(Ordering::SeqCst) > 0 {
             return;
         }
-        take(&mut self.store.write().unwrap_or_else(PoisonError::into_inner));
-        let Some(mut folder) = self.folder().take() else { return };
-        if !self.clean.load(Ordering::SeqCst) {
+        close_store(&mut self.store.write().unwrap_or_else(PoisonError::into_inner));
+        let Some(mut directory) = self.directory().take() else { return };
+        if !self.complete.load(Ordering::SeqCst) {
             return;
         }
-        if self.settled.load(Ordering::SeqCst)
-            && let Err(error) = journal_repair::empty(&folder.store())
+        if self.flushed.load(Ordering::SeqCst)
+            && let Err(error) = journal_repair::clear_journals(&directory.store_path())
         {
-            warn!(folder = %self.path.display(), "cannot empty the journals, so the next start takes longer: {error}");
+            let folder = self.path.display();
+            warn!(%folder, "cannot empty the journals, so the next start takes longer: {error}");
         }
-        if let Err(error) = folder.end() {
-            error!(folder = %self.path.display(), "cannot mark the log as closed, so the next start has to check it: {error}");
+        if let Err(error) = directory.mark_closed() {
+            let folder = self.path.display();
+            error!(%folder, "cannot mark the log as closed, so the next start has to check it: {error}");
         }
     }
 }
 
-/// Takes the store out and drops it, once those who read from it have finished.
-fn take(store: &mut Option<Arc<Store>>) {
+/// Closes the store after its present reads have ended.
+fn close_store(store: &mut Option<Arc<Store>>) {
     let Some(mut store) = store.take() else { return };
     loop {
         match Arc::try_unwrap(store) {
             Ok(store) => return drop(store),
             Err(shared) => store = shared,
         }
-        // A page at most is being read.
+        // The wait is short: a reader holds the store for one page.
         std::thread::sleep(Duration::from_micros(200));
     }
 }
 
-/// A tail's hold on the log: until it has gone, the store stays.
+/// The records of the log for a tail. The store stays open while a value of this type exists.
 #[derive(Debug)]
-pub(super) struct Follower(Arc<Shared>);
+pub(super) struct TailSource(Arc<Shared>);
 
-impl Follower {
+impl TailSource {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         shared.tails.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(shared))
     }
 }
 
-impl Drop for Follower {
+impl Drop for TailSource {
     fn drop(&mut self) {
         let shared = Arc::clone(&self.0);
         shared.tails.fetch_sub(1, Ordering::SeqCst);
         if shared.ended.load(Ordering::SeqCst) {
-            // Closing the store takes a while, and this may be a thread that others wait for.
-            std::thread::spawn(move || shared.leave());
+            // Closing the store blocks, and this thread may run futures.
+            std::thread::spawn(move || shared.close_if_unused());
         }
     }
 }
 
-impl Source for Follower {
+impl Source for TailSource {
     async fn page(&self, after: Position, limit: Limit) -> Result<Page, ReadError> {
-        let recent = self.0.shown().recent.page(after, limit);
+        let recent = self.0.live().recent.page(after, limit);
         match recent {
             Some(page) => Ok(page),
-            None => self.0.reading(move |store| page(store, after, limit)).await,
+            None => self.0.read(move |store| read_page(store, after, limit)).await,
         }
     }
 }
@@ -232,5 +240,5 @@ fn bounds(ledger: &Ledger) -> Bounds {
     }
 }
 
-/// So many read from the disk at once.
-const READS: usize = 16;
+/// The most concurrent reads of the store.
+const MAX_READS: usize = 16;

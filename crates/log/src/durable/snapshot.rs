@@ -1,6 +1,6 @@
-//! What a store holds at one moment.
+//! Reads of the store at one moment, which later writes do not change.
 
-use fjall::{Readable, Snapshot};
+use fjall::Readable;
 use tracing::warn;
 
 use super::codec::{Group, decode_keys};
@@ -9,20 +9,21 @@ use crate::idempotency::UsedKeys;
 use crate::retention::Held;
 use crate::{Entry, Position, ReadError};
 
+/// A consistent view of the store.
 pub(super) struct Snapshot<'a> {
     store: &'a Store,
-    snapshot: Snapshot,
+    snapshot: fjall::Snapshot,
 }
 
-/// What is known of a log and what it holds.
+/// The stored positions of a log, and the stored counts of its rules.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) last: Position,
     pub(super) horizon: Position,
     pub(super) separate_horizon: Position,
-    /// The ids of all records up to here are in tables.
+    /// The ids of all records up to this position are in tables.
     pub(super) indexed: Position,
-    /// What each rule holds, and a place before which it holds nothing.
+    /// The counts of each rule, and the position before which it holds no record.
     pub(super) rules: Vec<(RuleId, Held, Position)>,
 }
 
@@ -31,7 +32,7 @@ impl<'a> Snapshot<'a> {
         Self { store, snapshot: store.database.snapshot() }
     }
 
-    /// A rule's records from a place on, each with the place of its group.
+    /// The records of a rule from a position on, each with the position of its group.
     pub(super) fn records(
         &self,
         rule: RuleId,
@@ -40,10 +41,10 @@ impl<'a> Snapshot<'a> {
         let range = record_key(rule, from)..=record_key(rule, Position(u64::MAX));
         let groups = self.snapshot.range(&self.store.records, range);
         groups.flat_map(move |guard| {
-            let group = guard.into_inner().map_err(unreadable).and_then(|(key, value)| {
-                let place = number(key.get(2..))
+            let group = guard.into_inner().map_err(read_error).and_then(|(key, value)| {
+                let last = number(key.get(2..))
                     .ok_or_else(|| ReadError::Damaged("the key of a record is truncated".to_owned()))?;
-                Ok((Position(place), Group::new(value.into(), from)))
+                Ok((Position(last), Group::new(value.into(), from)))
             });
             let (group, error) = match group {
                 Ok(group) => (Some(group), None),
@@ -51,79 +52,86 @@ impl<'a> Snapshot<'a> {
             };
             let records = group
                 .into_iter()
-                .flat_map(|(place, group)| group.map(move |entry| entry.map(|entry| (place, entry))));
+                .flat_map(|(last, group)| group.map(move |entry| entry.map(|entry| (last, entry))));
             records.chain(error)
         })
     }
 
-    /// The record at a place.
+    /// The record at a position.
     pub(super) fn record(&self, rule: RuleId, position: Position) -> Result<Option<Entry>, ReadError> {
         let next = self.records(rule, position).next().transpose()?;
         Ok(next.map(|(_, entry)| entry).filter(|entry| entry.position == position))
     }
 
-    /// Where the tables say that records with an id of this hash may be, oldest first, from a place on.
-    pub(super) fn id_places(
+    /// The positions in tables of records whose id has this hash, oldest first, from a position on.
+    ///
+    /// Such a record may be dropped, or have another id with the same hash.
+    pub(super) fn id_positions(
         &self,
         id: &str,
         from: Position,
     ) -> impl Iterator<Item = Result<(RuleId, Position), ReadError>> + use<'a> {
         let range = self.store.id_key(id, from)..=self.store.id_key(id, Position(u64::MAX));
         self.snapshot.range(self.store.ids.tables(), range).map(|guard| {
-            let (key, value) = guard.into_inner().map_err(unreadable)?;
-            let place = number(key.get(16..)).zip(value.first_chunk::<2>());
+            let (key, value) = guard.into_inner().map_err(read_error)?;
+            let row = number(key.get(16..)).zip(value.first_chunk::<2>());
             let (position, rule) =
-                place.ok_or_else(|| ReadError::Damaged("the position of an id is truncated".to_owned()))?;
+                row.ok_or_else(|| ReadError::Damaged("the position of an id is truncated".to_owned()))?;
             Ok((RuleId(u16::from_be_bytes(*rule)), Position(position)))
         })
     }
 
-    /// The newest of a topic, as a rule keeps them, oldest first.
+    /// The positions of the newest records of a topic, oldest first.
     pub(super) fn newest(&self, rule: RuleId, topic: &str) -> Result<Vec<Position>, ReadError> {
         let value =
-            self.snapshot.get(&self.store.topics, self.store.topic_key(rule, topic)).map_err(unreadable)?;
-        let places = value.map(|value| {
-            value.chunks_exact(8).filter_map(|place| number(Some(place))).map(Position).collect()
+            self.snapshot.get(&self.store.topics, self.store.topic_key(rule, topic)).map_err(read_error)?;
+        let positions = value.map(|value| {
+            value.chunks_exact(8).filter_map(|chunk| number(Some(chunk))).map(Position).collect()
         });
-        Ok(places.unwrap_or_default())
+        Ok(positions.unwrap_or_default())
     }
 
+    /// The stored positions and counts.
     pub(super) fn state(&self) -> Result<State, ReadError> {
         let mut state = State::default();
         for guard in self.snapshot.prefix(&self.store.meta, "held") {
-            let (key, row) = guard.into_inner().map_err(unreadable)?;
+            let (key, row) = guard.into_inner().map_err(read_error)?;
             let rule = rule(&key)?;
-            state.last = state.last.max(place(&row, 3));
-            state.horizon = state.horizon.max(place(&row, 4));
-            state.indexed = state.indexed.max(place(&row, 5));
-            // Rows of before there was such a horizon have nothing or a 0 there.
-            state.separate_horizon = state.separate_horizon.max(place(&row, 6));
+            state.last = state.last.max(number_at(&row, 3));
+            state.horizon = state.horizon.max(number_at(&row, 4));
+            state.indexed = state.indexed.max(number_at(&row, 5));
+            // Rows of older versions end before this number, or have zeros there.
+            state.separate_horizon = state.separate_horizon.max(number_at(&row, 6));
             state.rules.push((
                 rule,
-                Held { records: place(&row, 0).0, bytes: place(&row, 1).0 },
-                place(&row, 2),
+                Held { records: number_at(&row, 0).0, bytes: number_at(&row, 1).0 },
+                number_at(&row, 2),
             ));
         }
         Ok(state)
     }
 
+    /// The position up to which positions are reserved.
     pub(super) fn reserved(&self) -> Result<Position, ReadError> {
-        let row = self.snapshot.get(&self.store.meta, "reserved").map_err(unreadable)?;
-        Ok(place(&row.unwrap_or_default(), 0))
+        let row = self.snapshot.get(&self.store.meta, "reserved").map_err(read_error)?;
+        Ok(number_at(&row.unwrap_or_default(), 0))
     }
 
-    /// The idempotency keys that are remembered. Damaged rows are skipped: without them, repetitions of their appends add records again, but
-    /// the log can be used.
+    /// The stored idempotency keys.
+    ///
+    /// Damaged rows are skipped, so that the log can be used. A repetition of an append in such a row adds
+    /// its records again.
     pub(super) fn used_keys(&self) -> Result<UsedKeys, ReadError> {
         let mut keys = UsedKeys::default();
         for guard in self.snapshot.prefix(&self.store.meta, KEYS) {
-            let (key, group) = guard.into_inner().map_err(unreadable)?;
+            let (key, group) = guard.into_inner().map_err(read_error)?;
             let row = number(key.get(KEYS.len()..)).zip(decode_keys(&group));
             let Some((write, (time, appends))) = row else {
                 warn!(
                     store = %self.store.path.display(),
                     row = %key.escape_ascii(),
-                    "damaged idempotency keys were dropped: a repeated publication with one of these keys is published again"
+                    "damaged idempotency keys were dropped: a repeated publication with one of these keys is \
+                     published again"
                 );
                 continue;
             };
@@ -136,16 +144,16 @@ impl<'a> Snapshot<'a> {
     pub(super) fn key_writes(&self, after: Position) -> Result<Vec<Position>, ReadError> {
         let range = keys_key(after.next())..=keys_key(Position(u64::MAX));
         let writes = self.snapshot.range(&self.store.meta, range).map(|guard| {
-            let key = guard.key().map_err(unreadable)?;
+            let key = guard.key().map_err(read_error)?;
             Ok(Position(number(key.get(KEYS.len()..)).unwrap_or(0)))
         });
         writes.collect()
     }
 
-    /// The rules that have been known, with their names.
+    /// The stored rules, with their names.
     pub(super) fn rules(&self) -> Result<Vec<(RuleId, Box<str>)>, ReadError> {
         let rules = self.snapshot.prefix(&self.store.meta, "rule").map(|guard| {
-            let (key, name) = guard.into_inner().map_err(unreadable)?;
+            let (key, name) = guard.into_inner().map_err(read_error)?;
             let name = std::str::from_utf8(&name);
             let name = name.map_err(|error| {
                 ReadError::Damaged(format!("the name of a retention rule is invalid: {error}"))
@@ -156,7 +164,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// The rule that a row is about.
+/// The rule in the key of a row.
 fn rule(key: &[u8]) -> Result<RuleId, ReadError> {
     let number = key.get(4..).and_then(|key| key.first_chunk()).map(|number| u16::from_be_bytes(*number));
     number
@@ -165,8 +173,8 @@ fn rule(key: &[u8]) -> Result<RuleId, ReadError> {
         .ok_or_else(|| ReadError::Damaged("the number of a retention rule is invalid".to_owned()))
 }
 
-/// The number at this place of a row of them; 0 where there is none.
-fn place(row: &[u8], index: usize) -> Position {
+/// The number at this index of a row; 0 if the row has fewer numbers.
+fn number_at(row: &[u8], index: usize) -> Position {
     Position(number(row.get(8 * index..)).unwrap_or(0))
 }
 
@@ -174,7 +182,7 @@ fn number(bytes: Option<&[u8]>) -> Option<u64> {
     bytes?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
-fn unreadable(error: fjall::Error) -> ReadError {
+fn read_error(error: fjall::Error) -> ReadError {
     use std::io::ErrorKind::{InvalidData, UnexpectedEof};
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))

@@ -1,22 +1,24 @@
-//! The records and what is known of them, in an LSM tree on disk: `fjall`.
+//! The store of a log: an LSM tree on disk (`fjall`) with four keyspaces.
 //!
 //! ```text
-//! records   rule u16 · position u64       a group of records, the last of which is there (codec.rs)
-//! ids       hash of the id · position     rule u16; of records with ids of their own (id_index.rs)
-//! topics    rule u16 · hash of the topic  the positions of the newest, of rules that keep the last of each topic
+//! records   rule u16 · position u64       a group of records; the position is that of its last (codec.rs)
+//! ids       hash of the id · position     rule u16; only for records with an id (id_index.rs)
+//! topics    rule u16 · hash of the topic  positions of the newest records, for rules with `last_per_topic`
 //! meta      "epoch"                       16 bytes
-//!           "reserved"                    up to where positions may have been used
-//!           "rule" · rule u16             its name; rule 0 is the rest
-//!           "held" · rule u16             records, bytes, a place before which none is held; and of the log when this was written:
-//!                                         the last position, the horizon, a place up to which all ids are in tables,
-//!                                         the horizon of the rules that are counted separately
-//!           "keys" · position u64         the idempotency keys of the write whose first record is there (codec.rs)
+//!           "reserved"                    the position up to which positions may have been used
+//!           "rule" · rule u16             the name of the rule; rule 0 is the rest
+//!           "held" · rule u16             of the rule: records, bytes, low watermark; of the log at that
+//!                                         write: last position, horizon, position up to which all ids are
+//!                                         in tables, separate horizon
+//!           "keys" · position u64         idempotency keys of the write with this first position (codec.rs)
 //! ```
-//! Numbers are big-endian, so that keys lie in order. A record's rule comes first, so that what a rule lets go lies in one place, and
-//! the place of its group's last comes next, so that whatever follows a place begins with one seek.
+//! Numbers are big-endian, so that the order of keys is that of their numbers. The key of a group begins with
+//! the rule, so that the records which retention drops are neighbors. The position of the last record of the
+//! group follows, so that one seek finds the records after a position.
 //!
-//! After `kill -9` a start repeats what the store's journals hold, of which there are 64 MB and more. That takes its time for each item in
-//! them, hardly for their bytes: so there are few items, whole groups of records, none for an id, and none that is small (write_batch.rs).
+//! After `kill -9`, a start reads the store's journals, which have 64 MiB or more. The time for that depends
+//! on the number of items, hardly on their bytes. So a write has few items: groups of records instead of
+//! records, no ids, and a minimal average size of the items (write_batch.rs).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use siphasher::sip128::SipHasher24;
 
 use super::DurableOptions;
 use super::damage::Damage;
-use super::id_index::{Fronts, Ids};
+use super::id_index::{IdIndex, LowWatermarks};
 use super::snapshot::Snapshot;
 use super::write_batch::WriteBatch;
 use crate::{Epoch, Position};
@@ -40,23 +42,24 @@ use crate::{Epoch, Position};
 pub(super) struct RuleId(pub(super) u16);
 
 impl RuleId {
-    /// What no rule matches.
+    /// The rule of the records that no other rule matches.
     pub(super) const REST: Self = Self(0);
 
-    /// So many are possible.
+    /// The number of rules that a store can name, with the rest.
     pub(super) const COUNT: u16 = 1024;
 }
 
+/// The open store, and the parts of it that are in memory only.
 pub(super) struct Store {
     epoch: Epoch,
     pub(super) path: PathBuf,
     pub(super) database: Database,
     pub(super) records: Keyspace,
-    pub(super) ids: Ids,
+    pub(super) ids: IdIndex,
     pub(super) topics: Keyspace,
     pub(super) meta: Keyspace,
     pub(super) damage: Damage,
-    /// Bytes that are written before they go into tables, and those that have been written.
+    /// The bytes of writes after which the store begins a flush, and the bytes since the last one.
     write_buffer: u64,
     written: AtomicU64,
 }
@@ -68,30 +71,30 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store in a folder, or makes one there, of this epoch.
+    /// Opens the store in a folder, or creates one there with the epoch `new`.
     pub(super) fn open(path: &Path, options: &DurableOptions, new: Epoch) -> fjall::Result<Self> {
-        let low_watermarks = Arc::new(Fronts::default());
-        let filter = Fronts::filter(&low_watermarks);
+        let low_watermarks = Arc::new(LowWatermarks::default());
+        let filter = LowWatermarks::filter(&low_watermarks);
         let database = Database::builder(path)
             .cache_size(options.cache)
             .journal_compression(CompressionType::None)
             .manual_journal_persist(true)
-            .max_journaling_size(JOURNALS)
-            .max_cached_files(Some(FILES))
+            .max_journaling_size(MAX_JOURNAL_BYTES)
+            .max_cached_files(Some(MAX_OPEN_FILES))
             .worker_threads(WORKERS)
             .with_compaction_filter_factories(Arc::new(move |name| {
                 (name == IDS).then(|| Arc::clone(&filter))
             }))
             .open()?;
-        // The log itself says when a table is due: who works behind the store would not, while it merges.
+        // The log starts each flush itself, because the worker thread starts none while it merges tables.
         let keyspace = || KeyspaceCreateOptions::default().max_memtable_size(2 * options.write_buffer);
-        // Ranges are read of these, or keys that are there: a filter would say nothing.
+        // Reads of these keyspaces are ranges or existing keys, for which a filter is useless.
         let ranged = || keyspace().filter_policy(FilterPolicy::disabled());
-        // Every table of ids overlaps all others: small ones are merged without making anybody wait.
-        let small = Arc::new(Leveled::default().with_table_target_size(IDS_TABLE));
+        // Every table of ids overlaps all others. Merges of small tables do not delay appends.
+        let small = Arc::new(Leveled::default().with_table_target_size(ID_TABLE_BYTES));
         let records = database.keyspace("records", ranged)?;
         let ids = database.keyspace(IDS, || ranged().compaction_strategy(small))?;
-        let ids = Ids::new(ids, low_watermarks);
+        let ids = IdIndex::new(ids, low_watermarks);
         let topics = database.keyspace("topics", keyspace)?;
         let meta = database.keyspace("meta", keyspace)?;
         let epoch = match meta.get("epoch")? {
@@ -112,15 +115,15 @@ impl Store {
         self.epoch
     }
 
-    pub(super) fn view(&self) -> Snapshot<'_> {
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
         Snapshot::new(self)
     }
 
-    pub(super) fn changes(&self) -> WriteBatch<'_> {
+    pub(super) fn write_batch(&self) -> WriteBatch<'_> {
         WriteBatch::new(self)
     }
 
-    /// Of texts that publishers choose: nobody who does not know the epoch finds two that collide.
+    /// The hash of an id or a topic. Publishers cannot find collisions without knowing the epoch.
     pub(super) fn hash(&self, text: &str) -> [u8; 16] {
         SipHasher24::new_with_key(&self.epoch.0).hash(text.as_bytes()).as_bytes()
     }
@@ -143,21 +146,25 @@ impl Store {
         self.database.persist(mode)
     }
 
-    /// Notes that so much has been written.
-    pub(super) fn count(&self, bytes: u64) {
+    /// Counts written bytes.
+    pub(super) fn add_written(&self, bytes: u64) {
         self.written.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Begins to move all that is in memory into tables: a journal goes when all that it holds is there, of every keyspace.
-    pub(super) fn begin_to_settle(&self) -> fjall::Result<()> {
+    /// Starts to write all data in memory into tables.
+    ///
+    /// The store deletes a journal when the data of all keyspaces in it is in tables.
+    pub(super) fn start_flush(&self) -> fjall::Result<()> {
         self.written.store(0, Ordering::Relaxed);
         self.keyspaces().iter().try_for_each(|keyspace| keyspace.rotate_memtable().map(drop))
     }
 
-    /// Moves all that is in memory into tables, so that the journals are needed no more. False if that takes too long.
-    pub(super) fn settle(&self) -> fjall::Result<bool> {
-        let deadline = Instant::now() + SETTLED;
-        self.begin_to_settle()?;
+    /// Writes all data in memory into tables, so that no start needs the journals.
+    ///
+    /// Returns false if this takes longer than [`FLUSH_TIMEOUT`].
+    pub(super) fn flush(&self) -> fjall::Result<bool> {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        self.start_flush()?;
         while self.keyspaces().iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
             self.database.persist(PersistMode::SyncAll)?;
             if Instant::now() > deadline {
@@ -172,18 +179,20 @@ impl Store {
         [&self.records, self.ids.tables(), &self.topics, &self.meta]
     }
 
-    /// Waits until the store has room for another write: `fjall` itself would wait for ever if what makes room has failed.
-    pub(super) fn make_room(&self) -> fjall::Result<()> {
+    /// Waits until the store can take another write.
+    ///
+    /// Without this, `fjall` would wait without end if its worker thread has failed.
+    pub(super) fn wait_for_room(&self) -> fjall::Result<()> {
         if self.written.load(Ordering::Relaxed) > self.write_buffer {
-            self.begin_to_settle()?;
+            self.start_flush()?;
         }
-        let deadline = Instant::now() + STALLED;
+        let deadline = Instant::now() + STALL_TIMEOUT;
         while self
             .keyspaces()
             .iter()
             .any(|keyspace| keyspace.sealed_memtable_count() >= 3 || keyspace.l0_table_count() >= 16)
         {
-            // Tells whether a thread behind the store has failed.
+            // This call fails if the worker thread has failed.
             self.database.persist(PersistMode::Buffer)?;
             if Instant::now() > deadline {
                 return Err(fjall::Error::Io(std::io::Error::new(
@@ -197,6 +206,7 @@ impl Store {
     }
 }
 
+/// The key of a group of records, by the position of its last record.
 pub(super) fn record_key(rule: RuleId, position: Position) -> [u8; 10] {
     let mut key = [0; 10];
     key[..2].copy_from_slice(&rule.0.to_be_bytes());
@@ -204,6 +214,7 @@ pub(super) fn record_key(rule: RuleId, position: Position) -> [u8; 10] {
     key
 }
 
+/// The key of the row of idempotency keys of a write.
 pub(super) fn keys_key(write: Position) -> [u8; 12] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(KEYS);
@@ -217,20 +228,20 @@ pub(super) const KEYS: &[u8; 4] = b"keys";
 /// The keyspace of ids.
 const IDS: &str = "ids";
 
-/// A table of ids has so many bytes, and the first of their levels four times as much.
-const IDS_TABLE: u64 = 8 * 1024 * 1024;
+/// The bytes of a table of ids. The first level has four times as many.
+const ID_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Journals of that size are kept until what they hold is in tables: the bound of what is read at a start.
-const JOURNALS: u64 = 64 * 1024 * 1024;
+/// The size of the journals above which the store writes tables: the bound of the data that a start reads.
+const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Files that are held open.
-const FILES: usize = 256;
+/// The most files that the store keeps open.
+const MAX_OPEN_FILES: usize = 256;
 
-/// Threads that move what is written from memory into tables. Of two, one would spin while the other merges.
+/// Threads that write tables. A second one would spin while the first merges.
 const WORKERS: usize = 1;
 
-/// What makes room gets so long, before the store is taken for failed.
-const STALLED: Duration = Duration::from_secs(20);
+/// The time after which a store without room for a write counts as failed.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// So long a log that is closed waits for its tables.
-const SETTLED: Duration = Duration::from_secs(5);
+/// The time for which the end of a log waits for its tables.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

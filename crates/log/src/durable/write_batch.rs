@@ -1,66 +1,77 @@
-//! What is written at once: all of it or nothing.
+//! Batches of changes to the store, which are written atomically.
 
 use fjall::{Keyspace, PersistMode};
 
-use super::id_index::Key;
+use super::id_index::IdKey;
 use super::store::{RuleId, Store, keys_key, record_key};
 use crate::Position;
 use crate::retention::Held;
 
+/// Changes that the store makes all at once, or not at all.
 pub(super) struct WriteBatch<'a> {
     store: &'a Store,
     batch: fjall::OwnedWriteBatch,
-    /// What comes into memory and what leaves it once this is written.
-    ids: Vec<(Key, RuleId)>,
-    forgotten: Vec<Key>,
-    /// What rules hold then.
+    /// The ids that are added to memory and removed from it after the write.
+    inserted_ids: Vec<(IdKey, RuleId)>,
+    removed_ids: Vec<IdKey>,
+    /// The rows of the rules' counts, which are written last.
     held: Vec<(RuleId, [u64; 7])>,
     items: usize,
-    /// Of keys and values.
+    /// The bytes of keys and values.
     bytes: usize,
 }
 
 impl<'a> WriteBatch<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         let batch = store.database.batch();
-        Self { store, batch, ids: Vec::new(), forgotten: Vec::new(), held: Vec::new(), items: 0, bytes: 0 }
+        Self {
+            store,
+            batch,
+            inserted_ids: Vec::new(),
+            removed_ids: Vec::new(),
+            held: Vec::new(),
+            items: 0,
+            bytes: 0,
+        }
     }
 
-    /// Writes a group of records, the last of which is at this place.
-    pub(super) fn insert(&mut self, rule: RuleId, last: Position, group: &[u8]) {
+    /// Inserts a group of records, of which the last has this position.
+    pub(super) fn insert_group(&mut self, rule: RuleId, last: Position, group: &[u8]) {
         self.put(&self.store.records, record_key(rule, last), group);
     }
 
-    /// Takes a group away.
-    pub(super) fn remove(&mut self, rule: RuleId, last: Position) {
-        self.take(&self.store.records, record_key(rule, last));
+    /// Removes a group of records.
+    pub(super) fn remove_group(&mut self, rule: RuleId, last: Position) {
+        self.delete(&self.store.records, record_key(rule, last));
     }
 
+    /// Inserts an id, in memory.
     pub(super) fn insert_id(&mut self, rule: RuleId, id: &str, position: Position) {
-        self.ids.push((self.store.id_key(id, position), rule));
+        self.inserted_ids.push((self.store.id_key(id, position), rule));
     }
 
-    /// Takes an id away that is in memory.
-    pub(super) fn forget_id(&mut self, id: &str, position: Position) {
-        self.forgotten.push(self.store.id_key(id, position));
+    /// Removes an id that is in memory.
+    pub(super) fn remove_unindexed_id(&mut self, id: &str, position: Position) {
+        self.removed_ids.push(self.store.id_key(id, position));
     }
 
-    /// Takes an id away that is in a table.
-    pub(super) fn remove_id(&mut self, id: &str, position: Position) {
-        self.take(self.store.ids.tables(), self.store.id_key(id, position));
+    /// Removes an id that is in a table.
+    pub(super) fn remove_indexed_id(&mut self, id: &str, position: Position) {
+        self.delete(self.store.ids.tables(), self.store.id_key(id, position));
     }
 
-    /// Whether ids are in memory, or will be.
-    pub(super) fn leaves_ids(&self) -> bool {
-        !self.ids.is_empty() || !self.store.ids.is_empty()
+    /// Returns true if ids are in memory, or will be after the write.
+    pub(super) fn has_unindexed_ids(&self) -> bool {
+        !self.inserted_ids.is_empty() || !self.store.ids.is_empty()
     }
 
-    pub(super) fn set_newest(&mut self, rule: RuleId, topic: &str, places: &[Position]) {
-        if places.is_empty() {
-            self.take(&self.store.topics, self.store.topic_key(rule, topic));
+    /// Sets the positions of the newest records of a topic.
+    pub(super) fn set_newest(&mut self, rule: RuleId, topic: &str, positions: &[Position]) {
+        if positions.is_empty() {
+            self.delete(&self.store.topics, self.store.topic_key(rule, topic));
         } else {
-            let places: Vec<u8> = places.iter().flat_map(|place| place.0.to_be_bytes()).collect();
-            self.put(&self.store.topics, self.store.topic_key(rule, topic), places);
+            let value: Vec<u8> = positions.iter().flat_map(|position| position.0.to_be_bytes()).collect();
+            self.put(&self.store.topics, self.store.topic_key(rule, topic), value);
         }
     }
 
@@ -68,22 +79,27 @@ impl<'a> WriteBatch<'a> {
         self.put(&self.store.meta, "reserved", row([reserved.0]));
     }
 
-    /// Writes the idempotency keys of the write whose first record is at this position.
+    /// Inserts the idempotency keys of the write with this first position.
     pub(super) fn insert_keys(&mut self, write: Position, group: &[u8]) {
         self.put(&self.store.meta, keys_key(write), group);
     }
 
+    /// Removes the idempotency keys of a write.
     pub(super) fn remove_keys(&mut self, write: Position) {
-        self.take(&self.store.meta, keys_key(write));
+        self.delete(&self.store.meta, keys_key(write));
     }
 
+    /// Stores the name of a rule.
     pub(super) fn set_rule(&mut self, rule: RuleId, name: &str) {
         self.put(&self.store.meta, [b"rule".as_slice(), &rule.0.to_be_bytes()].concat(), name);
     }
 
-    /// What a rule holds, and the log's last position, horizon, up to where ids are in tables, and the horizon of rules that are counted separately.
+    /// Sets the counts and the low watermark of a rule, and the positions of the log.
+    ///
+    /// `log` has the last position, the horizon, the position up to which ids are in tables, and the separate
+    /// horizon.
     pub(super) fn set_held(&mut self, rule: RuleId, held: Held, low_watermark: Position, log: [Position; 4]) {
-        let [last, horizon, indexed, separate] = log.map(|place| place.0);
+        let [last, horizon, indexed, separate] = log.map(|position| position.0);
         self.held.push((rule, [held.records, held.bytes, low_watermark.0, last, horizon, indexed, separate]));
     }
 
@@ -94,13 +110,13 @@ impl<'a> WriteBatch<'a> {
         self.batch.insert(keyspace, key, value);
     }
 
-    fn take(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) {
+    fn delete(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) {
         self.items += 1;
         self.bytes += key.as_ref().len();
         self.batch.remove(keyspace, key.as_ref());
     }
 
-    /// Writes it: without a mode, into the process's own memory.
+    /// Writes the batch; without a mode, into memory of the process.
     pub(super) fn commit(mut self, mode: Option<PersistMode>) -> fjall::Result<()> {
         let held = std::mem::take(&mut self.held);
         for (index, (rule, numbers)) in held.iter().enumerate() {
@@ -108,18 +124,18 @@ impl<'a> WriteBatch<'a> {
             let mut value = row(*numbers);
             if index + 1 == held.len() {
                 let (items, bytes) = (self.items + 1, self.bytes + key.len() + value.len());
-                let short = (items * SPACE).saturating_sub(bytes);
-                value.resize(value.len() + short, 0);
+                let padding = (items * MIN_ITEM_BYTES).saturating_sub(bytes);
+                value.resize(value.len() + padding, 0);
             }
             self.put(&self.store.meta, key, value);
         }
         self.batch.durability(mode).commit()?;
-        self.store.count((self.bytes + self.items * OVERHEAD) as u64);
+        self.store.add_written((self.bytes + self.items * OVERHEAD) as u64);
         let ids = &self.store.ids;
-        if !self.ids.is_empty() {
-            ids.add(self.ids);
+        if !self.inserted_ids.is_empty() {
+            ids.insert(self.inserted_ids);
         }
-        ids.forget(&self.forgotten);
+        ids.remove(&self.removed_ids);
         for (rule, [_, _, low_watermark, ..]) in held {
             ids.set_low_watermark(rule, Position(low_watermark));
         }
@@ -131,9 +147,10 @@ fn row<const N: usize>(numbers: [u64; N]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
-/// An item takes so many bytes at least, on average: what is smaller is filled up, so that as many bytes of journals as are there after
-/// `kill -9` hold no more items than a start repeats in time.
-const SPACE: usize = 256;
+/// The minimal average size of the items of a batch; smaller batches are padded with zeros.
+///
+/// So the journals, whose bytes are limited, hold no more items than a start after `kill -9` reads in time.
+const MIN_ITEM_BYTES: usize = 256;
 
-/// The bytes that the store's memory needs for an item, besides its own.
+/// The bytes of the store's memory for an item, besides its key and value.
 const OVERHEAD: usize = 64;

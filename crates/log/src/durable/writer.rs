@@ -1,4 +1,6 @@
-//! The one thread that writes: it takes all that waits, writes it at once, and answers.
+//! The writer: one thread, which writes all waiting appends at once and then confirms them.
+//!
+//! No other thread writes to the store. If a write fails, the writer reopens the store, and retries.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -11,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{error, info, warn};
 
 use super::codec::encode_keys;
-use super::directory::PROBE;
-use super::last_position::Used;
+use super::directory::MIN_FREE_BYTES;
+use super::last_position::LastPositionFile;
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::shared::Shared;
@@ -21,43 +23,45 @@ use super::{Durability, DurableOptions};
 use crate::idempotency::{KeyedAppend, UsedKeys};
 use crate::{AppendError, Appended, IdempotencyKey, Position, Record};
 
-/// What waits to be written.
+/// A message to the writer.
 #[derive(Debug)]
 pub(super) enum Message {
     Append(Request),
     Close(oneshot::Sender<Result<(), AppendError>>),
 }
 
+/// An append that waits for the writer.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// Each with its rule.
+    /// The records, each with its rule.
     pub(super) records: Vec<(usize, Record)>,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) size: usize,
     pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
-    /// Its share of what may wait.
-    pub(super) _room: OwnedSemaphorePermit,
+    /// The permit for the bytes that wait.
+    pub(super) _permit: OwnedSemaphorePermit,
 }
 
+/// The state of the writer's thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
     options: DurableOptions,
     ledger: Ledger,
     keys: UsedKeys,
-    /// The place of the next record.
+    /// The position of the next record.
     next: Position,
-    /// Since when something is not synced, or, without answers that wait for it, not written.
+    /// The time of the oldest write that is not synced yet or, with [`Durability::Memory`], only in memory.
     dirty: Option<Instant>,
-    broken: Option<Broken>,
-    used: Used,
+    outage: Option<Outage>,
+    last_position_file: LastPositionFile,
 }
 
-/// What keeps the log from being written.
+/// A failure of the store, which lasts until a reopen succeeds.
 #[derive(Debug)]
-struct Broken {
+struct Outage {
     error: AppendError,
-    /// When to try again.
+    /// The time of the next attempt.
     retry: Instant,
 }
 
@@ -68,17 +72,17 @@ impl Writer {
         ledger: Ledger,
         keys: UsedKeys,
         next: Position,
-        used: Used,
+        last_position_file: LastPositionFile,
     ) -> Self {
-        Self { shared, options, ledger, keys, next, dirty: None, broken: None, used }
+        Self { shared, options, ledger, keys, next, dirty: None, outage: None, last_position_file }
     }
 
-    /// Writes until the log is closed, or nobody is left to close it.
+    /// Writes until the log is closed or dropped.
     pub(super) fn run(mut self, messages: &Receiver<Message>, unclean: bool) {
-        // However it ends, the tails do, too.
-        let _ended = Ended(Arc::clone(&self.shared));
+        // The tails end even if this thread panics.
+        let _guard = EndGuard(Arc::clone(&self.shared));
         if unclean {
-            self.settle();
+            self.start_flush();
         }
         loop {
             let message = match self.timeout() {
@@ -86,7 +90,7 @@ impl Writer {
                 None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let ended = match message {
-                Ok(message) => self.gather(message, messages),
+                Ok(message) => self.handle_message(message, messages),
                 Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
                 Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(None),
             };
@@ -94,7 +98,8 @@ impl Writer {
                 let finished = self.finish();
                 self.shared.end();
                 if let (Err(error), None) = (&finished, &answer) {
-                    error!(folder = %self.shared.path.display(), "cannot complete the log before closing it: {error}");
+                    let folder = self.shared.path.display();
+                    error!(%folder, "cannot complete the log before closing it: {error}");
                 }
                 answer.map(|answer| answer.send(finished));
                 return;
@@ -103,17 +108,20 @@ impl Writer {
         }
     }
 
-    /// Has what was found in journals put into tables, so that another start does not find it there again.
-    fn settle(&self) {
-        if let Some(Err(error)) = self.shared.store().map(|store| store.begin_to_settle()) {
-            warn!(folder = %self.shared.path.display(), "cannot write the journals into tables, so the next start takes longer: {error:?}");
+    /// Starts to write the data of the journals into tables, so that the next start does not read it again.
+    fn start_flush(&self) {
+        if let Some(Err(error)) = self.shared.store().map(|store| store.start_flush()) {
+            warn!(
+                folder = %self.shared.path.display(),
+                "cannot write the journals into tables, so the next start takes longer: {error:?}"
+            );
         }
     }
 
-    /// How long nothing is to be done if nothing comes; for ever if there is nothing to do.
+    /// The time until the next maintenance if no message arrives; `None` if there is nothing to do.
     fn timeout(&self) -> Option<Duration> {
-        if let Some(broken) = &self.broken {
-            return Some(broken.retry.saturating_duration_since(Instant::now()));
+        if let Some(outage) = &self.outage {
+            return Some(outage.retry.saturating_duration_since(Instant::now()));
         }
         let sync = self.dirty.map(|since| {
             (since + self.options.durability.interval()).saturating_duration_since(Instant::now())
@@ -122,13 +130,15 @@ impl Writer {
         let due = if self.ledger.is_due(now) {
             Some(Duration::ZERO)
         } else {
-            self.ledger.rest_until_due(now).map(|rest| rest.min(PATIENCE))
+            self.ledger.time_until_due(now).map(|time| time.min(MAX_WAIT))
         };
         sync.into_iter().chain(due).min()
     }
 
-    /// Writes what has come, and all that waits behind it, as far as one write should go. Breaks at the end of the log.
-    fn gather(
+    /// Handles a message and the waiting ones behind it, up to the size of one group.
+    ///
+    /// Breaks at the end of the log.
+    fn handle_message(
         &mut self,
         message: Message,
         messages: &Receiver<Message>,
@@ -146,7 +156,8 @@ impl Writer {
                     group.push(request);
                 }
             }
-            next = if records < GROUP && bytes < GROUP_SIZE { messages.try_recv().ok() } else { None };
+            next =
+                if records < GROUP_RECORDS && bytes < GROUP_BYTES { messages.try_recv().ok() } else { None };
         };
         if !group.is_empty() {
             self.write_group(group);
@@ -154,15 +165,15 @@ impl Writer {
         ended
     }
 
-    /// Writes a group and answers; if the store fails, once more when it has been mended.
+    /// Writes a group and answers its appends. If the store fails, reopens it and retries once.
     fn write_group(&mut self, group: Vec<Request>) {
-        let written = match self.mended() {
+        let written = match self.end_outage() {
             Ok(()) => self.write(&group).or_else(|failure| {
-                self.fail(&failure);
-                self.mended().and_then(|()| {
+                self.start_outage(&failure);
+                self.end_outage().and_then(|()| {
                     self.write(&group).map_err(|failure| {
-                        self.fail(&failure);
-                        failure.into_answer()
+                        self.start_outage(&failure);
+                        failure.into_append_error()
                     })
                 })
             }),
@@ -171,7 +182,7 @@ impl Writer {
         match written {
             Ok(answers) => {
                 for (request, answer) in group.into_iter().zip(answers) {
-                    // A caller that has gone does not wait for its answer.
+                    // The send fails if the caller has dropped its future, which is no error.
                     _ = request.answer.send(answer);
                 }
             }
@@ -183,11 +194,11 @@ impl Writer {
         }
     }
 
-    /// Writes the records of a group, except those of repeated appends, and returns the answer to each append.
+    /// Writes the records of a group, except those of repeated appends. Returns the result of each append.
     fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
         let first = self.next;
-        let Decided { answers, next, keyed, forgotten, time } = self.decide(group);
-        // These positions are used, even if the write fails.
+        let Decision { answers, next, keyed, forgotten, time } = self.decide(group);
+        // A failed write uses up its positions, too.
         self.next = next;
         if next == first && forgotten.is_empty() {
             return Ok(answers);
@@ -197,17 +208,18 @@ impl Writer {
         self.commit(|store, ledger, now| {
             let mut plan = Plan::new(store, ledger, first, records, now)?;
             if !keyed.is_empty() {
-                plan.changes.insert_keys(first, &encode_keys(&keyed, time));
+                plan.batch.insert_keys(first, &encode_keys(&keyed, time));
             }
-            forgotten.into_iter().for_each(|write| plan.changes.remove_keys(write));
+            forgotten.into_iter().for_each(|write| plan.batch.remove_keys(write));
             Ok(plan)
         })?;
         Ok(answers)
     }
 
-    /// Decides which appends of a group add records and at which positions, and remembers their keys. If the write then fails,
-    /// [`mend`](Self::mend) reads the keys again before the next write.
-    fn decide(&mut self, group: &[Request]) -> Decided {
+    /// Decides which appends of a group add records and at which positions, and remembers their keys.
+    ///
+    /// If the write fails later, [`reopen`](Self::reopen) reads the keys again before the next write.
+    fn decide(&mut self, group: &[Request]) -> Decision {
         let time = self.options.clock.now();
         let has_keys = group.iter().any(|request| request.key.is_some());
         let mut forgotten = if has_keys { self.keys.forget(time) } else { Vec::new() };
@@ -231,90 +243,92 @@ impl Writer {
         if !keyed.is_empty() {
             forgotten.extend(self.keys.forget(time));
         }
-        Decided { answers, next, keyed, forgotten, time }
+        Decision { answers, next, keyed, forgotten, time }
     }
 
-    /// Writes what was planned, and shows it to who reads live.
+    /// Makes a plan, writes it, and shows its records to readers.
     fn commit<P>(&mut self, plan: P) -> Result<(), Failure>
     where
         P: for<'a> FnOnce(&'a Store, &Ledger, SystemTime) -> Result<Plan<'a>, crate::ReadError>,
     {
-        self.shared.begin()?;
-        let store = self.shared.store().ok_or(Failure::Gone)?;
-        store.make_room()?;
+        self.shared.mark_running()?;
+        let store = self.shared.store().ok_or(Failure::Closed)?;
+        store.wait_for_room()?;
         if self.ledger.unindexed > self.options.write_buffer {
-            store.ids.index()?;
+            store.ids.write_tables()?;
             self.ledger.set_indexed();
         }
         let plan = plan(&store, &self.ledger, self.options.clock.now())?;
         let mode = if plan.reserves { Some(PersistMode::SyncAll) } else { self.options.durability.mode() };
-        plan.changes.commit(mode)?;
+        plan.batch.commit(mode)?;
         if matches!(mode, None | Some(PersistMode::Buffer)) && self.dirty.is_none() {
             self.dirty = Some(Instant::now());
         }
         if !plan.entries.is_empty() {
-            self.used.write(plan.ledger.last)?;
+            self.last_position_file.write(plan.ledger.last)?;
         }
         self.ledger = plan.ledger;
         self.shared.show(plan.entries, &self.ledger);
         Ok(())
     }
 
-    /// What is to be done without anybody who asks: syncs, lets go what is too old, mends.
+    /// Reopens a failed store, syncs, and drops records that are too old, if one of these is due.
     fn run_maintenance(&mut self) {
-        if self.broken.is_some() {
-            _ = self.mended();
+        if self.outage.is_some() {
+            _ = self.end_outage();
             return;
         }
         if self.dirty.is_some_and(|since| since.elapsed() >= self.options.durability.interval())
             && let Err(failure) = self.sync()
         {
-            return self.fail(&failure);
+            return self.start_outage(&failure);
         }
         if self.ledger.is_due(self.options.clock.now()) {
             let next = self.next;
             if let Err(failure) = self.commit(|store, ledger, now| Plan::new(store, ledger, next, [], now)) {
-                self.fail(&failure);
+                self.start_outage(&failure);
             }
         }
     }
 
     fn sync(&mut self) -> Result<(), Failure> {
-        let store = self.shared.store().ok_or(Failure::Gone)?;
-        store.persist(self.options.durability.later())?;
+        let store = self.shared.store().ok_or(Failure::Closed)?;
+        store.persist(self.options.durability.deferred_mode())?;
         self.dirty = None;
         Ok(())
     }
 
-    fn fail(&mut self, failure: &Failure) {
-        let answer = failure.answer();
-        warn!(folder = %self.shared.path.display(), "{answer}; the store reports {failure}");
-        self.broken = Some(Broken { error: answer, retry: Instant::now() });
+    fn start_outage(&mut self, failure: &Failure) {
+        let error = failure.append_error();
+        warn!(folder = %self.shared.path.display(), "{error}; the store reports {failure}");
+        self.outage = Some(Outage { error, retry: Instant::now() });
     }
 
-    /// Mends what is broken, if it is time to try.
-    fn mended(&mut self) -> Result<(), AppendError> {
-        let Some(broken) = &self.broken else { return Ok(()) };
-        if broken.retry > Instant::now() {
-            return Err(broken.error.clone());
+    /// Reopens the store during an outage, if the next attempt is due.
+    fn end_outage(&mut self) -> Result<(), AppendError> {
+        let Some(outage) = &self.outage else { return Ok(()) };
+        if outage.retry > Instant::now() {
+            return Err(outage.error.clone());
         }
-        match self.mend() {
+        match self.reopen() {
             Ok(()) => {
-                self.broken = None;
-                info!(folder = %self.shared.path.display(), last = %self.ledger.last, "the log can be written to again");
+                self.outage = None;
+                let folder = self.shared.path.display();
+                info!(%folder, last = %self.ledger.last, "the log can be written to again");
                 Ok(())
             }
             Err(failure) => {
-                let error = failure.answer();
-                self.broken = Some(Broken { error: error.clone(), retry: Instant::now() + RETRY });
+                let error = failure.append_error();
+                self.outage = Some(Outage { error: error.clone(), retry: Instant::now() + RETRY_INTERVAL });
                 Err(error)
             }
         }
     }
 
-    /// Opens the store again, because one that failed to write refuses all later writes. Until there is room for that, readers
-    /// read from the failed store.
-    fn mend(&mut self) -> Result<(), Failure> {
+    /// Opens the store again, because after a failed write it refuses all later ones.
+    ///
+    /// Until the disk has room for that, readers read from the failed store.
+    fn reopen(&mut self) -> Result<(), Failure> {
         self.shared.probe()?;
         let (last, retention) = (self.ledger.last, &self.options.retention);
         let folder = self.shared.path.display();
@@ -324,19 +338,23 @@ impl Writer {
             };
             rules.commit(Some(PersistMode::Buffer))?;
             if ledger.last > last {
-                // What was refused must not be read.
-                let plan = Plan::cut(store, &ledger, last)?;
-                plan.changes.commit(Some(PersistMode::SyncAll))?;
+                // Readers must not get the records of refused appends.
+                let plan = Plan::remove_after(store, &ledger, last)?;
+                plan.batch.commit(Some(PersistMode::SyncAll))?;
                 ledger = plan.ledger;
             }
             if ledger.last < last || damaged {
-                // Records that were answered before they were written, or whose journal is damaged.
-                error!(%folder, upto = last.0, "confirmed records are lost: subscribers that resume receive a `reset` event");
-                let mut changes = store.changes();
-                ledger.skip_to(last, &mut changes);
-                changes.commit(Some(PersistMode::SyncAll))?;
+                // Confirmed records were not written yet, or their journal is damaged.
+                error!(
+                    %folder,
+                    upto = last.0,
+                    "confirmed records are lost: subscribers that resume receive a `reset` event"
+                );
+                let mut batch = store.write_batch();
+                ledger.skip_to(last, &mut batch);
+                batch.commit(Some(PersistMode::SyncAll))?;
             }
-            Ok((ledger, store.view().used_keys()?))
+            Ok((ledger, store.snapshot().used_keys()?))
         })?;
         self.shared.show(Vec::new(), &ledger);
         (self.ledger, self.keys) = (ledger, keys);
@@ -344,40 +362,40 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the end of the log.
+    /// Writes the ledger, and all data into tables, before the log closes.
     fn finish(&mut self) -> Result<(), AppendError> {
-        if let Some(broken) = &mut self.broken {
-            broken.retry = Instant::now();
+        if let Some(outage) = &mut self.outage {
+            outage.retry = Instant::now();
         }
-        self.mended()?;
-        let ended = (|| {
-            let Some(store) = self.shared.store() else { return Err(Failure::Gone) };
+        self.end_outage()?;
+        let flushed = (|| {
+            let Some(store) = self.shared.store() else { return Err(Failure::Closed) };
             if !self.shared.is_running() {
                 return Ok(false);
             }
-            // Nothing else is used: the next start goes on without a gap.
-            store.ids.index()?;
+            // No higher position is used, so the next start continues without a gap.
+            store.ids.write_tables()?;
             self.ledger.set_indexed();
-            let mut changes = store.changes();
-            self.ledger.write(&mut changes);
-            changes.set_reserved(Position(self.next.0 - 1));
-            changes.commit(Some(PersistMode::SyncAll))?;
-            Ok(store.settle()?)
+            let mut batch = store.write_batch();
+            self.ledger.write(&mut batch);
+            batch.set_reserved(Position(self.next.0 - 1));
+            batch.commit(Some(PersistMode::SyncAll))?;
+            Ok(store.flush()?)
         })();
-        let settled = ended.map_err(Failure::into_answer)?;
-        self.shared.set_clean(settled);
+        let flushed = flushed.map_err(Failure::into_append_error)?;
+        self.shared.set_complete(flushed);
         Ok(())
     }
 }
 
 /// The decision on the appends of a group.
-struct Decided {
+struct Decision {
     answers: Vec<Result<Appended, AppendError>>,
     /// The position after the added records.
     next: Position,
     /// The appends with keys that add records.
     keyed: Vec<KeyedAppend>,
-    /// Earlier writes of which every key is forgotten.
+    /// Earlier writes whose keys are all forgotten.
     forgotten: Vec<Position>,
     time: SystemTime,
 }
@@ -386,16 +404,16 @@ fn adds_records(answer: &Result<Appended, AppendError>) -> bool {
     matches!(answer, Ok(Appended { repeated: false, .. }))
 }
 
-/// Ends the log when it is dropped.
-struct Ended(Arc<Shared>);
+/// A guard that ends the log when it is dropped.
+struct EndGuard(Arc<Shared>);
 
-impl Drop for Ended {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.end();
     }
 }
 
-/// Why the store has not done what it was asked for.
+/// The reason why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("{0}")]
@@ -405,7 +423,7 @@ pub(super) enum Failure {
     #[error("{0}")]
     Read(#[from] crate::ReadError),
     #[error("that it is not open")]
-    Gone,
+    Closed,
 }
 
 impl From<fjall::Error> for Failure {
@@ -418,12 +436,12 @@ impl From<fjall::Error> for Failure {
 }
 
 impl Failure {
-    fn answer(&self) -> AppendError {
+    fn append_error(&self) -> AppendError {
         let Self::Io(error) = self else { return AppendError::Unavailable(self.to_string()) };
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Full(format!(
                 "{error}; free at least {} MiB on its disk, or reduce the retention",
-                PROBE >> 20
+                MIN_FREE_BYTES >> 20
             )),
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 AppendError::Unavailable(format!("{error}; allow this process to write to its folder"))
@@ -432,13 +450,13 @@ impl Failure {
         }
     }
 
-    fn into_answer(self) -> AppendError {
-        self.answer()
+    fn into_append_error(self) -> AppendError {
+        self.append_error()
     }
 }
 
 impl Durability {
-    /// How each group is written.
+    /// The mode of each write; `None` leaves it in memory.
     fn mode(self) -> Option<PersistMode> {
         match self {
             Self::Memory(_) => None,
@@ -447,14 +465,15 @@ impl Durability {
         }
     }
 
-    /// How what is written is made surer, later.
-    fn later(self) -> PersistMode {
+    /// The mode of the later step that makes writes durable.
+    fn deferred_mode(self) -> PersistMode {
         match self {
             Self::Memory(_) => PersistMode::Buffer,
             Self::Periodic(_) | Self::Sync => PersistMode::SyncData,
         }
     }
 
+    /// The longest time until that step.
     fn interval(self) -> Duration {
         match self {
             Self::Memory(interval) | Self::Periodic(interval) => interval,
@@ -463,12 +482,12 @@ impl Durability {
     }
 }
 
-/// Records and bytes after which a group is full.
-const GROUP: usize = 4096;
-const GROUP_SIZE: usize = 4 * 1024 * 1024;
+/// The records and bytes at which a group is complete.
+const GROUP_RECORDS: usize = 4096;
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// The clock is looked at at least so often, if records become too old: it may jump.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time between two reads of the clock while records can expire, because the clock may jump.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Between attempts to write again.
-const RETRY: Duration = Duration::from_millis(500);
+/// The time between attempts to reopen the store.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,3 +1,5 @@
+//! Factories of the tested logs, a clock that tests move, and helpers for records.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -11,12 +13,12 @@ use ssekit_log::{
 };
 use tempfile::TempDir;
 
-/// Makes logs of one kind.
+/// A factory of logs of one implementation.
 pub(crate) trait Factory: Sync {
-    /// Opens the log, or, if it was opened before and outlives its process, opens it again.
+    /// Opens the log: an empty one at the first call, and the same one again if it outlives its process.
     fn open(&self, retention: Retention) -> BoxFuture<'_, Arc<dyn Log>>;
 
-    /// The clock of its logs.
+    /// The clock of the logs.
     fn time(&self) -> &Time;
 
     fn open_keeping(&self, keep: Keep) -> BoxFuture<'_, Arc<dyn Log>> {
@@ -63,7 +65,7 @@ impl Factory for Durable {
     }
 }
 
-/// A clock that goes on when a test says so.
+/// A clock that only tests move.
 #[derive(Default)]
 pub(crate) struct Time(Arc<AtomicU64>);
 
@@ -86,8 +88,8 @@ impl Time {
     }
 }
 
-/// A record about one topic; its body says which it is.
-#[expect(clippy::needless_pass_by_value, reason = "a test gives a number as it is")]
+/// A record with one topic, whose body identifies it.
+#[expect(clippy::needless_pass_by_value, reason = "tests pass numbers by value")]
 pub(crate) fn record(topic: &str, body: impl ToString) -> Record {
     Record { topics: [topic.into()].into(), private: false, id: None, body: Bytes::from(body.to_string()) }
 }
@@ -96,16 +98,16 @@ pub(crate) fn records(bodies: impl IntoIterator<Item = impl ToString>) -> Vec<Re
     bodies.into_iter().map(|body| record("topic", body)).collect()
 }
 
-/// More than a tail finds in memory, in appends: records of 2 kB, whose bodies begin with numbers from 0 on.
+/// More records than a tail finds in memory, in batches. Their bodies have 2 kB and begin with 0, 1, 2, ….
 pub(crate) fn many() -> impl Iterator<Item = Vec<Record>> {
     let record = |number| record("topic", format!("{number} {}", "x".repeat(2000)));
     (0..MANY).step_by(1000).map(move |first| (first..first + 1000).map(record).collect())
 }
 
-/// How many these are.
+/// The number of these records.
 pub(crate) const MANY: usize = 20_000;
 
-/// Whether these are they.
+/// Returns true if these are the records of [`many`], in order.
 #[expect(clippy::cast_possible_truncation, reason = "20,000 records")]
 pub(crate) fn are_many(entries: &[Entry]) -> bool {
     let numbers = entries.iter().map(|entry| body(entry).split(' ').next().unwrap().parse::<u32>().unwrap());
@@ -122,7 +124,7 @@ pub(crate) fn body(entry: &Entry) -> String {
 
 pub(crate) const ANY: Limit = Limit { records: usize::MAX, bytes: usize::MAX };
 
-/// All that is held after a place.
+/// All held records after a position.
 pub(crate) async fn held_after(log: &dyn Log, after: Position) -> Vec<Entry> {
     let page = log.read(after, ANY).await.unwrap();
     assert!(page.end);
@@ -135,12 +137,12 @@ pub(crate) async fn bodies(log: &dyn Log) -> Vec<String> {
 
 pub(crate) type Tail = BoxStream<'static, Result<Vec<Entry>, ReadError>>;
 
-/// Reads on until there are so many.
+/// Reads at least this number of records from a tail.
 pub(crate) async fn take(tail: &mut Tail, count: usize) -> Vec<Entry> {
     let mut entries = Vec::new();
     while entries.len() < count {
         let next = tokio::time::timeout(DEADLINE, tail.next()).await;
-        entries.extend(next.expect("a record in time").expect("the log goes on").unwrap());
+        entries.extend(next.expect("a record in time").expect("the tail continues").unwrap());
     }
     entries
 }

@@ -1,4 +1,4 @@
-//! Appends with keys: a repetition adds no record.
+//! Contract of idempotency keys: a repeated append adds no record.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ fn key_of(publisher: &[u8; 8], number: u32) -> IdempotencyKey {
     IdempotencyKey { publisher: *publisher, ..key(number, 0) }
 }
 
-/// Appends a record with a key, which must add it.
+/// Appends a record with a new key.
 async fn add(log: &dyn Log, number: u32) -> Vec<Position> {
     let appended = log.append_with_key(Some(key(number, 0)), records([number])).await.unwrap();
     assert!(!appended.repeated, "key {number}");
     appended.positions
 }
 
-/// Repeats an append with a key, which must add nothing.
+/// Repeats an append with a used key, which adds nothing.
 async fn repeat(log: &dyn Log, number: u32) -> Vec<Position> {
     let appended = log.append_with_key(Some(key(number, 0)), records([number])).await.unwrap();
     assert!(appended.repeated, "key {number}");
@@ -115,7 +115,7 @@ pub(crate) async fn keys_are_forgotten_by_age(factory: &impl Factory) {
     factory.time().pass(Duration::from_millis(1));
     repeat(&*log, 2).await;
     add(&*log, 1).await;
-    // A clock that is set back forgets nothing.
+    // No key is forgotten after the clock is set back.
     factory.time().back(IdempotencyKey::LIFETIME);
     repeat(&*log, 1).await;
 }
@@ -132,8 +132,8 @@ pub(crate) async fn the_oldest_keys_are_forgotten_by_count(factory: &impl Factor
     repeat(&*log, 3).await;
 }
 
-/// A publisher that uses more keys than a log remembers loses its own, and the others keep theirs.
-pub(crate) async fn a_publisher_with_many_keys_pushes_out_its_own(factory: &impl Factory) {
+/// A publisher that uses more keys than a log remembers loses its own, and no key of another publisher.
+pub(crate) async fn a_publisher_with_many_keys_loses_only_its_own(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
     let seldom = key_of(b"seldom..", MOST + 1);
     let first = log.append_with_key(Some(seldom), records(["x"])).await.unwrap();
@@ -156,21 +156,20 @@ pub(crate) async fn add_many(log: &dyn Log, numbers: std::ops::Range<u32>) {
 async fn add_all(log: &dyn Log, keys: impl Iterator<Item = IdempotencyKey>) {
     let mut keys = keys.peekable();
     while keys.peek().is_some() {
-        let some = keys.by_ref().take(1_000);
-        let answers = join_all(some.map(|key| log.append_with_key(Some(key), records(["x"])))).await;
+        let batch = keys.by_ref().take(1_000);
+        let answers = join_all(batch.map(|key| log.append_with_key(Some(key), records(["x"])))).await;
         assert!(answers.into_iter().all(|answer| !answer.unwrap().repeated));
     }
 }
 
-/// So many keys are remembered.
+/// The most keys that a log remembers.
 pub(crate) const MOST: u32 = 100_000;
 const _: () = assert!(MOST as usize == IdempotencyKey::COUNT);
-/// So many of one publisher.
+/// The most keys of one publisher that a log remembers.
 const MOST_OF_ONE: u32 = 50_000;
 const _: () = assert!(MOST_OF_ONE as usize == IdempotencyKey::COUNT_PER_PUBLISHER);
 
-/// Of a log that outlives its process.
-pub(crate) async fn keys_are_there_again_after_a_restart(factory: &impl Factory) {
+pub(crate) async fn keys_survive_a_restart(factory: &impl Factory) {
     let mut log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
     let first = add(&*log, 1).await;
     factory.time().pass(IdempotencyKey::LIFETIME / 2);
@@ -196,7 +195,7 @@ pub(crate) async fn keys_are_there_again_after_a_restart(factory: &impl Factory)
     assert_ne!(add(&*log, 1).await, first);
 }
 
-/// Of a log that outlives its process: keys that were forgotten by count stay forgotten, and those that were used again are not.
+/// Keys that were forgotten by count stay forgotten; a forgotten key that was used again is remembered.
 pub(crate) async fn a_restart_remembers_the_newest_keys(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
     add_many(&*log, 0..MOST + 10).await;
@@ -209,7 +208,7 @@ pub(crate) async fn a_restart_remembers_the_newest_keys(factory: &impl Factory) 
     add(&*log, 10).await;
 }
 
-/// Of a log that outlives its process: the same for the keys of a publisher, also where keys of others were stored in the same writes.
+/// The same for the keys of one publisher, also if one write stored keys of several publishers.
 pub(crate) async fn a_restart_remembers_the_newest_keys_of_each_publisher(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
     let often = |number| key_of(b"often...", number);

@@ -1,12 +1,14 @@
-//! The contract of every log. A new log adds a [`Factory`] and a line below: `contract!`, and
-//! `contract_on_disk!` if it outlives its process.
+//! The contract of every log.
+//!
+//! A new log adds a [`Factory`](factory::Factory) and a line at the end of this file: `contract!`, and also
+//! `contract_on_disk!` if the log outlives its process.
 
 mod factory;
-mod follow;
 mod idempotency;
-mod keep;
 mod order;
 mod restart;
+mod retention;
+mod tail;
 
 use factory::{Durable, Memory};
 
@@ -19,37 +21,80 @@ macro_rules! cases {
     };
 }
 
-/// Runs each case in a test of its own, on a log of its own.
+/// Runs each case in its own test, on its own log.
 macro_rules! contract {
     ($name:ident, $factory:expr) => {
         mod $name {
             use super::*;
 
-            cases!($factory, order: positions_grow_in_the_order_of_a_batch, concurrent_appends_are_whole_and_in_order_for_each,
-                a_batch_that_is_refused_leaves_nothing, nothing_appended_is_nothing_kept, pages_obey_their_limits, records_come_back_as_they_were,
-                a_place_in_a_gap_or_ahead_is_read_after, an_id_is_found_where_it_was_first);
-            cases!($factory, follow: a_tail_gives_what_is_there_and_what_comes, a_slow_tail_gets_all_of_it, a_tail_ends_with_its_log,
-                a_tail_from_the_end_waits, a_tail_is_told_what_it_missed, a_burst_reaches_a_tail_though_less_is_kept,
-                any_readers_and_pauses_see_one_log);
-            cases!($factory, keep: by_count, by_bytes, by_age, by_age_though_the_clock_was_ahead, the_last_of_each_topic, the_first_rule_that_matches_decides, ids_go_with_their_records,
-                an_id_that_was_replaced_is_found_where_it_is_left, any_rules_keep_what_they_say, rules_outside_of_their_limits_are_refused);
-            cases!($factory, idempotency: a_repeated_append_adds_nothing_and_returns_the_first_positions, a_key_with_other_content_is_refused_and_adds_nothing,
-                keys_are_independent_of_each_other_and_of_appends_without, of_concurrent_appends_with_one_key_one_adds_its_records,
-                a_refused_append_does_not_use_up_its_key, a_key_outlives_its_records, keys_are_forgotten_by_age, the_oldest_keys_are_forgotten_by_count,
-                a_publisher_with_many_keys_pushes_out_its_own);
+            cases!(
+                $factory,
+                order: positions_grow_in_the_order_of_a_batch,
+                concurrent_appends_keep_the_order_of_each_publisher,
+                a_refused_batch_appends_no_record,
+                an_empty_append_adds_no_record,
+                pages_respect_their_limits,
+                records_are_read_unchanged,
+                a_read_after_a_dropped_or_future_position_finds_later_records,
+                an_id_finds_its_oldest_record,
+            );
+            cases!(
+                $factory,
+                tail: a_tail_reads_existing_and_new_records,
+                a_slow_tail_reads_all_records,
+                a_tail_ends_after_its_log_is_closed,
+                a_tail_from_the_last_position_waits_for_new_records,
+                a_tail_reports_dropped_records,
+                a_tail_reads_a_burst_that_retention_drops,
+                concurrent_readers_read_the_same_records,
+            );
+            cases!(
+                $factory,
+                retention: the_oldest_records_beyond_the_count_are_dropped,
+                the_oldest_records_beyond_the_bytes_are_dropped,
+                records_beyond_the_age_are_dropped,
+                records_with_future_times_expire,
+                older_records_of_a_topic_are_replaced,
+                the_first_matching_rule_applies,
+                a_dropped_record_is_not_found_by_its_id,
+                an_id_of_a_replaced_record_finds_the_remaining_one,
+                random_rules_keep_the_records_of_a_model,
+                rules_outside_of_their_limits_are_refused,
+            );
+            cases!(
+                $factory,
+                idempotency: a_repeated_append_adds_nothing_and_returns_the_first_positions,
+                a_key_with_other_content_is_refused_and_adds_nothing,
+                keys_are_independent_of_each_other_and_of_appends_without,
+                of_concurrent_appends_with_one_key_one_adds_its_records,
+                a_refused_append_does_not_use_up_its_key,
+                a_key_outlives_its_records,
+                keys_are_forgotten_by_age,
+                the_oldest_keys_are_forgotten_by_count,
+                a_publisher_with_many_keys_loses_only_its_own,
+            );
         }
     };
 }
 
-/// The additional contract of a log that outlives its process.
+/// Runs the cases for a log that outlives its process.
 macro_rules! contract_on_disk {
     ($name:ident, $factory:expr) => {
         mod $name {
             use super::*;
 
-            cases!($factory, restart: everything_is_there_again, rules_may_change, a_tail_that_is_behind_reads_on_after_the_end);
-            cases!($factory, idempotency: keys_are_there_again_after_a_restart, a_restart_remembers_the_newest_keys,
-                a_restart_remembers_the_newest_keys_of_each_publisher);
+            cases!(
+                $factory,
+                restart: a_reopened_log_has_the_same_records,
+                changed_rules_apply_after_a_restart,
+                an_open_tail_reads_all_records_after_close,
+            );
+            cases!(
+                $factory,
+                idempotency: keys_survive_a_restart,
+                a_restart_remembers_the_newest_keys,
+                a_restart_remembers_the_newest_keys_of_each_publisher,
+            );
         }
     };
 }

@@ -1,4 +1,4 @@
-//! Appended records are read in order, whole and unchanged.
+//! Contract of appends and reads: records keep their order and content, and batches are atomic.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,18 +26,18 @@ pub(crate) async fn positions_grow_in_the_order_of_a_batch(factory: &impl Factor
     );
 }
 
-pub(crate) async fn concurrent_appends_are_whole_and_in_order_for_each(factory: &impl Factory) {
+pub(crate) async fn concurrent_appends_keep_the_order_of_each_publisher(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let publishers: Vec<_> = (0..8)
         .map(|publisher| {
             let log = Arc::clone(&log);
             tokio::spawn(async move {
-                let mut kept = Vec::new();
+                let mut positions = Vec::new();
                 for number in 0..50 {
                     let batch = records((0..3).map(|part| format!("{publisher} {number} {part}")));
-                    kept.extend(log.append(batch).await.unwrap());
+                    positions.extend(log.append(batch).await.unwrap());
                 }
-                kept
+                positions
             })
         })
         .collect();
@@ -53,14 +53,14 @@ pub(crate) async fn concurrent_appends_are_whole_and_in_order_for_each(factory: 
         assert_eq!(answered.get(&entry.position), Some(&body(entry)));
     }
     for publisher in 0..8 {
-        let of_it: Vec<_> =
+        let published: Vec<_> =
             entries.iter().map(body).filter(|body| body.starts_with(&format!("{publisher} "))).collect();
         let sent: Vec<_> = (0..150).map(|index| format!("{publisher} {} {}", index / 3, index % 3)).collect();
-        assert_eq!(of_it, sent);
+        assert_eq!(published, sent);
     }
 }
 
-pub(crate) async fn a_batch_that_is_refused_leaves_nothing(factory: &impl Factory) {
+pub(crate) async fn a_refused_batch_appends_no_record(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     log.append(records(["before"])).await.unwrap();
     let large = || Record { body: Bytes::from(vec![b'x'; Record::SIZE]), ..record("a topic", "") };
@@ -81,7 +81,7 @@ pub(crate) async fn a_batch_that_is_refused_leaves_nothing(factory: &impl Factor
     assert_eq!(bodies(&*log).await, ["before", "after"]);
 }
 
-pub(crate) async fn nothing_appended_is_nothing_kept(factory: &impl Factory) {
+pub(crate) async fn an_empty_append_adds_no_record(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     assert_eq!(log.append(Vec::new()).await.unwrap(), []);
     let page = log.read(Position::START, Limit { records: 0, bytes: 0 }).await.unwrap();
@@ -94,9 +94,9 @@ pub(crate) async fn nothing_appended_is_nothing_kept(factory: &impl Factory) {
     );
 }
 
-pub(crate) async fn pages_obey_their_limits(factory: &impl Factory) {
+pub(crate) async fn pages_respect_their_limits(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
-    // Each has 5 + 10 bytes.
+    // Each record has 5 bytes of topic and 10 of body.
     let batch = (0..10).map(|number| format!("{number:010}"));
     log.append(records(batch)).await.unwrap();
     for (limit, pages) in [
@@ -121,7 +121,7 @@ pub(crate) async fn pages_obey_their_limits(factory: &impl Factory) {
             }
             assert_eq!(Some(page.through), read.last().map(|entry| entry.position));
         }
-        // A log may not know yet that a full page was the last.
+        // A log may return an empty page after a full one that was the last.
         if sizes.last() == Some(&0) {
             sizes.pop();
         }
@@ -131,7 +131,7 @@ pub(crate) async fn pages_obey_their_limits(factory: &impl Factory) {
     }
 }
 
-pub(crate) async fn records_come_back_as_they_were(factory: &impl Factory) {
+pub(crate) async fn records_are_read_unchanged(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let plain = record("topic", "");
     let full = Record {
@@ -152,29 +152,29 @@ pub(crate) async fn records_come_back_as_they_were(factory: &impl Factory) {
     let later = log.append(records(["later"])).await.unwrap()[0];
     let entries = held_after(&*log, Position::START).await;
     assert_eq!(entries.last().map(|entry| entry.position), Some(later));
-    let apart = entries[3].time.duration_since(entries[0].time).unwrap();
-    assert_eq!(apart, Duration::from_millis(1));
+    let difference = entries[3].time.duration_since(entries[0].time).unwrap();
+    assert_eq!(difference, Duration::from_millis(1));
 }
 
-pub(crate) async fn a_place_in_a_gap_or_ahead_is_read_after(factory: &impl Factory) {
+pub(crate) async fn a_read_after_a_dropped_or_future_position_finds_later_records(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { last_per_topic: Some(1), ..Keep::ALL }).await;
     let positions = log.append(vec![record("a", 1), record("b", 2), record("a", 3)]).await.unwrap();
-    let after_gone = held_after(&*log, positions[0]).await;
-    assert_eq!(after_gone.iter().map(body).collect::<Vec<_>>(), ["2", "3"]);
-    let ahead = Position(positions[2].0 + 1000);
-    let page = log.read(ahead, crate::factory::ANY).await.unwrap();
+    let after_dropped = held_after(&*log, positions[0]).await;
+    assert_eq!(after_dropped.iter().map(body).collect::<Vec<_>>(), ["2", "3"]);
+    let future = Position(positions[2].0 + 1000);
+    let page = log.read(future, crate::factory::ANY).await.unwrap();
     assert!(page.entries.is_empty() && page.end);
-    assert_eq!(page.through, ahead);
+    assert_eq!(page.through, future);
     assert!(held_after(&*log, Position(u64::MAX)).await.is_empty());
 }
 
-pub(crate) async fn an_id_is_found_where_it_was_first(factory: &impl Factory) {
+pub(crate) async fn an_id_finds_its_oldest_record(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     assert_eq!(log.find("a").await.unwrap(), None);
     let batch = vec![record("topic", 0), with_id("a", 1), with_id("b", 2), with_id("a", 3), with_id("", 4)];
     let positions = log.append(batch).await.unwrap();
     log.append(vec![with_id("a", 5)]).await.unwrap();
-    for (id, place) in [("a", Some(1)), ("b", Some(2)), ("", Some(4)), ("c", None), ("aa", None)] {
-        assert_eq!(log.find(id).await.unwrap(), place.map(|place: usize| positions[place]), "{id:?}");
+    for (id, index) in [("a", Some(1)), ("b", Some(2)), ("", Some(4)), ("c", None), ("aa", None)] {
+        assert_eq!(log.find(id).await.unwrap(), index.map(|index: usize| positions[index]), "{id:?}");
     }
 }

@@ -1,10 +1,10 @@
-//! A log that outlives its process stays the same log.
+//! Contract of logs that outlive their process: a reopened log is the same log.
 
 use ssekit_log::{Keep, Position, Retention, Rule};
 
 use crate::factory::{Factory, MANY, are_many, bodies, held_after, many, record, records, take, with_id};
 
-pub(crate) async fn everything_is_there_again(factory: &impl Factory) {
+pub(crate) async fn a_reopened_log_has_the_same_records(factory: &impl Factory) {
     let retention = || {
         let prices = Rule::new(
             "prices",
@@ -24,7 +24,7 @@ pub(crate) async fn everything_is_there_again(factory: &impl Factory) {
         (record("price 1", 8), ["4", "5", "6", "7", "8"]),
         (record("price 1", 9), ["4", "5", "6", "7", "9"]),
     ] {
-        let kept = held_after(&*log, Position::START).await;
+        let entries = held_after(&*log, Position::START).await;
         let bounds = log.bounds().await.unwrap();
         let found = log.find("a").await.unwrap();
         log.close().await.unwrap();
@@ -32,7 +32,7 @@ pub(crate) async fn everything_is_there_again(factory: &impl Factory) {
 
         log = factory.open(retention()).await;
         assert_eq!(log.epoch(), epoch);
-        assert_eq!(held_after(&*log, Position::START).await, kept);
+        assert_eq!(held_after(&*log, Position::START).await, entries);
         assert_eq!(log.bounds().await.unwrap(), bounds);
         assert_eq!(log.find("a").await.unwrap(), found);
         let mut tail = log.tail(last);
@@ -44,8 +44,8 @@ pub(crate) async fn everything_is_there_again(factory: &impl Factory) {
     }
 }
 
-/// A tail that was opened before the end keeps a log open, and nothing else does.
-pub(crate) async fn a_tail_that_is_behind_reads_on_after_the_end(factory: &impl Factory) {
+/// An open tail keeps the store open after the log is closed. After its end, the log can be opened again.
+pub(crate) async fn an_open_tail_reads_all_records_after_close(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let mut tail = log.tail(Position::START);
     for append in many() {
@@ -59,8 +59,8 @@ pub(crate) async fn a_tail_that_is_behind_reads_on_after_the_end(factory: &impl 
     assert_eq!(held_after(&*log, Position::START).await.len(), MANY);
 }
 
-/// Records that were kept under other rules stay, and are dropped as the new rules say.
-pub(crate) async fn rules_may_change(factory: &impl Factory) {
+/// Records of former rules stay, and the limits of the new retention apply to them.
+pub(crate) async fn changed_rules_apply_after_a_restart(factory: &impl Factory) {
     let topics = ["a", "b", "a"];
     let log = factory.open_keeping(Keep::ALL).await;
     let first =

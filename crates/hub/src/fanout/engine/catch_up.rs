@@ -1,4 +1,4 @@
-//! What a subscriber is written that is not up to date.
+//! Delivery to subscribers that are not up to date.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::fanout::{Figures, Frame};
 use crate::log_limit::LogLimit;
 
 impl Engine {
-    /// Lets a subscriber go on that waited for what has come.
+    /// Continues with a subscriber that waited for this event.
     pub(super) fn go_on(&mut self, slot: u32, generation: u32, waited: Doing) {
         if !self.is_here(slot, generation) {
             return;
@@ -29,7 +29,7 @@ impl Engine {
         }
     }
 
-    /// Writes what a subscriber has not had yet, until it has, there is no room, or it has had its turn.
+    /// Writes to a subscriber until it is up to date, its socket or body is full, or its turn is over.
     pub(super) fn catch_up(&mut self, slot: u32) -> ControlFlow<End> {
         for _ in 0..TURN {
             let subscriber = &mut self.subscribers[slot as usize];
@@ -40,7 +40,7 @@ impl Engine {
                     Err(error) => return ControlFlow::Break(End::of(&error)),
                 };
                 if written == 0 {
-                    // Room that has come since then is told, or will be.
+                    // If there is room by now, a message has reported or will report it.
                     behind.doing = Doing::Writing;
                     return ControlFlow::Continue(());
                 }
@@ -52,7 +52,8 @@ impl Engine {
             if behind.last {
                 return ControlFlow::Break(End::Shutdown);
             }
-            // What is gone from the log is not for who was not there when it came, although it may be in memory.
+            // Frames in memory whose records the log had dropped before the subscription are not for this
+            // subscriber.
             let stored = behind.through >= behind.stored;
             if stored && behind.through == self.through {
                 subscriber.behind = None;
@@ -121,7 +122,7 @@ impl Engine {
         ControlFlow::Continue(())
     }
 
-    /// Has a page of the log read for a subscriber; the answer comes as a message.
+    /// Requests a page of the log for a subscriber; the page comes as a message.
     fn read(&mut self, slot: u32, upto: Position) {
         let subscriber = &mut self.subscribers[slot as usize];
         let sent = subscriber.progress().map_or(0, |(_, sent, _)| sent);
@@ -177,7 +178,7 @@ impl Engine {
         subscriber.delivered |= events > 0;
         if let Some(behind) = &mut subscriber.behind {
             if behind.last {
-                // It is being sent away: what it has not had, it asks for when it is back.
+                // The stream is being ended; the subscriber asks for the rest when it returns.
                 return;
             }
             if lost {
@@ -191,17 +192,18 @@ impl Engine {
     }
 }
 
-/// Where somebody stands who has not been written all of some frames.
+/// State of a subscriber that has received a part of some frames.
 pub(super) struct Begun {
-    /// How many of them it has had, with the one that has been begun.
+    /// Number of frames that it has received, including the one that was begun.
     pub(super) count: u64,
-    /// What is left of that one: a part of the frame itself, which others have, too, and not of all that was to be written.
+    /// Rest of that frame. It shares the frame's bytes with other subscribers, instead of the joined bytes of
+    /// the write.
     pub(super) rest: Bytes,
-    /// Its place.
+    /// Position of that frame.
     pub(super) through: Position,
 }
 
-/// Of frames in a row, of which so many bytes have been written and not all, the one with the next byte.
+/// Finds the frame that was begun, if this number of bytes of consecutive frames was written, but not all.
 pub(super) fn begun<'a>(
     frames: impl Iterator<Item = &'a Arc<Frame>>,
     framing: Framing,
@@ -220,7 +222,7 @@ pub(super) fn begun<'a>(
     Begun { count, rest, through }
 }
 
-/// Counts a page that is read, until it has been or is given up.
+/// Counts a page from its request until it is delivered or given up.
 struct Counted(Arc<Figures>);
 
 impl Counted {
@@ -236,6 +238,6 @@ impl Drop for Counted {
     }
 }
 
-/// Writes of a subscriber that is behind, before the others have their turn.
+/// Writes of a subscriber that is behind, before others get a turn.
 const TURN: usize = 4;
 const GAP: &[u8] = b"event: gap\ndata: {\"reason\":\"overtaken\"}\n\n";

@@ -1,4 +1,4 @@
-//! What is due to a subscriber when time has passed.
+//! Timers of subscribers: heartbeats, stalls, ends and shutdown.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::fanout::framing::Piece;
 use crate::fanout::subscriber::{Behind, Doing, End};
 
 impl Engine {
-    /// The tick at that time.
+    /// Tick of a time.
     pub(super) fn tick(&self, at: Instant) -> u32 {
         let elapsed = at.saturating_duration_since(self.started);
         u32::try_from(elapsed.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
@@ -23,7 +23,7 @@ impl Engine {
         Some((TICK * (self.now + 1)).saturating_sub(self.started.elapsed()).max(Duration::from_millis(1)))
     }
 
-    /// Heartbeats, and the end of those whose time is over.
+    /// Runs the timers that are due.
     pub(super) fn look_at_the_clock(&mut self) {
         for (slot, generation) in self.wheel.turn(u64::from(self.now)) {
             if !self.is_here(slot, generation) {
@@ -36,7 +36,7 @@ impl Engine {
         }
     }
 
-    /// Does what is due for a subscriber; gives the tick at which to look again.
+    /// Runs the timer of a subscriber; returns the tick of its next timer.
     fn due(&mut self, slot: u32) -> ControlFlow<End, u32> {
         let subscriber = &mut self.subscribers[slot as usize];
         if self.ending && subscriber.behind.as_ref().is_none_or(|behind| !behind.last) {
@@ -49,7 +49,7 @@ impl Engine {
             return ControlFlow::Break(End::Expired);
         }
         let (beat, stall) = (ticks(self.pace.heartbeat).max(1), ticks(self.pace.stall).max(1));
-        // The peer must take what waits for it, whether its thread has more for it or not.
+        // The peer must take waiting bytes, whether its thread has more for it or not.
         let since = subscriber.waits_since(self.now);
         if since.is_some_and(|since| since + stall <= self.now) {
             return ControlFlow::Break(End::Stalled);
@@ -86,7 +86,7 @@ impl Engine {
         ControlFlow::Continue(next.max(self.now + 1).min(subscriber.ends))
     }
 
-    /// Ends all subscriptions, spread over a time.
+    /// Starts the shutdown: ends all subscriptions, spread over a time.
     pub(super) fn begin_to_end(&mut self, over: Duration) {
         if std::mem::replace(&mut self.ending, true) {
             return;
@@ -99,7 +99,7 @@ impl Engine {
         }
     }
 
-    /// Tells a subscriber when to come back, after what is being written, and ends it.
+    /// Sends a reconnection time after the unsent bytes, and ends the subscriber.
     fn send_away(&mut self, slot: u32) -> ControlFlow<End, u32> {
         let farewell = Piece::of(&[&self.pace.farewell()]);
         let subscriber = &mut self.subscribers[slot as usize];
@@ -119,7 +119,7 @@ pub(super) fn ticks(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX / 4).min(u32::MAX / 4)
 }
 
-/// The clock's step.
+/// Length of a tick.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a subscriber that has been told to come back may take to read that.
+/// Time in which a subscriber may read its reconnection time.
 const FAREWELL: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! Subscribers that are ended for the memory that waits for them. They resume.
+//! Ends of subscribers whose unread bytes keep others from memory. They resume.
 
 use super::Engine;
 use crate::fanout::subscriber::{End, Mark, Subscriber};
@@ -14,14 +14,14 @@ impl Engine {
             _ => (self.now, None),
         };
         self.short = Some((since, self.now));
-        // All subscribers are looked at, so once a tick.
+        // Every subscriber is checked, so only once per tick.
         if seen != Some(self.now) {
             self.end_slow(since);
         }
         self.end_stuck();
     }
 
-    /// Ends those that take almost nothing of what waits for them, measured since memory is short.
+    /// Ends subscribers that have taken almost nothing since memory is short.
     fn end_slow(&mut self, since: u32) {
         let now = self.now;
         for (slot, subscriber) in &mut self.subscribers {
@@ -37,7 +37,8 @@ impl Engine {
         }
     }
 
-    /// While more is held than may be, which no measurement can wait for, ends those that have taken nothing for the longest time.
+    /// While the budget is exceeded, which leaves no time for a measurement, ends the subscribers that have
+    /// taken nothing for the longest time.
     fn end_stuck(&mut self) {
         if !self.replay.budget.is_over() {
             return;
@@ -58,8 +59,9 @@ impl Engine {
     }
 }
 
-/// While memory is short, a subscriber must take so many bytes a tick, measured over so many ticks: 16 KiB in a second.
+/// While memory is short, a subscriber must take this number of bytes per tick, measured over this number of
+/// ticks: 16 KiB per second.
 const SLOW: u64 = 1638;
 const MEASURED: u32 = 10;
-/// For so many ticks a subscriber that is ended at once has taken nothing.
+/// A subscriber that is ended at once has taken nothing for this number of ticks.
 const STUCK: u32 = 1;

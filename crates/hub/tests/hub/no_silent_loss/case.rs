@@ -1,3 +1,5 @@
+//! Random case: store, rules, and steps.
+
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -7,13 +9,13 @@ use ssekit_mercure::Selector;
 
 use super::reader::Reader;
 
-/// The topic of the last update. It has a rule of its own, so that no other rule drops it.
+/// Topic of the last update. It has a rule of its own, so that no other rule drops it.
 pub(super) const END: &str = "end";
 
-/// A random course of events.
+/// Random case.
 #[derive(Debug)]
 pub(super) struct Case {
-    /// None for the log in memory.
+    /// `None` for the log in memory.
     pub(super) disk: Option<Durability>,
     pub(super) rules: Vec<(&'static str, Keep)>,
     pub(super) overtaken: Overtaken,
@@ -24,12 +26,12 @@ pub(super) struct Case {
     pub(super) readers: Vec<Reader>,
 }
 
-/// A step of the course.
+/// Step of a case.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Publishers at the same time, each with its bursts.
+    /// Concurrent publishers, each with its bursts.
     Publish(Vec<Vec<Burst>>),
-    /// The clock of the log moves on.
+    /// Time passes for the log.
     Wait(Duration),
     /// The hub stops, and starts on the same log.
     Restart,
@@ -39,7 +41,7 @@ pub(super) enum Step {
     Flood,
 }
 
-/// Updates that one publisher sends at once.
+/// Updates that one publisher sends together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Burst {
     pub(super) form: Form,
@@ -52,11 +54,11 @@ pub(super) struct Burst {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// A request for each update.
+    /// One request per update.
     Single,
-    /// A request for each update, with an id that the publisher chose.
+    /// One request per update, with an id of the publisher.
     Named,
-    /// One request for all.
+    /// One request for all updates.
     Lines,
 }
 
@@ -85,7 +87,7 @@ impl Case {
         }
     }
 
-    /// The rules of the log.
+    /// Retention rules of the log.
     pub(super) fn retention(&self) -> Retention {
         let last = Keep { last_per_topic: Some(1), ..Keep::ALL };
         let mut rules = vec![Rule::new(END, |topic| topic == END, last)];
@@ -96,12 +98,12 @@ impl Case {
         Retention::new(rules, Keep::ALL).unwrap()
     }
 
-    /// The rule for updates with this canonical topic.
+    /// Rule for updates with this canonical topic.
     pub(super) fn keep(&self, topic: &str) -> Keep {
         self.rules.iter().find(|(pattern, _)| matches(pattern, topic)).map_or(Keep::ALL, |(_, keep)| *keep)
     }
 
-    /// Returns true if the log drops nothing, so that no subscriber misses an event.
+    /// Whether the log drops nothing, so that no subscriber misses an event.
     pub(super) fn keeps_all(&self) -> bool {
         let answers_early = matches!(self.disk, Some(Durability::Memory(_)));
         let killed = self.steps.iter().any(|step| matches!(step, Step::Kill));
@@ -156,19 +158,19 @@ fn keep(rng: &mut Rng) -> Keep {
     keep
 }
 
-/// From 1 to `most`, each order of magnitude as often as the others.
+/// Draws a number from 1 to `most`, with each order of magnitude equally likely.
 fn logarithmic(rng: &mut Rng, most: usize) -> usize {
     ((most as f64).powf(rng.f64()) as usize).clamp(1, most)
 }
 
-/// Canonical and alternate topics of an update.
+/// Draws the canonical and the alternate topics of an update.
 pub(super) fn topics(rng: &mut Rng) -> Vec<String> {
     let canonical = if rng.bool() { format!("/t/{}", rng.u8(..4)) } else { format!("/u/{}", rng.u8(..2)) };
     let alternate = (rng.u8(..3) == 0).then(|| format!("/alt/{}", rng.u8(..2)));
     [canonical].into_iter().chain(alternate).collect()
 }
 
-/// Returns true if a topic, template or `*` of this test matches a topic.
+/// Whether a topic, template or `*` of this test matches a topic.
 pub(super) fn matches(pattern: &str, topic: &str) -> bool {
     match pattern.strip_suffix("{x}") {
         Some(start) => topic.strip_prefix(start).is_some_and(|rest| !rest.contains('/')),
@@ -176,8 +178,8 @@ pub(super) fn matches(pattern: &str, topic: &str) -> bool {
     }
 }
 
-/// The topics and templates of rules.
+/// Topics and templates of rules.
 const TOPICS: &[&str] = &["*", "/t/{x}", "/u/{x}", "/t/0", "/u/1"];
 const AGE: Duration = Duration::from_secs(10);
-/// Updates of a case, and one more for each burst beyond.
+/// Maximum number of updates of a case; each burst adds at least one.
 const UPDATES: usize = 12_000;

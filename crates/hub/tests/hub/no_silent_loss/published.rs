@@ -1,3 +1,5 @@
+//! Record of all published updates, and a log that keeps it.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +20,7 @@ impl Published {
         self.0.lock().unwrap().clone()
     }
 
-    /// The record whose number is `choice`, modulo how many there are.
+    /// Returns the record with the number `choice`, modulo the number of records.
     pub(super) fn choose(&self, choice: usize) -> Option<(Position, Record)> {
         let records = self.0.lock().unwrap();
         let (position, record) = records.iter().nth(choice % records.len().max(1))?;
@@ -31,18 +33,18 @@ impl Published {
     }
 }
 
-/// The number at the beginning of an event's data.
+/// Number at the beginning of an event's data.
 pub(super) fn number(data: &str) -> usize {
     data.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{data:.40} has no number"))
 }
 
-/// The number of a record.
+/// Number of a record.
 pub(super) fn number_of(record: &Record) -> usize {
     let body = std::str::from_utf8(&record.body).unwrap();
     number(body.split_once("data: ").unwrap().1)
 }
 
-/// A log that notes the records that it has kept, and whose tail can be held up.
+/// Log that notes the records that it has kept, and whose tail can be held up.
 #[derive(Debug)]
 pub(super) struct Noting {
     log: Arc<dyn Log>,
@@ -67,7 +69,7 @@ impl Log for Noting {
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
         let (log, published) = (Arc::clone(&self.log), Arc::clone(&self.published));
-        // A task of its own, so that nothing is kept without a note when the publisher goes.
+        // A task of its own, so that no record is kept without a note if the publisher leaves.
         let kept = tokio::spawn(async move {
             let appended = log.append_with_key(key, records.clone()).await?;
             assert_eq!(appended.positions.len(), records.len());

@@ -1,3 +1,5 @@
+//! Random subscriber: its stream, pauses and reconnections.
+
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
@@ -15,38 +17,39 @@ use crate::stream::Way;
 pub(super) struct Reader {
     way: Way,
     topics: &'static [&'static str],
-    /// It has a token that grants it private updates.
+    /// Whether it has a token that grants private updates.
     trusted: bool,
     from: From,
-    /// It comes when so many bursts were published.
+    /// It joins when this number of bursts is published.
     joins: usize,
-    /// The size of its receive buffer, in bytes.
+    /// Size of its receive buffer in bytes.
     room: Option<u32>,
-    /// It stops reading after about so many events, until others were published.
+    /// It stops reading after about this number of events, until others are published.
     pauses: Option<usize>,
-    /// It comes back after about so many events.
+    /// It reconnects after about this number of events.
     leaves: Option<usize>,
     seed: u64,
 }
 
-/// The start of its first stream.
+/// Start of its first stream.
 #[derive(Clone, Copy, Debug)]
 enum From {
     Now,
     Earliest,
-    /// After an update that was published before it comes.
+    /// After an update that was published before it joins.
     Known,
 }
 
-/// Part of what a subscriber has been sent.
+/// Part of the input of a subscriber.
 #[derive(Clone, Debug)]
 pub(super) enum Seen {
-    /// A stream of the updates that are published after this place.
+    /// A stream of the updates after this position.
     Now(Position),
-    /// A stream that begins with the earliest update that is held.
+    /// A stream that begins with the earliest update in the log.
     Earliest,
-    /// The positions that the log holds, up to the last one. It is noted at the first event of a stream that begins with the earliest
-    /// update, also after a reset, and at the first event after a gap: the notice stands for every record that was dropped before.
+    /// Positions in the log, up to the last one. Noted at the first event of a stream that begins with the
+    /// earliest update, also after a reset, and at the first event after a gap: the notice covers every
+    /// record that was dropped before.
     Held(BTreeSet<Position>, Position),
     /// A stream that begins after the update with this position.
     After(Position),
@@ -76,7 +79,7 @@ impl Reader {
         }
     }
 
-    /// Returns true if this update is for it.
+    /// Whether this update is for it.
     pub(super) fn may_read(&self, record: &Record) -> bool {
         let selected = |topic: &str| self.topics.iter().any(|pattern| matches(pattern, topic));
         (self.trusted || !record.private) && record.topics.iter().any(|topic| selected(topic))
@@ -154,7 +157,8 @@ impl Reader {
     }
 }
 
-/// A subscriber leaves no more than so often. One that resumes behind the horizon reads the whole history again, each time.
+/// Maximum number of reconnections. A subscriber that resumes before the horizon reads the whole history
+/// again.
 const LEAVES: usize = 10;
 
 const SELECTORS: &[&[&str]] = &[

@@ -1,3 +1,5 @@
+//! Execution of a case: the hub, its restarts, and the publishers.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -17,17 +19,17 @@ use super::published::{Noting, Published};
 use crate::client::{Connection, Request};
 use crate::setup::{HUB, Setup, TestHub, encoded, publication, token, within};
 
-/// The hub of a case, and how far the case is.
+/// The hub of a case, and the progress of the case.
 pub(super) struct Stage {
-    /// Written while it restarts.
+    /// Locked for writing while the hub restarts.
     pub(super) hub: RwLock<TestHub>,
     pub(super) published: Arc<Published>,
-    /// Readers whose first stream has begun.
+    /// Number of readers whose first stream has begun.
     pub(super) joined: watch::Sender<usize>,
     bursts: watch::Sender<usize>,
     log: RwLock<Arc<Noting>>,
     folder: TempDir,
-    /// Milliseconds that the log's clock has moved on.
+    /// Milliseconds by which the log's clock has moved.
     time: Arc<AtomicU64>,
     next: AtomicUsize,
 }
@@ -53,7 +55,7 @@ impl Stage {
         }
     }
 
-    /// The last event ID of a record.
+    /// Last event ID of a record.
     pub(super) fn id(&self, position: Position, record: &Record) -> String {
         let epoch = self.log.try_read().expect("the hub does not restart now").epoch();
         record.id.as_deref().map_or_else(|| Ids::new(epoch).id(position), str::to_owned)
@@ -63,12 +65,12 @@ impl Stage {
         *self.bursts.borrow()
     }
 
-    /// Waits until so many bursts were published, or the last update.
+    /// Waits until this number of bursts is published, or the last update.
     pub(super) async fn until_burst(&self, count: usize) {
         self.bursts.subscribe().wait_for(|bursts| *bursts >= count).await.unwrap();
     }
 
-    /// Takes the steps of the case, then publishes the last update.
+    /// Runs the steps of the case, then publishes the last update.
     pub(super) async fn play(&self, case: &Case) {
         for (number, step) in case.steps.iter().enumerate() {
             match step {
@@ -107,7 +109,7 @@ impl Stage {
         }
     }
 
-    /// The requests of a burst, and the number of updates of each.
+    /// Requests of a burst, and the number of updates of each.
     fn requests(&self, burst: &Burst) -> Vec<(Request, usize)> {
         let mut rng = Rng::with_seed(burst.seed);
         let first = self.next(burst.count);
@@ -130,7 +132,7 @@ impl Stage {
         (first..first + burst.count).map(form).collect()
     }
 
-    /// Stops the hub, and starts it on its log, or on a copy of the files as they were before it stopped.
+    /// Stops the hub, and starts it on its log, or on a copy of the files from before the stop.
     async fn restart(&self, case: &Case, copy: Option<&str>, number: usize) {
         let (mut hub, mut log) = (self.hub.write().await, self.log.write().await);
         let folder = self.folder.path();
@@ -150,7 +152,7 @@ impl Stage {
         *hub = self::hub(case, &log).await;
     }
 
-    /// Appends more than the log keeps in memory for its tail, while nobody reads that.
+    /// Appends more than the log keeps in memory for its tail, while nobody reads the tail.
     async fn flood(&self) {
         let log = Arc::clone(&*self.log.read().await);
         log.held_up.send_replace(true);
@@ -164,7 +166,7 @@ impl Stage {
         log.held_up.send_replace(false);
     }
 
-    /// The records that the log holds, and the position up to which it was read.
+    /// Records in the log, and the position up to which it was read.
     pub(super) async fn held(&self) -> (BTreeMap<Position, Record>, Position) {
         let (mut held, mut after) = (BTreeMap::new(), Position::START);
         loop {

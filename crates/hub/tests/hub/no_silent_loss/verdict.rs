@@ -1,3 +1,5 @@
+//! Verdict of a case: a notice must stand for every event that a subscriber has not received.
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ssekit_log::{Position, Record};
@@ -9,24 +11,24 @@ use super::reader::{Reader, Seen};
 /// Checks that a notice stands for each event that a subscriber has not received.
 pub(super) struct Verdict<'a> {
     pub(super) case: &'a Case,
-    /// All published records, also those that a killed hub has lost.
+    /// All published records, including those that a killed hub has lost.
     pub(super) published: &'a BTreeMap<Position, Record>,
-    /// The records that the log holds at the end.
+    /// Records in the log at the end.
     pub(super) held: &'a BTreeMap<Position, Record>,
     pub(super) reader: &'a Reader,
 }
 
-/// How much of the log a subscriber has accounted for.
+/// Part of the log for which a subscriber has received events or notices.
 #[derive(Default)]
 struct Place<'a> {
-    /// Everything up to here has been received, or a notice has come.
+    /// Everything up to this position was received, or a notice has come.
     after: Position,
-    /// The next event has a later place.
+    /// The next event has a later position.
     order: Position,
-    /// A notice has come since the last event.
+    /// Whether a notice has come since the last event.
     noticed: bool,
-    /// The positions that were held when it began with the earliest update or received a notice, and the last of them. The records
-    /// between them had been dropped.
+    /// Positions in the log when it began with the earliest update or received a notice, and the last of
+    /// them. The records between them had been dropped.
     history: Option<(&'a BTreeSet<Position>, Position)>,
 }
 
@@ -67,7 +69,7 @@ impl Verdict<'_> {
         if notices > 0 && self.case.keeps_all() {
             return Err(format!("{notices} notices, although the log keeps everything"));
         }
-        // A record that is held now was always held, so no notice stands for it.
+        // A record that is in the log now was always there, so no notice stands for it.
         for (position, record) in self.held.range(Position(first.0 + 1)..) {
             if self.published.get(position) != Some(record) {
                 return Err(format!("{position} holds what was not published there"));
@@ -100,7 +102,7 @@ impl Verdict<'_> {
         Ok(())
     }
 
-    /// Returns true if a rule keeps newer updates of the canonical topic instead.
+    /// Whether a rule keeps newer updates of the canonical topic instead.
     fn is_superseded(&self, position: Position, record: &Record) -> bool {
         let topic = &record.topics[0];
         let Some(last) = self.case.keep(topic).last_per_topic else { return false };

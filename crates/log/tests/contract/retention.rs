@@ -1,4 +1,4 @@
-//! A log keeps the records that its rules name.
+//! Contract of retention: the log holds the records that the rules keep, and no others.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use ssekit_log::{Keep, Position, Retention, RetentionError, Rule};
 
 use crate::factory::{Factory, bodies, body, held_after, record, records, with_id};
 
-pub(crate) async fn by_count(factory: &impl Factory) {
+pub(crate) async fn the_oldest_records_beyond_the_count_are_dropped(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { records: Some(3), ..Keep::ALL }).await;
     let first = log.append(records(0..2)).await.unwrap();
     assert_eq!(log.bounds().await.unwrap().horizon, Position::START);
@@ -23,19 +23,19 @@ pub(crate) async fn by_count(factory: &impl Factory) {
     assert_eq!(log.bounds().await.unwrap().horizon, all[6]);
 }
 
-pub(crate) async fn by_bytes(factory: &impl Factory) {
+pub(crate) async fn the_oldest_records_beyond_the_bytes_are_dropped(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { bytes: Some(20), ..Keep::ALL }).await;
     log.append(records(0..3)).await.unwrap();
     assert_eq!(bodies(&*log).await, ["0", "1", "2"]);
     log.append(records(["1234"])).await.unwrap();
     assert_eq!(bodies(&*log).await, ["2", "1234"]);
-    // A record that is larger than the limit is dropped at once, and so is everything before it.
+    // A record larger than the limit is dropped at once, and so are all before it.
     let last = log.append(records(["x".repeat(20)])).await.unwrap();
     let bounds = log.bounds().await.unwrap();
     assert_eq!((bounds.horizon, bounds.last, bounds.records, bounds.bytes), (last[0], last[0], 0, 0));
 }
 
-pub(crate) async fn by_age(factory: &impl Factory) {
+pub(crate) async fn records_beyond_the_age_are_dropped(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { age: Some(Duration::from_secs(60)), ..Keep::ALL }).await;
     let first = log.append(records(0..2)).await.unwrap();
     factory.time().pass(Duration::from_secs(60));
@@ -47,7 +47,7 @@ pub(crate) async fn by_age(factory: &impl Factory) {
     assert_eq!(log.bounds().await.unwrap().horizon, first[1]);
 }
 
-pub(crate) async fn the_last_of_each_topic(factory: &impl Factory) {
+pub(crate) async fn older_records_of_a_topic_are_replaced(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { last_per_topic: Some(2), ..Keep::ALL }).await;
     let topics = ["a", "b", "a", "a", "c", "a", "b", "b"];
     let batch = topics.iter().enumerate().map(|(number, topic)| record(topic, number));
@@ -55,17 +55,17 @@ pub(crate) async fn the_last_of_each_topic(factory: &impl Factory) {
         log.append(vec![record]).await.unwrap();
     }
     assert_eq!(bodies(&*log).await, ["3", "4", "5", "6", "7"]);
-    // Nobody has missed anything: the dropped records have been replaced.
+    // Replaced records do not move the horizon.
     let bounds = log.bounds().await.unwrap();
     assert_eq!((bounds.horizon, bounds.records), (Position::START, 5));
-    // Within one batch, and the canonical topic alone counts.
+    // Records of one batch replace each other, and only canonical topics count.
     let alternate = ssekit_log::Record { topics: ["d".into(), "c".into()].into(), ..record("", "alternate") };
     log.append(vec![record("c", 8), record("c", 9), record("c", 10), alternate]).await.unwrap();
     assert_eq!(bodies(&*log).await, ["3", "5", "6", "7", "9", "10", "alternate"]);
     assert_eq!(log.bounds().await.unwrap().records, 7);
 }
 
-pub(crate) async fn the_first_rule_that_matches_decides(factory: &impl Factory) {
+pub(crate) async fn the_first_matching_rule_applies(factory: &impl Factory) {
     let rules = vec![
         Rule::new(
             "prices",
@@ -83,7 +83,7 @@ pub(crate) async fn the_first_rule_that_matches_decides(factory: &impl Factory) 
     assert_eq!(bodies(&*log).await, ["5", "6", "7", "8", "9"]);
 }
 
-pub(crate) async fn ids_go_with_their_records(factory: &impl Factory) {
+pub(crate) async fn a_dropped_record_is_not_found_by_its_id(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { records: Some(2), ..Keep::ALL }).await;
     log.append(vec![with_id("a", 0)]).await.unwrap();
     let later = log.append(vec![with_id("a", 1)]).await.unwrap();
@@ -94,7 +94,7 @@ pub(crate) async fn ids_go_with_their_records(factory: &impl Factory) {
     assert_eq!(log.find("b").await.unwrap(), Some(last[0]));
 }
 
-pub(crate) async fn an_id_that_was_replaced_is_found_where_it_is_left(factory: &impl Factory) {
+pub(crate) async fn an_id_of_a_replaced_record_finds_the_remaining_one(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { last_per_topic: Some(1), ..Keep::ALL }).await;
     log.append(vec![with_id("a", 0)]).await.unwrap();
     let second = log.append(vec![with_id("a", 1), with_id("a", 2)]).await.unwrap();
@@ -119,23 +119,24 @@ pub(crate) async fn rules_outside_of_their_limits_are_refused(_: &impl Factory) 
     assert!(Retention::new((0..64).map(|n| rule(&n.to_string())).collect(), last(1000)).is_ok());
 }
 
-/// A record that was stored by a clock that was ahead is as old as the time that this was noticed, and keeps
-/// nothing behind it.
-pub(crate) async fn by_age_though_the_clock_was_ahead(factory: &impl Factory) {
+/// The age of a record with a future time counts from the moment at which the log notices it.
+///
+/// Such a record does not keep later records from expiring.
+pub(crate) async fn records_with_future_times_expire(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { age: Some(Duration::from_secs(10)), ..Keep::ALL }).await;
     let year = Duration::from_secs(365 * 86_400);
     factory.time().pass(year);
-    log.append(records(["ahead", "ahead, too"])).await.unwrap();
+    log.append(records(["future", "future, too"])).await.unwrap();
     factory.time().back(year);
     log.append(records(["right"])).await.unwrap();
-    assert_eq!(bodies(&*log).await, ["ahead", "ahead, too", "right"]);
+    assert_eq!(bodies(&*log).await, ["future", "future, too", "right"]);
     factory.time().pass(Duration::from_secs(11));
     log.append(records(["later"])).await.unwrap();
     assert_eq!(bodies(&*log).await, ["later"]);
 }
 
-/// Any rules and any records: the log holds the records that a naive evaluation of the rules keeps.
-pub(crate) async fn any_rules_keep_what_they_say(factory: &impl Factory) {
+/// Compares the log with a simple model of retention, for random rules and records.
+pub(crate) async fn random_rules_keep_the_records_of_a_model(factory: &impl Factory) {
     let keep = (
         prop::option::of(1u64..8),
         prop::option::of(1u64..80),
@@ -154,7 +155,7 @@ pub(crate) async fn any_rules_keep_what_they_say(factory: &impl Factory) {
     for round in 0..20 {
         let (keeps, steps) = plans.new_tree(&mut runner).unwrap().current();
         let topic = |topic: u8| format!("{round} {topic}");
-        // Rules of other rounds stay in the same log, and so do their records: they are left out.
+        // The log may hold records of earlier rounds and their rules, which the comparison leaves out.
         let prefix = format!("{round} ");
         let of = |number: &'static str| move |topic: &str| topic.ends_with(number);
         let rules = vec![
@@ -178,8 +179,8 @@ pub(crate) async fn any_rules_keep_what_they_say(factory: &impl Factory) {
             let positions = log.append(sent.clone()).await.unwrap();
             for ((position, sent), (number, ..)) in positions.iter().zip(sent).zip(&batch) {
                 let rule = usize::from(*number).min(2);
-                let kept = &mut model[rule];
-                kept.push(Modelled {
+                let modelled = &mut model[rule];
+                modelled.push(Modelled {
                     position: *position,
                     time: now,
                     number: *number,
@@ -187,26 +188,26 @@ pub(crate) async fn any_rules_keep_what_they_say(factory: &impl Factory) {
                     id: sent.id,
                 });
                 if let Some(last) = keeps[rule].last_per_topic {
-                    let of_topic: Vec<_> = kept
+                    let of_topic: Vec<_> = modelled
                         .iter()
                         .filter(|entry| entry.number == *number)
                         .map(|entry| entry.position)
                         .collect();
                     let replaced: HashSet<_> =
                         of_topic[..of_topic.len().saturating_sub(last)].iter().copied().collect();
-                    kept.retain(|entry| !replaced.contains(&entry.position));
+                    modelled.retain(|entry| !replaced.contains(&entry.position));
                 }
             }
-            for (kept, keep) in model.iter_mut().zip(&keeps) {
-                while let Some(oldest) = kept.first()
-                    && (keep.records.is_some_and(|limit| kept.len() as u64 > limit)
-                        || keep
-                            .bytes
-                            .is_some_and(|limit| kept.iter().map(|entry| entry.size).sum::<u64>() > limit)
+            for (modelled, keep) in model.iter_mut().zip(&keeps) {
+                while let Some(oldest) = modelled.first()
+                    && (keep.records.is_some_and(|limit| modelled.len() as u64 > limit)
+                        || keep.bytes.is_some_and(|limit| {
+                            modelled.iter().map(|entry| entry.size).sum::<u64>() > limit
+                        })
                         || keep.age.is_some_and(|age| now - oldest.time > age.as_secs()))
                 {
                     horizon = horizon.max(oldest.position);
-                    kept.remove(0);
+                    modelled.remove(0);
                 }
             }
             let held: Vec<_> = held_after(&*log, Position::START).await;
@@ -247,6 +248,7 @@ pub(crate) async fn any_rules_keep_what_they_say(factory: &impl Factory) {
     }
 }
 
+/// A record of the model.
 #[derive(Clone)]
 struct Modelled {
     position: Position,
