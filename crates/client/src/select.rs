@@ -279,7 +279,7 @@ impl<T: 'static> Stream for Select<T> {
                     match (reason.error(), &this.until) {
                         (Some(error), _) => Err(SelectError::Closed(error.clone())),
                         (None, Some(until)) if !reason.is_local() => {
-                            Err(SelectError::EndedEarly { until: until.as_ref().to_owned() })
+                            Err(SelectError::EndedEarly { until: (**until).to_owned() })
                         }
                         (None, _) => return Poll::Ready(None),
                     }

@@ -326,9 +326,8 @@ impl Produce {
 
     /// A stream to which others can emit, if it was not one.
     pub(crate) fn emits(mut self) -> Self {
-        if self.start.is_none() {
-            self.start = produce(|_: Emitter| ()).start;
-        }
+        let start: Start = Box::new(|_: Emitter| Running::done(Ok(CleanUp::default())));
+        self.start.get_or_insert_with(|| SyncWrapper::new(start));
         self
     }
 

@@ -63,8 +63,8 @@ impl Event<'_> {
     pub fn typed(event: &(impl Serialize + ?Sized)) -> Result<Self, Error> {
         let (mut name, mut json) = ("", Json::new(Vec::new()));
         event.serialize(Variant { name: &mut name, json: &mut json })?;
-        let data = String::from_utf8(json.into_inner()).map_err(ser::Error::custom)?;
-        Self::new(data).with_event(name).map_err(ser::Error::custom)
+        let data = String::from_utf8(json.into_inner()).map_err(<Error as ser::Error>::custom)?;
+        Self::new(data).with_event(name).map_err(<Error as ser::Error>::custom)
     }
 }
 
