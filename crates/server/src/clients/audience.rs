@@ -49,7 +49,7 @@ impl Audience {
         name: &str,
         data: &(impl serde::Serialize + ?Sized),
     ) -> Result<Delivery, AudienceError> {
-        self.emit(name, serde_json::to_string(data).map_err(EmitError::Json)?)
+        self.emit(name, serde_json::to_string(data)?)
     }
 
     /// Sends a variant of an enum to all, as [`Emitter::emit_event`] does to one.
@@ -62,7 +62,7 @@ impl Audience {
         &self,
         event: &(impl serde::Serialize + ?Sized),
     ) -> Result<Delivery, AudienceError> {
-        self.try_send(Event::typed(event).map_err(EmitError::Json)?)
+        self.try_send(Event::typed(event)?)
     }
 
     /// Sends an event that was built elsewhere, with an id or a reconnection time of its own.
@@ -163,6 +163,13 @@ pub enum AudienceError {
 
 impl From<FieldError> for AudienceError {
     fn from(error: FieldError) -> Self {
+        Self::Event(error.into())
+    }
+}
+
+#[cfg(feature = "json")]
+impl From<serde_json::Error> for AudienceError {
+    fn from(error: serde_json::Error) -> Self {
         Self::Event(error.into())
     }
 }
