@@ -68,10 +68,10 @@ async fn an_event_for_a_session_reaches_all_its_tabs_and_no_other() -> Result<()
     assert_eq!((clients.len(), clients.streams()), (2, 4));
 
     clients.get("some-session-id").emit("message", "hello")?;
-    check(clients.get("some-session-id").try_send(Event::json(&[1, 2])?.with_event("object")?)?, 3, 0, 0);
+    check(clients.get("some-session-id").emit_json("object", &[1, 2])?, 3, 0, 0);
     check(clients.all().emit("news", "for all")?, 4, 0, 0);
     check(
-        clients.matching(|session| session.starts_with("oth")).try_send(Event::new("x").with_id("7")?)?,
+        clients.matching(|session| session.starts_with("oth")).try_send(Event::json("x")?.with_id("7")?)?,
         1,
         0,
         0,
@@ -81,7 +81,7 @@ async fn an_event_for_a_session_reaches_all_its_tabs_and_no_other() -> Result<()
             "event: message\ndata: hello\n\nevent: object\ndata: [1,2]\n\nevent: news\ndata: for all\n\n";
         assert_eq!(tab.at_least(expected.len()).await, expected);
     }
-    let expected = "event: news\ndata: for all\n\nid: 7\nevent: message\ndata: x\n\n";
+    let expected = "event: news\ndata: for all\n\nid: 7\nevent: message\ndata: \"x\"\n\n";
     assert_eq!(other.at_least(expected.len()).await, expected);
     Ok(())
 }
