@@ -20,7 +20,7 @@ use fastrand::Rng;
 use ssekit_wire::{DecodeError, Decoder, FieldError, Item};
 
 use crate::answer::Verdict;
-use crate::{Answer, Config, CloseReason, Output, Trouble};
+use crate::{Answer, CloseReason, Config, Output, Trouble};
 
 mod outcome;
 mod page;

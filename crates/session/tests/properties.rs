@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ssekit_session::{AfterEnd, Answer, Config, CloseReason, MethodClass, Output, Reconnect, Session};
+use ssekit_session::{AfterEnd, Answer, CloseReason, Config, MethodClass, Output, Reconnect, Session};
 
 #[derive(Clone, Debug)]
 enum Input {

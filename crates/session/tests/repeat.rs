@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ssekit_session::{
-    AfterEnd, Answer, Config, CloseReason, MethodClass, NotRepeated, Output, Progress, Reconnect,
+    AfterEnd, Answer, CloseReason, Config, MethodClass, NotRepeated, Output, Progress, Reconnect,
     RepeatChoice, Session, Trouble, repeat,
 };
 
@@ -202,8 +202,7 @@ fn a_timeout_follows_the_table() {
     idempotent.tick(Duration::from_secs(60));
     assert_eq!(closed(idempotent), None);
 
-    let config =
-        Config { method: Neither, read_timeout: Some(Duration::from_secs(1)), ..Config::default() };
+    let config = Config { method: Neither, read_timeout: Some(Duration::from_secs(1)), ..Config::default() };
     let mut silent = Session::<&str>::new(config, 0);
     silent.start(now);
     let content_type = Some("text/event-stream");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ssekit_session::{
-    AfterEnd, Answer, Config, CloseReason, DecodeError, Item, MethodClass, Output, Reconnect, Session,
+    AfterEnd, Answer, CloseReason, Config, DecodeError, Item, MethodClass, Output, Reconnect, Session,
     Trouble,
 };
 

@@ -115,11 +115,11 @@ pub use ssekit_client::{Latest, Message, Reconnect, Select, Source, Status, sour
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use ssekit_server as server;
-#[cfg(feature = "tcp")]
-pub use ssekit_server::watch_peer;
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use ssekit_server::testing;
+#[cfg(feature = "tcp")]
+pub use ssekit_server::watch_peer;
 #[cfg(feature = "server")]
 pub use ssekit_server::{
     AudienceError, Channel, Clients, EmitError, Emitter, Event, First, InvalidLastEventId, LastEventId, Lock,

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use ssekit_session::{Answer, Config, CloseReason, MethodClass, Output, Session, Trouble};
+use ssekit_session::{Answer, CloseReason, Config, MethodClass, Output, Session, Trouble};
 
 use crate::Settings;
 use crate::settings::duration;

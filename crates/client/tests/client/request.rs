@@ -150,7 +150,9 @@ async fn a_request_can_be_made_once_with_a_token_and_json() {
     assert_eq!(peer.requests().len(), 2);
 
     let map = std::collections::HashMap::from([((1, 2), 3)]);
-    assert!(matches!(source(peer.url("/")).json(&map).check(), Err(Error::Header { what, .. }) if what == "the body"));
+    assert!(
+        matches!(source(peer.url("/")).json(&map).check(), Err(Error::Header { what, .. }) if what == "the body")
+    );
     assert!(source(peer.url("/")).bearer("a\nb").check().is_err());
 }
 

@@ -58,10 +58,7 @@ impl Audience {
     /// Those of [`emit`](Self::emit).
     #[cfg(feature = "json")]
     #[doc(alias = "typed")]
-    pub fn emit_event(
-        &self,
-        event: &(impl serde::Serialize + ?Sized),
-    ) -> Result<Delivery, AudienceError> {
+    pub fn emit_event(&self, event: &(impl serde::Serialize + ?Sized)) -> Result<Delivery, AudienceError> {
         self.try_send(Event::typed(event)?)
     }
 

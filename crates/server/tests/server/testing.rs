@@ -17,7 +17,8 @@ fn shown(received: &Received) -> String {
 #[tokio::test(start_paused = true)]
 async fn events_are_read_as_they_are_emitted_for_however_long() {
     let news = Channel::new();
-    let response = news.subscribe(LastEventId::default()).ping_comment(Duration::from_secs(1)).into_response();
+    let response =
+        news.subscribe(LastEventId::default()).ping_comment(Duration::from_secs(1)).into_response();
     let mut events = events(response);
     for number in ["one", "two\nlines"] {
         let id = news.emit("headline", number).unwrap();

@@ -111,7 +111,13 @@ fn what_is_no_enum_is_an_error_and_so_is_a_name_of_two_lines() {
 fn other_names_are_left_out_and_wrong_data_is_an_error() {
     assert!(read::<Shape>("data: null\n\n").is_none(), "message is no variant");
     assert!(read::<Shape>("event: Empty\ndata:\n\n").is_none(), "names are those that serde gives");
-    for wrong in ["pair\ndata: [7]", "pair\ndata: [7,1,2]", "pair\ndata: [7,1] x", "pen_stroke\ndata: []x", "maybe\ndata:"] {
+    for wrong in [
+        "pair\ndata: [7]",
+        "pair\ndata: [7,1,2]",
+        "pair\ndata: [7,1] x",
+        "pen_stroke\ndata: []x",
+        "maybe\ndata:",
+    ] {
         assert!(read::<Shape>(&format!("event: {wrong}\n\n")).is_some_and(|read| read.is_err()), "{wrong}");
     }
     assert_eq!(read::<Shape>("event: empty\ndata: anything\n\n").unwrap().unwrap(), Shape::Empty);
