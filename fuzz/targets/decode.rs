@@ -1,4 +1,4 @@
-//! Any bytes, cut anywhere and read in any way, give the result of the standard's algorithm.
+//! Any bytes, split anywhere and decoded with any options, give the result of the standard's algorithm.
 #![no_main]
 
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
@@ -9,8 +9,9 @@ mod reference;
 
 use reference::{Reading, decoded, standard};
 
-/// The stream comes last, as it is, so that the corpus and the dictionary speak the format. Before it: a byte
-/// of flags and a limit, and the size of the pieces.
+/// The input of one run: a byte of flags, a limit, the sizes of the chunks, and then the stream.
+///
+/// The stream is last and unchanged, so that the seeds and the dictionary can be parts of the format.
 #[derive(Debug)]
 struct Input<'a> {
     reading: Reading,
@@ -36,26 +37,26 @@ impl<'a> Arbitrary<'a> for Input<'a> {
 
 fuzz_target!(|input: Input<'_>| {
     let Input { reading, sizes, stream } = input;
-    let wanted = standard(stream, reading);
-    assert_eq!(decoded(reading.decoder(), [stream]), wanted, "whole");
-    assert_eq!(decoded(reading.decoder(), stream.chunks(1)), wanted, "byte by byte");
-    assert_eq!(decoded(reading.decoder(), pieces(stream, sizes)), wanted, "in pieces of {sizes:?}");
+    let expected = standard(stream, reading);
+    assert_eq!(decoded(reading.decoder(), [stream]), expected, "at once");
+    assert_eq!(decoded(reading.decoder(), stream.chunks(1)), expected, "byte by byte");
+    assert_eq!(decoded(reading.decoder(), chunks(stream, sizes)), expected, "in chunks of {sizes:?}");
 });
 
-/// Pieces of these sizes, again and again; none is endless, even if all are empty.
-fn pieces(mut stream: &[u8], sizes: [u8; 4]) -> Vec<&[u8]> {
-    let mut pieces = Vec::new();
+/// Splits the stream into chunks of these sizes, repeatedly; into one if all sizes are 0.
+fn chunks(mut stream: &[u8], sizes: [u8; 4]) -> Vec<&[u8]> {
+    let mut chunks = Vec::new();
     for size in sizes.iter().cycle() {
         if stream.is_empty() {
             break;
         }
-        let (piece, rest) = stream.split_at(usize::from(*size).min(stream.len()));
-        pieces.push(piece);
+        let (chunk, rest) = stream.split_at(usize::from(*size).min(stream.len()));
+        chunks.push(chunk);
         stream = rest;
         if sizes == [0; 4] {
-            pieces.push(stream);
+            chunks.push(stream);
             break;
         }
     }
-    pieces
+    chunks
 }

@@ -22,22 +22,22 @@ enum Input<'a> {
 
 fuzz_target!(|inputs: Vec<Input<'_>>| {
     let mut stream = Vec::new();
-    let mut wanted = Outcome::default();
+    let mut expected = Outcome::default();
     for input in inputs {
-        write(input, &mut stream, &mut wanted);
+        write(input, &mut stream, &mut expected);
     }
     let reading = Reading { comments: true, max_event_bytes: DEFAULT_MAX_EVENT_BYTES };
-    assert_eq!(standard(&stream, reading), wanted, "as the standard reads it");
-    assert_eq!(decoded(reading.decoder(), [stream.as_slice()]), wanted, "as the decoder reads it");
+    assert_eq!(standard(&stream, reading), expected, "as the standard reads it");
+    assert_eq!(decoded(reading.decoder(), [stream.as_slice()]), expected, "as the decoder reads it");
 });
 
-fn write(input: Input<'_>, stream: &mut Vec<u8>, wanted: &mut Outcome) {
+fn write(input: Input<'_>, stream: &mut Vec<u8>, expected: &mut Outcome) {
     let before = stream.len();
     match input {
         Input::Comment(comment) => {
             encode_comment(comment, stream);
             let comment = normalised(comment);
-            wanted.items.extend(comment.split('\n').map(|line| Given::Comment(line.to_owned())));
+            expected.items.extend(comment.split('\n').map(|line| Given::Comment(line.to_owned())));
         }
         Input::Event { event: name, id, retry, data } => {
             let mut event = data.map_or_else(Event::empty, Event::new);
@@ -55,17 +55,17 @@ fn write(input: Input<'_>, stream: &mut Vec<u8>, wanted: &mut Outcome) {
             }
             if let Some(millis) = retry {
                 event = event.with_retry(Duration::from_millis(millis));
-                wanted.retry_millis = Some(u128::from(millis));
+                expected.retry_millis = Some(u128::from(millis));
             }
             event.encode(stream);
             if let Some(id) = id {
-                id.clone_into(&mut wanted.last_event_id);
+                id.clone_into(&mut expected.last_event_id);
             }
             if let Some(data) = data {
-                wanted.items.push(Given::Message {
+                expected.items.push(Given::Message {
                     event: name.filter(|name| !name.is_empty()).unwrap_or("message").to_owned(),
                     data: normalised(data),
-                    last_event_id: wanted.last_event_id.clone(),
+                    last_event_id: expected.last_event_id.clone(),
                 });
             }
         }
@@ -75,7 +75,7 @@ fn write(input: Input<'_>, stream: &mut Vec<u8>, wanted: &mut Outcome) {
     assert!(!written.contains(&b'\r'), "{written:?}");
 }
 
-/// The first place where an id is no value of a header: a control character, or a blank at an end.
+/// The first offset at which an id is no header value: a control character, or a blank at an end.
 fn not_in_header(id: &str) -> Option<usize> {
     let ends = [0, id.len().saturating_sub(1)];
     let is_wrong = |&(at, character): &(usize, char)| match character {

@@ -1,4 +1,4 @@
-//! A publication is refused, or is one event that no field can add to.
+//! A publication is refused, or each of its records is one event, whatever its fields contain.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

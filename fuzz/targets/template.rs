@@ -1,4 +1,4 @@
-//! A selector is refused or matches itself; matching ends, whatever the topic.
+//! A selector is refused, or matches itself; a match with any topic terminates.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

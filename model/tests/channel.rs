@@ -1,5 +1,7 @@
-//! loom runs each of these in every order that its threads can have at the channel's lock. A reader that was
-//! forgotten would be a deadlock, which it reports.
+//! Model tests of a channel.
+//!
+//! loom runs each test in every order in which its threads can take the channel's lock. A reader that is
+//! never woken is a deadlock, which loom reports.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,17 +13,18 @@ use loom::thread;
 use ssekit_server::{BodyError, Channel, Event, LastEventId, Overtaken, Produce, SseBody};
 use ssekit_wire::{Decoder, Item};
 
-/// Runs this in every order with at most three preemptions, which is where nearly all faults show.
+/// Runs a test in every order with at most three preemptions, which find nearly all faults.
 fn every_order(run: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(run);
 }
 
+/// A subscriber, with the events that it has received.
 struct Reader {
     body: SseBody,
     decoder: Decoder,
-    /// Numbers of the events, and how many it was told that it has missed.
+    /// The numbers of the received events, and the numbers of missed events that gaps reported.
     seen: Vec<Seen>,
     ended: bool,
 }
@@ -38,35 +41,36 @@ impl Reader {
         Self { body, decoder: Decoder::new(), seen: Vec::new(), ended: false }
     }
 
-    /// Waits for the next piece.
+    /// Waits for the next chunk of the body, or its end.
     fn wait(&mut self) {
         block_on(poll_fn(|cx| self.poll(cx)));
     }
 
-    /// Takes the events that are there.
-    fn look(&mut self) {
+    /// Receives all events that are ready.
+    fn receive_ready(&mut self) {
         while !self.ended && self.poll(&mut Context::from_waker(Waker::noop())).is_ready() {}
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Poll::Ready(piece) = Pin::new(&mut self.body).poll_next(cx) else { return Poll::Pending };
-        let piece = match piece {
-            Some(Ok(piece)) => piece,
-            // The end, or a cut where the channel has overtaken it.
+        let Poll::Ready(chunk) = Pin::new(&mut self.body).poll_next(cx) else { return Poll::Pending };
+        let chunk = match chunk {
+            Some(Ok(chunk)) => chunk,
+            // The body ends when the channel is closed, or when it has overtaken the reader.
             None | Some(Err(BodyError::Incomplete { .. })) => {
                 self.ended = true;
                 return Poll::Ready(());
             }
-            Some(Err(error)) => panic!("nobody stalls: {error}"),
+            Some(Err(error)) => panic!("the stall timeout is off: {error}"),
         };
-        let mut items = self.decoder.feed(&piece);
+        let mut items = self.decoder.feed(&chunk);
         while let Some(item) = items.next() {
             let Item::Message(message) = item.expect("an event stream") else { continue };
             let number = |text: &str| text.parse().expect("a number");
             self.seen.push(match message.event {
                 "message" => Seen::Event(number(message.data)),
                 _ => {
-                    let (_, missed) = message.data.rsplit_once(':').expect("it tells how many");
+                    let (_, missed) =
+                        message.data.rsplit_once(':').expect("a gap has the number of lost events");
                     Seen::Missed(number(missed.trim_end_matches('}')))
                 }
             });
@@ -74,18 +78,20 @@ impl Reader {
         Poll::Ready(())
     }
 
-    /// How far it is, when nothing was left out silently and nothing came twice.
-    fn place(&self, mut place: u64) -> u64 {
+    /// The number of the last event, if the first one follows `last`.
+    ///
+    /// Panics if an event is missing without a gap, or was received twice.
+    fn last(&self, mut last: u64) -> u64 {
         for seen in &self.seen {
-            place = match *seen {
+            last = match *seen {
                 Seen::Event(number) => {
-                    assert_eq!(number, place + 1, "{:?}", self.seen);
+                    assert_eq!(number, last + 1, "{:?}", self.seen);
                     number
                 }
-                Seen::Missed(missed) => place + missed,
+                Seen::Missed(missed) => last + missed,
             };
         }
-        place
+        last
     }
 
     fn last_event_id(&self) -> LastEventId {
@@ -93,11 +99,12 @@ impl Reader {
     }
 }
 
+/// The last event ID of a new subscriber.
 fn none() -> LastEventId {
     LastEventId::default()
 }
 
-/// Publishes an event whose data is its own number: nobody else publishes.
+/// Publishes events whose data are their numbers. No other thread may publish to the channel.
 fn publish(channel: &Channel, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
         channel.emit("", number.to_string()).expect("it is open");
@@ -124,7 +131,7 @@ fn a_reader_that_waits_gets_what_two_publishers_send() {
 }
 
 #[test]
-fn who_comes_while_others_publish_and_leave_is_not_forgotten() {
+fn a_reader_that_subscribes_while_another_leaves_gets_all_events() {
     every_order(|| {
         let channel = Channel::new();
         let leaving = Reader::new(channel.subscribe(none()));
@@ -134,11 +141,11 @@ fn who_comes_while_others_publish_and_leave_is_not_forgotten() {
         };
         let leaver = thread::spawn(move || {
             let mut leaving = leaving;
-            leaving.look();
+            leaving.receive_ready();
             drop(leaving);
         });
         let mut reader = Reader::new(channel.first(ssekit_server::First::All).subscribe(none()));
-        while reader.place(0) < 2 {
+        while reader.last(0) < 2 {
             reader.wait();
         }
         publisher.join().unwrap();
@@ -149,7 +156,7 @@ fn who_comes_while_others_publish_and_leave_is_not_forgotten() {
 }
 
 #[test]
-fn a_batch_is_seen_whole_and_closing_wakes_who_waits() {
+fn a_batch_is_received_whole_and_closing_wakes_readers() {
     every_order(|| {
         let channel = Channel::new();
         let mut reader = Reader::new(channel.subscribe(none()));
@@ -164,7 +171,7 @@ fn a_batch_is_seen_whole_and_closing_wakes_who_waits() {
             reader.wait();
             assert!([0, 2].contains(&reader.seen.len()), "{:?}", reader.seen);
         }
-        assert_eq!(reader.place(0), 2);
+        assert_eq!(reader.last(0), 2);
         publisher.join().unwrap();
     });
 }
@@ -182,7 +189,7 @@ fn a_sweep_leaves_no_silent_gap_to_a_reader() {
             let channel = channel.clone();
             thread::spawn(move || channel.sweep())
         };
-        while reader.place(0) < 3 {
+        while reader.last(0) < 3 {
             reader.wait();
         }
         publisher.join().unwrap();
@@ -191,28 +198,28 @@ fn a_sweep_leaves_no_silent_gap_to_a_reader() {
 }
 
 #[test]
-fn a_reader_that_is_cut_and_resumes_is_told_all_that_it_missed() {
+fn a_reader_that_resumes_learns_of_all_missed_events() {
     every_order(|| {
         let channel = Channel::builder().keep_last(2).build();
         publish(&channel, 1..=1);
         let mut reader = Reader::new(channel.first(ssekit_server::First::All).subscribe(none()));
-        reader.look();
-        let mut place = reader.place(0);
-        assert_eq!(place, 1);
+        reader.receive_ready();
+        let mut last = reader.last(0);
+        assert_eq!(last, 1);
         let publisher = {
             let channel = channel.clone();
             thread::spawn(move || publish(&channel, 2..=4))
         };
-        let mut last = reader.last_event_id();
-        while place < 4 {
-            reader = Reader::new(channel.subscribe(last.clone()));
-            let before = place;
-            while !reader.ended && place < 4 {
+        let mut last_event_id = reader.last_event_id();
+        while last < 4 {
+            reader = Reader::new(channel.subscribe(last_event_id.clone()));
+            let before = last;
+            while !reader.ended && last < 4 {
                 reader.wait();
-                place = reader.place(before);
+                last = reader.last(before);
             }
-            if place > before {
-                last = reader.last_event_id();
+            if last > before {
+                last_event_id = reader.last_event_id();
             }
         }
         publisher.join().unwrap();

@@ -18,8 +18,13 @@ export interface Sink {
   isReading?(): boolean
 }
 
-/** Calls what an iterator that was forgotten leaves behind, such as one whose loop ended by an error. */
-let forgotten: FinalizationRegistry<() => void> | undefined
+let registry: FinalizationRegistry<() => void> | undefined
+
+/** Calls `run`, which must not refer to the object, when the object has been collected; never in runtimes that cannot tell. */
+export function onCollected(object: object, run: () => void): void {
+  if (typeof FinalizationRegistry === 'function') registry ??= new FinalizationRegistry((run) => run())
+  registry?.register(object, run)
+}
 
 /**
  * An async iterator over events, with a bounded buffer.
@@ -38,23 +43,21 @@ export function iterate<T>(
   inbox.event = event
   const leave = listen(inbox)
   const iterator: AsyncIterableIterator<T> = {
-    next: () => inbox.next(),
+    next: () => inbox.next(iterator),
     return: async () => {
       leave()
-      forgotten?.unregister(iterator)
       inbox.drop()
       return { value: undefined, done: true }
     },
     [Symbol.asyncIterator]: () => iterator,
   }
-  // Some workers have none.
-  if (typeof FinalizationRegistry === 'function') forgotten ??= new FinalizationRegistry((leave) => leave())
-  // Neither `leave` nor the inbox leads back to the iterator.
-  forgotten?.register(iterator, leave, iterator)
+  // A loop that ended by an error does not call `return`.
+  onCollected(iterator, leave)
   return iterator
 }
 
-type Waiter<T> = [resolve: (result: IteratorResult<T>) => void, reject: (error: unknown) => void]
+/** The functions of a promise, and its iterator, which is not collected while somebody waits for it. */
+type Waiter<T> = [resolve: (result: IteratorResult<T>) => void, reject: (error: unknown) => void, iterator: object]
 
 class Inbox<T> implements Sink {
   event: string | undefined
@@ -95,10 +98,7 @@ class Inbox<T> implements Sink {
   end(error?: unknown): void {
     this.#ended = true
     this.#error = error
-    for (const [resolve, reject] of this.#waiters.splice(0)) {
-      if (this.#error) reject(this.#takeError())
-      else resolve({ value: undefined, done: true })
-    }
+    for (const waiter of this.#waiters.splice(0)) this.#wait(waiter)
   }
 
   drop(): void {
@@ -107,7 +107,7 @@ class Inbox<T> implements Sink {
     this.end()
   }
 
-  next(): Promise<IteratorResult<T>> {
+  next(iterator: object): Promise<IteratorResult<T>> {
     this.#read = true
     // Most events pass here when many come at once.
     while (!this.#lost && this.#unread()) {
@@ -118,18 +118,23 @@ class Inbox<T> implements Sink {
         return Promise.reject(error)
       }
     }
-    return new Promise((...waiter) => this.#wait(waiter))
+    return new Promise((...functions) => this.#wait([...functions, iterator]))
   }
 
   #wait(waiter: Waiter<T>): void {
     const [resolve, reject] = waiter
     if (this.#lost) {
-      const lost = this.#lost
+      reject(new LaggedError(this.#lost))
       this.#lost = 0
-      reject(new LaggedError(lost))
-    } else if (!this.#ended) this.#waiters.push(waiter)
-    else if (this.#error) reject(this.#takeError())
-    else resolve({ value: undefined, done: true })
+    } else if (!this.#ended) {
+      this.#waiters.push(waiter)
+    } else if (this.#error) {
+      reject(this.#error)
+      // It is thrown once.
+      this.#error = undefined
+    } else {
+      resolve({ value: undefined, done: true })
+    }
   }
 
   /** Whether the waiter has got a value or an error. */
@@ -158,12 +163,5 @@ class Inbox<T> implements Sink {
       this.#at = 0
     }
     return message
-  }
-
-  /** It is thrown once. */
-  #takeError(): unknown {
-    const error = this.#error
-    this.#error = undefined
-    return error
   }
 }

@@ -23,27 +23,21 @@ export interface Member {
   closedAlone(status: Closed, response?: Response): void
   /** Opens the connection again, unless nobody wants it any more. */
   reconnect(): void
+  /** Does that after so many milliseconds, unless it is opened or closed before. */
+  reopen(delay: number): void
   close(): void
 }
 
 /** A connection, as one of its sources sees it. */
 export interface Link {
-  /** Nobody listens to this source any more. */
+  /** Nobody listens to this source any more: it leaves, unless somebody does again in the next turn of the event loop. */
   leave(member: Member): void
-  /** Connects now, also if the policy would wait. */
-  connect(member: Member): void
-  /** Called while the connection closes: opens it again for this source, after the policy's delay. Else the same as `connect`. */
-  reconnect(member: Member): void
+  /**
+   * Connects now, also if the policy would wait.
+   *
+   * @param isLater while the connection closes: opens it again for this source after the policy's delay
+   */
+  connect(member: Member, isLater?: boolean): void
   restart(): void
   close(): void
-}
-
-/** What is loaded before the first connection. */
-export interface Engine {
-  /**
-   * Opens the source's connection, or joins one of the same request.
-   *
-   * @throws SourceError when there can be none
-   */
-  join(member: Member): void
 }

@@ -4,14 +4,18 @@ import { loadEngine } from './lazy.js'
 import { tell, thrown } from './notice.js'
 import { Selected } from './select.js'
 import { Store } from './store.js'
-import type { Engine, Link, Member } from './member.js'
+import type { Link, Member } from './member.js'
 import type { Closed, Message, Readable, Select, Source, SourceErrorLike, SourceOptions, Status } from './types.js'
 
-/** The engine, loaded when it is first asked for. */
-async function engine(): Promise<Engine> {
+let loading: ReturnType<typeof loadEngine> | undefined
+
+/** Loads what a source's connection needs; gives a function that opens it. */
+async function prepare(source: Member): Promise<() => void> {
   try {
-    return await (await loadEngine()).load()
+    // A promise that is kept takes only microtasks, where `import` takes longer.
+    return await (await (loading ??= loadEngine())).prepare(source)
   } catch (cause) {
+    loading = undefined
     throw cause instanceof SourceError ? cause : new SourceError('wasm', `the client cannot be loaded: ${cause}`, { cause })
   }
 }
@@ -36,6 +40,8 @@ export class Events implements Source, Member {
   /** It is wanted without subscribers, too: `connect` was called, and neither `close` nor the last subscriber's leave followed. */
   #held = false
   #joining = false
+  /** Until it opens again because a callback of its close has asked for it. */
+  #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(from: string | URL, options: SourceOptions) {
     this.from = from
@@ -74,6 +80,7 @@ export class Events implements Source, Member {
 
   readonly close = (): void => {
     this.#held = false
+    clearTimeout(this.#timer)
     if (this.#link) this.#link.close()
     else if (this.#active) this.closedAlone({ state: 'closed', reason: 'local' })
   }
@@ -100,8 +107,7 @@ export class Events implements Source, Member {
       if (this.#sinks.length) return
       this.#held = false
       this.unused()
-      // A subscriber that another one replaces in the same moment does not close the connection.
-      queueMicrotask(() => this.#link && !this.isWanted() && this.#link.leave(this))
+      this.#link?.leave(this)
     }
   }
 
@@ -116,8 +122,12 @@ export class Events implements Source, Member {
     const { signal, options } = this.options
     const isWanted = this.#held || this.#sinks.length > 0
     if (!isWanted || (signal ?? options?.signal)?.aborted) return
-    if (this.#link) this.#link.reconnect(this)
+    if (this.#link) this.#link.connect(this, true)
     else this.#open()
+  }
+
+  reopen(delay: number): void {
+    this.#timer = setTimeout(() => this.reconnect(), delay)
   }
 
   isWanted(): boolean {
@@ -175,14 +185,15 @@ export class Events implements Source, Member {
 
   #open(): void {
     this.#active = true
+    clearTimeout(this.#timer)
     if (this.#link || this.#joining) return
     this.#joining = true
     this.setStatus({ state: 'connecting' })
     // Also when the engine has been loaded: what happens first must not depend on that.
-    engine()
-      .then((engine) => {
+    prepare(this)
+      .then((join) => {
         this.#joining = false
-        if (this.isWanted()) engine.join(this)
+        if (this.isWanted()) join()
         else if (this.#active) this.closedAlone({ state: 'closed', reason: 'unsubscribed' })
       })
       .catch((error: SourceErrorLike) => {

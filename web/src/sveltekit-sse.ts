@@ -4,6 +4,7 @@
  */
 import { asked, settings } from './engine/settings.js'
 import { keyOf } from './engine/sharing.js'
+import { onCollected } from './inbox.js'
 import { produce as produceEvents } from './produce.js'
 import { Events, isClient } from './source.js'
 import type { ProduceOptions, Start, StartContext } from './produce-types.js'
@@ -32,7 +33,6 @@ export type Transformer<T> = (value: string) => T
 
 /** By the key of its request. A source that nothing else refers to is collected. */
 const sources = new Map<string, WeakRef<SharedEvents>>()
-const collected = new FinalizationRegistry<string>((key) => sources.get(key)?.deref() ?? sources.delete(key))
 
 /** A source that `source` returns for each call for the same request, until its last subscriber leaves. */
 class SharedEvents extends Events {
@@ -46,13 +46,18 @@ class SharedEvents extends Events {
     super(from, options)
     if (key === undefined) return
     sources.set(key, new WeakRef(this))
-    collected.register(this, key)
+    forget(this, key)
   }
 
   protected override unused(): void {
     const { key } = this
     if (key !== undefined && sources.get(key)?.deref() === this) sources.delete(key)
   }
+}
+
+/** Removes the key of a source when the source has been collected, unless another source has it then. */
+function forget(source: object, key: string): void {
+  onCollected(source, () => sources.get(key)?.deref() ?? sources.delete(key))
 }
 
 /**
@@ -65,8 +70,8 @@ class SharedEvents extends Events {
  */
 export function source(from: string | URL, { cache, ...rest }: SourceConfiguration = {}): Source {
   const options: SourceOptions = cache === undefined ? rest : { ...rest, share: cache }
-  // A server renders for different users.
-  const key = isClient() ? keyOfSource(from, options) : undefined
+  // A server renders for different users. Without weak references, each call gives a source of its own.
+  const key = isClient() && typeof WeakRef === 'function' ? keyOfSource(from, options) : undefined
   const known = key === undefined ? undefined : sources.get(key)?.deref()
   return known ?? new SharedEvents(from, options, key)
 }

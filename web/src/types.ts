@@ -115,7 +115,7 @@ export interface Notice {
   readonly reason?: CloseReason
   /**
    * Connects again while somebody subscribes, or since `Source.connect` opened the connection; without either it does
-   * nothing. Within a close callback the attempt follows after the policy's delay, else at once.
+   * nothing. Within the callback of a close that ended a connection the attempt follows after the policy's delay, else at once.
    */
   connect(): void
   close(): void
@@ -232,6 +232,6 @@ export interface Source<E extends object = Record<string, unknown>> extends Asyn
   connect(): void
   /** Drops the connection and makes a new one, without an error. */
   restart(): void
-  /** Closes the connection, for all sources that share it. */
+  /** Closes the connection, for all sources that share it. An attempt that a close callback has asked for does not follow then. */
   close(): void
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::command::Command;
 
-/// A required program: its name in PATH or the path of one of its files, its Debian package, and its purpose.
+/// A required program: its name in PATH or the path of a file, its Debian package, and its purpose.
 pub(crate) type Tool = (&'static str, &'static str, &'static str);
 
 /// The programs that the tests run besides Rust. `wasm.rs` has those for WebAssembly.

@@ -18,7 +18,7 @@ pub(crate) const BROWSER: &str = "--package ssekit --no-default-features --featu
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// The time after which the installation of the target by rustup fails, since its host may be unreachable.
+/// The longest time for rustup to install the target, since its host may be unreachable.
 const FETCH: Duration = Duration::from_secs(90);
 
 /// Debian's compiler for Firefox and Chromium, which is newer than its package `rustc`.
@@ -33,7 +33,7 @@ const DEBIAN_MINOR: u32 = 95;
 
 const OPTIMIZER: &[Tool] = &[("wasm-opt", "binaryen", "makes WebAssembly smaller")];
 
-/// The workspace of the wasm-bindgen tool. Its lock file gives the tool and the library the same version.
+/// The workspace of the wasm-bindgen tool. Its lock file pins the tool and the library to one version.
 const BINDGEN: &str = "examples/leptos/Cargo.toml";
 
 /// The target features that all browsers since 2023 have, and the compiler does not assume.
@@ -88,7 +88,7 @@ pub(crate) fn build(package: &str, library: Library, options: &str) -> Result<Pa
     built(&package.replace('-', "_"))
 }
 
-/// The path of a module that was compiled with the profile `wasm`, by the name of the library or program.
+/// The path of a module that was compiled with the profile `wasm`, by the name of its library.
 pub(crate) fn built(name: &str) -> Result<PathBuf> {
     Ok(folder(toolchain()?).join(format!("{TARGET}/wasm/{name}.wasm")))
 }

@@ -1,21 +1,21 @@
-// The last minute of some figures, drawn by hand on canvases.
+// Charts of the last minute of some figures, drawn on canvases.
 
-/** What a chart shows, in ms. */
+/** Time range of a chart, in ms. */
 const SPAN = 60_000;
-/** The newest figure waits so many periods outside the right edge, so that the line glides in instead of jumping. */
+/** Periods by which the newest figure waits outside the right edge, so that the line moves evenly. */
 const DELAY = 1.2;
-/** A pause between two figures longer than so many periods is shown as a gap. */
+/** Number of periods after which a pause between two figures is shown as a gap. */
 const GAP = 6;
 const MARGIN = { left: 1, right: 1, top: 16, bottom: 18 };
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** The server's clock, ahead of ours by as much as the event showed that took least time to come. */
+/** Difference of the server's clock to ours, as shown by the event that arrived fastest. */
 let ahead = -Infinity;
 const now = () => performance.now() + ahead;
 
-/** Draws samples `[value, …]`, one number a series, in the series' colours; the first one may be filled. */
+/** Draws samples `[value, …]`, one number per series, in the series' colors; the first may be filled. */
 export class Chart {
   #canvas;
   #series;
@@ -30,9 +30,9 @@ export class Chart {
   #gap;
 
   /**
-   * `series`: names of CSS variables, the topmost first. `format`: a value as text. `ceiling`: the value at the top,
-   * from the largest one seen; `fill`: whether the area under the first series is tinted; `faint`: the others are
-   * thin, and not read out; `period`: how often figures come, in ms.
+   * `series`: names of CSS variables, the topmost first. `format`: formats a value. `ceiling`: value at the top
+   * for the largest value so far. `fill`: fills the area under the first series. `faint`: draws the others thin,
+   * and hides them from screen readers. `period`: interval of the figures, in ms.
    */
   constructor(canvas, { series, format, ceiling, fill = false, faint = false, period = 250 }) {
     this.#canvas = canvas;
@@ -51,16 +51,16 @@ export class Chart {
     this.#paint();
   }
 
-  /** Adds the newest values, in the order of the series, undefined for none; `at` is the time in ms by the server's clock. */
+  /** Adds the newest values in the order of the series, or undefined; `at` is the server's time in ms. */
   push(at, values) {
     if (at < this.#samples.at(-1)?.at) {
-      // That clock was set back, or is another one.
+      // The server's clock was set back, or the server is another one.
       this.#samples.length = 0;
       ahead = -Infinity;
     }
     ahead = Math.max(ahead, at - performance.now());
     this.#samples.push({ at, values });
-    // One sample beyond the left edge stays, for the line that leaves there.
+    // One sample beyond the left edge stays, for the line that crosses the edge.
     while (this.#samples.length > 2 && this.#samples[1].at < now() - SPAN - this.#delay) this.#samples.shift();
     this.#canvas.dataset.samples = this.#samples.length;
     this.#ask();

@@ -1,6 +1,6 @@
-// A scrolling box that stays at its end while things are added, until its reader scrolls away.
+// A scrolling box that stays at its end while items are added, until its reader scrolls away.
 
-/** So near to the end (in pixels) counts as there. */
+/** Distance from the end (in pixels) that counts as the end. */
 const NEAR = 60;
 
 export class Follow {
@@ -13,7 +13,7 @@ export class Follow {
   constructor(box, left = () => {}) {
     this.#box = box;
     box.addEventListener("scroll", () => {
-      // A window that is turned or resized scrolls as well; that is not the reader.
+      // A window that is turned or resized scrolls too, without its reader.
       if (box.clientWidth !== this.#width || box.clientHeight !== this.#height) return;
       const before = this.following;
       this.following = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR;

@@ -13,16 +13,16 @@ mod check;
 mod defaults;
 mod file;
 mod flags;
-mod form;
 mod load;
+mod predicates;
 mod print;
-mod quantity;
 mod retention;
-mod rules;
 mod secret;
 mod settings;
-mod texts;
+mod units;
+mod validate;
 mod value;
+mod value_parser;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub use self::flags::Flags;
 pub use self::load::{Loaded, Origin, Problem, Problems};
 pub use self::secret::Secret;
 
-pub(crate) use self::quantity::{show_time, time};
+pub(crate) use self::units::{show_time, time};
 
 /// Configuration of `ssekit serve`: plain data. The loader checks whether the values are valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,8 +65,9 @@ pub struct Config {
     pub durability: Durability,
     /// Maximum time between two syncs of the store, with [`Durability::Periodic`].
     pub sync_every: Duration,
-    /// Retention rules; the first rule that matches a topic applies. Updates without a rule are kept without
-    /// a limit.
+    /// Retention rules; the first rule that matches a topic applies.
+    ///
+    /// Updates without a rule are kept without a limit.
     pub retention: Vec<Retention>,
 
     /// Path of the hub; the subscription API is below it.
@@ -85,8 +86,9 @@ pub struct Config {
     pub subscriber_required: RequiredClaims,
     /// Clients without a token may subscribe to public updates.
     pub anonymous: bool,
-    /// Origins whose pages may subscribe, patterns of them, or `*` for all without cookies. Empty with `dev`:
-    /// pages of the visitor's own machine.
+    /// Origins whose pages may subscribe, patterns of them, or `*` for all without cookies.
+    ///
+    /// Empty with `dev`: pages of the visitor's own machine.
     pub cors_origins: Vec<AllowedOrigin>,
     /// Origins whose pages may publish with a cookie.
     pub publish_origins: Vec<AllowedOrigin>,
@@ -206,8 +208,10 @@ pub enum Slow {
 pub struct Limits {
     /// Maximum number of connections.
     pub connections: usize,
-    /// Maximum number of connections of one address, or of one IPv6 network. `None` for a tenth of all from a
-    /// public address, and any number from loopback and private addresses, which are mostly proxies.
+    /// Maximum number of connections of one address, or of one IPv6 network.
+    ///
+    /// `None` for a tenth of all from a public address, and any number from loopback and private addresses,
+    /// which are mostly proxies.
     pub connections_per_address: Option<usize>,
     /// Maximum number of new subscribers per second; `None` for no limit.
     pub connects_per_second: Option<u32>,

@@ -66,8 +66,9 @@ impl Demo {
         }
     }
 
-    /// Returns the page, `/events`, `/stats` and `/chat`. The streams also answer POST, which `sveltekit-sse`
-    /// sends.
+    /// Returns the page, `/events`, `/stats` and `/chat`.
+    ///
+    /// The streams also answer POST, which `sveltekit-sse` sends.
     pub(crate) fn router(&self) -> Router {
         page::router()
             .route("/events", get(events).post(events))
@@ -165,8 +166,9 @@ struct Saying {
     text: String,
 }
 
-/// Adds a message to the room. A page of another site cannot: a JSON request from elsewhere needs a
-/// permission that is not given.
+/// Adds a message to the room.
+///
+/// A page of another site cannot: a JSON request from elsewhere needs a permission that is not given.
 async fn chat(
     State(demo): State<Demo>,
     saying: Result<Json<Saying>, JsonRejection>,

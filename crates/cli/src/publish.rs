@@ -282,8 +282,10 @@ impl Hub {
         Err(Failure { code: REFUSED, error: anyhow!(self.refusal(&answer, content_type)) })
     }
 
-    /// Sends a request. If the answer is lost and the hub remembers idempotency keys, sends it again until
-    /// there is a final answer; `last` is the outcome of the last attempt, if there was more than one.
+    /// Sends a request.
+    ///
+    /// If the answer is lost and the hub remembers idempotency keys, sends it again until there is a final
+    /// answer; `last` is the outcome of the last attempt, if there was more than one.
     async fn send(&self, request: &Request<Bytes>, last: &mut Option<Outcome>) -> Outcome {
         let first = self.attempt(request.clone()).await;
         let lost = matches!(&first, Err(error) if !error.is_nothing_sent());

@@ -33,8 +33,9 @@ impl Sockets {
 /// Maximum number of sockets; no unit has more.
 const MOST_SOCKETS: usize = 64;
 
-/// Takes the sockets that the environment names (`LISTEN_FDS`, if `LISTEN_PID` is this process). A second
-/// call finds none.
+/// Takes the sockets that the environment names (`LISTEN_FDS`, if `LISTEN_PID` is this process).
+///
+/// A second call finds none.
 ///
 /// # Errors
 /// When one of them does not listen, as with `Accept=yes`, or has another type, as with `ListenDatagram=`.
@@ -138,8 +139,9 @@ impl Notify {
         self.tell(&format!("STATUS={}", text.replace('\n', " ")));
     }
 
-    /// Reports repeatedly that the service is alive, while it is well, until the future is dropped. Without a
-    /// watchdog, it waits forever.
+    /// Reports repeatedly that the service is alive, while it is well, until the future is dropped.
+    ///
+    /// Without a watchdog, it waits forever.
     pub async fn keep_alive(&self, is_well: impl Fn() -> bool) {
         let Some(interval) = self.watchdog else { return std::future::pending().await };
         loop {

@@ -101,8 +101,9 @@ impl Tls {
         Arc::clone(&self.config)
     }
 
-    /// Loads the files if they have changed since the last time; returns whether it did. It blocks while it
-    /// reads the files.
+    /// Loads the files if they have changed since the last time; returns whether it did.
+    ///
+    /// It blocks while it reads the files.
     ///
     /// # Errors
     /// When the new files cannot be used; the earlier certificate stays in use. The same files are refused
@@ -288,8 +289,7 @@ mod tests {
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made")
     }
 
-    /// Makes a complete handshake with a client that trusts only this certificate; returns the protocol that
-    /// both agreed on.
+    /// Makes a handshake with a client that trusts only this certificate; returns the protocol.
     fn handshake(
         tls: &Tls,
         trusted: &Made<rcgen::KeyPair>,

@@ -1,5 +1,6 @@
-//! The hub's page, at `/hub/`: it publishes, watches, and shows subscriptions, rates, and the reason why a
-//! token is refused.
+//! The hub's page, at `/hub/`.
+//!
+//! It publishes, watches, and shows subscriptions, rates, and the reason why a token is refused.
 //!
 //! ```text
 //! figures of /metrics ── once a second, while anybody looks ──▶ Channel ─▶ GET /hub/stats

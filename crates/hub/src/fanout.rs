@@ -1,7 +1,7 @@
 //! Delivery from the log's tail to every subscriber.
 //!
 //! ```text
-//!  Log::tail ─▶ feed ─▶ Recent (the newest frames) ─▶ thread ─▶ audiences ─▶ one write per member
+//!  Log::tail ─▶ feed ─▶ DeliveryWindow (the newest frames) ─▶ thread ─▶ audiences ─▶ one write per member
 //!  Log::read ─▶ replay (a page at a time, one budget) ─┘            └ a subscriber behind: a cursor
 //! ```
 //!
@@ -11,25 +11,25 @@
 //! pages of the log, which share one memory budget. Live delivery and replay read the same order with the
 //! same cursor, so nothing between them is lost or repeated.
 
-mod audience;
 mod background;
+mod body_channel;
 mod budget;
 mod engine;
-mod figures;
 mod frame;
 mod framing;
 mod inbox;
+mod metrics;
 mod paced_log;
-mod pipe;
 mod prefix_tree;
-mod recent;
 mod replay;
 mod sink;
 mod subscriber;
 mod template_budget;
 mod templates;
+mod timer_wheel;
+mod topic_index;
 mod turns;
-mod wheel;
+mod window;
 
 use std::any::Any;
 use std::io;
@@ -46,20 +46,20 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use ssekit_log::{Entry, Log, Position, ReadError};
 use tokio::task::AbortHandle;
 
+use self::body_channel::BodyChannel;
+pub use self::body_channel::{Body, Cut};
 use self::budget::Budget;
 use self::engine::Engine;
-pub use self::figures::Figures;
 pub use self::frame::{Frame, Interest};
 use self::framing::{Framing, Piece};
 use self::inbox::{Inbox, Message};
+pub use self::metrics::Metrics;
 use self::paced_log::{PacedLog, Unread};
-use self::pipe::Pipe;
-pub use self::pipe::{Body, Cut};
-use self::recent::Recent;
 use self::replay::Replay;
 use self::sink::Sink;
 pub use self::subscriber::End;
 pub(crate) use self::template_budget::{TemplateBudget, TemplatesFull};
+use self::window::DeliveryWindow;
 use ssekit_mercure::Ids;
 
 use crate::log_limit::LogLimit;
@@ -107,9 +107,11 @@ pub struct Pace {
 /// Policy for a subscriber that the log's retention overtakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overtaken {
-    /// Closes the subscriber. It gets a `reset` event when it returns with its last event ID. A subscriber
-    /// that has had no event could not resume, and one that reads the whole history would begin again: both
-    /// get a `gap` event and continue.
+    /// Closes the subscriber.
+    ///
+    /// It gets a `reset` event when it returns with its last event ID. A subscriber that has had no event
+    /// could not resume, and one that reads the whole history would begin again: both get a `gap` event and
+    /// continue.
     Close,
     /// Continues with the remaining records, after a `gap` event.
     Skip,
@@ -161,11 +163,14 @@ pub struct Subscription {
 pub struct Start {
     /// The position before the first record.
     pub after: Position,
-    /// The subscriber knows of lost records up to this position. `None` if it begins with the earliest record
-    /// that the log has when it is read: it misses nothing before its first event.
+    /// The subscriber knows of lost records up to this position.
+    ///
+    /// `None` if it begins with the earliest record that the log has when it is read: it misses nothing
+    /// before its first event.
     pub told: Option<Position>,
-    /// Up to this position the subscriber gets the records of the log, and no frames in memory whose records
-    /// the log has dropped.
+    /// Position up to which the subscriber gets only records that the log still has.
+    ///
+    /// Frames in memory whose records the log has dropped are not for it.
     pub stored: Position,
 }
 
@@ -180,7 +185,7 @@ impl Start {
 #[derive(Debug)]
 pub struct Fanout {
     inboxes: Box<[Arc<Inbox>]>,
-    recent: Arc<Recent>,
+    recent: Arc<DeliveryWindow>,
     log: Arc<PacedLog>,
     budget: Arc<Budget>,
     next: AtomicUsize,
@@ -194,7 +199,7 @@ impl Fanout {
     ///
     /// # Errors
     /// When the log cannot be read, or the system provides no epoll or thread.
-    pub async fn start(log: Arc<dyn Log>, options: &Options, figures: Arc<Figures>) -> io::Result<Self> {
+    pub async fn start(log: Arc<dyn Log>, options: &Options, metrics: Arc<Metrics>) -> io::Result<Self> {
         let last = log.bounds().await.map_err(io::Error::other)?.last;
         // The tail is opened now, so that it reports the loss of any record that is appended from now on.
         let tail = log.tail(last);
@@ -202,7 +207,7 @@ impl Fanout {
         let replay = Replay::start(Arc::clone(&log), Arc::clone(&budget))?;
         let polls = (0..options.threads.max(1)).map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let wakers = polls.iter().map(engine::waker).collect::<io::Result<Vec<_>>>()?;
-        let recent = Arc::new(Recent::new(options.window, last, wakers.clone()));
+        let recent = Arc::new(DeliveryWindow::new(options.window, last, wakers.clone()));
         let inboxes: Box<[_]> = wakers.into_iter().map(|waker| Arc::new(Inbox::new(waker))).collect();
         let mut threads = Vec::new();
         for (number, poll) in polls.into_iter().enumerate() {
@@ -213,7 +218,7 @@ impl Fanout {
                 Arc::clone(&recent),
                 replay.clone(),
                 options.pace,
-                Arc::clone(&figures),
+                Arc::clone(&metrics),
             );
             let thread = std::thread::Builder::new().name(format!("fan-out {number}"));
             threads.push(thread.spawn(move || engine.run())?);
@@ -224,7 +229,7 @@ impl Fanout {
             recent: Arc::clone(&recent),
             unread: Arc::clone(&unread),
             budget: Arc::clone(&budget),
-            figures,
+            metrics,
         };
         let feed = tokio::spawn(feed.run(Arc::clone(&log), tail)).abort_handle();
         Ok(Self {
@@ -261,7 +266,7 @@ impl Fanout {
         // The client may have the head before a thread knows of the body. The updates after this moment are
         // for it.
         subscription.start.get_or_insert_with(|| Start::at(self.recent.last()));
-        let pipe = Arc::new(Pipe::new(self.pending, Arc::clone(&self.budget)));
+        let pipe = Arc::new(BodyChannel::new(self.pending, Arc::clone(&self.budget)));
         self.subscribe(Sink::body(Arc::clone(&pipe), peer), subscription);
         Body(pipe)
     }
@@ -271,7 +276,9 @@ impl Fanout {
         self.inboxes[thread].send(Message::Join(Box::new((sink, subscription))));
     }
 
-    /// Returns the log. Its appends wait for the fan-out, for at most 10 s; then they fail with
+    /// Returns the log.
+    ///
+    /// Its appends wait for the fan-out, for at most 10 s; then they fail with
     /// [`AppendError::Busy`](ssekit_log::AppendError::Busy).
     pub fn log(&self) -> Arc<dyn Log> {
         Arc::clone(&self.log) as Arc<dyn Log>
@@ -299,8 +306,9 @@ impl Fanout {
         self.recent.until_passed(position).await;
     }
 
-    /// Ends all streams within this time, each with a reconnection time, and waits for the end of the
-    /// threads.
+    /// Ends all streams within this time, and waits for the end of the threads.
+    ///
+    /// Each stream gets a reconnection time.
     pub async fn end(&self, over: Duration) {
         for inbox in &self.inboxes {
             inbox.send(Message::End(over));
@@ -332,10 +340,10 @@ impl Drop for Fanout {
 /// Hands the records of the log's tail to the threads.
 struct Feed {
     ids: Ids,
-    recent: Arc<Recent>,
+    recent: Arc<DeliveryWindow>,
     unread: Arc<Unread>,
     budget: Arc<Budget>,
-    figures: Arc<Figures>,
+    metrics: Arc<Metrics>,
 }
 
 /// The tail of a log.
@@ -375,7 +383,7 @@ impl Feed {
                 }
                 Err(ReadError::Missed { after, horizon }) => {
                     self.unread.read_upto(horizon);
-                    self.figures.tail_gaps.inc();
+                    self.metrics.tail_gaps.inc();
                     if let Some(count) = log_limit.due("missed", LogLimit::OFTEN, Instant::now()) {
                         tracing::error!(
                             count,

@@ -1,25 +1,26 @@
 //! The hub over HTTP: routes for another program, and a server with connections of its own.
 //!
 //! ```text
-//!  plain TCP ─▶ door ─┬─ GET of the hub, whole and alone ─▶ fan-out, which owns the socket
-//!                     ├─ POST of the hub ─▶ publisher: all requests that have arrived
-//!                     └─ all others ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body, from the fan-out
-//!  TLS, Unix ───────────────────────▶ hyper             └─ POST, the API, health, metrics, pages
+//!  plain TCP ─▶ acceptor ─┬─ GET of the hub, whole and alone ─▶ fan-out, which owns the socket
+//!                         ├─ POST of the hub ─▶ publish pipeline: all requests that have arrived
+//!                         └─ all others ─▶ hyper ─▶ routes ─┬─ GET of the hub ─▶ a body, from the fan-out
+//!  TLS, Unix ───────────────────────────▶ hyper             └─ POST, the API, health, metrics, pages
 //! ```
 
+mod acceptor;
 mod activity;
 mod bodies;
+mod connection_limit;
 mod control_frames;
-mod door;
 mod exposition;
-mod gauges;
 mod head;
-mod host;
-mod linger;
-mod places;
-mod publisher;
-mod rate;
-mod refusals;
+mod http1;
+mod lingering_close;
+mod metrics;
+mod own_host;
+mod publish_pipeline;
+mod rate_limit;
+mod rejections;
 mod routes;
 mod strict;
 
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -40,17 +41,17 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use self::acceptor::Acceptor;
 use self::activity::{Activity, Answering, Verdict};
 use self::bodies::Bodies;
-use self::door::Door;
-pub use self::door::parse;
-use self::gauges::Gauges;
-use self::linger::Lingering;
-pub use self::places::Lease;
-pub(crate) use self::places::network;
-use self::places::{Place, Places};
-use self::rate::Rate;
-use self::refusals::{Refusals, Refused};
+pub use self::connection_limit::Lease;
+pub(crate) use self::connection_limit::network;
+use self::connection_limit::{ConnectionLimit, Permit};
+pub use self::http1::parse;
+use self::lingering_close::Lingering;
+use self::metrics::MetricsPage;
+use self::rate_limit::TokenBucket;
+use self::rejections::{RejectReason, Rejections};
 pub use self::routes::refusal;
 use ssekit_mercure::{Problem, ProblemKind, cors};
 
@@ -61,14 +62,14 @@ use crate::hub::Hub;
 pub struct Server {
     hub: Arc<Hub>,
     router: Router,
-    places: Places,
+    connection_limit: ConnectionLimit,
     head_size: usize,
     head_time: Duration,
     body_time: Duration,
     bodies: Arc<Bodies>,
     /// Limit of new subscribers per second.
-    rate: Option<Arc<Rate>>,
-    refusals: Arc<Refusals>,
+    rate: Option<Arc<TokenBucket>>,
+    rejections: Arc<Rejections>,
     end: watch::Sender<bool>,
 }
 
@@ -98,8 +99,9 @@ impl Protocol {
 pub struct Options {
     /// Maximum number of connections.
     pub connections: usize,
-    /// Maximum number of connections of one address, or of one IPv6 network; `None` for a tenth of all
-    /// connections from a public address.
+    /// Maximum number of connections of one address, or of one IPv6 network.
+    ///
+    /// `None` allows a public address a tenth of all connections.
     pub connections_per_address: Option<usize>,
     /// Maximum number of new subscribers per second; `None` for no limit.
     pub connects_per_second: Option<u32>,
@@ -133,8 +135,9 @@ impl Default for Options {
     }
 }
 
-/// Returns the routes of a hub, for a program with an HTTP server of its own: publications and subscriptions
-/// at [`Hub::path`], and the subscription API below it.
+/// Returns the routes of a hub, for a program with an HTTP server of its own.
+///
+/// They are publications and subscriptions at [`Hub::path`], and the subscription API below it.
 ///
 /// The program's server limits connections and the size of heads. Of the options, `connects_per_second`,
 /// `body_time` and `body_memory` apply. The registry gets the metrics of the hub.
@@ -156,14 +159,15 @@ impl Default for Options {
 /// # }
 /// ```
 pub fn router(hub: Arc<Hub>, options: &Options, registry: &mut Registry) -> Router {
-    let rate = options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+    let rate =
+        options.connects_per_second.map(|per_second| Arc::new(TokenBucket::new(per_second, Instant::now())));
     routes::of_hub(routes::Context {
         hub,
         head_size: options.head_size,
         body_time: options.body_time,
         bodies: Bodies::new(options.body_memory),
         rate,
-        refusals: Arc::new(Refusals::new(registry)),
+        rejections: Arc::new(Rejections::new(registry)),
     })
 }
 
@@ -174,15 +178,16 @@ pub struct Pages {
     pub router: Router,
     /// Paths of pages that the answer 404 lists.
     pub at: Vec<&'static str>,
-    /// Names of this machine, besides `localhost` and IP addresses, that the header `Host` must have for
-    /// these pages; `None` for any name.
+    /// Names of this machine that `Host` may have for these pages; `None` for any name.
+    ///
+    /// `localhost` and IP addresses need no entry.
     pub names: Option<Arc<[String]>>,
 }
 
 impl Server {
     /// Makes a server for a hub. `/metrics` shows the registry.
     pub fn new(hub: Arc<Hub>, options: Options, mut registry: Registry) -> Arc<Self> {
-        let refusals = Arc::new(Refusals::new(&mut registry));
+        let rejections = Arc::new(Rejections::new(&mut registry));
         let Options {
             connections,
             connections_per_address,
@@ -194,8 +199,9 @@ impl Server {
             pages,
             ..
         } = options;
-        let rate =
-            options.connects_per_second.map(|per_second| Arc::new(Rate::new(per_second, Instant::now())));
+        let rate = options
+            .connects_per_second
+            .map(|per_second| Arc::new(TokenBucket::new(per_second, Instant::now())));
         let bodies = Bodies::new(body_memory);
         let context = routes::Context {
             hub: Arc::clone(&hub),
@@ -203,19 +209,19 @@ impl Server {
             body_time,
             bodies: Arc::clone(&bodies),
             rate: rate.clone(),
-            refusals: Arc::clone(&refusals),
+            rejections: Arc::clone(&rejections),
         };
-        let router = routes::router(context, metrics.then(|| Gauges::new(registry)), pages);
+        let router = routes::router(context, metrics.then(|| MetricsPage::new(registry)), pages);
         Arc::new(Self {
             hub,
             router,
-            places: Places::new(connections, connections_per_address),
+            connection_limit: ConnectionLimit::new(connections, connections_per_address),
             head_size,
             head_time,
             body_time,
             bodies,
             rate,
-            refusals,
+            rejections,
             end: watch::Sender::new(false),
         })
     }
@@ -225,14 +231,15 @@ impl Server {
     /// # Errors
     /// When the system provides no thread or epoll.
     pub fn open(self: &Arc<Self>, listeners: Vec<std::net::TcpListener>) -> io::Result<Opened> {
-        Door::open(listeners, Arc::clone(self)).map(Opened)
+        Acceptor::open(listeners, Arc::clone(self)).map(Opened)
     }
 
-    /// Takes a permit for a connection that is not accepted by [`open`](Self::open); `None` if a limit is
-    /// reached.
-    pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Place> {
-        let place = self.places.take(peer);
-        place.inspect_err(|taken| self.refusals.turned_away(taken.limit, taken.most as u64)).ok()
+    /// Takes a permit for a connection that is not accepted by [`open`](Self::open).
+    ///
+    /// `None` if a limit is reached.
+    pub(crate) fn admit(&self, peer: Option<std::net::IpAddr>) -> Option<Permit> {
+        let permit = self.connection_limit.take(peer);
+        permit.inspect_err(|taken| self.rejections.turned_away(taken.limit, taken.most as u64)).ok()
     }
 
     /// Admits a connection that its caller has accepted, from TLS or a Unix socket.
@@ -248,7 +255,7 @@ impl Server {
 
     /// Counts a connection that was closed for another.
     pub fn evicted(&self) {
-        self.refusals.connection(Refused::Evicted);
+        self.rejections.connection(RejectReason::Evicted);
     }
 
     /// Serves one connection until it ends. Dropping the future closes the connection.
@@ -272,7 +279,7 @@ impl Server {
         let socket = Lingering::new(socket);
         let ended = match protocol {
             Protocol::Http1 => {
-                let connection = http1::Builder::new()
+                let connection = conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(self.head_time)
                     // Limits an incomplete head; `max_header_size` applies to trailers.
@@ -284,7 +291,7 @@ impl Server {
             }
             Protocol::Http2 => {
                 let socket = control_frames::Limited::new(socket, Arc::clone(&activity));
-                let connection = http2::Builder::new(TokioExecutor::new())
+                let connection = conn::http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .max_header_list_size(u32::try_from(head::readable(self.head_size)).unwrap_or(u32::MAX))
                     .max_concurrent_streams(STREAMS)
@@ -300,27 +307,28 @@ impl Server {
         };
         match ended {
             Ok(()) => {}
-            Err(Broken::Unasked) => self.refusals.connection(Refused::Slow),
-            Err(Broken::Flooded) => self.refusals.connection(Refused::Flooded),
-            Err(Broken::Evicted) => self.refusals.connection(Refused::Evicted),
+            Err(Broken::Unasked) => self.rejections.connection(RejectReason::Slow),
+            Err(Broken::Flooded) => self.rejections.connection(RejectReason::Flooded),
+            Err(Broken::Evicted) => self.rejections.connection(RejectReason::Evicted),
             Err(Broken::Abandoned) => {
                 tracing::debug!("closing a connection: its peer does not read the end of a stream")
             }
             Err(Broken::Connection(error)) => {
                 tracing::debug!(%error, "a connection failed");
                 // A connection with an earlier request is only idle.
-                let refused =
-                    Refused::of(&error).filter(|refused| *refused != Refused::Slow || !activity.was_asked());
+                let refused = RejectReason::of(&error)
+                    .filter(|refused| *refused != RejectReason::Slow || !activity.was_asked());
                 if let Some(refused) = refused {
-                    self.refusals.connection(refused);
+                    self.rejections.connection(refused);
                 }
             }
         }
     }
 
-    /// Drives a connection to its end. It ends by itself, with the server, or when it is idle for too long;
-    /// the last two happen after its open requests. It fails without a request in time, or if its peer keeps
-    /// a stream that has ended.
+    /// Drives a connection to its end.
+    ///
+    /// It ends by itself, with the server, or when it is idle for too long; the last two happen after its
+    /// open requests. It fails without a request in time, or if its peer keeps a stream that has ended.
     async fn watch<C>(&self, connection: C, activity: &Activity) -> Result<(), Broken>
     where
         C: GracefulConnection<Error = hyper::Error>,
@@ -368,41 +376,43 @@ impl Server {
     pub async fn end(&self, grace: Duration) {
         self.end.send_replace(true);
         let gone = async {
-            while self.places.taken() > 0 {
+            while self.connection_limit.taken() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         if tokio::time::timeout(grace, gone).await.is_err() {
             tracing::warn!(
-                connections = self.places.taken(),
+                connections = self.connection_limit.taken(),
                 "shutdown: closing connections that did not end in time"
             );
         }
     }
 
-    /// Returns the answer to a client beyond a limit: for a request of a stream, `retry:` and the end,
-    /// because browsers give up on an error; for all others, 503.
+    /// Returns the answer to a client beyond a limit.
+    ///
+    /// A request of a stream gets `retry:` and the end, because browsers give up on an error; all others get
+    /// 503.
     ///
     /// Another client would take an empty stream for its answer.
     fn busy(&self, head: &[u8]) -> Vec<u8> {
         let retry = self.hub.retry();
         let mut answer = if asks_for_a_stream(head, &self.hub.path) {
-            routes::come_back(retry)
+            routes::retry_later(retry)
         } else {
             let words = "the hub has reached its connection limit: try again in a moment";
             Problem::new(ProblemKind::Unavailable, words).retry_after(retry).response()
         };
-        if let Some((_, request)) = door::first_request(head) {
+        if let Some((_, request)) = http1::first_request(head) {
             // Without CORS headers, a page of another origin could not read the answer, and would give up.
             cors::allow_reading(&request, &self.hub.access.cors_origins, answer.headers_mut());
         }
-        door::last(answer)
+        http1::last(answer)
     }
 
     /// Logs an error of `accept`, and waits for 10 ms if the process has no file descriptor left.
     pub async fn not_accepted(&self, error: &io::Error) {
-        if door::is_exhausted(error) {
-            self.refusals.exhausted(error);
+        if acceptor::is_exhausted(error) {
+            self.rejections.exhausted(error);
             // An immediate retry would only keep the processor busy.
             tokio::time::sleep(Duration::from_millis(10)).await;
         } else {
@@ -437,7 +447,7 @@ fn asks_for_a_stream(head: &[u8], path: &str) -> bool {
 
 /// Accepts plain HTTP until it is closed or dropped.
 #[derive(Debug)]
-pub struct Opened(Door);
+pub struct Opened(Acceptor);
 
 impl Opened {
     /// Accepts no further connections; open ones stay.

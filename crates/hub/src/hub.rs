@@ -14,15 +14,15 @@ use prometheus_client::registry::Registry;
 use ssekit_log::{AppendError, Appended, Bounds, IdempotencyKey, Log, Position, ReadError, Record};
 use ssekit_wire::{Event, media_type};
 
-use crate::active::Active;
-pub use crate::active::retention_rule;
+use crate::active_subscriptions::ActiveSubscriptions;
+pub use crate::active_subscriptions::retention_rule;
 use ssekit_mercure::{
     Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Replacements, Subscribe, Token,
     cors, discovery, subscriptions,
 };
 
 use crate::fanout::{
-    self, Fanout, Figures, Interest, Pace, Start, Subscription, TemplateBudget, TemplatesFull,
+    self, Fanout, Interest, Metrics, Pace, Start, Subscription, TemplateBudget, TemplatesFull,
 };
 use crate::jwks::{KeyRenewals, Renewal, Renewed};
 
@@ -40,8 +40,8 @@ pub struct Hub {
     /// Path of the hub, `/.well-known/mercure` unless configured.
     pub(crate) path: String,
     /// Active subscriptions, if the hub announces and lists them.
-    pub(crate) active: Option<Active>,
-    pub(crate) figures: Arc<Figures>,
+    pub(crate) active: Option<ActiveSubscriptions>,
+    pub(crate) metrics: Arc<Metrics>,
     pace: Pace,
     max_lifetime: Option<Duration>,
     pub(crate) published: Counter,
@@ -122,18 +122,18 @@ impl Hub {
     ) -> std::io::Result<Arc<Self>> {
         let Options { access, key_renewals, limits, path, subscriptions, fanout: fan, max_lifetime } =
             options;
-        let figures = Figures::new(registry);
+        let metrics = Metrics::new(registry);
         let published = Counter::default();
         registry.register("events_published", "Events accepted from publishers", published.clone());
         let repeated = Counter::default();
         let help = "Publications that repeated an earlier one with the same Idempotency-Key";
         registry.register("publications_repeated", help, repeated.clone());
         let templates = TemplateBudget::new(&limits, registry);
-        let fanout = Fanout::start(log, &fan, Arc::clone(&figures)).await?;
+        let fanout = Fanout::start(log, &fan, Arc::clone(&metrics)).await?;
         let log = fanout.log();
         let anonymous = subscriptions == Announced::Everyone;
         let active = (subscriptions != Announced::Nobody)
-            .then(|| Active::start(Arc::clone(&log), &path, anonymous, registry));
+            .then(|| ActiveSubscriptions::start(Arc::clone(&log), &path, anonymous, registry));
         let ids = Ids::new(log.epoch());
         let ending = AtomicBool::new(false);
         let pace = fan.pace;
@@ -148,7 +148,7 @@ impl Hub {
             templates,
             path,
             active,
-            figures,
+            metrics,
             pace,
             max_lifetime,
             published,
@@ -190,8 +190,8 @@ impl Hub {
     }
 
     /// The metrics of the fan-out.
-    pub fn figures(&self) -> &Figures {
-        &self.figures
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The number of updates that publishers have sent since the start.
@@ -204,8 +204,7 @@ impl Hub {
         self.active.is_some()
     }
 
-    /// Verifies the token of a request that reads; returns `None` for an anonymous one, where that is
-    /// allowed.
+    /// Verifies the token of a request that reads; `None` for a permitted anonymous request.
     ///
     /// # Errors
     /// Those of [`Access::subscriber`].
@@ -222,9 +221,11 @@ impl Hub {
         self.verified(request, Action::Subscribe, read).await
     }
 
-    /// Verifies with the cached keys. If keys come from a key set and the token names a missing one, fetches
-    /// the set once and verifies again; if it cannot be fetched now, the answer tells the client to retry,
-    /// because the token may be valid. Dropping the future only ends the wait.
+    /// Verifies with the cached keys.
+    ///
+    /// If keys come from a key set and the token names a missing one, fetches the set once and verifies
+    /// again; if it cannot be fetched now, the answer tells the client to retry, because the token may be
+    /// valid. Dropping the future only ends the wait.
     async fn verified<T>(
         &self,
         request: &Parts,
@@ -246,8 +247,9 @@ impl Hub {
         }
     }
 
-    /// Returns the renewal of the keys for an action, if they are fetched and lack the key that this token
-    /// names.
+    /// Returns the renewal of the keys for an action, if they lack the key that this token names.
+    ///
+    /// `None` if the keys are not fetched.
     pub fn renewal_for(&self, token: &str, action: Action) -> Option<&Renewal> {
         self.key_renewals.of(action).filter(|_| self.access.lacks_key(token, action))
     }
@@ -265,8 +267,9 @@ impl Hub {
         self.publish_batch(Batch { records, key: None }).await
     }
 
-    /// Publishes a batch, unless an earlier one had the same idempotency key; returns the ids of the updates,
-    /// or those of the earlier batch.
+    /// Publishes a batch, unless an earlier one had the same idempotency key.
+    ///
+    /// Returns the ids of the updates, or those of the earlier batch.
     ///
     /// # Errors
     /// Those of [`publish`](Self::publish), and when the key was used for another batch.
@@ -291,7 +294,8 @@ impl Hub {
             ));
         }
         let own: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
-        let appended = self.log.append_with_key(key, records).await.map_err(|error| refused(&error))?;
+        let appended =
+            self.log.append_with_key(key, records).await.map_err(|error| append_problem(&error))?;
         let Appended { positions, repeated } = appended;
         if repeated {
             self.repeated.inc();
@@ -322,8 +326,9 @@ impl Hub {
         tokio::task::unconstrained(appends).await
     }
 
-    /// Publishes batches without idempotency keys in one append; if the log or a limit refuses that, one
-    /// after the other.
+    /// Publishes batches without idempotency keys in one append.
+    ///
+    /// If the log or a limit refuses that, they are published one after the other.
     async fn publish_together(
         &self,
         asked: Vec<Result<Batch, Problem>>,
@@ -363,8 +368,9 @@ impl Hub {
         self.granted(request, subscribe, None, guard)
     }
 
-    /// Whether a subscription begins now, is not announced and has no templates, so that
-    /// [`grant`](Self::grant) is enough.
+    /// Whether [`grant`](Self::grant) is enough.
+    ///
+    /// Such a subscription begins now, is not announced and has no templates.
     pub(crate) fn is_simple(&self, subscribe: &Subscribe) -> bool {
         subscribe.cursor.is_none()
             && self.active.as_ref().is_none_or(|active| !active.announces(subscribe))
@@ -394,7 +400,7 @@ impl Hub {
                 .place(cursor, self.reads_subscriptions(&subscribe))
                 .await
                 .map(Some)
-                .map_err(|error| unreadable(&error)),
+                .map_err(|error| read_problem(&error)),
             None => Ok(None),
         };
         let admitted = place.and_then(|place| {
@@ -408,19 +414,19 @@ impl Hub {
                     detail = problem.detail,
                     "subscription refused: the client is told to reconnect"
                 );
-                return Ok(self.come_back(request, guard));
+                return Ok(self.retry_later(request, guard));
             }
             Err(problem) => return Err(problem),
         };
         let guard = Some(Box::new((guard, templates)) as Box<dyn Any + Send>);
         // The token may have expired during the search for the start.
-        if left(&subscribe).is_some_and(|left| left.is_zero()) {
+        if remaining_lifetime(&subscribe).is_some_and(|left| left.is_zero()) {
             let words = "the token has expired (claim “exp”): get a new one";
             return Err(Problem::new(ProblemKind::InvalidToken, words));
         }
         let guard: Option<Box<dyn Any + Send>> = match &self.active {
             Some(active) if request.method != Method::HEAD && active.announces(&subscribe) => {
-                Some(Box::new((guard, active.enter(&subscribe))))
+                Some(Box::new((guard, active.register(&subscribe))))
             }
             _ => guard,
         };
@@ -445,7 +451,7 @@ impl Hub {
                 }
             }
         }
-        let left = [left(&subscribe), self.max_lifetime].into_iter().flatten().min();
+        let left = [remaining_lifetime(&subscribe), self.max_lifetime].into_iter().flatten().min();
         let ends = left.and_then(|left| Instant::now().checked_add(left));
         let reads_subscriptions = self.reads_subscriptions(&subscribe);
         let interest =
@@ -458,7 +464,7 @@ impl Hub {
     }
 
     /// Grants a stream that has only a `retry:` and ends.
-    fn come_back(&self, request: &Parts, guard: Option<Box<dyn Any + Send>>) -> Granted {
+    fn retry_later(&self, request: &Parts, guard: Option<Box<dyn Any + Send>>) -> Granted {
         let (headers, first) = self.beginning(request);
         let interest = Interest::new(Vec::new(), None);
         let ends = Some(Instant::now());
@@ -481,8 +487,9 @@ impl Hub {
         (headers, first)
     }
 
-    /// Returns the position of an update by the id that the hub or its publisher gave it; `None` if it lies
-    /// behind `last`, or does not exist.
+    /// Returns the position of an update by the id that the hub or its publisher gave it.
+    ///
+    /// `None` if the update lies behind `last`, or does not exist.
     ///
     /// The answer does not depend on the client. A page's server may name an update that the page's user may
     /// not read, and the page continues after it; if that id were unknown, the page would get everything
@@ -549,8 +556,9 @@ impl Hub {
     }
 }
 
-/// Ends the streams of tokens that no longer verify, whenever keys are replaced. Their clients reconnect, and
-/// are verified again.
+/// Ends the streams of tokens that no longer verify, whenever keys are replaced.
+///
+/// Their clients reconnect, and are verified again.
 async fn end_revoked(mut replacements: Replacements, hub: Weak<Hub>) {
     while replacements.next().await {
         let Some(hub) = hub.upgrade() else { return };
@@ -568,7 +576,7 @@ struct Place {
 }
 
 /// Time until the subscriber's token expires; `None` if it never does.
-fn left(subscribe: &Subscribe) -> Option<Duration> {
+fn remaining_lifetime(subscribe: &Subscribe) -> Option<Duration> {
     let expires = subscribe.token.as_ref()?.expires?;
     Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
 }
@@ -585,7 +593,7 @@ fn keys_awaited(wait: Duration) -> Problem {
     Problem::new(ProblemKind::Unavailable, words).retry_after(wait.max(Duration::from_secs(1)))
 }
 
-fn refused(error: &AppendError) -> Problem {
+fn append_problem(error: &AppendError) -> Problem {
     let (kind, wait) = match error {
         AppendError::Full(_) => (ProblemKind::StorageFull, Some(Duration::from_secs(10))),
         AppendError::Invalid(_) => (ProblemKind::TooLarge, None),
@@ -617,6 +625,6 @@ fn templates_full(TemplatesFull { most }: TemplatesFull) -> Problem {
 }
 
 /// Answer while the log cannot be read.
-pub fn unreadable(error: &ReadError) -> Problem {
+pub fn read_problem(error: &ReadError) -> Problem {
     Problem::new(ProblemKind::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }

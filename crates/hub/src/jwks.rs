@@ -1,5 +1,6 @@
-//! Key sets (JWKS) that the hub fetches from a URL or a file, and fetches again when their issuer changes
-//! them.
+//! Key sets (JWKS) that the hub fetches from a URL or a file.
+//!
+//! The hub fetches them again when their issuer changes them.
 //!
 //! # Limits
 //!

@@ -1,5 +1,6 @@
-//! A hub of the Mercure protocol as a library: it keeps updates in a log, and sends them to subscribers as
-//! server-sent events.
+//! A hub of the Mercure protocol as a library.
+//!
+//! It keeps updates in a log, and sends them to subscribers as server-sent events.
 //!
 //! ```text
 //!  POST ─▶ hub ─▶ log ─▶ tail ─▶ fan-out threads ─▶ sockets and bodies of subscribers
@@ -29,7 +30,7 @@
 //! Section "Limits" of `ARCHITECTURE.md` has the table. `fanout::Options`, `http::Options`, and `Limits` of
 //! `ssekit-mercure` change the defaults.
 
-mod active;
+mod active_subscriptions;
 pub mod fanout;
 pub mod http;
 pub mod hub;

@@ -27,8 +27,9 @@ impl LogLimit {
     /// Pause between lines about a fault that an operator should fix.
     pub(crate) const OFTEN: Duration = Duration::from_secs(1);
 
-    /// Counts an occurrence. If a line is due, returns the number of occurrences since the last line,
-    /// including this one.
+    /// Counts an occurrence.
+    ///
+    /// If a line is due, returns the number of occurrences since the last line, including this one.
     pub(crate) fn due(&self, line: &'static str, pause: Duration, now: Instant) -> Option<u64> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(line) = lines.get_mut(line) else {

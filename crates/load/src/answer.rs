@@ -92,8 +92,9 @@ impl Body {
         matches!(self, Self::Counted(0) | Self::Chunked(Chunk::End))
     }
 
-    /// Takes the next piece of content from the front of `bytes`; `None` when they are used up or the body is
-    /// complete.
+    /// Takes the next piece of content from the front of `bytes`.
+    ///
+    /// `None` when they are used up or the body is complete.
     pub(super) fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         match self {
             Self::UntilClosed => Ok(Some(std::mem::take(bytes)).filter(|piece| !piece.is_empty())),

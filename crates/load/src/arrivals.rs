@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::latency::Latencies;
-use super::mark::Mark;
+use super::payload::Mark;
 
 /// Arrivals of a run at some of its subscribers.
 #[derive(Debug)]
@@ -41,14 +41,14 @@ pub(super) enum Run {
 
 /// Size of a run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Course {
+pub(super) struct Workload {
     pub(super) run: Run,
     pub(super) publishers: u32,
     /// Events of each publisher.
     pub(super) events: u32,
 }
 
-impl Course {
+impl Workload {
     /// A run without publications.
     pub(super) const NONE: Self = Self { run: Run::These(0), publishers: 0, events: 0 };
 
@@ -73,7 +73,7 @@ impl Course {
 }
 
 impl Arrivals {
-    pub(super) fn new(course: Course, subscribers: Range<u32>) -> Self {
+    pub(super) fn new(course: Workload, subscribers: Range<u32>) -> Self {
         let lanes = course.publishers as usize;
         Self {
             run: course.run,
@@ -167,7 +167,7 @@ mod tests {
 
     /// Arrivals of a run of three events at two subscribers: (subscriber, event), in this order.
     fn after(arrivals: &[(usize, u32)]) -> Arrivals {
-        let mut all = Arrivals::new(Course { run: Run::These(RUN), publishers: 1, events: 3 }, 0..2);
+        let mut all = Arrivals::new(Workload { run: Run::These(RUN), publishers: 1, events: 3 }, 0..2);
         for &(subscriber, number) in arrivals {
             let mark = Mark { run: RUN, publisher: 0, number, at: Duration::ZERO };
             all.add(subscriber, mark, Duration::from_millis(1));
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_first_run_can_be_the_one_that_counts() {
-        let mut all = Arrivals::new(Course { run: Run::First, publishers: 1, events: 2 }, 0..1);
+        let mut all = Arrivals::new(Workload { run: Run::First, publishers: 1, events: 2 }, 0..1);
         for (run, number) in [(3, 0), (4, 0), (3, 1)] {
             all.add(0, Mark { run, publisher: 0, number, at: Duration::ZERO }, Duration::ZERO);
         }

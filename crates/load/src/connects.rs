@@ -5,9 +5,9 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::arrivals::Course;
+use super::arrivals::Workload;
 use super::latency::Summary;
-use super::mark::Clock;
+use super::payload::Clock;
 use super::progress::Progress;
 use super::report::{self, Report, costs};
 use super::subscriber::MOST;
@@ -52,7 +52,7 @@ impl Connects {
         let crowd =
             Subscribers { at_once: self.crowd.at_once.or(Some(self.subscribers)), ..self.crowd.clone() };
         let (_crowd, connected) =
-            crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
+            crowd.gather(&self.target, self.subscribers, None, Workload::NONE, (clock, &mut progress))?;
         let after = Usage::of_any(&self.output.pids)?;
         drop(progress);
         let opened = connected.opened;

@@ -7,15 +7,15 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use serde::Serialize;
 
-use super::arrivals::{Course, Run};
-use super::crowd::{Seen, Watch};
+use super::arrivals::{Run, Workload};
 use super::latency::{Latencies, Summary};
-use super::mark::{Clock, EVENTS, PUBLISHERS};
+use super::payload::{Clock, EVENTS, PUBLISHERS};
 use super::progress::Progress;
 use super::publisher::{self, Pace};
 use super::report::{self, Delivered, Report};
-use super::standing::Standing;
+use super::run_state::RunState;
 use super::subscriber::MOST;
+use super::subscriber_pool::{Seen, Watch};
 use super::target::Target;
 use super::usage::{Memory, Usage};
 use super::{Consent, Output, Subscribers, all_are_here, run_number};
@@ -91,15 +91,20 @@ impl Fanout {
             self.events
         );
         let memory_before = Usage::of_any(pids)?.map(|usage| usage.memory);
-        let (mut crowd, connected) =
-            self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
+        let (mut crowd, connected) = self.crowd.gather(
+            &self.target,
+            self.subscribers,
+            None,
+            Workload::NONE,
+            (clock, &mut progress),
+        )?;
         all_are_here(&connected)?;
         let closed = crowd.idle(SETTLE, "settling", &mut progress)?;
         ensure!(closed == 0, "{closed} streams ended before the first publication");
         let memory_idle = Usage::of_any(pids)?.map(|usage| usage.memory);
 
         let mut publish = |run, events, pace| -> Result<Seen<Latencies>> {
-            let course = Course { run: Run::These(run), publishers: self.publishers, events };
+            let course = Workload { run: Run::These(run), publishers: self.publishers, events };
             course.check(self.subscribers)?;
             crowd.expect(course);
             let windowed = matches!(pace, Pace::Window(_));
@@ -136,7 +141,7 @@ impl Fanout {
         })
     }
 
-    fn publish(&self, run: u32, events: u32, pace: Pace, standing: &Standing) -> Result<Latencies> {
+    fn publish(&self, run: u32, events: u32, pace: Pace, standing: &RunState) -> Result<Latencies> {
         let (server, publication) = (self.target.address()?, self.target.publication(1)?);
         thread::scope(|scope| {
             let publish = |number| {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::arrivals::Course;
-use super::mark::Clock;
+use super::arrivals::Workload;
+use super::payload::Clock;
 use super::progress::Progress;
 use super::report::{self, Report};
 use super::subscriber::MOST;
@@ -39,8 +39,9 @@ pub(super) struct Idled {
     /// Memory of the server, in KiB.
     memory_before: Memory,
     memory_after: Memory,
-    /// Bytes of resident and of anonymous memory for each subscriber. The system's memory for a socket is not
-    /// included.
+    /// Bytes of resident and of anonymous memory for each subscriber.
+    ///
+    /// The system's memory for a socket is not included.
     resident_per_subscriber: f64,
     anonymous_per_subscriber: f64,
     /// CPU time of the server in milliseconds per second, with nothing to send.
@@ -54,8 +55,13 @@ impl Idle {
         ensure!(!pids.is_empty(), "--pid is required: the process whose memory is measured");
         let mut progress = Progress::start(self.output.quiet);
         let before = Usage::of(pids)?;
-        let (mut crowd, connected) =
-            self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, &mut progress))?;
+        let (mut crowd, connected) = self.crowd.gather(
+            &self.target,
+            self.subscribers,
+            None,
+            Workload::NONE,
+            (clock, &mut progress),
+        )?;
         all_are_here(&connected)?;
         // The consequences of connecting end before the measurement begins.
         let ended = crowd.idle(SETTLE, "settling", &mut progress)?;

@@ -1,5 +1,6 @@
-//! The load generator of `ssekit bench`, for any server of server-sent events. It measures, and checks that
-//! every subscriber receives every event.
+//! The load generator of `ssekit bench`, for any server of server-sent events.
+//!
+//! It measures, and checks that every subscriber receives every event.
 //!
 //! ```text
 //!   publishers ── POST ──▶ the server ── text/event-stream ──▶ subscribers
@@ -44,20 +45,20 @@
 mod answer;
 mod arrivals;
 mod connects;
-mod crowd;
 mod fanout;
 mod idle;
 mod latency;
-mod mark;
+mod payload;
 mod progress;
 mod publication;
 mod publish;
 mod publisher;
 mod replay;
 mod report;
+mod run_state;
 mod shard;
-mod standing;
 mod subscriber;
+mod subscriber_pool;
 mod target;
 mod usage;
 
@@ -68,11 +69,11 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
 use ssekit_mercure::issue::{SignError, Signer};
 
-use self::arrivals::Course;
-use self::crowd::{Connected, Crowd, Gathering};
-use self::mark::{Clock, RUNS};
+use self::arrivals::Workload;
+use self::payload::{Clock, RUNS};
 use self::progress::Progress;
 use self::report::Report;
+use self::subscriber_pool::{Connected, Gathering, SubscriberPool};
 use self::target::Target;
 
 /// The measurements of `ssekit bench`.
@@ -146,8 +147,10 @@ impl Verdict {
 }
 
 impl Bench {
-    /// The values of `--key` and `--key-file`. The caller reads them and calls
-    /// [`sign_with`](Self::sign_with), so that all commands of the program read keys in the same way.
+    /// The values of `--key` and `--key-file`.
+    ///
+    /// The caller reads them and calls [`sign_with`](Self::sign_with), so that all commands of the program
+    /// read keys in the same way.
     pub fn key_flags(&self) -> (Option<&str>, Option<&Path>) {
         let target = self.measure.target();
         (target.key.as_deref(), target.key_file.as_deref())
@@ -240,9 +243,9 @@ impl Subscribers {
         target: &Target,
         subscribers: u32,
         last_event_id: Option<&str>,
-        course: Course,
+        course: Workload,
         (clock, progress): (Clock, &mut Progress),
-    ) -> Result<(Crowd, Connected)> {
+    ) -> Result<(SubscriberPool, Connected)> {
         allow_open_files(u64::from(subscribers) + SPARE_FILES)?;
         let plan = Gathering {
             server: target.address()?,
@@ -251,7 +254,7 @@ impl Subscribers {
             at_once: self.at_once.unwrap_or(AT_ONCE),
             threads: self.threads,
         };
-        Crowd::gather(&plan, course, clock, progress)
+        SubscriberPool::gather(&plan, course, clock, progress)
     }
 }
 

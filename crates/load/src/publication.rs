@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::mark::{Mark, SIZE};
+use super::payload::{Mark, SIZE};
 
 /// Bytes of a request, and the offsets of the marks in them.
 #[derive(Clone, Debug)]
@@ -15,8 +15,9 @@ pub(super) struct Publication {
 }
 
 impl Publication {
-    /// Builds a request from a head without its length and its end, and a template for each event; the events
-    /// of a batch are lines.
+    /// Builds a request from a head without its length and its end, and a template for each event.
+    ///
+    /// The events of a batch are lines.
     ///
     /// # Errors
     /// When the template does not contain the place of the data exactly once, or the request is too large.
@@ -79,7 +80,7 @@ pub(super) const SIZES: RangeInclusive<i64> = SIZE as i64..=1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mark::Marks;
+    use crate::payload::Marks;
 
     #[test]
     fn a_batch_is_stamped_with_consecutive_numbers() {

@@ -5,13 +5,13 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::arrivals::{Course, Run};
-use super::crowd::{Crowd, Watch};
+use super::arrivals::{Run, Workload};
 use super::latency::Summary;
-use super::mark::{Clock, EVENTS, PUBLISHERS};
+use super::payload::{Clock, EVENTS, PUBLISHERS};
 use super::progress::Progress;
 use super::publisher::{self, Flood};
 use super::report::{self, Delivered, Report, costs};
+use super::subscriber_pool::{SubscriberPool, Watch};
 use super::target::Target;
 use super::usage::{Cost, load_average};
 use super::{Consent, Output, SPARE_FILES, Subscribers, all_are_here, allow_open_files, run_number};
@@ -77,7 +77,7 @@ impl Publish {
         let events = requests.saturating_mul(self.batch);
         ensure!(events <= EVENTS, "a connection can publish at most {EVENTS} events, not {events}");
         let run = run_number();
-        let course = Course { run: Run::These(run), publishers: self.connections, events };
+        let course = Workload { run: Run::These(run), publishers: self.connections, events };
         let publication = self.target.publication(self.batch)?;
         let plan = Flood {
             server: self.target.address()?,
@@ -87,7 +87,7 @@ impl Publish {
             events,
         };
         // Without subscribers, no event is awaited.
-        let course = if self.subscribers > 0 { course } else { Course::NONE };
+        let course = if self.subscribers > 0 { course } else { Workload::NONE };
         course.check(self.subscribers)?;
         let mut crowd = self.crowd(course, clock, &mut progress)?;
         let all = u64::from(events) * u64::from(self.connections);
@@ -119,12 +119,12 @@ impl Publish {
         })
     }
 
-    fn crowd(&self, course: Course, clock: Clock, progress: &mut Progress) -> Result<Crowd> {
+    fn crowd(&self, course: Workload, clock: Clock, progress: &mut Progress) -> Result<SubscriberPool> {
         if self.subscribers == 0 {
-            return Ok(Crowd::nobody(clock));
+            return Ok(SubscriberPool::nobody(clock));
         }
         let (mut crowd, connected) =
-            self.crowd.gather(&self.target, self.subscribers, None, Course::NONE, (clock, progress))?;
+            self.crowd.gather(&self.target, self.subscribers, None, Workload::NONE, (clock, progress))?;
         all_are_here(&connected)?;
         crowd.expect(course);
         Ok(crowd)

@@ -1,4 +1,6 @@
-//! Publishers: at a pace, each waiting for its answers; or with as many requests as the connections may
+//! Publishers of a measurement.
+//!
+//! They publish at a pace, each waiting for its answers; or with as many requests as the connections may
 //! carry.
 
 use std::collections::VecDeque;
@@ -14,9 +16,9 @@ use mio::{Events, Interest, Poll, Token};
 use super::answer::{Answer, Answers};
 
 use super::latency::Latencies;
-use super::mark::{Clock, Mark};
+use super::payload::{Clock, Mark};
 use super::publication::Publication;
-use super::standing::{PATIENCE, Standing};
+use super::run_state::{PATIENCE, RunState};
 
 /// Pace of the events of a publisher.
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +27,13 @@ pub(super) enum Pace {
     Unwaiting,
     /// This number of events per second.
     Rate(f64),
-    /// As soon as the one before is answered, but at most this number of events ahead of the slowest
-    /// subscriber.
+    /// After each answer, but at most this number of events ahead of the slowest subscriber.
     Window(u32),
 }
 
-/// Publishes this number of events at a pace, each after the answer to the one before; returns the times
-/// until the answers.
+/// Publishes this number of events at a pace, each after the answer to the one before.
+///
+/// Returns the times until the answers.
 ///
 /// # Errors
 /// When a publication is refused or not answered, or a subscriber gets no event for too long.
@@ -40,7 +42,7 @@ pub(super) fn pace(
     mut publication: Publication,
     (run, publisher, events): (u32, u32, u32),
     pace: Pace,
-    standing: &Standing,
+    standing: &RunState,
 ) -> Result<Latencies> {
     let clock = standing.clock;
     let mut socket = TcpStream::connect_timeout(&server, PATIENCE).context("a publisher cannot connect")?;
@@ -107,8 +109,9 @@ pub(super) struct Flood {
     pub(super) events: u32,
 }
 
-/// Publishes with this number of connections, and reports answered events; returns the times until the
-/// answers. Each connection is a publisher of its own.
+/// Publishes with this number of connections, and reports answered events.
+///
+/// Returns the times until the answers. Each connection is a publisher of its own.
 ///
 /// # Errors
 /// When a publication is refused, or not answered in time.

@@ -5,13 +5,13 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::arrivals::{Course, Run};
-use super::crowd::Watch;
+use super::arrivals::{Run, Workload};
 use super::latency::Summary;
-use super::mark::{Clock, EVENTS};
+use super::payload::{Clock, EVENTS};
 use super::progress::Progress;
 use super::publisher::{self, Flood};
 use super::report::{self, Delivered, Report};
+use super::subscriber_pool::Watch;
 use super::target::Target;
 use super::usage::Usage;
 use super::{Consent, Output, Subscribers, run_number};
@@ -81,7 +81,7 @@ impl Replay {
                 progress.show("publishing", published, events.into());
             })?;
         }
-        let course = Course { run, publishers: 1, events };
+        let course = Workload { run, publishers: 1, events };
         let after = Some(&*self.after).filter(|after| !after.is_empty());
         let crowd = Subscribers { at_once: Some(self.subscribers), ..self.crowd.clone() };
         let (begin, pids) = (clock.now(), &self.output.pids);

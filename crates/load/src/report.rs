@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::crowd::Seen;
 use super::latency::Summary;
+use super::subscriber_pool::Seen;
 use super::usage::{Cost, Memory, load_average};
 
 /// Result of a measurement: JSON by [`Serialize`], text by [`fmt::Display`].

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mio::{Events, Poll};
 
-use super::arrivals::{Arrivals, Course};
-use super::crowd::Gathering;
+use super::arrivals::{Arrivals, Workload};
 use super::latency::Latencies;
-use super::mark::Clock;
-use super::standing::{PATIENCE, Standing};
+use super::payload::Clock;
+use super::run_state::{PATIENCE, RunState};
 use super::subscriber::{Subscriber, Tally};
+use super::subscriber_pool::Gathering;
 
 /// Subscribers of one thread.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Makes the shard with this number, of `of` shards.
-    pub(super) fn new(plan: &Gathering, number: u32, of: u32, course: Course) -> Result<Self> {
+    pub(super) fn new(plan: &Gathering, number: u32, of: u32, course: Workload) -> Result<Self> {
         let share = |number: u32| u64::from(plan.subscribers) * u64::from(number) / u64::from(of);
         let range = u32::try_from(share(number))?..u32::try_from(share(number + 1))?;
         Ok(Self {
@@ -73,7 +73,7 @@ impl Shard {
     }
 
     /// Forgets all arrivals, and expects this run.
-    pub(super) fn expect(&mut self, course: Course) {
+    pub(super) fn expect(&mut self, course: Workload) {
         self.arrivals = Arrivals::new(course, self.range.clone());
         (self.tally, self.closed, self.expected) = (Tally::default(), 0, self.open);
         for (index, member) in self.members.iter().enumerate() {
@@ -85,7 +85,7 @@ impl Shard {
     }
 
     /// Connects its members, some at a time.
-    pub(super) fn gather(&mut self, at_once: usize, standing: &Standing) {
+    pub(super) fn gather(&mut self, at_once: usize, standing: &RunState) {
         let clock = standing.clock;
         let mut heard = (clock.now(), 0);
         loop {
@@ -140,7 +140,7 @@ impl Shard {
     }
 
     /// Reads until every member has every event, or no more arrive.
-    pub(super) fn watch(&mut self, number: usize, standing: &Standing) {
+    pub(super) fn watch(&mut self, number: usize, standing: &RunState) {
         let mut told = 0;
         while !self.arrivals.is_complete() {
             if let Err(error) = self.turn(Duration::from_millis(100), standing.clock) {
@@ -159,7 +159,7 @@ impl Shard {
     }
 
     /// Reads for a while after everything has arrived, to find repeated events.
-    pub(super) fn linger(&mut self, standing: &Standing) {
+    pub(super) fn linger(&mut self, standing: &RunState) {
         let until = standing.clock.now() + LINGER;
         while self.error.is_none() && standing.clock.now() < until {
             self.error = self.turn(LINGER / 4, standing.clock).err();

@@ -1,5 +1,6 @@
-//! Connection of one subscriber: sends a request, reads the head of the answer, and finds the marks in its
-//! body.
+//! Connection of one subscriber.
+//!
+//! It sends a request, reads the head of the answer, and finds the marks in its body.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +15,7 @@ use ssekit_wire::media_type::EVENT_STREAM;
 
 use super::answer::{Body, Head};
 use super::arrivals::Arrivals;
-use super::mark::{Clock, Mark, Marks};
+use super::payload::{Clock, Mark, Marks};
 
 /// Connection that reads everything as soon as it arrives.
 #[derive(Debug)]
@@ -212,8 +213,9 @@ fn stream(head: Head, rest: &[u8]) -> Result<Body> {
     anyhow::bail!("the response is not an event stream: {status} {media_type} {text}")
 }
 
-/// Returns another source address for each group of subscribers: an address has some 28,000 ports. Outside of
-/// loopback, the system chooses the address.
+/// Returns another source address for each group of subscribers: an address has some 28,000 ports.
+///
+/// Outside of loopback, the system chooses the address.
 fn source(server: SocketAddr, index: usize) -> Option<SocketAddr> {
     let SocketAddr::V4(server) = server else { return None };
     let group = u8::try_from(index / PER_ADDRESS).ok().filter(|group| *group > 0)?;

@@ -82,7 +82,7 @@ pub struct DurableLog {
 /// The options of a [`DurableLog`].
 #[derive(Clone, Debug)]
 pub struct DurableOptions {
-    /// When appends are confirmed. The default is [`Durability::Periodic`] of 100 ms.
+    /// The point at which the log confirms an append. The default is [`Durability::Periodic`] of 100 ms.
     pub durability: Durability,
     /// The records that are kept. The default keeps all.
     pub retention: Retention,

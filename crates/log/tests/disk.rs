@@ -52,7 +52,9 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-/// The command for the read-only scene. Root ignores the mode of a folder, so the scene runs as another user.
+/// The command for the read-only scene.
+///
+/// Root ignores the mode of a folder, so the scene runs as another user.
 fn as_another_user(folder: &Path, program: &str) -> Command {
     let theirs = folder.join("theirs");
     fs::create_dir(&theirs).unwrap();

@@ -103,7 +103,7 @@ fn journal(folder: &Path) -> (PathBuf, u64) {
     (path, end)
 }
 
-/// A record that was confirmed before it was written may be lost, but no other record gets its position.
+/// A record that was confirmed before its write may be lost, but no other record gets its position.
 #[tokio::test]
 async fn the_position_of_a_lost_record_is_not_reused() {
     let folder = TempDir::new().unwrap();

@@ -39,8 +39,9 @@ pub struct Access {
     pub anonymous: bool,
     /// Clients without a token may publish anything and read everything. For development on one machine.
     pub open: bool,
-    /// Names of this machine that the header `Host` may have where the hub is [`open`](Self::open), besides
-    /// `localhost` and IP addresses.
+    /// Further names of this machine that `Host` may have where the hub is [`open`](Self::open).
+    ///
+    /// `localhost` and IP addresses need no entry.
     pub own_names: Vec<String>,
     /// Name of the cookie that carries a token.
     pub cookie: String,
@@ -101,8 +102,10 @@ impl Publisher {
 }
 
 impl Access {
-    /// Verifies the publisher of a request with the cached keys. A caller that can fetch keys verifies again
-    /// if the token's key is missing ([`lacks_key_of`](Self::lacks_key_of)).
+    /// Verifies the publisher of a request with the cached keys.
+    ///
+    /// A caller that can fetch keys verifies again if the token's key is missing
+    /// ([`lacks_key_of`](Self::lacks_key_of)).
     ///
     /// # Errors
     /// 401 without a token or with an invalid one; 403 if the token grants no publishing, or a page of a
@@ -132,8 +135,9 @@ impl Access {
         Ok(Publisher::Holder(Arc::new(token)))
     }
 
-    /// Verifies the token of a request that reads, with the cached keys as [`publisher`](Self::publisher)
-    /// does. Returns `None` for an anonymous request, where those are allowed.
+    /// Verifies the token of a request that reads; `None` for a permitted anonymous request.
+    ///
+    /// The cached keys are used, as by [`publisher`](Self::publisher).
     ///
     /// With [`open`](Self::open) and without keys for subscribers, the token grants everything.
     ///
@@ -152,8 +156,9 @@ impl Access {
         }
     }
 
-    /// Checks again that a verified publisher may publish: the token may have expired since, and its key may
-    /// have been replaced.
+    /// Checks again that a verified publisher may publish.
+    ///
+    /// The token may have expired since, and its key may have been replaced.
     ///
     /// # Errors
     /// 401 if it may not.
@@ -175,8 +180,7 @@ impl Access {
         credential.is_some_and(|credential| self.lacks_key(&credential.token, action))
     }
 
-    /// Checks that the request names this machine as its host, by a name that no foreign site can point at
-    /// it.
+    /// Checks that the host of a request is a name of this machine that no foreign site can use.
     fn check_host(&self, request: &Parts) -> Result<(), Problem> {
         match foreign_host(&request.uri, &request.headers, &self.own_names) {
             None => Ok(()),
@@ -211,8 +215,9 @@ impl Access {
         })
     }
 
-    /// Token of the request: that of the header, else of the query, else of the cookie. The others are
-    /// ignored.
+    /// Token of the request: that of the header, else of the query, else of the cookie.
+    ///
+    /// The others are ignored.
     pub(super) fn credential(&self, request: &Parts) -> Result<Option<Credential>, Problem> {
         if let Some(token) = bearer(&request.headers)? {
             return Ok(Some(Credential { token, carrier: Carrier::Header }));
@@ -243,8 +248,9 @@ impl Access {
         Ok(found)
     }
 
-    /// Checks the origin of a request with a cookie, which a page of a foreign origin could have the browser
-    /// send along (cross-site request forgery).
+    /// Checks the origin of a request with a cookie.
+    ///
+    /// A page of a foreign origin could make the browser send the cookie along (cross-site request forgery).
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let foreign = |detail: String| Err(Problem::new(Kind::ForeignOrigin, detail));
         let (header, origin) = match (headers.get(ORIGIN), headers.get(REFERER)) {
@@ -270,9 +276,10 @@ impl Access {
         ))
     }
 
-    /// Checks the origin where every client may publish: pages of this machine, of the hub itself and of
-    /// listed origins. Otherwise any page that a developer visits could publish. Clients that are no browsers
-    /// send no `Origin`.
+    /// Checks the origin of a request where every client may publish.
+    ///
+    /// Pages of this machine, of the hub itself and of listed origins may publish. Otherwise any page that a
+    /// developer visits could. Clients that are no browsers send no `Origin`.
     fn check_visitor(&self, request: &Parts) -> Result<(), Problem> {
         self.check_host(request)?;
         let Some(origin) = request.headers.get(ORIGIN) else { return Ok(()) };
@@ -332,8 +339,10 @@ fn missing_token(what: &str, cookie: &str) -> Problem {
     )
 }
 
-/// Token of the header `Authorization` (RFC 6750, section 2.1). A value of another scheme is for another
-/// recipient, such as a proxy that asks for a password; the token may then be in the query or the cookie.
+/// Token of the header `Authorization` (RFC 6750, section 2.1).
+///
+/// A value of another scheme is for another recipient, such as a proxy that asks for a password; the token
+/// may then be in the query or the cookie.
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut found = None;
     for value in headers.get_all(AUTHORIZATION) {
@@ -356,8 +365,9 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(found)
 }
 
-/// Value of the first non-empty cookie of this name. The first of several is the one with the most specific
-/// path (RFC 6265, section 5.4).
+/// Value of the first non-empty cookie of this name.
+///
+/// The first of several is the one with the most specific path (RFC 6265, section 5.4).
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let cookies =

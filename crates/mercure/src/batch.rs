@@ -9,8 +9,9 @@ use super::object::Object;
 use super::problem::{Kind, Problem};
 use super::publication::{Draft, expect_size, expect_type};
 
-/// Reads a batch of publications, a JSON object in each line (`application/x-ndjson`). If one is invalid,
-/// none is taken.
+/// Reads a batch of publications, a JSON object in each line (`application/x-ndjson`).
+///
+/// If one is invalid, none is taken.
 ///
 /// `{"topic": "…" or ["…"], "data": …, "private": true, "id": "…", "type": "…", "retry": 1000}`. A string is
 /// the data itself, any other value its JSON text, `null` no data. Other members are refused, because the hub

@@ -10,8 +10,9 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::origins::Origins;
 
-/// Whether the request is a preflight: a browser asks whether a page may make a request. The answer is 204
-/// with the headers of [`allow_request`].
+/// Whether the request is a preflight: a browser asks whether a page may make a request.
+///
+/// The answer is 204 with the headers of [`allow_request`].
 pub fn is_preflight(request: &Parts) -> bool {
     request.method == Method::OPTIONS
         && request.headers.contains_key(ORIGIN)
@@ -38,8 +39,9 @@ pub fn allow_reading(request: &Parts, origins: &Origins, answer: &mut HeaderMap)
     }
 }
 
-/// Adds the header that allows the origin of the request, and returns whether it is allowed. A listed origin
-/// may send cookies; where every origin is allowed, none can.
+/// Adds the header that allows the origin of the request, and returns whether it is allowed.
+///
+/// A listed origin may send cookies; where every origin is allowed, none can.
 fn allow_origin(request: &Parts, origins: &Origins, answer: &mut HeaderMap) -> bool {
     match origins {
         Origins::None => return false,

@@ -30,8 +30,9 @@ pub fn link_after(hub_path: &str, last_event_id: &str, content_type: &str, answe
     );
 }
 
-/// Adds the id after which the stream begins, for a subscriber that has sent a last event ID: that one, an
-/// earlier one, or [`EARLIEST`].
+/// Adds the id after which a resumed stream begins.
+///
+/// It is the last event ID of the request, an earlier one, or [`EARLIEST`].
 pub fn begins_after(id: &str, answer: &mut HeaderMap) {
     // An id has no control characters, and a header value may have any byte beyond ASCII.
     if let Ok(value) = HeaderValue::from_bytes(id.as_bytes()) {

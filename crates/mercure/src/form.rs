@@ -34,8 +34,10 @@ impl Pair<'_> {
     }
 }
 
-/// Returns the pairs of `application/x-www-form-urlencoded`, parsed as in the WHATWG URL standard (section
-/// 5.1), but with invalid UTF-8 unchanged, so that readers of the value can refuse it.
+/// Returns the pairs of `application/x-www-form-urlencoded`.
+///
+/// They are parsed as in the WHATWG URL standard (section 5.1), but with invalid UTF-8 unchanged, so that
+/// readers of the value can refuse it.
 pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = match pair.iter().position(|byte| *byte == b'=') {

@@ -6,8 +6,9 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, Uri};
 
-/// Returns the host of a request, unless it is this machine: `localhost`, an IP address, or one of its own
-/// names. An unreadable host is `?`.
+/// Returns the host of a request, unless it is this machine.
+///
+/// This machine is `localhost`, an IP address, or one of its own names. An unreadable host is `?`.
 ///
 /// A URL on the request line takes precedence over the header (RFC 9112, section 3.2.2). Browsers never omit
 /// both.
@@ -16,8 +17,9 @@ pub fn foreign_host<'a>(uri: &'a Uri, headers: &'a HeaderMap, own: &[String]) ->
     uri.authority().map(Authority::as_str).or(header).filter(|host| !is_ours(host, own))
 }
 
-/// Whether a host is `localhost`, an IP address, or one of this machine's own names; the port does not
-/// matter. A text that is not `host[:port]` (RFC 9110, section 7.2) is not this machine.
+/// Whether a host is this machine: `localhost`, an IP address, or one of its own names.
+///
+/// The port does not matter. A text that is not `host[:port]` (RFC 9110, section 7.2) is not this machine.
 ///
 /// A site can point its own name at this machine (DNS rebinding). The browser then takes the hub for a part
 /// of that site, but the requests carry the site's name.

@@ -13,8 +13,9 @@ use super::token;
 /// The header `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Header of the answer to `OPTIONS`: the seconds for which the hub remembers a key. Hubs that do not send it
-/// may ignore keys.
+/// Header of the answer to `OPTIONS`: the seconds for which the hub remembers a key.
+///
+/// Hubs that do not send it may ignore keys.
 pub const IDEMPOTENCY_KEY_LIFETIME: HeaderName = HeaderName::from_static("ssekit-idempotency-key-lifetime");
 
 impl Access {
@@ -102,8 +103,9 @@ fn start<const LENGTH: usize>(hash: &[u8]) -> [u8; LENGTH] {
     hash.first_chunk().copied().unwrap_or([0; LENGTH])
 }
 
-/// Reads the header's value: a string in quotes (RFC 9651, section 3.3.3), or the same characters without
-/// quotes and spaces, as many clients send a UUID.
+/// Reads the header's value: a string in quotes (RFC 9651, section 3.3.3), or without them.
+///
+/// A value without quotes has no spaces; many clients send a UUID like that.
 fn read(headers: &HeaderMap) -> Result<Option<Vec<u8>>, &'static str> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };

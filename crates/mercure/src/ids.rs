@@ -62,8 +62,9 @@ impl Ids {
         u64::try_from(number).ok().map(Position)
     }
 
-    /// Whether an id has the form of the hub's ids, of this log or another. Publishers may not choose such an
-    /// id: subscribers with it would continue after another update.
+    /// Whether an id has the form of the hub's ids, of this log or another.
+    ///
+    /// Publishers may not choose such an id: subscribers with it would continue after another update.
     pub fn have_the_form_of(id: &str) -> bool {
         id.starts_with(PREFIX)
     }

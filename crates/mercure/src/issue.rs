@@ -102,8 +102,9 @@ pub fn make(
     Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-/// Serializes one text as a string and several as an array: some verifiers do not read an array with one
-/// text.
+/// Serializes one text as a string and several as an array.
+///
+/// Some verifiers do not read an array with one text.
 fn one_or_more<S: Serializer>(texts: &[String], serializer: S) -> Result<S::Ok, S::Error> {
     match texts {
         [text] => text.serialize(serializer),

@@ -52,8 +52,9 @@ enum Material {
 pub struct Replacements(watch::Receiver<KeyList>);
 
 impl Replacements {
-    /// Waits for the next replacement; returns false when every clone of the keys is dropped. Dropping the
-    /// future loses no replacement.
+    /// Waits for the next replacement; returns false when every clone of the keys is dropped.
+    ///
+    /// Dropping the future loses no replacement.
     pub async fn next(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
@@ -73,8 +74,9 @@ impl Keys {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Reads the text of a key: a PEM file with public keys, a JWK or a set of them in JSON, or else a shared
-    /// secret, unchanged.
+    /// Reads the text of a key: PEM, a JWK or a key set in JSON, or else a shared secret.
+    ///
+    /// A PEM file holds public keys. A shared secret is taken unchanged.
     ///
     /// Do not use it for a text from elsewhere, such as the answer of a URL: any text of 32 bytes is a
     /// secret. [`read_set`](Self::read_set) reads key sets.
@@ -231,8 +233,9 @@ impl Key {
     }
 }
 
-/// Returns the text as a shared secret, unless it looks like something else, such as a public key: everyone
-/// with the public key could then sign tokens.
+/// Returns the text as a shared secret, unless it looks like something else.
+///
+/// If a public key were a secret, everyone with that key could sign tokens.
 ///
 /// # Errors
 /// When the text looks like PEM, JSON, HTML or a public key of SSH, or has spaces, line feeds or quotes

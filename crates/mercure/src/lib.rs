@@ -1,5 +1,7 @@
-//! The Mercure protocol without sockets, files and clocks: each function takes the bytes of a request and the
-//! current time, and returns a record, a subscription, or the problem that the hub answers.
+//! The Mercure protocol without sockets, files and clocks.
+//!
+//! Each function takes the bytes of a request and the current time, and returns a record, a subscription, or
+//! the problem that the hub answers.
 //!
 //! ```text
 //!  POST ─▶ Access::publisher ─▶ publication ─▶ Publisher::check ─▶ Record, for the log

@@ -19,18 +19,22 @@ pub struct Limits {
     pub event_type: usize,
     /// Selectors of one subscription. Beyond: 400.
     pub selectors: usize,
-    /// Variables of all templates of one subscription: each is a pass over every published topic. Beyond:
-    /// 400.
+    /// Variables of all templates of one subscription: each is a pass over every published topic.
+    ///
+    /// Beyond: 400.
     pub variables: usize,
-    /// Variables of the templates of all subscribers that one topic is tried with; half of them for
-    /// subscribers without a token.
+    /// Variables of the templates of all subscribers that one topic is tried with.
+    ///
+    /// Subscribers without a token may use half of them.
     ///
     /// Only templates whose literal prefix the topic has are added up, and templates that are equal up to the
     /// names of variables count once. A variable with a maximum length counts as eight, 16 bytes of literals
     /// behind the prefix as one. Beyond: 200, `retry:` and the end, or 503.
     pub hub_variables: u32,
-    /// Cost of matching one publication: for each topic, the variables that it is tried with, times its
-    /// length in pieces of 64 bytes. Beyond: 413.
+    /// Cost of matching one publication. Beyond: 413.
+    ///
+    /// For each topic, it is the number of variables that the topic is tried with, times its length in pieces
+    /// of 64 bytes.
     pub matching: u64,
     /// Bytes of a selector. Beyond: 400.
     pub selector: usize,

@@ -6,8 +6,9 @@ use url::Url;
 /// Types of events that only the hub publishes: about lost updates and about subscriptions.
 pub(super) const OWN_TYPES: [&str; 3] = ["mercure", "reset", "gap"];
 
-/// Whether a topic belongs to the hub: relative to the hub's URL it has the hub's path, or one below it, with
-/// any host and scheme.
+/// Whether a topic belongs to the hub.
+///
+/// Relative to the hub's URL, such a topic has the hub's path, or one below it, with any host and scheme.
 ///
 /// The topic is parsed by the WHATWG URL standard, with dot segments resolved; a percent-encoded character
 /// that needs no encoding equals the plain one. A topic that cannot be parsed is not reserved.
@@ -26,8 +27,9 @@ pub(super) fn is_reserved(topic: &str, hub_path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Excludes most topics quickly: a topic with a path of its own and without a percent sign must contain the
-/// last part of the hub's path.
+/// Excludes most topics quickly, without parsing them.
+///
+/// A topic with a path of its own and without a percent sign must contain the last part of the hub's path.
 fn may_be_reserved(topic: &str, hub_path: &str) -> bool {
     let last = hub_path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
     let has_path = ["/", "https://", "http://"].iter().any(|start| topic.starts_with(start));

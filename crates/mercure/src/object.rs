@@ -6,8 +6,9 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A struct that is read only from a JSON object. A derived `Deserialize` also reads an array, in the order
-/// of the fields.
+/// A struct that is read only from a JSON object.
+///
+/// A derived `Deserialize` also reads an array, in the order of the fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<T>(
     /// The struct.

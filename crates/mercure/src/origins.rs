@@ -95,8 +95,9 @@ impl AllowedOrigin {
         self.0 == Allowed::Any
     }
 
-    /// Whether it is this origin, or a pattern that covers it. Browsers write origins as RFC 6454, section
-    /// 6.2, says.
+    /// Whether it is this origin, or a pattern that covers it.
+    ///
+    /// Browsers write origins as RFC 6454, section 6.2, says.
     pub fn admits(&self, origin: &str) -> bool {
         let Allowed::Some { scheme, subdomains, host, port } = &self.0 else { return true };
         let Some(rest) = origin.strip_prefix(&**scheme).and_then(|rest| rest.strip_prefix("://")) else {
@@ -203,8 +204,10 @@ fn is_number(port: &str) -> bool {
     port.parse::<u16>().is_ok_and(|number| number.to_string() == port)
 }
 
-/// Whether an origin is the visitor's own machine: `localhost`, or a loopback address. A text that is not in
-/// the form in which browsers write origins, such as a URL with a user name or a path, is not local.
+/// Whether an origin is the visitor's own machine: `localhost`, or a loopback address.
+///
+/// A text that is not in the form in which browsers write origins, such as a URL with a user name or a path,
+/// is not local.
 pub(super) fn is_local(origin: &str) -> bool {
     let Ok(url) = Url::parse(origin) else { return false };
     if origin != format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]) {

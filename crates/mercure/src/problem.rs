@@ -67,8 +67,9 @@ pub enum Kind {
     ForeignOrigin,
     /// The server has no resource at this path.
     NotFound,
-    /// The resource does not support the method. The text lists the supported methods for the header `Allow`;
-    /// it is empty where the router adds them.
+    /// The resource does not support the method.
+    ///
+    /// The text lists the supported methods for the header `Allow`; it is empty where the router adds them.
     MethodNotAllowed(&'static str),
     /// The request exceeds a limit of the hub.
     TooLarge,
@@ -191,8 +192,9 @@ impl Problem {
         self.kind.status()
     }
 
-    /// Value of `WWW-Authenticate`: for every 401 and 403, and for a token that is presented in an invalid
-    /// form.
+    /// Value of `WWW-Authenticate`.
+    ///
+    /// Every 401 and 403 has one, and the refusal of a token that is presented in an invalid form.
     pub fn challenge(&self) -> Option<HeaderValue> {
         let error = self.kind.challenge()?;
         let challenge = if error.is_empty() {

@@ -120,8 +120,9 @@ impl Draft {
     }
 }
 
-/// Checks the media type: its essence, and `charset`, which must be UTF-8 if present. A request without a
-/// type is accepted.
+/// Checks the media type: its essence, and `charset`, which must be UTF-8 if present.
+///
+/// A request without a type is accepted.
 pub(super) fn expect_type(content_type: Option<&str>, wanted: &str) -> Result<(), Problem> {
     let Some(content_type) = content_type else { return Ok(()) };
     let charset = content_type.split(';').skip(1).find_map(|part| {

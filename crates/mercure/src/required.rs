@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::text::shown;
 use super::token::TokenError;
 
-/// Values that the claims `aud` and `iss` of a token must have (RFC 7519, sections 4.1.1 and 4.1.3). A claim
-/// without a list is not checked.
+/// Values that the claims `aud` and `iss` of a token must have (RFC 7519, sections 4.1.1 and 4.1.3).
+///
+/// A claim without a list is not checked.
 ///
 /// If several services share the key set of an issuer, the key set verifies the tokens of all of them; `aud`
 /// names the service that a token is for.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::template::{Template, Topic};
 use super::text::{self, Refused};
 
-/// Set of topics that a subscription asks for, or that a token grants: `*`, a topic, or a URI template (RFC
-/// 6570).
+/// Set of topics that a subscription asks for, or that a token grants.
+///
+/// It is `*`, a topic, or a URI template (RFC 6570).
 ///
 /// A topic is compared with `*`, then byte by byte with the text, also that of a template, and then with the
 /// expansions of the template. A text with braces that is no template is a topic. Cloning is cheap; equal
@@ -106,8 +107,9 @@ impl Selector {
         }
     }
 
-    /// Whether it selects this topic. The time is at most proportional to the topic's length for each
-    /// variable.
+    /// Whether it selects this topic.
+    ///
+    /// The time is at most proportional to the topic's length for each variable.
     pub fn matches(&self, topic: &str) -> bool {
         self.matches_prepared(topic, &Topic::new(topic))
     }
@@ -129,8 +131,9 @@ impl Selector {
         }
     }
 
-    /// Cost of matching a topic, in passes over it: roughly the number of variables, and 0 if it is no
-    /// template.
+    /// Cost of matching a topic, in passes over it.
+    ///
+    /// It is roughly the number of variables, and 0 if the selector is no template.
     pub fn cost(&self) -> u32 {
         match &self.0.form {
             Form::Template(template) => template.cost(&self.0.text),
@@ -138,8 +141,9 @@ impl Selector {
         }
     }
 
-    /// Text of the selector, in a template with the names replaced that do not matter: templates of one shape
-    /// expand to the same topics.
+    /// Text of the selector, in a template with the names replaced that do not matter.
+    ///
+    /// Templates of one shape expand to the same topics.
     pub fn shape(&self) -> String {
         match &self.0.form {
             Form::Template(template) => template.shape(&self.0.text),
@@ -157,8 +161,9 @@ impl Selector {
     }
 }
 
-/// Whether one of the selectors selects one of the topics, and the number of steps of the comparison
-/// ([`PreparedTopic::steps`](crate::PreparedTopic::steps)).
+/// Whether one of the selectors selects one of the topics; and the steps of the comparison.
+///
+/// The steps are those of [`PreparedTopic::steps`](crate::PreparedTopic::steps).
 pub fn selects(selectors: &[Selector], topics: &[Box<str>]) -> (bool, u64) {
     let mut steps = 0;
     for topic in topics {

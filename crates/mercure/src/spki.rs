@@ -36,8 +36,9 @@ impl PublicKey {
     }
 }
 
-/// Reads a `SubjectPublicKeyInfo` (RFC 5280, section 4.1): a sequence of the algorithm and of the key in a
-/// bit string.
+/// Reads a `SubjectPublicKeyInfo` (RFC 5280, section 4.1).
+///
+/// It is a sequence of the algorithm and of the key in a bit string.
 pub(super) fn read(der: &[u8]) -> Option<PublicKey> {
     let (info, rest) = value(der, SEQUENCE)?;
     let (algorithm, key) = value(info, SEQUENCE)?;
@@ -61,8 +62,7 @@ pub(super) fn read(der: &[u8]) -> Option<PublicKey> {
     }
 }
 
-/// Contents of the value at the beginning of these bytes, if it has this tag, and the bytes behind it (X.690,
-/// section 8.1).
+/// Contents of the first value, if it has this tag, and the bytes behind it (X.690, section 8.1).
 fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match der.strip_prefix(&[tag])? {
         [length @ 0..=0x7F, rest @ ..] => (usize::from(*length), rest),

@@ -63,8 +63,9 @@ impl Cursor {
 }
 
 impl Subscribe {
-    /// Reads the request of a subscriber, whatever its method, and verifies its token as
-    /// [`Access::subscriber`] does.
+    /// Reads the request of a subscriber, and verifies its token as [`Access::subscriber`] does.
+    ///
+    /// The method does not matter.
     ///
     /// `topic`, which may be repeated, is a [selector](Selector::parse); `match` and `match_exact` are
     /// topics. The header `Last-Event-ID` has the last event ID, else the parameter `lastEventID`,
@@ -191,6 +192,7 @@ fn cursor_rank(name: &str) -> Option<usize> {
     })
 }
 
-/// Parameters with a last event ID: of the 0.x protocol, of its drafts, and of version 1.0. The first takes
-/// precedence.
+/// Parameters with a last event ID: of the 0.x protocol, of its drafts, and of version 1.0.
+///
+/// The first takes precedence.
 const CURSORS: [&str; 3] = ["lastEventID", "Last-Event-ID", "last_event_id"];

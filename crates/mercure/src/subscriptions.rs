@@ -33,14 +33,16 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Path of the subscription in the API: `/subscriptions/{topic}/{subscriber}` below the hub's path. It is
-    /// also the topic of the subscription's events.
+    /// Path of the subscription in the API: `/subscriptions/{topic}/{subscriber}` below the hub's path.
+    ///
+    /// It is also the topic of the subscription's events.
     pub fn path(&self, hub_path: &str) -> String {
         format!("{}/{}/{}", all(hub_path), encoded(self.selector.text()), encoded(&self.subscriber))
     }
 
-    /// Update that announces that the subscription has begun or ended. It is private: its readers have a
-    /// token that grants its path.
+    /// Update that announces that the subscription has begun or ended.
+    ///
+    /// It is private: its readers have a token that grants its path.
     pub fn event(&self, hub_path: &str, active: bool) -> Record {
         let path = self.path(hub_path);
         let data = json(&self.document(&path, Some(CONTEXT), active, None));
@@ -74,8 +76,10 @@ impl Subscription {
     }
 }
 
-/// Answer of the API for several subscriptions. `path` is the path of the request. If there are more, `next`
-/// is the subscriber after which they begin, and the member `next` of the answer is their URL.
+/// Answer of the API for several subscriptions.
+///
+/// `path` is the path of the request. If there are more, `next` is the subscriber after which they begin, and
+/// the member `next` of the answer is their URL.
 pub fn collection<'a>(
     path: &str,
     hub_path: &str,
@@ -150,8 +154,9 @@ impl Asked {
     }
 }
 
-/// Checks that the token grants to read this path of the API: a selector of its claim `mercure.subscribe`
-/// selects the path, without host and query.
+/// Checks that the token grants to read this path of the API.
+///
+/// A selector of its claim `mercure.subscribe` must select the path, without host and query.
 ///
 /// # Errors
 /// 401 without a token, 403 when the token does not grant the path.
@@ -168,8 +173,9 @@ pub fn authorise(path: &str, token: Option<&Token>) -> Result<(), Problem> {
     }
 }
 
-/// Whether a subscriber with these selectors and this token may get subscription events. It is sometimes true
-/// for a subscriber that gets none, and never false for one that does.
+/// Whether a subscriber with these selectors and this token may get subscription events.
+///
+/// It is sometimes true for a subscriber that gets none, and never false for one that does.
 pub fn may_be_read(selectors: &[Selector], token: Option<&Token>, hub_path: &str) -> bool {
     let below = format!("{}/", all(hub_path));
     let may_select = |selector: &Selector| {
@@ -187,8 +193,9 @@ pub fn subscriber_id(random: u128) -> String {
     format!("urn:uuid:{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// Entity tag of an answer. Each change of the subscriptions is an event, so the last event ID identifies
-/// their state.
+/// Entity tag of an answer.
+///
+/// Each change of the subscriptions is an event, so the last event ID identifies their state.
 pub fn etag(last_event_id: &str) -> HeaderValue {
     // `%` is encoded too, so that different ids have different tags.
     const QUOTED: &AsciiSet = &percent_encoding::CONTROLS.add(b'"').add(b'%').add(b' ');
@@ -196,8 +203,7 @@ pub fn etag(last_event_id: &str) -> HeaderValue {
     HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-/// Whether the client already has the answer with this tag (RFC 9110, section 13.1.2), so that a 304 is
-/// enough.
+/// Whether the client already has the answer with this tag (RFC 9110, section 13.1.2).
 pub fn is_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let wanted = etag.to_str().unwrap_or_default();
     headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {

@@ -114,9 +114,10 @@ impl Template {
         self.variables.len()
     }
 
-    /// Cost of matching, in passes over a topic: one for each variable, eight for a variable with a maximum
-    /// length, and one for each 16 bytes of the literals behind the prefix and of the names that expansions
-    /// contain. It is the same for all templates of one shape.
+    /// Cost of matching, in passes over a topic; the same for all templates of one shape.
+    ///
+    /// A variable costs one pass, or eight if it has a maximum length. Each 16 bytes of the literals behind
+    /// the prefix and of the names that expansions contain cost one.
     pub(crate) fn cost(&self, text: &str) -> u32 {
         let (mut passes, mut bytes) = (0, 0);
         let mut variables = self.variables.iter();
@@ -146,8 +147,9 @@ impl Template {
         }
     }
 
-    /// Text of the template, with the names replaced that do not matter. Templates of equal shape match the
-    /// same topics, apart from their own texts.
+    /// Text of the template, with the names replaced that do not matter.
+    ///
+    /// Templates of equal shape match the same topics, apart from their own texts.
     pub(crate) fn shape(&self, text: &str) -> String {
         let mut shape = String::with_capacity(text.len());
         let mut copied = 0;
@@ -189,8 +191,9 @@ impl Template {
         places.has(topic.bytes.len())
     }
 
-    /// Whether the topic has the literals in their order, the first at its beginning and the last at its end;
-    /// else it does not match. Characters outside ASCII are skipped, since they may be encoded.
+    /// Whether the topic has the literals in their order, the first and the last at its ends.
+    ///
+    /// Else it does not match. Characters outside ASCII are skipped, since they may be encoded.
     fn has_literals(&self, text: &str, topic: &Topic<'_>) -> bool {
         topic.count(1);
         let (prefix, suffix) = (self.prefix(text), self.suffix(text));
@@ -225,8 +228,7 @@ impl Template {
 }
 
 impl Variable {
-    /// Parses the name and the modifier of a variable (RFC 6570, section 2.3), which begins at the offset
-    /// `from`.
+    /// Parses name and modifier of a variable (RFC 6570, section 2.3) at the offset `from`.
     fn parse(spec: &[u8], from: usize) -> Option<Self> {
         let (name, modifier) = match spec {
             [name @ .., b'*'] => (name, Modifier::Explode),
@@ -265,8 +267,7 @@ fn max_length(digits: &[u8]) -> Option<u16> {
     is_length.then(|| digits.iter().fold(0, |length, digit| length * 10 + u16::from(digit - b'0')))
 }
 
-/// Length of the literal at the beginning of these bytes, if a literal is allowed there (RFC 6570, section
-/// 2.1).
+/// Length of a literal at the beginning, if one is allowed there (RFC 6570, section 2.1).
 fn literal(bytes: &[u8]) -> Option<usize> {
     match bytes[0] {
         b'%' => is_triplet(bytes).then_some(3),

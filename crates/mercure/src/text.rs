@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// Character that no topic, id, type or selector may have: it could end a line, be invisible, or change the
-/// reading order.
+/// Character that no topic, id, type or selector may have.
+///
+/// It could end a line, be invisible, or change the reading order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     character: char,

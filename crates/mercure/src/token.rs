@@ -35,8 +35,9 @@ pub struct Token {
     pub(super) signature: Option<Signature>,
 }
 
-/// Proof that a token was verified: enough to verify it again when keys are replaced, without the token's
-/// text.
+/// Proof that a token was verified.
+///
+/// It is enough to verify the token again when keys are replaced, without the token's text.
 #[derive(Clone, Debug)]
 pub(super) struct Signature {
     keys: Keys,
@@ -80,8 +81,10 @@ impl Token {
     }
 }
 
-/// Whether the holder of this token, or a client without one, may read an update. Everyone may read a public
-/// update. A private one needs a token that grants one of its topics; subscriptions add no rights.
+/// Whether the holder of this token, or a client without one, may read an update.
+///
+/// Everyone may read a public update. A private one needs a token that grants one of its topics;
+/// subscriptions add no rights.
 pub fn may_read(token: Option<&Token>, topics: &[Box<str>], private: bool) -> bool {
     !private || token.is_some_and(|token| topics.iter().any(|topic| token.may_subscribe(topic)))
 }
@@ -107,8 +110,9 @@ fn grants(selectors: Option<&[Selector]>, topic: &str) -> bool {
 }
 
 impl Keys {
-    /// Verifies a token: a JWS in compact form (RFC 7515) with JSON claims (RFC 7519), with the default
-    /// [`Limits`].
+    /// Verifies a token, with the default [`Limits`].
+    ///
+    /// A token is a JWS in compact form (RFC 7515) with JSON claims (RFC 7519).
     ///
     /// `exp` and `nbf` apply to the second, without leeway.
     ///
@@ -147,8 +151,9 @@ impl Keys {
         keys.is_empty() || header().is_ok_and(|header| meant(&keys, header.kid.as_deref()).next().is_none())
     }
 
-    /// Finds the key that has signed the token. If a key has the name that the token gives, no other key is
-    /// tried.
+    /// Finds the key that has signed the token.
+    ///
+    /// If a key has the name that the token gives, no other key is tried.
     pub(super) fn check_signature(
         &self,
         parts: &Parts<'_>,
@@ -175,8 +180,10 @@ impl Keys {
     }
 }
 
-/// The keys that a token may refer to: those with the name that it gives, else those without a name, such as
-/// keys of a PEM file; all keys if it gives none.
+/// The keys that a token may refer to.
+///
+/// They are those with the name that it gives, else those without a name, such as keys of a PEM file; all
+/// keys if it gives none.
 fn meant<'a>(keys: &'a KeyList, name: Option<&'a str>) -> impl Iterator<Item = &'a Arc<Key>> {
     let is_named = move |key: &Key| name.is_some() && key.id().map(|id| &**id) == name;
     let any_named = keys.iter().any(|key| is_named(key));

@@ -167,10 +167,11 @@ async fn a_client_that_returns_gets_what_it_has_not_seen() {
 fn the_readme_shows_the_programs_that_run() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let read = |path: &str| std::fs::read_to_string(root.join(path)).expect(path);
-    let readme = read("README.md");
     for example in ["produce", "consume"] {
         let program = read(&format!("examples/{example}.rs"));
         let code = &program[program.find("\nuse ").expect("a program uses something") + 1..];
-        assert!(readme.contains(code), "README.md does not show examples/{example}.rs as it is");
+        for readme in ["README.md", "crates/ssekit/README.md"] {
+            assert!(read(readme).contains(code), "{readme} does not show examples/{example}.rs as it is");
+        }
     }
 }

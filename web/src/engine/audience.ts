@@ -40,6 +40,15 @@ export class Audience {
     member.setStatus(this.#status)
   }
 
+  /**
+   * Whether nobody has listened to a source for a turn of the event loop: a component that replaces another one in the same
+   * rendering joins before that, and keeps the connection.
+   */
+  async hasLost(member: Member): Promise<boolean> {
+    await turn()
+    return this.has(member) && !member.isWanted()
+  }
+
   /** One of several leaves, and is told. */
   leave(member: Member): void {
     this.#members = this.#members.filter((other) => other !== member)
@@ -51,13 +60,13 @@ export class Audience {
     for (const member of this.#members) member.setStatus(status)
   }
 
-  /** Calls the callbacks of all; `told` for each of them. */
-  tell(kind: 'open' | 'error' | 'close', told: (member: Member) => Told): void {
-    for (const member of this.#members) tell(member, kind, { response: this.response, ...told(member) })
+  /** Calls the callbacks of all. */
+  tell(kind: 'open' | 'error' | 'close', told?: Told): void {
+    for (const member of this.#members) tell(member, kind, { response: this.response, ...told })
   }
 
   tellError(error: SourceErrorLike): void {
-    this.tell('error', () => ({ error }))
+    this.tell('error', { error })
   }
 
   /** The connection has closed, and all have been told: these stay, because it opens again for them. */

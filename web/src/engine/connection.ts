@@ -8,7 +8,7 @@ import { dropCore, PIECE, type Core } from './core.js'
 import { encodingOf, headersOf, isLoopback, isUnsent, retryAfterOf } from './fetching.js'
 import { isHidden, isOffline, watchPage, type PageListener } from './page.js'
 import { Input, Output, Session } from './session.js'
-import { Setting, type Asked, type Settings } from './settings.js'
+import { Setting, STANDARD, type Asked, type Settings } from './settings.js'
 import { errorOf, type Attempt } from './trouble.js'
 
 /** What a connection is made of. */
@@ -31,8 +31,8 @@ export class Connection implements Link, PageListener {
   #timer: ReturnType<typeof setTimeout> | undefined
   #obeying = false
   #state: 'open' | 'closing' | 'gone' = 'open'
-  /** While it is closing: the sources that asked to open it again, and whether at once. */
-  readonly #again = new Map<Member, 'now' | 'later'>()
+  /** While it is closing: the sources that asked to open it again, and whether after the policy's delay. */
+  readonly #again = new Map<Member, boolean>()
   readonly #unwatch: () => void
   /** No network is needed for it. */
   readonly #isLoopback: boolean
@@ -40,7 +40,6 @@ export class Connection implements Link, PageListener {
   #isHidden = false
   #isOffline = false
 
-  /** @throws RangeError when the last event ID is none */
   constructor(
     core: Core,
     readonly plan: Plan,
@@ -50,7 +49,7 @@ export class Connection implements Link, PageListener {
     this.#attempt = { url }
     this.#isLoopback = isLoopback(url)
     this.#unwatch = watchPage(this)
-    signal?.addEventListener('abort', this.#aborted)
+    signal?.addEventListener('abort', this.close)
     this.#look()
     this.#session.tell(Input.start)
   }
@@ -63,22 +62,14 @@ export class Connection implements Link, PageListener {
 
   // For its sources.
 
-  leave(member: Member): void {
-    if (!this.#audience.has(member)) return
+  async leave(member: Member): Promise<void> {
+    if (!(await this.#audience.hasLost(member))) return
     if (this.#audience.size === 1) this.#input(Input.unsubscribed)
     else this.#audience.leave(member)
   }
 
-  connect(member: Member): void {
-    this.#connect(member, 'now')
-  }
-
-  reconnect(member: Member): void {
-    this.#connect(member, 'later')
-  }
-
-  #connect(member: Member, when: 'now' | 'later'): void {
-    if (this.#state === 'closing') this.#again.set(member, when)
+  connect(member: Member, isLater = false): void {
+    if (this.#state === 'closing') this.#again.set(member, isLater)
     else this.#input(Input.start)
   }
 
@@ -86,12 +77,10 @@ export class Connection implements Link, PageListener {
     this.#input(Input.restart)
   }
 
-  close(): void {
+  readonly close = (): void => {
     this.#again.clear()
     this.#input(Input.close)
   }
-
-  readonly #aborted = (): void => this.close()
 
   // For the page.
 
@@ -163,7 +152,7 @@ export class Connection implements Link, PageListener {
         return this.#disconnect()
       case Output.opened:
         audience.setStatus({ state: 'open' })
-        return audience.tell('open', () => ({}))
+        return audience.tell('open')
       case Output.waiting:
       case Output.paused: {
         const { trouble, until, text } = this.#session.detail()
@@ -186,7 +175,7 @@ export class Connection implements Link, PageListener {
     const error = number ? errorOf(number, this.#attempt, text) : undefined
     this.#close({ state: 'closed', reason, ...(error && { error }), ...(retries && { retries }) } as Closed)
     const staying = [...this.#again.keys()].filter((member) => member.isWanted())
-    const isNow = [...this.#again.values()].includes('now')
+    const isNow = [...this.#again.values()].includes(false)
     this.#again.clear()
     if (!staying.length) return this.#gone(failureOf(reason, error))
     if (isLocal(reason)) {
@@ -205,7 +194,7 @@ export class Connection implements Link, PageListener {
     this.#state = 'closing'
     this.#audience.setStatus(status)
     if (error) this.#audience.tellError(error)
-    this.#audience.tell('close', () => ({ reason, error }))
+    this.#audience.tell('close', { reason, error })
   }
 
   /** The module has trapped: it is of no use any more. */
@@ -222,7 +211,7 @@ export class Connection implements Link, PageListener {
     this.#disconnect()
     clearTimeout(this.#timer)
     this.#unwatch()
-    this.plan.asked.signal?.removeEventListener('abort', this.#aborted)
+    this.plan.asked.signal?.removeEventListener('abort', this.close)
     this.plan.onGone()
     this.#session.free()
     this.#audience.end(error)
@@ -319,10 +308,11 @@ export class Connection implements Link, PageListener {
   }
 }
 
-/** Opens a connection that was closed here again, after the policy's first delay, for the sources that are still wanted then. */
+/** Opens a connection that was closed here again, after the policy's first delay, for these sources. */
 export function reopen(members: readonly Member[], settings: Settings): void {
-  const delay = settings[Setting.delay] as number
-  setTimeout(() => members.forEach((member) => member.reconnect()), delay < 0 ? 1000 : delay)
+  const given = settings[Setting.delay] as number
+  const delay = given < 0 ? (settings[Setting.preset] === STANDARD ? 3000 : 1000) : given
+  for (const member of members) member.reopen(Math.max(delay, settings[Setting.minDelay] as number))
 }
 
 /** Of the outputs from `local` on, in their order. */

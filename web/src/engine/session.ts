@@ -41,7 +41,6 @@ export class Session {
   #readAt = 0
   readonly #simpleLimit: number
 
-  /** @throws RangeError when the last event ID is none */
   constructor(
     readonly core: Core,
     settings: Settings,
@@ -50,7 +49,6 @@ export class Session {
   ) {
     const lengths = core.writeTexts(lastEventId, method)
     this.#handle = core.exports.session_open(...settings, ...lengths, Math.random())
-    if (this.#handle < 0) throw new RangeError('the last event ID holds a line end or NUL')
     this.#id = lastEventId
     const limit = settings[Setting.maxEventBytes]!
     this.#simpleLimit = limit < 0 ? SIMPLE : Math.min(SIMPLE, limit)

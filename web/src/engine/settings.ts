@@ -4,9 +4,10 @@ import type { ReconnectOptions, RequestOptions, SourceOptions } from '../types.j
 export type Settings = readonly number[]
 
 /** Where some of them stand. */
-export const enum Setting { delay = 1, maxEventBytes = 10, pausesHidden = 11 }
+export const enum Setting { preset = 0, delay = 1, minDelay = 2, maxEventBytes = 10, pausesHidden = 11 }
 
 const presets = ['resilient', 'standard', 'never']
+export const STANDARD = 1
 const afterEnds = ['always', 'asked', 'never', 'by-method']
 
 /** @throws TypeError for an unknown word */

@@ -24,9 +24,16 @@ type SaidError = { code: SourceErrorCode; message: string; status?: number; body
 /** An order to the leader: its connection is everyone's. */
 type Order = { kind: 'order'; order: 'connect' | 'restart' }
 
-/** Whether tabs can share here. */
-export const canShareTabs = (): boolean =>
-  typeof BroadcastChannel === 'function' && typeof globalThis.navigator?.locks?.request === 'function'
+/** Whether tabs can share here: a browser may have no channels or no locks, or refuse them to a page without storage. */
+export async function canShareTabs(): Promise<boolean> {
+  try {
+    new BroadcastChannel('').close()
+    await navigator.locks.query()
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** How long the leader of a connection that is closed waits for the others to go, in milliseconds. */
 const PARTING = 2000
@@ -73,7 +80,7 @@ export class TabConnection implements Link, PageListener {
       plan.lastEventId,
     )
     this.#unwatch = watchPage(this)
-    plan.asked.signal?.addEventListener('abort', this.#aborted)
+    plan.asked.signal?.addEventListener('abort', this.close)
   }
 
   join(member: Member): void {
@@ -86,8 +93,8 @@ export class TabConnection implements Link, PageListener {
 
   // For the sources of this tab.
 
-  leave(member: Member): void {
-    if (!this.#audience.has(member)) return
+  async leave(member: Member): Promise<void> {
+    if (!(await this.#audience.hasLost(member))) return
     if (this.#audience.size > 1) this.#audience.leave(member)
     else this.#goLocally('unsubscribed')
   }
@@ -97,20 +104,14 @@ export class TabConnection implements Link, PageListener {
     else this.#order('connect')
   }
 
-  reconnect(member: Member): void {
-    this.connect(member)
-  }
-
   restart(): void {
     this.#order('restart')
   }
 
-  close(): void {
+  readonly close = (): void => {
     this.#again.clear()
     this.#goLocally('local')
   }
-
-  readonly #aborted = (): void => this.close()
 
   // For the page.
 
@@ -193,7 +194,8 @@ export class TabConnection implements Link, PageListener {
       joined() {},
       left() {},
       closedAlone() {},
-      reconnect: () => this.#connection?.reconnect(relay),
+      reconnect: () => this.#connection?.connect(relay, true),
+      reopen() {},
       close() {},
     }
     return relay
@@ -204,8 +206,8 @@ export class TabConnection implements Link, PageListener {
     this.#say()
     const connection = this.#connection
     this.#connection = undefined
-    if (this.#relay) connection?.leave(this.#relay)
     this.#relay = undefined
+    connection?.close()
     this.#waiting?.abort()
     this.#waiting = undefined
     this.#release?.()
@@ -252,7 +254,7 @@ export class TabConnection implements Link, PageListener {
     this.#say()
     const status = saidStatus(this.#status, error)
     this.#audience.response = response
-    this.#audience.tell(kind, () => ({ error }))
+    this.#audience.tell(kind, { error })
     this.#tab.tell({ status, tell: kind, response: saidResponse(response) })
   }
 
@@ -280,7 +282,7 @@ export class TabConnection implements Link, PageListener {
       this.#suspend()
       return this.#enter()
     }
-    this.#audience.tell(tell, () => ({ error }))
+    this.#audience.tell(tell, { error })
   }
 
   // The end.
@@ -306,7 +308,7 @@ export class TabConnection implements Link, PageListener {
   #tellClosed(status: Status, reason: CloseReason, error?: SourceErrorLike): Member[] {
     this.#state = 'closing'
     this.#audience.setStatus(status)
-    this.#audience.tell('close', () => ({ reason, error }))
+    this.#audience.tell('close', { reason, error })
     const staying = [...this.#again].filter((member) => member.isWanted())
     this.#again.clear()
     return staying
@@ -316,7 +318,7 @@ export class TabConnection implements Link, PageListener {
     const isClosedForAll = this.#connection && this.#status.state === 'closed'
     this.#state = 'gone'
     this.#unwatch()
-    this.plan.asked.signal?.removeEventListener('abort', this.#aborted)
+    this.plan.asked.signal?.removeEventListener('abort', this.close)
     this.plan.onGone()
     if (isClosedForAll) void this.#part()
     else this.#suspend()

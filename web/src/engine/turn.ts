@@ -1,22 +1,17 @@
-let port: MessagePort | undefined
-const waiting: (() => void)[] = []
-
 /** A turn of the event loop, in which others run. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => {
     // Where there is this, an open port would keep the program running.
     if (typeof setImmediate === 'function') return setImmediate(resolve)
     if (typeof MessageChannel !== 'function') return setTimeout(resolve)
-    port ??= open()
-    waiting.push(resolve)
-    port.postMessage(0)
+    // Browsers delay the timers of hidden pages, and no messages.
+    const { port1, port2 } = new MessageChannel()
+    port1.onmessage = () => {
+      port1.close()
+      resolve()
+    }
+    port2.postMessage(0)
   })
 }
 
 declare const setImmediate: ((run: () => void) => void) | undefined
-
-function open(): MessagePort {
-  const { port1, port2 } = new MessageChannel()
-  port1.onmessage = () => waiting.shift()?.()
-  return port2
-}

@@ -106,6 +106,20 @@ for (const [way, options] of [
   })
 }
 
+test('cookies, in frames of about:blank, whose requests carry those of the page: each has its own user\'s stream', async () => {
+  const frames = {}
+  for (const user of ['alice', 'bob']) {
+    const page = await tab()
+    frames[user] = await it.newFrame({}, page)
+    await loadPackage(frames[user])
+    assert.equal(await frames[user].evaluate(() => location.origin), 'null')
+    await login(frames[user], user)
+    await listen(frames[user], '{ tabs: true }')
+  }
+  await untilOpen(2)
+  await assertPrivate(frames)
+})
+
 test('cookies and a key: tabs of one user share, and those of the next user share another stream', async () => {
   const alices = [await tab(), await tab()]
   await login(alices[0], 'alice')

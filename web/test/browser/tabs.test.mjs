@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import { blankPageOf, inChromium, loadPackage, noted, notesOf, showPage } from '../support/browser.mjs'
 import { heard, listen, numbersOf, publishing, sawAll, startChannel } from '../support/channel.mjs'
+import { begin, event } from '../support/site.mjs'
 import { until } from '../support/until.mjs'
 
 const it = inChromium()
@@ -255,4 +256,17 @@ test('where a page may have no locks, which needs a secure origin, each tab has 
   await server.untilOpen(2)
   await server.publish('news', 1)
   for (const page of pages) await sawAll(page, 1, 1)
+})
+
+test('in a frame without an origin, which is refused locks, a source has its own connection', async () => {
+  it.site.on('/events', (_request, response) => {
+    begin(response, { 'access-control-allow-origin': '*' })
+    response.write(event({ data: 'x' }))
+  })
+  const frame = await it.newFrame({ sandbox: 'allow-scripts', src: '/blank' })
+  await loadPackage(frame)
+  const refused = await frame.evaluate(() => navigator.locks.request('x', () => {}).catch(({ name }) => name))
+  assert.equal(refused, 'SecurityError')
+  await frame.evaluate(() => void watch('/events', { method: 'GET', tabs: true, key: 'news' }))
+  await noted(frame, 'message')
 })

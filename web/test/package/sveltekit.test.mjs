@@ -12,6 +12,18 @@ import { sample } from '../support/samples.mjs'
 
 const NEW = ['sv@0.17.1', 'create', 'app', '--template', 'minimal', '--types', 'ts', '--no-add-ons', '--no-install']
 
+/** Components that replace each other, each with a source of its own. */
+const SWAP = `
+<script>
+  import Time from './Time.svelte'
+
+  let isOther = $state(false)
+</script>
+
+<button onclick={() => (isOther = !isOther)}>swap</button>
+{#if isOther}<section><Time /></section>{:else}<Time />{/if}
+`
+
 const it = inChromium()
 const programs = []
 let app
@@ -21,6 +33,8 @@ before(async () => {
     'src/routes/custom-event/+server.js': sample('produce'),
     'src/routes/+page.svelte': sample('svelte'),
     'src/routes/runes/+page.svelte': sample('runes'),
+    'src/routes/swap/+page.svelte': SWAP,
+    'src/routes/swap/Time.svelte': sample('svelte'),
   }
   app = await makeApp('sveltekit', { from: await scaffold(NEW), files })
 })
@@ -40,9 +54,20 @@ async function ticks(url) {
 
 test('in development', async () => ticks(await start('vite')))
 
-test('built', async () => {
+test('built; a component that replaces another one keeps the connection', async () => {
   await app.run('vite', 'build')
-  await ticks(await start('vite', 'preview'))
+  const url = await start('vite', 'preview')
+  await ticks(url)
+  const page = await it.newPage()
+  let asked = 0
+  page.on('request', (request) => request.url().endsWith('/custom-event') && asked++)
+  await page.goto(`${url}/swap`)
+  await untilItTicks(page)
+  for (let round = 0; round < 4; round++) {
+    await page.click('button')
+    await untilItTicks(page)
+  }
+  assert.equal(asked, 1)
 })
 
 test('the WebAssembly is in a file that only a connection loads', () => {

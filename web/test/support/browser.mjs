@@ -42,6 +42,16 @@ export function inChromium({ fixture = false, flags = [] } = {}) {
     await page.goto(url)
     return page
   }
+  /** A frame of a page, with these attributes. */
+  it.newFrame = async (attributes = {}, page = it.page) => {
+    const element = await page.evaluateHandle(
+      (attributes) => document.body.appendChild(Object.assign(document.createElement('iframe'), attributes)),
+      attributes,
+    )
+    const frame = await element.contentFrame()
+    await frame.waitForLoadState()
+    return frame
+  }
   /** A page of the Rust server's own origin. */
   it.fixturePage = () => it.newPage(blankPageOf(it.fixture))
   /** Waits until the page has noted at least so many of a kind, and gives all of that kind. */

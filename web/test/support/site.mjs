@@ -110,7 +110,7 @@ async function serveFile(folder, path, response) {
   try {
     const bytes = await readFile(join(folder, normalize(decodeURIComponent(path))))
     const type = TYPES[extname(path)] ?? 'application/octet-stream'
-    response.writeHead(200, { 'content-type': type, 'cache-control': 'no-cache' }).end(bytes)
+    response.writeHead(200, { 'content-type': type, 'cache-control': 'no-cache', 'access-control-allow-origin': '*' }).end(bytes)
   } catch (error) {
     response.writeHead(404, { 'content-type': 'text/plain' }).end(`no such file: ${path}: ${error.code}`)
   }

@@ -149,9 +149,29 @@ test('a new iterator opens a connection that has closed', async () => {
   await iterator.return()
 })
 
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc')
+
+test('an iterator that somebody waits for is not collected', async () => {
+  const server = new Server()
+  // Nothing but the promise refers to the iterator and its source.
+  const next = source(url, options(server)).select('message').json()[Symbol.asyncIterator]().next()
+  const stream = await server.stream()
+  for (let round = 0; round < 10; round++) {
+    gc()
+    await settled()
+  }
+  assert(!stream.cancelled)
+  stream.write('data: 1\n\n')
+  assert.deepEqual(await next, { value: 1, done: false })
+  await until(async () => {
+    gc()
+    await settled()
+    return stream.cancelled
+  })
+})
+
 test('a loop that ended by an error lets its connection go when it is collected', async () => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc')
   const server = new Server()
   const connection = source(url, options(server, { buffer: 2 }))
   connection.status.subscribe(() => {})

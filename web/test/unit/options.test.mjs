@@ -135,7 +135,9 @@ test('what cannot be requested is told, and is the end', async () => {
   assert.deepEqual(await failed('http://['), ['error url', 'close url'])
   assert.deepEqual(await failed(url, { method: 'GET', body: 'x' }), ['error url', 'close url'])
   assert.deepEqual(await failed(url, { headers: { 'not a name': 'x' } }), ['error headers', 'close headers'])
-  assert.deepEqual(await failed(url, { lastEventId: 'a\nb' }), ['error last-event-id', 'close last-event-id'])
+  for (const lastEventId of ['a\nb', 'a\rb', 'a\0b']) {
+    assert.deepEqual(await failed(url, { lastEventId }), ['error last-event-id', 'close last-event-id'])
+  }
   assert.deepEqual(await failed(url, { reconnect: 'sometimes' }), ['error url', 'close url'])
 })
 

@@ -212,3 +212,27 @@ test('in a page a store connects, and closes when the last one of the connection
   next.leave()
   await until(() => second.cancelled)
 })
+
+test('a component that replaces another one keeps the connection, each with a source of its own', async (t) => {
+  globalThis.document = { baseURI: 'http://localhost/page/', addEventListener() {}, removeEventListener() {} }
+  t.after(() => delete globalThis.document)
+  const server = new Server()
+  const closes = []
+  const mount = (name) => values(source(url, options(server, { onclose: ({ reason }) => closes.push(`${name} ${reason}`) })).select('a'))
+  const first = mount('first')
+  const stream = await server.stream()
+  stream.write('event: a\ndata: 1\n\n')
+  await until(() => first.seen.length === 2)
+  first.leave()
+  // A framework may render in a microtask.
+  await Promise.resolve()
+  const second = mount('second')
+  await until(() => closes.length)
+  stream.write('event: a\ndata: 2\n\n')
+  await until(() => second.seen.length === 2)
+  assert.deepEqual([first.seen, second.seen, server.requests.length], [['', '1'], ['', '2'], 1])
+  assert.deepEqual(closes, ['first unsubscribed'])
+  second.leave()
+  await until(() => stream.cancelled)
+  assert.deepEqual(closes, ['first unsubscribed', 'second unsubscribed'])
+})

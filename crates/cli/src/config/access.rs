@@ -18,8 +18,9 @@ pub struct KeySet {
 }
 
 impl Loaded {
-    /// Returns the access rules, and the key sets that must be fetched before tokens can be verified. Reads
-    /// key files.
+    /// Returns the access rules, and the key sets that must be fetched before tokens can be verified.
+    ///
+    /// Reads key files.
     ///
     /// # Errors
     /// All faults of the keys.
@@ -66,8 +67,9 @@ impl Loaded {
         Ok((access, sets))
     }
 
-    /// Reads the key files again, and replaces the keys in every clone of this access. Logs the replaced
-    /// keys.
+    /// Reads the key files again, and replaces the keys in every clone of this access.
+    ///
+    /// Logs the replaced keys.
     ///
     /// # Errors
     /// All faults of the files; then no key is replaced.

@@ -13,8 +13,9 @@ use crate::tls::Tls;
 const MOST_KEY: u64 = 1 << 20;
 
 impl Loaded {
-    /// Checks that the files of the configuration can be read and used. Starts and writes nothing, and does
-    /// not use the network.
+    /// Checks that the files of the configuration can be read and used.
+    ///
+    /// Starts and writes nothing, and does not use the network.
     ///
     /// # Errors
     /// All faults.
@@ -37,8 +38,9 @@ impl Loaded {
 }
 
 impl Key {
-    /// Reads the secret or the public keys, from their file if there is one, without a line feed at the end.
-    /// `None` if a key set must be fetched, or no key is set.
+    /// Reads the secret or the public keys, from their file if there is one.
+    ///
+    /// A line feed at the end is removed. `None` if a key set must be fetched, or no key is set.
     ///
     /// # Errors
     /// When the file cannot be read, is empty, or is no text, as a sentence.

@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
-use super::rules::{self, Advice};
 use super::settings::{self, Setting};
+use super::validate::{self, Report};
 use super::value::{Refusal, Value};
 use super::{Config, Log, file};
 
@@ -111,8 +111,9 @@ impl Loaded {
         Self::read_from(flags, environment())
     }
 
-    /// Returns the log settings, as far as the configuration can be read; its errors are logged with these
-    /// settings.
+    /// Returns the log settings, as far as the configuration can be read.
+    ///
+    /// Errors of the configuration are logged with these settings.
     pub fn log(flags: &Flags) -> Log {
         Layers::collect(flags, &environment()).settle().0.log
     }
@@ -127,11 +128,12 @@ impl Loaded {
     ) -> Result<Self, Problems> {
         let mut layers = Layers::collect(flags, &variables.into_iter().collect());
         let (config, origins, mut problems) = layers.settle();
-        let advice = if problems.is_empty() { rules::judge(&config, &origins) } else { Advice::default() };
-        problems.extend(advice.problems);
+        let report =
+            if problems.is_empty() { validate::validate(&config, &origins) } else { Report::default() };
+        problems.extend(report.problems);
         if problems.is_empty() {
-            let warnings = layers.warnings.into_iter().chain(advice.warnings).collect();
-            Ok(Self { config, warnings, unusable: advice.unusable, origins })
+            let warnings = layers.warnings.into_iter().chain(report.warnings).collect();
+            Ok(Self { config, warnings, unusable: report.unusable, origins })
         } else {
             Err(Problems(problems))
         }
@@ -271,8 +273,9 @@ fn read(path: &Path) -> Result<String, String> {
     }
 }
 
-/// Warns of a variable that resembles one of the program's. Other variables may have the prefix: Kubernetes
-/// creates `SSEKIT_PORT` for a service `ssekit`.
+/// Warns of a variable that resembles one of the program's.
+///
+/// Other variables may have the prefix: Kubernetes creates `SSEKIT_PORT` for a service `ssekit`.
 fn misspelt(name: &str) -> Option<String> {
     let close = settings::all()
         .map(|setting| (strsim::osa_distance(&setting.variable(), name), setting))

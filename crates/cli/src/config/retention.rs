@@ -3,9 +3,9 @@
 use ssekit_log::{Keep, Rule};
 use ssekit_mercure::Selector;
 
-use super::form::{Count, Form, Optional, Size, Time, quoted};
 use super::load::{Loaded, Problem, Problems};
 use super::value::{Raw, Refusal, Value};
+use super::value_parser::{Count, Optional, Size, Time, ValueParser, quoted};
 use super::{Retention, Store};
 
 impl Loaded {
@@ -57,7 +57,7 @@ fn keep(rule: &Retention) -> Keep {
 /// Limits of subscription events, as a text.
 pub(super) struct OfSubscriptions;
 
-impl Form<Retention> for OfSubscriptions {
+impl ValueParser<Retention> for OfSubscriptions {
     fn read(&self, value: &Value) -> Result<Retention, Refusal> {
         match &value.raw {
             Raw::Text(text) if !text.split_whitespace().any(|word| word.starts_with("topic=")) => {
@@ -84,7 +84,7 @@ const BYTES: Optional<Size> = Optional(Size(1, i64::MAX as u64));
 const AGE: Optional<Time> = Optional(Time(1_000, 100 * 365 * 86_400_000));
 const LAST: Optional<Count> = Optional(Count(1, Keep::LAST_PER_TOPIC as u64));
 
-impl Form<Vec<Retention>> for Rules {
+impl ValueParser<Vec<Retention>> for Rules {
     const REPEATS: bool = true;
 
     fn read(&self, value: &Value) -> Result<Vec<Retention>, Refusal> {

@@ -1,15 +1,16 @@
-//! Table of all settings: name, type and help text. Flags, variables, the file, `--print` and `--help` are
-//! generated from it.
+//! Table of all settings: name, type and help text.
+//!
+//! Flags, variables, the file, `--print` and `--help` are generated from it.
 
 use ssekit_mercure::Selector;
 
-use super::form::{
-    Between, Choice, Count, Form, Hidden, List, Mode, Optional, Path, Signing, Size, Time, Truth, WebOrigin,
-    Where,
-};
+use super::predicates::{ADDRESS, ANY_TEXT, COOKIE, HUB_PATH, JWKS};
 use super::retention::{OfSubscriptions, Rules};
-use super::texts::{ADDRESS, ANY_TEXT, COOKIE, HUB_PATH, JWKS};
 use super::value::{Refusal, Value};
+use super::value_parser::{
+    Bool, Choice, Count, List, Mode, Optional, Path, Range, SecretText, Signing, Size, StorePath, Time,
+    ValueParser, WebOrigin,
+};
 use super::{Config, Durability, LogFormat, LogLevel, Slow};
 
 /// A setting.
@@ -54,7 +55,7 @@ macro_rules! setting {
     };
 }
 
-fn repeats<T, F: Form<T>>(_: &F, _: &T) -> bool {
+fn repeats<T, F: ValueParser<T>>(_: &F, _: &T) -> bool {
     F::REPEATS
 }
 
@@ -91,25 +92,25 @@ pub(super) const GROUPS: &[Group] = &[
                 "dev",
                 dev,
                 "",
-                Truth,
+                Bool,
                 "Development mode: everyone may publish and subscribe without a token; turns on --ui, --metrics, --subscriptions,\n--subscriptions-anonymous and --anonymous, and lets pages of localhost subscribe (any port)"
             ),
             setting!(
                 "dev_anywhere",
                 dev_anywhere,
                 "",
-                Truth,
+                Bool,
                 "Allow --dev on addresses that other machines can reach"
             ),
             setting!(
                 "demo",
                 demo,
                 "",
-                Truth,
+                Bool,
                 "Serve a demo page at /: the load of this machine and a chat room"
             ),
-            setting!("ui", ui, "", Truth, "Serve an admin page at /hub/"),
-            setting!("metrics", metrics, "", Truth, "Serve Prometheus metrics at /metrics"),
+            setting!("ui", ui, "", Bool, "Serve an admin page at /hub/"),
+            setting!("metrics", metrics, "", Bool, "Serve Prometheus metrics at /metrics"),
         ],
     },
     Group {
@@ -120,7 +121,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "store",
                 store,
                 "FOLDER",
-                Where,
+                StorePath,
                 "Folder for the history, or `memory` to keep it in memory only"
             ),
             setting!(
@@ -158,7 +159,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "key",
                 key.secret,
                 "SECRET",
-                Optional(Hidden),
+                Optional(SecretText),
                 "Key that verifies all tokens: a secret, or a public key as PEM"
             ),
             setting!(
@@ -188,7 +189,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "publisher.key",
                 publisher.secret,
                 "SECRET",
-                Optional(Hidden),
+                Optional(SecretText),
                 "Key that verifies publishers' tokens, instead of --key"
             ),
             setting!(
@@ -230,7 +231,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "subscriber.key",
                 subscriber.secret,
                 "SECRET",
-                Optional(Hidden),
+                Optional(SecretText),
                 "Key that verifies subscribers' tokens, instead of --key"
             ),
             setting!(
@@ -268,7 +269,7 @@ pub(super) const GROUPS: &[Group] = &[
                 List(ANY_TEXT),
                 "Accept only subscribers' tokens of this issuer (claim `iss`)"
             ),
-            setting!("anonymous", anonymous, "", Truth, "Allow anonymous subscriptions to public updates"),
+            setting!("anonymous", anonymous, "", Bool, "Allow anonymous subscriptions to public updates"),
             setting!(
                 "cors_origins",
                 cors_origins,
@@ -291,19 +292,19 @@ pub(super) const GROUPS: &[Group] = &[
         settings: &[
             setting!("hub_path", hub_path, "PATH", HUB_PATH, "Path of the hub"),
             setting!("cookie", cookie, "NAME", COOKIE, "Name of the cookie that may carry a token"),
-            setting!("query_token", query_token, "", Truth, "Accept tokens in the URL: ?authorization="),
+            setting!("query_token", query_token, "", Bool, "Accept tokens in the URL: ?authorization="),
             setting!(
                 "subscriptions",
                 subscriptions,
                 "",
-                Truth,
+                Bool,
                 "Report active subscriptions: by events, and by the subscription API below the hub's path"
             ),
             setting!(
                 "subscriptions_anonymous",
                 subscriptions_anonymous,
                 "",
-                Truth,
+                Bool,
                 "Include subscribers without a token (with --subscriptions)"
             ),
             setting!(
@@ -351,7 +352,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "retry",
                 retry,
                 "TIME..TIME",
-                Between(Time(1, HOUR)),
+                Range(Time(1, HOUR)),
                 "Reconnection delay sent to disconnected clients, chosen at random from this range"
             ),
             setting!(

@@ -118,8 +118,9 @@ impl Opened {
     }
 }
 
-/// Encrypted bytes that a connection may hold until its socket takes them: one record (RFC 8446, section
-/// 5.1).
+/// Encrypted bytes that a connection may hold until its socket takes them.
+///
+/// It is one record (RFC 8446, section 5.1).
 const UNSENT: usize = 16 << 10;
 
 async fn accept_tls(

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Escapes each character that a terminal would obey, that changes the order of text, or that looks like a
-/// line end: `\u{1b}` for ESC.
+/// Escapes characters that a terminal obeys, or that change the order or the lines of a text.
+///
+/// ESC becomes `\u{1b}`.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -17,8 +18,9 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Escapes a line of JSON. JSON itself escapes only C0; the other characters get JSON escapes, which keep the
-/// meaning.
+/// Escapes a line of JSON.
+///
+/// JSON itself escapes only C0; the other characters get JSON escapes, which keep the meaning.
 pub(crate) fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
@@ -31,8 +33,10 @@ pub(crate) fn escape_json(json: &str) -> String {
     escaped
 }
 
-/// Control characters including C1, line and paragraph separators, and characters that change the direction
-/// of text (Unicode, UAX #9).
+/// Whether a terminal would obey the character.
+///
+/// These are control characters including C1, line and paragraph separators, and characters that change the
+/// direction of text (Unicode, UAX #9).
 pub(crate) fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(

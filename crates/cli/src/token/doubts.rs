@@ -30,8 +30,9 @@ pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
     selectors.chain(times).collect()
 }
 
-/// Whether a selector has a `*` that selects only itself: one that is not the whole selector, and not part of
-/// a template expression such as `{path*}`.
+/// Whether a selector has a `*` that selects only itself.
+///
+/// It is not the whole selector, and not part of a template expression such as `{path*}`.
 fn has_literal_star(text: &str) -> bool {
     let Ok(selector) = Selector::parse(text) else { return false };
     let literal = |text: &str| text.contains('*');

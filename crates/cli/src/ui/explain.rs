@@ -45,8 +45,9 @@ impl Wanted {
     }
 }
 
-/// Makes the checks of a token. A page of another site cannot ask: a JSON request from elsewhere needs a
-/// permission that is not given.
+/// Makes the checks of a token.
+///
+/// A page of another site cannot ask: a JSON request from elsewhere needs a permission that is not given.
 pub(super) async fn explain(
     State(ui): State<Ui>,
     question: Result<Json<Object<Question>>, JsonRejection>,

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use ssekit_hub::http::refusal;
-use ssekit_hub::hub::{Hub, unreadable};
+use ssekit_hub::hub::{Hub, read_problem};
 use ssekit_log::{Entry, Limit, Position, ReadError};
 use ssekit_mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects, subscriptions};
 use ssekit_wire::{Decoder, Item};
@@ -56,8 +56,9 @@ struct Page {
 struct Shown {
     id: String,
     topics: Vec<Box<str>>,
-    /// Number of further topics. Topics of a private update that the reader's token does not grant are not
-    /// counted.
+    /// Number of further topics.
+    ///
+    /// Topics of a private update that the reader's token does not grant are not counted.
     more_topics: usize,
     private: bool,
     /// Milliseconds since 1970.
@@ -120,9 +121,9 @@ impl<'a> Reader<'a> {
 
     async fn page(&self, asked: &Asked) -> Result<Page, Problem> {
         let wanted = asked.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
-        let last = self.hub.log().bounds().await.map_err(|error| unreadable(&error))?.last;
+        let last = self.hub.log().bounds().await.map_err(|error| read_problem(&error))?.last;
         let first = self.hub.log().read(Position::START, Limit { records: 1, bytes: 1 }).await;
-        let first = first.map_err(|error| unreadable(&error))?.entries.first().map(|entry| entry.position);
+        let first = first.map_err(|error| read_problem(&error))?.entries.first().map(|entry| entry.position);
         // In an empty log, the first position is behind the last.
         let first = first.unwrap_or(Position(last.0 + 1));
         match (&asked.after, &asked.before) {
@@ -130,7 +131,7 @@ impl<'a> Reader<'a> {
             (None, Some(before)) => self.older(self.place(before, last).await?, first, last, wanted).await,
             (None, None) => self.older(Position(last.0 + 1), first, last, wanted).await,
         }
-        .map_err(|error| unreadable(&error))
+        .map_err(|error| read_problem(&error))
     }
 
     /// Position of an update, or of the end of a page.
@@ -142,7 +143,7 @@ impl<'a> Reader<'a> {
         };
         // A page may end before the next update exists.
         let found = self.hub.position(&id, Position(last.0 + 1)).await;
-        found.map_err(|error| unreadable(&error))?.ok_or_else(|| {
+        found.map_err(|error| read_problem(&error))?.ok_or_else(|| {
             Problem::new(
                 ProblemKind::NotFound,
                 "the history has no update with this id: it was removed, or it belongs to another history",
@@ -180,8 +181,10 @@ impl<'a> Reader<'a> {
         Ok(Page { events, older, newer })
     }
 
-    /// Reads the last updates before a position. The log is read only forwards, so it is read in stretches,
-    /// each before the other; they grow where there are few updates.
+    /// Reads the last updates before a position.
+    ///
+    /// The log is read only forwards, so it is read in stretches, each before the other; they grow where
+    /// there are few updates.
     async fn older(
         &self,
         before: Position,
@@ -214,8 +217,9 @@ impl<'a> Reader<'a> {
         Ok(Page { events: found.events.into_iter().map(|(_, shown)| shown).collect(), older, newer })
     }
 
-    /// Reads the matching updates from one position up to another, oldest first; `None` if there are more
-    /// than a stretch may have.
+    /// Reads the matching updates from one position up to another, oldest first.
+    ///
+    /// `None` if there are more than a stretch may have.
     async fn stretch(
         &self,
         begin: u64,

@@ -1,5 +1,6 @@
-//! Files of the hub's page, which are part of the program and need no build step. The demo shares the files
-//! in `assets/`.
+//! Files of the hub's page, which are part of the program and need no build step.
+//!
+//! The demo shares the files in `assets/`.
 
 use std::sync::Arc;
 

@@ -46,8 +46,9 @@ struct Count {
     per_second: f64,
 }
 
-/// Time from the publication until it was written to all subscribers that are up to date, in seconds; `None`
-/// if nothing was published.
+/// Seconds from the publication to the write to all subscribers that are up to date.
+///
+/// `None` if nothing was published.
 #[derive(Debug, Serialize)]
 struct Latency {
     p50: Option<f64>,
@@ -134,13 +135,13 @@ struct Reading {
 impl Meter {
     fn new(hub: Arc<Hub>) -> Self {
         let mut latency = Registry::default();
-        latency.register("latency", "", hub.figures().latency.clone());
+        latency.register("latency", "", hub.metrics().latency.clone());
         let before = Reading { at: Instant::now(), published: 0, delivered: 0, latency: Buckets::default() };
         Self { hub, latency, before }
     }
 
     async fn read(&mut self, at: Instant) -> Stats {
-        let figures = self.hub.figures();
+        let figures = self.hub.metrics();
         let mut text = String::new();
         // Writing to a string cannot fail; if it did, there would be no latency to show.
         let _ = encode(&mut text, &self.latency);

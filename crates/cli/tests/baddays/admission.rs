@@ -1,4 +1,4 @@
-//! More who come than there is room for.
+//! More connections and subscribers than the limits allow.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -11,7 +11,8 @@ use crate::hub::{Answer, Hub, PATH, many_descriptors, scaled, ssekit, subscribe}
 use crate::stream::{Next, Stream};
 use crate::token::{SECRET, token};
 
-/// When somebody is told to return who is turned away: by a stream, since browsers give up on all else.
+/// Reconnection time of a client beyond the limit: it gets a stream, because browsers give up on any other
+/// answer.
 fn turned_away(hub: &Hub) -> u64 {
     let mut stream = Stream::open(hub, "topic=a");
     assert!(stream.head.contains("content-type: text/event-stream"), "{}", stream.head);
@@ -19,7 +20,7 @@ fn turned_away(hub: &Hub) -> u64 {
     stream.retry().expect("it is told when to return")
 }
 
-/// They do not return together.
+/// Rejected clients do not return at the same time.
 fn is_spread(times: &[u64]) {
     assert!(times.iter().all(|time| (500..=1500).contains(time)), "{times:?}");
     let (first, last) = (times.iter().min().expect("some"), times.iter().max().expect("some"));
@@ -34,7 +35,7 @@ fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
     let last = Stream::open_when_there_is_room(&hub, "topic=a");
     let times: Vec<_> = (0..30).map(|_| turned_away(&hub)).collect();
     is_spread(&times);
-    // Who publishes must not take this for an answer.
+    // A publisher must not take this for success.
     let refused = hub.try_publish("a", "lost?");
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(
@@ -42,7 +43,7 @@ fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
         "{refused:?}"
     );
     drop(last);
-    // As soon as one has gone, the next is served.
+    // As soon as one has left, the next is served.
     hub.expect_subscribers(here);
     let mut last = Stream::open_when_there_is_room(&hub, "topic=a");
     drop(first);
@@ -92,7 +93,7 @@ fn who_come_too_fast_are_told_when_to_return() {
     let most = 10.0 + begun.elapsed().as_secs_f64() * 10.0 + 1.0;
     assert!(served.len() >= 10 && (served.len() as f64) <= most, "{} in {:?}", served.len(), begun.elapsed());
     is_spread(&away);
-    // It is for subscribers: who publishes is served.
+    // The limit applies to subscribers; publishers are served.
     hub.publish("a", "hello");
     for stream in &mut served {
         assert_eq!(stream.next().data, "hello");
@@ -153,6 +154,6 @@ fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
     );
     assert_eq!(hub.ask(&publish).status, 200);
     assert_eq!(stream.next().data, "hello");
-    // Nothing of a token is told.
+    // The log reveals nothing of a token.
     assert!(!hub.all_said().contains(&good[good.len() - 20..]));
 }

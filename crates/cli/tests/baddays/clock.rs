@@ -11,7 +11,9 @@ use crate::token::{SECRET, token};
 
 const HOUR: u64 = 3600;
 
-/// libfaketime, which shows a process another wall clock. The clock that only counts is left alone, as by the system.
+/// libfaketime, which shows a process another wall clock.
+///
+/// The monotonic clock is not changed, as in a real jump.
 fn library() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
     let found = folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|path| path.exists());
@@ -60,19 +62,19 @@ fn a_wall_clock_that_jumps_changes_what_is_valid_and_how_old_things_are_and_noth
     assert_eq!(one.data, "one");
 
     jump(2);
-    // What was granted is granted for so long as it was, by a clock that does not jump; who comes now comes too late.
+    // Granted streams end by the monotonic clock; new requests are refused by the wall clock.
     assert_eq!(publish(&week, "two").status, 200);
     assert_eq!(stream.next().data, "two");
     let late = publish(&hour, "late");
     assert_eq!(late.status, 401, "{late:?}");
     assert!(late.body.contains("expired"), "{late:?}");
-    // The first is older than an hour now, and gone.
+    // The first update is older than an hour now, and dropped.
     let earliest = request(&week, "last-event-id: earliest\r\n");
     let first = |hub: &Hub| Stream::over(hub.connect(), &earliest).expect("it is served").next().data;
     crate::hub::until("what is too old is let go", || first(&hub) == "two");
 
     jump(-2);
-    // The time before comes again: nothing is out of order, and nothing comes back.
+    // The earlier time comes again: nothing is out of order, and no dropped update returns.
     assert_eq!(publish(&hour, "three").status, 200);
     let three = stream.next();
     assert_eq!(three.data, "three");
@@ -83,12 +85,12 @@ fn a_wall_clock_that_jumps_changes_what_is_valid_and_how_old_things_are_and_noth
     let mut after = request(&hour, &format!("last-event-id: {}\r\n", three.id));
     let mut resumed = Stream::over(hub.connect(), &after).expect("it is served");
     assert_eq!(resumed.next().data, "four");
-    // The first is gone, but who has had it has missed nothing.
+    // The first update is dropped, but a subscriber that has had it has missed nothing.
     after = request(&hour, &format!("last-event-id: {}\r\n", one.id));
     let mut resumed = Stream::over(hub.connect(), &after).expect("it is served");
     assert_eq!(resumed.next().data, "two");
 
-    // Heartbeats go on by the clock that counts.
+    // Heartbeats follow the monotonic clock.
     let before = hub.figure("ssekit_heartbeats_total");
     jump(-1000);
     hub.expect_figure("ssekit_heartbeats_total", |count| count > before + 1);

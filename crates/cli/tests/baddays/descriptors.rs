@@ -15,7 +15,7 @@ fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
     let hub = Hub::of(std::process::Command::new("sh").args(["-c", &limited]));
     let mut before = Stream::open(&hub, "topic=a");
     let begun = Instant::now();
-    // More than there can be; they stay, and half of them wait long before they say anything.
+    // More than the limit; they stay, and half of them are silent for a long time first.
     let mut sockets = Vec::new();
     for number in 0..200 {
         let mut socket = hub.connect();
@@ -64,7 +64,7 @@ fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
         hub.all_said()
     );
     assert!(said.iter().any(|line| line.contains("LimitNOFILE")), "{said:?}");
-    // Who was there stays: whatever was taken in reaches it, and nothing else.
+    // Earlier subscribers stay: they get every accepted update, and nothing else.
     let mut lost = 0;
     while let crate::stream::Next::Event(event) = before.wait(Duration::from_millis(200)) {
         assert_eq!(event.data, "lost");

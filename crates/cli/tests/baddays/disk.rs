@@ -1,4 +1,4 @@
-//! A disk that is full, and one that cannot be written.
+//! A disk that is full, and one that is read-only.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::hub::{Hub, until};
 use crate::kill::{command, kept};
 use crate::stream::{Next, Stream};
 
-/// A disk of its own, in memory.
+/// A file system in memory.
 struct Disk(tempfile::TempDir);
 
 fn mount(arguments: &[&str], path: &Path) {
@@ -32,7 +32,7 @@ impl Disk {
         self.0.path()
     }
 
-    /// Takes all the room that is left.
+    /// Uses up the remaining space.
     fn fill(&self) {
         let ballast = fs::File::create(self.path().join("ballast")).expect("there is room for a file");
         let mut ballast = &ballast;
@@ -82,7 +82,8 @@ fn a_full_disk_is_answered_507_and_publishing_goes_on_when_there_is_room() {
             "{refused:?}"
         );
         until("it says so", || !hub.said("no room").is_empty());
-        // Who is subscribed stays, hears heartbeats, and is told nothing of what was refused; who comes is served, from the start, too.
+        // Subscribers stay, get heartbeats, and no refused update; new subscribers are served, from the
+        // start, too.
         let beats = hub.figure("ssekit_heartbeats_total");
         hub.expect_figure("ssekit_heartbeats_total", |count| count > beats);
         assert_eq!(stream.wait(Duration::from_millis(1)), Next::Silence);
@@ -117,7 +118,7 @@ fn a_folder_that_cannot_be_written_is_answered_503_until_it_can() {
     assert_eq!(hub.wait().code(), Some(0));
     mount(&["-o", "remount,ro"], disk.path());
     match Hub::try_of(&mut command(&data, "127.0.0.1:0")) {
-        // It may refuse to start at all, if it says why.
+        // It may refuse to start, with the reason.
         Err(said) => assert!(said.contains("ead-only") && said.contains("data"), "{said}"),
         Ok(hub) => {
             let mut stream = Stream::open(&hub, "topic=a&lastEventID=earliest");

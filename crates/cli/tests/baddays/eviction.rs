@@ -1,4 +1,4 @@
-//! Connections that ask for nothing make room for those that do, however many they are.
+//! Connections without a request make room for others, however many they are.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use crate::hub::{Hub, PATH, is_closed_within, many_descriptors, subscribe, until
 use crate::stream::Stream;
 use crate::tls::TlsHub;
 
-/// More than there are places.
+/// More than the connection limit.
 const EVIL: usize = 300;
 const HONEST: usize = 30;
 const LIMIT: &str = "50";
 
 const BUSY_FOREVER: [&str; 4] = ["--limits-connections", LIMIT, "--limits-head-time", "1h"];
 
-/// They held all places until their time was over.
+/// Such connections used to hold all permits until their time was over.
 #[test]
 fn who_begins_a_request_and_does_not_end_it_keeps_nobody_out() {
     many_descriptors(1_000);
@@ -40,7 +40,7 @@ fn who_begins_a_request_and_does_not_end_it_keeps_nobody_out() {
             let evicted = hub.figure("ssekit_connections_refused_total{reason=\"evicted\"}");
             assert!(evicted >= EVIL as u64 - 50, "{evicted} beside {begun:?}");
         }
-        // None of those who are served makes room.
+        // Connections with an open request make no room.
         let more: Vec<_> = (0..EVIL).map(|_| hub.connect()).collect();
         for mut socket in &more {
             let _ = socket.write_all(b"GET / HTTP/1.1\r\n");
@@ -112,7 +112,7 @@ fn who_begins_tls_and_asks_nothing_keeps_nobody_out() {
     }
 }
 
-/// It held its place without end.
+/// Such a connection used to hold its permit forever.
 #[test]
 fn a_connection_of_http_2_that_has_nothing_open_is_closed() {
     let hub = Hub::start(&["--limits-head-time", "1s"]);
@@ -121,7 +121,7 @@ fn a_connection_of_http_2_that_has_nothing_open_is_closed() {
         http2.request(0x82, path, &[], 1).expect("the hub reads");
         assert!(is_closed_within(&mut http2.socket, Duration::from_secs(20)), "{path}");
     }
-    // One with a stream stays.
+    // A connection with a stream stays.
     let mut http2 = Http2::over(hub.connect(), 65_535);
     http2.subscribe("topic=a");
     http2.request(0x82, "/healthz", &[], 1).expect("the hub reads");

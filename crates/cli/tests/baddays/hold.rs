@@ -1,4 +1,4 @@
-//! Memory that peers make the hub hold: each kind of it has a limit, whatever a thousand of them do.
+//! Memory that peers make the hub hold: each kind has a limit, whatever a thousand peers do.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ use crate::token::{SECRET, token};
 const MIB: u64 = 1 << 20;
 const KIB: u64 = 1 << 10;
 
-/// The most memory that a program uses while something happens, beyond what it used before.
+/// Largest memory of a program during a test, beyond its memory before.
 struct Peak {
     before: u64,
     stop: Arc<AtomicBool>,
@@ -50,7 +50,7 @@ impl Peak {
     }
 }
 
-/// A connection of HTTP/2 whose streams get nothing, until the hub closes it.
+/// HTTP/2 connection whose streams have no window, until the hub closes it.
 fn without_window(hub: &Hub, streams: impl Iterator<Item = String>) -> thread::JoinHandle<(Vec<u8>, usize)> {
     let mut http2 = Http2::over(hub.connect(), 0);
     for query in streams {
@@ -67,7 +67,7 @@ fn closed_by_the_hub(peers: Vec<thread::JoinHandle<(Vec<u8>, usize)>>) {
     }
 }
 
-/// Serves others: what is published, and what is kept.
+/// The hub serves others: a live stream and a replay.
 fn serves(hub: &Hub, kept: usize) {
     let mut live = Stream::open(hub, "topic=live");
     hub.publish("live", "hello");
@@ -78,8 +78,8 @@ fn serves(hub: &Hub, kept: usize) {
     }
 }
 
-/// Of a thousand streams, each was given a page of the history, which nothing counted once the response had it; and when they were ended for
-/// reading nothing, all of it stayed.
+/// Each of a thousand streams used to get a page of the history that nothing counted once the response had
+/// it; and when the streams were ended for reading nothing, all pages stayed in memory.
 #[test]
 fn a_thousand_replays_without_a_window_cost_what_the_budget_allows_and_are_closed() {
     let hub = Hub::start(&["--stall", "3s", "--limits-pending-memory", "16MiB", "--limits-recent", "1MiB"]);
@@ -94,12 +94,12 @@ fn a_thousand_replays_without_a_window_cost_what_the_budget_allows_and_are_close
     closed_by_the_hub(peers);
     hub.expect_figure("ssekit_pending_bytes", |bytes| bytes < 64 << 10);
     hub.expect_subscribers(0);
-    // The budget, and what a stream itself costs.
+    // The budget, and the memory of the streams themselves.
     let grown = peak.end("a thousand replays over HTTP/2 without a window");
     assert!(grown < 16 * MIB + 1000 * 24 * KIB + 8 * MIB, "{} KiB", grown / KIB);
 }
 
-/// Each set of selectors had a copy of its own of all that was published at once.
+/// Each set of selectors used to have its own copy of the updates that were published together.
 #[test]
 fn a_thousand_streams_without_a_window_share_what_is_published() {
     let hub = Hub::start(&["--stall", "1h", "--limits-pending-memory", "16MiB", "--limits-recent", "4MiB"]);
@@ -123,7 +123,7 @@ fn a_thousand_streams_without_a_window_share_what_is_published() {
     drop(peers);
 }
 
-/// A socket that has taken a part of an event holds the rest of it, when nothing else holds it any more.
+/// A socket that has taken a part of an event holds the rest, even if nothing else does.
 #[test]
 fn events_that_slow_sockets_have_begun_are_in_the_budget() {
     let hub = Hub::start(&[
@@ -136,7 +136,7 @@ fn events_that_slow_sockets_have_begun_are_in_the_budget() {
         "--retention",
         "topic=* records=2",
     ]);
-    // The log's memory for the newest, and that of bodies.
+    // Fills the log's memory for the newest records, and that for bodies.
     hub.fill("others", 100, 900_000);
     let peak = Peak::watch(&hub);
     let peers: Vec<_> = (0..150)
@@ -148,7 +148,7 @@ fn events_that_slow_sockets_have_begun_are_in_the_budget() {
             socket
         })
         .collect();
-    // They would hold 135 MB. Those that take nothing are ended, so that the others have room.
+    // They would hold 135 MB. Sockets that take nothing are ended, so that the others have room.
     hub.expect_figure("ssekit_pending_bytes", |bytes| bytes > 0 && bytes <= 8 << 20);
     let ended = hub.figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}");
     assert!(ended >= 100, "{ended}");
@@ -188,7 +188,7 @@ fn peers_of_tls_that_read_nothing_cost_what_the_budget_allows() {
         figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}") == 300
     });
     until("nothing waits for them", || figure("ssekit_pending_bytes") == 0);
-    // The budget; and for each connection the state of TLS, and 16 KiB that are encrypted.
+    // The budget; and for each connection the state of TLS, and 16 KiB of encrypted bytes.
     let grown = peak.end("300 peers of TLS that read nothing");
     assert!(grown < 8 * MIB + 300 * 96 * KIB + 8 * MIB, "{} KiB", grown / KIB);
     drop(peers);
@@ -201,7 +201,7 @@ fn each_stream_of_http_2_takes_a_place() {
     for n in 0..100 {
         http2.subscribe(&format!("topic={n}"));
     }
-    // Each is answered; those for whom there is no place end at once, with the time to return.
+    // Each is answered; the streams beyond the limit end at once, with a reconnection time.
     let (mut answered, mut ended) = (0, 0);
     while answered < 100 || ended < 50 {
         let frame = http2.next().expect("all are answered");
@@ -215,19 +215,20 @@ fn each_stream_of_http_2_takes_a_place() {
     hub.expect_subscribers(0);
 }
 
-/// The beginning of a publication of a mebibyte.
+/// Head of a publication of 1 MiB.
 fn unfinished(token: Option<&str>, way: usize) -> String {
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     let head = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\n{token}");
     match way {
         0 => format!("{head}content-length: {}\r\n\r\n", 1 << 20),
         1 => format!("{head}transfer-encoding: chunked\r\n\r\n100000\r\n"),
-        // Closing makes it one for hyper.
+        // `connection: close` makes hyper serve it.
         _ => format!("{head}content-length: {}\r\nconnection: close\r\n\r\n", 1 << 20),
     }
 }
 
-/// A thousand connections that each send all of a publication but its last byte, as fast as the hub reads.
+/// A thousand connections, of which each sends all of a publication but its last byte, as fast as the hub
+/// reads.
 fn send_unfinished(hub: &Hub, token: Option<&str>) -> (Arc<AtomicBool>, thread::JoinHandle<()>) {
     let mut peers = Vec::new();
     for number in 0..1_000 {
@@ -251,7 +252,7 @@ fn send_unfinished(hub: &Hub, token: Option<&str>) -> (Arc<AtomicBool>, thread::
     (stop, sending)
 }
 
-/// A mebibyte was held for each connection that announced it, for 30 s, whoever sent it.
+/// The hub used to hold 1 MiB for 30 s for each connection that announced it, whoever sent it.
 #[test]
 fn bodies_of_a_thousand_who_may_not_publish_are_not_held() {
     many_descriptors(2_000);
@@ -275,9 +276,9 @@ fn bodies_of_a_thousand_publishers_have_one_limit() {
     let token = token(SECRET, &json!({ "mercure": { "publish": ["*"] } }));
     let peak = Peak::watch(&hub);
     let (stop, sending) = send_unfinished(&hub, Some(&token));
-    // At least those for whom there is no room at all.
+    // At least those beyond the memory limit.
     hub.expect_figure("ssekit_requests_refused_total{problem=\"unavailable\"}", |count| count >= 900);
-    // Small ones are taken, meanwhile.
+    // Small publications are accepted meanwhile.
     let good = crate::hub::post(
         "topic=a&data=hello",
         &format!("authorization: Bearer {token}\r\nconnection: close\r\n"),
@@ -289,7 +290,7 @@ fn bodies_of_a_thousand_publishers_have_one_limit() {
     sending.join().expect("it sends");
 }
 
-/// Over HTTP/2 the window of the connection is all that can be sent before the hub reads.
+/// Over HTTP/2, the window of the connection limits the bytes that are sent before the hub reads.
 #[test]
 fn bodies_over_http_2_are_not_held_before_the_publisher_is_known() {
     let command = ["serve", "--anonymous", "--metrics", "--store", "memory", "--addr", "127.0.0.1:0"];

@@ -1,8 +1,8 @@
 //! All attacks at once on one hub, beside honest subscribers, publishers and clients that reconnect.
 //!
-//! The usual run takes seconds and asserts what must hold on any machine: no event is lost or repeated without a notice, every
-//! honest client is served, and the hub's memory stays within its limits. `SSEKIT_HOSTILE_SECONDS` sets a longer run, which also
-//! asserts the latency of deliveries and of resumes.
+//! The usual run takes seconds and asserts properties that hold on any machine: no event is lost or repeated
+//! without a notice, every honest client is served, and the hub's memory stays within its limits.
+//! `SSEKIT_HOSTILE_SECONDS` sets a longer run, which also asserts the latency of deliveries and of resumes.
 
 mod attack;
 mod honest;
@@ -21,15 +21,15 @@ use self::honest::{Publisher, Reconnecting, Subscribers};
 use crate::hub::{Hub, many_descriptors, ssekit};
 use crate::token::{SECRET, token};
 
-/// What every thread of the test knows of the hub.
+/// Address, tokens and times that every thread of the test uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) addr: SocketAddr,
-    /// The token of honest subscribers.
+    /// Token of honest subscribers.
     pub(crate) reader: String,
-    /// The token of honest publishers.
+    /// Token of honest publishers.
     pub(crate) writer: String,
-    /// The moment from which publishers count.
+    /// Start time of the publishers' clock.
     pub(crate) start: Instant,
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -47,7 +47,7 @@ const RECONNECTING: usize = 50;
 /// Threads that read the streams of the subscribers.
 const READERS: usize = 2;
 
-/// What the hub may use beyond its size before the attacks, as the sum of its documented limits.
+/// Maximum memory of the hub beyond its memory before the attacks: the sum of its documented limits.
 const MEMORY: u64 = 320 << 20;
 
 #[test]
@@ -73,7 +73,7 @@ fn honest_clients_lose_nothing_while_every_attack_goes_on() {
         stop: Arc::default(),
     };
     honest::fill(&target);
-    // One thread that reads a thousand streams would itself be most of the latency.
+    // A single thread that reads a thousand streams would cause most of the latency itself.
     let mut subscribers: Vec<_> =
         (0..READERS).map(|_| Subscribers::connect(&target, SUBSCRIBERS / READERS)).collect();
     let before = hub.memory();
@@ -130,15 +130,15 @@ fn in_parallel(subscribers: &mut [Subscribers], run: impl Fn(&mut Subscribers) +
     });
 }
 
-/// The processor time that a process has used, in ticks of the system (usually a hundredth of a second).
+/// CPU time of a process, in ticks of the system (usually a hundredth of a second).
 fn processor_ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs, on Linux");
-    // proc(5): the name stands in brackets; the 14th and the 15th fields count.
+    // proc(5): the name stands in parentheses; the 14th and the 15th fields count.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
-/// The most memory that a process has in use until the test is over, in bytes.
+/// Largest memory of a process until the end of the test, in bytes.
 fn most_memory(pid: u32, target: &Target) -> u64 {
     let mut most = 0;
     while !target.is_over() {

@@ -1,17 +1,17 @@
-//! HTTP/2 by hand (RFC 9113), so that a peer can do what no client does.
+//! HTTP/2 byte by byte (RFC 9113), for peers that behave like no client.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use crate::hub::PATH;
 
-/// A connection of HTTP/2, over a socket or TLS.
+/// HTTP/2 connection, over a socket or TLS.
 pub(crate) struct Http2<S = TcpStream> {
     pub(crate) socket: S,
     next: u32,
 }
 
-/// A frame that came.
+/// Received frame.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -20,7 +20,7 @@ pub(crate) struct Frame {
 }
 
 impl<S: Read + Write> Http2<S> {
-    /// Begins a connection that lets the hub send so many bytes on each stream.
+    /// Begins a connection that grants the hub this window for each stream.
     pub(crate) fn over(socket: S, window: u32) -> Self {
         let mut http2 = Self { socket, next: 1 };
         let mut settings = vec![0, 4];
@@ -30,7 +30,7 @@ impl<S: Read + Write> Http2<S> {
         http2
     }
 
-    /// Opens a stream with a subscription; its number.
+    /// Opens a stream with a subscription; returns its number.
     pub(crate) fn subscribe(&mut self, query: &str) -> u32 {
         self.request(0x82, &format!("{PATH}?{query}"), &[], END_STREAM).expect("the hub reads")
     }
@@ -67,7 +67,7 @@ impl<S: Read + Write> Http2<S> {
         self.socket.write_all(&frame)
     }
 
-    /// The next frame; an error at the end of the connection.
+    /// Reads the next frame; an error at the end of the connection.
     pub(crate) fn next(&mut self) -> io::Result<Frame> {
         let mut head = [0; 9];
         self.socket.read_exact(&mut head)?;
@@ -77,7 +77,7 @@ impl<S: Read + Write> Http2<S> {
         Ok(Frame { kind, flags, payload })
     }
 
-    /// Reads up to the end of the connection; the kinds of frames that came, and bytes of DATA.
+    /// Reads up to the end of the connection; returns the kinds of frames, and the number of bytes of DATA.
     pub(crate) fn until_closed(&mut self) -> (Vec<u8>, usize) {
         let (mut kinds, mut data) = (Vec::new(), 0);
         while let Ok(frame) = self.next() {
@@ -88,7 +88,7 @@ impl<S: Read + Write> Http2<S> {
     }
 }
 
-/// A text without Huffman code (RFC 7541, section 5.2).
+/// Encodes a text without Huffman code (RFC 7541, section 5.2).
 fn text(text: &str, out: &mut Vec<u8>) {
     let mut length = text.len();
     if length < 127 {

@@ -1,4 +1,4 @@
-//! The program as it is under test: started, asked, looked at, killed.
+//! The built program under test: start, requests, measurements, kills.
 
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,20 +8,20 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes, however busy the machine is.
+/// Longer than anything in these tests takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where it is.
+/// Path of the hub.
 pub(crate) const PATH: &str = "/.well-known/mercure";
 
-/// A running hub, killed when dropped.
+/// Running hub, killed when dropped.
 pub(crate) struct Hub {
     child: Child,
     pub(crate) addr: SocketAddr,
     said: Arc<Mutex<Vec<String>>>,
 }
 
-/// A whole answer.
+/// Complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -31,17 +31,17 @@ pub(crate) struct Answer {
 }
 
 impl Hub {
-    /// In memory, where anyone on this machine may do anything; with these flags.
+    /// Starts a hub in memory with `--dev` and these flags.
     pub(crate) fn start(flags: &[&str]) -> Self {
         Self::of(Command::new(PROGRAM).args(OPEN).args(["--addr", "127.0.0.1:0"]).args(flags))
     }
 
-    /// The hub that this command starts.
+    /// Starts a hub with this command.
     pub(crate) fn of(command: &mut Command) -> Self {
         Self::try_of(command).unwrap_or_else(|said| panic!("the hub does not start: {said}"))
     }
 
-    /// The hub that this command starts, or what it says instead.
+    /// Starts a hub with this command, or returns its output.
     pub(crate) fn try_of(command: &mut Command) -> Result<Self, String> {
         let command = command.env_remove("SSEKIT_ADDR").stdin(Stdio::null());
         let mut child =
@@ -62,7 +62,7 @@ impl Hub {
             let _ = listener.join();
             return Err(said.lock().expect("nobody panics with it").join("\n"));
         };
-        // What else it prints is not waited for.
+        // Further output is read and dropped.
         thread::spawn(move || lines.count());
         let addr = line.split("://").nth(1).and_then(|url| url.split('/').next()?.parse().ok());
         Ok(Self { child, addr: addr.unwrap_or_else(|| panic!("no address in {line:?}")), said })
@@ -72,12 +72,12 @@ impl Hub {
         self.child.id()
     }
 
-    /// Publishes; the answer, whatever it is.
+    /// Publishes and returns any answer.
     pub(crate) fn try_publish(&self, topic: &str, data: &str) -> Answer {
         self.post(&format!("topic={topic}&data={data}"))
     }
 
-    /// Publishes; the id.
+    /// Publishes and returns the id.
     pub(crate) fn publish(&self, topic: &str, data: &str) -> String {
         let answer = self.try_publish(topic, data);
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -88,7 +88,7 @@ impl Hub {
         self.ask(&post(form, "connection: close\r\n"))
     }
 
-    /// Publishes a batch of updates to a topic on one connection, many at once.
+    /// Publishes updates to a topic in batches, on one connection.
     pub(crate) fn fill(&self, topic: &str, count: usize, size: usize) {
         let data = "x".repeat(size);
         let line = format!("{{\"topic\":\"{topic}\",\"data\":\"{data}\"}}\n");
@@ -110,7 +110,7 @@ impl Hub {
         self.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
     }
 
-    /// Sends a request as it is, and reads the answer to the end of the connection.
+    /// Sends these bytes, and reads the answer to the end of the connection.
     pub(crate) fn ask(&self, request: &str) -> Answer {
         let mut socket = self.connect();
         socket.write_all(request.as_bytes()).expect("the hub reads");
@@ -124,7 +124,7 @@ impl Hub {
         socket
     }
 
-    /// A figure of `/metrics`, with its labels.
+    /// Value of a metric with its labels.
     pub(crate) fn figure(&self, name: &str) -> u64 {
         self.try_figure(name).unwrap_or_else(|answer| panic!("no {name} in\n{answer:?}"))
     }
@@ -138,7 +138,9 @@ impl Hub {
         value.map(|value| value as u64).ok_or(answer)
     }
 
-    /// Waits for a figure to become what is wanted. There may be no room for who asks, or nothing to be told of it, before.
+    /// Waits until a metric fulfils a condition.
+    ///
+    /// Before that, the hub may refuse the connection, or not have the metric.
     pub(crate) fn expect_figure(&self, name: &str, wanted: impl Fn(u64) -> bool) -> u64 {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -150,7 +152,7 @@ impl Hub {
         }
     }
 
-    /// The lines on stderr with this text.
+    /// Lines on standard error with this text.
     pub(crate) fn said(&self, text: &str) -> Vec<String> {
         let said = self.said.lock().expect("nobody panics with it");
         said.iter().filter(|line| line.contains(text)).cloned().collect()
@@ -160,12 +162,12 @@ impl Hub {
         self.said.lock().expect("nobody panics with it").join("\n")
     }
 
-    /// Memory of the process that is in use, in bytes.
+    /// Memory of the process in bytes.
     pub(crate) fn memory(&self) -> u64 {
         memory_of(self.pid())
     }
 
-    /// Processor time that the process has used.
+    /// CPU time of the process.
     pub(crate) fn processor(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs, on Linux");
         let fields: Vec<_> = stat.rsplit(')').next().expect("a last part").split_whitespace().collect();
@@ -221,14 +223,14 @@ impl Answer {
     }
 }
 
-/// Memory of a process that is in use, in bytes.
+/// Memory of a process in bytes.
 pub(crate) fn memory_of(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs, on Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
-/// A publication.
+/// Request of a publication.
 pub(crate) fn post(form: &str, more: &str) -> String {
     let length = form.len();
     format!(
@@ -236,12 +238,12 @@ pub(crate) fn post(form: &str, more: &str) -> String {
     )
 }
 
-/// A subscription.
+/// Request of a subscription.
 pub(crate) fn subscribe(query: &str) -> String {
     format!("GET {PATH}?{query} HTTP/1.1\r\nhost: localhost\r\n\r\n")
 }
 
-/// Waits for it to be so.
+/// Waits until a condition holds.
 pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is() {
@@ -250,7 +252,7 @@ pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until the other side has closed; true if it has within the time.
+/// Waits until the peer has closed the connection; true if it has within the time.
 pub(crate) fn is_closed_within(socket: &mut TcpStream, time: Duration) -> bool {
     let end = Instant::now() + time;
     let mut scratch = [0; 4096];
@@ -272,7 +274,7 @@ pub(crate) fn is_closed_within(socket: &mut TcpStream, time: Duration) -> bool {
     }
 }
 
-/// Lets this process have as many descriptors as it may.
+/// Raises the limit of open files of this process to its maximum.
 pub(crate) fn many_descriptors(needed: u64) {
     let most = rlimit::increase_nofile_limit(u64::MAX).expect("one may have what one may have");
     assert!(
@@ -281,7 +283,7 @@ pub(crate) fn many_descriptors(needed: u64) {
     );
 }
 
-/// A size for the usual run, or one for the long run.
+/// Size for the usual run, or for the long run.
 pub(crate) fn scaled<T: Debug>(short: T, long: T) -> T {
     if std::env::var_os("SSEKIT_SOAK").is_some() { long } else { short }
 }
@@ -302,7 +304,7 @@ impl Hub {
         self.expect_figure("ssekit_subscribers", |now| now == wanted);
     }
 
-    /// Publishes `again`, if the hub takes it now.
+    /// Publishes `again`, if the hub accepts it now.
     pub(crate) fn try_again(&self) -> Option<Answer> {
         let mut socket = TcpStream::connect(self.addr).ok()?;
         socket.set_read_timeout(Some(PATIENCE)).ok()?;

@@ -1,4 +1,5 @@
-//! Killed at any moment, under load: what was answered is there, once and in order; who resumes misses nothing and has nothing twice.
+//! Kills at any moment, under load: answered updates are there, once and in order, and subscribers that
+//! resume miss nothing and get nothing twice.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,13 +19,15 @@ pub(crate) fn command(folder: &std::path::Path, addr: &str) -> Command {
     command
 }
 
-/// Publishes on connections that are kept, and goes on when the hub comes back. Publishers with an odd number send idempotency keys, and
-/// repeat each publication until it is answered; the others publish each number once.
+/// Publishes on open connections, and continues when the hub returns.
+///
+/// Publishers with an odd number send idempotency keys, and repeat each publication until it is answered; the
+/// others publish each number once.
 pub(crate) struct Publisher {
     thread: thread::JoinHandle<Answered>,
 }
 
-/// What was answered 200: the data, and its id. In order.
+/// Publications that were answered 200, in order: the data, and the id.
 pub(crate) type Answered = Vec<(String, String)>;
 
 impl Publisher {
@@ -58,7 +61,7 @@ fn publish(publisher: usize, addr: SocketAddr, stop: &AtomicBool) -> Answered {
             Ok((200, id)) => answered.push((data, id)),
             Ok((503, _)) => thread::sleep(Duration::from_millis(1)),
             Ok(other) => panic!("{data}: {other:?}"),
-            // Perhaps the hub has it.
+            // The hub may have stored it.
             Err(_) => connection = None,
         }
     }
@@ -86,7 +89,7 @@ fn one(connection: &mut BufReader<TcpStream>, data: &str, more: &str) -> std::io
     Ok((status as u16, String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// Follows the topic wherever the hub comes back, as browsers do.
+/// Follows the topic and reconnects like a browser.
 pub(crate) struct Follower {
     thread: thread::JoinHandle<Vec<Event>>,
     pub(crate) seen: Arc<Mutex<usize>>,
@@ -128,7 +131,7 @@ impl Follower {
     }
 }
 
-/// All that is kept, up to a last one that this publishes.
+/// All stored updates before a mark that this function publishes.
 pub(crate) fn kept(hub: &Hub) -> Vec<Event> {
     let mark = hub.publish("a", "mark");
     let mut stream = Stream::open(hub, "topic=a&lastEventID=earliest");
@@ -143,7 +146,7 @@ pub(crate) fn kept(hub: &Hub) -> Vec<Event> {
     }
 }
 
-/// Everything answered is kept where it was said to be, once, and each publisher's in order.
+/// Checks that everything that was answered is stored with its id, once, and in the order of each publisher.
 pub(crate) fn compare(answered: &[Answered], kept: &[Event]) {
     let mut places = HashMap::new();
     let mut ids = HashSet::new();
@@ -176,13 +179,13 @@ fn what_was_answered_outlives_any_kill_and_who_resumes_misses_nothing() {
     let followers: Vec<_> = (0..3).map(|_| Follower::start(addr, Arc::clone(&stop_following))).collect();
     let seen = |follower: &Follower| *follower.seen.lock().expect("nobody panics with it");
     for cycle in 0..cycles {
-        // At another moment each time, once something has been delivered since the start.
+        // At another moment each time, after some deliveries since the start.
         let from = followers.iter().map(seen).max().expect("some");
         let patience = from + fastrand::usize(1..400);
         until("events are delivered", || followers.iter().any(|follower| seen(follower) > patience));
         hub.signal("KILL");
         hub.wait();
-        // The address may be held for a moment by what the system has still to end.
+        // The system may hold the address for a moment.
         let mut next = None;
         until("it starts again", || {
             next = Hub::try_of(&mut command(&data, &addr.to_string())).ok();
@@ -190,7 +193,7 @@ fn what_was_answered_outlives_any_kill_and_who_resumes_misses_nothing() {
         });
         hub = next.expect("it has started");
         if cycle % 2 == 0 {
-            // A torn tail is put in order, and said.
+            // A torn tail is repaired, and reported.
             until("it says that it was not closed", || !hub.said("was not closed").is_empty());
         }
     }

@@ -1,7 +1,8 @@
-//! Hostile peers and hard times: the built program, over real sockets.
+//! Hostile peers and faults of the machine: the built program, over real sockets.
 //!
-//! `SSEKIT_SOAK=1` makes each of these longer and larger, `SSEKIT_KILL_CYCLES` says how often the program is killed (5 times unless set).
-//! Some need root (a network of their own, a disk of their own) or `libfaketime` (Debian), and fail without them.
+//! `SSEKIT_SOAK=1` makes the tests longer and larger, `SSEKIT_KILL_CYCLES` sets how often the program is
+//! killed (5 times by default). Some tests need root (for a network namespace or a file system) or
+//! `libfaketime` (Debian), and fail without them.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures, for who asks with --nocapture")]
 

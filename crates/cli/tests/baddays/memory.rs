@@ -1,4 +1,4 @@
-//! Subscribers who do not keep up.
+//! Memory of subscribers that do not keep up.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ fn ask(hub: &Hub, query: &str) -> TcpStream {
     socket
 }
 
-/// Reads so much at a time from all of them, until told to stop.
+/// Reads this number of bytes at a time from all of them, until told to stop.
 fn sip(
     sockets: Vec<TcpStream>,
     bytes: usize,
@@ -85,7 +85,8 @@ fn a_thousand_that_do_not_read_cost_bounded_memory_wherever_they_begin() {
     let place = hub.publish("a", "here");
     hub.fill("a", 500, 4000);
     let before = hub.memory();
-    // From the start, which is read from the log; from a place that the newest in memory still have; from now on.
+    // One third begins at the start, which is read from the log; one at an id that is still in the window;
+    // one now.
     let sockets: Vec<_> = (0..many)
         .map(|number| match number % 3 {
             0 => ask(&hub, "topic=a&lastEventID=earliest"),
@@ -102,10 +103,11 @@ fn a_thousand_that_do_not_read_cost_bounded_memory_wherever_they_begin() {
         }
     }
     let taken = hub.memory() - before;
-    // 16 MB were published meanwhile and are held by the log; replays may take 4 MiB; each has a place, and what the system holds for it is bounded, too.
+    // 16 MB were published meanwhile, which the log holds; replays may use 4 MiB; each subscriber costs an
+    // entry, and the system's buffers are limited, too.
     println!("{many} that do not read: {} KiB, of which 16,000 are the log's", taken >> 10);
     assert!(taken < (16 << 20) + (4 << 20) + many as u64 * (2 << 10) + (14 << 20), "{} KiB", taken >> 10);
-    // While memory for their bytes is short, those that take none of them are ended; nobody else is.
+    // While memory for their bytes is short, subscribers that take none of them are ended, and no others.
     let stalled = hub.figure("ssekit_subscriptions_ended_total{reason=\"stalled\"}");
     assert_eq!(hub.subscribers() + stalled, many as u64 + 1);
     assert_eq!(good.wait(Duration::from_millis(1)), Next::Silence);
@@ -125,7 +127,7 @@ fn the_system_holds_no_more_for_one_that_does_not_read_than_is_configured() {
         hub.addr.port(),
         slow.local_addr().expect("an address").port()
     );
-    // What the kernel holds of the hub's end of this connection: `tx_queue` of /proc/net/tcp.
+    // Bytes in the kernel for the hub's end of this connection: `tx_queue` of /proc/net/tcp.
     let queued = || {
         let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
         let line = table.lines().find(|line| line.contains(&ends));
@@ -144,7 +146,7 @@ fn replays_of_slow_readers_leave_room_for_others() {
     let slow: Vec<_> = (0..200).map(|_| ask(&hub, "topic=a&lastEventID=earliest")).collect();
     hub.expect_figure("ssekit_replays", |now| now > 0);
     let stop = Arc::<AtomicBool>::default();
-    // Never so slow that it would stall; but all together they want more than there is.
+    // Never slow enough to stall; but together they need more memory than there is.
     let sipping = sip(slow, 1024, Duration::from_millis(100), Arc::clone(&stop));
     let begun = Instant::now();
     let mut good = Stream::open(&hub, "topic=a&lastEventID=earliest");

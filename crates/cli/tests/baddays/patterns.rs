@@ -1,4 +1,4 @@
-//! Templates that are made to take long.
+//! Templates that are expensive to match.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use ssekit_mercure::Selector;
 use crate::hub::{Hub, PATH, scaled};
 use crate::stream::Stream;
 
-/// Templates and topics of any length that would have a matcher that tries one way after another try very many.
+/// Templates, and topics of any length, for which a backtracking matcher would need very many steps.
 type Bomb = (String, fn(usize) -> String);
 
 fn bombs() -> [Bomb; 5] {
@@ -34,7 +34,8 @@ fn time_grows_as_the_topic_does_and_not_faster() {
             }
             begun.elapsed()
         };
-        // The least of several: the others were interrupted. On a busy machine it takes some until one is not.
+        // The smallest of several measurements, because others were interrupted. On a busy machine this takes
+        // several attempts.
         let (mut quarter, mut whole) = (Duration::MAX, Duration::MAX);
         let mut rounds = 0;
         let ratio = loop {
@@ -69,7 +70,7 @@ fn more_variables_than_can_be_matched_in_time_are_refused() {
 #[test]
 fn subscribers_with_such_templates_delay_others_little() {
     let hub = Hub::start(&[]);
-    // As many variables as one may have.
+    // The maximum number of variables.
     let selectors = |number: usize, count: usize| {
         let selectors: Vec<_> = (0..count)
             .map(|selector| {
@@ -91,7 +92,8 @@ fn subscribers_with_such_templates_delay_others_little() {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(good.next().data, number);
     }
-    // 1,680 templates of 6 variables on 4,000 bytes each time: tried place by place, that takes minutes without optimisation.
+    // 1,680 templates of 6 variables on 4,000 bytes each: tried at each offset, that takes minutes without
+    // optimization.
     println!("20 updates past 1,680 such templates: {:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }

@@ -1,10 +1,10 @@
-//! Peers that vanish: no end, no reset, no answer.
+//! Peers that vanish: without an end, a reset or an answer.
 
 use std::process::{Command, Stdio};
 
 use crate::hub::{Hub, OPEN, PATH, ssekit, until};
 
-/// A network of its own with one cable to here, unplugged when it is wished.
+/// Network namespace with a virtual cable to this one, which can be unplugged.
 struct Elsewhere {
     name: String,
     here: String,
@@ -25,7 +25,7 @@ impl Elsewhere {
     fn new() -> Self {
         let number = std::process::id() % 60_000;
         let name = format!("ssekit-{number}");
-        // Of the range for tests of networks (RFC 2544).
+        // In the range for network tests (RFC 2544).
         let subnet = format!("198.18.{}", number % 250);
         let elsewhere = Self { here: format!("{subnet}.1"), there: format!("{subnet}.2"), name };
         let Self { name, here, there } = &elsewhere;
@@ -38,7 +38,7 @@ impl Elsewhere {
         elsewhere
     }
 
-    /// From now on whatever is sent there is lost, and nothing comes from there.
+    /// From now on, packets in both directions are lost.
     fn unplug(&self) {
         let number = self.name.trim_start_matches("ssekit-");
         ip(&format!("-n {} link set sk{number}b down", self.name));
@@ -47,7 +47,7 @@ impl Elsewhere {
 
 impl Drop for Elsewhere {
     fn drop(&mut self) {
-        // Its end of the cable goes with it, and the other end with that.
+        // Its end of the cable is removed with it, and so the other end.
         let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
     }
 }
@@ -78,7 +78,7 @@ fn a_peer_that_vanishes_is_noticed_whether_anything_is_sent_to_it_or_not() {
     let mut peers = [subscribe("idle"), subscribe("busy")];
     hub.expect_subscribers(2);
     elsewhere.unplug();
-    // One has an update on its way, which nobody acknowledges; the other is only probed.
+    // One subscriber has an unacknowledged update on its way; the other is only probed.
     hub.publish("busy", "hello");
     until("both are noticed", || hub.subscribers() == 0);
     hub.expect_figure("ssekit_subscriptions_ended_total{reason=\"vanished\"}", |count| count == 2);

@@ -1,4 +1,5 @@
-//! Replays share the log fairly: neither those that read nothing nor those that search for nothing keep the others from theirs.
+//! Replays share the log fairly: neither subscribers that read nothing nor searches without results keep the
+//! others from it.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +14,7 @@ use crate::stream::{Stream, narrow};
 /// Updates of 4 kB that an honest client has missed: 40 MB.
 const MISSED: usize = 10_000;
 
-/// The time in which an honest client gets what it has missed.
+/// Time in which an honest client gets the missed updates.
 fn resume(hub: &Hub, id: &str) -> Duration {
     let begun = Instant::now();
     let mut stream = Stream::open(hub, &format!("topic=mine&lastEventID={id}"));
@@ -29,7 +30,7 @@ fn ask(hub: &Hub, query: &str) -> TcpStream {
     socket
 }
 
-/// A hub with a history, and the id after which the honest client resumes.
+/// Starts a hub with a history; returns it with the id after which the honest client resumes.
 fn filled(flags: &[&str]) -> (Hub, String) {
     let hub = Hub::start(flags);
     hub.fill("other", scaled(10_000, 180_000), 4000);
@@ -38,13 +39,14 @@ fn filled(flags: &[&str]) -> (Hub, String) {
     (hub, id)
 }
 
-/// By how much a resume may be delayed: in the long run of the attacks, where no other test runs, by a second. Else it only must not wait for the
-/// end of the others.
+/// Permitted delay of a resume: a second in the long run of the attacks, where no other test runs.
+///
+/// Otherwise it must only not wait for the end of the others.
 fn delay() -> Duration {
     Duration::from_secs(if std::env::var_os("SSEKIT_HOSTILE_SECONDS").is_some() { 1 } else { 20 })
 }
 
-/// A resume took up to 52 s, since everybody waited for those who held the memory.
+/// A resume used to take up to 52 s, because it waited for subscribers that held the memory.
 #[test]
 fn a_thousand_that_read_nothing_or_little_delay_a_resume_little() {
     many_descriptors(2_000);
@@ -77,7 +79,7 @@ fn a_thousand_that_read_nothing_or_little_delay_a_resume_little() {
     sipping.join().expect("it ends");
 }
 
-/// They kept the memory until they had read all of the log, although there was nothing to write.
+/// Scans used to keep the memory until they had read the whole log, although they had nothing to write.
 #[test]
 fn scans_that_find_nothing_delay_a_resume_little() {
     many_descriptors(1_000);
@@ -88,7 +90,7 @@ fn scans_that_find_nothing_delay_a_resume_little() {
     let beside = resume(&hub, &id);
     println!("40 MB: {quiet:?}; beside 300 scans: {beside:?}");
     assert!(beside < quiet + delay());
-    // Those who search are served, too: when they have searched all of it, they get what is new.
+    // Scans are served, too: after the search they get new updates.
     hub.expect_figure("ssekit_replays", |now| now == 0);
     drop(evil);
 }

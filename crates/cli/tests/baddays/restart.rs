@@ -1,4 +1,4 @@
-//! Ended and started again, under load.
+//! Restarts under load.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothi
     );
     assert_eq!(status.code(), Some(0), "{}", hub.all_said());
     assert!(took < Duration::from_secs(2 + 8), "{took:?}");
-    // Spread over the time that was given, not all at its beginning or end.
+    // Spread over the given time, not all at its beginning or end.
     let (first, last) = (ends[ends.len() / 10].0, ends[ends.len() * 9 / 10].0);
     assert!(last - first > Duration::from_millis(800), "from {first:?} to {last:?}");
     let times: std::collections::HashSet<_> = ends.iter().map(|(_, retry)| retry).collect();
@@ -97,7 +97,8 @@ fn publishers_are_told_that_it_ends_and_silent_connections_do_not_hold_it_up() {
     drop((silent, streams));
 }
 
-/// Subscription events were kept by the rule `topic=*`: after five restarts with two subscribers each, no update was left.
+/// The rule `topic=*` used to apply to subscription events: after five restarts with two subscribers each, no
+/// update was left.
 #[test]
 fn subscription_events_of_five_restarts_leave_ten_updates_in_a_history_of_ten() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -118,7 +119,7 @@ fn subscription_events_of_five_restarts_leave_ten_updates_in_a_history_of_ten() 
     for restarts in 0..=5 {
         assert_eq!(kept(&hub, "a", "a\""), 10, "after {restarts} restarts");
         let streams = [(); 2].map(|()| Stream::open(&hub, "topic=a"));
-        // The subscriptions are in the history as well, so that they could have removed updates.
+        // The subscription events are in the history as well, so they could have removed updates.
         until("both are announced", || {
             kept(&hub, "*", "/.well-known/mercure/subscriptions/a/") >= 2 * (restarts + 1)
         });

@@ -1,4 +1,4 @@
-//! Peers that take their time, and those that send too much.
+//! Peers that are slow, and peers that send too much.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,10 +10,11 @@ use crate::hub::{Answer, Hub, PATH, is_closed_within, many_descriptors, post, sc
 use crate::stream::Stream;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// For a machine that is busy.
+/// Tolerance for a busy machine.
 const SLACK: Duration = Duration::from_secs(15);
 
-/// Sends what is left to all of them, byte by byte, until the hub has closed each; the answers.
+/// Sends the remaining bytes to all of them, byte by byte, until the hub has closed each; returns the
+/// answers.
 fn drip(sockets: Vec<(TcpStream, Vec<u8>)>, pace: Duration) -> Vec<String> {
     let end = Instant::now() + SECOND + SLACK;
     let mut open: Vec<_> =
@@ -37,7 +38,7 @@ fn drip(sockets: Vec<(TcpStream, Vec<u8>)>, pace: Duration) -> Vec<String> {
                 || sent < bytes.len()
                     && matches!(socket.write(&bytes[sent..=sent]), Err(error) if error.kind() != std::io::ErrorKind::WouldBlock);
             if ended {
-                // What it said before it closed.
+                // Output of the hub before it closed the connection.
                 let _ = socket.set_nonblocking(false).and_then(|()| socket.read_to_end(&mut heard));
                 answers.push(String::from_utf8_lossy(&heard).into_owned());
             } else {
@@ -67,7 +68,7 @@ fn a_head_that_comes_byte_by_byte_is_closed_in_time_whatever_it_begins_with() {
     let sockets: Vec<_> = (0..many)
         .map(|number| {
             let head = match number % 4 {
-                // Of all these, `P` and `PR` could be the beginning of HTTP/2.
+                // Of all these, only `P` and `PR` could be the beginning of HTTP/2.
                 0 => "P".to_owned(),
                 1 => "PRI * HTTP/2.0\r\n".to_owned(),
                 2 => subscribe(&format!("topic={}", "x".repeat(4000))),
@@ -120,7 +121,7 @@ fn a_connection_that_says_nothing_is_closed_in_time_and_keeps_nobody_out() {
     let many = 300;
     let hub = Hub::start(&["--limits-head-time", "2s", "--limits-connections", "20"]);
     let mut silent: Vec<_> = (0..many).map(|_| hub.connect()).collect();
-    // There is room for 20; those who say nothing are 300.
+    // The limit is 20; 300 connections are silent.
     serves(&hub);
     for socket in &mut silent {
         assert!(is_closed_within(socket, 2 * SECOND + SLACK), "still connected");
@@ -133,12 +134,12 @@ fn a_connection_that_says_nothing_is_closed_in_time_and_keeps_nobody_out() {
 fn an_idle_connection_of_http_2_says_something_or_is_closed() {
     let hub = Hub::start(&["--limits-head-time", "1s"]);
     let mut socket = hub.connect();
-    // The preface, and nothing: not even the settings that must follow.
+    // The preface alone, without the settings that must follow.
     socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("the hub reads");
     assert!(is_closed_within(&mut socket, SECOND + SLACK));
 }
 
-/// Each kept a part of a processor busy for as long as it wished.
+/// Each flood used to keep a part of a processor busy for as long as it lasted.
 #[test]
 fn floods_of_frames_that_ask_for_nothing_are_closed() {
     let hub = Hub::start(&[]);
@@ -175,7 +176,7 @@ fn heads_that_are_too_large_are_answered_431() {
     let floods = [one_long, request(&a_thousand), request(&long_lines), long_path];
     for (number, flood) in (1..).zip(&floods) {
         let mut socket = hub.connect();
-        // It may stop to read before all is sent.
+        // It may stop reading before all is sent.
         let _ = socket.write_all(flood.as_bytes());
         let _ = socket.shutdown(Shutdown::Write);
         let mut bytes = Vec::new();
@@ -184,7 +185,7 @@ fn heads_that_are_too_large_are_answered_431() {
         assert!(answer.starts_with("HTTP/1.1 431 "), "flood {number}: {answer:?}");
         hub.expect_figure("ssekit_connections_refused_total{reason=\"head\"}", |count| count == number);
     }
-    // One that is somewhat too large is read, and refused with the reason.
+    // A head slightly above the limit is read, and refused with the reason.
     let target = format!("{PATH}?topic={}", "y".repeat(20 << 10));
     let line = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     for (number, head) in (1..).zip([line, request(&format!("x: {}\r\n", "y".repeat(20 << 10)))]) {
@@ -198,7 +199,7 @@ fn heads_that_are_too_large_are_answered_431() {
             count == number
         });
     }
-    // One without an end is not read for ever.
+    // A head without an end is not read forever.
     let mut socket = hub.connect();
     let mut sent = 0;
     socket.write_all(b"GET / HTTP/1.1\r\n").expect("the hub reads");
@@ -206,7 +207,7 @@ fn heads_that_are_too_large_are_answered_431() {
         sent += 1 << 16;
     }
     assert!(sent < 64 << 20, "it read {sent} bytes of a head");
-    // What is below the limit is served, though too large for the short way.
+    // A head below the limit is served, though it is too large for the fan-out's path.
     let large = request(&format!("x: {}\r\n", "y".repeat(12 << 10)));
     let mut socket = hub.connect();
     socket.write_all(large.as_bytes()).expect("the hub reads");

@@ -1,4 +1,4 @@
-//! A subscriber: raw HTTP, so that nothing of ours stands between the tests and the program's own bytes.
+//! Subscriber that reads raw HTTP, so that the tests see the exact bytes of the program.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -20,21 +20,21 @@ pub(crate) struct Event {
 pub(crate) struct Stream {
     socket: TcpStream,
     pub(crate) head: String,
-    /// What has come of a chunk that is not whole yet; None of an answer that is not in chunks.
+    /// Received part of an incomplete chunk; `None` if the answer is not chunked.
     chunk: Option<Vec<u8>>,
     decoder: Decoder,
     waiting: VecDeque<Event>,
-    /// The longest time that a read of the socket waits.
+    /// Maximum wait of a read.
     patience: Duration,
-    /// The last read emptied the socket.
+    /// Whether the last read emptied the socket.
     is_read: bool,
 }
 
-/// What happened when an event was waited for.
+/// Result of waiting for an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Event(Event),
-    /// Nothing within the time.
+    /// Nothing came within the time.
     Silence,
     /// The hub has closed the connection.
     End,
@@ -45,7 +45,7 @@ impl Stream {
         Self::over(hub.connect(), &subscribe(query)).expect("a stream begins")
     }
 
-    /// Comes again until there is room: a connection that has been closed is counted for a moment yet.
+    /// Reconnects until there is room: a closed connection counts for another moment.
     pub(crate) fn open_when_there_is_room(hub: &Hub, query: &str) -> Self {
         let mut stream = None;
         until("room for one", || {
@@ -55,12 +55,12 @@ impl Stream {
         stream.expect("it is open")
     }
 
-    /// Whether it goes on, and is not one that only says when to return.
+    /// Whether the stream continues, unlike one that has only a reconnection time.
     fn is_granted(&self) -> bool {
         self.chunk.is_some()
     }
 
-    /// The answer to a request on this connection.
+    /// Opens a stream with this request on this connection.
     pub(crate) fn over(mut socket: TcpStream, request: &str) -> std::io::Result<Self> {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.write_all(request.as_bytes())?;
@@ -76,7 +76,7 @@ impl Stream {
         if !head.starts_with("http/1.1 200") || !head.contains("connection: close") {
             return Err(std::io::Error::other(format!("no stream of its own: {head}")));
         }
-        // Who is told when to return gets that and nothing more.
+        // A rejected client gets a reconnection time and nothing more.
         let chunked = head.contains("transfer-encoding: chunked");
         assert!(chunked || head.contains("content-length: "), "{head}");
         let chunk = chunked.then(Vec::new);
@@ -84,7 +84,7 @@ impl Stream {
         Ok(Self { socket, head, chunk, decoder, waiting, patience: PATIENCE, is_read: false })
     }
 
-    /// Lets [`wait`](Self::wait) answer `Silence` at once.
+    /// Makes [`wait`](Self::wait) return `Silence` at once.
     pub(crate) fn set_nonblocking(&self) {
         self.socket.set_nonblocking(true).expect("it can be set");
     }
@@ -93,12 +93,12 @@ impl Stream {
         std::os::fd::AsRawFd::as_raw_fd(&self.socket)
     }
 
-    /// Returns true if the last read emptied the socket, and no event waits.
+    /// Whether the last read emptied the socket, and no event is waiting.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_read && self.waiting.is_empty()
     }
 
-    /// The next event, or what came instead of it.
+    /// Waits for the next event.
     pub(crate) fn wait(&mut self, time: Duration) -> Next {
         loop {
             if let Some(event) = self.waiting.pop_front() {
@@ -107,7 +107,7 @@ impl Stream {
             if std::mem::replace(&mut self.patience, time) != time {
                 self.socket.set_read_timeout(Some(time)).expect("a timeout can be set");
             }
-            // Small, since a test of latency reads a thousand streams, and clears this for each.
+            // Small, because a test of latency reads a thousand streams, and clears this buffer for each.
             let mut bytes = [0; 8 << 10];
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::End,
@@ -159,13 +159,13 @@ impl Stream {
         }
     }
 
-    /// The reconnection time that it was told last, in milliseconds.
+    /// The last reconnection time in milliseconds.
     pub(crate) fn retry(&self) -> Option<u64> {
         self.decoder.reconnection_time().map(|time| time.as_millis() as u64)
     }
 }
 
-/// A connection whose peer takes little at once.
+/// Connection with a small receive buffer.
 pub(crate) fn narrow(addr: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(4096).expect("it can be small");

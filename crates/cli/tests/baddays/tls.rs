@@ -1,4 +1,4 @@
-//! A hub with TLS, and its peers.
+//! Hub with TLS, and its clients.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::hub::{Answer, Hub, OPEN, PATIENCE, ssekit};
 
 pub(crate) type Secure = StreamOwned<ClientConnection, TcpStream>;
 
-/// A hub that speaks TLS.
+/// Hub with TLS.
 pub(crate) struct TlsHub {
     pub(crate) hub: Hub,
     config: Arc<ClientConfig>,
@@ -36,7 +36,7 @@ impl TlsHub {
         Self { hub: Hub::of(&mut command), config: Arc::new(config), _folder: folder }
     }
 
-    /// TLS over a connection, once its handshake is done.
+    /// Makes a TLS handshake over a connection.
     pub(crate) fn secure(&self, socket: TcpStream) -> Secure {
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(Arc::clone(&self.config), name).expect("a connection");
@@ -45,7 +45,7 @@ impl TlsHub {
         secure
     }
 
-    /// Asks on a connection of its own.
+    /// Sends a request on a connection of its own.
     pub(crate) fn ask(&self, request: &str) -> Answer {
         let mut secure = self.secure(self.hub.connect());
         secure.sock.set_read_timeout(Some(PATIENCE)).expect("it can be set");

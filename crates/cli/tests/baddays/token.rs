@@ -1,4 +1,4 @@
-//! Tokens as an application makes them.
+//! Tokens, made as by an application.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,7 +6,7 @@ use ring::hmac;
 
 pub(crate) const SECRET: &str = "a secret of the tests that nobody else has";
 
-/// A token of HS256 with these claims.
+/// Token of HS256 with these claims.
 pub(crate) fn token(secret: &str, claims: &serde_json::Value) -> String {
     let part = |value: &str| URL_SAFE_NO_PAD.encode(value);
     let text = format!("{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(&claims.to_string()));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::hub::{Hub, many_descriptors, scaled, subscribe};
 use crate::stream::{Next, Stream};
 
-/// Subscribers of so many selectors, a hundred each, which this makes of their numbers.
+/// Subscribers with this number of selectors, a hundred each, made of their numbers.
 fn subscribers(hub: &Hub, selectors: usize, selector: impl Fn(usize) -> String) -> Vec<TcpStream> {
     let sockets: Vec<_> = (0..selectors / 100)
         .map(|number| {
@@ -22,14 +22,14 @@ fn subscribers(hub: &Hub, selectors: usize, selector: impl Fn(usize) -> String) 
     sockets
 }
 
-/// The processor time that the hub takes for some publications, each of which somebody gets.
+/// CPU time of the hub for some publications, each with a subscriber.
 fn cost(hub: &Hub, topic: &str) -> Duration {
     let mut stream = Stream::open(hub, &format!("topic={topic}"));
     hub.publish(topic, "first");
     stream.next();
     let before = hub.processor();
     for _ in 0..10 {
-        // Without the cost of a request for each.
+        // In batches, without the cost of a request for each.
         hub.fill(topic, 200, 10);
         for _ in 0..200 {
             stream.next();

@@ -1,4 +1,4 @@
-//! `ssekit bench`, as the built program, against servers that do right and wrong.
+//! `ssekit bench`, as the built program, against correct and faulty servers.
 
 mod server;
 
@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use crate::server::{Fault, Server};
 
-/// Runs the program against a server of plain requests.
+/// Runs the program against a plain server.
 fn bench(server: &Server, arguments: &str) -> Output {
     let mut words = arguments.split(' ');
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
     command.env_remove("SSEKIT_TOKEN").env_remove("SSEKIT_PUBLISHER_KEY");
     command.arg("bench").args(words.next()).arg(server.addr.to_string()).args(["--preset", "plain"]);
-    // Where a request is said, an underscore stands for its space.
+    // In an argument, an underscore stands for the space of a request line.
     command.args(words.map(|word| word.replace("GET_", "GET ").replace("POST_", "POST ")));
     command.output().expect("the program starts")
 }
 
-/// The same, with a report; gives the exit code, too.
+/// Runs the program with a JSON report; returns the exit code, too.
 fn report(server: &Server, arguments: &str) -> (Option<i32>, Value) {
     let output = bench(server, &format!("{arguments} --json"));
     let report = serde_json::from_slice(&output.stdout);
@@ -64,7 +64,8 @@ fn a_rate_is_kept() {
 
 #[test]
 fn what_a_server_does_wrong_is_noticed() {
-    // The fault; how many of 500 events are missing, come again or too late; streams that end.
+    // The fault; the numbers of missing, and of repeated or late events among 500; the number of ended
+    // streams.
     for (fault, missing, repeated, closed) in
         [(Fault::Lose, 1, 0, 0), (Fault::Repeat, 0, 1, 0), (Fault::Swap, 1, 1, 0), (Fault::End, 15, 0, 1)]
     {
@@ -153,7 +154,7 @@ fn nobody_who_listens_is_an_error_that_names_the_address() {
     assert!(text.contains("refused") && text.contains("subscriber"), "{text}");
 }
 
-/// Nobody listens there, so an attempt to connect is another error.
+/// Nothing listens at the address, so an attempt to connect is another error.
 #[test]
 fn nothing_is_published_into_the_history_of_a_hub_without_consent() {
     let bench = |arguments: &[&str]| {
@@ -188,7 +189,7 @@ fn idle_subscribers_have_a_price() {
     let own = std::process::id();
     let (code, report) = report(&server, &format!("idle --subscribers 500 --seconds 1 --pid {own}"));
     assert_eq!(code, Some(0), "{report}");
-    // A connection of hyper takes kilobytes, as everything in Rust takes less than a megabyte.
+    // A connection of hyper takes kilobytes, and any server less than a megabyte.
     let bytes = report["resident_per_subscriber"].as_f64().expect("a size");
     assert!((1000.0..1e6).contains(&bytes), "{report}");
 }
@@ -232,10 +233,10 @@ fn what_is_kept_is_replayed_to_who_comes_late() {
     let lines = "--publish POST_/lines --batch 100";
     let (code, first) = report(&server, &format!("replay --events 2000 {lines} {all}"));
     assert_eq!((code, &first["delivered"]), (Some(0), &6000.into()), "{first}");
-    // What is there already, of the first run alone.
+    // Only the existing events of the first run.
     let (code, again) = report(&server, &format!("replay --events 2000 --no-fill {all}"));
     assert_eq!((code, &again["delivered"]), (Some(0), &6000.into()), "{again}");
-    // Who asks for too much is told.
+    // A request for more events than there are is reported.
     let (code, short) = report(&server, &format!("replay --events 2001 --no-fill {all}"));
     assert_eq!((code, &short["missing"]), (Some(3), &3.into()), "{short}");
 }

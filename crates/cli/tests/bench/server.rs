@@ -1,4 +1,4 @@
-//! A small server of events, which can be told to do wrong.
+//! Small server of events that can make faults.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use ssekit_server::{Channel, Event, First, LastEventId, produce};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 
-/// What the server does to the third subscriber, at its sixth event.
+/// Fault of the server for the third subscriber, at its sixth event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Lose,
@@ -22,14 +22,14 @@ pub(crate) enum Fault {
     End,
 }
 
-/// A server that ends when it is dropped.
+/// Server that ends when it is dropped.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     _runtime: Runtime,
 }
 
 impl Server {
-    /// One that does all right: `GET /events`, `GET /all` with what is kept, `POST /publish`, `POST /lines`.
+    /// Starts a correct server: `GET /events`, `GET /all` with its history, `POST /publish`, `POST /lines`.
     pub(crate) fn right() -> Self {
         let channel = Channel::builder().keep_last(100_000).build();
         let router =
@@ -50,7 +50,7 @@ impl Server {
         Self::run(router)
     }
 
-    /// One that does one thing wrong.
+    /// Starts a server with one fault.
     pub(crate) fn wrong(fault: Fault) -> Self {
         let (events, _) = broadcast::channel::<String>(100_000);
         let state = Arc::new(Wrong { events, fault, subscribers: AtomicUsize::new(0) });

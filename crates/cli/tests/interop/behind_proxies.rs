@@ -12,8 +12,9 @@ use crate::hub::{Hub, NEWS, folder, free_addr, publish, publisher_token, read_ex
 use crate::program::{PATIENCE, Program, run, ssekit};
 use crate::proxy::{ALL, Kind, Proxy};
 
-/// A proxy that gathers events holds them until there are kilobytes of them, or the stream ends; here neither comes, and for
-/// longer than this no heartbeat.
+/// A proxy that buffers events holds them until there are kilobytes of them, or until the stream ends.
+///
+/// Neither happens here, and there is no heartbeat for longer than this time.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 #[test]
@@ -114,13 +115,13 @@ fn a_page_in_a_browser_survives_a_restart_of_the_hub_and_shows_what_it_missed() 
         publish(&hub.url(), "live", &[]);
         browser.wait_for(&page, &format!("{news} === 'history,live'"));
 
-        // While there is no hub, the page is told to come back; a publisher is told that it failed.
+        // While there is no hub, the page gets a reconnection time; a publisher gets an error.
         hub.program.signal("TERM");
         hub.program.wait();
         browser.wait_for(&page, &format!("{state} === 'reconnecting'"));
         let status = ["--output", "/dev/null", "--write-out", "%{http_code} %{content_type}"];
         let answered = |command: &mut Command| String::from_utf8(run(command).stdout).expect("text");
-        // HAProxy looks once a second whether the hub is there.
+        // HAProxy checks the hub once per second.
         let told = answered(proxy.curl().args(status).arg(topic(&proxy.url(), NEWS)));
         assert_eq!(told, "200 text/event-stream", "{kind:?}");
         let stream = answered(proxy.curl().arg(topic(&proxy.url(), NEWS)));
@@ -179,7 +180,7 @@ fn stay_open(kind: Kind) {
     stream.stdout.find("retry: ");
     let opened = Instant::now();
     while opened.elapsed() < Duration::from_secs(8) {
-        // A stream that ends has no next line.
+        // A stream that has ended has no next line.
         assert!(stream.stdout.next().is_some(), "{kind:?} ended the stream after {:?}", opened.elapsed());
     }
     publish_through(&proxy, "still here", false);
@@ -207,7 +208,7 @@ fn what_is_the_operators_stays_on_this_machine() {
     }
 }
 
-/// Publishes as the world does.
+/// Publishes through the proxy.
 fn publish_through(proxy: &Proxy, data: &str, private: bool) {
     let mut command = Command::new(crate::hub::example("publish.sh"));
     command.args([NEWS, data]).args(private.then_some("--private"));

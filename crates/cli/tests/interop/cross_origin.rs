@@ -50,7 +50,7 @@ fn a_page_of_another_origin_survives_a_restart_of_the_hub_and_shows_what_it_miss
         hub.program.signal("TERM");
         hub.program.wait();
         for page in &pages {
-            // Each has asked the proxy again, more than once, before the hub is back.
+            // Each has asked the proxy again, more than once, before the hub returns.
             let asked = asked(&mut browser, page);
             browser.wait_for(page, &format!("{ASKED} >= {}", asked + 2));
         }
@@ -95,16 +95,16 @@ fn a_page_on_a_development_server_subscribes_to_a_hub_with_dev() {
 
 /// The npm package in one file.
 const CLIENT: &str = include_str!("../../assets/ssekit.js");
-/// What a page shows.
+/// Text of a page.
 const NEWS: &str = "[...document.querySelectorAll('#news li')].map((line) => line.textContent).join()";
-/// How many answers a page has had from the hub's URL.
+/// Number of answers that a page has had from the hub's URL.
 const ASKED: &str = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('.well-known/mercure')).length";
 
 fn asked(browser: &mut Chromium, page: &Page) -> u64 {
     browser.evaluate(page, ASKED).as_u64().expect("a number")
 }
 
-/// The pages of the document: with EventSource, and with the npm package.
+/// Pages of the document: with EventSource, and with the npm package.
 fn samples() -> [String; 2] {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/page.md");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

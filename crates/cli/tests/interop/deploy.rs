@@ -1,4 +1,4 @@
-//! What systemd and containers are told of the hub.
+//! Files for systemd and containers.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -25,9 +25,9 @@ fn systemd_takes_the_units_and_finds_the_service_well_confined() {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     };
     let (sound, said) = analyze(&["verify", "--man=no"]);
-    // It speaks of the machine's other units too.
+    // The output may name other units of the machine.
     assert!(sound && !said.contains("ssekit"), "{said}");
-    // In tenths, of 100; a service that says nothing has 96.
+    // In tenths, of 100; a service without any restriction has 96.
     let (confined, said) = analyze(&["security", "--offline=true", "--threshold=20"]);
     assert!(confined, "{said}");
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
@@ -44,7 +44,7 @@ fn who_connects_before_the_hub_runs_waits_and_systemd_is_told_when_it_is_ready()
         String::from_utf8_lossy(&state[..length]).into_owned()
     };
     let addr = free_addr();
-    // What systemd does for a unit: the socket is there, and the program not before somebody comes.
+    // As systemd does for a unit: the socket exists, and the program starts at the first connection.
     let mut service = Program::start(
         Command::new("systemd-socket-activate")
             .args(["--listen", &addr, "--setenv", &format!("SSEKIT_KEY={KEY}")])
@@ -101,14 +101,14 @@ fn the_container_is_built_of_what_cargo_needs() {
     let metadata: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     let packages = metadata["packages"].as_array().expect("packages");
-    let hub = packages.iter().find(|package| package["name"] == "ssekit-hub").expect("the hub is among them");
+    let hub = packages.iter().find(|package| package["name"] == "ssekit-cli").expect("the hub is among them");
     assert!(hub["targets"].as_array().expect("targets").iter().any(|target| target["name"] == "ssekit"));
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
 }
 
 #[test]
 fn the_container_starts_a_hub_and_knows_whether_it_is_well() {
-    // The hub obeys each variable, and says so.
+    // Each variable has its effect on the hub, which `--print` shows.
     let variables = instructions("ENV").join(" ");
     let variables: Vec<(&str, &str)> = variables
         .split_whitespace()
@@ -139,20 +139,20 @@ fn the_container_starts_a_hub_and_knows_whether_it_is_well() {
     assert!(!check(port), "there is none any more");
 }
 
-/// What an instruction of the Containerfile says, each time, lines joined.
+/// Values of an instruction in the Containerfile, with continued lines joined.
 fn instructions(name: &str) -> Vec<String> {
     let text = read_example("Containerfile").replace("\\\n", "");
     let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     lines.map(|line| line.trim().to_owned()).collect()
 }
 
-/// The same, of the last one, which is a list of JSON.
+/// Value of the last instruction, which is a JSON list.
 fn list(name: &str) -> Vec<String> {
     let last = instructions(name).pop().unwrap_or_else(|| panic!("there is no {name}"));
     serde_json::from_str(&last).expect("a list of JSON")
 }
 
-/// Copies what tells cargo of packages: manifests, and the names of sources.
+/// Copies the files that cargo needs to know the packages: manifests, and empty sources.
 fn manifests(from: &Path, to: &Path) {
     if from.is_file() {
         std::fs::create_dir_all(to.parent().expect("a file is in a folder")).expect("a folder can be made");

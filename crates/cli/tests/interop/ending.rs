@@ -1,4 +1,4 @@
-//! A hub that is about to end, seen by who keeps a connection to it, as proxies do.
+//! A hub that is about to end, from the view of a client that keeps a connection, as proxies do.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -31,7 +31,7 @@ fn a_browser_that_comes_back_meanwhile_by_a_kept_connection_is_told_to_come_back
     hub.program.signal("KILL");
 }
 
-/// The status and the head of an answer, whose body is read if it has a length.
+/// Sends a request; returns the status and the head of the answer. A body with a length is read.
 fn get(socket: &mut BufReader<TcpStream>, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     socket.get_mut().write_all(request.as_bytes()).expect("the hub reads");

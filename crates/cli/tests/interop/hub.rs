@@ -1,4 +1,4 @@
-//! A hub as an operator starts it, and what is said of its URL.
+//! A hub as an operator starts it, its URLs, and its tokens.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::program::{Program, run, ssekit};
 
-/// Signs every token here.
+/// Key of all tokens in these tests.
 pub(crate) const KEY: &str = "the key of these tests, which nobody else would take";
 pub(crate) const PATH: &str = "/.well-known/mercure";
 pub(crate) const NEWS: &str = "https://example.com/news";
 
-/// A hub that listens.
+/// Running hub.
 pub(crate) struct Hub {
     pub(crate) program: Program,
     pub(crate) addr: SocketAddr,
 }
 
 impl Hub {
-    /// One that forgets, on a free port, with these flags too.
+    /// Starts a hub in memory on a free port, with these flags.
     pub(crate) fn start(flags: &[&str]) -> Self {
         Self::start_at("127.0.0.1:0", &[&["--store", "memory"], flags].concat())
     }
@@ -40,7 +40,7 @@ impl Hub {
         format!("http://{}{PATH}", self.addr)
     }
 
-    /// How many there are who subscribe.
+    /// Number of subscribers.
     pub(crate) fn subscribers(&self) -> u64 {
         let metrics = run(Command::new("curl").args(["-sS", &format!("http://{}/metrics", self.addr)]));
         let metrics = String::from_utf8_lossy(&metrics.stdout).into_owned();
@@ -49,12 +49,12 @@ impl Hub {
     }
 }
 
-/// The URL of a subscription to one topic.
+/// URL of a subscription to one topic.
 pub(crate) fn topic(hub: &str, topic: &str) -> String {
     format!("{hub}?topic={}", topic.replace(':', "%3A").replace('/', "%2F"))
 }
 
-/// A token that grants to publish anything, or to read private updates of a topic.
+/// Token that grants to publish everything, or to read private updates of a topic.
 pub(crate) fn token(grant: &str, selector: &str) -> String {
     let made = run(ssekit().args(["token", "make", grant, selector]).env("SSEKIT_KEY", KEY));
     assert!(made.status.success(), "{made:?}");
@@ -65,18 +65,18 @@ pub(crate) fn publisher_token() -> String {
     token("--publish", "*")
 }
 
-/// A file of `examples/hub`.
+/// Path of a file in `examples/hub`.
 pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hub").join(name)
 }
 
-/// What such a file says.
+/// Text of such a file.
 pub(crate) fn read_example(name: &str) -> String {
     let path = example(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Publishes with curl; gives the id.
+/// Publishes with curl; returns the id.
 pub(crate) fn publish(hub: &str, data: &str, flags: &[&str]) -> String {
     let mut command = Command::new(example("publish.sh"));
     command.args([NEWS, data]).args(flags).env("HUB", hub).env("SSEKIT_TOKEN", publisher_token());
@@ -86,13 +86,13 @@ pub(crate) fn publish(hub: &str, data: &str, flags: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// An address that nobody has, and that stays the same when what listens there is started anew.
+/// Free address, which stays the same when its program is restarted.
 pub(crate) fn free_addr() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").to_string()
 }
 
-/// An empty folder of a test's own.
+/// Empty folder for one test.
 pub(crate) fn folder(name: &str) -> PathBuf {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);

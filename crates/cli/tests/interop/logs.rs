@@ -1,10 +1,10 @@
-//! No log holds a token: not those of the proxies, configured as in the examples, and not the hub's.
+//! No log holds a token: neither the logs of the proxies, configured as in the examples, nor the hub's.
 
 use std::process::Command;
 
 use crate::hub::{Hub, NEWS, free_addr, publisher_token, read_example, topic};
 use crate::program::run;
-use crate::proxy::{ALL, Proxy};
+use crate::proxy::{ALL, Kind, Proxy};
 
 #[test]
 fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
@@ -13,7 +13,7 @@ fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
         for addr in [hub.addr.to_string(), free_addr()] {
             let proxy = Proxy::start(kind, &addr);
             let in_query = format!("authorization={token}");
-            // The hub decodes names, so that these say the same.
+            // The hub decodes names, so that these have the same meaning.
             let encoded = format!("%61uthorization={token}");
             let more = format!("auth%6Frizatio%6e={token}");
             let whole = "authorization".bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
@@ -21,7 +21,7 @@ fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
             let header = format!("authorization: Bearer {token}");
             let cookie = format!("cookie: mercureAuthorization={token}");
             let stream = topic(&proxy.url(), NEWS);
-            // The stream is not awaited: its head is enough.
+            // The end of the stream is not awaited: its head is enough.
             for arguments in [
                 vec!["--head", &*stream, "--header", &header],
                 vec!["--head", &*stream, "--header", &cookie],
@@ -43,6 +43,12 @@ fn the_example_proxies_log_no_token_whether_the_hub_runs_or_not() {
                 let is_refused = text.lines().next().is_some_and(|line| line.contains(" 400"));
                 assert_eq!(is_refused, is_in_query, "{kind:?} {arguments:?}: {text}");
                 assert_eq!(text.contains("not in the URL"), is_in_query, "{kind:?} {arguments:?}: {text}");
+            }
+            // nginx names it in its error log, too, which it writes while the hub does not run.
+            if kind != Kind::Nginx || addr == hub.addr.to_string() {
+                let referer = format!("{}/?token={token}", proxy.origin());
+                let output = run(proxy.curl().args(["--head", &*stream, "--referer", &referer]));
+                assert!(output.status.success(), "{kind:?}: {output:?}");
             }
             let logs = proxy.logs();
             assert!(logs.matches("/.well-known/mercure").count() >= 11, "{kind:?} logs no requests: {logs}");

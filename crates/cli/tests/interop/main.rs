@@ -1,5 +1,5 @@
-//! Others talk to the hub: publishers and subscribers in other languages, a browser, the proxies and the service manager in front
-//! of it, each as its users run it. `examples/hub` is what they are run with.
+//! Interoperation: publishers and subscribers in other languages, a browser, and the proxies and the service
+//! manager in front of the hub, each as its users run it, with the files of `examples/hub`.
 
 mod behind_proxies;
 #[allow(dead_code, reason = "the tests of the page look closer")]

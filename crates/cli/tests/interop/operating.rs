@@ -1,4 +1,4 @@
-//! `docs/operating.md`: what it says to type works, and what it names is there.
+//! `docs/operating.md`: its commands work, and the named files and settings exist.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,7 +28,7 @@ fn the_first_minutes_are_as_they_are_told() {
         command.env("SSEKIT_ADDR", &addr).env("HUB", format!("http://{addr}{PATH}"));
         command
     };
-    // So that the hub is what is ended, not the shell around it.
+    // `exec`, so that the signal ends the hub, not the shell around it.
     let hub = Program::start(&mut shell(&serve.replace("ssekit serve", "exec ssekit serve")));
     hub.stdout.find("the hub");
     let again = with_key.lines().last().expect("a command");
@@ -70,7 +70,9 @@ fn all_that_is_named_is_there() {
     }
 }
 
-/// The time between two heartbeats is shorter than each idle timeout, and where a whole response is limited, it is said what to set.
+/// The interval of heartbeats is shorter than each idle timeout.
+///
+/// Where the whole response is limited, the table has a recommended setting.
 #[test]
 fn the_heartbeat_is_shorter_than_every_idle_timeout() {
     let text = text();
@@ -90,7 +92,7 @@ fn the_heartbeat_is_shorter_than_every_idle_timeout() {
         assert!(seconds(whole).is_none() || setting != "–", "{name}: what is to be set?");
         assert!(!source.is_empty(), "{name}: who says so?");
     }
-    // What our examples set is what is said of them.
+    // The settings of the examples are those in the table.
     for (file, directives) in [
         ("nginx.conf", &["proxy_read_timeout", "send_timeout"][..]),
         ("haproxy.cfg", &["timeout client", "timeout server"]),

@@ -1,11 +1,11 @@
-//! Servers of pages, as the application beside the hub is one.
+//! Servers of pages, like an application beside the hub.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-/// Answers everything with an empty page, and a cookie perhaps.
+/// Answers every request with an empty page, and perhaps a cookie.
 pub(crate) fn serve(cookie: Option<&str>) -> SocketAddr {
     let cookie = cookie.map_or_else(String::new, |cookie| format!("set-cookie: {cookie}\r\n"));
     let page = answer("text/html", &cookie, "<!doctype html><title>page</title>");
@@ -15,7 +15,7 @@ pub(crate) fn serve(cookie: Option<&str>) -> SocketAddr {
     addr
 }
 
-/// Serves files: each a path, a content type and a text.
+/// Serves files: each with a path, a content type and a text.
 pub(crate) fn files(listener: TcpListener, files: Vec<(&'static str, &'static str, String)>) {
     listen(listener, move |asked| {
         let found = files.iter().find(|(path, ..)| *path == asked);
@@ -35,7 +35,7 @@ fn listen(listener: TcpListener, answer: impl Fn(&str) -> Option<String> + Send 
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let answer = Arc::clone(&answer);
-            // A browser that connects ahead of time, and says nothing, holds nobody up.
+            // A browser that connects ahead of time without a request must not block others.
             thread::spawn(move || reply(client, &*answer));
         }
     });
@@ -46,7 +46,7 @@ fn reply(mut client: TcpStream, answer: &dyn Fn(&str) -> Option<String>) {
     let first = head.next().and_then(Result::ok).unwrap_or_default();
     let path = first.split(' ').nth(1).unwrap_or_default();
     let none = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    // A browser may go away at any time.
+    // A browser may disconnect at any time.
     if head.any(|line| line.is_ok_and(|line| line.is_empty())) {
         let _ = client.write_all(answer(path).as_deref().unwrap_or(none).as_bytes());
     }

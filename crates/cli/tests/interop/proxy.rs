@@ -1,4 +1,4 @@
-//! The proxies, each started with its file of `examples/hub`, in which only addresses and paths are replaced.
+//! The proxies, each started with its file in `examples/hub`, in which only addresses and paths are replaced.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) enum Kind {
 
 pub(crate) const ALL: [Kind; 3] = [Kind::Nginx, Kind::Caddy, Kind::HaProxy];
 
-/// A proxy in front of a hub, with a certificate of its own.
+/// Proxy in front of a hub, with its own certificate.
 pub(crate) struct Proxy {
     pub(crate) kind: Kind,
     addr: String,
@@ -29,12 +29,12 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// In front of a hub that listens, or will, at this address.
+    /// Starts a proxy in front of a hub that listens, or will listen, at this address.
     pub(crate) fn start(kind: Kind, hub: &str) -> Self {
         Self::start_with(kind, hub, &[])
     }
 
-    /// The same, with other replacements in its file too.
+    /// Starts a proxy, with further replacements in its file.
     pub(crate) fn start_with(kind: Kind, hub: &str, replacements: &[(&str, &str)]) -> Self {
         let folder = folder(&format!("{kind:?}"));
         let addr = free_addr();
@@ -70,7 +70,7 @@ impl Proxy {
             Kind::HaProxy => command.args(["-db", "-f"]).arg(file),
         };
         let path = std::env::var("PATH").unwrap_or_default();
-        // Debian has two of them where only the administrator looks.
+        // Debian has two of them in folders that are only in the administrator's PATH.
         command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
         let program = self.kind.program();
         let there = std::env::split_paths(&format!("{path}:/usr/sbin:/sbin"))
@@ -88,10 +88,10 @@ impl Proxy {
         self.program = Some(program);
     }
 
-    /// Ends it at once, streams and all.
+    /// Ends it at once, with all streams.
     pub(crate) fn kill(&mut self) {
         let mut program = self.program.take().expect("it runs");
-        // nginx and HAProxy end at SIGTERM without waiting for anybody; so does Caddy at a second one.
+        // nginx and HAProxy end at SIGTERM without waiting; so does Caddy at a second one.
         program.signal("TERM");
         if self.kind == Kind::Caddy {
             drop(program);
@@ -100,7 +100,8 @@ impl Proxy {
         }
     }
 
-    /// Ends it, once its clients have gone; gives everything that it has logged, to files and to its own output.
+    /// Ends it after its clients have left; returns everything that it has logged, to files and to its
+    /// output.
     pub(crate) fn logs(mut self) -> String {
         let mut program = self.program.take().expect("it runs");
         program.signal("TERM");
@@ -115,14 +116,14 @@ impl Proxy {
         logs
     }
 
-    /// curl, which trusts this proxy.
+    /// curl that trusts this proxy.
     pub(crate) fn curl(&self) -> Command {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--cacert"]).arg(self.certificate());
         command
     }
 
-    /// The hub's URL as the world sees it.
+    /// URL of the hub through the proxy.
     pub(crate) fn url(&self) -> String {
         format!("{}{PATH}", self.origin())
     }
@@ -132,12 +133,12 @@ impl Proxy {
         format!("https://localhost:{port}")
     }
 
-    /// The file that says whom to trust.
+    /// File with the trusted certificate.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.folder.join("fullchain.pem")
     }
 
-    /// The example's text, for this machine.
+    /// Text of the example, adapted to this machine.
     fn adapted(&self, hub: &str) -> String {
         let text = read_example(self.kind.file());
         let folder = self.folder.display().to_string();
@@ -178,7 +179,7 @@ impl Proxy {
             Kind::HaProxy => vec![
                 ("log /dev/log local0", "log stdout format raw local0".to_owned()),
                 ("    user haproxy\n    group haproxy\n", String::new()),
-                // What the machine lets it open.
+                // The number of connections that the machine allows.
                 ("maxconn 20000", "maxconn 200".to_owned()),
                 ("bind :443", format!("bind {}", self.addr)),
                 ("/etc/haproxy/hub.pem", format!("{folder}/hub.pem")),
@@ -192,7 +193,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         if self.program.is_some() {
-            // nginx's workers end with their master only when it is told, not when it is killed.
+            // nginx's workers end with their master only at a signal, not when the master is killed.
             self.kill();
         }
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -208,7 +209,7 @@ impl Kind {
         }
     }
 
-    /// Its file in `examples/hub`.
+    /// File in `examples/hub`.
     fn file(self) -> &'static str {
         match self {
             Self::Nginx => "nginx.conf",

@@ -1,4 +1,4 @@
-//! Whoever publishes reaches whoever subscribes, and what is private those alone who are granted it.
+//! Every publisher reaches every subscriber, and private updates reach only those with a grant.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ fn every_publisher_reaches_every_subscriber_and_what_is_private_only_those_who_a
 
 #[test]
 fn a_browser_receives_what_is_private_by_symfonys_cookie_and_by_a_token_in_the_url() {
-    // The pages are another server's; cookies know of hosts, not of ports.
+    // Another server has the pages; cookies depend on the host, not on the port.
     let addr = free_addr();
     let url = format!("http://{addr}{PATH}");
     let bare = page::serve(None);
@@ -124,13 +124,13 @@ fn who_is_refused_is_told_why_in_every_language() {
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         assert!(!output.status.success() || name == PYMERCURE, "{name}: {text}");
-        // The one that makes its own tokens is not believed.
+        // The hub refuses the program that signs its own tokens.
         let why = if name == "mercure-publisher" { "signature" } else { "does not grant the topic" };
         assert!(text.contains(why), "{name} does not say {why:?}: {text}");
     }
 }
 
-/// The programs that publish; `HUB`, `SSEKIT_TOKEN` and `KEY` are set for each.
+/// Programs that publish; `HUB`, `SSEKIT_TOKEN` and `KEY` are set for each.
 const PUBLISHERS: [(&str, Publisher); 6] = [
     ("curl", || Command::new(example("publish.sh"))),
     ("Symfony", || with("php", &example("publish.php"))),
@@ -140,10 +140,10 @@ const PUBLISHERS: [(&str, Publisher); 6] = [
     ("ureq", || Command::new(rust_example("publish"))),
 ];
 
-/// Of before there were private updates, and it gives a refusal as if it were an id.
+/// It is older than private updates, and prints a refusal as if it were an id.
 const PYMERCURE: &str = "pymercure";
 
-/// Makes the command that a program is run by.
+/// Makes the command that runs a program.
 type Publisher = fn() -> Command;
 
 fn publish_with(
@@ -165,7 +165,7 @@ fn with(interpreter: impl AsRef<OsStr>, script: &Path) -> Command {
     command
 }
 
-/// A file beside this one.
+/// Path of a file beside this one.
 fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name)
 }
@@ -176,7 +176,7 @@ fn rust_example(name: &str) -> PathBuf {
     test.ancestors().nth(2).expect("a test is in target/PROFILE/deps").join("examples").join(name)
 }
 
-/// The data of what our client receives.
+/// Data that our client receives.
 fn rust_client(url: &str, token: &str) -> Receiver<String> {
     let (sender, received) = channel();
     let (opened, is_open) = channel();
@@ -198,7 +198,7 @@ fn rust_client(url: &str, token: &str) -> Receiver<String> {
     received
 }
 
-/// What Symfony has a browser keep for who may read a topic.
+/// Cookie that Symfony sets for a reader of a topic.
 fn symfony_cookie(hub: &str, topic: &str) -> String {
     let output = run(with("php", &here("cookie.php")).args([hub, KEY, topic]));
     assert!(output.status.success(), "{output:?}");
@@ -210,7 +210,7 @@ fn symfony_cookie(hub: &str, topic: &str) -> String {
     cookie.trim().to_owned()
 }
 
-/// Opens a page and has it subscribe with what every browser has.
+/// Opens a page that subscribes with `EventSource`.
 fn subscribe(browser: &mut Chromium, origin: &str, url: &str) -> Page {
     let page = browser.open(origin, DESKTOP);
     browser.wait_for(&page, &format!("location.origin === {origin:?} && document.readyState === 'complete'"));
@@ -222,7 +222,7 @@ fn subscribe(browser: &mut Chromium, origin: &str, url: &str) -> Page {
     page
 }
 
-/// What comes before the end.
+/// Items before the end.
 fn until_end(mut next: impl FnMut() -> Option<String>) -> Vec<String> {
     std::iter::from_fn(|| next().filter(|data| data != END)).collect()
 }
@@ -231,5 +231,5 @@ fn data_of(lines: &Lines) -> Vec<String> {
     until_end(|| lines.next().map(|line| line.trim_end().to_owned()))
 }
 
-/// The last update of a test.
+/// Last update of a test.
 const END: &str = "the end";

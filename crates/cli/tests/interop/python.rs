@@ -1,22 +1,22 @@
-//! Python, with the packages that speak the protocol.
+//! Python with packages for the protocol.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is installed from PyPI: a publisher, and an older one, whose dependencies beyond these two it needs for greenlets alone.
+/// Packages from PyPI: a publisher, and an older one, whose other dependencies are for greenlets only.
 const PACKAGES: [&str; 4] =
     ["mercure-publisher==0.1.0", "pymercure==0.0.1.0", "requests==2.34.2", "sseclient-py==1.9.0"];
 
-/// Python, able to import them.
+/// Python that can import them.
 pub(crate) fn python() -> PathBuf {
     installed().join("bin/python")
 }
 
-/// An environment that is made the first time.
+/// Environment, which is created the first time.
 fn installed() -> PathBuf {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = home.join("interop-python");
-    // Several tests come here, and `cargo test` may run twice at once.
+    // Several tests use it, and `cargo test` may run twice at once.
     let lock = std::fs::File::create(home.join("interop-python.lock")).expect("a file can be made");
     lock.lock().expect("it can be locked");
     let wanted = PACKAGES.join("\n");
@@ -24,7 +24,7 @@ fn installed() -> PathBuf {
     if std::fs::read_to_string(&marker).is_ok_and(|there| there == wanted) {
         return folder;
     }
-    // Debian's own, whatever else is in PATH: its package python3-venv goes with it.
+    // Debian's own Python, whatever else is in PATH: its package python3-venv belongs to it.
     let system = Path::new("/usr/bin/python3");
     let system = if system.exists() { system } else { Path::new("python3") };
     let hint = "this test needs Python with venv: `apt-get install python3-venv` (Debian, Ubuntu)";

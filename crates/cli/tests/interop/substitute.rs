@@ -1,4 +1,4 @@
-//! The answers that a proxy gives instead of the hub.
+//! Answers of a proxy in place of the hub.
 
 use std::collections::HashSet;
 
@@ -6,10 +6,10 @@ use crate::hub::{Hub, NEWS, folder, free_addr, publisher_token, topic};
 use crate::program::run;
 use crate::proxy::{ALL, Proxy};
 
-/// The origin that the examples allow.
+/// Origin that the examples allow.
 const ALLOWED: &str = "https://app.example.com";
 
-/// An answer: its status, its headers in lower case, and its body.
+/// Answer: its status, its headers in lower case, and its body.
 struct Answer {
     status: u16,
     headers: String,
@@ -23,7 +23,7 @@ impl Answer {
     }
 }
 
-/// Asks through the proxy, as a page of this origin.
+/// Sends a request through the proxy, as a page of this origin.
 fn ask(proxy: &Proxy, origin: &str, arguments: &[&str]) -> Answer {
     let output =
         run(proxy.curl().args(["--include", "--header", &format!("origin: {origin}")]).args(arguments));
@@ -90,7 +90,7 @@ fn each_client_is_told_another_time_to_reconnect() {
                 retry.unwrap_or_else(|| panic!("{kind:?}: {body:?}"))
             })
             .collect();
-        // Of 3,000 values, eight are as good as never the same.
+        // Eight of 3,000 values practically always differ.
         assert!(retries.len() > 2, "{kind:?}: {retries:?}");
     }
 }
@@ -123,7 +123,7 @@ fn an_answer_of_the_hub_stays_as_it_is() {
             let shown = format!("{kind:?} {says}: {}\n{}", answer.headers, answer.body);
             assert_eq!(answer.status, status, "{shown}");
             assert!(answer.body.contains(says), "{shown}");
-            // Twice would be none for a browser.
+            // A browser refuses a repeated header.
             assert_eq!(answer.headers.matches("access-control-allow-origin: ").count(), 1, "{shown}");
             assert_eq!(answer.header("access-control-allow-origin"), Some(ALLOWED), "{shown}");
         }

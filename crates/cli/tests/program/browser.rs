@@ -1,4 +1,4 @@
-//! The page, in a browser.
+//! The demo's page, in a browser.
 
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ fn two_pages_chat_and_see_who_is_here() {
     assert_eq!(mine, evil, "one's own messages are marked");
     browser.wait_for(&ada, "document.querySelector('#text').value === ''");
 
-    // The name stays with the browser, and a page that is loaded again is told what was said.
+    // The browser keeps the name, and a reloaded page gets the earlier messages.
     browser.evaluate(&ada, "window.isOld = true; location.reload()");
     browser.wait_for(
         &ada,
@@ -54,7 +54,7 @@ fn the_charts_are_drawn_from_what_arrives() {
         let value = browser.evaluate(&page, &format!("document.querySelector('#{chart}-now').textContent"));
         let number = value.as_str().and_then(|value| value.split_whitespace().next()?.parse::<f64>().ok());
         assert!(number.is_some() && value.as_str().unwrap().ends_with(unit), "{chart} shows {value}");
-        // Pixels in the colour of the line, right of the middle, where the first seconds are.
+        // Pixels in the color of the line, right of the middle, where the first seconds are.
         let drawn = format!(
             "(() => {{
                 const canvas = document.querySelector('#{chart}');
@@ -85,7 +85,7 @@ fn the_page_curl_our_listener_and_the_npm_package_receive_the_same_events() {
     let page = enter(&mut browser, &server, "Ada");
     let (stats, everything) = (curl(&server.url("/stats")), curl(&server.url("/events")));
     let listener = Program::start(ssekit().args(["listen", &server.url("/events")]));
-    // The package asks with POST unless it is told otherwise.
+    // The package sends POST by default.
     let npm = [("/events", "{}"), ("/events", r#"{"method":"GET"}"#), ("/stats", "{}")]
         .map(|(path, options)| (path, options, Program::start(&mut node::page(&server.url(path), options))));
     for program in [&stats, &everything, &listener] {
@@ -96,7 +96,7 @@ fn the_page_curl_our_listener_and_the_npm_package_receive_the_same_events() {
     }
     browser.fill(&page, "text", "said once, heard everywhere");
 
-    // The message and the figures after it, as lines, shown when all were listening.
+    // The message and the figures after it, as lines that were shown when all were listening.
     let lines = "[...block.children].map((line) => line.textContent).join('\\n')";
     let chat = format!("((block) => {lines})(document.querySelector('#blocks [data-event=chat]'))");
     let figures =
@@ -145,7 +145,7 @@ fn the_program_for_browsers_on_the_page_runs_in_it() {
     assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);
 }
 
-/// Reads on until all of these were received, in any order: each stream has its own between two channels.
+/// Reads until all of these have arrived, in any order: each stream has its own order between two channels.
 fn all_among(blocks: &[&Block], who: &str, mut next: impl FnMut() -> Block) {
     let end = Instant::now() + PATIENCE;
     let mut missing = blocks.to_vec();
@@ -156,7 +156,7 @@ fn all_among(blocks: &[&Block], who: &str, mut next: impl FnMut() -> Block) {
     }
 }
 
-/// An event, without what its id says of other channels.
+/// Event, with only the own part of its id.
 #[derive(Debug, PartialEq)]
 struct Block {
     place: String,
@@ -176,7 +176,7 @@ impl Block {
         Self::new(value(), value(), value())
     }
 
-    /// The next event among the program's lines.
+    /// Reads the next event from the program's lines.
     fn next(program: &Program) -> Self {
         let id = program.stdout.find("id: ");
         Self::of(&[id, program.stdout.find("event: "), program.stdout.find("data: ")].join("\n"))
@@ -205,7 +205,7 @@ fn the_traffic_can_be_paused_and_filtered() {
     browser.evaluate(&page, "document.querySelector('#pause').click()");
     browser.wait_for(&page, &format!("{blocks} >= {before} + 3"));
 
-    // Scrolling up holds still too; a window of another size does not.
+    // Scrolling up also stops the list; a window of another size does not.
     browser.look(&page, Look { width: 390, ..DESKTOP });
     browser.wait_for(&page, &format!("{blocks} >= {before} + 5"));
     browser.evaluate(&page, "document.querySelector('#blocks').scrollTop = 0");
@@ -311,7 +311,7 @@ fn case_109_after_a_connection_was_lost_the_page_resumes_or_says_how_much_it_has
         browser.evaluate(&ada, &format!("{figures}.map((number, index, all) => number - all[0] - index)"));
     assert!(steps.as_array().is_some_and(|steps| steps.iter().all(|step| *step == 0)), "{steps}");
 
-    // More than the server holds.
+    // More than the server keeps.
     network.cut();
     browser.wait_for(&ada, lost);
     for number in 5..65 {
@@ -373,7 +373,7 @@ fn picture_of_the_page() {
     let (server, mut browser) = (serve(), Chromium::start());
     let ada = enter(&mut browser, &server, "Ada");
     let grace = enter(&mut browser, &server, "Grace");
-    // Loaded anew, the page has forgotten the names from before.
+    // A reloaded page has forgotten the names from before.
     browser.evaluate(&ada, "window.isOld = true; location.reload()");
     browser.wait_for(&ada, &format!("!window.isOld && {PEOPLE}.join() === 'Ada,Grace'"));
     browser.look(&ada, Look { scheme: "dark", height: 1080, ..DESKTOP });
@@ -404,7 +404,7 @@ fn picture_of_the_page() {
     std::fs::write(format!("{folder}/demo.png"), picture).expect("the repository can be written");
 }
 
-/// A page in a browser of its own, in the room under this name.
+/// Page in a browser profile of its own, in the room under this name.
 fn enter(browser: &mut Chromium, server: &Server, name: &str) -> Page {
     let page = browser.open(&server.url("/"), DESKTOP);
     browser.wait_for(&page, OPEN);
@@ -415,9 +415,9 @@ fn enter(browser: &mut Chromium, server: &Server, name: &str) -> Page {
 
 /// Whether the stream is open.
 const OPEN: &str = "document.querySelector('#state').dataset.state === 'open'";
-/// What the page says has happened to the stream.
+/// The page's message about the stream.
 const NEWS: &str = "!document.querySelector('#news').hidden && document.querySelector('#news').textContent";
-/// The names of those who are here, oneself first.
+/// Names of the visitors, the own one first.
 const PEOPLE: &str = "[...document.querySelectorAll('#people bdi')].map((name) => name.textContent)";
-/// All that is said.
+/// All messages.
 const SAID: &str = "[...document.querySelectorAll('#talk .said')].map((said) => said.textContent)";

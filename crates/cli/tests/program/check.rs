@@ -1,4 +1,4 @@
-//! `ssekit serve --check`, and what `serve` reports before it serves.
+//! `ssekit serve --check`, and the reports of `serve` before it serves.
 
 use std::net::TcpListener;
 use std::process::Output;
@@ -14,7 +14,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Checks a hub in memory on a free port, with these flags too.
+/// Checks a hub in memory on a free port, with these flags.
 fn check(flags: &[&str]) -> Output {
     let usual = ["serve", "--check", "--store", "memory", "--addr", "127.0.0.1:0"];
     run(ssekit().args(usual).args(flags).env("SSEKIT_KEY", KEY))
@@ -34,7 +34,7 @@ fn a_valid_configuration_is_reported_as_such() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(text(&output.stdout), "the configuration is valid\n");
     assert_eq!(text(&output.stderr), "");
-    // What is printed too can still be read.
+    // The printed configuration can still be read.
     let output = check(&["--anonymous", "--print"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let printed = text(&output.stdout);
@@ -75,7 +75,7 @@ fn the_folder_of_the_store_must_be_writable() {
     let (missing, in_file) = (folder.path("new/store"), format!("{file}/store"));
     fails(&["--anonymous", "--store", &file], &format!("--store: {file} is not a folder"));
     fails(&["--anonymous", "--store", &in_file], &format!("--store: {file} is not a folder"));
-    // Nobody, root included, creates files there.
+    // Nobody, root included, can create files there.
     fails(&["--anonymous", "--store", "/proc/1"], "--store: cannot write to the folder /proc/1: ");
     fails(&["--anonymous", "--store", "/proc/new"], "--store: cannot create the folder /proc/new in /proc: ");
     let output = check(&["--anonymous", "--store", &missing]);
@@ -92,7 +92,7 @@ fn the_folder_of_the_store_must_be_writable() {
 fn the_address_must_be_free_unless_a_hub_has_it() {
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = other.local_addr().expect("an address").to_string();
-    // It accepts and says nothing, as a program of another protocol does.
+    // It accepts connections and sends nothing, like a program of another protocol.
     fails(
         &["--anonymous", "--addr", &addr],
         &format!("--addr: {addr} is in use: another program listens there"),
@@ -131,7 +131,8 @@ fn the_unix_socket_must_be_free() {
     assert!(text(&output.stderr).contains(&format!("a program already listens on {socket}")), "{output:?}");
 }
 
-/// It was removed, because connections to it are refused, as they are to the socket of a program that was killed.
+/// Such a file used to be removed, because connections to it are refused, like those to the socket of a
+/// killed program.
 #[cfg(unix)]
 #[test]
 fn a_file_in_the_place_of_the_unix_socket_is_not_removed() {
@@ -157,7 +158,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
     }
 }
 
-/// The store and the address are looked at last: a key's file that is missing is the first thing to mend.
+/// The store and the address are checked last: a missing key file is reported first.
 #[test]
 fn serve_reports_mistakes_of_the_configuration_before_the_state_of_the_machine() {
     let folder = Folder::new("key-first");
@@ -238,7 +239,7 @@ fn with_json_logs_nothing_else_is_printed() {
     json_lines(&output);
 }
 
-/// The lines of `--help` that users did not understand, in the words that they asked for.
+/// Lines of `--help` that users did not understand, in standard terms.
 #[test]
 fn the_help_is_in_plain_english() {
     let help = |arguments: &[&str]| text(&run(ssekit().args(arguments)).stdout);

@@ -1,4 +1,4 @@
-//! A browser, spoken to in the DevTools protocol over a pipe: nothing but Chromium itself is needed.
+//! Browser, controlled by the DevTools protocol over a pipe; the tests need nothing but Chromium itself.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -25,13 +25,13 @@ pub(crate) struct Chromium {
     profile: PathBuf,
 }
 
-/// A page in a profile of its own, as another browser would have it.
+/// Page in a profile of its own, as in another browser.
 pub(crate) struct Page {
     session: String,
     target: String,
 }
 
-/// How a page is looked at.
+/// Appearance of a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) width: u32,
@@ -43,7 +43,7 @@ pub(crate) const DESKTOP: Look = Look { width: 1280, height: 900, scheme: "light
 
 impl Chromium {
     /// # Panics
-    /// When there is no Chromium; the message says what to install.
+    /// When there is no Chromium; the message names the package to install.
     pub(crate) fn start() -> Self {
         let program = std::env::var("CHROMIUM").ok().or_else(|| {
             let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -119,17 +119,17 @@ impl Chromium {
         self.on(page, "Emulation.setEmulatedMedia", &features);
     }
 
-    /// What the script says, once its promise is settled.
+    /// Value of a script, once its promise is settled.
     pub(crate) fn evaluate(&mut self, page: &Page, script: &str) -> Value {
         self.try_evaluate(page, script).unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// Waits until the script says something true, and gives that.
+    /// Waits until a script returns a true value, and returns that.
     pub(crate) fn wait_for(&mut self, page: &Page, script: &str) -> Value {
         let end = Instant::now() + PATIENCE;
         let careful = format!("(() => {{ try {{ return {script} }} catch {{ return false }} }})()");
         loop {
-            // A page that is being loaded anew has no place for scripts for a moment.
+            // A page that is being reloaded cannot run scripts for a moment.
             let found = self.try_evaluate(page, &careful).unwrap_or_default();
             if !matches!(found, Value::Null | Value::Bool(false)) {
                 return found;
@@ -143,13 +143,13 @@ impl Chromium {
         }
     }
 
-    /// The time since the page was loaded, and its last requests that have ended.
+    /// Time since the page was loaded, and its last finished requests.
     pub(crate) fn requests(&mut self, page: &Page) -> Value {
         let ended = "performance.getEntriesByType('resource').slice(-5).map((one) => `${one.name} ${one.responseStatus} ${one.startTime} to ${one.responseEnd}`)";
         self.evaluate(page, &format!("[performance.now(), ...{ended}]"))
     }
 
-    /// Types into a field as a person does, replacing what is there, and ends with Enter.
+    /// Types into a field like a person, replacing its text, and presses Enter.
     pub(crate) fn fill(&mut self, page: &Page, id: &str, text: &str) {
         self.evaluate(page, &format!("document.getElementById({id:?}).select()"));
         self.on(page, "Input.insertText", &json!({ "text": text }));
@@ -161,13 +161,13 @@ impl Chromium {
         }
     }
 
-    /// The visible part of the page as PNG.
+    /// Visible part of the page as PNG.
     pub(crate) fn screenshot(&mut self, page: &Page) -> Vec<u8> {
         let answer = self.on(page, "Page.captureScreenshot", &json!({ "format": "png" }));
         STANDARD.decode(answer["data"].as_str().expect("text")).expect("base64")
     }
 
-    /// The lists within each log, as assistive technology sees them: `LABEL: list of listitem`.
+    /// Lists within each log, as assistive technology sees them: `LABEL: list of listitem`.
     pub(crate) fn lists_in_logs(&mut self, page: &Page) -> Vec<String> {
         let tree = self.on(page, "Accessibility.getFullAXTree", &json!({}));
         let nodes = tree["nodes"].as_array().expect("a tree has nodes").clone();
@@ -188,7 +188,7 @@ impl Chromium {
         lists
     }
 
-    /// Errors that pages have met: exceptions, and what the browser refused or could not load.
+    /// Errors of pages: exceptions, and loads that failed or were refused.
     pub(crate) fn problems(&mut self) -> Vec<Value> {
         let is_problem = |event: &Value| match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
@@ -208,7 +208,7 @@ impl Chromium {
         }
     }
 
-    /// What the browser answers to a command for a page.
+    /// Answer of the browser to a command for a page.
     pub(crate) fn on(&mut self, page: &Page, method: &str, parameters: &Value) -> Value {
         let answer = self.send(method, parameters, Some(&page.session));
         answer.unwrap_or_else(|error| panic!("{method}: {error}"))
@@ -219,7 +219,7 @@ impl Chromium {
         answer.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    /// The browser's answer, or its error.
+    /// Answer of the browser, or its error.
     fn send(&mut self, method: &str, parameters: &Value, session: Option<&str>) -> Result<Value, Value> {
         self.last += 1;
         let mut command = json!({ "id": self.last, "method": method, "params": parameters });
@@ -243,7 +243,7 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // The browser ends its own processes when it is asked to.
+        // The browser ends its own processes at this command.
         let _ = write!(self.commands, "{}\0", json!({ "id": 0, "method": "Browser.close" }));
         let _ = self.commands.flush();
         while self.messages.recv_timeout(PATIENCE).is_ok() {}

@@ -1,5 +1,5 @@
-//! Streams that the server crate compresses, in a browser: whether it reads each event at once, also where the pieces were
-//! compressed by themselves.
+//! Streams that the server crate compresses, in a browser: it must read each event at once, also where each
+//! piece was compressed separately.
 
 use axum::Router;
 use axum::extract::Path;
@@ -40,7 +40,7 @@ fn a_browser_reads_each_event_of_a_compressed_stream_at_once() {
 
     let mut browser = Chromium::start();
     let mut pages = Vec::new();
-    // A page for each: a browser has six connections to a host.
+    // One page per encoding: a browser has six connections to a host.
     for encoding in ["gzip", "br", "zstd"] {
         let page = browser.open(&format!("http://{address}/"), DESKTOP);
         let listen = "window.seen = {}; for (const way of ['shared', 'own']) {

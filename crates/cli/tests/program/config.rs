@@ -1,4 +1,4 @@
-//! What `ssekit serve` is told, and by whom.
+//! Configuration of `ssekit serve`: sources, values and errors.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ struct Cli {
     flags: Flags,
 }
 
-/// A folder of its own, gone at the end.
+/// Folder for one test, removed at the end.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -29,16 +29,16 @@ impl Folder {
         Self(path)
     }
 
-    /// The path of what may be in it.
+    /// Path of a file in it.
     pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().expect("it is UTF-8").to_owned()
     }
 
-    /// Writes a file, and says where it is.
+    /// Writes a file, and returns its path.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.0.join(name);
         std::fs::write(&path, text).expect("a file can be written");
-        // The program warns of keys that others can read.
+        // The program warns of keys that other users can read.
         #[cfg(unix)]
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .expect("it is ours");
@@ -63,7 +63,7 @@ fn load_file(name: &str, text: &str) -> Result<Loaded, Problems> {
     load(&["--config", &folder.file("ssekit.toml", text)], &[])
 }
 
-/// The problems, without the folder of the file.
+/// Problems, without the folder of the file.
 fn problems(result: Result<Loaded, Problems>) -> Vec<String> {
     let problems = result.expect_err("something is wrong");
     let lines = problems.0.iter().map(ToString::to_string);
@@ -195,7 +195,7 @@ fn lists_have_commas_and_flags_may_be_repeated() {
     ] {
         assert_eq!(loaded.expect("it is sound").config.addr, expected);
     }
-    // Of a setting that is no list, the last flag counts.
+    // For a setting that is no list, the last flag counts.
     let loaded = load(&["--store", "memory", "--drain=1s", "--store", "folder", "--drain=2s"], &[])
         .expect("it is sound");
     assert_eq!(loaded.config.store, Store::Folder("folder".into()));
@@ -208,7 +208,8 @@ fn lists_have_commas_and_flags_may_be_repeated() {
 
 #[test]
 fn every_setting_has_a_variable_and_a_flag_of_the_same_meaning() {
-    // What `--print` shows of the file above is what all settings are, by name; each is said again by variable and by flag.
+    // The output of `--print` for the file above names all settings; each value is repeated as a variable and
+    // as a flag.
     let printed = load_file("same-meaning", EVERYTHING).expect("it is sound").to_toml();
     let single = printed.lines().filter(|line| !line.starts_with(['#', ' ', ']']) && !line.contains(" = ["));
     let mut count = 0;
@@ -335,7 +336,7 @@ fn what_a_variable_may_mean_is_said() {
     assert!(
         warned("SSEKIT_HEARTBEET").contains("SSEKIT_HEARTBEET has no effect; did you mean SSEKIT_HEARTBEAT?")
     );
-    // Kubernetes makes these of a service of this name.
+    // Kubernetes creates these for a service of this name.
     for name in ["SSEKIT_PORT", "SSEKIT_SERVICE_HOST", "SSEKIT_PORT_80_TCP", "SSEKIT_TOKEN"] {
         assert!(!warned(name).contains(name), "{name}");
     }
@@ -361,14 +362,14 @@ fn a_secret_is_shown_nowhere() {
         );
         let shown = format!("{:?} {:?} {} {:?}", cli, loaded, loaded.to_toml(), loaded.warnings);
         assert!(!shown.contains(secret), "{shown}");
-        // By a flag, everyone sees it.
+        // As a flag, every user of the machine can see it.
         assert_eq!(
             shown.contains("every user of this machine can read the value of --key in the output of `ps`"),
             flags[0] == "--key",
             "{shown}"
         );
     }
-    // Of wrong ones, too, nothing is said.
+    // Invalid secrets are not shown either.
     let said = problems(load_file("secret", &format!("key = [\"{secret}\"]")));
     assert_eq!(said, ["ssekit.toml:1: key: the value must be a non-empty string"]);
 }
@@ -406,7 +407,7 @@ fn what_publishers_or_subscribers_have_of_their_own_counts_with_the_key_for_both
     assert_eq!(subscribers.issuer, ["login"]);
 }
 
-/// One parser reads the lists of origins, wherever they are looked at.
+/// One parser reads all lists of origins.
 #[test]
 fn a_text_that_is_no_origin_is_refused_and_patterns_are_kept() {
     let loaded = load(
@@ -445,7 +446,7 @@ fn the_protocol_is_told_who_may_do_what() {
     let loaded = load(&[keys, rest].concat(), &[]).expect("it is sound");
     let (access, sets) = loaded.access().expect("its keys are");
     assert_eq!((access.publishers.len(), access.subscribers.len(), sets.len()), (1, 0, 1));
-    // What is fetched later reaches who verifies.
+    // Keys that are fetched later reach the verifier.
     assert_eq!(sets[0].source, Source::parse("https://a.example/jwks").expect("a URL to ask"));
     assert_eq!(sets[0].algorithms, [Algorithm::HS512]);
     sets[0].keys.replace(&access.publishers);
@@ -455,7 +456,8 @@ fn the_protocol_is_told_who_may_do_what() {
     assert!(!access.anonymous && !access.open);
     let (access, _) = load(&["--dev"], &[]).expect("it is sound").access().expect("it has no keys");
     assert!(access.anonymous && access.open);
-    // A page on a development server reads, on any port; a page of another machine does not, nor does one whose name only looks local.
+    // A page on a development server may read, on any port; pages of another machine, and names that only
+    // look local, may not.
     for (origin, reads) in [
         ("http://localhost:5173", true),
         ("https://app.localhost", true),
@@ -615,7 +617,7 @@ fn the_program_checks_and_prints() {
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains(expected), "{output:?}");
     }
-    // What is no flag is told by the parser of flags, with the nearest one.
+    // The parser of flags reports an unknown flag, with the nearest name.
     let output = run(ssekit().args(["serve", "--heartbeet", "1s"]));
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--heartbeat"), "{output:?}");

@@ -1,4 +1,4 @@
-//! The programs that the page shows.
+//! The programs that the demo's page shows.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, so that nothing of ours stands between the tests and the program's own bytes.
+//! HTTP/1.1 byte by byte, so that the tests see the exact bytes of the program.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,14 +7,14 @@ use ssekit_wire::{Decoder, Item};
 
 use crate::program::PATIENCE;
 
-/// An answer whose body is still to be read.
+/// Answer whose body is unread.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     body: BufReader<TcpStream>,
 }
 
-/// An event stream, read event by event.
+/// Event stream, read event by event.
 pub(crate) struct Stream {
     answer: Answer,
     decoder: Decoder,
@@ -32,7 +32,7 @@ pub(crate) fn get(addr: SocketAddr, path: &str) -> Answer {
     request(addr, &format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\n\r\n"))
 }
 
-/// Posts JSON; gives the status and the text of the answer.
+/// Posts JSON; returns the status and the text of the answer.
 pub(crate) fn post(addr: SocketAddr, path: &str, json: &str) -> (u16, String) {
     let length = json.len();
     let head = format!("POST {path} HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\n");
@@ -71,7 +71,7 @@ impl Answer {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
-    /// The whole body.
+    /// Reads the complete body.
     pub(crate) fn text(mut self) -> String {
         let length = self.header("content-length").map_or(0, |length| length.parse().expect("a number"));
         let mut text = vec![0; length];
@@ -79,12 +79,12 @@ impl Answer {
         String::from_utf8(text).expect("the body is text")
     }
 
-    /// The next chunk of a body without a length; empty at its end.
+    /// Reads the next chunk of a body without a length; empty at its end.
     pub(crate) fn chunk(&mut self) -> Vec<u8> {
         self.try_chunk().expect("the stream goes on")
     }
 
-    /// The same; an error when the connection ends before the chunk does.
+    /// Reads the next chunk; an error when the connection ends before.
     fn try_chunk(&mut self) -> std::io::Result<Vec<u8>> {
         let mut size = String::new();
         if self.body.read_line(&mut size)? == 0 {
@@ -120,7 +120,7 @@ impl Stream {
         self.answer.header(name)
     }
 
-    /// The next event; none when the stream has ended as it should.
+    /// Reads the next event; `None` when the stream has ended in order.
     pub(crate) fn next(&mut self) -> Option<Event> {
         while self.waiting.is_empty() {
             let chunk = self.answer.chunk();
@@ -132,7 +132,7 @@ impl Stream {
         self.waiting.pop_front()
     }
 
-    /// The next event; none when the server has cut the stream, which has no last chunk then.
+    /// Reads the next event; `None` when the server has cut the stream, which then has no last chunk.
     pub(crate) fn next_until_cut(&mut self) -> Option<Event> {
         while self.waiting.is_empty() {
             let chunk = self.answer.try_chunk().ok()?;
@@ -152,7 +152,7 @@ impl Stream {
         }
     }
 
-    /// The next event of this name.
+    /// Reads up to the next event of this name.
     pub(crate) fn find(&mut self, name: &str) -> Event {
         let found = std::iter::from_fn(|| self.next()).find(|event| event.name == name);
         found.unwrap_or_else(|| panic!("the stream ended without a {name:?} event"))
@@ -165,20 +165,20 @@ impl Event {
             .unwrap_or_else(|error| panic!("{:?} is not JSON: {error}", self.data))
     }
 
-    /// The number of this event in its own channel; its id is the stream's place in all that it reads.
+    /// Sequence of this event in its channel; its id has the stream's position in all channels.
     pub(crate) fn sequence(&self) -> u64 {
         let sequence = own_place(&self.name, &self.id).rsplit_once('-').map(|(_, sequence)| sequence.parse());
         sequence.and_then(Result::ok).unwrap_or_else(|| panic!("no number in {:?}", self.id))
     }
 
-    /// What is the same wherever this event is received.
+    /// The parts of the event that are the same for every reader.
     pub(crate) fn common(&self) -> (&str, &str, &str) {
         (own_place(&self.name, &self.id), &self.name, &self.data)
     }
 }
 
-/// Of the id of an event, the part that is the event's own: the stream may have been further or less far in the other
-/// channels.
+/// Part of an id that belongs to the event's own channel: the stream may have been at other positions in the
+/// other channels.
 pub(crate) fn own_place<'a>(name: &str, id: &'a str) -> &'a str {
     let channel = ["stats", "chat", "people"].iter().position(|channel| *channel == name);
     let place = channel.and_then(|channel| id.split(',').nth(channel));

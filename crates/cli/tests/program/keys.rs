@@ -1,4 +1,4 @@
-//! Keys that change while the program runs, by a URL, a file and SIGHUP.
+//! Keys that change while the program runs: from a URL, from a file and at SIGHUP.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -15,10 +15,10 @@ use crate::http::{Answer, request};
 use crate::program::{PATIENCE, Program, run, ssekit};
 
 const HUB: &str = "/.well-known/mercure";
-/// What a URL answers instead of keys while its server is down.
+/// Answer of a URL instead of keys while its server is down.
 const PAGE: &str = "<!doctype html><html><head><title>Down for maintenance</title></head></html>\n";
 
-/// A set with one secret of this name: 32 letters.
+/// Key set with one secret of this name: 32 letters.
 fn set(name: &str) -> String {
     // 32 bytes of `A`.
     format!(
@@ -26,7 +26,7 @@ fn set(name: &str) -> String {
     )
 }
 
-/// A token that grants everything, with the key of this name.
+/// Token that grants everything, with the key of this name.
 fn token(name: &str) -> String {
     signed(&"A".repeat(32), Some(name))
 }
@@ -38,9 +38,9 @@ fn signed(secret: &str, kid: Option<&str>) -> String {
     make(&claims, &Signer::read(secret).expect("a secret"), None, kid).expect("it can sign")
 }
 
-/// What whoever reads that page could make, had it become a key.
+/// Tokens that a reader of that page could make, had it become a key.
 fn forged() -> [String; 2] {
-    // By hand: our own program refuses to sign by it.
+    // By hand: our own program refuses to sign with it.
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
     [PAGE, PAGE.trim_end()].map(|page| {
@@ -54,7 +54,7 @@ fn forged() -> [String; 2] {
     })
 }
 
-/// A server of keys, with the answer of the moment.
+/// Server of keys, whose answer the test sets.
 struct Issuer {
     addr: SocketAddr,
     answer: Arc<Mutex<(u16, String)>>,
@@ -140,7 +140,8 @@ fn until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// The page of a server that was down became the secret of all tokens. And who came while there were no keys yet was refused for good.
+/// The page of a server that was down used to become the secret of all tokens, and clients that came while
+/// there were no keys were refused for good.
 #[test]
 fn a_url_that_answers_no_keys_opens_the_hub_to_nobody_and_turns_nobody_away_for_good() {
     let issuer = Issuer::start(200, PAGE);
@@ -169,7 +170,7 @@ fn a_url_that_answers_no_keys_opens_the_hub_to_nobody_and_turns_nobody_away_for_
     until("the keys", || ready(addr) == 200);
     assert!(program.stderr.find(&url).ends_with("1 key (“1”)"));
     assert_eq!(publish(addr, &token("1")).status, 200);
-    // A key that is not known between two fetches may be known after the next.
+    // A key that is unknown between two fetches may be known after the next.
     let answer = publish(addr, &token("2"));
     assert_eq!(answer.status, 503);
     for token in [page, trimmed] {
@@ -178,7 +179,7 @@ fn a_url_that_answers_no_keys_opens_the_hub_to_nobody_and_turns_nobody_away_for_
     }
 }
 
-/// curl, which reads this hub's stream for as long as it lasts.
+/// curl that reads this hub's stream until its end.
 fn stream(options: &[&str], url: &str, token: &str) -> Program {
     let authorization = format!("authorization: Bearer {token}");
     let always = ["--silent", "--show-error", "--no-buffer", "--insecure", "-H", &authorization];
@@ -187,7 +188,7 @@ fn stream(options: &[&str], url: &str, token: &str) -> Program {
     program
 }
 
-/// The stream of a token whose key was taken away went on for ever.
+/// The stream of a token whose key was removed used to continue forever.
 #[test]
 fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_transport() {
     let folder = tempdir().expect("a folder");
@@ -218,7 +219,7 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
     };
     let (gone, kept) = (open("1"), open("2"));
 
-    // What is no set of keys changes nothing.
+    // A text that is no key set changes nothing.
     std::fs::write(&keys, PAGE).expect("it can be written");
     for program in [&plain, &tls] {
         program.signal("HUP");
@@ -243,12 +244,14 @@ fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_tra
         assert!(stream.ended().is_none(), "{way}");
     }
     assert_eq!(publish(addr, &token("2")).status, 200);
-    // Of a set that is fetched again, a key may come back.
+    // A key of a set that is fetched again may return.
     assert_eq!(publish(addr, &token("1")).status, 503);
 }
 
-/// The bytes of a file in which editors, shells and copying have left something beside the key. Either it does not count, or the program names it
-/// and says how to remove it: another secret than the one that is meant would refuse all tokens.
+/// Bytes of a file in which editors, shells and copying have left something beside the key.
+///
+/// The program either ignores that, or names it with the way to remove it: another secret than the intended
+/// one would refuse all tokens.
 #[test]
 fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
     const BOM: &str = "begins with a byte order mark (U+FEFF): save the file without one";
@@ -309,7 +312,7 @@ fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
         let error = answer.expect_err("it is refused");
         assert!(error.contains("is not UTF-8 text: save it as UTF-8, without a byte order mark"), "{error}");
     }
-    // A set of keys that is read as a file.
+    // A key set that is read from a file.
     std::fs::write(&file, format!("\u{FEFF}{}", set("1"))).expect("it can be written");
     let output = run(ssekit().args(&usual[..7]).args(["--jwks", &file]));
     let error = String::from_utf8_lossy(&output.stderr);
@@ -320,7 +323,7 @@ fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
 #[test]
 fn refused_tokens_leave_a_trace_at_info_and_no_log_line_holds_one() {
     const TOKEN: &str = "SECRETTOKEN";
-    // A whole JWT by another key, and texts that are none.
+    // A complete JWT with another key, and texts that are none.
     let tokens = [signed(&"B".repeat(32), None), TOKEN.to_owned(), format!("{TOKEN}.{TOKEN}.{TOKEN}")];
     for level in ["info", "trace"] {
         let (mut program, addr) = serve(&["--key", &"A".repeat(32), "--log-level", level]);

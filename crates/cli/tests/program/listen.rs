@@ -8,7 +8,7 @@ use crate::http::say;
 use crate::program::{Program, curl, run, serve, serve_by, ssekit};
 use crate::scripted::{OPEN, STREAM, Scripted, answer};
 
-/// Three events that say all that a form can show.
+/// Three events that have everything that an output form can show.
 const EVENTS: &str =
     "id: 1\nevent: first\ndata: a\ndata: b\n\ndata: plain\n\nid: 3\nevent: last\ndata: {\"x\":1}\n\n";
 
@@ -199,7 +199,7 @@ fn a_hub_is_asked_for_topics_with_a_token_and_from_a_place() {
     assert!(!request.contains("secret"), "not every server is the hub that the token is for: {request:?}");
 }
 
-/// Listens by TLS to a server whose certificate this authority has signed.
+/// Listens over TLS to a server whose certificate this authority has signed.
 #[test]
 fn a_certificate_that_is_not_trusted_is_final_and_an_authority_can_be_added() {
     let mut authority = rcgen::CertificateParams::new([]).expect("parameters");
@@ -367,7 +367,7 @@ fn a_server_that_is_killed_and_comes_back_is_found_again() {
     listener.stderr.find("reconnecting in");
     let server = serve_by(ssekit().args(["--addr", &addr]));
     listener.stderr.find("connected to");
-    // That nothing is known of before is an event like any other.
+    // The notice that nothing earlier is known is an event like any other.
     for channel in ["figures", "room", "people"] {
         let reset = format!("{{\"channel\":\"{channel}\",\"reason\":\"unknown\"}}");
         assert_eq!(listener.stdout.find(""), reset);

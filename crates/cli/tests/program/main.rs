@@ -1,4 +1,4 @@
-//! The built program, from outside: over sockets, in a terminal's place, in a browser, and under Node.
+//! The built program, from outside: over sockets, on a terminal, in a browser, and with Node.
 
 mod browser;
 mod check;

@@ -7,23 +7,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes, however busy the machine is.
+/// Longer than anything in these tests takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running program, killed when dropped.
+/// Running program, killed when dropped.
 pub(crate) struct Program {
     child: Child,
     pub(crate) stdout: Lines,
     pub(crate) stderr: Lines,
 }
 
-/// A program that serves, and where.
+/// Program that serves, and its address.
 pub(crate) struct Server {
     pub(crate) program: Program,
     pub(crate) addr: SocketAddr,
 }
 
-/// The lines of a stream as they come.
+/// Lines of a stream, as they arrive.
 pub(crate) struct Lines(Receiver<String>);
 
 pub(crate) fn ssekit() -> Command {
@@ -36,12 +36,12 @@ pub(crate) fn ssekit() -> Command {
     command
 }
 
-/// The demo on a free port.
+/// Starts the demo on a free port.
 pub(crate) fn serve() -> Server {
     serve_by(ssekit().args(["serve", "--demo", "--store", "memory", "--addr", "127.0.0.1:0"]))
 }
 
-/// The demo, started by this command.
+/// Starts the demo with this command.
 pub(crate) fn serve_by(command: &mut Command) -> Server {
     let program = Program::start(command);
     let page = program.stdout.find("demo page");
@@ -49,14 +49,14 @@ pub(crate) fn serve_by(command: &mut Command) -> Server {
     Server { addr: addr.unwrap_or_else(|| panic!("no address in {page:?}")), program }
 }
 
-/// What curl says of this URL, unbuffered.
+/// Output of curl for this URL, unbuffered.
 pub(crate) fn curl(url: &str) -> Program {
     let there = Command::new("curl").arg("--version").output().is_ok();
     assert!(there, "this test needs curl: `apt-get install curl` (Debian, Ubuntu)");
     Program::start(Command::new("curl").args(["--silent", "--no-buffer", url]))
 }
 
-/// Runs it to its end.
+/// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Output {
     let mut program = Program::start(command);
     let status = program.wait();
@@ -82,13 +82,13 @@ impl Program {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        // The shell's own `kill`, which is there where the program of this name is not.
+        // The shell's own `kill`, which exists where the program of this name does not.
         let kill = format!("kill -s {signal} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell is there");
         assert!(sent.success(), "SIG{signal} was not sent");
     }
 
-    /// How it ended, if it has.
+    /// Exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is our child")
     }
@@ -129,7 +129,7 @@ impl Lines {
         Self(receiver)
     }
 
-    /// The next line with its end; none when the stream has ended.
+    /// Returns the next line with its end; `None` when the stream has ended.
     pub(crate) fn next(&self) -> Option<String> {
         match self.0.recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
@@ -138,7 +138,7 @@ impl Lines {
         }
     }
 
-    /// The next line that holds this text.
+    /// Returns the next line with this text.
     pub(crate) fn find(&self, text: &str) -> String {
         let end = Instant::now() + PATIENCE;
         let mut seen = String::new();
@@ -151,7 +151,7 @@ impl Lines {
         panic!("{text:?} is not among the lines:\n{seen}");
     }
 
-    /// All that is left, up to the end.
+    /// Returns the rest, up to the end.
     pub(crate) fn rest(&self) -> String {
         std::iter::from_fn(|| self.next()).collect()
     }

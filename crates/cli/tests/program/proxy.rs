@@ -1,11 +1,11 @@
-//! A proxy whose connections can be cut, as a network's are.
+//! Proxy whose connections can be cut, like those of a network.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Passes on what comes, on a port of its own, unless it is cut.
+/// Passes bytes on, on a port of its own, unless it is cut.
 pub(crate) struct Proxy {
     pub(crate) addr: SocketAddr,
     network: Arc<Mutex<Network>>,
@@ -27,7 +27,7 @@ impl Proxy {
             for client in listener.incoming() {
                 let client = client.expect("a client comes");
                 let mut network = accepting.lock().expect("nobody panics");
-                // While it is cut, whoever comes is sent away at once.
+                // While it is cut, it closes new connections at once.
                 if !network.cut {
                     let server = TcpStream::connect(server).expect("the server accepts");
                     network.sockets.extend([copy(&client), copy(&server)]);
@@ -39,12 +39,12 @@ impl Proxy {
         Self { addr, network }
     }
 
-    /// Breaks every connection, and lets none through.
+    /// Breaks every connection, and accepts no new ones.
     pub(crate) fn cut(&self) {
         let mut network = self.network.lock().expect("nobody panics");
         network.cut = true;
         for socket in network.sockets.drain(..) {
-            // One that has ended is not connected any more.
+            // A connection that has ended cannot be shut down.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
@@ -56,7 +56,7 @@ impl Proxy {
 
 fn pass(mut from: TcpStream, mut to: TcpStream) {
     thread::spawn(move || {
-        // However the one side ends, the other does too.
+        // When one side ends in any way, the other one ends too.
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Both);
     });

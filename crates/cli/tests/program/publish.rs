@@ -20,7 +20,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// An answer with this id.
+/// Answer with this id.
 pub(crate) fn published(id: &str) -> String {
     answer("200 OK", "content-type: text/plain; charset=utf-8\r\n", id)
 }
@@ -31,7 +31,7 @@ pub(crate) fn publish(server: &Scripted, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it with this as stdin.
+/// Runs a command with this standard input.
 pub(crate) fn fed(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
@@ -162,7 +162,7 @@ fn data_may_come_from_stdin() {
 #[test]
 fn lines_are_published_in_order_in_few_requests() {
     let input: String = (0..2_500).map(|number| format!("line {number} \"quoted\" \\ \u{1F980}\n")).collect();
-    // However many batches it takes.
+    // Whatever the number of batches.
     let server = Scripted::new((0..50).map(|_| published("id")));
     let flags = ["-t", "a", "-t", "b", "--private", "--type", "t", "--retry", "5s", "--lines", "--quiet"];
     let output = fed(&mut publish(&server, &flags), input.as_bytes());
@@ -201,7 +201,7 @@ fn a_slow_input_is_published_line_by_line() {
     let mut input = child.stdin.take().expect("it is piped");
     for line in ["first", "second"] {
         writeln!(input, "{line}").expect("it reads");
-        // The next line comes after this one was published.
+        // The test writes the next line after this one was published.
         let request = server.request();
         assert!(body(&request).contains(line), "{request}");
     }
@@ -278,7 +278,7 @@ fn refusals_are_told_in_words_with_what_to_do() {
         )
     );
 
-    // What had been published before is known.
+    // The number of lines that were published before is known.
     let server = Scripted::new([published("1"), answer("400 Bad Request", "", "missing topic")]);
     let output = fed(&mut publish(&server, &["-t", "a", "--lines", "--no-batch"]), b"x\ny\nz\n");
     let expected = "ssekit: 1 lines were published before this error: the hub refused the publication with 400 Bad Request: missing topic\n";
@@ -359,7 +359,7 @@ fn who_does_not_read_the_ids_does_not_stop_the_publishing() {
     assert_eq!([body(&server.request()), body(&server.request())], ["topic=a&data=x", "topic=a&data=y"]);
 }
 
-/// A hub of our own with these flags, and its address.
+/// Starts a hub with these flags; returns its address, too.
 pub(crate) fn hub(flags: &[&str]) -> (Program, String) {
     let program =
         Program::start(ssekit().args(["serve", "--store", "memory", "--addr", "127.0.0.1:0"]).args(flags));
@@ -385,7 +385,7 @@ fn our_own_hub_takes_it_and_hands_it_on() {
     let one =
         run(ssekit().args(["publish", &url, "-t", "a", "--type", "news", "--key-file", &key, "one\ntwo"]));
     assert_eq!((one.status.code(), text(&one.stderr)), (Some(0), String::new()));
-    // Nobody may read it without a token.
+    // It cannot be read without a token.
     let private =
         run(ssekit().args(["publish", &url, "-t", "a", "--private", "--key-file", &key, "private"]));
     assert_eq!(private.status.code(), Some(0), "{private:?}");

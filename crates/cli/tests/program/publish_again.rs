@@ -11,12 +11,12 @@ use crate::scripted::{Scripted, answer};
 
 const KEY: &str = "idempotency-key";
 
-/// The answer to `OPTIONS` of a hub that remembers keys.
+/// Answer to `OPTIONS` of a hub that remembers keys.
 fn remembers() -> String {
     answer("204 No Content", "ssekit-idempotency-key-lifetime: 86400\r\n", "")
 }
 
-/// A connection that ends without an answer.
+/// Connection that ends without an answer.
 fn lost() -> String {
     String::new()
 }
@@ -105,7 +105,7 @@ fn a_refusal_of_the_repetition_is_told() {
     );
 }
 
-/// Passes connections on to a hub, and the first answer to nobody.
+/// Passes connections on to a hub, and drops the first answer.
 fn losing_the_first_answer(hub: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("an address").to_string();

@@ -1,4 +1,4 @@
-//! `ssekit listen` sends a request again only where it may: the table of all clients.
+//! `ssekit listen` repeats a request only as the table of all clients allows.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::program::{run, ssekit};
 
-/// A server that gives each request this response, and counts them.
+/// Server that gives each request this response, and counts requests.
 struct Counting {
     addr: SocketAddr,
     requests: Arc<AtomicUsize>,
@@ -23,7 +23,7 @@ struct Counting {
 
 #[derive(Clone, Copy)]
 enum Reply {
-    /// A complete stream.
+    /// Complete stream.
     Stream(&'static str),
     Status(u16),
 }
@@ -66,7 +66,7 @@ impl Counting {
         Self { addr: told.recv().expect("it listens"), requests }
     }
 
-    /// Posts, with these options; gives the exit code, the number of requests, and what was printed.
+    /// Sends a POST with these options; returns the exit code, the number of requests, and the output.
     fn listen(&self, options: &[&str]) -> (Option<i32>, usize, String, String) {
         let mut command = ssekit();
         command.args(["listen", "--json", "{\"a\":1}", &format!("http://{}/", self.addr)]);

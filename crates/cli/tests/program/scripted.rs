@@ -1,4 +1,4 @@
-//! A server that answers as it is told, byte by byte.
+//! Server with scripted answers, byte by byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,13 +7,13 @@ use std::thread;
 
 use crate::program::PATIENCE;
 
-/// One answer for each connection; after the last one, nobody is there any more.
+/// One answer for each connection; after the last one, the server is gone.
 pub(crate) struct Scripted {
     pub(crate) addr: SocketAddr,
     requests: Receiver<String>,
 }
 
-/// An event stream's head, without a length: it ends with the connection.
+/// Head of an event stream without a length: it ends with the connection.
 pub(crate) const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
 impl Scripted {
@@ -27,7 +27,7 @@ impl Scripted {
                 let (socket, _) = listener.accept().expect("a client comes");
                 let request = read_request(&socket);
                 (&socket).write_all(answer.as_bytes()).expect("the client reads");
-                // An answer that is to stay open says so.
+                // An answer that stays open ends with this text.
                 if answer.ends_with(OPEN) {
                     thread::spawn(move || BufReader::new(socket).read_line(&mut String::new()));
                 }
@@ -49,7 +49,7 @@ impl Scripted {
     }
 }
 
-/// At the end of an answer: a comment after which the connection stays open until the client leaves.
+/// End of an answer: a comment after which the connection stays open until the client leaves.
 pub(crate) const OPEN: &str = ": open\n";
 
 pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {

@@ -205,7 +205,7 @@ fn case_109_who_cannot_be_told_all_that_was_missed_is_told_so_first() {
     assert_eq!(resets, [json!({ "channel": "room", "reason": "expired", "missed": 2 })]);
     assert_eq!(told, "message 4");
 
-    // An id of another run, of no run, or from the future says nothing about what was missed.
+    // An id of another run, of no run, or from the future gives no information about missed events.
     let unknown = |channel| json!({ "channel": channel, "reason": "unknown" });
     let nothing = ["figures", "room", "people"].map(unknown).to_vec();
     let future = format!("{figures},{epoch}-54,{people}");
@@ -234,7 +234,7 @@ fn what_is_too_long_or_malformed_is_refused_with_the_reason() {
     assert_eq!(post(server.addr, "/chat", "{").0, 400);
     assert_eq!(post(server.addr, "/chat", "{}").0, 422);
 
-    // What another site's page could send without asking first.
+    // A request that a page of another site could send without a preflight.
     let form =
         "POST /chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
     assert_eq!(request(server.addr, form).status, 415);
@@ -277,7 +277,7 @@ fn a_stream_beyond_the_limit_is_answered_as_browsers_survive_and_a_place_is_free
     for path in ["/stats", "/events?name=Ada"] {
         let mut refused = get(server.addr, path);
         assert_eq!((refused.status, refused.header("ssekit-refused")), (200, Some("too many streams")));
-        // Of several times the last one counts.
+        // The last of several reconnection times counts.
         let lines = String::from_utf8(refused.chunk()).expect("text");
         let retry = lines.lines().last().and_then(|line| line.strip_prefix("retry: ")?.parse::<u64>().ok());
         assert!(retry.is_some_and(|retry| (500..=1_500).contains(&retry)), "{lines:?}");
@@ -301,7 +301,7 @@ fn case_108_a_client_that_does_not_read_is_ended_and_the_others_hear_everything(
     reader.find("people");
     sleeper.find("people");
 
-    // More than the system's own buffers take.
+    // More than the system's buffers hold.
     const MESSAGES: usize = 10_000;
     let json = json!({ "from": "reader", "text": "\u{1F980}".repeat(500) }).to_string();
     let length = json.len();
@@ -321,7 +321,8 @@ fn case_108_a_client_that_does_not_read_is_ended_and_the_others_hear_everything(
         heard.push(reader.find("chat"));
     }
 
-    // The sleeper's stream is cut, since it is not complete; when it resumes, it gets the rest, as far as that is kept.
+    // The stream of the sleeper is cut, since it is incomplete; when it resumes, it gets the rest, as far as
+    // that is kept.
     let mut last = None;
     let told = std::iter::from_fn(|| sleeper.next_until_cut()).filter(|event| event.name == "chat").inspect(
         |event| {
@@ -352,7 +353,7 @@ fn case_107_an_end_signal_ends_all_streams_cleanly_and_at_once() {
         lines.stdout.find("data: ");
         let told = Instant::now();
         server.program.signal(signal);
-        // `next` panics unless the body ends as HTTP says.
+        // `next` panics unless the body ends as HTTP requires.
         while page.next().is_some() {}
         while stats.next().is_some() {}
         assert_eq!(server.program.wait().code(), Some(0), "SIG{signal}");

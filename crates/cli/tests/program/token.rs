@@ -13,7 +13,7 @@ use crate::program::{run, ssekit};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A secret of 32 bytes, and key pairs made as their owners make them.
+/// A secret of 32 bytes, and key pairs made with openssl.
 const PAIRS: [(&str, &[&str], &[&str]); 4] = [
     (
         "rsa",
@@ -40,7 +40,7 @@ fn token(arguments: &[&str]) -> Output {
     run(ssekit().arg("token").args(arguments))
 }
 
-/// The token that these flags make.
+/// Token made with these flags.
 fn made(arguments: &[&str]) -> String {
     let output = token(&[&["make"], arguments].concat());
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
@@ -156,7 +156,7 @@ fn what_makes_no_token_is_said() {
     }
 }
 
-/// A token with these claims.
+/// Token with these claims.
 fn with_claims(claims: &Value) -> String {
     let signer = ssekit_mercure::issue::Signer::read(SECRET).expect("a secret");
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);

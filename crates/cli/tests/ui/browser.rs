@@ -1,4 +1,4 @@
-//! The page, in a browser.
+//! The hub's page, in a browser.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ fn what_is_published_on_the_page_is_watched_listed_and_kept() {
         browser.evaluate(&page, "document.querySelector('#history [data-id=\"own-id\"] .marks').textContent");
     assert_eq!(marks, "privateevil");
 
-    // What is refused is said in the hub's words.
+    // The page shows a refusal in the words of the hub.
     set(&mut browser, &page, "topics", "/.well-known/mercure/subscriptions");
     click(&mut browser, &page, "#send");
     browser.wait_for(
@@ -98,9 +98,9 @@ fn subscriptions_come_and_go_before_ones_eyes() {
     set(&mut browser, &page, "active-filter", "BOOKS");
     browser.wait_for(&page, "document.querySelectorAll('#active > li').length === 1");
     drop((first, second));
-    // The hub writes to who has gone before it knows.
+    // The hub notices that a client has left only when it writes.
     browser.wait_for(&page, &format!("!document.querySelector('#active [data-topic={topic:?}]')"));
-    // From a topic in the list, one click watches it.
+    // One click on a topic in the list watches it.
     set(&mut browser, &page, "active-filter", "");
     let third = get(&server, &format!("{HUB}?topic=clicked"), "");
     browser.wait_for(&page, &of("clicked", 1));
@@ -120,7 +120,7 @@ fn more_subscriptions_than_one_answer_has_are_listed() {
         })
         .collect();
     let page = browser.open(&server.url("/hub/"), DESKTOP);
-    // With the page's own.
+    // Including the page's own.
     browser.wait_for(&page, &says("active-count", "10,101 subscriptions of 102 subscribers"));
     drop(streams);
     assert_eq!(browser.problems(), [] as [Value; 0]);
@@ -187,7 +187,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     click(&mut browser, &page, "#send");
     browser.wait_for(&page, &says("publish-said", "Not published. Publishing needs a token"));
 
-    // One that does not do, then one that does.
+    // An insufficient token, then a sufficient one.
     give(&mut browser, &page, &token(&[], &["https://example.com/other"]));
     browser.wait_for(&page, &says("notice", "does not grant the topic"));
     give(&mut browser, &page, &token(&["*"], &["*"]));
@@ -198,7 +198,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     click(&mut browser, &page, "#send");
     browser.wait_for(&page, &says("publish-said", "Published: urn:ssekit:"));
 
-    // By right of the token and without it, from the start of the history.
+    // With and without the token, from the start of the history.
     browser.evaluate(&page, "document.querySelector('#watch-from').value = 'earliest'; 0");
     set(&mut browser, &page, "selectors", topic);
     click(&mut browser, &page, "#watch-go");
@@ -211,7 +211,7 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     let events = browser.evaluate(&page, "document.querySelector('#events').textContent");
     assert!(!events.as_str().expect("text").contains("secret"), "{events}");
 
-    // Forgotten, it is all as before.
+    // Without the token, everything is as before.
     click(&mut browser, &page, "#who");
     click(&mut browser, &page, "#token-forget");
     browser.wait_for(&page, &says("notice", "The metrics need a token"));
@@ -237,7 +237,7 @@ fn a_pasted_token_is_explained() {
     set(&mut browser, &page, "explain-topics", "https://example.com/1");
     click(&mut browser, &page, "#explain [type=submit]");
     browser.wait_for(&page, "document.querySelector('#verdict').textContent === 'Allowed'");
-    // Nothing of it stays in the browser.
+    // The browser stores nothing of it.
     let stored =
         browser.evaluate(&page, "localStorage.length + sessionStorage.length + document.cookie.length");
     assert_eq!(stored, 0);
@@ -267,7 +267,7 @@ fn two_windows_side_by_side_leave_connections_to_publish_with() {
     let (server, mut browser) = (open(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
-    // A window opens for who has pressed a key.
+    // A window opens only after a key press.
     let opens = "document.getElementById('active-filter').onkeydown = () => (window.second ??= open('/hub/', '', 'popup')); 0";
     browser.evaluate(&page, opens);
     browser.fill(&page, "active-filter", "x");
@@ -279,7 +279,7 @@ fn two_windows_side_by_side_leave_connections_to_publish_with() {
         browser.evaluate(&page, &script("document.querySelector('#watch-go').click()"));
         browser.wait_for(&page, &script("document.querySelector('#watch-state').dataset.state === 'open'"));
     }
-    // A browser takes six connections over HTTP/1.1 for all windows.
+    // A browser opens six connections over HTTP/1.1 for all windows.
     for script in [str::to_owned, |script: &str| script.replace("document.", "second.document.")] {
         browser.evaluate(&page, &script("document.querySelector('#send').click()"));
         browser.wait_for(
@@ -312,7 +312,7 @@ fn it_fits_every_window_and_names_every_control() {
     browser
         .evaluate(&page, "document.querySelectorAll('details').forEach((details) => (details.open = true))");
     let mut grounds = Vec::new();
-    // Each link is whole, in the window and in no box that has to be scrolled.
+    // Each link is completely visible in the window, and in no box that has to be scrolled.
     let links = "[...document.querySelectorAll('.jump a')].every((link) => {
         const { left, right } = link.getBoundingClientRect(), nav = link.parentElement
         return left >= 0 && right <= innerWidth && nav.scrollWidth <= nav.clientWidth
@@ -466,13 +466,15 @@ fn picture_of_the_page() {
     drop(subscribers);
 }
 
-/// That an element has these words.
+/// Condition that an element has these words.
 fn says(id: &str, words: &str) -> String {
     format!("document.querySelector('#{id}').textContent.includes({words:?})")
 }
 
-/// Searches the history for a topic of which there is nothing. On a machine without time to spare, Chromium has left such a search without an
-/// answer now and then, for a reason that is not known: then the test prints the requests of the page, and searches again, as a person would.
+/// Searches the history for a topic without updates.
+///
+/// On a very busy machine, Chromium has sometimes left such a search without an answer, for an unknown
+/// reason: then the test prints the requests of the page, and searches again, as a person would.
 fn search_history(browser: &mut Chromium, page: &Page, topic: &str) {
     let found_nothing = says("history-words", "The history has no update of this topic");
     for _ in 0..3 {
@@ -506,14 +508,14 @@ fn click(browser: &mut Chromium, page: &Page, selector: &str) {
     browser.evaluate(page, &format!("document.querySelector({}).click()", json!(selector)));
 }
 
-/// Gives the page a token to read with.
+/// Gives the page a token for reading.
 fn give(browser: &mut Chromium, page: &Page, token: &str) {
     click(browser, page, "#who");
     set(browser, page, "token", token);
     click(browser, page, "#token-use");
 }
 
-/// The browser says of each answer that is an error, and of nothing else.
+/// The browser reports each error answer, and nothing else.
 fn assert_refusals(browser: &mut Chromium, count: usize) {
     let problems = browser.problems();
     assert_eq!(problems.len(), count, "{problems:#?}");
@@ -523,8 +525,8 @@ fn assert_refusals(browser: &mut Chromium, count: usize) {
     }
 }
 
-/// Whether figures come.
+/// Whether figures arrive.
 const LIVE: &str = "document.querySelector('#state').textContent.trim() === 'live'";
-/// The events that are watched: name, id and data.
+/// The watched events: name, id and data.
 const EVENTS: &str = "[...document.querySelectorAll('#events [data-event]')].map((event) =>
     [event.querySelector('b'), event.querySelector('.head code'), event.querySelector('.data')].map((part) => part.textContent).join('|'))";

@@ -1,4 +1,4 @@
-//! A hub to ask, and tokens for it.
+//! Hub for the tests of the page, and tokens for it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,12 +16,12 @@ use crate::program::{Program, Server, ssekit};
 pub(crate) const HUB: &str = "/.well-known/mercure";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A hub of one machine, where nobody needs a token.
+/// Starts a hub of one machine, where no client needs a token.
 pub(crate) fn open() -> Server {
     start(serve().args(["--dev", "--store", "memory"]))
 }
 
-/// A hub with a key, where who has no token reads what is public.
+/// Starts a hub with a key, where anonymous clients read public updates.
 pub(crate) fn locked() -> Server {
     start(with_key(&mut serve()).args(["--anonymous", "--store", "memory"]))
 }
@@ -36,7 +36,7 @@ pub(crate) fn with_key(command: &mut Command) -> &mut Command {
     command.args(["--subscriptions", "--subscriptions-anonymous", "--metrics"]).env("SSEKIT_KEY", SECRET)
 }
 
-/// Starts it, and waits until it says where its page is.
+/// Starts a hub, and waits until it prints the address of its page.
 pub(crate) fn start(command: &mut Command) -> Server {
     let program = Program::start(command);
     let page = program.stdout.find("admin page");
@@ -44,7 +44,7 @@ pub(crate) fn start(command: &mut Command) -> Server {
     Server { addr: addr.unwrap_or_else(|| panic!("no address in {page:?}")), program }
 }
 
-/// A folder that is not there yet, removed when dropped.
+/// Folder that does not exist yet, removed when dropped.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
@@ -61,12 +61,12 @@ impl Drop for Folder {
     }
 }
 
-/// A token that grants so much.
+/// Token with these grants.
 pub(crate) fn token(publish: &[&str], subscribe: &[&str]) -> String {
     signed(&json!({ "mercure": { "publish": publish, "subscribe": subscribe } }))
 }
 
-/// One that grants to read, and ends in so many seconds.
+/// Token that grants to read, and expires after this number of seconds.
 pub(crate) fn ending(subscribe: &[&str], seconds: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs() as i64;
     signed(&json!({ "exp": now + seconds, "mercure": { "subscribe": subscribe } }))
@@ -79,13 +79,13 @@ fn signed(claims: &Value) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
 }
 
-/// Asks by the right of a token; none when it is empty.
+/// Sends a request with a token, or without one if it is empty.
 pub(crate) fn get(server: &Server, path: &str, token: &str) -> Answer {
     let addr = server.addr;
     request(addr, &format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\n{}\r\n", authorization(token)))
 }
 
-/// The status, and the JSON of the answer.
+/// Status, and the JSON of the answer.
 pub(crate) fn json_of(answer: Answer) -> (u16, Value) {
     let status = answer.status;
     let text = answer.text();
@@ -99,7 +99,7 @@ pub(crate) fn post(server: &Server, path: &str, token: &str, content_type: &str,
     request(addr, &(head + body))
 }
 
-/// Publishes these, all at once.
+/// Publishes these updates in one batch.
 pub(crate) fn publish(server: &Server, token: &str, updates: &[Value]) {
     let lines: Vec<String> = updates.iter().map(Value::to_string).collect();
     let answer = post(server, HUB, token, "application/x-ndjson", &lines.join("\n"));

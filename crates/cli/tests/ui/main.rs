@@ -1,4 +1,4 @@
-//! The hub's page: what it asks for, over sockets, and itself, in Chromium.
+//! The hub's page: its requests over sockets, and the page in Chromium.
 
 #![expect(clippy::print_stdout, reason = "what a page has seen, when a search has no answer")]
 
@@ -6,7 +6,7 @@ mod browser;
 mod hub;
 mod requests;
 
-// What the tests of the program use, of which these do not need all.
+// Modules of the other test program, of which these tests use only parts.
 #[allow(dead_code)]
 #[path = "../program/chromium.rs"]
 mod chromium;

@@ -85,7 +85,7 @@ fn beside_the_page_it_is_said_where_there_is_something_and_what_may_be_asked() {
     assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
     let head = request(server.addr, "HEAD /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert_eq!(head.status, 200);
-    // What is refused is counted, on the page as well.
+    // Refusals are counted, and shown on the page.
     let refused = get(&server, "/hub/history?topic=", "");
     assert_eq!(refused.status, 400);
     let metrics = get(&server, "/metrics", "").text();
@@ -170,7 +170,7 @@ fn private_updates_are_for_those_who_have_a_grant() {
     ] {
         let page = history(&server, query, &token);
         assert_eq!(data(&page), wanted, "{query}");
-        // Of what goes on, no page says anything but where.
+        // A page reveals only the position of updates that its reader may not read.
         for way in ["older", "newer"] {
             assert!(
                 page[way].is_null() || page[way].as_str().is_some_and(|id| id.starts_with("urn:ssekit:")),
@@ -179,7 +179,7 @@ fn private_updates_are_for_those_who_have_a_grant() {
         }
     }
 
-    // What else a private update is about may name its other readers.
+    // Other topics of a private update may name its other readers.
     let page = history(&server, "topic=*&limit=1", &token(&[], &[USER]));
     assert_eq!(page["events"][0]["topics"], json!([USER]));
     assert_eq!(page["events"][0]["more_topics"], 0);
@@ -250,7 +250,7 @@ fn an_update_is_shown_with_all_that_is_known_of_it_and_cut_to_fit() {
     assert!(long.starts_with(shown) && (2045..=2048).contains(&shown.len()), "{} bytes", shown.len());
     assert!(event["time"].as_u64().is_some_and(|time| time > 1_700_000_000_000), "{event}");
 
-    // An id that a publisher chose is a place, too.
+    // An id that a publisher chose is a position, too.
     let page = history(&server, "topic=*&before=own&limit=1", "");
     assert!(data_is(&page, &[]) && page["older"].is_null(), "{page}");
     assert_eq!(data(&history(&server, "topic=https://example.com/a&after=own", "")), ["b\nc"]);
@@ -337,7 +337,7 @@ fn a_search_ends_in_time_and_says_where_to_go_on() {
     for _ in 0..5 {
         publish(&server, &publisher, &secret);
     }
-    // Whoever has no grant is shown nothing of 45,000 updates, over several pages that are empty.
+    // A reader without a grant gets nothing of 45,000 updates, over several empty pages.
     let (mut pages, mut place) = (0, String::new());
     loop {
         let page = history(&server, &format!("topic=*{place}"), "");
@@ -376,7 +376,7 @@ fn figures_end_with_the_token_that_they_were_asked_by() {
     let server = locked();
     let answer = get(&server, "/hub/stats", &ending(&["*"], 3));
     let mut stream = Stream::of(answer);
-    // `next` panics unless the body ends as HTTP says.
+    // `next` panics unless the body ends as HTTP requires.
     while stream.next().is_some() {}
     let (status, _) = json_of(get(&server, "/hub/stats", &ending(&["*"], 0)));
     assert_eq!(status, 401);
@@ -413,7 +413,7 @@ fn figures_are_those_of_the_metrics() {
     {
         assert!(metrics.lines().any(|found| found == line), "no {line} in\n{metrics}");
     }
-    // A second without a publication has no latency, and rates of none.
+    // A second without a publication has no latency, and a rate of 0.
     let quiet = figures.find("stats").json();
     assert_eq!((&quiet["published"]["per_second"], &quiet["latency"]["p50"]), (&json!(0.0), &Value::Null));
 
@@ -422,7 +422,7 @@ fn figures_are_those_of_the_metrics() {
     std::iter::from_fn(|| Some(figures.find("stats").json()))
         .find(|stats| stats["ends"]["left"] == 1 && stats["subscribers"] == 0)
         .expect("it never ends");
-    // Who comes later is told what is kept.
+    // A late reader gets the kept figures.
     let mut late = Stream::open(server.addr, "/hub/stats");
     assert_eq!(late.next().expect("the stream goes on").json(), before);
 }
@@ -437,7 +437,7 @@ fn the_end_of_the_program_ends_the_figures() {
     assert_eq!(server.program.wait().code(), Some(0));
 }
 
-// Why am I refused?
+// Explanations
 
 fn explain(server: &Server, token: &str, action: &str, topics: &[&str]) -> Value {
     let question = json!({ "token": token, "action": action, "topics": topics }).to_string();

@@ -45,8 +45,10 @@ impl Drop for Background {
     }
 }
 
-/// Lowers the priority of the calling thread. Only Linux has a priority per thread (setpriority(2)).
-/// Elsewhere the call would lower the whole process, so nothing happens.
+/// Lowers the priority of the calling thread.
+///
+/// Only Linux has a priority per thread (setpriority(2)). Elsewhere the call would lower the whole process,
+/// so nothing happens.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
@@ -54,8 +56,9 @@ fn lower_priority() {
     }
 }
 
-/// Nice value of the threads: beside one thread of usual priority, such a thread gets a quarter of a
-/// processor. The system may compare it with the threads of other programs, too; with a larger value, replays
-/// would starve beside them.
+/// Nice value of the threads.
+///
+/// Beside one thread of usual priority, such a thread gets a quarter of a processor. The system may compare
+/// it with the threads of other programs, too; with a larger value, replays would starve beside them.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Mutex, Notify};
 
-/// Memory budget. It counts each allocation with bytes for subscribers once, however many subscribers share
-/// it, until the last of them drops it.
+/// Memory budget.
 ///
-/// Updates in the window of [`Recent`](super::recent::Recent), which has its own limit, are not counted:
-/// waiting for one of them costs nothing. An update that has left the window counts in full while a slow
-/// subscriber holds it.
+/// It counts each allocation with bytes for subscribers once, however many subscribers share it, until the
+/// last of them drops it.
+///
+/// Updates in the [`DeliveryWindow`](super::window::DeliveryWindow), which has its own limit, are not
+/// counted: waiting for one of them costs nothing. An update that has left the window counts in full while a
+/// slow subscriber holds it.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -52,8 +54,9 @@ impl Budget {
         self.waiting.load(Ordering::Acquire) > 0 || self.is_over()
     }
 
-    /// Whether the budget is exceeded: by updates that have left the window, of which subscribers had begun
-    /// to read a part.
+    /// Whether the budget is exceeded.
+    ///
+    /// Updates exceed it that have left the window, and of which subscribers had begun to read a part.
     pub(super) fn is_over(&self) -> bool {
         self.used() > self.limit
     }
@@ -64,8 +67,10 @@ impl Budget {
         Charge { budget: Arc::clone(self), bytes }
     }
 
-    /// Reserves this number of bytes, at most the limit. If that is not possible, waits until `fewer` bytes
-    /// are available. Reservations are served in their order, so that none waits forever.
+    /// Reserves this number of bytes, at most the limit.
+    ///
+    /// If that is not possible, waits until `fewer` bytes are available. Reservations are served in their
+    /// order, so that none waits forever.
     pub(super) async fn reserve(self: &Arc<Self>, bytes: usize, fewer: usize) -> Charge {
         let bytes = bytes.min(self.limit);
         let _first = self.queue.lock().await;
@@ -119,8 +124,9 @@ impl Charge {
         self.bytes = bytes;
     }
 
-    /// Makes bytes that are counted until their last slice is dropped: by a thread, a response, or a
-    /// connection's buffers.
+    /// Makes bytes that are counted until their last slice is dropped.
+    ///
+    /// A thread, a response, or a connection's buffer may hold that slice.
     pub(super) fn own(mut self, bytes: Vec<u8>) -> Bytes {
         self.resize(bytes.len());
         Bytes::from_owner(Charged { bytes, _charge: self })

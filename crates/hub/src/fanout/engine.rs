@@ -15,16 +15,16 @@ use mio::{Events, Interest as Ready, Poll, Token, Waker};
 use slab::Slab;
 use ssekit_log::Position;
 
-use self::catch_up::{Begun, begun};
+use self::catch_up::{Begun, partially_written};
 use self::clock::ticks;
-use super::audience::Audiences;
 use super::inbox::{Inbox, Message};
-use super::recent::Recent;
 use super::replay::Replay;
 use super::sink::Sink;
-use super::subscriber::{Behind, Doing, End, Subscriber};
-use super::wheel::Wheel;
-use super::{Figures, Frame, Overtaken, Pace, Start, Subscription};
+use super::subscriber::{Backlog, BacklogState, End, Subscriber};
+use super::timer_wheel::TimerWheel;
+use super::topic_index::TopicIndex;
+use super::window::DeliveryWindow;
+use super::{Frame, Metrics, Overtaken, Pace, Start, Subscription};
 
 /// One fan-out thread: its subscribers, and its progress in the log.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub(super) struct Engine {
     pub(super) number: usize,
     pub(super) poll: Poll,
     pub(super) inbox: Arc<Inbox>,
-    pub(super) recent: Arc<Recent>,
+    pub(super) recent: Arc<DeliveryWindow>,
     pub(super) replay: Replay,
     pub(super) pace: Pace,
-    pub(super) figures: Arc<Figures>,
+    pub(super) metrics: Arc<Metrics>,
     subscribers: Slab<Subscriber>,
-    audiences: Audiences,
-    wheel: Wheel<(u32, u32)>,
+    audiences: TopicIndex,
+    wheel: TimerWheel<(u32, u32)>,
     /// Position up to which the thread has delivered.
     through: Position,
     started: Instant,
@@ -62,10 +62,10 @@ impl Engine {
         number: usize,
         poll: Poll,
         inbox: Arc<Inbox>,
-        recent: Arc<Recent>,
+        recent: Arc<DeliveryWindow>,
         replay: Replay,
         pace: Pace,
-        figures: Arc<Figures>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let through = recent.last();
         Self {
@@ -75,10 +75,10 @@ impl Engine {
             recent,
             replay,
             pace,
-            figures,
+            metrics,
             subscribers: Slab::new(),
-            audiences: Audiences::default(),
-            wheel: Wheel::new(WHEEL),
+            audiences: TopicIndex::default(),
+            wheel: TimerWheel::new(WHEEL),
             through,
             started: Instant::now(),
             now: 0,
@@ -104,15 +104,15 @@ impl Engine {
             self.now = self.tick(Instant::now());
             self.steps = SLICE;
             // First, so that subscribers whose time is over get no later updates.
-            self.look_at_the_clock();
+            self.run_timers();
             self.reclaim();
             for event in &events {
                 if event.token() != WAKE {
-                    self.hear(event);
+                    self.on_io(event);
                 }
             }
             for message in self.inbox.take() {
-                self.obey(message);
+                self.handle_message(message);
             }
             if self.pass_on() {
                 // There may be more frames, which come after all messages and events.
@@ -125,7 +125,7 @@ impl Engine {
         }
     }
 
-    fn hear(&mut self, event: &mio::event::Event) {
+    fn on_io(&mut self, event: &mio::event::Event) {
         let (slot, generation) = name(event.token());
         let Some(subscriber) = self.subscribers.get_mut(slot as usize) else { return };
         if subscriber.generation != generation {
@@ -137,14 +137,14 @@ impl Engine {
             return self.end(slot, end);
         }
         if event.is_writable() {
-            self.go_on(slot, generation, Doing::Writing);
+            self.resume(slot, generation, BacklogState::Writing);
         }
     }
 
-    fn obey(&mut self, message: Message) {
+    fn handle_message(&mut self, message: Message) {
         match message {
             Message::Join(newcomer) => self.join(newcomer.0, newcomer.1),
-            Message::Room(slot, generation) => self.go_on(slot, generation, Doing::Writing),
+            Message::Room(slot, generation) => self.resume(slot, generation, BacklogState::Writing),
             Message::Gone(slot, generation) => {
                 if self.is_here(slot, generation) {
                     self.end(slot, End::Left);
@@ -161,7 +161,7 @@ impl Engine {
                     self.end(slot, End::Revoked);
                 }
             }
-            Message::End(over) => self.begin_to_end(over),
+            Message::End(over) => self.start_shutdown(over),
         }
     }
 
@@ -202,7 +202,7 @@ impl Engine {
         }
         let (audience, place) = self.audiences.join(interest, slot);
         let Start { after, told, stored } = start.unwrap_or_else(|| Start::at(self.through));
-        let mut behind = Behind::new(first, after, Doing::Ready, self.now, &self.figures);
+        let mut behind = Backlog::new(first, after, BacklogState::Ready, self.now, &self.metrics);
         (behind.told, behind.stored) = (told, stored);
         entry.insert(Subscriber {
             sink,
@@ -215,11 +215,11 @@ impl Engine {
             behind: Some(behind),
             guard,
         });
-        self.figures.subscribers.inc();
+        self.metrics.subscribers.inc();
         // Heartbeats of subscribers that connect together do not come at the same time.
         let first = 1 + generation % ticks(self.pace.heartbeat.min(self.pace.stall)).max(1);
         self.wheel.insert(u64::from(ends.min(self.now + first)), (slot, generation));
-        self.go_on(slot, generation, Doing::Ready);
+        self.resume(slot, generation, BacklogState::Ready);
     }
 
     fn end(&mut self, slot: u32, end: End) {
@@ -231,7 +231,7 @@ impl Engine {
         if let Some(moved) = self.audiences.leave(subscriber.audience, subscriber.place) {
             self.subscribers[moved as usize].place = subscriber.place;
         }
-        self.figures.ended(end);
+        self.metrics.ended(end);
         drop(subscriber.guard);
     }
 
@@ -240,7 +240,7 @@ impl Engine {
         self.steps = SLICE;
         let mut more = true;
         for _ in 0..PASSES {
-            more = more && self.pass();
+            more = more && self.deliver_batch();
             if self.steps == 0 {
                 break;
             }
@@ -255,14 +255,14 @@ impl Engine {
         while self.steps > 0
             && let Some((slot, generation)) = waiting.pop_front()
         {
-            self.go_on(slot, generation, Doing::Ready);
+            self.resume(slot, generation, BacklogState::Ready);
         }
         waiting.append(&mut self.ready);
         self.ready = waiting;
     }
 
     /// Delivers the next frames to all subscribers that are up to date; true if there may be more.
-    fn pass(&mut self) -> bool {
+    fn deliver_batch(&mut self) -> bool {
         let Some(mut frames) = self.recent.read(self.through, Position(u64::MAX), FRAMES, BYTES) else {
             self.skip();
             return true;
@@ -274,7 +274,7 @@ impl Engine {
         let mut marked = 0;
         for (number, frame) in (0..).zip(&frames) {
             let took = self.audiences.mark(number, frame, &mut reached);
-            self.figures.matching.inc_by(took);
+            self.metrics.matching.inc_by(took);
             self.steps = self.steps.saturating_sub(took);
             marked += 1;
             if self.steps == 0 {
@@ -285,13 +285,13 @@ impl Engine {
         self.through = frames[frames.len() - 1].position;
         let mut deliveries = 0;
         for audience in reached {
-            deliveries += self.serve(audience, &frames);
+            deliveries += self.write_audience(audience, &frames);
             for (slot, end) in std::mem::take(&mut self.dead) {
                 self.end(slot, end);
             }
             self.audiences.clear(audience);
         }
-        self.figures.passed(&frames, deliveries, SystemTime::now());
+        self.metrics.passed(&frames, deliveries, SystemTime::now());
         self.note_passed();
         true
     }
@@ -300,11 +300,12 @@ impl Engine {
     fn note_passed(&mut self) {
         self.recent.pass(self.number, self.through);
         for (slot, generation) in std::mem::take(&mut self.ahead) {
-            self.go_on(slot, generation, Doing::Ahead);
+            self.resume(slot, generation, BacklogState::Ahead);
         }
     }
 
     /// Continues where the window begins again, behind records that the log dropped before they were in it.
+    ///
     /// Subscribers that were up to date continue from the log, which has some of the records, and learn there
     /// of the missing ones.
     fn skip(&mut self) {
@@ -312,22 +313,24 @@ impl Engine {
         let up_to_date = self.subscribers.iter_mut().filter(|(_, subscriber)| subscriber.behind.is_none());
         let mut affected = Vec::new();
         for (slot, subscriber) in up_to_date {
-            subscriber.behind = Some(Behind::new(Bytes::new(), from, Doing::Ready, self.now, &self.figures));
+            subscriber.behind =
+                Some(Backlog::new(Bytes::new(), from, BacklogState::Ready, self.now, &self.metrics));
             affected.push((slot as u32, subscriber.generation));
         }
         for (slot, generation) in affected {
             if self.closes_when_overtaken(slot) {
                 self.end(slot, End::Overtaken);
             } else {
-                self.go_on(slot, generation, Doing::Ready);
+                self.resume(slot, generation, BacklogState::Ready);
             }
         }
         self.note_passed();
     }
 
-    /// Whether the hub closes this subscriber when events are lost for it. The subscriber must be able to
-    /// resume: it has received an event, and so an id, and is not reading the whole history. Otherwise its
-    /// next stream would be a `reset` and the same history again.
+    /// Whether the hub closes this subscriber when events are lost for it.
+    ///
+    /// The subscriber must be able to resume: it has received an event, and so an id, and is not reading the
+    /// whole history. Otherwise its next stream would be a `reset` and the same history again.
     fn closes_when_overtaken(&self, slot: u32) -> bool {
         let Some(subscriber) = self.subscribers.get(slot as usize) else { return false };
         let in_history = subscriber.behind.as_ref().is_some_and(|behind| behind.through < behind.stored);
@@ -335,7 +338,7 @@ impl Engine {
     }
 
     /// Writes the pending frames of an audience to its members that are up to date.
-    fn serve(&mut self, audience: u32, frames: &[Arc<Frame>]) -> u64 {
+    fn write_audience(&mut self, audience: u32, frames: &[Arc<Frame>]) -> u64 {
         let audience = self.audiences.get(audience);
         let pending = audience.pending.iter().map(|&number| &frames[number as usize]);
         let mut for_sockets = None;
@@ -353,11 +356,11 @@ impl Engine {
                 Ok(Some(written)) => {
                     (subscriber.wrote, subscriber.delivered) = (self.now, true);
                     let Begun { count, rest, through } =
-                        begun(pending.clone(), subscriber.sink.framing(), written);
+                        partially_written(pending.clone(), subscriber.sink.framing(), written);
                     deliveries += count;
                     subscriber.behind =
-                        Some(Behind::new(rest, through, Doing::Writing, self.now, &self.figures));
-                    self.figures.blocked.inc();
+                        Some(Backlog::new(rest, through, BacklogState::Writing, self.now, &self.metrics));
+                    self.metrics.blocked.inc();
                 }
                 Err(error) => self.dead.push((slot, End::of(&error))),
             }
@@ -390,6 +393,7 @@ const FRAMES: usize = 1024;
 const BYTES: usize = 256 << 10;
 /// Deliveries of frames before messages and system events are read.
 const PASSES: usize = 4;
-/// Steps of matching after which events, messages and timers get a turn: some milliseconds. One frame may
-/// take more.
+/// Steps of matching after which events, messages and timers get a turn: some milliseconds.
+///
+/// One frame may take more.
 const SLICE: u64 = 1 << 20;

@@ -54,8 +54,9 @@ impl Frame {
         Self { position, time, topics: record.topics, private: record.private, piece, _window: window }
     }
 
-    /// Whether it is for a subscriber with this interest, and the subscriber may read it. Adds the number of
-    /// matching steps to `steps`.
+    /// Whether it is for a subscriber with this interest, and the subscriber may read it.
+    ///
+    /// Adds the number of matching steps to `steps`.
     pub(super) fn is_for(&self, interest: &Interest, steps: &mut u64) -> bool {
         interest.includes(&self.topics, self.private, steps)
     }
@@ -93,8 +94,9 @@ impl Interest {
         Self { selectors: selectors.into(), token, subscriptions: true }
     }
 
-    /// Sets whether the subscriber may get subscription events. If not, it misses nothing when some of them
-    /// are dropped.
+    /// Sets whether the subscriber may get subscription events.
+    ///
+    /// If not, it misses nothing when some of them are dropped.
     #[must_use]
     pub fn with_subscriptions(self, subscriptions: bool) -> Self {
         Self { subscriptions, ..self }
@@ -116,8 +118,9 @@ impl Interest {
         }
     }
 
-    /// Whether a selector matches one of these topics, and the subscriber may read the record. Adds the
-    /// number of matching steps to `steps`.
+    /// Whether a selector matches one of these topics, and the subscriber may read the record.
+    ///
+    /// Adds the number of matching steps to `steps`.
     pub(super) fn includes(&self, topics: &[Box<str>], private: bool, steps: &mut u64) -> bool {
         let (is_selected, took) = selects(&self.selectors, topics);
         *steps += took + 1;

@@ -20,7 +20,7 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 pub(super) enum Message {
     Join(Box<(Sink, Subscription)>),
-    /// The subscriber's pipe has room again.
+    /// The subscriber's body channel has room again.
     Room(u32, u32),
     /// The subscriber's response has been dropped.
     Gone(u32, u32),

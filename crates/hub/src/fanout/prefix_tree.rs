@@ -94,8 +94,7 @@ impl<T: Default> PrefixTree<T> {
         id
     }
 
-    /// Removes a node with the default value if nothing needs it, and then its parent if nothing needs that
-    /// any more.
+    /// Removes a node with the default value if nothing needs it, and then its parents likewise.
     pub(super) fn release(&mut self, id: NodeId, is_default: impl Fn(&T) -> bool) {
         let mut id = id;
         while id != ROOT && is_default(&self.nodes[id as usize].value) {

@@ -16,8 +16,9 @@ use super::turns::{Lane, Turns};
 use super::{Frame, Interest};
 use crate::log_limit::LogLimit;
 
-/// Reads the log for subscribers that are behind the window: a page at a time for each, within one memory
-/// budget.
+/// Reads the log for subscribers that are behind the window.
+///
+/// Each gets a page at a time, within one memory budget.
 #[derive(Clone, Debug)]
 pub(super) struct Replay {
     pub(super) log: Arc<dyn Log>,
@@ -89,15 +90,18 @@ impl Replay {
         })
     }
 
-    /// Size of the next page for a subscriber that was sent this number of bytes: small at first, so that
-    /// subscribers that do not read hold little, then larger; small for all while memory is short.
+    /// Size of the next page for a subscriber that was sent this number of bytes.
+    ///
+    /// It is small at first, so that subscribers that do not read hold little, and then larger; it is small
+    /// for all while memory is short.
     pub(super) fn page_size(&self, sent: u64) -> usize {
         let earned = usize::try_from(sent / 8).unwrap_or(usize::MAX);
         earned.min(self.budget.free() / 32).clamp(SMALL_PAGE, PAGE)
     }
 
-    /// Reads the next page for a subscriber. It is empty only at the end. A log that panics counts as
-    /// unreadable.
+    /// Reads the next page for a subscriber.
+    ///
+    /// It is empty only at the end. A log that panics counts as unreadable.
     pub(super) async fn page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
         let page = AssertUnwindSafe(self.find_page(wanted)).catch_unwind().await;
         page.unwrap_or_else(|_| Err(ReadError::Unavailable("it has panicked".to_owned())))
@@ -125,8 +129,7 @@ impl Replay {
         }
     }
 
-    /// Reads the next records, a limited number of them, for about this number of bytes of events; true at
-    /// the end.
+    /// Reads a limited number of further records, for about this number of bytes; true at the end.
     async fn scan(&self, wanted: &Wanted, room: usize, draft: &mut Draft) -> Result<bool, ReadError> {
         let (mut looked_at, mut size) = (0, room);
         loop {

@@ -10,9 +10,9 @@ use bytes::{Bytes, BytesMut};
 use mio::net::TcpStream;
 
 use super::Frame;
+use super::body_channel::BodyChannel;
 use super::framing::{Framing, LAST};
 use super::inbox::Inbox;
-use super::pipe::Pipe;
 use super::subscriber::{End, Mark};
 use crate::http::network;
 
@@ -21,15 +21,16 @@ use crate::http::network;
 pub(super) enum Sink {
     /// Socket that the fan-out owns.
     Socket(TcpStream),
-    /// Body of a response on a connection that the fan-out does not own: TLS, HTTP/2, a Unix socket, a reused
-    /// connection.
+    /// Body of a response on a connection that the fan-out does not own.
+    ///
+    /// Such connections are TLS, HTTP/2, Unix sockets and reused connections.
     Body(Box<Piped>),
 }
 
-/// Pipe with measurements of the peer's progress.
+/// Body channel with measurements of the peer's progress.
 #[derive(Debug)]
 pub(super) struct Piped {
-    pub(super) pipe: Arc<Pipe>,
+    pub(super) pipe: Arc<BodyChannel>,
     /// Measurement of the last sent byte.
     pub(super) idle: Mark,
     /// Measurement of the speed.
@@ -51,13 +52,14 @@ impl Piped {
 }
 
 impl Sink {
-    pub(super) fn body(pipe: Arc<Pipe>, peer: Option<IpAddr>) -> Self {
+    pub(super) fn body(pipe: Arc<BodyChannel>, peer: Option<IpAddr>) -> Self {
         let (idle, speed, address) = (Mark::default(), Mark::default(), peer.map_or(0, address));
         Self::Body(Box::new(Piped { pipe, idle, speed, address }))
     }
 
-    /// Number that stands for the address of the peer; 0 if it has none. Different addresses rarely have the
-    /// same number.
+    /// Number that stands for the address of the peer; 0 if it has none.
+    ///
+    /// Different addresses rarely have the same number.
     pub(super) fn address(&self) -> u32 {
         match self {
             Self::Socket(socket) => socket.peer_addr().map_or(0, |peer| address(peer.ip())),
@@ -84,8 +86,9 @@ impl Sink {
         }
     }
 
-    /// Ends the stream behind all written bytes. Without it, dropping the sink cuts the stream, and its
-    /// reader sees an error.
+    /// Ends the stream behind all written bytes.
+    ///
+    /// Without it, dropping the sink cuts the stream, and its reader sees an error.
     pub(super) fn finish(&mut self) {
         match self {
             // If the peer does not get this, it sees the end of the connection.
@@ -102,8 +105,9 @@ impl Sink {
         }
     }
 
-    /// Writes as many bytes of consecutive frames as there is room for; returns their number if that is not
-    /// all.
+    /// Writes as many bytes of consecutive frames as possible.
+    ///
+    /// Returns their number if that is not all.
     ///
     /// For a socket, the frames are joined into one write, once for all subscribers with the same frames; a
     /// body shares each frame.
@@ -125,8 +129,9 @@ impl Sink {
         Ok(Some(written).filter(|written| *written < all))
     }
 
-    /// Whether the peer has taken enough to read more of the log for it. If not, a message will say when that
-    /// is so.
+    /// Whether the peer has taken enough to read more of the log for it.
+    ///
+    /// If not, a message will say when that is so.
     pub(super) fn wants_more(&self) -> bool {
         match self {
             // Bytes in the system's buffer are not memory of the hub.
@@ -135,8 +140,9 @@ impl Sink {
         }
     }
 
-    /// Reads and discards input of the peer. Breaks if the peer has ended, or sends more than a subscriber
-    /// needs to.
+    /// Reads and discards input of the peer.
+    ///
+    /// Breaks if the peer has ended, or sends more than a subscriber needs to.
     pub(super) fn hear(&mut self) -> ControlFlow<End> {
         let Self::Socket(socket) = self else { return ControlFlow::Continue(()) };
         let mut scratch = [0; 4096];

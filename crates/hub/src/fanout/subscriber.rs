@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use ssekit_log::Position;
 use tokio::task::AbortHandle;
 
-use super::Figures;
+use super::Metrics;
 use super::sink::Sink;
 
 /// Subscriber in the table of its thread. An idle one has nothing else: no task, no timer, no buffer.
@@ -28,7 +28,7 @@ pub(super) struct Subscriber {
     /// Tick of its end; `u32::MAX` if it has none.
     pub(super) ends: u32,
     /// Its backlog; `None` if it has received everything that its thread has delivered.
-    pub(super) behind: Option<Box<Behind>>,
+    pub(super) behind: Option<Box<Backlog>>,
     /// Dropped with the subscriber: its permits and registrations.
     pub(super) guard: Option<Box<dyn Any + Send>>,
 }
@@ -59,7 +59,7 @@ impl Subscriber {
 
 /// Backlog of a subscriber that is not up to date.
 #[derive(Debug)]
-pub(super) struct Behind {
+pub(super) struct Backlog {
     /// Bytes that are being written.
     pub(super) unsent: Unsent,
     /// Bytes that were written since the subscriber fell behind.
@@ -74,14 +74,14 @@ pub(super) struct Behind {
     /// Tick since which nothing could be written.
     pub(super) since: u32,
     /// The event that the subscriber waits for.
-    pub(super) doing: Doing,
+    pub(super) doing: BacklogState,
     /// Whether the subscriber ends when all bytes are written.
     pub(super) last: bool,
     /// The read of the log for it.
     pub(super) reading: Option<Reading>,
     /// Events that were read from the log for it.
     pub(super) replayed: u64,
-    figures: Arc<Figures>,
+    metrics: Arc<Metrics>,
 }
 
 /// Measurement of a subscriber's progress: the number of bytes that had been sent at a tick.
@@ -100,8 +100,9 @@ impl Mark {
         now - self.tick
     }
 
-    /// Whether fewer bytes than this were sent per tick, measured over this number of ticks. If not, the
-    /// measurement begins again.
+    /// Whether fewer bytes than this were sent per tick, measured over this number of ticks.
+    ///
+    /// If not, the measurement begins again.
     pub(super) fn is_slower(&mut self, bytes: u64, over: u32, sent: u64, now: u32) -> bool {
         let ticks = now - self.tick;
         let slow = ticks >= over && sent - self.sent < bytes * u64::from(ticks);
@@ -158,7 +159,7 @@ impl Drop for Reading {
 
 /// Event that a subscriber waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum BacklogState {
     /// Room for a write.
     Writing,
     /// A page of the log.
@@ -190,16 +191,16 @@ pub enum End {
     Shutdown,
 }
 
-impl Behind {
+impl Backlog {
     /// Makes a backlog of these bytes and the position behind them.
     pub(super) fn new(
         unsent: Bytes,
         through: Position,
-        doing: Doing,
+        doing: BacklogState,
         now: u32,
-        figures: &Arc<Figures>,
+        metrics: &Arc<Metrics>,
     ) -> Box<Self> {
-        figures.behind.inc();
+        metrics.behind.inc();
         let mut waiting = Unsent::default();
         waiting.push(unsent);
         Box::new(Self {
@@ -214,16 +215,16 @@ impl Behind {
             last: false,
             reading: None,
             replayed: 0,
-            figures: Arc::clone(figures),
+            metrics: Arc::clone(metrics),
         })
     }
 }
 
-impl Drop for Behind {
+impl Drop for Backlog {
     fn drop(&mut self) {
-        self.figures.behind.dec();
+        self.metrics.behind.dec();
         if self.replayed > 0 {
-            self.figures.replay.observe(self.replayed as f64);
+            self.metrics.replay.observe(self.replayed as f64);
         }
     }
 }

@@ -84,8 +84,9 @@ impl TemplateBudget {
         })
     }
 
-    /// Admits the templates of a subscriber. Subscribers without a token may use half of the budget, so that
-    /// the others find room.
+    /// Admits the templates of a subscriber.
+    ///
+    /// Subscribers without a token may use half of the budget, so that the others find room.
     pub(crate) fn admit(
         self: &Arc<Self>,
         selectors: &[Selector],
@@ -117,8 +118,9 @@ impl TemplateBudget {
         Err(TemplatesFull { most })
     }
 
-    /// Cost of an update with these topics, if it exceeds the limit: the number of variables, each times the
-    /// topic's length in pieces of 64 bytes.
+    /// Cost of an update with these topics, if it exceeds the limit.
+    ///
+    /// It is the number of variables, each times the topic's length in pieces of 64 bytes.
     pub(crate) fn excess(&self, topics: &[Box<str>]) -> Option<u64> {
         let pieces = |topic: &str| (topic.len() / 64 + 1) as u64;
         let all: u64 = topics.iter().map(|topic| pieces(topic)).sum();
@@ -152,8 +154,10 @@ impl Drop for TemplatePermit {
 }
 
 impl Held {
-    /// Adds a template. Returns the number of variables that a topic may be compared with because of it; 0 if
-    /// its shape is known.
+    /// Adds a template.
+    ///
+    /// Returns the number of variables that a topic may be compared with because of it; 0 if its shape is
+    /// known.
     fn add(&mut self, template: &Selector) -> u32 {
         let count = self.shapes.entry(template.shape().into()).or_insert(0);
         *count += 1;

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use memchr::memchr;
 use ssekit_mercure::{Kind, PreparedTopic, Selector};
 
-use super::audience::Listed;
 use super::prefix_tree::PrefixTree;
+use super::topic_index::Listed;
 
-/// Templates by their literal prefixes: a topic is compared only with those that begin like it, and once with
-/// all templates of one [shape](Selector::shape).
+/// Templates by their literal prefixes.
+///
+/// A topic is compared only with those that begin like it, and once with all templates of one
+/// [shape](Selector::shape).
 #[derive(Debug, Default)]
 pub(super) struct Templates(PrefixTree<HashMap<Box<str>, Template>>);
 
@@ -30,8 +32,9 @@ impl Templates {
             .listed
     }
 
-    /// Posting list of the templates with the shape of a topic that is itself a template; not all of them
-    /// have its text.
+    /// Posting list of the templates with the shape of a topic that is itself a template.
+    ///
+    /// Not all of them have its text.
     pub(super) fn of_text(&self, topic: &str) -> Option<&Listed> {
         // Every template has a brace, and no expansion has one.
         memchr(b'{', topic.as_bytes())?;

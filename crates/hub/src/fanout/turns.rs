@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Gives turns one after the other. Readers that find events for their subscriber go before those that have
-/// found none so far. In each of these two lanes the addresses take turns, so that many readers of one
-/// address delay others no more than two readers would.
+/// Gives turns one after the other.
+///
+/// Readers that find events for their subscriber go before those that have found none so far. In each of
+/// these two lanes the addresses take turns, so that many readers of one address delay others no more than
+/// two readers would.
 #[derive(Debug)]
 pub(super) struct Turns {
     state: Mutex<State>,
@@ -227,8 +229,9 @@ mod tests {
         }
     }
 
-    /// Counts the turns of the peers, each up to its number in its lane, until a reader that came last has
-    /// had `own` turns.
+    /// Counts the turns of the peers until a reader that came last has had `own` turns.
+    ///
+    /// Each peer takes turns up to its number in its lane.
     fn turns_of_others(peers: impl IntoIterator<Item = (Lane, u32, usize)>, own: usize) -> usize {
         let turns = Turns::new(1);
         let turn = first(&turns);
@@ -261,8 +264,9 @@ mod tests {
         others
     }
 
-    /// 40 MB are 160 pages. A peer that does not read asks for few pages, since only few bytes may wait for
-    /// it.
+    /// 40 MB are 160 pages.
+    ///
+    /// A peer that does not read asks for few pages, since only few bytes may wait for it.
     #[test]
     fn a_thousand_peers_delay_one_that_reads_much_by_a_bounded_number_of_turns() {
         const OWN: usize = 160;

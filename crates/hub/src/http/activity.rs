@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
-use super::places::{Lease, Place, Taken};
+use super::connection_limit::{Lease, LimitReached, Permit};
 
 /// Open requests of one connection.
 #[derive(Debug)]
@@ -147,16 +147,17 @@ impl Open {
         self.activity.lease.peer()
     }
 
-    /// Marks the request as a subscription. The first stream of a connection shares its permit; each other
-    /// one takes a permit.
+    /// Marks the request as a subscription.
+    ///
+    /// The first stream of a connection shares its permit; each other one takes a permit.
     ///
     /// # Errors
     /// When the limit is reached.
-    pub(super) fn subscribe(&self) -> Result<Subscribed, Taken> {
+    pub(super) fn subscribe(&self) -> Result<Subscribed, LimitReached> {
         let activity = &self.activity;
         let shares = !std::mem::replace(&mut activity.lock().shared, true);
-        let place = if shares { None } else { Some(activity.lease.another()?) };
-        Ok(Subscribed { activity: Arc::clone(activity), id: self.id, place })
+        let permit = if shares { None } else { Some(activity.lease.another()?) };
+        Ok(Subscribed { activity: Arc::clone(activity), id: self.id, permit })
     }
 }
 
@@ -180,13 +181,13 @@ pub(super) struct Subscribed {
     activity: Arc<Activity>,
     id: u64,
     /// `None` if it shares the permit of the connection.
-    place: Option<Place>,
+    permit: Option<Permit>,
 }
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
         let mut state = self.activity.lock();
-        if self.place.is_none() {
+        if self.permit.is_none() {
             state.shared = false;
         }
         if let Some(request) = state.open.iter_mut().find(|request| request.id == self.id) {
@@ -231,15 +232,15 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Activity, LET_GO, Verdict};
-    use crate::http::places::{Lease, Places};
+    use crate::http::connection_limit::{ConnectionLimit, Lease};
 
     const IDLE: Duration = Duration::from_secs(10);
 
     #[test]
     fn a_connection_is_closed_when_it_asks_nothing_or_is_idle() {
         let start = Instant::now();
-        let places = Places::new(10, None);
-        let activity = Activity::new(Lease::new(places.take(None).expect("there is room")), start);
+        let connection_limit = ConnectionLimit::new(10, None);
+        let activity = Activity::new(Lease::new(connection_limit.take(None).expect("there is room")), start);
         let later = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(activity.verdict(IDLE, later(9)), Verdict::Fine(Some(later(10))));
         assert_eq!(activity.verdict(IDLE, later(10)), Verdict::Unasked);
@@ -253,8 +254,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_keeps_a_stream_that_has_ended_is_closed() {
-        let places = Places::new(10, None);
-        let activity = Activity::new(Lease::new(places.take(None).expect("there is room")), Instant::now());
+        let connection_limit = ConnectionLimit::new(10, None);
+        let activity =
+            Activity::new(Lease::new(connection_limit.take(None).expect("there is room")), Instant::now());
         let (good, evil) = (activity.open(), activity.open());
         let streams = [&good, &evil].map(|open| open.subscribe().expect("there is room"));
         assert_eq!(activity.verdict(IDLE, Instant::now() + IDLE), Verdict::Fine(None));
@@ -268,18 +270,19 @@ mod tests {
 
     #[test]
     fn each_stream_takes_a_place_and_the_first_that_of_its_connection() {
-        let places = Places::new(3, None);
-        let activity = Activity::new(Lease::new(places.take(None).expect("there is room")), Instant::now());
+        let connection_limit = ConnectionLimit::new(3, None);
+        let activity =
+            Activity::new(Lease::new(connection_limit.take(None).expect("there is room")), Instant::now());
         let open: Vec<_> = (0..4).map(|_| activity.open()).collect();
         let mut streams: Vec<_> =
             open[..3].iter().map(|open| open.subscribe().expect("there is room")).collect();
-        assert_eq!(places.taken(), 3);
+        assert_eq!(connection_limit.taken(), 3);
         assert!(open[3].subscribe().is_err());
         drop(streams.remove(0));
         assert!(open[3].subscribe().is_ok(), "the connection's own is free");
         drop((streams, open));
-        assert_eq!(places.taken(), 1);
+        assert_eq!(connection_limit.taken(), 1);
         drop(activity);
-        assert_eq!(places.taken(), 0);
+        assert_eq!(connection_limit.taken(), 0);
     }
 }

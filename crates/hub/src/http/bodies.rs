@@ -41,9 +41,10 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Grows the share to this number of bytes. The first bytes of a body count as those of the connection,
-    /// so that a small body is never refused. A body that waited for others would keep them waiting for its
-    /// own memory, so it fails instead.
+    /// Grows the share to this number of bytes.
+    ///
+    /// The first bytes of a body count as those of the connection, so that a small body is never refused. A
+    /// body that waited for others would keep them waiting for its own memory, so it fails instead.
     ///
     /// # Errors
     /// When all bodies together would exceed the limit.

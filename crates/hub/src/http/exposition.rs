@@ -1,5 +1,6 @@
-//! Text formats of `/metrics`: OpenMetrics 1.0 for clients that ask for it, and Prometheus text 0.0.4 for
-//! others.
+//! Text formats of `/metrics`.
+//!
+//! Clients that ask for it get OpenMetrics 1.0, others Prometheus text 0.0.4.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
@@ -7,8 +8,7 @@ use http::header::ACCEPT;
 pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 pub(super) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether the client names OpenMetrics and prefers it to plain text, by the weights of RFC 9110, section
-/// 12.5.1.
+/// Whether the client names OpenMetrics and prefers it to plain text (RFC 9110, section 12.5.1).
 pub(super) fn accepts_open_metrics(headers: &HeaderMap) -> bool {
     let (mut open, mut plain) = (0.0_f32, 0.0_f32);
     let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -26,8 +26,10 @@ pub(super) fn accepts_open_metrics(headers: &HeaderMap) -> bool {
     open > 0.0 && open >= plain
 }
 
-/// Converts OpenMetrics text: in version 0.0.4 the metadata of a counter has the name of its sample, which
-/// ends in `_total`, and there is no `# UNIT` and no `# EOF`.
+/// Converts OpenMetrics text to version 0.0.4.
+///
+/// There, the metadata of a counter has the name of its sample, which ends in `_total`, and there is no `#
+/// UNIT` and no `# EOF`.
 pub(super) fn prometheus(open: &str) -> String {
     let mut text = String::with_capacity(open.len() + open.len() / 16);
     let mut lines = open.lines().peekable();

@@ -26,14 +26,14 @@ use ssekit_wire::media_type;
 use super::Pages;
 use super::activity::Open;
 use super::bodies::{Bodies, NoRoom, metered};
-use super::gauges::Gauges;
 use super::head::{self, HeadLimit};
-use super::host::ours_alone;
-use super::rate::Rate;
-use super::refusals::Refusals;
+use super::metrics::MetricsPage;
+use super::own_host::own_host_only;
+use super::rate_limit::TokenBucket;
+use super::rejections::Rejections;
 use super::strict::strict;
-use crate::active::Listed;
-use crate::hub::{Batch, Granted, Hub, accepts_stream, unreadable};
+use crate::active_subscriptions::Listed;
+use crate::hub::{Batch, Granted, Hub, accepts_stream, read_problem};
 
 /// Shared state of the routes.
 #[derive(Clone, Debug)]
@@ -43,39 +43,39 @@ pub(super) struct Context {
     pub(super) head_size: usize,
     pub(super) body_time: Duration,
     pub(super) bodies: Arc<Bodies>,
-    pub(super) rate: Option<Arc<Rate>>,
-    pub(super) refusals: Arc<Refusals>,
+    pub(super) rate: Option<Arc<TokenBucket>>,
+    pub(super) rejections: Arc<Rejections>,
 }
 
 /// Returns the routes of the hub alone, for another program.
 pub(super) fn of_hub(context: Context) -> Router {
-    let (refusals, bodies) = (Arc::clone(&context.refusals), Arc::clone(&context.bodies));
+    let (rejections, bodies) = (Arc::clone(&context.rejections), Arc::clone(&context.bodies));
     hub_routes(&context.hub.path)
         .with_state(context)
         .route_layer(from_fn_with_state(bodies, metered))
-        .route_layer(map_response_with_state(refusals, counted))
+        .route_layer(map_response_with_state(rejections, count_problems))
 }
 
 fn hub_routes(path: &str) -> Router<Context> {
     Router::new()
-        .route(path, axum::routing::any(at_hub))
+        .route(path, axum::routing::any(hub_endpoint))
         .route(&format!("{path}/subscriptions"), axum::routing::any(active))
         .route(&format!("{path}/subscriptions/{{*of}}"), axum::routing::any(active))
 }
 
 /// Returns all routes of a [`Server`](super::Server).
-pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pages>) -> Router {
+pub(super) fn router(context: Context, metrics_page: Option<MetricsPage>, pages: Option<Pages>) -> Router {
     let path = context.hub.path.clone();
     let mut there = vec![path.clone(), "/healthz".to_owned(), "/readyz".to_owned()];
     let mut router = hub_routes(&path).route("/healthz", get(healthy)).route("/readyz", get(ready));
-    if let Some(gauges) = gauges.map(Arc::new) {
+    if let Some(metrics_page) = metrics_page.map(Arc::new) {
         let show = move |State(context): State<Context>, headers: HeaderMap| async move {
-            gauges.show(&context.hub, &headers).await
+            metrics_page.show(&context.hub, &headers).await
         };
         router = router.route("/metrics", get(show));
         there.push("/metrics".to_owned());
     }
-    let (refusals, bodies) = (Arc::clone(&context.refusals), Arc::clone(&context.bodies));
+    let (rejections, bodies) = (Arc::clone(&context.rejections), Arc::clone(&context.bodies));
     let checked = context.clone();
     let head_limit = HeadLimit { hub: Arc::clone(&context.hub), bytes: context.head_size };
     let hub = Arc::clone(&context.hub);
@@ -83,16 +83,16 @@ pub(super) fn router(context: Context, gauges: Option<Gauges>, pages: Option<Pag
     there.extend(at.into_iter().map(str::to_owned));
     let there: Arc<str> = there.join(", ").into();
     let mut pages = pages
-        .method_not_allowed_fallback(not_allowed)
+        .method_not_allowed_fallback(method_not_allowed)
         .fallback(move |request: Request| async move { not_found(&hub, &request.into_parts().0, &there) });
     if let Some(names) = names {
-        pages = pages.layer(from_fn_with_state(names, ours_alone));
+        pages = pages.layer(from_fn_with_state(names, own_host_only));
     }
-    let router = router.method_not_allowed_fallback(not_allowed).with_state(context).merge(pages);
+    let router = router.method_not_allowed_fallback(method_not_allowed).with_state(context).merge(pages);
     let router = router.layer(from_fn_with_state(bodies, metered));
     let router = router.layer(from_fn_with_state(checked, strict));
     let router = router.layer(from_fn_with_state(head_limit, head::within));
-    router.layer(map_response_with_state(refusals, counted))
+    router.layer(map_response_with_state(rejections, count_problems))
 }
 
 /// Answers 404 with the list of paths. A preflight is granted, so that a page can read the 404 that follows.
@@ -107,7 +107,7 @@ fn not_found(hub: &Hub, parts: &Parts, paths: &str) -> Response {
 }
 
 /// Answers 405; the router adds the header `Allow`.
-async fn not_allowed(method: Method, uri: Uri) -> Response {
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let what = format!(
         "the method {method} is not supported at {}; the header Allow lists the supported methods",
         shown(uri.path())
@@ -116,14 +116,14 @@ async fn not_allowed(method: Method, uri: Uri) -> Response {
 }
 
 /// Counts an answer that is a problem.
-async fn counted(State(refusals): State<Arc<Refusals>>, response: Response) -> Response {
+async fn count_problems(State(rejections): State<Arc<Rejections>>, response: Response) -> Response {
     if let Some(problem) = response.extensions().get::<Problem>() {
-        refusals.request(problem);
+        rejections.request(problem);
     }
     response
 }
 
-async fn at_hub(State(context): State<Context>, request: Request) -> Response {
+async fn hub_endpoint(State(context): State<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Context { hub, body_time, .. } = &context;
     let (hub, body_time) = (Arc::clone(hub), *body_time);
@@ -269,11 +269,11 @@ fn unread(error: &(dyn std::error::Error + 'static)) -> Problem {
 }
 
 async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response> {
-    let Context { hub, rate, refusals, .. } = context;
+    let Context { hub, rate, rejections, .. } = context;
     let refuse = |problem: Problem, parts: &Parts| refused(hub, parts, &problem);
     let head = parts.method == Method::HEAD;
     let come_back = |retry: Duration, parts: &Parts| {
-        let mut response = come_back(retry).map(Body::from);
+        let mut response = retry_later(retry).map(Body::from);
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
     };
@@ -283,23 +283,23 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         Err(Problem { kind: ProblemKind::Unavailable, retry_after: Some(wait), .. })
             if accepts_stream(&parts) =>
         {
-            return Ok(come_back(wait + hub.retry(), &parts));
+            return Ok(retry_later(wait + hub.retry(), &parts));
         }
         Err(problem) => return Err(refuse(problem, &parts)),
     };
     let too_fast = rate.as_ref().filter(|rate| !rate.take(Instant::now()));
     if let Some(rate) = too_fast {
-        refusals.turned_away("limits.connects_per_second", rate.per_second().into());
+        rejections.turned_away("limits.connects_per_second", rate.per_second().into());
     }
     let open = parts.extensions.get::<Arc<Open>>();
     let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = open.map_or_else(|| connected.map(|ConnectInfo(peer)| peer.ip()), |open| open.peer());
     let stream = open.map(|open| open.subscribe()).transpose();
     if let Err(taken) = &stream {
-        refusals.turned_away(taken.limit, taken.most as u64);
+        rejections.turned_away(taken.limit, taken.most as u64);
     }
     if too_fast.is_some() || stream.is_err() || hub.is_ending() {
-        return Ok(come_back(hub.retry(), &parts));
+        return Ok(retry_later(hub.retry(), &parts));
     }
     let granted = hub.resolve(&parts, subscribe, Some(Box::new(stream))).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
@@ -309,8 +309,9 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     Ok(response)
 }
 
-/// Answer to `OPTIONS`: the methods (RFC 9110, section 9.3.7), and for a page of another origin the permitted
-/// headers.
+/// Answers `OPTIONS` with the methods (RFC 9110, section 9.3.7).
+///
+/// A page of another origin also gets the permitted headers.
 fn preflight(hub: &Hub, parts: &Parts, methods: &'static str) -> Response {
     let mut response = (StatusCode::NO_CONTENT, [(header::ALLOW, methods)]).into_response();
     cors::allow_request(parts, &hub.access.cors_origins, response.headers_mut());
@@ -350,7 +351,7 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
     };
     let token = hub.reader(parts).await?;
     subscriptions::authorise(path, token.as_deref())?;
-    let bounds = hub.log.bounds().await.map_err(|error| unreadable(&error))?;
+    let bounds = hub.log.bounds().await.map_err(|error| read_problem(&error))?;
     // The id is read before the subscriptions: a client that continues after it gets the events of every
     // later change.
     let last = hub.newest(&bounds);
@@ -389,7 +390,7 @@ async fn ready(State(Context { hub, .. }): State<Context>) -> Response {
     let log = hub.log.health().await;
     match log {
         _ if hub.is_ending() => refusal(&Problem::new(ProblemKind::Unavailable, "the hub is shutting down")),
-        Err(error) => refusal(&unreadable(&error)),
+        Err(error) => refusal(&read_problem(&error)),
         Ok(_) if hub.awaits_keys() => {
             let words = "no keys were fetched from the URL of `jwks` yet: the log has the reason and the time of the next attempt";
             refusal(&Problem::new(ProblemKind::Unavailable, words))
@@ -418,7 +419,7 @@ fn answer(problem: &Problem) -> http::Response<Bytes> {
 }
 
 /// Stream with nothing but a `retry:`: browsers give up on any other answer.
-pub(super) fn come_back(retry: Duration) -> http::Response<Bytes> {
+pub(super) fn retry_later(retry: Duration) -> http::Response<Bytes> {
     let mut response = http::Response::new(Bytes::from(format!("retry: {}\n\n", retry.as_millis())));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::EVENT_STREAM));

@@ -26,8 +26,9 @@ pub(super) async fn strict(State(context): State<Context>, request: Request, nex
     response
 }
 
-/// Fault of the `Host` of a request: HTTP/1.1 needs exactly one, and it is a host with or without a port (RFC
-/// 9112, section 3.2).
+/// Fault of the `Host` of a request.
+///
+/// HTTP/1.1 needs exactly one, and it is a host with or without a port (RFC 9112, section 3.2).
 pub(super) fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     let Some(host) = hosts.next() else {

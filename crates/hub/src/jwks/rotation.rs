@@ -14,8 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub struct Schedule {
     /// Time between two fetches.
     pub every: Duration,
-    /// Minimum time between two successful fetches, whatever tokens name; maximum time between two failed
-    /// ones.
+    /// Minimum time between two successful fetches, and maximum time between two failed ones.
     pub at_least: Duration,
     /// Time after the first failure; it doubles with each further failure.
     pub first_retry: Duration,
@@ -85,8 +84,9 @@ pub enum Renewed {
 }
 
 impl Rotation {
-    /// Makes a rotation of these shared keys; only for these algorithms, if some are named. `source` names
-    /// their source in logs.
+    /// Makes a rotation of these shared keys; only for these algorithms, if some are named.
+    ///
+    /// `source` names their source in logs.
     pub fn new(
         source: impl fmt::Display,
         keys: Keys,
@@ -101,8 +101,9 @@ impl Rotation {
         (Self { source: source.to_string(), keys, schedule, allowed, wanted, progress }, renewal)
     }
 
-    /// Fetches the keys now and then again and again, forever; dropping the future ends it. `fetch` returns
-    /// the text for [`Keys::read_set`].
+    /// Fetches the keys now and then again and again, forever; dropping the future ends it.
+    ///
+    /// `fetch` returns the text for [`Keys::read_set`].
     ///
     /// If a text cannot be fetched or is no key set, the rotation logs that, and the earlier keys stay in
     /// use.

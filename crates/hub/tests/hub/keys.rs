@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use ssekit_hub::fanout::{Fanout, Figures, Interest, Subscription};
+use ssekit_hub::fanout::{Fanout, Interest, Metrics, Subscription};
 use ssekit_hub::jwks::{KeyRenewals, Rotation, Schedule};
 use ssekit_log::{Keep, MemoryLog, Retention};
 use ssekit_mercure::issue::{Signer, make};
@@ -203,7 +203,7 @@ async fn streams_end_whose_token_no_longer_verifies_and_the_others_go_on() {
 async fn a_stream_does_not_begin_whose_key_was_replaced_meanwhile() {
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
     let options = Setup::default().fanout;
-    let fanout = Fanout::start(log, &options, Figures::new(&mut Registry::default())).await.unwrap();
+    let fanout = Fanout::start(log, &options, Metrics::new(&mut Registry::default())).await.unwrap();
     let keys = set_of(&[("1", 'a')]);
     let signer = Signer::read(&secret('a')).unwrap();
     let token = make(&claims(&[], &["*"]), &signer, None, None).unwrap();

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
-use ssekit_hub::fanout::{Fanout, Figures, Interest, Subscription};
+use ssekit_hub::fanout::{Fanout, Interest, Metrics, Subscription};
 use ssekit_log::{Keep, Log as _, MemoryLog, Position, Record, Retention};
 use ssekit_mercure::Selector;
 use tokio::sync::{Semaphore, watch};
@@ -252,7 +252,7 @@ async fn what_is_published_after_a_subscription_is_answered_is_delivered() {
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
     let mut options = Setup::default().fanout;
     options.threads = 1;
-    let fanout = Fanout::start(log.clone(), &options, Figures::new(&mut Registry::default())).await.unwrap();
+    let fanout = Fanout::start(log.clone(), &options, Metrics::new(&mut Registry::default())).await.unwrap();
     let subscribe = |selector: &str| {
         let interest = Interest::new(vec![Selector::parse(selector).unwrap()], None);
         fanout.subscribe_body(

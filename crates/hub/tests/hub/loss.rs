@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{self, BoxStream};
 use prometheus_client::registry::Registry;
-use ssekit_hub::fanout::{Fanout, Figures, Overtaken};
+use ssekit_hub::fanout::{Fanout, Metrics, Overtaken};
 use ssekit_log::{
     AppendError, Appended, Bounds, DurableLog, DurableOptions, Entry, Epoch, IdempotencyKey, Keep, Limit,
     Log, MemoryLog, Page, Position, ReadError, Record, Retention,
@@ -170,7 +170,7 @@ async fn publishers_wait_for_the_tail_of_the_log() {
 #[tokio::test(start_paused = true)]
 async fn a_publisher_that_waits_too_long_for_the_tail_is_refused_and_nothing_is_appended() {
     let log = Contended::keeping(Keep::ALL);
-    let figures = Figures::new(&mut Registry::default());
+    let figures = Metrics::new(&mut Registry::default());
     let fanout = Fanout::start(log.clone(), &Setup::default().fanout, figures).await.unwrap();
     log.held_up.send_replace(true);
     let large = || vec![record(0, 7 << 20); 4];

@@ -194,8 +194,9 @@ async fn line_93_the_answer_says_after_which_event_it_begins_and_why_when_it_is_
     .await;
 }
 
-/// A server may give a page the id of an update that the page's user cannot read, to continue after it. See
-/// `Hub::position`.
+/// A server may give a page the id of an update that the page's user cannot read, to continue after it.
+///
+/// See `Hub::position`.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_read_an_update_may_go_on_after_it_and_is_shown_nothing_of_it() {
     let hub = TestHub::usual().await;

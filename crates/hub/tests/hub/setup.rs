@@ -22,8 +22,10 @@ pub(crate) const HUB: &str = "/.well-known/mercure";
 
 const SECRET: &str = "a secret that is long enough: 32 bytes at least";
 
-/// Options of a hub. By default, everyone may subscribe, publishers need tokens, no heartbeats are sent, and
-/// everything is kept.
+/// Options of a hub.
+///
+/// By default, everyone may subscribe, publishers need tokens, no heartbeats are sent, and everything is
+/// kept.
 pub(crate) struct Setup {
     pub(crate) access: Access,
     pub(crate) key_renewals: KeyRenewals,
@@ -256,8 +258,9 @@ pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// Seeds of a test with random cases: a few, or many in a long run (`SSEKIT_SOAK`). `SSEKIT_CASES` sets their
-/// number.
+/// Seeds of a test with random cases: a few, or many in a long run (`SSEKIT_SOAK`).
+///
+/// `SSEKIT_CASES` sets their number.
 pub(crate) fn cases(few: u64, many: u64) -> std::ops::Range<u64> {
     // With SSEKIT_SEED, the case that has failed.
     if let Some(seed) = std::env::var("SSEKIT_SEED").ok().and_then(|seed| seed.parse().ok()) {

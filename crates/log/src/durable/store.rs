@@ -231,7 +231,7 @@ const IDS: &str = "ids";
 /// The bytes of a table of ids. The first level has four times as many.
 const ID_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The size of the journals above which the store writes tables: the bound of the data that a start reads.
+/// The size of the journals above which the store writes tables, since a start reads the journals.
 const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The most files that the store keeps open.

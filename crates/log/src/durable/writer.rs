@@ -486,7 +486,7 @@ impl Durability {
 const GROUP_RECORDS: usize = 4096;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// The longest time between two reads of the clock while records can expire, because the clock may jump.
+/// The longest time between reads of the clock while records can expire, since the clock may jump.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The time between attempts to reopen the store.

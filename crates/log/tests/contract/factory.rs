@@ -98,7 +98,7 @@ pub(crate) fn records(bodies: impl IntoIterator<Item = impl ToString>) -> Vec<Re
     bodies.into_iter().map(|body| record("topic", body)).collect()
 }
 
-/// More records than a tail finds in memory, in batches. Their bodies have 2 kB and begin with 0, 1, 2, ….
+/// Batches of more records than a tail finds in memory: bodies of 2 kB that begin with 0, 1, 2, ….
 pub(crate) fn many() -> impl Iterator<Item = Vec<Record>> {
     let record = |number| record("topic", format!("{number} {}", "x".repeat(2000)));
     (0..MANY).step_by(1000).map(move |first| (first..first + 1000).map(record).collect())

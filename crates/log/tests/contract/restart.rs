@@ -44,7 +44,7 @@ pub(crate) async fn a_reopened_log_has_the_same_records(factory: &impl Factory) 
     }
 }
 
-/// An open tail keeps the store open after the log is closed. After its end, the log can be opened again.
+/// An open tail keeps the store open after the log is closed; after its end, the log can be reopened.
 pub(crate) async fn an_open_tail_reads_all_records_after_close(factory: &impl Factory) {
     let log = factory.open_keeping(Keep::ALL).await;
     let mut tail = log.tail(Position::START);

@@ -68,8 +68,7 @@ impl Places {
         Self(words.collect())
     }
 
-    /// Adds all offsets that can be reached through these other offsets alone, each of which leads to the
-    /// next.
+    /// Adds all offsets that can be reached through these others, each of which leads to the next.
     pub(super) fn run(&mut self, others: &Self) {
         // Adding a one to a run of ones, at the offset at which the run is entered, clears the run from there
         // on and sets the offset behind it. The changed bits are those that are reached.

@@ -1,5 +1,6 @@
-//! Matching of one topic: the offsets in the topic that the parts of a template lead to. Each part moves all
-//! offsets in one pass, 64 at a time.
+//! Matching of one topic: the offsets in the topic that the parts of a template lead to.
+//!
+//! Each part moves all offsets in one pass, 64 at a time.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -49,8 +50,9 @@ impl<'a> Topic<'a> {
         self.bytes
     }
 
-    /// Cost of matching so far, which is the same on every machine: a step is one operation on 64 bytes of
-    /// the topic.
+    /// Cost of matching so far, which is the same on every machine.
+    ///
+    /// A step is one operation on 64 bytes of the topic.
     pub fn steps(&self) -> u64 {
         self.steps.get()
     }
@@ -82,8 +84,9 @@ impl<'a> Topic<'a> {
         places
     }
 
-    /// Offsets behind a literal that begins at one of these offsets: the literal unchanged, or encoded as in
-    /// an expansion (RFC 6570, section 3.1).
+    /// Offsets behind a literal that begins at one of these offsets.
+    ///
+    /// The literal may be unchanged, or encoded as in an expansion (RFC 6570, section 3.1).
     pub(super) fn after_literal(&self, places: &Places, literal: &[u8]) -> Places {
         let mut places = places.clone();
         let mut literal = literal;

@@ -21,8 +21,9 @@ enum Status {
     TheirOwn(&'static str),
 }
 
-/// The lines of version 1.0 of the protocol. Those that do not depend on its tokens apply to versions 0.x
-/// too.
+/// The lines of version 1.0 of the protocol.
+///
+/// Those that do not depend on its tokens apply to versions 0.x too.
 const LINES: &[(u16, &str, Status)] = &[
     (1, "a topic has no controls and no format characters", Tested),
     (2, "private updates reach only who is authorised", Tested),

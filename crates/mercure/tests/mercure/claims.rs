@@ -148,8 +148,9 @@ fn grants_are_an_object_with_lists_of_texts() {
     }
 }
 
-/// If the first claim is `null`, the second counts. Otherwise the first takes precedence, even if it grants
-/// less.
+/// If the first claim is `null`, the second counts.
+///
+/// Otherwise the first takes precedence, even if it grants less.
 #[test]
 fn one_claim_counts_where_there_are_two() {
     for (namespaced, mercure, wanted) in [

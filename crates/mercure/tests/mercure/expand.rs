@@ -1,5 +1,6 @@
-//! An expander of URI templates, from the text of RFC 6570, section 3.2.1. A template must match its
-//! expansions.
+//! An expander of URI templates, from the text of RFC 6570, section 3.2.1.
+//!
+//! A template must match its expansions.
 
 /// Value of a variable; `None` is undefined.
 #[derive(Clone, Debug)]

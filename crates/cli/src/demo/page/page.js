@@ -1,4 +1,4 @@
-// One stream for the whole page: each event goes to the part that is named for it, and to the wire.
+// One stream for the whole page: each event goes to its part of the page, and to the list of lines.
 
 import { Chart, round } from "./charts.js";
 import { Room } from "./room.js";
@@ -31,7 +31,7 @@ const network = new Chart(find("network"), {
 });
 
 function stats(figures) {
-  // The first event says how many cores there are. Each has a line while the lines can be told apart.
+  // The first event names the number of cores. Each has a line while the lines can be told apart.
   if (!cpu) {
     const lines = figures.cores.length <= 8 ? figures.cores.map(() => "cpu") : [];
     const options = { series: ["cpu", ...lines], format: percent, ceiling: () => 100, fill: true, faint: true };
@@ -60,7 +60,7 @@ function stats(figures) {
   find("loopback-now").textContent = rate(loopback);
 }
 
-// A screen reader hears a chart when it asks, not four times a second.
+// A screen reader reads a chart on request, not four times a second.
 setInterval(() => {
   for (const id of ["cpu", "memory", "network"]) {
     const title = find(id).closest("figure").querySelector("h2").textContent;
@@ -95,7 +95,7 @@ stream.addEventListener("state", () => {
 
 stream.addEventListener("answer", () => wire.note("200 OK, content-type: text/event-stream"));
 
-/** What the server's channels hold: one, and many. */
+/** Number of events in the server's channels: singular and plural. */
 const held = {
   figures: ["sample", "samples"],
   room: ["message", "messages"],
@@ -116,7 +116,7 @@ stream.addEventListener("return", ({ detail: resets }) => {
   tell("reset", `Resumed, but missed ${missed.join(", ")}, which the server no longer has.`);
 });
 
-/** How long what has just happened is told, in ms. */
+/** Time for which a recent change is shown, in ms. */
 const NEWS = 8_000;
 let forget;
 
@@ -134,7 +134,7 @@ const enter = () => stream.open(`events?name=${encodeURIComponent(room.name)}`);
 room.addEventListener("rename", enter);
 enter();
 
-// The snippets: this server's own address, one tab at a time, copied by a button.
+// The code samples, with this server's own address: one tab at a time, copied by a button.
 const tabs = [...document.querySelectorAll("[role=tab]")];
 for (const code of document.querySelectorAll(".same code")) {
   code.textContent = code.textContent.replaceAll("http://127.0.0.1:3000", location.origin);

@@ -1,8 +1,8 @@
-// The chat room: who is here, what is said, and saying something.
+// The chat room: visitors, messages, and the form to send one.
 
 import { Follow } from "./follow.js";
 
-/** How many messages and notices stay on the page. */
+/** Number of messages and notices that stay on the page. */
 const KEPT = 200;
 const NAME = "ssekit.name";
 const find = (id) => document.getElementById(id);
@@ -37,14 +37,14 @@ export class Room extends EventTarget {
     return this.#name;
   }
 
-  /** Begins anew, and says why. */
+  /** Clears the room, and shows the reason. */
   clear(why) {
     this.#talk.replaceChildren();
     this.#gathered = false;
     this.note(why);
   }
 
-  /** A line of our own between the messages. */
+  /** Adds a notice of the page between the messages. */
   note(...content) {
     const item = document.createElement("li");
     item.className = "note";
@@ -74,14 +74,14 @@ export class Room extends EventTarget {
     this.#add(item);
   }
 
-  /** Shows who is here, and who has just come or gone. */
+  /** Shows the visitors, and the last one that joined or left. */
   gather({ people, joined, left }) {
     const count = people.length;
     find("here").textContent = count === 0 ? "nobody here yet" : count === 1 ? "1 here" : `${count} here`;
     const you = people.findIndex(({ name }) => name === this.#name);
     if (you > 0) people.unshift(...people.splice(you, 1));
     find("people").replaceChildren(...people.map((person) => this.#person(person)));
-    // What comes first is how it is; who came or went last may have done so long ago.
+    // The first event shows the present state; its last change may be long ago.
     const [who, what] = joined === undefined ? [left, "left"] : [joined, "joined"];
     if (this.#gathered && who !== undefined && who !== this.#name) this.note(isolated(who), ` ${what}`);
     this.#gathered = true;
@@ -152,7 +152,7 @@ export class Room extends EventTarget {
   }
 }
 
-/** A name, whatever direction it is written in. */
+/** Isolates a name in any writing direction. */
 function isolated(name) {
   const text = document.createElement("bdi");
   text.textContent = name;
@@ -171,7 +171,7 @@ function small(text) {
   return item;
 }
 
-/** The same colour for the same name, everywhere. */
+/** Color of a name, the same everywhere. */
 function hue(name) {
   let sum = 0;
   for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 997;

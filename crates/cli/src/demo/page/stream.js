@@ -1,39 +1,39 @@
-// The page's one connection. The package opens it, watches it, and opens it again where it was.
+// The page's only connection. The package opens it, watches it, and resumes it.
 
 import { source } from "./ssekit.js";
 
-/** What /events sends. */
+/** Names of the events of /events. */
 export const names = ["stats", "chat", "people", "reset"];
 
 const OPTIONS = {
   method: "GET",
-  // The page has one stream, and its own view of it.
+  // The page has one stream, and shows its own state of it.
   share: false,
-  // Figures come four times a second, so this long without any byte (in ms) is a connection that died unnoticed.
+  // Figures come four times a second; after this time without a byte (in ms), the connection is dead.
   readTimeout: 10_000,
   reconnect: { maxDelay: 10_000, afterEnd: "always" },
 };
-/** Opening takes longer than this (in ms) when the browser has no connection left for it. */
+/** Opening takes longer than this (in ms) if the browser has no free connection. */
 const SLOW_OPEN = 4_000;
 
 /**
- * Tells `state`, `answer` (a response has begun), `event`, and `return`, before the first event after a loss, with the
- * data of the `reset` events: none when nothing was missed.
+ * Dispatches `state`, `answer` (a response has begun), `event`, and `return` before the first event after a lost
+ * connection, with the data of the `reset` events: none if nothing was missed.
  */
 export class Stream extends EventTarget {
-  /** `connecting`, `open` (events come) or `reconnecting`. */
+  /** `connecting`, `open` (events arrive) or `reconnecting`. */
   state = "connecting";
   slow = false;
-  /** Where this page is in the server's channels. */
+  /** Position of this page in the server's channels. */
   lastId = "";
   #source;
-  /** What was reset and is not told yet, also when the connection broke in between. */
+  /** Resets that were not reported yet, also if the connection broke in between. */
   #resets = [];
   #crowded;
 
   constructor() {
     super();
-    // A page kept for the back button must not keep its stream, nor stay without one when it is shown again.
+    // A page in the back-forward cache must not keep its stream, and needs one when it is shown again.
     addEventListener("pagehide", () => this.#source?.close());
     addEventListener("pageshow", ({ persisted }) => {
       if (!persisted) return;
@@ -42,7 +42,7 @@ export class Stream extends EventTarget {
     });
   }
 
-  /** Opens the stream, in the place of the one before it. */
+  /** Opens the stream in place of the one before. */
   open(url) {
     this.#source?.close();
     const own = source(url, {
@@ -59,13 +59,13 @@ export class Stream extends EventTarget {
   #hear(lastId, name, data) {
     if (name === "reset") this.#resets.push(JSON.parse(data));
     else this.#arrive();
-    // The latest id is not the event's own: one that did not change was not sent.
+    // The latest id is not the event's own if the event had none.
     const id = lastId === this.lastId ? undefined : lastId;
     this.lastId = lastId;
     this.dispatchEvent(new CustomEvent("event", { detail: { id, name, data } }));
   }
 
-  /** Events come again, and resets come before all others. */
+  /** Events arrive again; resets come before all others. */
   #arrive() {
     const resets = this.#resets.splice(0);
     const returns = this.state === "reconnecting" || resets.length > 0;

@@ -1,9 +1,9 @@
-// The stream's own traffic: each event as the lines that carried it.
+// The lines of the stream: each event as it arrived.
 
 import { Follow } from "./follow.js";
 import { names } from "./stream.js";
 
-/** How many events stay on the page. */
+/** Number of events that stay on the page. */
 const KEPT = 150;
 const utf8 = new TextEncoder();
 const find = (id) => document.getElementById(id);
@@ -18,7 +18,7 @@ export class Wire {
   #bytes = 0;
   #held = [];
   #shown = new Map();
-  // Who scrolls up wants to read: hold still until they say that it may go on.
+  // A reader that scrolls up wants to read: stop until the reader continues.
   #follow = new Follow(this.#log, () => this.#setPaused(true));
 
   constructor() {
@@ -46,7 +46,7 @@ export class Wire {
     if (kind.on) this.#add(block(lines, event.name));
   }
 
-  /** A line of our own between the events: what the connection did. */
+  /** Adds a notice about the connection between the events. */
   note(text) {
     const item = document.createElement("li");
     item.className = "note";

@@ -1,17 +1,17 @@
-// The token by which this page reads. It is in the page's memory alone: gone when the page is.
+// The token of this page's requests. It exists only in the page's memory, as long as the page.
 
 import { duration, find } from "./words.js";
 
 const { hub, open, anonymous, subscriptions } = document.body.dataset;
 
-/** What the page was told of the hub. */
+/** Properties of the hub that the page contains. */
 export const settings = {
   /** Its path. */
   path: hub,
-  /** `--dev`: nobody needs a token. */
+  /** `--dev`: no request needs a token. */
   isOpen: open === "yes",
   anonymous: anonymous === "yes",
-  /** It tells who is subscribed. */
+  /** Whether the hub announces and lists subscriptions. */
   subscriptions: subscriptions === "yes",
 };
 
@@ -22,7 +22,7 @@ class Access extends EventTarget {
     return this.#token;
   }
 
-  /** `change` is told when there is another token. */
+  /** `change` is called when the token changes. */
   set token(text) {
     const token = pure(text);
     if (token === this.#token) return;
@@ -30,7 +30,7 @@ class Access extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** The headers of a request by this page's right, or by that of another token. */
+  /** Headers of a request with the page's token, or with another one. */
   headers(other = "") {
     const token = pure(other) || this.#token;
     return token ? { authorization: `Bearer ${token}` } : {};
@@ -39,12 +39,12 @@ class Access extends EventTarget {
 
 export const access = new Access();
 
-/** A token as it was pasted, without what cannot be one: line ends, and the word before it in a header. */
+/** A pasted token without line ends, and without the scheme of a header in front of it. */
 export function pure(text) {
   return text.trim().replace(/^Bearer\s+/i, "").replace(/[^!-~]/g, "");
 }
 
-/** The claims of a token, unverified; undefined when it is none. */
+/** The unverified claims of a token; undefined if it cannot be read. */
 export function claims(token) {
   try {
     const text = atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
@@ -54,7 +54,7 @@ export function claims(token) {
   }
 }
 
-/** What a token says of itself, in a few words. */
+/** A short description of a token's claims. */
 export function described(token) {
   const said = claims(token);
   if (!said) return "This is not a JWT, which has three base64url parts, separated by dots.";
@@ -79,7 +79,7 @@ const describe = () => {
   find("token-says").textContent = token ? described(token) : "";
 };
 
-/** Asks for a token. */
+/** Asks the user for a token. */
 export function ask() {
   field.value = access.token;
   describe();

@@ -1,15 +1,15 @@
-// Who is subscribed to what: the list, then every change of it by the events of subscriptions.
+// Active subscriptions: the list, then every change of it from the subscription events.
 
 import { access, ask, settings } from "./access.js";
 import { source } from "./ssekit.js";
 import { watch } from "./watch.js";
 import { asked, count, find, make, plural, refusal, sentence } from "./words.js";
 
-/** Topics, and subscribers of each, that are listed; how many subscriptions the page keeps. */
+/** Listed topics, listed subscribers of each, and subscriptions that the page keeps. */
 const TOPICS = 50;
 const SUBSCRIBERS = 20;
 const KEPT = 20_000;
-/** The list is drawn anew at most so often, in ms. */
+/** Minimum time between two drawings of the list, in ms. */
 const PACE = 250;
 
 const list = find("active");
@@ -18,7 +18,7 @@ const words = find("active-words");
 let all = new Map();
 let stream;
 let due;
-/** Which attempt this is: an answer to an earlier one does not count. */
+/** Number of the current attempt: answers to earlier ones are dropped. */
 let attempt = 0;
 const opened = new Set();
 
@@ -76,7 +76,7 @@ async function load() {
   let found = [];
   let from;
   try {
-    // They come in parts. What changes meanwhile is told behind the first.
+    // The list comes in parts. Events after the first part report changes meanwhile.
     for (let next = `${settings.path}/subscriptions`; next && found.length < KEPT; ) {
       const part = await (await asked(fetch(next, { headers: access.headers() }))).json();
       from ??= part.lastEventID;
@@ -102,7 +102,7 @@ async function load() {
   listen(from, mine);
 }
 
-/** Goes on where the list ends. */
+/** Continues behind the end of the list. */
 function listen(lastEventId, mine) {
   const topic = `${settings.path}/subscriptions/{topic}/{subscriber}`;
   const own = source(`${settings.path}?${new URLSearchParams({ topic })}`, {
@@ -114,7 +114,7 @@ function listen(lastEventId, mine) {
     reconnect: { maxDelay: 10_000, afterEnd: "always" },
     onmessage: ({ event, data }) => {
       if (mine !== attempt) return;
-      // What it has missed is not told any more: the list is asked for anew.
+      // The missed events are gone, so the list is requested again.
       if (event === "reset" || event === "gap") return void load();
       const one = JSON.parse(data);
       if (!one.active) all.delete(one.id);

@@ -1,4 +1,4 @@
-// Why a token is refused: the hub's own checks, one by one.
+// Reasons why a token is refused: the hub's own checks, one by one.
 
 import { pure } from "./access.js";
 import { asked, find, make, sentence } from "./words.js";
@@ -25,7 +25,7 @@ function show({ allowed, checks: found, header, claims }) {
   find("said-text").textContent = said.map(([name, value]) => `${name} ${JSON.stringify(value, null, 2)}`).join("\n");
 }
 
-// The answer to an earlier question says nothing about the edited one.
+// The answer to an earlier question does not apply to the edited one.
 find("explain").addEventListener("input", () => {
   question += 1;
   verdict.hidden = true;

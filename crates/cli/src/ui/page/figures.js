@@ -1,4 +1,4 @@
-// The hub's figures, one event a second, as charts of the last minute.
+// The hub's figures, one event per second, as charts of the last minute.
 
 import { access, ask, settings } from "./access.js";
 import { Chart, round } from "./charts.js";
@@ -15,7 +15,7 @@ const delivered = chart("delivered", ["delivered"], (value) => `${short(value)}/
 const subscribers = chart("subscribers", ["subscribers"], short, upTo(10));
 const latency = chart("latency", ["p99", "p50"], (value) => duration(value), upTo(0.000_5), false);
 
-/** Why a subscription ended, in words. */
+/** Reasons for the ends of subscriptions, in words. */
 const ends = {
   left: "client disconnected",
   expired: "token or lifetime expired",
@@ -55,7 +55,7 @@ function show(stats) {
   );
 }
 
-// A screen reader hears a chart when it asks, not once a second.
+// A screen reader reads a chart on request, not once a second.
 setInterval(() => {
   for (const id of ["published", "delivered", "subscribers", "latency"]) {
     const title = find(id).closest("figure").querySelector("h2").textContent;
@@ -83,12 +83,12 @@ function open() {
   const own = source("stats", {
     method: "GET",
     headers: access.headers(),
-    // Browsers open six connections to a server over HTTP/1.1: windows share this one, and a hidden one takes none. Windows share only what
-    // does not depend on cookies: where there is a token, or none is needed, they are left out.
+    // Browsers open six connections to a server over HTTP/1.1: windows share this one, and a hidden one uses
+    // none. They share only requests without cookies: with a token, or where none is needed, none are sent.
     tabs: true,
     credentials: access.token || settings.isOpen ? "omit" : "same-origin",
     openWhenHidden: false,
-    // Figures come each second, so this long without any byte (in ms) is a connection that died unnoticed.
+    // Figures come each second; after this time without a byte (in ms), the connection is dead.
     readTimeout: 10_000,
     reconnect: { maxDelay: 10_000, afterEnd: "always" },
     onmessage: ({ event, data }) => own === stream && event === "stats" && show(JSON.parse(data)),
@@ -109,7 +109,7 @@ function tell({ state, error }) {
   become("no metrics", "");
   const give = make("button", { type: "button" }, "Enter a token");
   give.addEventListener("click", ask);
-  // Who has given none needs not be told that it does not do.
+  // Without a token, the user needs no message that it is insufficient.
   const why = access.token ? `${sentence(refusal(error.status, error.body))} ` : "";
   notice.replaceChildren(`The metrics need a token that grants ${settings.path}/subscriptions. ${why}`, give);
   notice.dataset.kind = access.token ? "bad" : "quiet";
@@ -119,6 +119,6 @@ function tell({ state, error }) {
 
 open();
 access.addEventListener("change", open);
-// A page kept for the back button must not keep its stream, nor stay without one when it is shown again.
+// A page in the back-forward cache must not keep its stream, and needs one when it is shown again.
 addEventListener("pagehide", () => stream.close());
 addEventListener("pageshow", ({ persisted }) => persisted && stream.connect());

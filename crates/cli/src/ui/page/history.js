@@ -1,4 +1,4 @@
-// What was published, a page at a time.
+// The history, a page at a time.
 
 import { access, ask, settings } from "./access.js";
 import { watch } from "./watch.js";
@@ -11,10 +11,10 @@ const withSubscriptions = find("history-subscriptions");
 let older;
 let newer;
 let attempt = 0;
-/** The words are a refusal of the last request. */
+/** The message is the refusal of the last request. */
 let refused = false;
 
-/** An update: a line that opens to all that is known of it. */
+/** An update: a line that opens to all of its fields. */
 function row(update) {
   const [topic, ...others] = update.topics;
   const more = others.length + update.more_topics;
@@ -41,7 +41,7 @@ function row(update) {
   return make("li", own ? { class: "own" } : {}, make("details", { "data-id": update.id }, summary, rest));
 }
 
-/** What an update of the hub's own tells; undefined of any other. */
+/** The content of a subscription event; undefined for any other update. */
 function ofHub({ topics: [topic], data }) {
   if (!topic?.startsWith(`${settings.path}/subscriptions/`)) return undefined;
   try {
@@ -52,7 +52,7 @@ function ofHub({ topics: [topic], data }) {
   }
 }
 
-/** JSON over several lines, anything else as it is. */
+/** JSON on several lines, any other text unchanged. */
 function pretty({ data }) {
   try {
     return JSON.stringify(JSON.parse(data), null, 2);
@@ -65,7 +65,7 @@ async function load(place = {}) {
   attempt += 1;
   const mine = attempt;
   const query = new URLSearchParams({ limit: LIMIT, ...place });
-  // Connects and disconnects would fill most pages.
+  // Subscription events would fill most pages.
   if (!withSubscriptions.checked) query.set("subscriptions", "false");
   const topics = find("history-topic").value.split(/\s+/).filter(Boolean);
   for (const topic of topics.length > 0 ? topics : ["*"]) query.append("topic", topic);
@@ -94,7 +94,7 @@ async function load(place = {}) {
   find("history-count").textContent = page.events.length > 0 ? `${plural(page.events.length, "update")}, newest first` : "";
 }
 
-/** Why a page of the history is empty. */
+/** Reason why a page of the history is empty. */
 function nothing(ofTopics, goesOn) {
   if (goesOn) return "This part of the history has no such update. Older and Newer continue the search.";
   if (ofTopics) return "The history has no update of this topic that you may read.";
@@ -112,7 +112,7 @@ find("history-form").addEventListener("submit", (event) => {
   event.preventDefault();
   load();
 });
-// The refusal of an earlier request says nothing about the edited one.
+// The refusal of an earlier request does not apply to the edited one.
 find("history-form").addEventListener("input", () => {
   if (refused) tell("");
 });

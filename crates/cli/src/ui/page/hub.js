@@ -1,4 +1,4 @@
-// The page is its parts; each looks after a section.
+// The parts of the page, one for each section.
 
 import "./figures.js";
 import "./publish.js";

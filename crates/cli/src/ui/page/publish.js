@@ -1,4 +1,4 @@
-// Publishing, as any client of the protocol does it: one form by POST.
+// Publications: a form by POST, as from any client of the protocol.
 
 import { access, settings } from "./access.js";
 import { asked, find, make, sentence } from "./words.js";
@@ -37,7 +37,7 @@ form.addEventListener("submit", async (event) => {
   send.disabled = false;
 });
 
-// The refusal of an earlier request says nothing about the edited one, nor about one with another token.
+// The refusal of an earlier request does not apply to the edited one, nor to one with another token.
 const forget = () => {
   if (said.dataset.kind === "bad") said.hidden = true;
 };

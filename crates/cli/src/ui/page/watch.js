@@ -1,11 +1,11 @@
-// Watching: a subscription as any client has it, and its events as they come.
+// A subscription like that of any client, and its events as they arrive.
 
 import { access, settings } from "./access.js";
 import { Follow } from "./follow.js";
 import { source } from "./ssekit.js";
 import { braces, count, find, make, plural, refusal, sentence, time } from "./words.js";
 
-/** How many events stay on the page, and how much of each (in characters). */
+/** Number of events that stay on the page, and of characters of each. */
 const KEPT = 200;
 const SHOWN = 4_000;
 
@@ -51,7 +51,7 @@ function setPaused(yes) {
   if (!yes) append(held.splice(0));
 }
 
-/** What the connection did, between the events. */
+/** Changes of the connection, between the events. */
 const note = (words) => add(make("li", { class: "note" }, `${time(Date.now())}  ${words}`));
 
 function hear({ id, event, data }) {
@@ -74,7 +74,7 @@ function explained(event, data) {
 }
 
 function stop() {
-  // First, because closing tells the status again.
+  // First, because closing reports the status again.
   const own = stream;
   stream = undefined;
   own?.close();
@@ -124,7 +124,7 @@ export function watch(topics) {
   find("watching").scrollIntoView({ block: "nearest" });
 }
 
-// The refusal of an earlier request says nothing about the edited one.
+// The refusal of an earlier request does not apply to the edited one.
 find("watch").addEventListener("input", () => {
   if (state.dataset.state === "refused") tell("idle", "not subscribed");
 });

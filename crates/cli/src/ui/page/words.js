@@ -1,8 +1,8 @@
-// Numbers, times and refusals as people read them, and elements made of text: nothing that was published is ever taken for HTML.
+// Numbers, times and refusals for people, and elements made of text: published text is never parsed as HTML.
 
 export const find = (id) => document.getElementById(id);
 
-/** An element with these properties (`data-…`, `class` and the like as attributes) and children. */
+/** Makes an element with these properties (`data-…`, `class` and others as attributes) and children. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -16,10 +16,10 @@ export function make(tag, properties = {}, ...children) {
 export const count = (number) => number.toLocaleString("en");
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-/** So many a second: with a digit after the point where it matters. */
+/** A rate per second, with a decimal digit where it matters. */
 export const rate = (value) => (value < 10 && value % 1 ? value.toFixed(1) : count(Math.round(value)));
 
-/** Large numbers, short. */
+/** A large number, shortened. */
 export const short = (value) => {
   for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e4]]) {
     const by = unit === "k" ? 1e3 : size;
@@ -35,7 +35,7 @@ export const bytes = (value) => {
   return `${value} B`;
 };
 
-/** A duration in seconds, in the unit that suits it. */
+/** A duration in seconds, in a suitable unit. */
 export const duration = (seconds) => {
   for (const [unit, size] of [["s", 1], ["ms", 1e-3]]) {
     if (seconds >= size) return `${(seconds / size).toFixed(seconds < 10 * size ? 1 : 0)} ${unit}`;
@@ -46,7 +46,7 @@ export const duration = (seconds) => {
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
-/** The time of day; with the date when that is another one. */
+/** The time of day, with the date if it is not today. */
 export const time = (at) => {
   const when = new Date(at);
   const isToday = when.toDateString() === new Date().toDateString();
@@ -56,13 +56,13 @@ export const time = (at) => {
 /** An expression of a URI template (RFC 6570). */
 const EXPRESSION = /\{[+#./;?&]?[\w.%]+(?::[1-9]\d{0,3}|\*)?(?:,[\w.%]+(?::[1-9]\d{0,3}|\*)?)*\}/g;
 
-/** A remark about a selector with braces that is not a URI template; empty for every other one. The hub takes it as an exact topic. */
+/** A remark about a selector with braces that is no URI template, which the hub takes as an exact topic. */
 export function braces(selector) {
   if (!/[{}]/.test(selector.replace(EXPRESSION, ""))) return "";
   return `“${selector}” is not a URI template such as /books/{id}: it matches only the topic with exactly this text.`;
 }
 
-/** What a refusal says: the detail of a problem, else whatever was answered. */
+/** The text of a refusal: the detail of a problem, or else the answer. */
 export function refusal(status, body) {
   try {
     const { detail, title } = JSON.parse(body);
@@ -71,7 +71,7 @@ export function refusal(status, body) {
   return body?.trim().slice(0, 300) || `the hub answered ${status}`;
 }
 
-/** An answer that is one, or an error with the hub's words. */
+/** Returns the answer, or throws an error with the hub's text. */
 export async function asked(request) {
   let response;
   try {
@@ -90,7 +90,7 @@ export class Refused extends Error {
   }
 }
 
-/** Not a sentence of the hub, but with one inside. */
+/** Makes a sentence of the words of the hub. */
 export const sentence = (words) => {
   const text = words.charAt(0).toUpperCase() + words.slice(1);
   return /[.!?]$/.test(text) ? text : `${text}.`;

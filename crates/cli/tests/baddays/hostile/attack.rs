@@ -1,3 +1,5 @@
+//! Attacks: connections that are opened, kept and opened again.
+
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -10,12 +12,12 @@ use super::Target;
 use crate::hub::{PATH, subscribe};
 use crate::token::token;
 
-/// An attack: connections that each say something hostile, kept open and opened again.
+/// Attack: connections that each send hostile bytes, kept open and opened again.
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
-    /// Connections at once.
+    /// Number of concurrent connections.
     many: usize,
-    /// How long one is kept.
+    /// Time for which a connection is kept.
     hold: Duration,
     /// Whether the peer reads, and answers pings.
     reads: bool,
@@ -88,7 +90,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
 ];
 
 impl Attack {
-    /// Goes on until the test is over; gives how many connections were opened.
+    /// Attacks until the test is over; returns the number of opened connections.
     pub(crate) fn start(&'static self, number: usize, target: &Target) -> JoinHandle<u64> {
         let target = target.clone();
         let from = Ipv4Addr::new(127, 1, 0, 1 + number as u8);
@@ -100,7 +102,7 @@ impl Attack {
         let (mut opened, mut number) = (0, 0);
         while !target.is_over() {
             open.retain_mut(|(socket, since)| since.elapsed() < self.hold && (!self.reads || read(socket)));
-            // No more at a time than leaves processor time for the hub, since both run on this machine.
+            // Only as many at a time as leave CPU time for the hub, which runs on the same machine.
             for _ in 0..PER_TURN.min(self.many - open.len()) {
                 number += 1;
                 let Ok(mut socket) = connect(from, target.addr) else { break };
@@ -130,13 +132,13 @@ fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// Reads what is there; false when the hub has closed the connection.
+/// Reads the available bytes; false when the hub has closed the connection.
 fn read(socket: &mut TcpStream) -> bool {
     let mut scratch = [0; 16 << 10];
     match socket.read(&mut scratch) {
         Ok(0) => false,
         Ok(read) => {
-            // An answer to a ping (RFC 9113, section 6.7) makes a hub believe that its peer is well.
+            // The answer to a ping (RFC 9113, section 6.7) makes the hub believe that its peer is alive.
             if let Some(at) = scratch[..read].windows(PING.len()).position(|frame| frame == PING)
                 && let Some(data) = scratch[..read].get(at + PING.len()..at + PING.len() + 8)
             {
@@ -150,16 +152,16 @@ fn read(socket: &mut TcpStream) -> bool {
 
 const PING: [u8; 9] = [0, 0, 8, 6, 0, 0, 0, 0, 0];
 
-/// Subscribes 256 times on a connection of HTTP/2 whose window is closed (RFC 9113, section 6.9.2).
+/// Subscribes 256 times on an HTTP/2 connection whose window is closed (RFC 9113, section 6.9.2).
 fn zero_window(socket: &mut TcpStream, _: usize) -> std::io::Result<()> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     bytes.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
     socket.write_all(&bytes)?;
-    // Its settings are there, and are acknowledged.
+    // The hub's settings have arrived, and are acknowledged.
     let _ = socket.read(&mut [0; 256])?;
     let mut bytes = vec![0, 0, 0, 4, 1, 0, 0, 0, 0];
     for number in 0..256 {
-        // RFC 7541: GET and http of the static table, then a path and an authority as literals.
+        // RFC 7541: GET and http from the static table, then a path and an authority as literals.
         let mut block = vec![0x82, 0x86];
         for (name, value) in
             [(4, format!("{PATH}?topic=bulk&lastEventID=earliest")), (1, "localhost".to_owned())]
@@ -174,7 +176,7 @@ fn zero_window(socket: &mut TcpStream, _: usize) -> std::io::Result<()> {
     socket.write_all(&bytes)
 }
 
-/// The hub closes the connection while it sends.
+/// The hub closes the connection during the flood.
 fn pings(socket: &mut TcpStream, _: usize) -> std::io::Result<()> {
     socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
     socket.write_all(&[PING, [0; 9]].concat()[..17].repeat(5_000))

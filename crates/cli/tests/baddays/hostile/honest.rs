@@ -1,3 +1,5 @@
+//! Honest clients of the hostile test: publishers, subscribers, and clients that reconnect.
+
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,16 +18,16 @@ use crate::stream::{Next, Stream};
 /// Updates in a burst of the heavy publisher.
 pub(crate) const BURST: usize = 5_000;
 
-/// What a publisher was answered 200 for: the name that its updates bear, and how many.
+/// Publications that were answered 200: the publisher's name in the updates, and their number.
 pub(crate) type Published = Vec<(u32, u64)>;
 
-/// Latencies as a whole.
+/// Summary of latencies.
 pub(crate) struct Summary {
     pub(crate) events: u64,
     pub(crate) p99: Duration,
 }
 
-/// Publishes 40 MB that replays can ask for.
+/// Publishes 40 MB for replays.
 pub(crate) fn fill(target: &Target) {
     let line = format!("{{\"topic\":\"bulk\",\"data\":\"{}\"}}\n", "x".repeat(4_000));
     for _ in 0..100 {
@@ -34,7 +36,8 @@ pub(crate) fn fill(target: &Target) {
     }
 }
 
-/// Publishes bursts to a topic that no honest client reads, until the test is over; gives how many were accepted.
+/// Publishes bursts to a topic that no honest client reads, until the test is over; returns the number of
+/// accepted updates.
 pub(crate) fn start_bursts(target: &Target) -> JoinHandle<u64> {
     let target = target.clone();
     let burst = "{\"topic\":\"burst\",\"data\":\"of many\"}\n".repeat(BURST);
@@ -62,8 +65,9 @@ fn send(target: &Target, media_type: &str, body: &str) -> std::io::Result<Answer
     Answer::read(&mut socket)
 }
 
-/// Publishes private updates to the honest subscribers, two a second. The publishers take turns: independent ones do not publish at the
-/// same moment either.
+/// Publishes private updates to the honest subscribers, two per second.
+///
+/// The publishers take turns: independent ones do not publish at the same moment either.
 pub(crate) struct Publisher {
     thread: JoinHandle<Published>,
     stop: Sender<()>,
@@ -82,7 +86,7 @@ impl Publisher {
     }
 }
 
-/// The time between two updates of a publisher.
+/// Time between two updates of a publisher.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 fn publish(first: u32, target: &Target, stopped: &Receiver<()>) -> Published {
@@ -97,14 +101,15 @@ fn publish(first: u32, target: &Target, stopped: &Receiver<()>) -> Published {
             Ok(answer) if answer.status == 200 => published.last_mut().expect("one is there").1 += 1,
             Ok(answer) if answer.status == 503 => {}
             Ok(answer) => panic!("an honest publisher was refused: {answer:?}"),
-            // Whether the hub has stored the update is unknown, so its number is not used again: the publisher takes another name.
+            // It is unknown whether the hub has stored the update, so its number is not used again: the
+            // publisher takes another name.
             Err(_) => published.push((publisher + 1_000, 0)),
         }
     }
     published
 }
 
-/// A subscription of an honest subscriber that resumes after this id; none begins now.
+/// Subscription of an honest subscriber that resumes after this id, or begins now without one.
 fn subscribe(target: &Target, last: &str) -> std::io::Result<Stream> {
     let after = if last.is_empty() { String::new() } else { format!("last-event-id: {last}\r\n") };
     let request = format!(
@@ -114,7 +119,7 @@ fn subscribe(target: &Target, last: &str) -> std::io::Result<Stream> {
     Stream::over(TcpStream::connect(target.addr)?, &request)
 }
 
-/// A subscriber, by its number, and the stream with which it resumes.
+/// Number of a subscriber, and the stream with which it resumes.
 type Returned = (usize, Stream);
 
 /// Subscribers that stay connected, and resume when the hub ends their stream.
@@ -156,7 +161,7 @@ impl Subscribers {
         self.read(number, true);
     }
 
-    /// Receives for so long.
+    /// Receives for this time.
     pub(crate) fn follow(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -164,7 +169,7 @@ impl Subscribers {
         }
     }
 
-    /// Receives until each has all that was published.
+    /// Receives until each subscriber has all published updates.
     pub(crate) fn expect(&mut self, published: &[Published]) {
         let end = Instant::now() + PATIENCE;
         let has_all = |ledger: &Ledger| {
@@ -188,7 +193,7 @@ impl Subscribers {
         }
     }
 
-    /// Reads all that has come, and the end of the stream if the hub may have closed it.
+    /// Reads all available events, and the end of the stream if the hub may have closed it.
     fn read(&mut self, number: usize, to_end: bool) {
         let (slot, ledger) = &mut self.all[number];
         let Some(stream) = slot else { return };
@@ -207,7 +212,7 @@ impl Subscribers {
                 Next::End => break,
             }
         }
-        // Dropping it takes it out of the epoll.
+        // Dropping the stream removes it from the epoll.
         *slot = None;
         self.returns += 1;
         let (target, last, returned) = (self.target.clone(), ledger.last.clone(), self.returning.0.clone());
@@ -266,7 +271,7 @@ fn come_and_go(target: &Target, stopped: &Receiver<()>) -> (Ledger, Histogram<u6
     {
         let (begin, resumes_now) = (Instant::now(), !ledger.last.is_empty());
         let Ok(mut stream) = subscribe(target, &ledger.last) else { continue };
-        // Ten publishers have published meanwhile: the first event is one that was missed.
+        // Ten publishers have published meanwhile, so the first event is a missed one.
         let mut is_first = resumes_now;
         while begin.elapsed() < Duration::from_secs(1) {
             match stream.wait(Duration::from_millis(100)) {

@@ -1,20 +1,22 @@
+//! Ledger of the events of one honest subscriber.
+
 use std::collections::HashMap;
 
 use crate::stream::Event;
 
-/// What one honest subscriber has received, and whether anything is missing.
+/// Events that one honest subscriber has received; it detects missing and repeated ones.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// The number that follows, for each publisher.
+    /// Next number of each publisher.
     next: HashMap<u32, u64>,
-    /// The id of the newest event.
+    /// Id of the newest event.
     pub(crate) last: String,
     pub(crate) events: u64,
-    /// `gap` and `reset` events: after one, any number may follow.
+    /// Number of `gap` and `reset` events; after one, any number may follow.
     pub(crate) notices: u64,
 }
 
-/// An update of the test: its publisher, its number, and when it was published, in microseconds.
+/// Update of the test: its publisher, its number, and the time of its publication in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Update {
     pub(crate) publisher: u32,
@@ -35,7 +37,7 @@ impl Update {
 }
 
 impl Ledger {
-    /// Records an event; gives the update, unless it is a notice.
+    /// Records an event; returns the update, unless it is a notice.
     ///
     /// # Panics
     /// When an update is missing or repeated without a notice.
@@ -59,7 +61,7 @@ impl Ledger {
         Some(update)
     }
 
-    /// Whether all updates of a publisher have arrived, of which there are so many.
+    /// Whether all updates of a publisher have arrived, of which there are `count`.
     pub(crate) fn has(&self, publisher: u32, count: u64) -> bool {
         self.next.get(&publisher) == Some(&count)
     }

@@ -11,13 +11,13 @@ use super::{BYTES, Engine, FRAMES};
 use crate::fanout::framing::{Framing, Piece};
 use crate::fanout::inbox::Message;
 use crate::fanout::replay::{Page, Wanted};
-use crate::fanout::subscriber::{Doing, End, Reading};
-use crate::fanout::{Figures, Frame};
+use crate::fanout::subscriber::{BacklogState, End, Reading};
+use crate::fanout::{Frame, Metrics};
 use crate::log_limit::LogLimit;
 
 impl Engine {
     /// Continues with a subscriber that waited for this event.
-    pub(super) fn go_on(&mut self, slot: u32, generation: u32, waited: Doing) {
+    pub(super) fn resume(&mut self, slot: u32, generation: u32, waited: BacklogState) {
         if !self.is_here(slot, generation) {
             return;
         }
@@ -41,7 +41,7 @@ impl Engine {
                 };
                 if written == 0 {
                     // If there is room by now, a message has reported or will report it.
-                    behind.doing = Doing::Writing;
+                    behind.doing = BacklogState::Writing;
                     return ControlFlow::Continue(());
                 }
                 behind.unsent.advance(written);
@@ -60,7 +60,7 @@ impl Engine {
                 return ControlFlow::Continue(());
             }
             if stored && behind.through > self.through {
-                behind.doing = Doing::Ahead;
+                behind.doing = BacklogState::Ahead;
                 self.ahead.push((slot, subscriber.generation));
                 return ControlFlow::Continue(());
             }
@@ -71,7 +71,7 @@ impl Engine {
                 stored.then(|| self.recent.read(behind.through, self.through, FRAMES, BYTES)).flatten();
             let Some(frames) = recent else {
                 if !subscriber.sink.wants_more() {
-                    behind.doing = Doing::Writing;
+                    behind.doing = BacklogState::Writing;
                     return ControlFlow::Continue(());
                 }
                 let upto = self.through.max(behind.stored);
@@ -104,19 +104,20 @@ impl Engine {
             subscriber.delivered = true;
             let mut delivered = own.len() as u64;
             if let Some(written) = written {
-                let begun = begun(own.iter().copied(), subscriber.sink.framing(), written);
-                behind.unsent.push(begun.rest);
-                (behind.through, delivered) = (begun.through, begun.count);
+                let partially_written =
+                    partially_written(own.iter().copied(), subscriber.sink.framing(), written);
+                behind.unsent.push(partially_written.rest);
+                (behind.through, delivered) = (partially_written.through, partially_written.count);
                 behind.written += written as u64;
             }
             if written != Some(0) {
                 (subscriber.wrote, behind.since) = (self.now, self.now);
             }
-            self.figures.delivered.inc_by(delivered);
+            self.metrics.delivered.inc_by(delivered);
         }
         let subscriber = &mut self.subscribers[slot as usize];
         if let Some(behind) = &mut subscriber.behind {
-            behind.doing = Doing::Ready;
+            behind.doing = BacklogState::Ready;
             self.ready.push_back((slot, subscriber.generation));
         }
         ControlFlow::Continue(())
@@ -127,7 +128,7 @@ impl Engine {
         let subscriber = &mut self.subscribers[slot as usize];
         let sent = subscriber.progress().map_or(0, |(_, sent, _)| sent);
         let Some(behind) = &mut subscriber.behind else { return };
-        behind.doing = Doing::Reading;
+        behind.doing = BacklogState::Reading;
         let wanted = Wanted {
             interest: self.audiences.get(subscriber.audience).interest.clone(),
             framing: subscriber.sink.framing(),
@@ -139,7 +140,7 @@ impl Engine {
         };
         let generation = subscriber.generation;
         let (replay, inbox) = (self.replay.clone(), Arc::clone(&self.inbox));
-        let counted = Counted::new(&self.figures);
+        let counted = Counted::new(&self.metrics);
         let reading = self.replay.background.spawn(async move {
             let _counted = counted;
             inbox.send(match replay.page(&wanted).await {
@@ -166,13 +167,13 @@ impl Engine {
             return;
         }
         let Page { bytes, through, lost, told, events } = page;
-        self.figures.replayed.inc_by(events);
-        self.figures.delivered.inc_by(events);
+        self.metrics.replayed.inc_by(events);
+        self.metrics.delivered.inc_by(events);
         if lost {
             if self.closes_when_overtaken(slot) {
                 return self.end(slot, End::Overtaken);
             }
-            self.figures.gaps.inc();
+            self.metrics.gaps.inc();
         }
         let subscriber = &mut self.subscribers[slot as usize];
         subscriber.delivered |= events > 0;
@@ -187,24 +188,25 @@ impl Engine {
             behind.unsent.push(bytes);
             (behind.through, behind.told, behind.reading) = (through, told, None);
             behind.replayed += events;
-            self.go_on(slot, generation, Doing::Reading);
+            self.resume(slot, generation, BacklogState::Reading);
         }
     }
 }
 
 /// State of a subscriber that has received a part of some frames.
 pub(super) struct Begun {
-    /// Number of frames that it has received, including the one that was begun.
+    /// Number of frames that it has received, including the one that was partially written.
     pub(super) count: u64,
-    /// Rest of that frame. It shares the frame's bytes with other subscribers, instead of the joined bytes of
-    /// the write.
+    /// Rest of that frame.
+    ///
+    /// It shares the frame's bytes with other subscribers, instead of the joined bytes of the write.
     pub(super) rest: Bytes,
     /// Position of that frame.
     pub(super) through: Position,
 }
 
-/// Finds the frame that was begun, if this number of bytes of consecutive frames was written, but not all.
-pub(super) fn begun<'a>(
+/// Finds the frame that was partially written, if this number of bytes of frames was written.
+pub(super) fn partially_written<'a>(
     frames: impl Iterator<Item = &'a Arc<Frame>>,
     framing: Framing,
     mut written: usize,
@@ -223,12 +225,12 @@ pub(super) fn begun<'a>(
 }
 
 /// Counts a page from its request until it is delivered or given up.
-struct Counted(Arc<Figures>);
+struct Counted(Arc<Metrics>);
 
 impl Counted {
-    fn new(figures: &Arc<Figures>) -> Self {
-        figures.replays.inc();
-        Self(Arc::clone(figures))
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.replays.inc();
+        Self(Arc::clone(metrics))
     }
 }
 

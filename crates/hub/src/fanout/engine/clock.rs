@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Engine;
 use crate::fanout::framing::Piece;
-use crate::fanout::subscriber::{Behind, Doing, End};
+use crate::fanout::subscriber::{Backlog, BacklogState, End};
 
 impl Engine {
     /// Tick of a time.
@@ -24,8 +24,8 @@ impl Engine {
     }
 
     /// Runs the timers that are due.
-    pub(super) fn look_at_the_clock(&mut self) {
-        for (slot, generation) in self.wheel.turn(u64::from(self.now)) {
+    pub(super) fn run_timers(&mut self) {
+        for (slot, generation) in self.wheel.advance(u64::from(self.now)) {
             if !self.is_here(slot, generation) {
                 continue;
             }
@@ -56,7 +56,7 @@ impl Engine {
         }
         let is_between_events = match &subscriber.behind {
             None => true,
-            Some(behind) => behind.doing == Doing::Reading && behind.unsent.is_empty(),
+            Some(behind) => behind.doing == BacklogState::Reading && behind.unsent.is_empty(),
         };
         if is_between_events && subscriber.wrote + beat <= self.now {
             let heartbeat = Bytes::from_static(subscriber.sink.framing().heartbeat());
@@ -67,13 +67,13 @@ impl Engine {
             subscriber.wrote = self.now;
             let rest = heartbeat.slice(written..);
             if rest.is_empty() {
-                self.figures.heartbeats.inc();
+                self.metrics.heartbeats.inc();
             } else if let Some(behind) = &mut subscriber.behind {
                 behind.unsent.push(rest);
             } else {
                 subscriber.behind =
-                    Some(Behind::new(rest, self.through, Doing::Writing, self.now, &self.figures));
-                self.figures.blocked.inc();
+                    Some(Backlog::new(rest, self.through, BacklogState::Writing, self.now, &self.metrics));
+                self.metrics.blocked.inc();
             }
         }
         let mut next = self.now + stall;
@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// Starts the shutdown: ends all subscriptions, spread over a time.
-    pub(super) fn begin_to_end(&mut self, over: Duration) {
+    pub(super) fn start_shutdown(&mut self, over: Duration) {
         if std::mem::replace(&mut self.ending, true) {
             return;
         }
@@ -103,13 +103,13 @@ impl Engine {
     fn send_away(&mut self, slot: u32) -> ControlFlow<End, u32> {
         let farewell = Piece::of(&[&self.pace.farewell()]);
         let subscriber = &mut self.subscribers[slot as usize];
-        let (now, through, figures) = (self.now, self.through, &self.figures);
+        let (now, through, metrics) = (self.now, self.through, &self.metrics);
         let behind = subscriber
             .behind
-            .get_or_insert_with(|| Behind::new(Bytes::new(), through, Doing::Ready, now, figures));
+            .get_or_insert_with(|| Backlog::new(Bytes::new(), through, BacklogState::Ready, now, metrics));
         behind.last = true;
         behind.unsent.push(farewell.shared(subscriber.sink.framing(), 0));
-        behind.doing = Doing::Ready;
+        behind.doing = BacklogState::Ready;
         self.catch_up(slot)?;
         ControlFlow::Continue(self.now + ticks(FAREWELL).max(1))
     }

@@ -37,8 +37,9 @@ impl Engine {
         }
     }
 
-    /// While the budget is exceeded, which leaves no time for a measurement, ends the subscribers that have
-    /// taken nothing for the longest time.
+    /// While the budget is exceeded, ends subscribers that have taken nothing for the longest time.
+    ///
+    /// An exceeded budget leaves no time for a measurement.
     fn end_stuck(&mut self) {
         if !self.replay.budget.is_over() {
             return;
@@ -59,8 +60,9 @@ impl Engine {
     }
 }
 
-/// While memory is short, a subscriber must take this number of bytes per tick, measured over this number of
-/// ticks: 16 KiB per second.
+/// Bytes per tick that a subscriber must take while memory is short, and the measured ticks.
+///
+/// That is 16 KiB per second.
 const SLOW: u64 = 1638;
 const MEASURED: u32 = 10;
 /// A subscriber that is ended at once has taken nothing for this number of ticks.

@@ -47,9 +47,10 @@ pub(super) enum Seen {
     Now(Position),
     /// A stream that begins with the earliest update in the log.
     Earliest,
-    /// Positions in the log, up to the last one. Noted at the first event of a stream that begins with the
-    /// earliest update, also after a reset, and at the first event after a gap: the notice covers every
-    /// record that was dropped before.
+    /// Positions in the log, up to the last one.
+    ///
+    /// Noted at the first event of a stream that begins with the earliest update, also after a reset, and at
+    /// the first event after a gap: the notice covers every record that was dropped before.
     Held(BTreeSet<Position>, Position),
     /// A stream that begins after the update with this position.
     After(Position),
@@ -157,8 +158,9 @@ impl Reader {
     }
 }
 
-/// Maximum number of reconnections. A subscriber that resumes before the horizon reads the whole history
-/// again.
+/// Maximum number of reconnections.
+///
+/// A subscriber that resumes before the horizon reads the whole history again.
 const LEAVES: usize = 10;
 
 const SELECTORS: &[&[&str]] = &[

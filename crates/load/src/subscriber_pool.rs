@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use super::arrivals::Course;
+use super::arrivals::Workload;
 use super::latency::Latencies;
-use super::mark::Clock;
+use super::payload::Clock;
 use super::progress::Progress;
+use super::run_state::{Leave, RunState};
 use super::shard::Shard;
-use super::standing::{Leave, Standing};
 use super::usage::Usage;
 
 /// Plan of the connections of subscribers.
@@ -27,7 +27,7 @@ pub(super) struct Gathering {
 
 /// Connected subscribers.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(super) struct SubscriberPool {
     shards: Vec<Shard>,
     clock: Clock,
 }
@@ -48,7 +48,7 @@ pub(super) struct Connected {
 /// A run to be observed.
 #[derive(Debug)]
 pub(super) struct Watch<'a> {
-    pub(super) course: Course,
+    pub(super) course: Workload,
     /// Whether publishers wait for subscribers.
     pub(super) windowed: bool,
     /// Process IDs of the server.
@@ -77,14 +77,14 @@ pub(super) struct Seen<T> {
     pub(super) own: Option<(Usage, Usage)>,
 }
 
-impl Crowd {
+impl SubscriberPool {
     /// Connects all subscribers, and returns when each has its stream or has failed.
     ///
     /// # Errors
     /// When this machine lacks a resource.
     pub(super) fn gather(
         plan: &Gathering,
-        course: Course,
+        course: Workload,
         clock: Clock,
         progress: &mut Progress,
     ) -> Result<(Self, Connected)> {
@@ -92,7 +92,7 @@ impl Crowd {
         let threads = plan.threads.min(plan.subscribers).max(1);
         let shard = |number| Shard::new(plan, number, threads, course);
         let mut shards = (0..threads).map(shard).collect::<Result<Vec<_>>>()?;
-        let standing = Standing::new(shards.len(), 0, clock, false);
+        let standing = RunState::new(shards.len(), 0, clock, false);
         let begin = clock.now();
         progress.restart();
         thread::scope(|scope| {
@@ -131,7 +131,7 @@ impl Crowd {
     }
 
     /// Forgets all arrivals, and expects this run.
-    pub(super) fn expect(&mut self, course: Course) {
+    pub(super) fn expect(&mut self, course: Workload) {
         for shard in &mut self.shards {
             shard.expect(course);
         }
@@ -145,9 +145,9 @@ impl Crowd {
         &mut self,
         Watch { course, windowed, pids, publications }: Watch<'_>,
         progress: &mut Progress,
-        publish: impl FnOnce(&Standing) -> Result<T> + Send,
+        publish: impl FnOnce(&RunState) -> Result<T> + Send,
     ) -> Result<Seen<T>> {
-        let standing = Standing::new(self.shards.len(), course.publishers, self.clock, windowed);
+        let standing = RunState::new(self.shards.len(), course.publishers, self.clock, windowed);
         let standing = standing.with_publishers();
         let expected = course.total() * self.shards.iter().map(|shard| shard.expected() as u64).sum::<u64>();
         let own = [std::process::id()];
@@ -216,7 +216,7 @@ impl Crowd {
     /// # Errors
     /// When the system does not allow the wait.
     pub(super) fn idle(&mut self, time: Duration, what: &str, progress: &mut Progress) -> Result<u32> {
-        self.expect(Course::NONE);
+        self.expect(Workload::NONE);
         let begin = self.clock.now();
         progress.restart();
         while self.clock.now() - begin < time {

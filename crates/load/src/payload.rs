@@ -19,8 +19,9 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Writes the mark over `place`, which has [`SIZE`] bytes. Digits above the limit of a member are
-    /// dropped.
+    /// Writes the mark over `place`, which has [`SIZE`] bytes.
+    ///
+    /// Digits above the limit of a member are dropped.
     pub(super) fn write(&self, place: &mut [u8]) {
         let (sign, digits) = place.split_at_mut(1);
         sign[0] = SIGN;

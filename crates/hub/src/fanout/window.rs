@@ -15,7 +15,7 @@ use super::Frame;
 /// It drops no frame that a thread has not delivered: [`push`](Self::push) waits, so that a burst stays in
 /// the log.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct DeliveryWindow {
     window: RwLock<Window>,
     /// Maximum number of bytes of frames.
     room: usize,
@@ -40,7 +40,7 @@ struct Window {
     last: Position,
 }
 
-impl Recent {
+impl DeliveryWindow {
     pub(crate) fn new(room: usize, after: Position, wakers: Vec<Arc<Waker>>) -> Self {
         let thread = |waker| Thread { passed: AtomicU64::new(after.0), waker };
         let window = Window { frames: VecDeque::new(), bytes: 0, horizon: after, last: after };
@@ -65,9 +65,10 @@ impl Recent {
         }
     }
 
-    /// Continues behind a position up to which the log has dropped records that were never in the window. The
-    /// threads first deliver all frames; then [`read`](Self::read) sends all readers before the position to
-    /// the log.
+    /// Continues behind a position up to which the log has dropped records that were never in the window.
+    ///
+    /// The threads first deliver all frames; then [`read`](Self::read) sends all readers before the position
+    /// to the log.
     pub(crate) async fn skip_to(&self, position: Position) {
         self.until_passed(self.last()).await;
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
@@ -107,8 +108,10 @@ impl Recent {
         any
     }
 
-    /// Returns the frames after a position and up to another: at most this number of frames and, apart from
-    /// the first, of bytes. `None` if the window no longer has all frames after the position.
+    /// Returns the frames after a position and up to another.
+    ///
+    /// They are at most this number of frames and, apart from the first, of bytes. `None` if the window no
+    /// longer has all frames after the position.
     pub(crate) fn read(
         &self,
         after: Position,

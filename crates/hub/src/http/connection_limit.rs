@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// Connection limit.
 #[derive(Debug)]
-pub(crate) struct Places(Arc<Inner>);
+pub(crate) struct ConnectionLimit(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -31,14 +31,14 @@ struct Idle {
 /// Permit of a lease, until another connection gets it.
 #[derive(Debug)]
 struct Held {
-    place: Mutex<Option<Place>>,
+    permit: Mutex<Option<Permit>>,
     evicted: Notify,
 }
 
 /// Permit for one connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Inner>,
+pub(crate) struct Permit {
+    connection_limit: Arc<Inner>,
     /// Network of the peer.
     peer: Option<IpAddr>,
     /// Whether the connections of this peer are counted.
@@ -47,13 +47,13 @@ pub(crate) struct Place {
 
 /// Reason why no permit is available.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken {
+pub(crate) struct LimitReached {
     /// Name of the limit.
     pub(crate) limit: &'static str,
     pub(crate) most: usize,
 }
 
-impl Places {
+impl ConnectionLimit {
     pub(crate) fn new(most: usize, most_of_one: Option<usize>) -> Self {
         Self(Arc::new(Inner {
             most,
@@ -64,13 +64,14 @@ impl Places {
         }))
     }
 
-    /// Takes a permit. If none is left, the connection that has been idle for the longest time is closed for
-    /// it.
+    /// Takes a permit.
+    ///
+    /// If none is left, the connection that has been idle for the longest time is closed for it.
     ///
     /// # Errors
     /// With the limit that is reached: no connection is idle, or this peer has used up its own limit.
-    pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<Place, Taken> {
-        Place::take(&self.0, peer.map(network))
+    pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<Permit, LimitReached> {
+        Permit::take(&self.0, peer.map(network))
     }
 
     /// Number of permits.
@@ -85,8 +86,10 @@ impl Places {
 }
 
 impl Inner {
-    /// Limit of this peer. Unless configured, only public addresses have one: other addresses are mostly
-    /// those of proxies with many clients.
+    /// Limit of this peer.
+    ///
+    /// Unless configured, only public addresses have one: other addresses are mostly those of proxies with
+    /// many clients.
     fn most_of(&self, peer: IpAddr) -> Option<usize> {
         self.most_of_one.or_else(|| is_public(peer).then(|| (self.most / PART).max(LEAST)))
     }
@@ -98,16 +101,16 @@ impl Inner {
     /// Takes the permit of the connection that has been idle for the longest time; false if none is idle.
     fn evict(&self) -> bool {
         let Some((_, held)) = self.idle().leases.pop_first() else { return false };
-        drop(held.place().take());
+        drop(held.permit().take());
         held.evicted.notify_one();
         true
     }
 }
 
-impl Place {
-    fn take(inner: &Arc<Inner>, peer: Option<IpAddr>) -> Result<Self, Taken> {
+impl Permit {
+    fn take(inner: &Arc<Inner>, peer: Option<IpAddr>) -> Result<Self, LimitReached> {
         // From here on, dropping the permit returns it.
-        let mut place = Self { places: Arc::clone(inner), peer, counted: false };
+        let mut permit = Self { connection_limit: Arc::clone(inner), peer, counted: false };
         let before = inner.taken.fetch_add(1, Ordering::Relaxed);
         if let Some(peer) = peer
             && let Some(most) = inner.most_of(peer)
@@ -116,23 +119,23 @@ impl Place {
             let taken = of_one.entry(peer).or_insert(0);
             if *taken >= most {
                 drop(of_one);
-                return Err(Taken { limit: "limits.connections_per_address", most });
+                return Err(LimitReached { limit: "limits.connections_per_address", most });
             }
             *taken += 1;
-            place.counted = true;
+            permit.count_problems = true;
         }
         if before >= inner.most && !inner.evict() {
-            return Err(Taken { limit: "limits.connections", most: inner.most });
+            return Err(LimitReached { limit: "limits.connections", most: inner.most });
         }
-        Ok(place)
+        Ok(permit)
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.places.taken.fetch_sub(1, Ordering::Relaxed);
-        let Some(peer) = self.peer.filter(|_| self.counted) else { return };
-        let mut of_one = self.places.of_one.lock().unwrap_or_else(PoisonError::into_inner);
+        self.connection_limit.taken.fetch_sub(1, Ordering::Relaxed);
+        let Some(peer) = self.peer.filter(|_| self.count_problems) else { return };
+        let mut of_one = self.connection_limit.of_one.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(taken) = of_one.get_mut(&peer) {
             *taken -= 1;
             if *taken == 0 {
@@ -142,11 +145,12 @@ impl Drop for Place {
     }
 }
 
-/// Permit of a connection that makes room for others while it is idle: before its TLS handshake is done or
-/// its first head is complete, or while no request is open.
+/// Permit of a connection that makes room for others while it is idle.
+///
+/// It is idle before its TLS handshake is done or its first head is complete, and while no request is open.
 #[derive(Debug)]
 pub struct Lease {
-    places: Arc<Inner>,
+    connection_limit: Arc<Inner>,
     peer: Option<IpAddr>,
     held: Arc<Held>,
     /// Its number among the idle connections.
@@ -155,17 +159,17 @@ pub struct Lease {
 
 impl Lease {
     /// Makes the lease of a busy connection.
-    pub(crate) fn new(place: Place) -> Self {
-        let (places, peer) = (Arc::clone(&place.places), place.peer);
-        let held = Arc::new(Held { place: Mutex::new(Some(place)), evicted: Notify::new() });
-        Self { places, peer, held, idle: Mutex::new(None) }
+    pub(crate) fn new(permit: Permit) -> Self {
+        let (connection_limit, peer) = (Arc::clone(&permit.connection_limit), permit.peer);
+        let held = Arc::new(Held { permit: Mutex::new(Some(permit)), evicted: Notify::new() });
+        Self { connection_limit, peer, held, idle: Mutex::new(None) }
     }
 
     /// Marks the connection as idle.
     pub(crate) fn set_idle(&self) {
         let mut own = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.is_none() && self.held.place().is_some() {
-            let mut idle = self.places.idle();
+        if own.is_none() && self.held.permit().is_some() {
+            let mut idle = self.connection_limit.idle();
             idle.next += 1;
             let number = idle.next;
             idle.leases.insert(number, Arc::clone(&self.held));
@@ -177,7 +181,7 @@ impl Lease {
     pub(crate) fn set_busy(&self) {
         let own = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(number) = own {
-            self.places.idle().leases.remove(&number);
+            self.connection_limit.idle().leases.remove(&number);
         }
     }
 
@@ -189,9 +193,9 @@ impl Lease {
     /// Takes another permit for the same peer.
     ///
     /// # Errors
-    /// Those of [`Places::take`].
-    pub(crate) fn another(&self) -> Result<Place, Taken> {
-        Place::take(&self.places, self.peer)
+    /// Those of [`ConnectionLimit::take`].
+    pub(crate) fn another(&self) -> Result<Permit, LimitReached> {
+        Permit::take(&self.connection_limit, self.peer)
     }
 
     /// Network of the peer.
@@ -207,13 +211,14 @@ impl Drop for Lease {
 }
 
 impl Held {
-    fn place(&self) -> MutexGuard<'_, Option<Place>> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Addresses that count as one: those of one IPv6 network (RFC 4291, section 2.5.4), because one machine can
-/// use all of them.
+/// Addresses that count as one.
+///
+/// They are those of one IPv6 network (RFC 4291, section 2.5.4), because one machine can use all of them.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -239,8 +244,9 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// One public address may have this part of all permits, but at least [`LEAST`]: enough for the clients of a
-/// network behind one address.
+/// Part of all permits that one public address may have, but at least [`LEAST`].
+///
+/// It is enough for the clients of a network behind one address.
 const PART: usize = 10;
 const LEAST: usize = 64;
 
@@ -248,49 +254,52 @@ const LEAST: usize = 64;
 mod tests {
     use std::net::IpAddr;
 
-    use super::{Lease, Places, is_public, network};
+    use super::{ConnectionLimit, Lease, is_public, network};
 
     #[test]
     fn who_leaves_makes_room_for_another_of_the_same_address() {
-        let places = Places::new(3, Some(2));
+        let connection_limit = ConnectionLimit::new(3, Some(2));
         let (a, b) = (Some([127, 0, 0, 1].into()), Some([127, 0, 0, 2].into()));
-        let first = places.take(a).expect("one");
-        let second = places.take(a).expect("two");
-        assert!(places.take(a).is_err(), "a third of one address");
-        let third = places.take(b).expect("one of another address");
-        assert!(places.take(b).is_err(), "a fourth in all");
+        let first = connection_limit.take(a).expect("one");
+        let second = connection_limit.take(a).expect("two");
+        assert!(connection_limit.take(a).is_err(), "a third of one address");
+        let third = connection_limit.take(b).expect("one of another address");
+        assert!(connection_limit.take(b).is_err(), "a fourth in all");
         drop((first, third));
-        assert_eq!(places.taken(), 1);
-        let _again = places.take(a).expect("one again");
-        assert_eq!(places.taken(), 2);
+        assert_eq!(connection_limit.taken(), 1);
+        let _again = connection_limit.take(a).expect("one again");
+        assert_eq!(connection_limit.taken(), 2);
         drop(second);
     }
 
     #[test]
     fn who_is_idle_makes_room_for_others_the_oldest_first() {
-        let places = Places::new(3, None);
-        let leases: Vec<_> = (0..3).map(|_| Lease::new(places.take(None).expect("there is room"))).collect();
-        assert!(places.take(None).is_err(), "all are busy");
+        let connection_limit = ConnectionLimit::new(3, None);
+        let leases: Vec<_> =
+            (0..3).map(|_| Lease::new(connection_limit.take(None).expect("there is room"))).collect();
+        assert!(connection_limit.take(None).is_err(), "all are busy");
         for lease in [&leases[1], &leases[0], &leases[2]] {
             lease.set_idle();
         }
         leases[1].set_busy();
-        let new = places.take(None).expect("that of the first");
-        assert_eq!(places.taken(), 3);
+        let new = connection_limit.take(None).expect("that of the first");
+        assert_eq!(connection_limit.taken(), 3);
         // A lost permit does not come back.
         leases[0].set_idle();
         leases[0].set_busy();
-        let other = places.take(None).expect("that of the third");
-        assert!(places.take(None).is_err(), "the second is busy");
-        assert!(leases.iter().map(|lease| lease.held.place().is_some()).eq([false, true, false]));
+        let other = connection_limit.take(None).expect("that of the third");
+        assert!(connection_limit.take(None).is_err(), "the second is busy");
+        assert!(leases.iter().map(|lease| lease.held.permit().is_some()).eq([false, true, false]));
         drop((new, other, leases));
-        assert_eq!((places.taken(), places.0.idle().leases.len()), (0, 0));
+        assert_eq!((connection_limit.taken(), connection_limit.0.idle().leases.len()), (0, 0));
     }
 
     #[test]
     fn one_public_address_has_a_part_of_all_places() {
         let address = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
-        let fill = |places: &Places, peer| std::iter::from_fn(|| places.take(peer).ok()).collect::<Vec<_>>();
+        let fill = |connection_limit: &ConnectionLimit, peer| {
+            std::iter::from_fn(|| connection_limit.take(peer).ok()).collect::<Vec<_>>()
+        };
         for (most, peer, part) in [
             (2000, "203.0.113.5", 200),
             (100, "203.0.113.5", 64),
@@ -305,11 +314,15 @@ mod tests {
             (2000, "fd00::1", 2000),
             (2000, "fe80::1", 2000),
         ] {
-            let places = Places::new(most, None);
-            assert_eq!(fill(&places, address(peer)).len(), part, "{peer}");
+            let connection_limit = ConnectionLimit::new(most, None);
+            assert_eq!(fill(&connection_limit, address(peer)).len(), part, "{peer}");
         }
-        let places = Places::new(2000, Some(7));
-        assert_eq!(fill(&places, address("127.0.0.1")).len(), 7, "where it is configured, each has that");
+        let connection_limit = ConnectionLimit::new(2000, Some(7));
+        assert_eq!(
+            fill(&connection_limit, address("127.0.0.1")).len(),
+            7,
+            "where it is configured, each has that"
+        );
     }
 
     #[test]

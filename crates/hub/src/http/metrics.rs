@@ -13,7 +13,7 @@ use crate::hub::Hub;
 
 /// The metrics of `/metrics`.
 #[derive(Debug)]
-pub(super) struct Gauges {
+pub(super) struct MetricsPage {
     registry: Registry,
     lag: Gauge,
     records: Gauge,
@@ -21,7 +21,7 @@ pub(super) struct Gauges {
     pending: Gauge,
 }
 
-impl Gauges {
+impl MetricsPage {
     /// The metrics of a registry, and gauges that are read on request.
     pub(super) fn new(mut registry: Registry) -> Self {
         let [lag, records, bytes, pending] = [(); 4].map(|()| Gauge::default());
@@ -38,8 +38,9 @@ impl Gauges {
         Self { registry, lag, records, bytes, pending }
     }
 
-    /// Returns the metrics in the format that the request accepts. While the log cannot be read, its gauges
-    /// keep their last values.
+    /// Returns the metrics in the format that the request accepts.
+    ///
+    /// While the log cannot be read, its gauges keep their last values.
     pub(super) async fn show(&self, hub: &Hub, headers: &HeaderMap) -> Response {
         let through = hub.fanout.through();
         let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

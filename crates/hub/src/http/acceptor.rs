@@ -7,31 +7,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
+use http::Method;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use ssekit_mercure::{Subscribe, cors};
 use tokio::runtime::Handle;
 
-use super::places::{Lease, Place};
-use super::refusals::Refused;
-use super::strict::wrong_host;
-use super::{Protocol, Server, publisher};
+use super::connection_limit::{Lease, Permit};
+use super::http1::{self, first_request, parse};
+use super::rejections::RejectReason;
+use super::{Protocol, Server, publish_pipeline};
 
-/// The thread that accepts plain HTTP connections. A connection whose first request subscribes goes to the
-/// fan-out; one whose first request publishes goes to [`publisher`], all others to hyper. The last two get it
-/// unread.
+/// The thread that accepts plain HTTP connections.
+///
+/// A connection whose first request subscribes goes to the fan-out; one whose first request publishes goes to
+/// [`publish_pipeline`], all others to hyper. The last two get it unread.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Acceptor {
     waker: Waker,
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Door {
+impl Acceptor {
     /// Starts to accept on these listeners.
     pub(super) fn open(listeners: Vec<StdListener>, server: Arc<Server>) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -44,7 +44,7 @@ impl Door {
             own.push(listener);
         }
         let closing = Arc::new(AtomicBool::new(false));
-        let keeper = Keeper {
+        let keeper = AcceptLoop {
             poll,
             listeners: own,
             waiting: Slab::new(),
@@ -55,7 +55,7 @@ impl Door {
             runtime: Handle::current(),
             reserve: std::fs::File::open("/dev/null").ok(),
         };
-        let thread = std::thread::Builder::new().name("door".to_owned()).spawn(move || keeper.run())?;
+        let thread = std::thread::Builder::new().name("acceptor".to_owned()).spawn(move || keeper.run())?;
         Ok(Self { waker, closing, thread: Some(thread) })
     }
 
@@ -69,14 +69,14 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for Acceptor {
     fn drop(&mut self) {
         self.close();
     }
 }
 
 #[derive(Debug)]
-struct Keeper {
+struct AcceptLoop {
     poll: Poll,
     listeners: Vec<TcpListener>,
     /// Connections that have sent nothing yet.
@@ -98,13 +98,13 @@ struct Waiting {
     generation: u64,
 }
 
-impl Keeper {
+impl AcceptLoop {
     fn run(mut self) {
         let mut events = Events::with_capacity(1024);
         // Listeners that may have more connections.
         let mut more = true;
         while !self.closing.load(Ordering::Acquire) {
-            let patience = if more { Some(Duration::ZERO) } else { self.until_oldest() };
+            let patience = if more { Some(Duration::ZERO) } else { self.until_expiry() };
             match self.poll.poll(&mut events, patience) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -116,7 +116,7 @@ impl Keeper {
             for event in &events {
                 let Token(token) = event.token();
                 if token < self.listeners_from() {
-                    self.hear(token);
+                    self.on_readable(token);
                 } else {
                     more = true;
                 }
@@ -124,7 +124,7 @@ impl Keeper {
             if more {
                 more = (0..self.listeners.len()).map(|number| self.accept(number)).fold(false, |a, b| a | b);
             }
-            self.forget_the_silent();
+            self.close_expired();
         }
     }
 
@@ -136,12 +136,12 @@ impl Keeper {
     fn accept(&mut self, number: usize) -> bool {
         for _ in 0..BATCH {
             match self.listeners[number].accept() {
-                Ok((socket, peer)) => self.greet(socket, peer),
+                Ok((socket, peer)) => self.on_accept(socket, peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if is_exhausted(&error) => {
-                    self.server.refusals.exhausted(&error);
-                    if !self.forget_the_oldest() {
-                        self.turn_away(number);
+                    self.server.rejections.exhausted(&error);
+                    if !self.evict_oldest() {
+                        self.reject_without_fd(number);
                     }
                     return true;
                 }
@@ -152,9 +152,10 @@ impl Keeper {
         true
     }
 
-    /// Uses the reserved descriptor to tell one client to retry. A connection that sends no request within a
-    /// moment cannot be answered, and is closed.
-    fn turn_away(&mut self, number: usize) {
+    /// Uses the reserved descriptor to tell one client to retry.
+    ///
+    /// A connection that sends no request within a moment cannot be answered, and is closed.
+    fn reject_without_fd(&mut self, number: usize) {
         drop(self.reserve.take());
         let mut head = [0; MAX_HEAD];
         let accepted = self.listeners[number].accept().map(|(socket, _)| std::net::TcpStream::from(socket));
@@ -176,11 +177,11 @@ impl Keeper {
     }
 
     /// Closes the connection that has been silent for the longest time, if there is one.
-    fn forget_the_oldest(&mut self) -> bool {
+    fn evict_oldest(&mut self) -> bool {
         while let Some((key, generation, _)) = self.oldest.pop_front() {
             if self.waiting.get(key).is_some_and(|waiting| waiting.generation == generation) {
                 self.waiting.remove(key);
-                self.server.refusals.connection(Refused::Silent);
+                self.server.rejections.connection(RejectReason::Silent);
                 return true;
             }
         }
@@ -188,11 +189,12 @@ impl Keeper {
     }
 
     /// Dispatches a new connection, or waits if it has sent nothing yet.
-    fn greet(&mut self, socket: TcpStream, peer: SocketAddr) {
-        let Err(mut socket) = self.look(socket, peer) else { return };
-        let places = &self.server.places;
-        if self.waiting.len() >= places.most().saturating_sub(places.taken()).max(SILENT) {
-            self.forget_the_oldest();
+    fn on_accept(&mut self, socket: TcpStream, peer: SocketAddr) {
+        let Err(mut socket) = self.dispatch(socket, peer) else { return };
+        let connection_limit = &self.server.connection_limit;
+        if self.waiting.len() >= connection_limit.most().saturating_sub(connection_limit.taken()).max(SILENT)
+        {
+            self.evict_oldest();
         }
         self.generation += 1;
         let (generation, since) = (self.generation, Instant::now());
@@ -206,7 +208,7 @@ impl Keeper {
         entry.insert(Waiting { socket, peer, generation });
     }
 
-    fn hear(&mut self, key: usize) {
+    fn on_readable(&mut self, key: usize) {
         // After a spurious wake-up, the connection continues to wait.
         let spoke = |waiting: &mut Waiting| !matches!(waiting.socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         if !self.waiting.get_mut(key).is_some_and(spoke) {
@@ -214,12 +216,12 @@ impl Keeper {
         }
         let Waiting { mut socket, peer, .. } = self.waiting.remove(key);
         if self.poll.registry().deregister(&mut socket).is_ok() {
-            let _ = self.look(socket, peer);
+            let _ = self.dispatch(socket, peer);
         }
     }
 
     /// Dispatches a connection by its first request; returns it if there is no request yet.
-    fn look(&mut self, socket: TcpStream, peer: SocketAddr) -> Result<(), TcpStream> {
+    fn dispatch(&mut self, socket: TcpStream, peer: SocketAddr) -> Result<(), TcpStream> {
         let mut head = [0; MAX_HEAD];
         let length = match socket.peek(&mut head) {
             Ok(0) => return Ok(()),
@@ -227,17 +229,17 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(socket),
             Err(_) => return Ok(()),
         };
-        let Some(place) = self.server.admit(Some(peer.ip())) else {
+        let Some(permit) = self.server.admit(Some(peer.ip())) else {
             self.refuse(socket, &mut head);
             return Ok(());
         };
         match self.subscription(&head[..length]) {
-            Some(_) if !self.may_come() => self.refuse(socket, &mut head),
-            Some((request, subscribe)) => self.subscribe(socket, length, request, subscribe, place),
+            Some(_) if !self.admit_subscriber() => self.refuse(socket, &mut head),
+            Some((request, subscribe)) => self.subscribe(socket, length, request, subscribe, permit),
             None => {
                 let server = Arc::clone(&self.server);
                 let first = &head[..length];
-                let lease = Lease::new(place);
+                let lease = Lease::new(permit);
                 let is_whole = first_request(first).is_some();
                 if !is_whole {
                     lease.set_idle();
@@ -246,7 +248,7 @@ impl Keeper {
                 let (socket, protocol) = (std::net::TcpStream::from(socket), Protocol::of(first));
                 self.runtime.spawn(async move {
                     match tokio::net::TcpStream::from_std(socket) {
-                        Ok(socket) if publishes => publisher::serve(&server, socket, lease).await,
+                        Ok(socket) if publishes => publish_pipeline::serve(&server, socket, lease).await,
                         Ok(socket) => server.serve(socket, protocol, lease).await,
                         Err(error) => tracing::warn!(%error, "cannot serve a connection: closing it"),
                     }
@@ -265,19 +267,20 @@ impl Keeper {
     }
 
     /// Whether one more subscriber is admitted now.
-    fn may_come(&self) -> bool {
+    fn admit_subscriber(&self) -> bool {
         if self.server.hub.is_ending() {
             return false;
         }
         let Some(rate) = self.server.rate.as_ref().filter(|rate| !rate.take(Instant::now())) else {
             return true;
         };
-        self.server.refusals.turned_away("limits.connects_per_second", rate.per_second().into());
+        self.server.rejections.turned_away("limits.connects_per_second", rate.per_second().into());
         false
     }
 
-    /// Reads and grants the subscription of a request head; `None` for all other requests, which hyper
-    /// answers.
+    /// Reads and grants the subscription of a request head.
+    ///
+    /// `None` for all other requests, which hyper answers.
     fn subscription(&self, head: &[u8]) -> Option<(Parts, Subscribe)> {
         let request = parse(head)?;
         if request.method != Method::GET || request.uri.path() != self.server.hub.path {
@@ -294,33 +297,33 @@ impl Keeper {
         length: usize,
         request: Parts,
         subscribe: Subscribe,
-        place: Place,
+        permit: Permit,
     ) {
         // All bytes that were peeked at are in the socket's buffer, and are read now.
         if !matches!(io::Read::read(&mut socket, &mut [0; MAX_HEAD][..length]), Ok(read) if read == length) {
             return;
         }
         let hub = Arc::clone(&self.server.hub);
-        let guard: Option<Box<dyn std::any::Any + Send>> = Some(Box::new(place));
+        let guard: Option<Box<dyn std::any::Any + Send>> = Some(Box::new(permit));
         if hub.is_simple(&subscribe) {
             let granted = hub.grant(&request, subscribe, guard);
-            return begin(&hub, socket, granted);
+            return start_stream(&hub, socket, granted);
         }
-        let refusals = Arc::clone(&self.server.refusals);
+        let rejections = Arc::clone(&self.server.rejections);
         self.runtime.spawn(async move {
             match hub.resolve(&request, subscribe, guard).await {
-                Ok(granted) => begin(&hub, socket, granted),
+                Ok(granted) => start_stream(&hub, socket, granted),
                 Err(problem) => {
-                    refusals.request(&problem);
+                    rejections.request(&problem);
                     let mut response = problem.response();
                     cors::allow_reading(&request, &hub.access.cors_origins, response.headers_mut());
-                    let _ = io::Write::write(&mut socket, &last(response));
+                    let _ = io::Write::write(&mut socket, &http1::last(response));
                 }
             }
         });
     }
 
-    fn until_oldest(&self) -> Option<Duration> {
+    fn until_expiry(&self) -> Option<Duration> {
         let (.., since) = self.oldest.front()?;
         Some(
             (*since + self.server.head_time)
@@ -330,7 +333,7 @@ impl Keeper {
     }
 
     /// Closes connections that have been silent for too long.
-    fn forget_the_silent(&mut self) {
+    fn close_expired(&mut self) {
         let now = Instant::now();
         while let Some(&(key, generation, since)) = self.oldest.front() {
             let here = self.waiting.get(key).is_some_and(|waiting| waiting.generation == generation);
@@ -340,82 +343,16 @@ impl Keeper {
             self.oldest.pop_front();
             if here {
                 self.waiting.remove(key);
-                self.server.refusals.connection(Refused::Silent);
+                self.server.rejections.connection(RejectReason::Silent);
             }
         }
     }
 }
 
 /// Hands a socket to the fan-out, with the head of the answer.
-fn begin(hub: &crate::hub::Hub, socket: TcpStream, granted: crate::hub::Granted) {
+fn start_stream(hub: &crate::hub::Hub, socket: TcpStream, granted: crate::hub::Granted) {
     let crate::hub::Granted { headers, subscription } = granted;
-    let mut head = Vec::with_capacity(512);
-    head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-    fields(&headers, &mut head);
-    // The connection ends with this answer.
-    head.extend_from_slice(b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n");
-    hub.fanout.subscribe_socket(socket, head, subscription);
-}
-
-fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
-    for (name, value) in headers {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(format!("date: {}\r\n", httpdate::fmt_http_date(SystemTime::now())).as_bytes());
-}
-
-/// Appends a complete answer.
-pub(super) fn write(response: &http::Response<Bytes>, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());
-    fields(response.headers(), out);
-    out.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body().len()).as_bytes());
-    out.extend_from_slice(response.body());
-}
-
-/// Returns a complete answer, after which the connection ends.
-pub(super) fn last(mut response: http::Response<Bytes>) -> Vec<u8> {
-    response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    let mut out = Vec::new();
-    write(&response, &mut out);
-    out
-}
-
-/// Parses a request that is a head alone: HTTP/1.1, complete, without a body, and nothing behind it.
-pub fn parse(bytes: &[u8]) -> Option<Parts> {
-    let (length, request) = first_request(bytes)?;
-    let has_more = ["content-length", "transfer-encoding", "upgrade", "expect"];
-    let is_alone = length == bytes.len() && has_more.iter().all(|name| !request.headers.contains_key(*name));
-    is_alone.then_some(request)
-}
-
-/// Parses the head of the first request, and returns its length; HTTP/1.1 with one `Host`.
-pub(super) fn first_request(bytes: &[u8]) -> Option<(usize, Parts)> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(length) = head.parse(bytes).ok()? else { return None };
-    if head.version != Some(1) {
-        return None;
-    }
-    let mut request = Request::builder().method(head.method?).uri(head.path?).version(Version::HTTP_11);
-    let fields = request.headers_mut()?;
-    for header in head.headers {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        fields.append(name, HeaderValue::from_bytes(header.value).ok()?);
-    }
-    // hyper's path answers this request.
-    if wrong_host(Version::HTTP_11, fields).is_some() {
-        return None;
-    }
-    Some((length, request.body(()).ok()?.into_parts().0))
-}
-
-/// Whether a request head is valid so far, and incomplete.
-pub(super) fn is_half_a_head(bytes: &[u8]) -> bool {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    matches!(httparse::Request::new(&mut headers).parse(bytes), Ok(httparse::Status::Partial))
+    hub.fanout.subscribe_socket(socket, http1::stream_head(&headers), subscription);
 }
 
 pub(super) fn is_exhausted(error: &io::Error) -> bool {
@@ -428,7 +365,6 @@ const WAKE: Token = Token(usize::MAX);
 const BATCH: usize = 256;
 /// Maximum number of bytes of a head that are looked at; hyper serves longer ones.
 const MAX_HEAD: usize = 8 << 10;
-const MAX_HEADERS: usize = 64;
 /// Number of connections that may be silent even if the connection limit is reached.
 const SILENT: usize = 64;
 /// Time for which the acceptor waits for the request of a client that it rejects.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::arrivals::Arrivals;
-use super::mark::Clock;
+use super::payload::Clock;
 
 /// State of a run, for publishers and the progress line.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct RunState {
     pub(super) clock: Clock,
     /// For each shard and publisher, the number of the first event that a subscriber still waits for.
     complete: Vec<Vec<AtomicU32>>,
@@ -32,7 +32,7 @@ pub(super) struct Standing {
     main: Thread,
 }
 
-impl Standing {
+impl RunState {
     /// Makes the state for this number of shards and publishers.
     pub(super) fn new(shards: usize, publishers: u32, clock: Clock, windowed: bool) -> Self {
         let complete = || (0..publishers).map(|_| AtomicU32::new(0)).collect();
@@ -147,8 +147,8 @@ impl Standing {
     }
 }
 
-/// Calls [`leave`](Standing::leave) when it is dropped, also during a panic.
-pub(super) struct Leave<'a>(pub(super) &'a Standing);
+/// Calls [`leave`](RunState::leave) when it is dropped, also during a panic.
+pub(super) struct Leave<'a>(pub(super) &'a RunState);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {

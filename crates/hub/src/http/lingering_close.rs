@@ -1,5 +1,6 @@
-//! The end of a connection after an answer: unread input is discarded for a moment, so that the answer
-//! arrives.
+//! The end of a connection after an answer.
+//!
+//! Unread input is discarded for a moment, so that the answer arrives.
 
 use std::io;
 use std::pin::Pin;

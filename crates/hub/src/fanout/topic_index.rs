@@ -16,11 +16,11 @@ use super::templates::Templates;
 /// for all of them. An exact topic costs one lookup. A template is tried once, for all audiences with a
 /// template of its shape, and only with topics that begin like it.
 #[derive(Debug, Default)]
-pub(super) struct Audiences {
+pub(super) struct TopicIndex {
     audiences: Slab<Audience>,
     known: HashMap<Key, u32>,
-    any: Listed,
-    exact: HashMap<Selector, Listed>,
+    any: PostingList,
+    exact: HashMap<Selector, PostingList>,
     templates: Templates,
 }
 
@@ -38,19 +38,19 @@ pub(super) struct Audience {
 
 /// Posting list of a selector: (audience, index of this selector within that audience).
 #[derive(Debug, Default)]
-pub(super) struct Listed(Vec<(u32, u32)>);
+pub(super) struct PostingList(Vec<(u32, u32)>);
 
 /// Identity of an audience: the selectors and the token.
 #[derive(Clone, Debug)]
 struct Key(Interest);
 
-impl Audiences {
+impl TopicIndex {
     /// Adds a subscriber; returns its audience, and its index there.
     pub(super) fn join(&mut self, interest: Interest, subscriber: u32) -> (u32, u32) {
         let key = Key(interest);
         let audience = match self.known.get(&key) {
             Some(&audience) => audience,
-            None => self.found(key),
+            None => self.insert(key),
         };
         let members = &mut self.audiences[audience as usize].members;
         members.push(subscriber);
@@ -63,7 +63,7 @@ impl Audiences {
         members.swap_remove(place as usize);
         let moved = members.get(place as usize).copied();
         if members.is_empty() {
-            self.dissolve(audience);
+            self.remove_audience(audience);
         }
         moved
     }
@@ -78,8 +78,10 @@ impl Audiences {
         &self.audiences[audience as usize]
     }
 
-    /// Marks a frame as pending for all its audiences, and adds those without a pending frame so far to
-    /// `reached`. Returns the number of steps ([`PreparedTopic::steps`]).
+    /// Marks a frame as pending for all its audiences; returns the number of steps.
+    ///
+    /// Audiences without a pending frame so far are added to `reached`. The steps are those of
+    /// [`PreparedTopic::steps`].
     pub(super) fn mark(&mut self, number: u32, frame: &Frame, reached: &mut Vec<u32>) -> u64 {
         let Self { audiences, any, exact, templates, .. } = self;
         let mut steps = 1;
@@ -101,7 +103,7 @@ impl Audiences {
                 listed.ids().for_each(|id| mark(audiences, id));
             }
             let prepared = PreparedTopic::new(topic);
-            templates.matching(&prepared).flat_map(Listed::ids).for_each(|id| mark(audiences, id));
+            templates.matching(&prepared).flat_map(PostingList::ids).for_each(|id| mark(audiences, id));
             tried += prepared.steps();
             for &(id, number) in templates.of_text(topic).map_or(&[][..], |listed| &listed.0) {
                 if audiences[id as usize].interest.selectors[number as usize].text() == &**topic {
@@ -119,7 +121,7 @@ impl Audiences {
         }
     }
 
-    fn found(&mut self, key: Key) -> u32 {
+    fn insert(&mut self, key: Key) -> u32 {
         let interest = key.0.clone();
         let id = self.audiences.vacant_key() as u32;
         let places = interest
@@ -133,7 +135,7 @@ impl Audiences {
         id
     }
 
-    fn dissolve(&mut self, id: u32) {
+    fn remove_audience(&mut self, id: u32) {
         let interest = self.audiences[id as usize].interest.clone();
         for (number, selector) in interest.selectors.iter().enumerate() {
             let place = self.audiences[id as usize].places[number];
@@ -153,7 +155,7 @@ impl Audiences {
         self.known.remove(&Key(interest));
     }
 
-    fn list(&mut self, selector: &Selector) -> &mut Listed {
+    fn list(&mut self, selector: &Selector) -> &mut PostingList {
         match selector.kind() {
             Kind::Any => &mut self.any,
             Kind::Exact => self.exact.entry(selector.clone()).or_default(),
@@ -170,7 +172,7 @@ impl Audiences {
     }
 }
 
-impl Listed {
+impl PostingList {
     fn ids(&self) -> impl Iterator<Item = u32> {
         self.0.iter().map(|(audience, _)| *audience)
     }
@@ -233,7 +235,7 @@ mod tests {
     }
 
     /// Number of steps to find the audiences of an update.
-    fn steps(audiences: &mut Audiences, topics: &[String]) -> u64 {
+    fn steps(audiences: &mut TopicIndex, topics: &[String]) -> u64 {
         let mut reached = Vec::new();
         let steps = audiences.mark(0, &frame(topics), &mut reached);
         reached.iter().for_each(|audience| audiences.clear(*audience));
@@ -250,7 +252,7 @@ mod tests {
             all in vec((vec(a_text(), 1..4), any::<bool>()), 1..12),
             topics in vec(a_text(), 1..3),
         ) {
-            let mut audiences = Audiences::default();
+            let mut audiences = TopicIndex::default();
             let mut joined = Vec::new();
             for (subscriber, (selectors, stays)) in (0..).zip(&all) {
                 joined.push((audiences.join(interest(selectors), subscriber), subscriber, *stays));
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn templates_that_lack_a_literal_of_the_topic_are_rejected_by_that() {
-        let mut audiences = Audiences::default();
+        let mut audiences = TopicIndex::default();
         let variables: String = (0..32).map(|number| format!("{{v{number}:9999}}")).collect();
         for subscriber in 0..1000 {
             let of_one = (0..8).map(|number| match number % 2 {
@@ -301,7 +303,7 @@ mod tests {
 
     #[test]
     fn templates_equal_up_to_names_are_tried_once() {
-        let mut audiences = Audiences::default();
+        let mut audiences = TopicIndex::default();
         for subscriber in 0..1000 {
             let of_one = (0..8)
                 .map(|number| (0..32).map(|name| format!("{{+v{subscriber}_{number}_{name}}}")).collect());
@@ -328,7 +330,7 @@ mod tests {
         for (spec, topic) in specs.iter().flat_map(|spec| topics.iter().map(move |topic| (spec, topic))) {
             let template = format!("{{+start}}{}{{+end}}", spec.repeat(20));
             let cost = u64::from(Selector::parse(&template).unwrap().cost());
-            let mut audiences = Audiences::default();
+            let mut audiences = TopicIndex::default();
             audiences.join(interest(&[template]), 0);
             let (steps, pieces) =
                 (steps(&mut audiences, std::slice::from_ref(topic)), topic.len() as u64 / 64 + 1);

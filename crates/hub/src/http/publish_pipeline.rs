@@ -1,5 +1,6 @@
-//! Connections of publishers on plain HTTP/1.1, without hyper: the requests that have arrived are answered
-//! together.
+//! Connections of publishers on plain HTTP/1.1, without hyper.
+//!
+//! The requests that have arrived are answered together.
 
 use std::io;
 use std::pin::Pin;
@@ -15,14 +16,16 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::bodies::{OWN, Part};
-use super::door::{first_request, is_half_a_head, last, write};
-use super::places::Lease;
-use super::refusals::Refused;
+use super::connection_limit::Lease;
+use super::http1::{first_request, is_half_a_head, last, write};
+use super::rejections::RejectReason;
 use super::routes::{batch, ids_or_problem};
 use super::{Protocol, Server, linger};
 
-/// Serves a connection that publishes: all requests that have arrived are read, appended and answered
-/// together, so that a publisher that does not wait for each answer waits for the disk once.
+/// Serves a connection that publishes.
+///
+/// All requests that have arrived are read, appended and answered together, so that a publisher that does not
+/// wait for each answer waits for the disk once.
 ///
 /// Anything but a plain publication (another method or path, a chunked body, a head or body that is too
 /// large) goes to hyper, with the rest of the connection.
@@ -72,7 +75,7 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, lease: Lease) 
                 lease.set_idle();
                 let read = tokio::select! {
                     read = timeout_at(since + time, socket.read_buf(&mut input)) => read,
-                    () = lease.evicted() => return server.refusals.connection(Refused::Evicted),
+                    () = lease.evicted() => return server.rejections.connection(RejectReason::Evicted),
                     () = server.until_end() => return,
                 };
                 lease.set_busy();
@@ -80,7 +83,7 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, lease: Lease) 
                     Ok(Ok(1..)) => {}
                     Err(_) if !input.is_empty() => {
                         let problem = late(time);
-                        server.refusals.request(&problem);
+                        server.rejections.request(&problem);
                         return linger::close(socket, &last(problem.response())).await;
                     }
                     _ => return,
@@ -128,8 +131,9 @@ fn take(input: &mut BytesMut, server: &Server) -> (Vec<Publication>, Next) {
     (round, Next::Partial)
 }
 
-/// Verifies the publisher of a publication, and then reads its body; `None` if the connection ends before.
-/// The input behind the body stays in the socket.
+/// Verifies the publisher of a publication, and then reads its body.
+///
+/// `None` if the connection ends before. The input behind the body stays in the socket.
 async fn large(
     server: &Server,
     socket: &mut TcpStream,
@@ -175,7 +179,7 @@ fn late(time: Duration) -> Problem {
 
 /// Answers a request whose body is unread, after which the connection cannot continue.
 async fn refuse(server: &Server, socket: TcpStream, request: &Parts, problem: Problem) {
-    server.refusals.request(&problem);
+    server.rejections.request(&problem);
     linger::close(socket, &last(ids_or_problem(&server.hub, request, Err(problem)))).await;
 }
 
@@ -211,7 +215,7 @@ async fn write_answers(server: &Server, socket: &mut TcpStream, round: Vec<Publi
     let mut out = Vec::with_capacity(requests.len() * ANSWER);
     for (request, ids) in requests.iter().zip(hub.publish_each(read).await) {
         if let Err(problem) = &ids {
-            server.refusals.request(problem);
+            server.rejections.request(problem);
         }
         write(&ids_or_problem(hub, request, ids), &mut out);
     }

@@ -5,13 +5,13 @@
 /// An entry takes eight bytes. A deadline beyond one turn of the wheel is returned early, and is inserted
 /// again.
 #[derive(Debug)]
-pub(super) struct Wheel<T> {
+pub(super) struct TimerWheel<T> {
     spokes: Vec<Vec<T>>,
     /// Tick up to which items were returned.
     now: u64,
 }
 
-impl<T> Wheel<T> {
+impl<T> TimerWheel<T> {
     /// Makes a wheel with this number of ticks per turn.
     pub(super) fn new(ticks: usize) -> Self {
         Self { spokes: (0..ticks.max(2)).map(|_| Vec::new()).collect(), now: 0 }
@@ -26,7 +26,7 @@ impl<T> Wheel<T> {
     }
 
     /// Returns all items that are due up to this tick.
-    pub(super) fn turn(&mut self, to: u64) -> Vec<T> {
+    pub(super) fn advance(&mut self, to: u64) -> Vec<T> {
         let mut due = Vec::new();
         // After a long pause, each spoke is due once.
         let from = self.now.max(to.saturating_sub(self.spokes.len() as u64));
@@ -45,20 +45,20 @@ impl<T> Wheel<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Wheel;
+    use super::TimerWheel;
 
     #[test]
     fn each_is_due_once_in_its_time_or_early_when_it_is_far_away() {
-        let mut wheel = Wheel::new(8);
+        let mut wheel = TimerWheel::new(8);
         for (at, name) in [(3, "three"), (0, "over"), (100, "far"), (7, "seven")] {
             wheel.insert(at, name);
         }
-        assert_eq!(wheel.turn(0), Vec::<&str>::new());
-        assert_eq!(wheel.turn(2), ["over"]);
-        assert_eq!(wheel.turn(3), ["three"]);
-        assert_eq!(wheel.turn(3), Vec::<&str>::new());
-        assert_eq!(wheel.turn(50), ["far", "seven"]);
+        assert_eq!(wheel.advance(0), Vec::<&str>::new());
+        assert_eq!(wheel.advance(2), ["over"]);
+        assert_eq!(wheel.advance(3), ["three"]);
+        assert_eq!(wheel.advance(3), Vec::<&str>::new());
+        assert_eq!(wheel.advance(50), ["far", "seven"]);
         wheel.insert(51, "next");
-        assert_eq!(wheel.turn(51), ["next"]);
+        assert_eq!(wheel.advance(51), ["next"]);
     }
 }

@@ -3,15 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Rate limit: this number per second in the long run, and the same number at once.
+/// Token bucket: this number per second in the long run, and the same number at once.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(super) struct TokenBucket {
     per_second: u32,
     /// Available tokens, and the time at which that was computed.
     left: Mutex<(f64, Instant)>,
 }
 
-impl Rate {
+impl TokenBucket {
     pub(super) fn new(per_second: u32, now: Instant) -> Self {
         Self { per_second, left: Mutex::new((f64::from(per_second), now)) }
     }
@@ -38,12 +38,12 @@ impl Rate {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::Rate;
+    use super::TokenBucket;
 
     #[test]
     fn so_many_come_at_once_and_then_as_time_passes() {
         let start = Instant::now();
-        let rate = Rate::new(10, start);
+        let rate = TokenBucket::new(10, start);
         let come = |after: u64| {
             let now = start + Duration::from_millis(after);
             (0..100).take_while(|_| rate.take(now)).count()

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use ssekit_mercure::{Algorithm, AllowedOrigin};
 
-use super::quantity::{self, show_size, show_time};
+use super::units::{self, show_size, show_time};
 use super::value::{Raw, Refusal, Value};
 use super::{Secret, Spread, Store};
 
 /// Parser of a setting's values.
-pub(super) trait Form<T> {
+pub(super) trait ValueParser<T> {
     /// Whether a value is a list, to which a repeated flag adds.
     const REPEATS: bool = false;
 
@@ -22,9 +22,9 @@ pub(super) trait Form<T> {
 }
 
 /// Boolean.
-pub(super) struct Truth;
+pub(super) struct Bool;
 
-impl Form<bool> for Truth {
+impl ValueParser<bool> for Bool {
     fn read(&self, value: &Value) -> Result<bool, Refusal> {
         match value.as_text().map(|text| text.to_ascii_lowercase()).as_deref() {
             Some("true" | "1" | "yes" | "on") => Ok(true),
@@ -41,7 +41,7 @@ impl Form<bool> for Truth {
 /// Number within bounds.
 pub(super) struct Count(pub(super) u64, pub(super) u64);
 
-impl<T: Copy + TryFrom<u64> + TryInto<u64>> Form<T> for Count {
+impl<T: Copy + TryFrom<u64> + TryInto<u64>> ValueParser<T> for Count {
     fn read(&self, value: &Value) -> Result<T, Refusal> {
         let text = value.as_text().unwrap_or_default().replace('_', "");
         let number = text.parse().ok().filter(|number| (self.0..=self.1).contains(number));
@@ -57,10 +57,10 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> Form<T> for Count {
 /// Number of bytes within bounds.
 pub(super) struct Size(pub(super) u64, pub(super) u64);
 
-impl<T: Copy + TryFrom<u64> + TryInto<u64>> Form<T> for Size {
+impl<T: Copy + TryFrom<u64> + TryInto<u64>> ValueParser<T> for Size {
     fn read(&self, value: &Value) -> Result<T, Refusal> {
-        let bytes = value.as_text().and_then(|text| quantity::size(&text));
-        let bytes = bytes.ok_or_else(|| value.refused(quantity::SIZE))?;
+        let bytes = value.as_text().and_then(|text| units::size(&text));
+        let bytes = bytes.ok_or_else(|| value.refused(units::SIZE))?;
         let within = Some(bytes).filter(|bytes| (self.0..=self.1).contains(bytes));
         within.and_then(|bytes| T::try_from(bytes).ok()).ok_or_else(|| {
             value.refused(&format!("a size from {} to {}", show_size(self.0), show_size(self.1)))
@@ -77,10 +77,10 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> Form<T> for Size {
 /// Time within bounds, in milliseconds.
 pub(super) struct Time(pub(super) u64, pub(super) u64);
 
-impl Form<Duration> for Time {
+impl ValueParser<Duration> for Time {
     fn read(&self, value: &Value) -> Result<Duration, Refusal> {
-        let time = value.as_text().and_then(|text| quantity::time(&text));
-        let time = time.ok_or_else(|| value.refused(quantity::TIME))?;
+        let time = value.as_text().and_then(|text| units::time(&text));
+        let time = time.ok_or_else(|| value.refused(units::TIME))?;
         let (least, most) = (Duration::from_millis(self.0), Duration::from_millis(self.1));
         Some(time)
             .filter(|time| (least..=most).contains(time))
@@ -93,9 +93,9 @@ impl Form<Duration> for Time {
 }
 
 /// One time, or a range with `..`.
-pub(super) struct Between(pub(super) Time);
+pub(super) struct Range(pub(super) Time);
 
-impl Form<Spread> for Between {
+impl ValueParser<Spread> for Range {
     fn read(&self, value: &Value) -> Result<Spread, Refusal> {
         const ALLOWED: &str = "a time or a range of times, such as 1s or 500ms..1500ms";
         let text = value.as_text().ok_or_else(|| value.refused(ALLOWED))?;
@@ -117,7 +117,7 @@ impl Form<Spread> for Between {
 /// One of a few names.
 pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
-impl<T: Copy + PartialEq> Form<T> for Choice<T> {
+impl<T: Copy + PartialEq> ValueParser<T> for Choice<T> {
     fn read(&self, value: &Value) -> Result<T, Refusal> {
         let text = value.as_text().unwrap_or_default();
         let chosen = self.0.iter().find(|(name, _)| *name == text);
@@ -142,7 +142,7 @@ impl<T> Choice<T> {
 /// File permissions in octal: `660`, `"0660"`, `0o660`.
 pub(super) struct Mode;
 
-impl Form<u32> for Mode {
+impl ValueParser<u32> for Mode {
     fn read(&self, value: &Value) -> Result<u32, Refusal> {
         let allowed = || value.refused("file permissions in octal and in quotes, such as \"660\"");
         // `unix_mode = 660` is decimal in TOML, and would have another meaning than it seems.
@@ -166,7 +166,7 @@ pub(super) struct Text {
     pub(super) is: fn(&str) -> bool,
 }
 
-impl Form<String> for Text {
+impl ValueParser<String> for Text {
     fn read(&self, value: &Value) -> Result<String, Refusal> {
         match &value.raw {
             Raw::Text(text) if (self.is)(text) => Ok(text.clone()),
@@ -182,7 +182,7 @@ impl Form<String> for Text {
 /// Several values: an array, or a text with commas.
 pub(super) struct List<F>(pub(super) F);
 
-impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
+impl<T, F: ValueParser<T>> ValueParser<Vec<T>> for List<F> {
     const REPEATS: bool = true;
 
     fn read(&self, value: &Value) -> Result<Vec<T>, Refusal> {
@@ -226,7 +226,7 @@ fn at_most<T>(items: Vec<T>, value: &Value) -> Result<Vec<T>, Refusal> {
 /// Signature algorithm.
 pub(super) struct Signing;
 
-impl Form<Algorithm> for Signing {
+impl ValueParser<Algorithm> for Signing {
     fn read(&self, value: &Value) -> Result<Algorithm, Refusal> {
         let text = value.as_text().unwrap_or_default();
         Algorithm::named(&text).ok_or_else(|| {
@@ -246,7 +246,7 @@ pub(super) struct WebOrigin {
     pub(super) any: bool,
 }
 
-impl Form<AllowedOrigin> for WebOrigin {
+impl ValueParser<AllowedOrigin> for WebOrigin {
     fn read(&self, value: &Value) -> Result<AllowedOrigin, Refusal> {
         let origin = match &value.raw {
             Raw::Text(text) => text.parse::<AllowedOrigin>().ok(),
@@ -271,7 +271,7 @@ const MOST_ITEMS: usize = 1_000;
 /// Path of a file or folder.
 pub(super) struct Path;
 
-impl Form<PathBuf> for Path {
+impl ValueParser<PathBuf> for Path {
     fn read(&self, value: &Value) -> Result<PathBuf, Refusal> {
         match &value.raw {
             Raw::Text(text) if !text.is_empty() => Ok(text.into()),
@@ -285,9 +285,9 @@ impl Form<PathBuf> for Path {
 }
 
 /// `memory`, or a folder.
-pub(super) struct Where;
+pub(super) struct StorePath;
 
-impl Form<Store> for Where {
+impl ValueParser<Store> for StorePath {
     fn read(&self, value: &Value) -> Result<Store, Refusal> {
         match &value.raw {
             Raw::Text(text) if text == "memory" => Ok(Store::Memory),
@@ -305,9 +305,9 @@ impl Form<Store> for Where {
 }
 
 /// Secret, which is never shown.
-pub(super) struct Hidden;
+pub(super) struct SecretText;
 
-impl Form<Secret> for Hidden {
+impl ValueParser<Secret> for SecretText {
     fn read(&self, value: &Value) -> Result<Secret, Refusal> {
         match &value.raw {
             Raw::Text(text) if !text.is_empty() => Ok(Secret::new(text)),
@@ -323,7 +323,7 @@ impl Form<Secret> for Hidden {
 /// Optional value: `none` or an empty text for no value.
 pub(super) struct Optional<F>(pub(super) F);
 
-impl<T, F: Form<T>> Form<Option<T>> for Optional<F> {
+impl<T, F: ValueParser<T>> ValueParser<Option<T>> for Optional<F> {
     fn read(&self, value: &Value) -> Result<Option<T>, Refusal> {
         match &value.raw {
             Raw::Text(text) if text.is_empty() || text == NONE => Ok(None),

@@ -19,8 +19,9 @@ use tokio::sync::Notify;
 
 use crate::log_limit::LogLimit;
 
-/// Retention rule for subscription events: they count separately from updates, so that visitors that come and
-/// go drop no update.
+/// Retention rule for subscription events.
+///
+/// They count separately from updates, so that visitors that come and go drop no update.
 pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {
     let below = subscriptions::below(hub_path);
     // No topic has a control character, so no rule of the configuration has this name.
@@ -29,7 +30,7 @@ pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {
 
 /// The active subscriptions.
 #[derive(Clone, Debug)]
-pub(crate) struct Active(Arc<Shared>);
+pub(crate) struct ActiveSubscriptions(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -65,7 +66,7 @@ struct Subscriber {
 /// A registered subscriber; dropping it ends the registration.
 #[derive(Debug)]
 pub(crate) struct Presence {
-    active: Active,
+    active: ActiveSubscriptions,
     subscriber: Box<str>,
 }
 
@@ -78,7 +79,7 @@ pub(crate) struct Listed {
     pub(crate) state: u128,
 }
 
-impl Active {
+impl ActiveSubscriptions {
     /// Starts without subscribers, and with a task that writes events to this log.
     pub(crate) fn start(log: Arc<dyn Log>, path: &str, anonymous: bool, registry: &mut Registry) -> Self {
         let skipped = Counter::default();
@@ -112,7 +113,7 @@ impl Active {
     }
 
     /// Registers a subscriber, until the result is dropped.
-    pub(crate) fn enter(&self, subscribe: &Subscribe) -> Presence {
+    pub(crate) fn register(&self, subscribe: &Subscribe) -> Presence {
         let subscriber: Box<str> = subscriber_id(random()).into();
         let subscriptions = subscribe
             .selectors

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::form::Text;
+use super::value_parser::Text;
 
 pub(super) const ADDRESS: Text = Text { allowed: "an address of the form HOST:PORT", is: is_address };
 /// Name that is only compared.

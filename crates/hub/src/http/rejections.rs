@@ -11,10 +11,11 @@ use ssekit_mercure::{Problem, ProblemKind};
 
 use crate::log_limit::LogLimit;
 
-/// Counts rejected connections and requests, and logs them rate-limited, because peers control the number of
-/// rejections.
+/// Counts rejected connections and requests, and logs them rate-limited.
+///
+/// Peers control the number of rejections.
 #[derive(Debug)]
-pub(super) struct Refusals {
+pub(super) struct Rejections {
     connections: Family<ByReason, Counter>,
     requests: Family<ByProblem, Counter>,
     pub(super) turned_away: Counter,
@@ -24,7 +25,7 @@ pub(super) struct Refusals {
 
 /// Reason why a connection without a valid request was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum RejectReason {
     /// It sent nothing.
     Silent,
     /// Its head was incomplete in time.
@@ -49,10 +50,10 @@ struct ByProblem {
     problem: &'static str,
 }
 
-impl Refusals {
+impl Rejections {
     /// Registers the counters.
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let refusals = Self {
+        let rejections = Self {
             connections: Family::default(),
             requests: Family::default(),
             turned_away: Counter::default(),
@@ -60,17 +61,17 @@ impl Refusals {
             log_limit: LogLimit::default(),
         };
         for refused in [
-            Refused::Silent,
-            Refused::Slow,
-            Refused::Head,
-            Refused::Malformed,
-            Refused::Evicted,
-            Refused::Flooded,
+            RejectReason::Silent,
+            RejectReason::Slow,
+            RejectReason::Head,
+            RejectReason::Malformed,
+            RejectReason::Evicted,
+            RejectReason::Flooded,
         ] {
             // So each counter is shown from the start.
-            drop(refusals.connections.get_or_create(&ByReason { reason: refused.name() }));
+            drop(rejections.connections.get_or_create(&ByReason { reason: refused.name() }));
         }
-        let Self { connections, requests, turned_away, exhausted, .. } = &refusals;
+        let Self { connections, requests, turned_away, exhausted, .. } = &rejections;
         registry.register(
             "connections_refused",
             "Connections closed before a complete request, by reason",
@@ -91,16 +92,16 @@ impl Refusals {
             "Requests answered with an error, by problem type",
             requests.clone(),
         );
-        refusals
+        rejections
     }
 
-    pub(super) fn connection(&self, refused: Refused) {
+    pub(super) fn connection(&self, refused: RejectReason) {
         self.connections.get_or_create(&ByReason { reason: refused.name() }).inc();
         let limit = match refused {
-            Refused::Silent | Refused::Slow => "limits.head_time",
-            Refused::Head => "limits.head_size",
-            Refused::Malformed | Refused::Flooded => "",
-            Refused::Evicted => "limits.connections",
+            RejectReason::Silent | RejectReason::Slow => "limits.head_time",
+            RejectReason::Head => "limits.head_size",
+            RejectReason::Malformed | RejectReason::Flooded => "",
+            RejectReason::Evicted => "limits.connections",
         };
         if let Some(count) = self.log_limit.due(refused.name(), LogLimit::SELDOM, Instant::now()) {
             tracing::warn!(
@@ -157,7 +158,7 @@ impl Refusals {
     }
 }
 
-impl Refused {
+impl RejectReason {
     /// Reason of a hyper error that concerns the input of the peer.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let error = error.downcast_ref::<hyper::Error>()?;

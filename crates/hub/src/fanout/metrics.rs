@@ -14,7 +14,7 @@ use super::{End, Frame};
 
 /// Metrics of the fan-out.
 #[derive(Debug)]
-pub struct Figures {
+pub struct Metrics {
     /// Current number of subscribers.
     pub subscribers: Gauge,
     /// Events written to subscribers, or waiting to be written to them.
@@ -37,8 +37,7 @@ pub struct Figures {
     pub heartbeats: Counter,
     /// Operations on 64 bytes of a topic, to find the subscribers of updates.
     pub matching: Counter,
-    /// Time from the append of a record until it was written to all subscribers that are up to date, in
-    /// seconds.
+    /// Seconds from the append of a record to the write to all subscribers that are up to date.
     pub latency: Histogram,
     ends: Family<Reason, Counter>,
 }
@@ -48,10 +47,10 @@ struct Reason {
     reason: &'static str,
 }
 
-impl Figures {
+impl Metrics {
     /// Registers the metrics.
     pub fn new(registry: &mut Registry) -> Arc<Self> {
-        let figures = Self {
+        let metrics = Self {
             subscribers: Gauge::default(),
             delivered: Counter::default(),
             replayed: Counter::default(),
@@ -70,62 +69,62 @@ impl Figures {
         };
         for end in End::ALL {
             // So each counter is shown from the start.
-            drop(figures.ends.get_or_create(&Reason { reason: end.name() }));
+            drop(metrics.ends.get_or_create(&Reason { reason: end.name() }));
         }
-        registry.register("subscribers", "Connected subscribers", figures.subscribers.clone());
-        registry.register("events_delivered", "Events written to subscribers", figures.delivered.clone());
+        registry.register("subscribers", "Connected subscribers", metrics.subscribers.clone());
+        registry.register("events_delivered", "Events written to subscribers", metrics.delivered.clone());
         registry.register(
             "events_replayed",
             "Events read from the log for subscribers that resumed or fell behind",
-            figures.replayed.clone(),
+            metrics.replayed.clone(),
         );
         registry.register(
             "replays",
             "Reads of the log for subscribers that resumed or fell behind: running, or waiting for memory",
-            figures.replays.clone(),
+            metrics.replays.clone(),
         );
         registry.register(
             "subscribers_behind",
             "Subscribers that are resuming or behind the newest event",
-            figures.behind.clone(),
+            metrics.behind.clone(),
         );
         registry.register(
             "replay_events",
             "Events per replay, until the subscriber was up to date or disconnected",
-            figures.replay.clone(),
+            metrics.replay.clone(),
         );
         registry.register(
             "subscribers_blocked",
             "Times that a subscriber's socket was full",
-            figures.blocked.clone(),
+            metrics.blocked.clone(),
         );
         registry.register(
             "gaps",
             "Gaps reported to subscribers: events that were removed before the subscriber had read them",
-            figures.gaps.clone(),
+            metrics.gaps.clone(),
         );
         registry.register(
             "tail_gaps",
             "Times that retention removed updates before the hub had delivered them",
-            figures.tail_gaps.clone(),
+            metrics.tail_gaps.clone(),
         );
         registry.register(
             "heartbeats",
             "Heartbeat comments sent to idle subscribers",
-            figures.heartbeats.clone(),
+            metrics.heartbeats.clone(),
         );
         registry.register(
             "matching_steps",
             "Cost of matching topics with selectors, in operations on up to 64 bytes of a topic, over all threads",
-            figures.matching.clone(),
+            metrics.matching.clone(),
         );
         registry.register(
             "publish_to_write_seconds",
             "Delivery latency, from publication to the last socket write",
-            figures.latency.clone(),
+            metrics.latency.clone(),
         );
-        registry.register("subscriptions_ended", "Ended subscriptions, by reason", figures.ends.clone());
-        Arc::new(figures)
+        registry.register("subscriptions_ended", "Ended subscriptions, by reason", metrics.ends.clone());
+        Arc::new(metrics)
     }
 
     /// Number of subscriptions that ended for this reason.

@@ -19,7 +19,7 @@ use super::inbox::{Inbox, Message};
 
 /// Bytes that were written to a body and that its peer does not have yet.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(super) struct BodyChannel {
     /// Maximum number of waiting bytes.
     room: usize,
     budget: Arc<Budget>,
@@ -28,7 +28,7 @@ pub(super) struct Pipe {
     writer: OnceLock<Writer>,
 }
 
-/// The subscriber that writes into a pipe: its thread, slot and generation.
+/// The subscriber that writes into a channel: its thread, slot and generation.
 #[derive(Debug)]
 struct Writer(Arc<Inbox>, u32, u32);
 
@@ -57,14 +57,14 @@ enum Ending {
     Cut,
 }
 
-impl Pipe {
+impl BodyChannel {
     pub(super) fn new(room: usize, budget: Arc<Budget>) -> Self {
         Self { room, budget, state: Mutex::default(), writer: OnceLock::new() }
     }
 
     /// Sets the subscriber that writes; false if the body has been dropped.
     pub(super) fn belongs_to(&self, inbox: &Arc<Inbox>, slot: u32, generation: u32) -> bool {
-        // A pipe has one writer, which is set once.
+        // A channel has one writer, which is set once.
         let _ = self.writer.set(Writer(Arc::clone(inbox), slot, generation));
         // Checked afterwards: a body that is dropped from now on notifies the writer.
         !self.lock().gone
@@ -200,7 +200,7 @@ fn wake(reader: Option<Waker>) {
 
 /// A subscriber's stream as the body of a response. Dropping it ends the subscription.
 #[derive(Debug)]
-pub struct Body(pub(super) Arc<Pipe>);
+pub struct Body(pub(super) Arc<BodyChannel>);
 
 /// Error of a body: the hub has ended a stream that its peer did not read.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -210,7 +210,7 @@ pub struct Cut;
 /// Bytes that the connection has, and has not sent yet.
 struct HandedOut {
     bytes: Bytes,
-    pipe: Arc<Pipe>,
+    pipe: Arc<BodyChannel>,
 }
 
 impl AsRef<[u8]> for HandedOut {
@@ -264,8 +264,9 @@ impl Drop for Body {
     }
 }
 
-/// Maximum size of one piece of the body: that of a DATA frame, unless its peer allows more (RFC 9113,
-/// section 4.2).
+/// Maximum size of one piece of the body.
+///
+/// It is that of a DATA frame, unless its peer allows more (RFC 9113, section 4.2).
 const CHUNK: usize = 16 << 10;
 /// More is written when at most this fraction of the room is in use.
 const LOW: usize = 4;

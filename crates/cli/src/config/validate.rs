@@ -5,7 +5,7 @@ use super::{Config, Key, Origin, Store};
 
 /// Problems and warnings of a configuration.
 #[derive(Debug, Default)]
-pub(super) struct Advice {
+pub(super) struct Report {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
     /// Reasons why nobody can use the hub.
@@ -13,22 +13,22 @@ pub(super) struct Advice {
 }
 
 /// Checks the settings against each other.
-pub(super) fn judge(config: &Config, origins: &Origins) -> Advice {
-    let mut judge = Judge { config, origins, advice: Advice::default() };
-    judge.listening();
-    judge.keys();
-    judge.dev();
-    judge.storage();
-    judge.advice
+pub(super) fn validate(config: &Config, origins: &Origins) -> Report {
+    let mut validator = Validator { config, origins, report: Report::default() };
+    validator.listening();
+    validator.keys();
+    validator.dev();
+    validator.storage();
+    validator.report
 }
 
-struct Judge<'a> {
+struct Validator<'a> {
     config: &'a Config,
     origins: &'a Origins,
-    advice: Advice,
+    report: Report,
 }
 
-impl Judge<'_> {
+impl Validator<'_> {
     fn listening(&mut self) {
         let config = self.config;
         if config.addr.is_empty() && config.unix.is_none() {
@@ -76,14 +76,14 @@ impl Judge<'_> {
             return;
         }
         if config.publisher_key().is_none() {
-            self.advice.unusable.push(
+            self.report.unusable.push(
                 "nobody can publish: set --publisher-key-file (or --key-file for publishers and subscribers), or --dev on \
                  your own machine"
                     .to_owned(),
             );
         }
         if config.subscriber_key().is_none() && !config.anonymous {
-            self.advice.unusable.push(
+            self.report.unusable.push(
                 "nobody can subscribe: set --subscriber-key-file (or --key-file), or --anonymous to let everyone read public updates"
                     .to_owned(),
             );
@@ -122,11 +122,11 @@ impl Judge<'_> {
     }
 
     fn problem(&mut self, key: &str, what: String) {
-        self.advice.problems.push(Problem { origin: self.origins.of(key), what });
+        self.report.problems.push(Problem { origin: self.origins.of(key), what });
     }
 
     fn warn(&mut self, warning: String) {
-        self.advice.warnings.push(warning);
+        self.report.warnings.push(warning);
     }
 }
 

@@ -14,7 +14,11 @@ use axum::response::{IntoResponse, Response};
 use ssekit_mercure::foreign_host;
 
 /// Passes a request on if its host is `localhost`, an IP address or the configured name of the server.
-pub(crate) async fn ours_alone(State(own): State<Arc<[String]>>, request: Request, next: Next) -> Response {
+pub(crate) async fn own_host_only(
+    State(own): State<Arc<[String]>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(host) = foreign_host(request.uri(), request.headers(), &own) else {
         return next.run(request).await;
     };
