@@ -165,7 +165,7 @@ async fn case_107_a_transport_that_does_not_write_is_cut_off_and_one_that_does_i
                     elapsed >= Duration::from_millis(50) && elapsed < Duration::from_millis(60),
                     "{elapsed:?}"
                 );
-                assert!(error.to_string().contains("shuts down"), "{error}");
+                assert!(error.to_string().contains("is shutting down"), "{error}");
                 assert!(body.frame().await.is_none());
                 drop(held);
             }
