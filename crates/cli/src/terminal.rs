@@ -8,6 +8,8 @@ use anyhow::Error;
 use ssekit_client::TransportError;
 
 pub use self::escape::Escaped;
+#[cfg(test)]
+pub(crate) use self::escape::is_obeyed;
 pub(crate) use self::escape::{escape, escape_json};
 
 /// Error that ends a command.

@@ -158,8 +158,7 @@ mod tests {
         let subscribers = Keys::read(&set(0)).expect("keys");
         let schedule = Schedule { at_least: Duration::ZERO, ..Schedule::default() };
         let (rotation, renewal) = Rotation::new("the issuer", subscribers.clone(), None, schedule);
-        let mut access = Access::default();
-        access.subscribers = subscribers;
+        let access = Access { subscribers, ..Access::default() };
         let key_renewals = KeyRenewals { subscribers: Some(renewal), ..KeyRenewals::default() };
         let ui = Ui::start(hub(access, key_renewals).await);
         let fetched = Arc::new(AtomicUsize::new(0));

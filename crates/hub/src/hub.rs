@@ -376,7 +376,7 @@ impl Hub {
             && self.active.as_ref().is_none_or(|active| !active.announces(subscribe))
             && subscribe.selectors.iter().all(|selector| selector.variables() == 0)
             && !self.is_ending()
-            && left(subscribe).is_none_or(|left| !left.is_zero())
+            && remaining_lifetime(subscribe).is_none_or(|left| !left.is_zero())
     }
 
     /// Grants a subscription: finds its start in the log, admits its templates and announces it.

@@ -40,7 +40,7 @@ impl RequiredClaims {
     ///
     /// # Errors
     /// With the first claim that is missing or has another value.
-    pub(crate) fn check(&self, audience: Option<&Value>, issuer: Option<&Value>) -> Result<(), TokenError> {
+    pub fn check(&self, audience: Option<&Value>, issuer: Option<&Value>) -> Result<(), TokenError> {
         let audiences = match audience {
             Some(Value::Array(audiences)) => audiences.as_slice(),
             one => one.map(std::slice::from_ref).unwrap_or_default(),

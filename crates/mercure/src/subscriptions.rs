@@ -160,7 +160,7 @@ impl Asked {
 ///
 /// # Errors
 /// 401 without a token, 403 when the token does not grant the path.
-pub fn authorise(path: &str, token: Option<&Token>) -> Result<(), Problem> {
+pub fn authorize(path: &str, token: Option<&Token>) -> Result<(), Problem> {
     match token {
         None => Err(Problem::new(
             ProblemKind::MissingToken,

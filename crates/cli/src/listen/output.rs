@@ -92,8 +92,8 @@ const PLAIN: &str = "\u{1b}[0m";
 
 #[cfg(test)]
 mod tests {
-    use super::super::escape::is_obeyed;
     use super::*;
+    use crate::terminal::is_obeyed;
 
     #[test]
     fn text_shows_the_events_own_lines() {

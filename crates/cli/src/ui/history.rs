@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
         if asked.after.is_some() && asked.before.is_some() {
             return Err(Problem::new(ProblemKind::Malformed, "set “after” or “before”, not both"));
         }
-        let hidden = (asked.subscriptions == Some(false)).then(|| subscriptions::below(&hub.path()));
+        let hidden = (asked.subscriptions == Some(false)).then(|| subscriptions::below(hub.path()));
         Ok((asked, Self { hub, selectors: subscribe.selectors, token: subscribe.token, hidden }))
     }
 
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
 
     /// Position of an update, or of the end of a page.
     async fn place(&self, id: &str, last: Position) -> Result<Position, Problem> {
-        let id = match Cursor::read(id, &self.hub.limits())? {
+        let id = match Cursor::read(id, self.hub.limits())? {
             Cursor::Earliest => return Ok(Position::START),
             Cursor::Now => return Ok(last),
             Cursor::After(id) => id,

@@ -84,7 +84,7 @@ pub(super) async fn stats(State(ui): State<Ui>, last: LastEventId, request: Requ
 /// Checks that the reader may list all subscriptions, because figures are about others.
 fn authorised(hub: &Hub, token: Option<Arc<Token>>) -> Result<Option<Arc<Token>>, Problem> {
     if !hub.access().open {
-        subscriptions::authorise(&subscriptions::all(&hub.path()), token.as_deref())?;
+        subscriptions::authorize(&subscriptions::all(hub.path()), token.as_deref())?;
     }
     Ok(token)
 }

@@ -10,9 +10,9 @@ use ssekit_log::{Limit, Log, Position, ReadError};
 use ssekit_mercure::Ids;
 
 use super::background::Background;
-use super::budget::Budget;
+use super::budget::{Budget, Charge};
 use super::framing::Framing;
-use super::turns::{Lane, Turns};
+use super::turns::{Lane, Turn, Turns};
 use super::{Frame, Interest};
 use crate::log_limit::LogLimit;
 
@@ -31,7 +31,7 @@ pub(super) struct Replay {
 }
 
 /// Page that a subscriber needs next.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) interest: Interest,
     pub(super) framing: Framing,
@@ -71,6 +71,18 @@ struct Draft {
     events: u64,
 }
 
+/// A turn to read, with all that it uses: a scan that goes on after its subscriber has left keeps its turn.
+struct Scan {
+    turn: Turn,
+    charge: Charge,
+    draft: Draft,
+    wanted: Wanted,
+}
+
+fn panicked() -> ReadError {
+    ReadError::Unavailable("it has panicked".to_owned())
+}
+
 impl Replay {
     /// Starts the threads that read pages.
     ///
@@ -104,7 +116,7 @@ impl Replay {
     /// It is empty only at the end. A log that panics counts as unreadable.
     pub(super) async fn page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
         let page = AssertUnwindSafe(self.find_page(wanted)).catch_unwind().await;
-        page.unwrap_or_else(|_| Err(ReadError::Unavailable("it has panicked".to_owned())))
+        page.unwrap_or_else(|_| Err(panicked()))
     }
 
     async fn find_page(&self, wanted: &Wanted) -> Result<Page, ReadError> {
@@ -116,8 +128,16 @@ impl Replay {
             // from others.
             let turn = self.turns.take(lane, wanted.address).await;
             let charge = self.budget.reserve(wanted.size, SMALL_PAGE).await;
-            let done = self.scan(wanted, charge.bytes(), &mut draft).await?;
-            drop(turn);
+            let scan = Scan { turn, charge, draft, wanted: wanted.clone() };
+            let (done, charge, read) = match lane {
+                Lane::Finding => self.scan(scan).await?,
+                Lane::Searching => {
+                    let replay = self.clone();
+                    let scanned = self.background.search(async move { replay.scan(scan).await }).await;
+                    scanned.map_err(|_| panicked())??
+                }
+            };
+            draft = read;
             if done || !draft.bytes.is_empty() {
                 let Draft { bytes, after, lost, told, events } = draft;
                 let through = if done { wanted.upto } else { after };
@@ -129,8 +149,15 @@ impl Replay {
         }
     }
 
-    /// Reads a limited number of further records, for about this number of bytes; true at the end.
-    async fn scan(&self, wanted: &Wanted, room: usize, draft: &mut Draft) -> Result<bool, ReadError> {
+    /// Reads a limited number of further records into the draft; true at the end of the log.
+    async fn scan(&self, scan: Scan) -> Result<(bool, Charge, Draft), ReadError> {
+        let Scan { turn, charge, mut draft, wanted } = scan;
+        let done = self.read(&wanted, charge.bytes(), &mut draft).await?;
+        drop(turn);
+        Ok((done, charge, draft))
+    }
+
+    async fn read(&self, wanted: &Wanted, room: usize, draft: &mut Draft) -> Result<bool, ReadError> {
         let (mut looked_at, mut size) = (0, room);
         loop {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;

@@ -122,7 +122,7 @@ impl Permit {
                 return Err(LimitReached { limit: "limits.connections_per_address", most });
             }
             *taken += 1;
-            permit.count_problems = true;
+            permit.counted = true;
         }
         if before >= inner.most && !inner.evict() {
             return Err(LimitReached { limit: "limits.connections", most: inner.most });
@@ -134,7 +134,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.connection_limit.taken.fetch_sub(1, Ordering::Relaxed);
-        let Some(peer) = self.peer.filter(|_| self.count_problems) else { return };
+        let Some(peer) = self.peer.filter(|_| self.counted) else { return };
         let mut of_one = self.connection_limit.of_one.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(taken) = of_one.get_mut(&peer) {
             *taken -= 1;

@@ -20,7 +20,7 @@ use super::connection_limit::Lease;
 use super::http1::{first_request, is_half_a_head, last, write};
 use super::rejections::RejectReason;
 use super::routes::{batch, ids_or_problem};
-use super::{Protocol, Server, linger};
+use super::{Protocol, Server, lingering_close};
 
 /// Serves a connection that publishes.
 ///
@@ -84,7 +84,7 @@ pub(super) async fn serve(server: &Server, mut socket: TcpStream, lease: Lease) 
                     Err(_) if !input.is_empty() => {
                         let problem = late(time);
                         server.rejections.request(&problem);
-                        return linger::close(socket, &last(problem.response())).await;
+                        return lingering_close::close(socket, &last(problem.response())).await;
                     }
                     _ => return,
                 }
@@ -180,7 +180,7 @@ fn late(time: Duration) -> Problem {
 /// Answers a request whose body is unread, after which the connection cannot continue.
 async fn refuse(server: &Server, socket: TcpStream, request: &Parts, problem: Problem) {
     server.rejections.request(&problem);
-    linger::close(socket, &last(ids_or_problem(&server.hub, request, Err(problem)))).await;
+    lingering_close::close(socket, &last(ids_or_problem(&server.hub, request, Err(problem)))).await;
 }
 
 /// Length of the body, if the request is a publication that can be served here.

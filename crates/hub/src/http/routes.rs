@@ -272,7 +272,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
     let Context { hub, rate, rejections, .. } = context;
     let refuse = |problem: Problem, parts: &Parts| refused(hub, parts, &problem);
     let head = parts.method == Method::HEAD;
-    let come_back = |retry: Duration, parts: &Parts| {
+    let later = |retry: Duration, parts: &Parts| {
         let mut response = retry_later(retry).map(Body::from);
         cors::allow_reading(parts, &hub.access.cors_origins, response.headers_mut());
         response
@@ -283,7 +283,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         Err(Problem { kind: ProblemKind::Unavailable, retry_after: Some(wait), .. })
             if accepts_stream(&parts) =>
         {
-            return Ok(retry_later(wait + hub.retry(), &parts));
+            return Ok(later(wait + hub.retry(), &parts));
         }
         Err(problem) => return Err(refuse(problem, &parts)),
     };
@@ -299,7 +299,7 @@ async fn subscribe(context: &Context, parts: Parts) -> Result<Response, Response
         rejections.turned_away(taken.limit, taken.most as u64);
     }
     if too_fast.is_some() || stream.is_err() || hub.is_ending() {
-        return Ok(retry_later(hub.retry(), &parts));
+        return Ok(later(hub.retry(), &parts));
     }
     let granted = hub.resolve(&parts, subscribe, Some(Box::new(stream))).await;
     let Granted { headers, subscription } = granted.map_err(|problem| refuse(problem, &parts))?;
@@ -350,7 +350,7 @@ async fn list(hub: &Hub, parts: &Parts) -> Result<http::Response<Bytes>, Problem
         return Err(Problem::new(ProblemKind::NotFound, "the subscription API has no resource at this path"));
     };
     let token = hub.reader(parts).await?;
-    subscriptions::authorise(path, token.as_deref())?;
+    subscriptions::authorize(path, token.as_deref())?;
     let bounds = hub.log.bounds().await.map_err(|error| read_problem(&error))?;
     // The id is read before the subscriptions: a client that continues after it gets the events of every
     // later change.

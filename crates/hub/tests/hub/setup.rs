@@ -42,10 +42,7 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let mut access = Access::default();
-        access.publishers = keys();
-        access.subscribers = keys();
-        access.anonymous = true;
+        let access = Access { publishers: keys(), subscribers: keys(), anonymous: true, ..Access::default() };
         let pace = Pace {
             heartbeat: Duration::from_secs(3600),
             stall: Duration::from_secs(3600),

@@ -8,9 +8,8 @@ use crate::request::{HUB, bearer, get, now, post, publisher};
 /// that site.
 #[test]
 fn where_anyone_may_do_anything_only_names_of_this_machine_are_answered() {
-    let mut access = Access::default();
-    access.open = true;
-    access.own_names = vec!["box.lan:3000".to_owned()];
+    let own_names = vec!["box.lan:3000".to_owned()];
+    let access = Access { open: true, own_names, ..Access::default() };
     for (host, ours) in [
         ("localhost:3000", true),
         ("127.0.0.1:3000", true),
@@ -74,10 +73,12 @@ fn where_anyone_may_do_anything_only_names_of_this_machine_are_answered() {
 /// A page on the web that a developer visits can send a form to a hub on the developer's machine.
 #[test]
 fn where_anyone_may_publish_foreign_pages_may_not() {
-    let mut access = Access::default();
-    access.open = true;
-    access.own_names = vec!["hub.lan:3000".to_owned()];
-    access.publish_origins = Origins::parse(["https://dev.example"]).unwrap();
+    let access = Access {
+        open: true,
+        own_names: vec!["hub.lan:3000".to_owned()],
+        publish_origins: Origins::parse(["https://dev.example"]).unwrap(),
+        ..Access::default()
+    };
     let token = bearer(&publisher(&["*"]));
     for (origin, may) in [
         (None, true),

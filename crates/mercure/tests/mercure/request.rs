@@ -25,11 +25,12 @@ pub(crate) fn at(seconds: u64) -> SystemTime {
 
 /// A hub with a secret for each side, where anonymous clients may read.
 pub(crate) fn access() -> Access {
-    let mut access = Access::default();
-    access.publishers = Keys::read(SECRET).unwrap();
-    access.subscribers = Keys::read(OTHER_SECRET).unwrap();
-    access.anonymous = true;
-    access
+    Access {
+        publishers: Keys::read(SECRET).unwrap(),
+        subscribers: Keys::read(OTHER_SECRET).unwrap(),
+        anonymous: true,
+        ..Access::default()
+    }
 }
 
 pub(crate) fn get(target: &str, headers: &[(&str, &str)]) -> Parts {

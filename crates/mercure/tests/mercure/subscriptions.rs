@@ -6,7 +6,7 @@ use http::HeaderMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use ssekit_mercure::subscriptions::{
-    Asked, Subscription, authorise, collection, etag, is_current, subscriber_id,
+    Asked, Subscription, authorize, collection, etag, is_current, subscriber_id,
 };
 use ssekit_mercure::{ProblemKind, Selector, discovery, may_read};
 
@@ -121,7 +121,7 @@ fn line_104_the_api_is_read_by_who_is_granted_its_path() {
             selector.iter().map(|selector| ("authorization", bearer(&subscriber(&[*selector])))).collect();
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
         let token = access().subscriber(&get(&format!("{path}?x=1"), &headers), now()).unwrap();
-        authorise(path, token.as_deref()).map_err(|problem| problem.status().as_u16())
+        authorize(path, token.as_deref()).map_err(|problem| problem.status().as_u16())
     };
     let all = "/.well-known/mercure/subscriptions";
     assert_eq!(check(all, None), Err(401));
