@@ -168,7 +168,7 @@ async fn an_explicit_connect_opens_again_after_a_local_close_while_somebody_subs
     half_a_second().await;
     connection.close();
     half_a_second().await;
-    let round = ["open", "close closed here"];
+    let round = ["open", "close closed by this client"];
     assert_eq!(diary.lines(), [round, round, round].concat());
 
     drop(messages);
@@ -270,7 +270,7 @@ async fn quirk_3_no_error_follows_a_close() {
     data(&mut messages).await;
     connection.close();
     let _ = tokio::time::timeout(Duration::from_secs(3600), std::future::pending::<()>()).await;
-    assert_eq!(diary.lines(), ["open 200", "message a", "close closed here"]);
+    assert_eq!(diary.lines(), ["open 200", "message a", "close closed by this client"]);
     assert_eq!(script.requests().len(), 1);
 }
 
