@@ -44,8 +44,8 @@ const eager = {
 /** Members between our modules, which no page, browser, other tab or enum names: they are shortened. */
 const internal = [
   'answered', 'asked', 'bytes', 'came', 'changes', 'closedAlone', 'core', 'deadline', 'deliver', 'delivering', 'drop', 'effects',
-  'feed', 'free', 'hasLost', 'hear', 'isReading', 'isWanted', 'iterate', 'joined', 'lap', 'leads', 'left', 'listen',
-  'look', 'numbers', 'onGone', 'output', 'plan', 'reopen', 'setStatus', 'settings', 'take', 'tellError', 'textAt', 'textBytes',
+  'feed', 'free', 'hasLost', 'hear', 'isReading', 'isWanted', 'iterate', 'joined', 'left', 'listen',
+  'look', 'numbers', 'onGone', 'output', 'plan', 'reopen', 'setStatus', 'settings', 'take', 'tellError', 'textAt',
   'thrown', 'unanswered', 'unused', 'used', 'writeTexts',
 ]
 

@@ -12,6 +12,7 @@ mod fuzz;
 mod msrv;
 mod node;
 mod pages;
+mod prose;
 mod tools;
 mod wasm;
 mod web;
@@ -24,6 +25,7 @@ cargo xtask COMMAND
   test    runs all tests and checks, as CI does; installs missing programs, or names them
           (with a WORD: only the steps whose name contains it)
   check   runs the checks without tests: formatting, lints, documentation, dependencies
+  prose   lists the lines that break a writing rule, and lowers the recorded maxima
   web     builds the npm package in web/, and updates the program's copy of it
   pages   builds the pages in Rust: examples/leptos, and the page that browser tests open
   model   checks every interleaving of a channel's publishers and readers
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["test"] => test(""),
         ["test", word] => test(word),
         ["check"] => check(),
+        ["prose"] => prose::list(),
         ["web"] => web::build(),
         ["pages"] => pages::build(),
         ["model"] => model(),
@@ -116,6 +119,7 @@ fn check() -> Result<()> {
         }
         Ok(())
     })?;
+    step("writing rules", prose::check)?;
     step("documentation", || {
         Command::cargo("doc --workspace --no-deps --all-features").env("RUSTDOCFLAGS", "-D warnings").run()
     })?;

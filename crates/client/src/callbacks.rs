@@ -1,4 +1,4 @@
-//! Who is told what happens, and that a panic of theirs takes nobody with it.
+//! The callbacks of sources. A panic of one affects no other.
 
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
@@ -40,7 +40,7 @@ impl fmt::Debug for Callbacks {
 }
 
 impl Connection {
-    /// Calls those who are to be called with the delivery, as long as none of them closes the connection.
+    /// Calls callbacks and subscribers with the delivery, as long as none of them closes the connection.
     pub(crate) fn call(self: &Arc<Self>, delivery: &Delivery) {
         let (callbacks, subscribers) = self.called(delivery);
         if let (Delivery::Message(message), false) = (delivery, callbacks.is_empty()) {

@@ -1,4 +1,4 @@
-//! What obeys: carries a session's outputs out, and tells it what happened.
+//! Carries out the outputs of a session, and reports events to it.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -24,7 +24,7 @@ mod errors;
 mod received;
 mod wire;
 
-/// At most this many bytes are decoded before what they hold is delivered, which bounds what waits in between.
+/// At most this many bytes are decoded before their items are delivered, which bounds the waiting items.
 const PIECE: usize = 16 << 10;
 
 /// Opens the connection and runs it until it is closed for good.
@@ -56,13 +56,13 @@ struct Driver {
     clock: Clock,
     page: Page,
     wire: Wire,
-    /// What was sent last in this attempt; `None` until its headers are there.
+    /// The last request of this attempt; `None` until its headers are there.
     attempt: Option<Attempt>,
     /// How far the transport has come with it.
     progress: Progress,
     /// It is the first attempt of all.
     first: bool,
-    /// What went wrong last.
+    /// The last error.
     error: Error,
     received: Received,
     /// Delivering has taken a while.

@@ -13,12 +13,12 @@ use crate::wake::{Change, Changes};
 /// The latest value of something that changes, as a readable store: [`get`](Self::get) it, wait until it has
 /// [`changed`](Self::changed), or [`subscribe`](Self::subscribe) to it.
 ///
-/// Made by [`Select::latest`](crate::Select::latest), and by [`Source::statuses`](crate::Source::statuses) for the
-/// connection's status. Values that come faster than they are looked at replace each other; a
+/// Made by [`Select::latest`](crate::Select::latest), and by [`Source::statuses`](crate::Source::statuses)
+/// for the connection's status. Values that come faster than they are looked at replace each other; a
 /// [stream](crate::Select) gives every one.
 ///
-/// A view of events subscribes when it is made, and opens the connection when it is first used. It is left when the
-/// view, its clones and its subscriptions are dropped.
+/// A view of events subscribes when it is made, and opens the connection when it is first used. It is left
+/// when the view, its clones and its subscriptions are dropped.
 pub struct Latest<T> {
     store: Arc<Store<T>>,
     /// The version that `changed` gave last.
@@ -50,8 +50,8 @@ impl<T> Latest<T> {
         self.store.value().as_deref().cloned()
     }
 
-    /// Waits for a value that this view has not given yet, and gives it; the first call gives the value that is
-    /// there, if there is one. `None` once the connection is closed for good.
+    /// Waits for a value that this view has not given yet, and gives it; the first call gives the value that
+    /// is there, if there is one. `None` once the connection is closed for good.
     ///
     /// Cancel safe: a value that was not given is given by the next call.
     pub async fn changed(&mut self) -> Option<T>
@@ -82,8 +82,8 @@ impl<T> Latest<T> {
 
     /// Calls `listener` with the latest value, if there is one, and then with every value that follows.
     ///
-    /// It is called where the connection runs: it should be quick, and must not block. If it panics, that is logged
-    /// and it is called for the next value all the same.
+    /// It is called where the connection runs: it should be quick, and must not block. If it panics, that is
+    /// logged and it is called for the next value all the same.
     pub fn subscribe(&self, listener: impl FnMut(&T) + MaybeSend + 'static) -> Subscription
     where
         T: MaybeSend + MaybeSync + 'static,
@@ -135,7 +135,7 @@ impl<F: FnOnce()> Drop for Leave<F> {
     }
 }
 
-/// A value, its version and who listens to it. Listeners are called without a lock on the value, so that they may
+/// A value, its version and its listeners. Listeners are called without a lock on the value, so that they may
 /// read it, and never two at once for one listener, so that each sees the versions in order.
 pub(crate) struct Store<T> {
     /// The value and how often it was set.
@@ -179,7 +179,7 @@ impl<T> Store<T> {
         drop(replaced);
     }
 
-    /// Tells everyone who waits or listens that the value has changed.
+    /// Wakes waiting tasks and calls listeners after a change of the value.
     pub(crate) fn tell(&self) {
         self.changed.tell();
         let listeners = lock(&self.listeners).clone();
@@ -212,8 +212,8 @@ impl<T> Store<T> {
         drop(left);
     }
 
-    /// Calls the listener until it has seen the latest version. Whoever finds it being called, perhaps from inside
-    /// of itself, leaves that to the one who calls.
+    /// Calls the listener until it has seen the latest version. If it is being called already, perhaps by
+    /// itself, the running call does that.
     fn call(&self, listener: &Listener<T>) {
         loop {
             let mut called = match listener.called.try_lock() {
@@ -231,7 +231,7 @@ impl<T> Store<T> {
             if let Err(panic) = outcome {
                 tracing::error!("a listener of a latest value panicked: {}", panic_text(&*panic));
             }
-            // Who put a value while this one had the lock has left it to be seen here.
+            // A value that was put while this call had the lock is seen here.
             if self.read().1 == version {
                 return;
             }
@@ -245,7 +245,7 @@ impl<T: fmt::Debug> fmt::Debug for Store<T> {
     }
 }
 
-/// What a panic said.
+/// The text of a panic.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
@@ -254,7 +254,7 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "without a text".to_owned())
 }
 
-/// What a lock guards stays whole when a closure of the caller panics, so poison says nothing.
+/// Locks a mutex and ignores poison: a panic of a caller's closure leaves the guarded value intact.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

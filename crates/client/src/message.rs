@@ -29,7 +29,7 @@ impl Message {
         &self.last_event_id
     }
 
-    /// What it holds in memory, nearly.
+    /// Its approximate size in memory.
     pub(crate) fn size(&self) -> usize {
         const OVERHEAD: usize = 96;
         self.event.len() + self.data.len() + self.last_event_id.len() + OVERHEAD

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::connection::Connection;
 use crate::{CloseReason, Response, Status};
 
-/// What a callback is told: what happened, and the connection it happened to.
+/// The argument of a callback: a message, response, error or reason, and its connection.
 ///
-/// It reads as what happened: a `Notice<Message>` has the message's [`data`](crate::Message::data), a
+/// It dereferences to the former: a `Notice<Message>` has the message's [`data`](crate::Message::data), a
 /// `Notice<CloseReason>` can be matched on after `&*notice`.
 pub struct Notice<T> {
     what: T,
@@ -20,7 +20,8 @@ impl<T> Notice<T> {
         Self { what, response: connection.response(), connection: Arc::clone(connection) }
     }
 
-    /// The last answer of the server in this attempt, with its status and headers; `None` while there is none.
+    /// The last answer of the server in this attempt, with its status and headers; `None` while there is
+    /// none.
     pub fn response(&self) -> Option<&Response> {
         self.response.as_deref()
     }
@@ -30,18 +31,18 @@ impl<T> Notice<T> {
         self.connection.status()
     }
 
-    /// Closes the connection for good, for all who share it.
+    /// Closes the connection for good, for all sources that share it.
     pub fn close(&self) {
         self.connection.close(CloseReason::Local);
     }
 }
 
 impl Notice<CloseReason> {
-    /// Connects again, as long as somebody listens: a stream, a [latest value](crate::Latest), or, unless the last of these
-    /// has just left, an [`on_message`](crate::Source::on_message) callback.
+    /// Connects again, as long as somebody listens: a stream, a [latest value](crate::Latest), or, unless the
+    /// last of these has just left, an [`on_message`](crate::Source::on_message) callback.
     ///
-    /// While the callback runs, that is after the delay that the policy has for another retry, so that a callback that
-    /// always does this makes no storm of requests.
+    /// While the callback runs, that is after the delay that the policy has for another retry, so that a
+    /// callback that always does this makes no storm of requests.
     pub fn connect(&self) {
         self.connection.connect_after(&self.what);
     }

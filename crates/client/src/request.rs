@@ -14,7 +14,8 @@ use url::Url;
 use crate::shown::{shown, shown_text, without_login};
 use crate::{Error, Response, transport};
 
-/// What is asked of the server, the same for every attempt. Two sources with the same request may share a connection.
+/// The request to the server, the same for every attempt. Two sources with the same request may share a
+/// connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Request {
     pub(crate) url: Url,
@@ -44,7 +45,7 @@ const MAX_REDIRECTS: u32 = 20;
 /// For no log.
 const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
-/// What another origin is told, too, when it is redirected to. Any other header may be a secret, whatever its name.
+/// Headers that a redirect to another origin keeps. Any other header may be a secret, whatever its name.
 const FOR_EVERYONE: [HeaderName; 9] = [
     ACCEPT,
     ACCEPT_ENCODING,
@@ -89,7 +90,8 @@ impl Request {
         self.headers.iter().map(|(name, _)| name).collect()
     }
 
-    /// Whether sources that ask for this may share one response: it only reads, and is complete in its URL and headers.
+    /// Whether sources that ask for this may share one response: it only reads, and is complete in its URL
+    /// and headers.
     pub(crate) fn is_shareable(&self) -> bool {
         self.method() == Method::GET && self.body.is_none()
     }
@@ -173,8 +175,8 @@ impl Attempt {
         self.redirects > 0
     }
 
-    /// Where the answer redirects to, as the fetch standard follows it (4.4, "HTTP-redirect fetch"); but another origin gets
-    /// neither the body nor the headers that were set for the first one.
+    /// Where the answer redirects to, as the fetch standard follows it (4.4, "HTTP-redirect fetch"); but
+    /// another origin gets neither the body nor the headers that were set for the first one.
     pub(crate) fn redirect(&self, response: &Response) -> Result<Self, Error> {
         let error =
             |reason: String| Error::Redirect { url: self.display_url(), status: response.status(), reason };

@@ -39,9 +39,9 @@ impl Response {
         matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308)
     }
 
-    /// What counts of it for the connection.
+    /// The parts of it that decide the state of the connection.
     pub(crate) fn answer(&self, wall: SystemTime) -> Answer<'_> {
-        // What is no text is none of those that are looked for.
+        // A value that is not text is none of the expected ones.
         let text = |name: &HeaderName| {
             let value = self.headers.get(name)?.as_bytes();
             // A parameter may hold anything.
@@ -61,7 +61,7 @@ impl Response {
     }
 }
 
-/// Without what may be a secret: the query of the URL and the values of headers.
+/// Omits possible secrets: the query of the URL and the values of headers.
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")

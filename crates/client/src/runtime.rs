@@ -1,4 +1,4 @@
-//! What runs a connection: tokio natively, the page or the worker in a browser. Each side has the same names.
+//! The runtime of a connection: tokio natively, the page or worker in a browser. Both have the same names.
 
 #[cfg(target_arch = "wasm32")]
 mod browser;

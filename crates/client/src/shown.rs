@@ -1,4 +1,4 @@
-//! URLs as errors, logs and `Debug` show them: without what may be a secret in them.
+//! URLs as errors, logs and `Debug` show them: without possible secrets.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -39,7 +39,7 @@ pub(crate) fn without_login(url: &Url) -> Url {
     url
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes, in one line.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 impl fmt::Display for Chain<'_> {

@@ -16,7 +16,7 @@ pub enum Status {
     Waiting {
         /// When it follows.
         until: Instant,
-        /// What happened.
+        /// The error.
         error: Error,
     },
     /// The next attempt follows when the page is shown or moves again: in a browser only.
@@ -40,7 +40,7 @@ impl Status {
     }
 }
 
-/// Why a connection closed. Its text holds the error, with what caused it.
+/// Why a connection closed. Its text holds the error and its causes.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -59,8 +59,9 @@ pub enum CloseReason {
     /// An error that is not retried.
     #[error("{}", Chain(.0))]
     Failed(Error),
-    /// The attempt or the stream was lost, and the request was not repeated: it may have had an effect, and there is no
-    /// event to resume after. [`Reconnect::repeat_like_safe`](crate::Reconnect::repeat_like_safe) allows to repeat it.
+    /// The attempt or the stream was lost, and the request was not repeated: it may have had an effect, and
+    /// there is no event to resume after. [`Reconnect::repeat_like_safe`](crate::Reconnect::repeat_like_safe)
+    /// allows to repeat it.
     #[error("the request was not repeated, because it may have had an effect: {}", Chain(.0))]
     NotRepeated(Error),
     /// As many attempts as the policy allows have failed in a row.
@@ -68,18 +69,19 @@ pub enum CloseReason {
     GaveUp {
         /// How often was retried since the last good connection.
         retries: u32,
-        /// What happened to the last attempt.
+        /// The error of the last attempt.
         error: Error,
     },
 }
 
 impl CloseReason {
-    /// Whether it was closed on this side: by [`close`](crate::Source::close) or because nobody listens any more.
+    /// Whether it was closed on this side: by [`close`](crate::Source::close) or because nobody listens any
+    /// more.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Local | Self::Unsubscribed)
     }
 
-    /// What went wrong, if something did.
+    /// The error, if there is one.
     pub fn error(&self) -> Option<&Error> {
         match self {
             Self::Failed(error) | Self::NotRepeated(error) | Self::GaveUp { error, .. } => Some(error),

@@ -5,18 +5,18 @@ use std::task::{Context, Poll, Waker};
 
 use crate::Message;
 
-/// What happens to the events of a subscriber that does not read them in time: its buffer is full and another event
-/// for it arrives.
+/// The policy for a subscriber that does not read in time: its buffer is full and another event for it
+/// arrives.
 ///
-/// Whatever is lost is told to the one who lost it, by [`Lagged`](crate::SelectError::Lagged), and its oldest unread
-/// events go first.
+/// A subscriber that loses events gets [`Lagged`](crate::SelectError::Lagged); its oldest unread events go
+/// first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
     /// The connection is read no further, so that in the end the server waits, as long as nobody else is kept
-    /// waiting by that: as soon as another subscriber of the connection has read all that it has, the full one
-    /// loses. A subscriber that is alone loses nothing; a [latest value](crate::Latest) has always read all that it
-    /// has. The default.
+    /// waiting by that: as soon as another subscriber of the connection has read all that it has, the full
+    /// one loses. A subscriber that is alone loses nothing; a [latest value](crate::Latest) has always read
+    /// all that it has. The default.
     #[default]
     WaitUnlessOthersStarve,
     /// The connection is read no further, and all its subscribers wait for the slowest one. Nothing is lost.
@@ -33,21 +33,21 @@ pub(crate) struct Buffer {
     pub(crate) when_full: WhenFull,
 }
 
-/// What a subscriber receives.
+/// An item for a subscriber.
 #[derive(Clone, Debug)]
 pub(crate) enum Delivery {
     Message(Message),
     TooLarge { limit: usize },
 }
 
-/// What a subscriber finds in its inbox.
+/// The next item of an inbox.
 #[derive(Debug)]
 pub(crate) enum Received {
     Delivery(Delivery),
     Lagged(u64),
 }
 
-/// Everyone who listens to a connection, each with an inbox.
+/// The subscribers of a connection, each with an inbox.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
     buffer: Buffer,
@@ -88,7 +88,8 @@ pub(crate) enum Offer {
     Taken,
     /// Nobody has it yet. Somebody's buffer is full: come back when it has room or the others have read all.
     Full,
-    /// Nobody has it yet. Somebody is about to lose events: give it a chance to read, then [`Subscribers::force`].
+    /// Nobody has it yet. Somebody is about to lose events: give it a chance to read, then
+    /// [`Subscribers::force`].
     Losing,
 }
 
@@ -117,7 +118,7 @@ impl Subscribers {
         self.all.is_empty()
     }
 
-    /// From now on the subscriber is called; gives what it has not read yet.
+    /// Calls the subscriber from now on; returns its unread deliveries.
     pub(crate) fn call(&mut self, id: u64, callback: Callback) -> VecDeque<Delivery> {
         let Some(subscriber) = self.all.get_mut(&id) else { return VecDeque::new() };
         match std::mem::replace(&mut subscriber.inbox, Inbox::Call(callback)) {

@@ -1,4 +1,4 @@
-//! What carries a request out: [`Http`], which is hyper natively and `fetch` in a browser.
+//! Transports send requests: [`Http`] is hyper natively and `fetch` in a browser.
 
 use std::fmt;
 
@@ -25,7 +25,8 @@ pub(crate) use native::{Progress, defaults, refusal, shared};
 
 /// Sends the requests of a connection, one at a time.
 ///
-/// The connection does the rest: it follows redirects, judges answers, counts time and comes back. So a transport
+/// The connection does the rest: it follows redirects, judges answers, counts time and comes back. So a
+/// transport
 ///
 /// - sends the request as it is: no header is added that the request has, no redirect is followed, nothing is retried;
 /// - answers as soon as the head of the answer is there;
@@ -34,14 +35,15 @@ pub(crate) use native::{Progress, defaults, refusal, shared};
 /// - says [`nothing_sent`](TransportError::nothing_sent) of an error if it knows so: else the server may have the request,
 ///   and one that may have had an effect is not repeated.
 ///
-/// Its futures run on the runtime that the connection runs on; in a browser they need not be `Send`. What it answers is
+/// Its futures run on the runtime of the connection; in a browser they need not be `Send`. Its answers are
 /// not trusted.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Sends the request and answers with the head of the answer, and its body to come.
     fn send(&self, request: http::Request<Bytes>) -> Sending;
 
-    /// Tells transports apart: sources share a connection only if this is the same for both. By default it is the
-    /// transport's address in memory; a type whose clones are the same transport gives what they share.
+    /// Tells transports apart: sources share a connection only if this is the same for both. By default it is
+    /// the transport's address in memory; a type whose clones are the same transport returns the address of
+    /// their shared state.
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }

@@ -11,7 +11,7 @@ use futures_util::task::AtomicWaker;
 
 use crate::latest::lock;
 
-/// Rung for one who waits, now or later: a ring that nobody has heard is not lost.
+/// Wakes one task that waits, now or later: a wake-up without a waiting task is not lost.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     rung: AtomicBool,

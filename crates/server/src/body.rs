@@ -22,13 +22,14 @@ use crate::stop::{CleanUp, Stop, StopReason, catch_panic, log_panic};
 
 /// The body of the response: the stream itself, driven by the connection that reads it.
 ///
-/// It is an [`http_body::Body`] and a [`Stream`] of the same bytes, for frameworks that take the one or the other.
-/// `start` runs when it is polled first; it must be polled inside a tokio runtime with time enabled. Dropping it is
-/// how a connection says that the client is gone: that drops `start`'s future, closes the emitters and runs what is to
-/// run at the end.
+/// It is an [`http_body::Body`] and a [`Stream`] of the same bytes, for frameworks that take the one or the
+/// other. `start` runs with the first poll, which must happen inside a tokio runtime with time enabled. A
+/// connection drops the body when the client is gone: that drops the future of `start`, closes the emitters,
+/// and runs `on_stop` and the clean-up.
 ///
-/// It learns that the client reads from the transport dropping the bytes it was handed. Who collects a body instead of
-/// sending it, as a test does, turns that off by [`no_stall_timeout`](crate::Produce::no_stall_timeout).
+/// It learns that the client reads when the transport drops the bytes that it was handed. A program that
+/// collects a body instead of sending it, as a test does, turns that off by
+/// [`no_stall_timeout`](crate::Produce::no_stall_timeout).
 pub struct SseBody {
     outbox: Arc<Outbox>,
     work: Work,
@@ -40,16 +41,18 @@ pub struct SseBody {
     ping: Ping,
     timer: Option<Pin<Box<Sleep>>>,
     begun: bool,
-    /// The transport had no turn to flush since the response was built, or since the last poll handed out bytes.
+    /// The transport had no turn to flush since the response was built, or since the last poll handed out
+    /// bytes.
     unflushed: bool,
-    /// Why the response is to be cut, once the transport has flushed what it was handed.
+    /// Why the response is cut, once the transport has flushed its bytes.
     cut: Option<BodyError>,
-    /// The framework cannot cut a response: the bytes of one that is incomplete end in the middle of an event.
+    /// The framework cannot cut a response: the bytes of one that is incomplete end in the middle of an
+    /// event.
     ends_within_an_event: bool,
     ended: bool,
 }
 
-/// What reading has come to.
+/// The result of reading.
 enum Step {
     Hand(Bytes),
     /// Something has changed.
@@ -66,8 +69,8 @@ enum Work {
 
 const HALF_AN_EVENT: &[u8] = b"event: incomplete\ndata:";
 
-/// Why a body ends with an error instead of an end: the transport then cuts the response, so that no client takes it for
-/// complete. [`on_stop`](crate::Produce::on_stop) gets the [`StopReason`].
+/// Why a body ends with an error instead of an end: the transport then cuts the response, so that no client
+/// takes it for complete. [`on_stop`](crate::Produce::on_stop) gets the [`StopReason`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -85,7 +88,8 @@ pub enum BodyError {
         "the server is shutting down, and the client has not read the rest of its stream: its connection is closed"
     )]
     ShutDown,
-    /// The stream [failed](StopReason::Failed) or was [overtaken](StopReason::Overtaken): the client lacks a part of it.
+    /// The stream [failed](StopReason::Failed) or was [overtaken](StopReason::Overtaken): the client lacks a
+    /// part of it.
     #[error("the event stream is incomplete: {reason}")]
     Incomplete {
         /// The text of the [`StopReason`].
@@ -158,8 +162,8 @@ impl SseBody {
         self
     }
 
-    /// Fails the response if it is to be cut. A transport that copies what it is handed drops the copy when the body
-    /// fails, and the head of the response too, so that it gets a turn before, in which it flushes.
+    /// Fails the response if it must be cut. A transport that copies its input drops the copy when the body
+    /// fails, and the head of the response too, so it gets a turn before, in which it flushes.
     fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.cut.is_some() && self.unflushed {
             cx.waker().wake_by_ref();

@@ -1,8 +1,8 @@
-//! Compression that holds no event back: what is handed to the transport at once is compressed and flushed at once.
+//! Compression that holds no event back: each piece for the transport is compressed and flushed at once.
 //!
-//! Streams that read a channel as it is get pieces that were compressed by themselves, once for all of them: they refer to
-//! nothing before them, so that whoever has read anything else can go on with them. Other streams have a compressor of
-//! their own, which knows what it has sent before.
+//! Streams that read a channel as it is get pieces that were compressed by themselves, once for all of them:
+//! they refer to nothing before them, so that a stream can continue with them whatever it has read before.
+//! Other streams have a compressor of their own, with a history.
 
 mod accept;
 #[cfg(feature = "brotli")]
@@ -43,7 +43,7 @@ impl Encoding {
         }
     }
 
-    /// What stands before the pieces that are compressed by themselves.
+    /// The header before pieces that are compressed by themselves.
     fn header(self) -> &'static [u8] {
         match self {
             #[cfg(feature = "zstd")]
@@ -66,7 +66,7 @@ pub(crate) struct Encoder {
     checksum: gzip::Checksum,
 }
 
-/// A compressor that knows what it has sent before.
+/// A compressor with a history.
 enum Own {
     #[cfg(feature = "zstd")]
     Zstd(zstd::Compressor),
@@ -142,7 +142,7 @@ impl Encoder {
         }
     }
 
-    /// What ends the stream.
+    /// Returns the end of the stream.
     pub(crate) fn finish(self) -> io::Result<Bytes> {
         let mut out = Vec::new();
         if !self.begun && self.own.is_none() {

@@ -12,9 +12,9 @@ use crate::pace::{Flight, Pace, Stall};
 use crate::queue::{Ping, Queue};
 use crate::stop::StopReason;
 
-/// What lies between the emitters of a stream, on any thread, and the connection that reads it.
+/// The queue and wakers between the emitters of a stream, on any thread, and the connection that reads it.
 ///
-/// One lock guards it. No foreign code runs, and nobody is woken and no waker dropped, while it is held.
+/// One lock guards it. Under it, no foreign code runs, no task is woken, and no waker is dropped.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
@@ -22,10 +22,10 @@ pub(crate) struct Outbox {
     waits: OnceLock<Box<Waits>>,
 }
 
-/// What emitters wait for.
+/// The conditions that emitters wait for.
 #[derive(Debug, Default)]
 struct Waits {
-    /// Who waits for room waits for this first, in order.
+    /// Emitters that wait for room wait for this first, in order.
     turn: tokio::sync::Mutex<()>,
     room: Notify,
     closed: Notify,
@@ -35,7 +35,8 @@ struct Waits {
 struct State {
     /// None where nobody emits.
     queue: Option<Box<Queue>>,
-    /// Taken from the queue, or offered, and not handed out: the rest of what is too long for one piece.
+    /// Taken from the queue, or offered, and not handed out: the rest of bytes that are too long for one
+    /// piece.
     rest: Bytes,
     phase: Phase,
     /// No emitter and no lock is left.
@@ -47,19 +48,20 @@ struct State {
     body: Option<Waker>,
     /// The body waits for the transport to let go of a piece, not for events.
     body_is_blocked: bool,
-    /// The server shuts down: the stream is over when the transport has written the rest, or has had its time to.
+    /// The server shuts down: the stream is over when the transport has written the rest, or has had its time
+    /// to.
     shuts_down: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
     Open,
-    /// Takes no more events; ends when what waits was handed out.
+    /// Takes no more events; ends when the waiting bytes have been handed out.
     Ending(StopReason),
     Ended,
 }
 
-/// What the body does next.
+/// The next action of the body.
 #[derive(Debug)]
 pub(crate) enum Next {
     Hand(Bytes),
@@ -79,14 +81,14 @@ pub(crate) enum Next {
     },
 }
 
-/// What the transport may hold. hyper stops polling a body at 16 buffers or about 400 KiB, and a body that is not
-/// polled cannot see that its peer has stalled; so a stream stays below both.
+/// The limits for the transport. hyper stops polling a body at 16 buffers or about 400 KiB, and a body that
+/// is not polled cannot see that its peer has stalled; so a stream stays below both.
 const MAX_PIECES: u32 = 12;
 const MAX_FLIGHT_BYTES: usize = 256 << 10;
 const MAX_PIECE_BYTES: usize = 64 << 10;
 
 impl Outbox {
-    /// An outbox for emitters, or, without a queue, for what a stream reads elsewhere.
+    /// An outbox for emitters, or, without a queue, for a stream that reads channels alone.
     pub(crate) fn new(queue: Option<Queue>) -> Self {
         Self {
             state: Mutex::new(State {
@@ -154,7 +156,8 @@ impl Outbox {
         }
     }
 
-    /// Takes no more events; the stream ends when what waits was handed out. The first reason stands.
+    /// Takes no more events; the stream ends when the waiting bytes have been handed out. The first reason
+    /// stands.
     pub(crate) fn end(&self, reason: StopReason) {
         let mut state = self.state();
         if matches!(state.phase, Phase::Open) {
@@ -164,10 +167,11 @@ impl Outbox {
         }
     }
 
-    /// The server ends the stream, as [`end`](Self::end) does; last of all, the client is told when to return.
+    /// The server ends the stream, as [`end`](Self::end) does; last of all, the client is told when to
+    /// return.
     ///
-    /// With [`StopReason::Shutdown`], nobody waits for long for the transport to write the rest, also if the stream was
-    /// ending already.
+    /// With [`StopReason::Shutdown`], nobody waits for long for the transport to write the rest, also if the
+    /// stream was ending already.
     pub(crate) fn dismiss(&self, reason: StopReason, retry: Duration) {
         let mut state = self.state();
         state.shuts_down |= matches!(reason, StopReason::Shutdown);
@@ -182,14 +186,14 @@ impl Outbox {
         }
     }
 
-    /// Nobody is left who could emit.
+    /// The last emitter is gone.
     pub(crate) fn abandon(&self) {
         let mut state = self.state();
         state.abandoned = true;
         wake(state);
     }
 
-    /// Ends at once, with what waits lost; gives the reason if one was given before.
+    /// Ends at once and drops the waiting bytes; returns the reason if one was given before.
     pub(crate) fn close(&self) -> Option<StopReason> {
         let mut state = self.state();
         let phase = std::mem::replace(&mut state.phase, Phase::Ended);
@@ -205,15 +209,16 @@ impl Outbox {
         }
     }
 
-    /// Takes bytes that were not emitted here, or were compressed, to be handed out next. Nothing may wait before them:
-    /// only after [`Next::Wait`] with room or [`Next::Compress`], by the body alone.
+    /// Takes bytes that were not emitted here, or were compressed, to be handed out next. Nothing may wait
+    /// before them: only after [`Next::Wait`] with room or [`Next::Compress`], by the body alone.
     pub(crate) fn offer(&self, bytes: Bytes) {
         let mut state = self.state();
         debug_assert!(state.rest.is_empty(), "offered bytes would replace others");
         state.rest = bytes;
     }
 
-    /// Hands out bytes that were read elsewhere and fit into one piece, after [`Next::Wait`] with room, by the body alone.
+    /// Hands out bytes that were read elsewhere and fit into one piece, after [`Next::Wait`] with room, by
+    /// the body alone.
     pub(crate) fn hand(
         self: &Arc<Self>,
         bytes: Bytes,
@@ -244,7 +249,8 @@ impl Outbox {
         Bytes::from_owner(Piece { bytes, outbox: self.clone() })
     }
 
-    /// What the body does next. When it is to wait, `body` will be woken. `more_may_come` from elsewhere than emitters.
+    /// Returns the next action of the body. If that is to wait, `body` will be woken. `more_may_come`: from
+    /// channels.
     pub(crate) fn next(
         self: &Arc<Self>,
         pace: &mut Pace,
@@ -343,7 +349,7 @@ impl Outbox {
         }
     }
 
-    /// After the phase has changed: who begins to wait sees that.
+    /// Wakes waiting emitters after the phase has changed; emitters that begin to wait see the change.
     fn tell_closed(&self) {
         if let Some(waits) = self.waits.get() {
             waits.closed.notify_waiters();
@@ -361,7 +367,8 @@ impl State {
         self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
     }
 
-    /// Whether the stream is over only when the transport has written everything: a failed body would lose it.
+    /// Whether the stream is over only when the transport has written everything: a failed body would lose
+    /// it.
     fn waits_for_the_transport(&self) -> bool {
         self.shuts_down || matches!(&self.phase, Phase::Ending(reason) if reason.is_incomplete())
     }

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When an idle stream pings, when it has lived for long enough, and when a peer that does not read is given up: decided
-/// from what happened and `now`.
+/// Decides from past events and `now` when an idle stream pings, when its lifetime is over, and when a peer
+/// that does not read is given up.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     ping: Option<Millis>,
@@ -15,7 +15,7 @@ pub(crate) struct Pace {
     moved: Instant,
     /// The stall time has passed, and the transport was given a last chance to write.
     suspected: bool,
-    /// What only few streams have.
+    /// The ends that only few streams have.
     end: Option<Box<End>>,
 }
 
@@ -51,7 +51,8 @@ pub(crate) struct Lifetime {
     pub(crate) retry: Duration,
 }
 
-/// What a transport gets to write the rest in when the server shuts down. All streams are to be over within 100 ms.
+/// The time for a transport to write the rest when the server shuts down. All streams must be over within 100
+/// ms.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_millis(50);
 
 impl Pace {
@@ -103,13 +104,13 @@ impl Pace {
         }
     }
 
-    /// The transport has written some of what it held.
+    /// The transport has written some of its bytes.
     pub(crate) fn moved(&mut self, now: Instant) {
         self.moved = now;
         self.suspected = false;
     }
 
-    /// Whether it matters what the transport does with what it was handed.
+    /// Returns whether the progress of the transport matters.
     pub(crate) fn watches_the_transport(&self) -> bool {
         self.stall.is_some()
     }
@@ -121,8 +122,8 @@ impl Pace {
 
     /// Whether the transport holds bytes without writing any for too long.
     ///
-    /// The first time it is a suspicion only: when this process has stood still, the timer is seen before the transport
-    /// could find out that it may write.
+    /// The first time it is a suspicion only: when this process has stood still, the timer is seen before the
+    /// transport could find out that it may write.
     pub(crate) fn stall(&mut self, now: Instant) -> Stall {
         let held = now.saturating_duration_since(self.moved);
         match self.stall.map(Millis::time) {
@@ -153,7 +154,7 @@ impl Pace {
     }
 }
 
-/// How much the transport holds of what it was handed.
+/// How much of its input the transport still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flight {
     Empty,
@@ -161,7 +162,7 @@ pub(crate) enum Flight {
     Full,
 }
 
-/// What is known of a transport that holds bytes.
+/// The state of a transport that holds bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stall {
     No,

@@ -11,26 +11,27 @@ use crate::last_event_id::MAX_ID_BYTES;
 pub(crate) struct Queue {
     bytes: Vec<u8>,
     limit: usize,
-    /// Whole events among the bytes; what remains are `retry` lines and comments.
+    /// Whole events among the bytes; the rest are `retry` lines and comments.
     events: usize,
     next_id: Option<u64>,
-    /// What the connection took last: room for as much is made at once, so that a fast stream does not grow it by steps.
+    /// The bytes that the connection took last: room for as many is made at once, so that a fast stream does
+    /// not grow the buffer in steps.
     last_taken: usize,
 }
 
 /// Bytes of one encoded event.
 pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
-/// The name of an event that has none of its own. It is written, since pages that use the npm package `sveltekit-sse`
-/// do not know that `message` is the default.
+/// The name of an event that has none of its own. It is written, since pages that use the npm package
+/// `sveltekit-sse` do not know that `message` is the default.
 pub(crate) const DEFAULT_NAME: &str = "message";
 
 /// More than the fields of an event take beside its name, its id and its data.
 const FIELDS: usize = "retry: \nid: \nevent: \ndata: \n\n".len() + 2 * 20;
 
 impl Queue {
-    /// A queue of this many bytes that gives events without an id this one and the following, and whose first line is
-    /// the reconnection time.
+    /// A queue of this many bytes that gives events without an id this one and the following, and whose first
+    /// line is the reconnection time.
     pub(crate) fn new(limit: usize, next_id: Option<u64>, retry: Option<Duration>) -> Self {
         let mut bytes = Vec::new();
         if let Some(retry) = retry {
@@ -102,7 +103,8 @@ impl Queue {
         self.lines(0, |out| encode_retry(retry, out))
     }
 
-    /// The reconnection time as the last line of the stream: no blank line follows, and there is room for it always.
+    /// The reconnection time as the last line of the stream: no blank line follows, and there is room for it
+    /// always.
     pub(crate) fn farewell(&mut self, retry: Duration) {
         encode_retry(retry, &mut self.bytes);
     }
@@ -146,7 +148,7 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// What an idle stream sends.
+/// The ping of an idle stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ping {
     Event,
@@ -169,7 +171,8 @@ pub(crate) fn encode_retry(retry: Duration, out: &mut Vec<u8>) {
     out.pop();
 }
 
-/// Refuses an event that would be too large, before memory is taken for it, and one whose id no request could carry back.
+/// Refuses an event that would be too large, before memory is taken for it, and one whose id no request could
+/// carry back.
 pub(crate) fn check_size(event: &Event<'_>) -> Result<(), EmitError> {
     if let Some(bytes) = event.id().map(str::len).filter(|bytes| *bytes > MAX_ID_BYTES) {
         return Err(EmitError::IdTooLong { bytes, limit: MAX_ID_BYTES });

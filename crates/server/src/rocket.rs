@@ -59,7 +59,7 @@ impl AsyncRead for Reader {
         buffer.put_slice(&self.rest[..length]);
         self.rest.advance(length);
         if self.rest.is_empty() {
-            // Lets go of what the body watches.
+            // Drops the piece whose end the body watches.
             self.rest = Bytes::new();
         }
         Poll::Ready(Ok(()))
@@ -82,7 +82,8 @@ impl<'r> FromRequest<'r> for LastEventId {
     }
 }
 
-/// 400 Bad Request, for handlers that take `Result<LastEventId, InvalidLastEventId>`; others get what the catcher says.
+/// 400 Bad Request, for handlers that take `Result<LastEventId, InvalidLastEventId>`; others get the answer
+/// of the catcher.
 impl<'r> Responder<'r, 'static> for InvalidLastEventId {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         (Status::BadRequest, self.to_string()).respond_to(request)

@@ -1,4 +1,4 @@
-//! [`Produce`] as what a handler of salvo renders, [`LastEventId`] as an extractor, and [`Streams`] as a hoop.
+//! [`Produce`] as the result of a salvo handler, [`LastEventId`] as an extractor, and [`Streams`] as a hoop.
 
 use std::sync::LazyLock;
 

@@ -11,44 +11,48 @@ use tokio::runtime::Handle;
 use crate::channel::ChannelFailed;
 use crate::error::Error;
 
-/// Why a stream ended. The first cause stands: a stream that the server ended is `Ended`, also if its client left before
-/// it had read everything.
+/// Why a stream ended. The first cause stands: a stream that the server ended is `Ended`, also if its client
+/// left before it had read everything.
 ///
-/// A stream that [failed](Self::Failed) or was [overtaken](Self::Overtaken) is cut: its response has no proper end, so
-/// that a client that reads it once does not take it for complete. See [`BodyError`](crate::BodyError).
+/// A stream that [failed](Self::Failed) or was [overtaken](Self::Overtaken) is cut: its response has no
+/// proper end, so that a client that reads it once does not take it for complete. See
+/// [`BodyError`](crate::BodyError).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StopReason {
     /// The server ended it: by [`Emitter::close`](crate::Emitter::close), [`Lock::set`](crate::Lock::set) or
-    /// [`Clients::close`](crate::Clients::close), when its last emitter was dropped, or when all its channels were closed
-    /// and read. A request that is answered with 204, since there is nothing more to come, ends so too.
+    /// [`Clients::close`](crate::Clients::close), when its last emitter was dropped, or when all its channels
+    /// were closed and read. A request that is answered with 204, since there is nothing more to come, ends
+    /// so too.
     Ended,
     /// The client went, or the server gave the connection up.
     Disconnected,
-    /// The client has not read for the [stall time](crate::Produce::stall_timeout), so its connection was closed.
+    /// The client has not read for the [stall time](crate::Produce::stall_timeout), so its connection was
+    /// closed.
     Stalled {
         /// For how long it had not.
         after: Duration,
     },
-    /// Events went on without it, since its client reads too slowly, and the client is to resume: a channel that it reads
-    /// holds no more what it has [yet to read](crate::Overtaken::Close), or an event for [`Clients`](crate::Clients)
+    /// Its client reads too slowly, and must resume: a channel has dropped events that it had
+    /// [yet to read](crate::Overtaken::Close), or an event for [`Clients`](crate::Clients)
     /// found its buffer [full](crate::ClientsBuilder::end_when_full).
     Overtaken {
         /// Events that are gone.
         missed: u64,
     },
-    /// The server ends all its streams: [`Streams::shutdown`](crate::Streams::shutdown). A response that is built
-    /// afterwards ends so too, and its `start` never runs.
+    /// The server ends all its streams: [`Streams::shutdown`](crate::Streams::shutdown). A response that is
+    /// built afterwards ends so too, and its `start` never runs.
     Shutdown,
-    /// The stream has lived for its [time](crate::StreamsBuilder::max_lifetime). Its client was told when to return.
+    /// The stream has lived for its [time](crate::StreamsBuilder::max_lifetime). Its client was told when to
+    /// return.
     Expired,
     /// There were as many streams as there may be, so `start` never ran. The client was told when to return.
     Refused,
-    /// A newer stream of its key took its place: [`replace_oldest`](crate::ClientsBuilder::replace_oldest). Its client
-    /// was told when to return.
+    /// A newer stream of its key took its place: [`replace_oldest`](crate::ClientsBuilder::replace_oldest).
+    /// Its client was told when to return.
     Replaced,
-    /// `start` returned an error or panicked, [`Emitter::fail`](crate::Emitter::fail) was called, or the response
-    /// could not be built.
+    /// `start` returned an error or panicked, [`Emitter::fail`](crate::Emitter::fail) was called, or the
+    /// response could not be built.
     Failed(Error),
 }
 
@@ -94,7 +98,7 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// What runs when a stream ends: `on_stop` and then the clean-up, once, and at the latest when this is dropped.
+/// The end of a stream: runs `on_stop` and then the clean-up, once, at the latest when this is dropped.
 #[derive(Default)]
 pub(crate) struct Stop {
     what: Option<Box<What>>,
@@ -105,7 +109,7 @@ pub(crate) struct Stop {
 struct What {
     on_stop: Option<SyncWrapper<OnStop>>,
     clean_up: CleanUp,
-    /// What the stream has joined.
+    /// The registries that the stream has joined.
     places: Vec<Box<dyn Place>>,
     /// Where an `on_stop` goes on that has to wait for something.
     runtime: Option<Handle>,
@@ -131,7 +135,7 @@ impl Stop {
         self.what().places.push(place);
     }
 
-    /// Leaves what was joined.
+    /// Leaves the registries.
     pub(crate) fn leave(&mut self, reason: &StopReason) {
         self.what.iter_mut().flat_map(|what| &mut what.places).for_each(|place| place.leave(reason));
     }
@@ -140,7 +144,7 @@ impl Stop {
         self.what.get_or_insert_default()
     }
 
-    /// Runs what is to run; nothing the second time.
+    /// Runs `on_stop` and the clean-up; does nothing the second time.
     pub(crate) fn run(&mut self, reason: StopReason) {
         if std::mem::replace(&mut self.done, true) {
             return;
@@ -200,7 +204,8 @@ impl fmt::Debug for Stop {
 
 /// A stream's place among others, from the building of its response on.
 ///
-/// It is left when the stream ends, before `on_stop` runs, and dropped when nothing of the stream is left to run.
+/// It is left when the stream ends, before `on_stop` runs, and dropped when nothing of the stream is left to
+/// run.
 pub(crate) trait Place: Send + Sync {
     fn leave(&mut self, reason: &StopReason);
 }

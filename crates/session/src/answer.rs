@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use ssekit_wire::media_type;
 
-/// What counts of the head of an answer.
+/// The relevant parts of a response head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answer<'a> {
     /// Its status. Redirects are for the shell to follow: one that it has not followed is a refusal.
@@ -15,7 +15,7 @@ pub struct Answer<'a> {
     pub retry_after: Option<Duration>,
 }
 
-/// What an answer means for the connection.
+/// The meaning of a response for the connection.
 pub(crate) enum Verdict {
     /// An event stream follows (HTML standard 9.2.2, "announce the connection").
     EventStream,

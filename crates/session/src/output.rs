@@ -4,11 +4,11 @@ use core::time::Duration;
 use crate::Session;
 use crate::{CloseReason, Trouble};
 
-/// What is to be done.
+/// An action for the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output<E> {
-    /// Drop what stands, and make a request that resumes after [`Session::last_event_id`].
+    /// Drop the present request or stream, and make a request that resumes after [`Session::last_event_id`].
     Connect {
         /// No attempt before this one can have reached the server.
         first: bool,
@@ -21,12 +21,12 @@ pub enum Output<E> {
     Waiting {
         /// When.
         until: Duration,
-        /// What went wrong; `None` after [`Session::start_later`], and when the moment has changed.
+        /// The failure; `None` after [`Session::start_later`], and when only the time has changed.
         trouble: Option<Trouble<E>>,
     },
     /// Another attempt follows when the page is shown, or moves again.
     Paused {
-        /// What went wrong, if something did.
+        /// The failure, if there was one.
         trouble: Option<Trouble<E>>,
     },
     /// For good: no output follows until the session is started again.

@@ -12,15 +12,16 @@ use crate::RepeatChoice;
 /// | [`standard`](Self::standard) | no connection, broken and ended streams | 3 s, always the same |
 /// | [`never`](Self::never) | nothing | |
 ///
-/// A request is repeated only where the [table of all clients](crate::repeat) allows it: a POST that was answered, or
-/// that may have had an effect and cannot resume after an event, is sent once.
+/// A request is repeated only where the [table of all clients](crate::repeat) allows it: a POST that was
+/// answered, or that may have had an effect and cannot resume after an event, is sent once.
 ///
-/// What the server asks for counts more than what is set here: a `retry:` field replaces the first delay and is never
-/// undercut, and a `Retry-After` header is waited for; both up to [`max_server_delay`](Self::max_server_delay). A small
-/// random part comes on top, so that clients do not all return at once.
+/// The requests of the server take precedence over this policy: a `retry:` field replaces the first delay and
+/// is never undercut, and a `Retry-After` header is waited for; both up to
+/// [`max_server_delay`](Self::max_server_delay). A small random part comes on top, so that clients do not all
+/// return at once.
 ///
-/// A connection that brought an event, or stood for five seconds, is a good one: after it, delays and retries are
-/// counted anew.
+/// A connection that brought an event, or stood for five seconds, is a good one: after it, delays and retries
+/// are counted anew.
 ///
 /// ```
 /// use core::time::Duration;
@@ -44,12 +45,14 @@ pub struct Reconnect {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AfterEnd {
-    /// Always for safe methods, as a browser's `EventSource` does; like [`Asked`](Self::Asked) for all others.
+    /// Always for safe methods, as a browser's `EventSource` does; like [`Asked`](Self::Asked) for all
+    /// others.
     #[default]
     ByMethod,
     /// Always, whatever the method.
     Always,
-    /// If the server has set a reconnection time by `retry:`, and so has said that it expects clients to return.
+    /// If the server has set a reconnection time by `retry:`, and so has said that it expects clients to
+    /// return.
     Asked,
     /// The end of the stream is the end.
     Never,
@@ -76,8 +79,8 @@ impl Reconnect {
         }
     }
 
-    /// Does what a browser's `EventSource` does (HTML standard 9.2.3): any answer but an event stream is final, and
-    /// every delay is the reconnection time, 3 s until the server sets another.
+    /// Reconnects like a browser's `EventSource` (HTML standard 9.2.3): any answer but an event stream is
+    /// final, and every delay is the reconnection time, 3 s until the server sets another.
     pub fn standard() -> Self {
         Self {
             delay: Duration::from_secs(3),
@@ -132,8 +135,8 @@ impl Reconnect {
         self
     }
 
-    /// Makes every delay exactly what the policy says, without a random part. Only for a client that is alone:
-    /// many that were cut off together would return together.
+    /// Makes every delay exact, without a random part. Only for a client that is alone: many clients that
+    /// were cut off together would return together.
     #[must_use]
     pub fn without_jitter(mut self) -> Self {
         self.jitter = false;
@@ -148,8 +151,8 @@ impl Reconnect {
         self
     }
 
-    /// Repeats requests of every method like safe ones. For a POST that only asks for a stream, or whose repetition
-    /// does no harm. Not so by default.
+    /// Repeats requests of every method like safe ones. For a POST that only asks for a stream, or whose
+    /// repetition does no harm. Not so by default.
     #[must_use]
     pub fn repeat_like_safe(mut self) -> Self {
         self.choice.like_safe = true;
@@ -161,8 +164,8 @@ impl Reconnect {
         self.choice
     }
 
-    /// The delay of a client whose device reports that it is offline. The report may be wrong, so the client keeps
-    /// trying, but at its slowest pace.
+    /// The delay of a client whose device reports that it is offline. The report may be wrong, so the client
+    /// keeps trying, but at its slowest pace.
     pub(crate) fn offline_delay(&self) -> Duration {
         self.max_delay.max(self.min_delay)
     }
@@ -172,7 +175,8 @@ impl Reconnect {
         self.max_retries.is_some_and(|most| retries >= most)
     }
 
-    /// The delay before the retry that follows `failures` others; `reconnection_time` is the stream's `retry:`.
+    /// The delay before the retry that follows `failures` others; `reconnection_time` is the stream's
+    /// `retry:`.
     pub(crate) fn next_delay(
         &self,
         failures: u32,
@@ -186,7 +190,7 @@ impl Reconnect {
         let most =
             if self.grows { first.saturating_mul(1 << failures.min(20)).min(self.max_delay) } else { first };
 
-        // What the server asks for is never undercut; what this policy chose may be, by any part of it.
+        // A delay of the server is never undercut; a delay of this policy may be, by any part of it.
         let least = match (reconnection_time, retry_after.map(asked)) {
             (None, None) if self.jitter => self.min_delay,
             (None, None) => most,
@@ -195,7 +199,7 @@ impl Reconnect {
         if !self.jitter {
             return least.max(most).max(self.min_delay);
         }
-        // A tenth on top of what was asked spreads those who were asked the same.
+        // A tenth on top of the server's delay spreads clients with equal delays.
         let most = most.max(if reconnection_time.is_some() || retry_after.is_some() {
             least + least / 10
         } else {

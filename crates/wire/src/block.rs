@@ -11,9 +11,10 @@ use crate::items::or_message;
 pub(crate) struct Block {
     pub(crate) limit: usize,
     line: Line,
-    /// Bytes of all values taken for this block, replaced ones included, so that the limit does not depend on chunking.
+    /// Bytes of all values taken for this block, replaced ones included, so that the limit does not depend on
+    /// chunking.
     size: usize,
-    /// The limit was passed and reported: what the block still holds is skipped.
+    /// The limit was passed and reported: the rest of the block is skipped.
     too_large: bool,
     /// The block has ended; its buffers are read until the next line begins.
     ended: bool,
@@ -29,11 +30,11 @@ pub(crate) struct Block {
     value_too_large: bool,
     /// The value of the `retry` line that is being read.
     millis: Number,
-    /// What stands for a name, and for data or a comment, that is not UTF-8.
+    /// The replacements of a name, and of data or a comment, that are not UTF-8.
     replaced: [String; 2],
 }
 
-/// What there is to say after a part of a line.
+/// The item that a part of a line completes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Message,
@@ -51,7 +52,7 @@ enum Line {
     Value { field: Name, begun: bool },
 }
 
-/// What a line is about.
+/// The field of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
     Data,
@@ -94,7 +95,7 @@ impl Block {
         }
     }
 
-    /// Forgets what was read of the block and of its last line.
+    /// Forgets the block and its last line.
     pub(crate) fn reset(&mut self) {
         self.line = Line::START;
         self.ended = true;
@@ -106,7 +107,8 @@ impl Block {
         self.ended
     }
 
-    /// Whether the block that is being read holds an event or an id, or a part of one, that was not reported yet.
+    /// Whether the block that is being read holds an event or an id, or a part of one, that was not reported
+    /// yet.
     pub(crate) fn holds_event(&self) -> bool {
         let is_cut_in_one = match self.line {
             Line::Name { len, .. } => len > 0,
@@ -134,7 +136,7 @@ impl Block {
         self.line = Line::Value { field: Name::Other, begun: true };
     }
 
-    /// Takes the next part of a line that is cut, without what ends it.
+    /// Takes the next part of a cut line, without its line end.
     #[inline]
     pub(crate) fn push(&mut self, part: &[u8], comments: bool) -> Option<Step> {
         match self.line {
@@ -230,7 +232,7 @@ impl Block {
         !self.too_large
     }
 
-    /// Counts what was put to the data since it was this long.
+    /// Counts the bytes that were added to the data since it was this long.
     pub(crate) fn count(&mut self, before: usize) -> Option<Step> {
         self.grow(self.data.len() - before)
     }
@@ -357,7 +359,7 @@ impl Block {
         self.value_too_large
     }
 
-    /// Counts what the block takes, and says so once when that is too much.
+    /// Counts the bytes of the block, and reports once that they are too many.
     #[inline]
     fn grow(&mut self, by: usize) -> Option<Step> {
         self.size = self.size.saturating_add(by);
@@ -385,8 +387,8 @@ impl Name {
         }
     }
 
-    /// What the line at the start of `text` is about, and where its value begins. The line's end is in `text`, or what
-    /// comes is of no use yet.
+    /// Returns the field of the line at the start of `text`, and where its value begins. Without the end of the
+    /// line in `text`, the result is of no use yet.
     #[inline]
     pub(crate) fn at(text: &[u8], comments: bool) -> (Self, usize) {
         // The usual spelling first: one comparison each.
@@ -439,7 +441,7 @@ impl Number {
     }
 }
 
-/// The bytes as text, or in `replaced` what the standard makes of them: U+FFFD for what is not UTF-8.
+/// Returns the bytes as text, or as the standard decodes them into `replaced`, with U+FFFD for invalid UTF-8.
 fn text<'a>(bytes: &'a [u8], replaced: &'a mut String) -> &'a str {
     match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => text,

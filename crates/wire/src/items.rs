@@ -89,13 +89,13 @@ impl<'a> Items<'a> {
         None
     }
 
-    /// Reads to the end without giving what there is.
+    /// Reads to the end and drops the items.
     #[cold]
     fn skip(&mut self) {
         while self.find().is_some() {}
     }
 
-    /// Skips what an idle stream is made of: empty comments and blank lines.
+    /// Skips the bytes of an idle stream: empty comments and blank lines.
     #[inline]
     fn skip_idle(&mut self) {
         let comments = self.decoder.comments;
@@ -116,7 +116,8 @@ impl<'a> Items<'a> {
         self.at = at;
     }
 
-    /// The most frequent block of all, which [`whole_block`](Self::whole_block) would read, too: one line of data.
+    /// The most frequent block of all, which [`whole_block`](Self::whole_block) would read, too: one line of
+    /// data.
     #[inline]
     fn one_line_block(&mut self) -> Option<Found<'a>> {
         let piece = self.piece;
@@ -134,10 +135,11 @@ impl<'a> Items<'a> {
         Some(Found::Whole { event: "", data })
     }
 
-    /// Reads on to the next event if it lies whole in the piece, and borrows it. Blocks without data are read on the way.
+    /// Reads on to the next event if it lies whole in the piece, and borrows it. Blocks without data are read
+    /// on the way.
     ///
-    /// `None` leaves the reading position before a block that is in some way special, for [`lines`](Self::lines): it is
-    /// cut, too large, not UTF-8, or holds a comment that was asked for.
+    /// `None` leaves the reading position before a block that is in some way special, for
+    /// [`lines`](Self::lines): it is cut, too large, not UTF-8, or holds a comment that was asked for.
     #[inline(never)]
     fn whole_block(&mut self) -> Option<Found<'a>> {
         let piece = self.piece;
@@ -194,7 +196,7 @@ impl<'a> Items<'a> {
                     Name::Comment | Name::Other => {}
                 }
             }
-            // What was joined was not counted yet.
+            // The joined bytes were not counted yet.
             if at - start > limit {
                 return None;
             }
@@ -219,14 +221,14 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// Puts the lines of data that begin at `at` and lie whole in the piece to those before them, as far as the limit
-    /// allows; gives where they end.
+    /// Puts the lines of data that begin at `at` and lie whole in the piece to those before them, as far as
+    /// the limit allows; gives where they end.
     fn join(&mut self, mut at: usize) -> usize {
         let piece = self.piece;
         let mut line_ends = self.line_ends;
         let limit = self.decoder.block.limit;
         let lines = &mut self.decoder.block.data;
-        // Each line is taken with its LF, and what stands behind the last one goes.
+        // Each line is taken with its LF, and the last LF is removed.
         lines.push(b'\n');
         while piece[at..].starts_with(b"data: ") {
             let value_at = at + 6;
@@ -256,7 +258,7 @@ impl<'a> Items<'a> {
         self.text.get(part.start - self.text_start..part.end - self.text_start)
     }
 
-    /// Takes as text what begins at `start` and goes at least to `end`, if it is UTF-8 so far.
+    /// Reads as text the bytes from `start` to at least `end`, as far as they are UTF-8.
     #[cold]
     fn read_text(&mut self, start: usize, end: usize) {
         let rest = &self.piece[start..];
@@ -266,7 +268,7 @@ impl<'a> Items<'a> {
             // More the next time, so that a block which goes on and on is not read again and again.
             Ok(text) if same_block => (text, (2 * text.len()).max(TEXT_AT_ONCE)),
             Ok(text) => (text, TEXT_AT_ONCE),
-            // No more than asked for the next time, so that what is not UTF-8 is not read again and again.
+            // Only the requested part the next time, so that invalid UTF-8 is not read again and again.
             Err(_) => (rest.utf8_chunks().next().map_or("", |chunk| chunk.valid()), 0),
         };
     }
@@ -380,12 +382,12 @@ pub(crate) fn or_message(event: &str) -> &str {
     if event.is_empty() { "message" } else { event }
 }
 
-/// What [`Items::find`] has come to.
+/// The result of [`Items::find`].
 enum Found<'a> {
     /// An event that lies in one piece and has one line of data.
     Whole { event: &'a str, data: &'a str },
     /// An event that lies in one piece; its lines of data were put together.
     Joined { event: &'a str },
-    /// What reading line by line has brought.
+    /// An item that was read line by line.
     Step(Step),
 }

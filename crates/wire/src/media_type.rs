@@ -10,6 +10,7 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 ///
 /// assert_eq!(essence("text/event-stream; charset=utf-8"), "text/event-stream");
 /// ```
+#[inline]
 pub fn essence(value: &str) -> &str {
     value.split(';').next().unwrap_or_default().trim_ascii()
 }
@@ -22,6 +23,7 @@ pub fn essence(value: &str) -> &str {
 /// assert!(is("Text/Event-Stream;charset=utf-8", EVENT_STREAM));
 /// assert!(!is("text/event-stream2", EVENT_STREAM));
 /// ```
+#[inline]
 pub fn is(content_type: &str, wanted: &str) -> bool {
     essence(content_type).eq_ignore_ascii_case(wanted)
 }

@@ -11,7 +11,8 @@ pub(crate) fn line_end(text: &[u8]) -> Option<usize> {
     LineEnds::new(text).next(0)
 }
 
-/// The line ends of a text, found a block of 64 bytes at a time and remembered for the lines that follow in it.
+/// The line ends of a text, found a block of 64 bytes at a time and remembered for the lines that follow in
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineEnds<'a> {
     text: &'a [u8],
@@ -127,7 +128,8 @@ fn has<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<bool> {
     Some(parts.iter().fold(found(tail), |before, part| before | found(part)).to_bitmask() != 0)
 }
 
-/// Whether HTTP gives back a header of this value as it is (RFC 9110, section 5.5): no control character but tabs, and no space or tab at its ends.
+/// Whether HTTP gives back a header of this value as it is (RFC 9110, section 5.5): no control character but
+/// tabs, and no space or tab at its ends.
 #[inline]
 pub(crate) fn is_header_value(text: &[u8]) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -198,7 +200,7 @@ const ONES: u64 = u64::from_le_bytes([1; 8]);
 /// How many bytes the line break at the start of `text` takes: 2 for CRLF, else 1.
 #[inline]
 pub(crate) fn line_break(text: &[u8]) -> usize {
-    // A branch: what follows must not wait for this byte.
+    // A branch, so that later code does not wait for this byte.
     if text.first() == Some(&b'\r') { line_break_after_cr(text) } else { 1 }
 }
 
@@ -225,7 +227,8 @@ fn block_ends(block: &[u8; BLOCK]) -> u64 {
     parts.iter().enumerate().fold(0, |ends, (at, part)| ends | part_ends(part) << (PART * at))
 }
 
-/// The same for a text that is shorter than that: its head and its tail, which may overlap and mark the same bytes twice.
+/// The same for a text that is shorter than that: its head and its tail, which may overlap and mark the same
+/// bytes twice.
 #[inline]
 fn last_ends(text: &[u8]) -> u64 {
     if let (Some([a, b]), Some([c, d])) = (chunks::<2>(text), last_chunks::<2>(text)) {

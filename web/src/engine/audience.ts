@@ -21,10 +21,6 @@ export class Audience {
     return this.#members.length
   }
 
-  get status(): Status {
-    return this.#status
-  }
-
   /** Events came that are not delivered yet, because an iterator is full. */
   get delivering(): Promise<void> | undefined {
     return this.#delivering

@@ -75,16 +75,12 @@ export class Core {
     this.look()
   }
 
-  /** The module's text as it is. */
-  textBytes(): Uint8Array {
+  /** The text of the last output. */
+  text(): string {
     const { exports } = this
     const [address, length] = [exports.text_address(), exports.text_length()]
     this.look()
-    return this.bytes.subarray(address, address + length)
-  }
-
-  text(): string {
-    return decoder.decode(this.textBytes())
+    return this.textAt(address, length)
   }
 
   /** A part of memory as text. */

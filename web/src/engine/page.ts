@@ -39,10 +39,10 @@ function watch(): () => void {
   const { signal } = end
   const on = (target: EventTarget | undefined, name: string, handler: (event: Event) => void): void =>
     target?.addEventListener?.(name, handler, { signal })
-  const clock = new Clock()
+  const lap = startClock()
   const wake = (slept: number): void => tellAll((listener) => listener.woken(slept))
   const timer = setInterval(() => {
-    const [passed, slept] = clock.lap()
+    const [passed, slept] = lap()
     if (passed > LATE) wake(slept)
   }, CHECK)
   // It keeps no program running.
@@ -50,7 +50,7 @@ function watch(): () => void {
   // There are none of these in Node.
   on(globalThis.document, 'visibilitychange', () => {
     tellAll((listener) => listener.hidden(isHidden()))
-    if (!isHidden()) wake(clock.lap()[1])
+    if (!isHidden()) wake(lap()[1])
   })
   on(globalThis.document, 'freeze', () => tellAll((listener) => listener.frozen()))
   on(globalThis.document, 'resume', () => tellAll((listener) => listener.thawed()))
@@ -64,17 +64,19 @@ function watch(): () => void {
   }
 }
 
-/** `Date.now()` counts the time in which the machine slept, `performance.now()` does not count it everywhere. */
-class Clock {
-  #date = Date.now()
-  #moment = performance.now()
-
-  /** The milliseconds since the last lap, and how many of them `performance.now()` has not counted. */
-  lap(): [passed: number, slept: number] {
-    const passed = Date.now() - this.#date
-    const counted = performance.now() - this.#moment
-    this.#date += passed
-    this.#moment += counted
+/**
+ * Measures time. `Date.now()` counts the time in which the machine slept, `performance.now()` does not count it everywhere.
+ *
+ * @returns a function that gives the milliseconds since its last call, and how many of them `performance.now()` has not counted
+ */
+function startClock(): () => [passed: number, slept: number] {
+  let date = Date.now()
+  let moment = performance.now()
+  return () => {
+    const passed = Date.now() - date
+    const counted = performance.now() - moment
+    date += passed
+    moment += counted
     return [passed, Math.max(0, passed - counted)]
   }
 }

@@ -79,10 +79,6 @@ export class Tab<S = unknown> {
     this.#lastId = lastEventId
   }
 
-  get leads(): boolean {
-    return this.#leads
-  }
-
   /** Where its connection is to resume, if it leads. */
   get lastEventId(): string {
     return this.#lastId

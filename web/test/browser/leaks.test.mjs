@@ -5,16 +5,16 @@ import { inChromium, loadPackage } from '../support/browser.mjs'
 
 const it = inChromium({ fixture: true })
 
-/** Opens and closes so many sources, four at a time, each once its first event has come. */
+/** Opens and closes so many sources, four at a time, each once its first event has come; the next one when it has closed. */
 const cycle = async ({ count, options }) => {
   const lane = async (number) => {
     for (let n = 0; n < count / 4; n++) {
-      await new Promise((heard) => {
-        const source = ssekit.source(`/clock?lane=${number}`, options)
+      await new Promise((closed) => {
+        const source = ssekit.source(`/clock?lane=${number}`, { ...options, onclose: () => closed() })
         const leave = source.select('message').subscribe((value) => {
           if (!value) return
           if (n % 2) source.close()
-          queueMicrotask(() => (leave(), heard()))
+          queueMicrotask(() => leave())
         })
       })
     }

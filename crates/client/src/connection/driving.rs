@@ -1,4 +1,4 @@
-//! What the driver does with its connection.
+//! The part of a connection that its driver uses.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ impl Connection {
         match state.orders.close.take() {
             // Somebody has come in the meantime.
             Some(CloseReason::Unsubscribed) if !state.subscribers.is_empty() => {}
-            // What was ordered after it is for the end.
+            // Later orders are obsolete once it is closed.
             Some(reason) => return Orders { close: Some(reason), ..Orders::default() },
             None => {}
         }
@@ -63,7 +63,7 @@ impl Connection {
         lock(&self.state).response = Some(Arc::new(response));
     }
 
-    /// Notes what the session would resume with.
+    /// Notes the last event ID and reconnection time of the session.
     pub(crate) fn note(&self, session: &Session<Error>) {
         let mut state = lock(&self.state);
         if state.resumption.last_event_id != session.last_event_id() {
@@ -80,7 +80,7 @@ impl Connection {
         lock(&self.state).sources.iter().flat_map(|callbacks| which(callbacks).iter().cloned()).collect()
     }
 
-    /// Who is called for the delivery: callbacks, if it is a message, and subscribers.
+    /// Returns the callees of a delivery: callbacks, if it is a message, and subscribers.
     #[allow(clippy::type_complexity, reason = "two lists from under one lock")]
     pub(crate) fn called(
         &self,
@@ -111,7 +111,7 @@ impl Connection {
         lock(&self.state).is_closing = true;
     }
 
-    /// Wakes those who were given something to read.
+    /// Wakes the readers that have something to read.
     pub(crate) fn wake_readers(&self) {
         let woken = lock(&self.state).subscribers.take_woken();
         woken.into_iter().for_each(Waker::wake);
@@ -163,8 +163,8 @@ impl Connection {
         let _ = self.end(session, reason);
     }
 
-    /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection again, unless
-    /// its request must not be repeated.
+    /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection
+    /// again, unless its request must not be repeated.
     pub(crate) fn abandon(self: &Arc<Self>, mut session: Box<Session<Error>>) {
         if !session.abandon() {
             return self.finish(session, CloseReason::NotRepeated(Error::RuntimeGone));

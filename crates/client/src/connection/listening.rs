@@ -1,4 +1,4 @@
-//! What subscribers do with their connection.
+//! The part of a connection that its subscribers use.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,7 +20,7 @@ impl Connection {
         let mut state = lock(&self.state);
         let left = state.subscribers.remove(id);
         if state.subscribers.is_empty() && state.session.is_none() && state.end.is_none() {
-            // An order to connect from before was for those who have left.
+            // An earlier order to connect was for subscribers that have left.
             state.orders.connect = None;
             state.orders.close = Some(CloseReason::Unsubscribed);
             self.wake_for_orders();
@@ -51,9 +51,9 @@ impl Connection {
         }
     }
 
-    /// From now on the subscriber is called; what it has not read yet comes first.
+    /// Calls the subscriber from now on; its unread deliveries come first.
     pub(crate) fn call_with(&self, id: u64, callback: &subscribers::Callback) {
-        // The driver waits with what comes next until what was left has been given.
+        // The driver waits with the next delivery until the unread ones have been given.
         let mut called = lock(callback);
         let mut state = lock(&self.state);
         let left = state.subscribers.call(id, Arc::clone(callback));

@@ -5,7 +5,7 @@ use ssekit_session::{DecodeError, Item};
 
 use crate::Message;
 
-/// What was received and not handed out yet.
+/// Received bytes that are not decoded yet.
 pub(super) struct Received {
     pub(super) items: VecDeque<Incoming>,
     /// The last name and id, shared by the messages that repeat them.

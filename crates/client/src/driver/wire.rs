@@ -12,7 +12,7 @@ use crate::latest::panic_text;
 use crate::transport::{Body, Sending};
 use crate::{BoxError, TransportError};
 
-/// What is under way.
+/// The request or body that is under way.
 pub(super) enum Wire {
     Nothing,
     Asking(Asking),
@@ -20,7 +20,7 @@ pub(super) enum Wire {
     Reading { body: Body, rest: Bytes },
 }
 
-/// What has happened on the wire.
+/// An event of the request or body.
 pub(super) enum Happened {
     Headers(Result<HeaderMap, BoxError>),
     Answered(Parts),
@@ -34,7 +34,7 @@ pub(super) enum Happened {
 }
 
 impl Wire {
-    /// Waits for what happens next. Cancel safe.
+    /// Waits for the next event. Cancel safe.
     pub(super) async fn next(&mut self) -> Happened {
         match self {
             Self::Nothing => pending().await,

@@ -17,12 +17,12 @@ mod page;
 
 pub(crate) use page::Page;
 
-/// `Send` natively. In a browser, where what a page gives its scripts stays in one thread, anything.
+/// `Send` natively. In a browser, where the objects of a page stay in one thread, any type.
 pub trait MaybeSend {}
 
 impl<T: ?Sized> MaybeSend for T {}
 
-/// `Sync` natively. In a browser, where what a page gives its scripts stays in one thread, anything.
+/// `Sync` natively. In a browser, where the objects of a page stay in one thread, any type.
 pub trait MaybeSync {}
 
 impl<T: ?Sized> MaybeSync for T {}
@@ -51,13 +51,13 @@ pub(crate) fn wall_clock() -> std::time::SystemTime {
     web_time::SystemTime::now().to_std()
 }
 
-/// Something random. (What Rust has of its own is the same in every page.)
+/// A random number. (The hasher of Rust has the same keys in every page.)
 pub(crate) fn seed() -> u64 {
     const BITS: i32 = 53;
     (js_sys::Math::random() * 2f64.powi(BITS)) as u64
 }
 
-/// What URLs are relative to.
+/// The base of relative URLs.
 pub(crate) fn base_url() -> Option<Url> {
     let document = property(&global(), "document").and_then(|document| property(&document, "baseURI"));
     let base = document.or_else(|| property(&property(&global(), "location")?, "href"))?;
@@ -65,7 +65,7 @@ pub(crate) fn base_url() -> Option<Url> {
 }
 
 pub(crate) async fn sleep_until(moment: Instant) {
-    /// What `setTimeout` counts in is a signed number of 32 bits.
+    /// The longest time of `setTimeout`, a signed number of 32 bits.
     const LONGEST: f64 = i32::MAX as f64;
     loop {
         let left = moment.saturating_duration_since(now());
@@ -81,8 +81,8 @@ pub(crate) async fn yield_now() {
     let _ = JsFuture::from(Promise::resolve(&JsValue::UNDEFINED)).await;
 }
 
-/// Lets the page paint and answer its user, when a connection that always has more to read has run for a while: tasks
-/// of Rust run before all else.
+/// Lets the page paint and answer its user, when a connection that always has more to read has run for a
+/// while: tasks of Rust run before all else.
 pub(crate) async fn take_turns() {
     const TURN: Duration = Duration::from_millis(8);
     thread_local! {
@@ -103,7 +103,7 @@ async fn next_task() {
     let Ok(channel) = MessageChannel::new() else { return };
     let turn = Promise::new(&mut |resolve, _| {
         channel.port1().set_onmessage(Some(&resolve));
-        // What is sent can be copied.
+        // The message can be copied, so this does not fail.
         let _ = channel.port2().post_message(&JsValue::NULL);
     });
     let _ = JsFuture::from(turn).await;
@@ -114,7 +114,7 @@ async fn next_task() {
 struct Timer {
     id: JsValue,
     elapsed: Promise,
-    /// Ends what waits for it.
+    /// Resolves the promise.
     end: Function,
 }
 
@@ -137,7 +137,7 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         let _ = call("clearTimeout", &[&self.id]);
-        // What waits for a promise lives until that has settled.
+        // A future that waits for a promise lives until the promise has settled.
         let _ = self.end.call0(&JsValue::UNDEFINED);
     }
 }
@@ -149,7 +149,7 @@ pub(crate) fn call(name: &str, arguments: &[&JsValue]) -> Result<JsValue, JsValu
     function.apply(&JsValue::UNDEFINED, &arguments)
 }
 
-/// What an object has by this name.
+/// Returns a property of an object.
 pub(crate) fn property(object: &JsValue, name: &str) -> Option<JsValue> {
     let value = Reflect::get(object, &name.into()).ok()?;
     (!value.is_undefined() && !value.is_null()).then_some(value)

@@ -15,7 +15,7 @@ pub(crate) use self::page::Page;
 
 mod page;
 
-/// What the caller is running on, to spawn tasks.
+/// The runtime of the caller, which runs new tasks.
 pub(crate) fn current() -> Option<Handle> {
     Handle::try_current().ok()
 }
@@ -38,7 +38,7 @@ pub(crate) fn seed() -> u64 {
     fastrand::u64(..)
 }
 
-/// What URLs are relative to.
+/// The base of relative URLs.
 pub(crate) fn base_url() -> Option<Url> {
     None
 }

@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use crate::BoxError;
 
-/// Gives what the request's TLS, if it has any, goes over: TCP to the server, or a way through a proxy.
+/// Connects a request, below its TLS: by TCP to the server, or through a proxy.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     proxies: Arc<Matcher>,
@@ -61,7 +61,7 @@ impl Connector {
         Some(format!("{}://{}{port}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default()))
     }
 
-    /// What a proxy that passes this request on wants to know of its sender.
+    /// The credentials for a proxy that forwards this request.
     pub(super) fn proxy_authorization(&self, target: &Uri) -> Option<HeaderValue> {
         let is_passed_on = target.scheme_str() == Some("http");
         self.proxies.intercept(target).filter(|_| is_passed_on)?.basic_auth().cloned()

@@ -9,17 +9,17 @@ use super::id::{Epoch, EventId, places};
 use super::segment::{Frame, ID, Segment};
 use crate::queue::{DEFAULT_NAME, encode_retry};
 
-/// What a channel holds: encoded events, numbered without gaps, the newest appended and the oldest dropped.
+/// The events of a channel: encoded, numbered without gaps, the newest appended and the oldest dropped.
 ///
-/// The newest lie in the tail, which grows; when it is long enough it is sealed, and readers share its bytes from then
-/// on. It knows no reader and no clock.
+/// The newest lie in the tail, which grows; when it is long enough it is sealed, and readers share its bytes
+/// from then on. It knows no reader and no clock.
 #[derive(Debug)]
 pub(crate) struct Log {
     epoch: Epoch,
     keep: Keep,
     sealed: VecDeque<Segment<Bytes>>,
     tail: Segment<Vec<u8>>,
-    /// What was last read from the tail, for the others who read the same.
+    /// The bytes that were last read from the tail, for other readers of the same range.
     shared: Option<Shared>,
     /// The sequence of the oldest event that is held.
     start: u64,
@@ -42,7 +42,7 @@ struct Shared {
     bytes: Bytes,
 }
 
-/// What a last event ID means here.
+/// The meaning of a last event ID in this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// Read on from this sequence.
@@ -128,12 +128,12 @@ impl Log {
         }
     }
 
-    /// Whether as many events are half of what is held, or more.
+    /// Returns whether this many events are half of the limit, or more.
     pub(crate) fn is_half(&self, events: u64) -> bool {
         events.saturating_mul(2) >= self.keep.events
     }
 
-    /// Whether as much more is above what is to be held.
+    /// Returns whether the log would exceed its limits with this much more.
     pub(crate) fn is_above(&self, events: u64, bytes: usize) -> bool {
         self.len() + events > self.keep.events || self.bytes + bytes > self.keep.bytes
     }
@@ -165,8 +165,9 @@ impl Log {
         true
     }
 
-    /// Reads from a sequence that is held up to another: whole events, and the sequence after them. At most as many bytes,
-    /// but one event at least. Where each event lies among them is added to `frames`, if that is asked for.
+    /// Reads from a sequence that is held up to another: whole events, and the sequence after them. At most
+    /// as many bytes, but one event at least. Where each event lies among them is added to `frames`, if that
+    /// is asked for.
     pub(crate) fn read(
         &mut self,
         from: u64,
@@ -196,7 +197,7 @@ impl Log {
         Some((bytes, next))
     }
 
-    /// What this last event ID means; `None` when none of its parts speaks of this log.
+    /// Returns the meaning of a last event ID; `None` if none of its parts is about this log.
     pub(crate) fn resume(&self, id: &str) -> Option<Resume> {
         if let Some(sequence) = self.custom.get(id) {
             return Some(Resume::From(sequence + 1));

@@ -14,10 +14,10 @@ use crate::compress::{Encoding, Piece};
 use crate::error::Error;
 use crate::stop::{StopReason, catch_panic};
 
-/// What a stream reads from its channels: a cursor in each of them.
+/// The cursors of a stream, one in each of its channels.
 ///
-/// With one channel and no filter the bytes are the log's own. Otherwise the events are copied: those that match, each
-/// with an id that names the stream's place in all its channels.
+/// With one channel and no filter the bytes are the log's own. Otherwise the events are copied: those that
+/// match, each with an id that names the stream's position in all its channels.
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// Nearly always one.
@@ -26,13 +26,13 @@ pub(crate) struct Reader {
     begun: bool,
     /// The client may send an id back.
     resumes: bool,
-    /// The last id that the client has does not say how far it is: it has none, or a filter left out what came since.
+    /// The client's last id does not say how far it is: it has none, or a filter left out the events since.
     unsaid: bool,
     /// Whose turn it is.
     turn: u32,
-    /// Who polled last.
+    /// The task that polled last.
     task: Option<Waker>,
-    /// How what others read too is compressed.
+    /// The encoding of shared events.
     encoding: Option<Encoding>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Cursor {
 
 pub(crate) type Filter = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// What reading has given.
+/// The result of reading.
 pub(crate) enum Read {
     Bytes(Bytes),
     /// The same, compressed.
@@ -93,8 +93,8 @@ impl Reader {
         self.resumes &= other.resumes;
     }
 
-    /// Whether all channels have ended and there is nothing to read or to be told, before it has begun: then, whether
-    /// they were closed.
+    /// Whether all channels have ended and there is nothing to read or to be told, before it has begun: then,
+    /// whether they were closed.
     pub(crate) fn nothing_left(&self) -> Option<bool> {
         let mut closed = true;
         for Cursor { channel, seat, .. } in &self.cursors {
@@ -113,17 +113,17 @@ impl Reader {
         self.cursors.iter().find_map(Cursor::reset)
     }
 
-    /// Whether it reads what others read too: one channel as it is.
+    /// Returns whether other streams read the same bytes: it has one channel and no filter.
     pub(crate) fn shares(&self) -> bool {
         matches!(self.cursors[..], [Cursor { filter: None, .. }])
     }
 
-    /// What others read too is to be compressed so, once for all.
+    /// Compresses shared events with this encoding, once for all readers.
     pub(crate) fn compress(&mut self, encoding: Encoding) {
         self.encoding = Some(encoding);
     }
 
-    /// Does what its time has come for, when it cannot read on.
+    /// Releases gathered events that are due, when it cannot read on.
     pub(crate) fn keep_time(&mut self, now: Instant) {
         for Cursor { channel, seat, .. } in &mut self.cursors {
             channel.keep_time(seat, now);
@@ -138,7 +138,7 @@ impl Reader {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Read> {
         if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             self.task = Some(cx.waker().clone());
-            // Those who wait do so with another's waker.
+            // Waiting cursors have registered the waker of another task.
             self.cursors.iter_mut().for_each(|cursor| cursor.seat.waits = false);
         }
         for _ in 0..MAX_ROUNDS {
@@ -174,7 +174,8 @@ impl Reader {
             if !all_closed && closed + waiting < self.cursors.len() {
                 continue;
             }
-            // Before it waits for the first event, and before the end, the client gets an id to come back with.
+            // Before it waits for the first event, and before the end, the client gets an id to come back
+            // with.
             if self.resumes && self.unsaid && (all_closed || !self.begun) {
                 (self.begun, self.unsaid) = (true, false);
                 return Poll::Ready(Read::Bytes(self.place()));
@@ -188,7 +189,7 @@ impl Reader {
         Poll::Pending
     }
 
-    /// What is to be sent of these events, and what is to be said before them.
+    /// Returns the bytes to send of these events, with a notice before them.
     fn pass_on(&mut self, batch: &Batch) -> Result<Option<Read>, Error> {
         let &Batch { index, notice, from, next, .. } = batch;
         let events = self.select(batch)?;
@@ -225,7 +226,7 @@ impl Reader {
         channel.read(seat, MAX_READ, frames, cx.waker(), now)
     }
 
-    /// What of these events is to be sent, and how.
+    /// Returns the events that pass the filter, with the ids of this stream.
     fn select(&mut self, batch: &Batch) -> Result<Option<Bytes>, Error> {
         let Batch { index, next, bytes, frames, .. } = batch;
         if bytes.is_empty() {
@@ -294,10 +295,10 @@ impl Read {
     }
 }
 
-/// The places of these cursors, each followed by a comma.
+/// The positions of these cursors, each followed by a comma.
 ///
-/// Of what the client is to be told when a cursor begins it is a place before that, so that it will be told if the
-/// connection breaks here.
+/// The position of a cursor that has a notice for its client lies before the notice, so that the client gets
+/// it again if the connection breaks here.
 fn places(cursors: &[Cursor]) -> Vec<u8> {
     let mut out = Vec::new();
     for Cursor { channel, seat, .. } in cursors {

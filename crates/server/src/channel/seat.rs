@@ -1,12 +1,12 @@
 use tokio::time::Instant;
 
-/// A subscriber's cursor in a channel. There may be very many, so what only few need, or only at first, lies elsewhere.
+/// A subscriber's cursor in a channel. There may be very many, so rare fields are boxed.
 #[derive(Debug)]
 pub(crate) struct Seat {
     key: u32,
     /// The sequence of the event that it reads next.
     pub(crate) next: u64,
-    /// It is registered as waiting, since it has read what is before `next`.
+    /// It is registered as waiting, because it has read everything before `next`.
     pub(crate) waits: bool,
     /// It has given its client an event.
     pub(crate) has_read: bool,
@@ -26,7 +26,7 @@ struct Rare {
 pub(crate) enum Begins {
     /// After its last event ID, or it has begun.
     There,
-    /// Where new subscribers do: it is to get at least what was published since this sequence.
+    /// Where new subscribers do: it gets at least the events since this sequence.
     New(u64),
     /// With everything: it is told if something is gone.
     All,
@@ -45,7 +45,7 @@ pub(crate) enum Reset {
     Unknown,
 }
 
-/// What a subscriber is told before it reads on.
+/// A notice that a subscriber gets before it reads on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     Reset(Reset),
@@ -59,7 +59,7 @@ impl Seat {
         Self { key: key as u32, next, waits: false, has_read: false, knows_end: false, rare }
     }
 
-    /// Its key among the channel's subscribers, who are fewer than four billion.
+    /// Its key among the channel's subscribers, of which there are fewer than four billion.
     pub(crate) fn key(&self) -> usize {
         self.key as usize
     }
@@ -69,12 +69,14 @@ impl Seat {
         self.rare.as_ref().map_or(Begins::There, |rare| rare.begins)
     }
 
-    /// Moves on to the oldest event that is held, if it is behind that, and gives what its client is to be told of it.
+    /// Moves on to the oldest event that is held, if it is behind that, and returns the notice for its
+    /// client.
     pub(crate) fn catch_up(&mut self, oldest: u64) -> Option<Notice> {
         let gone = oldest.saturating_sub(self.next);
         let notice = match self.begins() {
             Begins::There => Notice::Gap(gone),
-            // What was dropped of the events before it came is not missed: nobody had promised that it would be held.
+            // Events that were published before it came and are dropped are not missed: nothing promised to
+            // hold them.
             Begins::New(came) => Notice::Gap(oldest.saturating_sub(came.max(self.next))),
             Begins::All => Notice::Gap(oldest - 1),
             Begins::Reset(Reset::Expired { seen, missed }) => {

@@ -22,13 +22,13 @@ use crate::error::Error;
 use crate::presence::{Presence, PresenceChange, Watchers};
 use crate::queue::check_size;
 
-/// What the handles and the readers of a channel share.
+/// The state that the handles and readers of a channel share.
 ///
-/// One lock guards the log and who reads it. No foreign code runs, and nobody is woken and no waker dropped, while it
-/// is held.
+/// One lock guards the log and the subscribers. Under it, no foreign code runs but the `clone` of wakers, no
+/// task is woken, and no waker is dropped.
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// The sequence of the next event that is not released yet, or none when the channel is closed: so that who waits
+    /// The sequence of the next event that is not released yet, or `CLOSED`, so that a waiting subscriber
     /// sees without the lock that there is nothing yet.
     head: AtomicU64,
     /// Publishers that wait for subscribers wait for this first, in order.
@@ -80,12 +80,12 @@ struct Release {
     asked: bool,
 }
 
-/// What a reader finds.
+/// The result of a read.
 #[derive(Debug)]
 pub(crate) enum Reading {
-    /// Events from one sequence up to another, and what the client is to be told before them: there are some events, or
-    /// there is a notice. A subscriber that has fallen behind catches up and reads on under one lock, so that nothing can
-    /// be dropped in between: it makes progress however fast events come.
+    /// Events from one sequence up to another, and the notice before them; one of both may be missing. A
+    /// subscriber that has fallen behind catches up and reads on under one lock, so that nothing can be
+    /// dropped in between: it makes progress however fast events come.
     Events { notice: Option<Notice>, from: u64, bytes: Bytes, next: u64 },
     /// As many events are gone, and the stream is to end.
     Overtaken(u64),
@@ -132,7 +132,7 @@ impl Shared {
         }
     }
 
-    /// Appends all of these events or none, and wakes who waits; gives the id of the last.
+    /// Appends all of these events or none, wakes waiting subscribers, and returns the id of the last event.
     pub(crate) fn publish(&self, events: &[Event<'_>], now: Instant) -> Result<EventId, EmitError> {
         events.iter().try_for_each(|event| self.check(event))?;
         let mut state = self.state();
@@ -157,7 +157,7 @@ impl Shared {
         Ok(id)
     }
 
-    /// Refuses what no subscriber could read, or could come back with.
+    /// Refuses events that no subscriber could read, or resume after.
     fn check(&self, event: &Event<'_>) -> Result<(), EmitError> {
         check_size(event)?;
         match event.id() {
@@ -166,14 +166,15 @@ impl Shared {
         }
     }
 
-    /// Lets subscribers read everything, and wakes who waits.
+    /// Lets subscribers read everything, and wakes those that wait.
     fn release(&self, mut state: MutexGuard<'_, State>, now: Instant) {
         state.release(now);
         self.head.store(state.release.end, Ordering::Release);
         wake(state);
     }
 
-    /// Publishes as soon as every subscriber has read what this would push out, first come first served.
+    /// Publishes as soon as every subscriber has read the events that this would drop, first come first
+    /// served.
     pub(crate) async fn send(&self, events: &[Event<'_>]) -> Result<EventId, EmitError> {
         match self.publish(events, Instant::now()) {
             Err(EmitError::Behind { .. }) => {}
@@ -221,7 +222,8 @@ impl Shared {
         self.state().end.is_some()
     }
 
-    /// How the channel has ended, if this subscriber, which has not begun, has nothing more to read or to be told.
+    /// How the channel has ended, if this subscriber, which has not begun, has nothing more to read or to be
+    /// told.
     pub(crate) fn nothing_for(&self, seat: &Seat) -> Option<End> {
         let state = self.state();
         let has_notice = match seat.begins() {
@@ -295,13 +297,14 @@ impl Shared {
         self.has_read();
     }
 
-    /// Who comes and goes from now on.
+    /// Returns the joins and leaves from now on.
     pub(crate) fn presence(&self) -> Presence<()> {
         let _state = self.state();
         self.watchers.watch()
     }
 
-    /// Sees to it that what was gathered is released, if that is up to this subscriber, though it cannot read itself.
+    /// Releases gathered events that are due, if this subscriber is to do that, although it cannot read
+    /// itself.
     pub(crate) fn keep_time(&self, seat: &mut Seat, now: Instant) {
         if !self.gathers {
             return;
@@ -316,14 +319,14 @@ impl Shared {
         }
     }
 
-    /// Whether this subscriber waits already, and for what has not come yet. Where events are gathered, it may have been
-    /// woken for something else.
+    /// Returns whether this subscriber waits for an event that has not come yet. Where events are gathered,
+    /// it may have been woken for something else.
     pub(crate) fn has_nothing_for(&self, seat: &Seat) -> bool {
         seat.waits && !self.gathers && self.head.load(Ordering::Acquire) == seat.next
     }
 
-    /// Reads whole events from here on, with their frames if they are asked for. Who finds nothing will be woken, and
-    /// is to come back at [`Seat::until`].
+    /// Reads whole events from here on, with their frames if they are asked for. A reader that finds nothing
+    /// will be woken, and must come back at [`Seat::until`].
     pub(crate) fn read(
         &self,
         seat: &mut Seat,
@@ -356,7 +359,8 @@ impl Shared {
         let reading = match (events, notice, &state.end) {
             (Some((bytes, next)), notice, _) => {
                 (seat.next, seat.has_read) = (next, true);
-                // Who has read everything waits from here on, and need not take the lock again to find that out.
+                // A reader of everything waits from here on, and need not take the lock again to find that
+                // out.
                 seat.waits = next >= end && state.release.end == state.log.next();
                 Poll::Ready(Reading::Events { notice, from, bytes, next })
             }
@@ -401,7 +405,7 @@ impl Shared {
         }
     }
 
-    /// Somebody has read on or has left: who waits to publish may find room.
+    /// A subscriber has read on or has left: waiting publishers may find room.
     fn has_read(&self) {
         if self.overtaken == Overtaken::Wait {
             self.room.notify_waiters();
@@ -414,20 +418,20 @@ impl Shared {
 }
 
 impl State {
-    /// Somebody has to see to it that what was gathered is released. A few are asked, since one may not be polled: where
-    /// a transport stands still.
+    /// Picks waiting subscribers, of which one will release the gathered events. A few are picked, because
+    /// one may not be polled while its transport stands still.
     fn ask_for_a_keeper(&mut self) -> Asked {
         let several = if std::mem::replace(&mut self.release.asked, true) { 1 } else { ASKED };
         std::iter::from_fn(|| self.subscribers.take_one_waiting()).take(several).collect()
     }
 
-    /// The time at which this subscriber is to release what was gathered, unless another sees to it.
+    /// The time at which this subscriber releases the gathered events, unless another one does.
     fn keep(&mut self, key: usize) -> Option<Instant> {
         let keeper = *self.release.keeper.get_or_insert(key);
         (keeper == key).then_some(self.release.due)
     }
 
-    /// Whether what is published now is to be released at once: the last release was long ago, or much was gathered.
+    /// Returns whether a publication releases at once: the last release was long ago, or much was gathered.
     fn is_due(&self, now: Instant) -> bool {
         let gathered = self.log.next() - self.release.end;
         let is_dropped_unread = self.log.start() > self.release.end;
@@ -442,7 +446,7 @@ impl State {
         }
     }
 
-    /// Makes room without dropping what somebody has yet to read.
+    /// Makes room without dropping events that a subscriber has not read.
     fn make_room(&mut self, events: &[Event<'_>]) -> Result<(), EmitError> {
         let count = events.len() as u64;
         let bytes = events.iter().map(size).sum();
@@ -459,7 +463,7 @@ impl State {
     }
 }
 
-/// Wakes all who wait, after the lock was let go.
+/// Wakes all waiting subscribers, after the lock is released.
 fn wake(mut state: MutexGuard<'_, State>) {
     let mut wakers = Vec::with_capacity(state.subscribers.waiting());
     state.subscribers.take_waiting(&mut wakers);
@@ -486,7 +490,7 @@ fn size(event: &Event<'_>) -> usize {
 const FIELDS: usize = 48;
 
 impl First {
-    /// The sequence of what is read first.
+    /// The sequence of the first event to read.
     fn place(self, log: &Log) -> u64 {
         match self {
             Self::New => log.next(),

@@ -4,14 +4,16 @@ use std::task::Waker;
 
 use slab::Slab;
 
-/// Who reads a channel: how far each is, and who waits for more.
+/// The subscribers of a channel: how far each is, and which of them wait.
 ///
-/// To join, to leave, to wait cost the same whatever their number; to wake costs as much as there are who wait.
+/// Joining, leaving and waiting cost the same for any number of subscribers; waking costs as much as there
+/// are waiting ones.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
     all: Slab<Subscriber>,
     waiting: Vec<usize>,
-    /// How many read each sequence next, where publishers wait for the slowest: it is found without a look at all of them.
+    /// How many read each sequence next, where publishers wait for the slowest: it is found without a look at
+    /// all of them.
     positions: Option<BTreeMap<u64, usize>>,
 }
 
@@ -40,7 +42,7 @@ impl Subscribers {
         self.all.insert(Subscriber { next, waits: None })
     }
 
-    /// It leaves; what it has left behind is to be dropped when no lock is held.
+    /// Removes a subscriber, and returns its waker, which must be dropped when no lock is held.
     #[must_use]
     pub(crate) fn leave(&mut self, key: usize) -> Option<Waker> {
         let waker = self.stop_waiting(key);
@@ -58,7 +60,8 @@ impl Subscribers {
         }
     }
 
-    /// It waits to be woken; what it left here before is to be dropped when no lock is held.
+    /// Registers a waiting subscriber, and returns its earlier waker, which must be dropped when no lock is
+    /// held.
     #[must_use]
     pub(crate) fn wait(&mut self, key: usize, waker: &Waker) -> Option<Waker> {
         match &mut self.all[key].waits {
@@ -72,13 +75,13 @@ impl Subscribers {
         }
     }
 
-    /// Nobody waits any more; all who did are to be woken when no lock is held.
+    /// Removes all waiting subscribers; their wakers must be woken when no lock is held.
     pub(crate) fn take_waiting(&mut self, wakers: &mut Vec<Waker>) {
         let waiting = self.waiting.drain(..);
         wakers.extend(waiting.filter_map(|key| Some(self.all.get_mut(key)?.waits.take()?.waker)));
     }
 
-    /// One of those who wait, to be woken when no lock is held.
+    /// Removes one waiting subscriber; its waker must be woken when no lock is held.
     pub(crate) fn take_one_waiting(&mut self) -> Option<Waker> {
         let key = *self.waiting.last()?;
         self.stop_waiting(key)

@@ -1,4 +1,4 @@
-//! What threads share in a channel, which the model checker replaces by what it can interleave.
+//! The lock and atomics of a channel, or those of the model checker.
 
 #[cfg(ssekit_model)]
 pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicU64};

@@ -50,7 +50,7 @@ impl<K> Shared<K> {
 impl<K: Eq + Hash> Shared<K> {
     /// Adds a stream to its key, or refuses it.
     ///
-    /// `key` is for others to share, `own` for the map. What is dropped of them is dropped after the lock.
+    /// `key` is shared with others, `own` is for the map. Neither is dropped under the lock.
     pub(super) fn join(&self, key: Arc<K>, own: K, emitter: Emitter) -> Result<(Arc<K>, u64), Refusal> {
         let mut told = Vec::new();
         let mut registry = self.registry();

@@ -1,5 +1,5 @@
-//! RFC 7932. Its meta-blocks can be put one after the other when each piece ends at a byte and refers to nothing before
-//! it, not even to the last two bytes: what the encoder calls catable and bare.
+//! RFC 7932. Its meta-blocks can be put one after the other when each piece ends at a byte and refers to
+//! nothing before it, not even to the last two bytes; the encoder calls this catable and bare.
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! RFC 1952: a header, raw deflate, a checksum. Deflate's blocks can be put one after the other when each piece ends in a
-//! flush and refers to nothing before it.
+//! RFC 1952: a header, raw deflate, a checksum. Deflate's blocks can be put one after the other when each
+//! piece ends in a flush and refers to nothing before it.
 
 use std::io::{self, Write};
 
@@ -43,7 +43,7 @@ pub(super) fn compress(bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// What the receiver holds the text against.
+/// The checksum and length that the receiver compares.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Checksum {
     hasher: Hasher,

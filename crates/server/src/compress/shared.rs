@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Encoding, Piece};
 
-/// The pieces of a channel that were compressed last: who reads the same finds them here.
+/// The pieces of a channel that were compressed last, for other readers of the same events.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
     latest: Mutex<VecDeque<Compressed>>,
@@ -22,7 +22,7 @@ struct Compressed {
 const MAX_PIECES: usize = 16;
 
 impl Pieces {
-    /// These events, compressed by whoever comes first; who comes meanwhile waits for it.
+    /// Returns these events, compressed by the first reader; other readers wait for it meanwhile.
     pub(crate) fn get(&self, encoding: Encoding, events: (u64, u64), bytes: &[u8]) -> io::Result<Piece> {
         let cell = self.cell(encoding, events);
         let mut piece = cell.lock().unwrap_or_else(PoisonError::into_inner);

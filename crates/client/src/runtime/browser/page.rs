@@ -13,14 +13,14 @@ use web_sys::{Event, EventTarget};
 use super::{Instant, property};
 use crate::connection::Connection;
 
-/// What happens to the page around a connection; in a worker, as much of it as workers are told.
+/// The events of the page around a connection; in a worker, those that workers get.
 pub(crate) struct Page {
     news: Rc<News>,
     /// As it was told last.
     hidden: bool,
     offline: bool,
     needs_network: bool,
-    /// What both clocks said last.
+    /// The last times of both clocks.
     clocks: Clocks,
     _listeners: Vec<Listener>,
 }
@@ -85,8 +85,7 @@ impl Page {
         }
     }
 
-    /// When the page is to be looked at, whatever else happens: to see that its clock has jumped, and what it did not
-    /// report.
+    /// The time of the next look at the page, which finds jumps of its clock and unreported events.
     pub(crate) fn next_look(&self) -> Option<Instant> {
         Some(self.clocks.steady + LOOK)
     }
@@ -101,7 +100,7 @@ impl Page {
         }
     }
 
-    /// Tells the session what has happened to the page.
+    /// Reports the events of the page to the session.
     pub(crate) fn tell<E: Clone + std::fmt::Debug>(&mut self, session: &mut Session<E>, now: Duration) {
         if !self.news.any.take() {
             return;
