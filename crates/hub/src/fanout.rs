@@ -363,7 +363,8 @@ impl Feed {
             let after = self.recent.last().0;
             tracing::error!(
                 after,
-                "the log panicked while the hub read new updates, so they are not delivered; retrying every second"
+                "the log panicked while the hub read new updates, so they are not delivered; retrying \
+                 every second"
             );
             tokio::time::sleep(RETRY).await;
         }
@@ -389,7 +390,8 @@ impl Feed {
                             count,
                             after = after.0,
                             horizon = horizon.0,
-                            "retention removed updates before they were delivered: every subscriber is disconnected or sent a `gap` event; increase the retention"
+                            "retention removed updates before they were delivered: every subscriber is \
+                             disconnected or sent a `gap` event; increase the retention"
                         );
                     }
                     self.recent.skip_to(horizon).await;

@@ -602,7 +602,8 @@ fn append_problem(error: &AppendError) -> Problem {
     };
     let detail = match error {
         AppendError::Busy(_) => {
-            "updates are published faster than they can be delivered: publish again in a moment, and fewer at a time"
+            "updates are published faster than they can be delivered: publish again in a moment, and \
+             fewer at a time"
                 .to_owned()
         }
         AppendError::KeyReused => {

@@ -104,7 +104,8 @@ impl Arrivals {
             self.fault.get_or_insert_with(|| {
                 let due = *next;
                 format!(
-                    "subscriber {subscriber} received event {number} of publisher {publisher} instead of event {due}"
+                    "subscriber {subscriber} received event {number} of publisher {publisher} instead of \
+                     event {due}"
                 )
             });
         }

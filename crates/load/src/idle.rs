@@ -94,7 +94,8 @@ impl fmt::Display for Idled {
         writeln!(f, "{} idle subscribers", report::number(self.subscribers.into()))?;
         writeln!(
             f,
-            "server memory per subscriber: {:.0} bytes, {:.0} of them anonymous ({:.1} MiB before, {:.1} MiB after)",
+            "server memory per subscriber: {:.0} bytes, {:.0} of them anonymous ({:.1} MiB before, {:.1} \
+             MiB after)",
             self.resident_per_subscriber,
             self.anonymous_per_subscriber,
             self.memory_before.resident / 1024.0,

@@ -142,7 +142,8 @@ impl fmt::Display for Published {
         let Self { connections, pipeline, batch, size, seconds, .. } = self;
         writeln!(
             f,
-            "{} events of {size} bytes in {} requests of {batch}, by {connections} connections with {pipeline} unanswered requests each",
+            "{} events of {size} bytes in {} requests of {batch}, by {connections} connections with \
+             {pipeline} unanswered requests each",
             report::number(self.events),
             report::number(self.requests)
         )?;

@@ -187,7 +187,8 @@ impl Access {
             Some(host) => Err(Problem::new(
                 Kind::WrongHost,
                 format!(
-                    "{} is not a name of this machine: use localhost, its IP address, or the host name from --addr",
+                    "{} is not a name of this machine: use localhost, its IP address, or the host name \
+                     from --addr",
                     shown(host)
                 ),
             )),
@@ -238,7 +239,8 @@ impl Access {
             }
             if !self.query_token {
                 return Err(presentation(
-                    "the hub does not accept tokens in the URL: send the token in the header Authorization or in the cookie",
+                    "the hub does not accept tokens in the URL: send the token in the header \
+                     Authorization or in the cookie",
                 ));
             }
             if found.replace(token).is_some() {
@@ -271,7 +273,8 @@ impl Access {
             return Ok(());
         }
         foreign(format!(
-            "pages of {} (from the header {header}) may not publish with a cookie; the hub's operator can allow them (setting `publish_origins`)",
+            "pages of {} (from the header {header}) may not publish with a cookie; the hub's operator \
+             can allow them (setting `publish_origins`)",
             shown(&origin)
         ))
     }
@@ -293,7 +296,8 @@ impl Access {
         Err(Problem::new(
             Kind::ForeignOrigin,
             format!(
-                "pages of {} may not publish without a token; the hub's operator can allow them (setting `publish_origins`)",
+                "pages of {} may not publish without a token; the hub's operator can allow them (setting \
+                 `publish_origins`)",
                 shown(origin)
             ),
         ))
@@ -310,7 +314,8 @@ pub(super) fn not_granted(token: &Token, claim: &str, topic: &str) -> String {
         Some([first, rest @ ..]) => format!("it has {} and {} more", shown(first.text()), rest.len()),
     };
     format!(
-        "the token does not grant the topic {}: no selector in its claim “mercure.{claim}” matches it ({granted})",
+        "the token does not grant the topic {}: no selector in its claim “mercure.{claim}” matches it \
+         ({granted})",
         shown(topic)
     )
 }

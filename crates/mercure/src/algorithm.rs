@@ -143,6 +143,7 @@ impl FromStr for Algorithm {
 /// Name of an unsupported algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not supported; the supported algorithms are HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"
+    "{0:?} is not supported; the supported algorithms are HS256, HS384, HS512, RS256, RS384, RS512, \
+     PS256, PS384, PS512, ES256, ES384, EdDSA"
 )]
 pub struct UnknownAlgorithm(String);

@@ -148,7 +148,8 @@ fn invalid(why: &str) -> Problem {
     Problem::new(
         Kind::InvalidIdempotencyKey,
         format!(
-            "the header Idempotency-Key is invalid: {why}; send one key of 1 to {MOST} characters, such as a UUID in quotes"
+            "the header Idempotency-Key is invalid: {why}; send one key of 1 to {MOST} characters, such \
+             as a UUID in quotes"
         ),
     )
 }

@@ -251,11 +251,13 @@ pub fn secret_text(text: &str) -> Result<&str, KeyError> {
     } else if within('<', '>') {
         "it is HTML or XML: use the key itself"
     } else if json() {
-        "it is JSON, but not a key: a key set is an object with the member “keys”, without a byte order mark before it"
+        "it is JSON, but not a key: a key set is an object with the member “keys”, without a byte order \
+         mark before it"
     } else if text.starts_with('\u{FEFF}') {
         BYTE_ORDER_MARK
     } else if bytes.len() != text.len() {
-        "it begins or ends with spaces or line feeds: remove them (one line feed at the end of a file is ignored)"
+        "it begins or ends with spaces or line feeds: remove them (one line feed at the end of a file is \
+         ignored)"
     } else if within('"', '"') || within('\'', '\'') {
         "it is in quotes: remove them"
     } else {
@@ -336,7 +338,8 @@ pub enum KeyError {
     Member(&'static str),
     /// The key has an unsupported type.
     #[error(
-        "the type of the key is not supported; supported types: RSA of at least 2048 bits, EC P-256 and P-384, Ed25519, shared secrets"
+        "the type of the key is not supported; supported types: RSA of at least 2048 bits, EC P-256 and \
+         P-384, Ed25519, shared secrets"
     )]
     Unsupported,
     /// The key is for another use than signatures.

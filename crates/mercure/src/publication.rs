@@ -168,7 +168,8 @@ pub(super) fn check_topic(topic: &str, hub_path: &str, limits: &Limits) -> Resul
         return Err(Problem::new(
             Kind::ReservedTopic,
             format!(
-                "the topic {} is reserved: only the hub publishes to {hub_path} and the paths below it; choose another topic",
+                "the topic {} is reserved: only the hub publishes to {hub_path} and the paths below it; \
+                 choose another topic",
                 shown(topic)
             ),
         ));
@@ -184,7 +185,8 @@ fn check_id(id: &str, limits: &Limits) -> Result<(), Problem> {
     }
     if id.trim_matches([' ', '\t']).len() != id.len() {
         return invalid(format!(
-            "the id {} begins or ends with a space, which HTTP removes from the header Last-Event-ID: remove it",
+            "the id {} begins or ends with a space, which HTTP removes from the header Last-Event-ID: \
+             remove it",
             shown(id)
         ));
     }

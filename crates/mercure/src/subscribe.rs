@@ -100,7 +100,8 @@ impl Subscribe {
             variables += selector.variables();
             if variables > limits.variables {
                 return Err(invalid(format!(
-                    "the templates of the subscription have more than {} variables in total, which is the limit",
+                    "the templates of the subscription have more than {} variables in total, which is \
+                     the limit",
                     limits.variables
                 )));
             }

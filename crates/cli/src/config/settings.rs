@@ -93,7 +93,9 @@ pub(super) const GROUPS: &[Group] = &[
                 dev,
                 "",
                 Bool,
-                "Development mode: everyone may publish and subscribe without a token; turns on --ui, --metrics, --subscriptions,\n--subscriptions-anonymous and --anonymous, and lets pages of localhost subscribe (any port)"
+                "Development mode: everyone may publish and subscribe without a token; turns on --ui, \
+                 --metrics, --subscriptions,\n--subscriptions-anonymous and --anonymous, and lets pages \
+                 of localhost subscribe (any port)"
             ),
             setting!(
                 "dev_anywhere",
@@ -133,7 +135,8 @@ pub(super) const GROUPS: &[Group] = &[
                     ("periodic", Durability::Periodic),
                     ("sync", Durability::Sync)
                 ]),
-                "When to answer publishers: at once (memory), after the OS has the data (periodic), after it is on disk (sync)"
+                "When to answer publishers: at once (memory), after the OS has the data (periodic), \
+                 after it is on disk (sync)"
             ),
             setting!(
                 "sync_every",
@@ -147,7 +150,8 @@ pub(super) const GROUPS: &[Group] = &[
                 retention,
                 "RULE",
                 Rules,
-                "What to keep per topic [default: everything]; the first matching rule applies: 'topic=* age=7d bytes=1GiB'"
+                "What to keep per topic [default: everything]; the first matching rule applies: 'topic=* \
+                 age=7d bytes=1GiB'"
             ),
         ],
     },
@@ -360,7 +364,8 @@ pub(super) const GROUPS: &[Group] = &[
                 slow,
                 "POLICY",
                 Choice(&[("close", Slow::Close), ("skip", Slow::Skip)]),
-                "When retention removes what a slow subscriber has not read: close its stream, or skip with a `gap` event"
+                "When retention removes what a slow subscriber has not read: close its stream, or skip \
+                 with a `gap` event"
             ),
             setting!(
                 "drain",
@@ -387,7 +392,8 @@ pub(super) const GROUPS: &[Group] = &[
                 limits.connections_per_address,
                 "COUNT",
                 Optional(Count(1, 10_000_000)),
-                "Concurrent connections from one address or IPv6 network\n[default: a tenth of --limits-connections for public addresses, no limit for private ones]"
+                "Concurrent connections from one address or IPv6 network\n[default: a tenth of \
+                 --limits-connections for public addresses, no limit for private ones]"
             ),
             setting!(
                 "limits.connects_per_second",

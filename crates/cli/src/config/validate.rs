@@ -67,7 +67,8 @@ impl Validator<'_> {
             if matches!(self.origins.of(&names[0]), Origin::Flag(_)) && key.secret.is_some() {
                 let flag = names[0].replace('.', "-");
                 self.warn(format!(
-                    "every user of this machine can read the value of --{flag} in the output of `ps`: use --{flag}-file"
+                    "every user of this machine can read the value of --{flag} in the output of `ps`: \
+                     use --{flag}-file"
                 ));
             }
         }
@@ -84,7 +85,8 @@ impl Validator<'_> {
         }
         if config.subscriber_key().is_none() && !config.anonymous {
             self.report.unusable.push(
-                "nobody can subscribe: set --subscriber-key-file (or --key-file), or --anonymous to let everyone read public updates"
+                "nobody can subscribe: set --subscriber-key-file (or --key-file), or --anonymous to let \
+                 everyone read public updates"
                     .to_owned(),
             );
         }

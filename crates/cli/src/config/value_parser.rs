@@ -255,7 +255,8 @@ impl ValueParser<AllowedOrigin> for WebOrigin {
         let any = if self.any { ", or *" } else { "" };
         origin.filter(|origin| self.any || !origin.is_any()).ok_or_else(|| {
             value.refused(&format!(
-                "an origin: https://app.example, https://*.app.example (any one label), http://localhost:* (any port){any}"
+                "an origin: https://app.example, https://*.app.example (any one label), \
+                 http://localhost:* (any port){any}"
             ))
         })
     }

@@ -243,7 +243,8 @@ pub(super) fn unavailable(addr: &str, error: io::Error) -> Error {
              it). Stop it, or use a free port with --addr 127.0.0.1:0"
         ),
         ErrorKind::PermissionDenied => anyhow!(
-            "{addr} is not allowed: ports below 1024 need root or CAP_NET_BIND_SERVICE. Use another port, such as --addr 127.0.0.1:3000"
+            "{addr} is not allowed: ports below 1024 need root or CAP_NET_BIND_SERVICE. Use another \
+             port, such as --addr 127.0.0.1:3000"
         ),
         _ => Error::new(error).context(format!(
             "cannot listen on {addr}: it must be HOST:PORT with an address of this machine"

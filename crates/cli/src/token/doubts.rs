@@ -24,7 +24,8 @@ pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
     let times = ["exp", "nbf"].into_iter().filter_map(|claim| {
         let time = claims.get(claim)?.as_f64().filter(|time| *time > latest)?;
         Some(format!(
-            "the claim “{claim}” is {time}, more than 100 years in the future: it must be in seconds since 1970, not milliseconds"
+            "the claim “{claim}” is {time}, more than 100 years in the future: it must be in seconds \
+             since 1970, not milliseconds"
         ))
     });
     selectors.chain(times).collect()

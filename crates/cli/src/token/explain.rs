@@ -72,7 +72,8 @@ impl Explain {
             }
             report.line(
                 "signature",
-                "not checked: set --key-file, --key or --jwks; without this check, anyone may have created the token",
+                "not checked: set --key-file, --key or --jwks; without this check, anyone may have \
+                 created the token",
             );
             for (action, topics) in asked {
                 topics.iter().for_each(|topic| report.unverified(claims, action, topic));

@@ -115,7 +115,8 @@ impl Metrics {
         );
         registry.register(
             "matching_steps",
-            "Cost of matching topics with selectors, in operations on up to 64 bytes of a topic, over all threads",
+            "Cost of matching topics with selectors, in operations on up to 64 bytes of a topic, over \
+             all threads",
             metrics.matching.clone(),
         );
         registry.register(

@@ -70,7 +70,8 @@ impl TemplateBudget {
         );
         registry.register(
             "template_subscriptions_refused",
-            "Subscriptions refused with a retry time, because a topic would have to be matched with too many template variables",
+            "Subscriptions refused with a retry time, because a topic would have to be matched with too \
+             many template variables",
             refused.clone(),
         );
         let (most, matching) = (limits.hub_variables, limits.matching);
@@ -112,7 +113,8 @@ impl TemplateBudget {
                 count,
                 max = most,
                 has_token,
-                "subscriptions refused, clients are told to retry: a topic would have to be matched with too many template variables"
+                "subscriptions refused, clients are told to retry: a topic would have to be matched with \
+                 too many template variables"
             );
         }
         Err(TemplatesFull { most })

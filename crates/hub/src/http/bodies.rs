@@ -70,7 +70,8 @@ impl Drop for Part {
 /// All bodies together have reached the limit.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
-    "the bodies of all requests already use {limit} bytes of memory, the limit (limits.body_memory): send the request again in a moment"
+    "the bodies of all requests already use {limit} bytes of memory, the limit (limits.body_memory): \
+     send the request again in a moment"
 )]
 pub(super) struct NoRoom {
     limit: usize,

@@ -79,7 +79,8 @@ impl Rejections {
         );
         registry.register(
             "connections_turned_away",
-            "Connections and subscriptions refused with a retry time, because a connection limit or the rate limit was reached",
+            "Connections and subscriptions refused with a retry time, because a connection limit or the \
+             rate limit was reached",
             turned_away.clone(),
         );
         registry.register(
@@ -141,7 +142,8 @@ impl Rejections {
                 limit,
                 max = most,
                 count,
-                "limit reached: new clients are told to retry; raise {limit}, or the limit of open files, if this machine can handle more"
+                "limit reached: new clients are told to retry; raise {limit}, or the limit of open \
+                 files, if this machine can handle more"
             );
         }
     }
@@ -152,7 +154,8 @@ impl Rejections {
             tracing::error!(
                 %error,
                 count,
-                "no free file descriptor: new connections are refused; raise the limit (`ulimit -n`, LimitNOFILE= of systemd) or lower limits.connections"
+                "no free file descriptor: new connections are refused; raise the limit (`ulimit -n`, \
+                 LimitNOFILE= of systemd) or lower limits.connections"
             );
         }
     }

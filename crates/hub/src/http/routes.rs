@@ -173,7 +173,8 @@ pub(super) fn ids_or_problem(
 fn with_hint(hub: &Hub, request: &Parts, mut problem: Problem) -> Problem {
     if problem.status().is_client_error() && accepts_stream(request) {
         let hint = format!(
-            ". A POST publishes, but this request accepts text/event-stream: to subscribe, send GET {}?topic=…",
+            ". A POST publishes, but this request accepts text/event-stream: to subscribe, send GET \
+             {}?topic=…",
             hub.path
         );
         problem.detail.push_str(&hint);
@@ -210,7 +211,8 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
         Some(encoding) => Err(Problem::new(
             ProblemKind::UnsupportedMediaType,
             format!(
-                "the body has the content encoding {}, which the hub does not support: send it uncompressed, without the header Content-Encoding",
+                "the body has the content encoding {}, which the hub does not support: send it \
+                 uncompressed, without the header Content-Encoding",
                 shown(encoding)
             ),
         )),

@@ -43,7 +43,8 @@ pub enum SignError {
     Sec1,
     /// The private key has an unsupported type.
     #[error(
-        "the type of the private key is not supported; supported types: RSA of at least 2048 bits, EC P-256 and P-384, Ed25519"
+        "the type of the private key is not supported; supported types: RSA of at least 2048 bits, EC \
+         P-256 and P-384, Ed25519"
     )]
     Unsupported,
     /// The key does not fit the algorithm.

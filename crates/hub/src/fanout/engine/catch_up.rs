@@ -152,7 +152,8 @@ impl Engine {
                             count,
                             topics = wanted.interest.shown(),
                             after = wanted.after.0,
-                            "cannot read the log: closing streams that have to catch up, such as that of a subscriber to these topics; their clients reconnect and resume"
+                            "cannot read the log: closing streams that have to catch up, such as that of \
+                             a subscriber to these topics; their clients reconnect and resume"
                         );
                     }
                     Message::Unreadable(slot, generation)
