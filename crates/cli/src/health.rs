@@ -82,7 +82,7 @@ impl Health {
             Some((url, None)) => Ok(Target::Url(url_with_path(url, READY)?)),
             None => {
                 let flags = Flags::of_file(self.config.clone());
-                configured(&Loaded::settings(&flags).map_err(on_one_line)?)
+                configured(&Loaded::settings(&flags).map_err(|problems| on_one_line(&problems))?)
             }
         }
     }
@@ -118,7 +118,7 @@ async fn exchange(http: &Http, request: Request<Bytes>) -> Result<Answer, Transp
     Ok(Answer { status: head.status, body: read(body).await? })
 }
 
-fn on_one_line(problems: Problems) -> Error {
+fn on_one_line(problems: &Problems) -> Error {
     anyhow!(problems.to_string().replace('\n', "; "))
 }
 
