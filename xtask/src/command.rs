@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::thread;
@@ -23,6 +24,13 @@ impl Command {
         let mut inner = process::Command::new(words.next().unwrap_or_default());
         inner.args(words).current_dir(root());
         Self { inner, line: line.to_owned() }
+    }
+
+    /// Creates a command of a program at a path, which may contain spaces.
+    pub(crate) fn program(path: &Path) -> Self {
+        let mut inner = process::Command::new(path);
+        inner.current_dir(root());
+        Self { inner, line: path.display().to_string() }
     }
 
     /// Creates a command of the cargo that runs this program.
@@ -74,6 +82,25 @@ impl Command {
         Ok(())
     }
 
+    /// Starts the command; its output goes to that of this program.
+    pub(crate) fn start(mut self) -> Result<Running> {
+        let child = self.inner.stdin(Stdio::null()).spawn();
+        let child = child.with_context(|| format!("cannot start `{}`", self.line))?;
+        Ok(Running { child, line: self.line })
+    }
+
+    /// Starts the command and returns it with the first line of its standard output.
+    pub(crate) fn start_and_read(mut self) -> Result<(Running, String)> {
+        self.inner.stdout(Stdio::piped());
+        let mut running = self.start()?;
+        let mut line = String::new();
+        let output = running.child.stdout.take().context("the standard output is not piped")?;
+        BufReader::new(output)
+            .read_line(&mut line)
+            .with_context(|| format!("cannot read the output of `{}`", running.line))?;
+        Ok((running, line.trim_end().to_owned()))
+    }
+
     /// Runs the command and returns its standard output.
     pub(crate) fn output(mut self) -> Result<String> {
         let output = self.inner.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
@@ -109,6 +136,48 @@ impl Command {
 
     fn quiet(&mut self) -> &mut process::Command {
         self.inner.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
+    }
+}
+
+/// A program that runs beside this one, and is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: process::Child,
+    line: String,
+}
+
+impl Running {
+    /// Sends SIGTERM, and checks that the program ends successfully.
+    pub(crate) fn terminate(mut self) -> Result<()> {
+        Command::new("kill -s TERM").arg(self.child.id().to_string()).run()?;
+        let status = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.line))?;
+        if !status.success() {
+            bail!("`{}` ended with {status} after SIGTERM", self.line);
+        }
+        Ok(())
+    }
+
+    /// Waits until a command succeeds, and fails if the program ends before, or the time is over.
+    pub(crate) fn until(&mut self, time: Duration, ready: impl Fn() -> Command) -> Result<()> {
+        let end = Instant::now() + time;
+        while !ready().succeeds() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                bail!("`{}` ended with {status}", self.line);
+            }
+            if Instant::now() > end {
+                bail!("`{}` is not ready after {} s", self.line, time.as_secs());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail if it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::Command;
 use crate::dependencies::{linked, packages, text, without_frameworks};
+use crate::tools;
 
 /// Checks that the `rust-version` of the workspace is sufficient.
 ///
@@ -46,7 +47,7 @@ pub(crate) fn check() -> Result<()> {
     }
     let toolchain = format!("{}.{}", supported.0, supported.1);
     let installed = Command::new("rustup run").arg(&toolchain).arg("rustc").arg("--version").succeeds()
-        || Command::new("rustup toolchain install --profile minimal").arg(&toolchain).succeeds();
+        || install(&toolchain);
     if !installed {
         crate::say(&format!(
             "rustup cannot install Rust {toolchain}, so nothing was built with it: only the rust-version of \
@@ -57,6 +58,13 @@ pub(crate) fn check() -> Result<()> {
     Command::new(&format!("rustup run {toolchain} cargo check {ours} --locked"))
         .env("CARGO_TARGET_DIR", "target/msrv")
         .run()
+}
+
+/// Installs a toolchain, unless the answer is no; returns true if it is installed.
+fn install(toolchain: &str) -> bool {
+    let add = format!("rustup toolchain install --profile minimal {toolchain}");
+    let announcement = format!("missing: Rust {toolchain}. `{add}` installs it");
+    tools::confirm(&announcement, &add).is_ok() && Command::new(&add).succeeds()
 }
 
 /// The major and minor number of a version such as 1.85 or 1.85.0.

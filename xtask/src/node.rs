@@ -1,9 +1,9 @@
 //! Node.js and npm. If the installed Node.js is too old, a newer one comes from the npm registry.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -18,6 +18,26 @@ const INSTALLED: u32 = 22;
 /// Creates a command of npm in a folder.
 pub(crate) fn npm(folder: &Path, line: &str) -> Result<Command> {
     Ok(Command::new(&format!("npm {line}")).within(folder).env("PATH", path()?))
+}
+
+/// Creates a command that runs a script under Node.js in a folder.
+pub(crate) fn node(folder: &Path, script: impl AsRef<OsStr>) -> Result<Command> {
+    Ok(Command::new("node").arg(script).within(folder).env("PATH", path()?))
+}
+
+/// Installs a package of npm into a folder of its own, unless it is installed, and returns that folder.
+pub(crate) fn tool(package: &str, version: &str) -> Result<PathBuf> {
+    let folder = target().join("tools").join(package.replace(['@', '/'], "-"));
+    let installed = folder.join("node_modules").join(package);
+    let manifest = fs::read_to_string(installed.join("package.json")).unwrap_or_default();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap_or_default();
+    if manifest["version"] != version {
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        npm(&folder, "install --no-save --no-audit --no-fund --ignore-scripts")?
+            .arg(format!("{package}@{version}"))
+            .run()?;
+    }
+    Ok(installed)
 }
 
 /// Installs the packages of a folder's lock file, unless they are installed.

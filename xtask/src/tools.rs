@@ -1,8 +1,10 @@
 //! The programs that tests run, and their installation as Debian packages if this process is root.
 
+use std::io::{BufRead as _, IsTerminal as _, stdin};
 use std::path::Path;
+use std::sync::OnceLock;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::command::Command;
 
@@ -29,6 +31,7 @@ pub(crate) const AROUND_THE_HUB: &[Tool] = &[
     ("nginx", "nginx", "is a reverse proxy of the hub"),
     ("openssl", "openssl", "creates certificates and keys"),
     ("php", "php-cli", "publishes"),
+    ("promtool", "prometheus", "checks the alert rules"),
     (
         "/usr/share/php/Symfony/Component/Mercure/autoload.php",
         "php-symfony-mercure",
@@ -39,19 +42,43 @@ pub(crate) const AROUND_THE_HUB: &[Tool] = &[
     ("systemd-analyze", "systemd", "checks the units of the hub"),
 ];
 
-/// Installs the missing programs of the tests; without root, returns an error with the command to run.
-pub(crate) fn install() -> Result<()> {
-    for component in ["rustfmt", "clippy"] {
-        if !Command::new(&format!(
-            "cargo {} --version",
-            if component == "rustfmt" { "fmt" } else { component }
-        ))
-        .succeeds()
-        {
-            Command::new("rustup component add").arg(component).run()?;
+/// Installs the missing programs of the tests, and those of the chosen steps, which it announces together.
+pub(crate) fn install(others: &[Tool]) -> Result<()> {
+    for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        let add = format!("rustup component add {component}");
+        if !Command::new(&format!("cargo {command} --version")).succeeds() {
+            confirm(&format!("missing: {component}. The command `{add}` installs it"), &add)?;
+            Command::new(&add).run()?;
         }
     }
-    provide(TOOLS)
+    provide(&[TOOLS, others].concat())
+}
+
+/// Whether packages are installed without a question.
+static INSTALL: OnceLock<bool> = OnceLock::new();
+
+/// Installs packages without a question from now on, as with `CI=true`.
+pub(crate) fn install_without_question() {
+    let _ = INSTALL.set(true);
+}
+
+/// Announces an installation, and asks whether to go on, unless packages are installed without a question.
+pub(crate) fn confirm(announcement: &str, command: &str) -> Result<()> {
+    crate::say(announcement);
+    let in_ci = || std::env::var("CI").is_ok_and(|value| value == "true");
+    if *INSTALL.get_or_init(in_ci) {
+        return Ok(());
+    }
+    if !stdin().is_terminal() {
+        bail!("nothing was installed: run `{command}`, or use `cargo xtask test --install`, or set CI=true");
+    }
+    crate::say("Install now? [y/N]");
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        bail!("nothing was installed: run `{command}`");
+    }
+    Ok(())
 }
 
 /// Installs the missing programs; without root, returns an error with the command to run.
@@ -62,13 +89,13 @@ pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     }
     let packages = missing.iter().map(|(_, package, _)| *package).collect::<Vec<_>>().join(" ");
     let command = format!("apt-get update && apt-get install -y --no-install-recommends {packages}");
+    let reasons: Vec<_> = missing.iter().map(|(program, _, why)| format!("{program} ({why})")).collect();
+    let missing = format!("missing: {}", reasons.join(", "));
     let is_root = Command::new("id -u").output().is_ok_and(|id| id.trim() == "0");
     if !is_root || !is_installed("apt-get") {
-        let programs: Vec<_> =
-            missing.iter().map(|(program, _, purpose)| format!("{program} ({purpose})")).collect();
-        bail!("programs are missing: {}. On Debian: sudo sh -c '{command}'", programs.join(", "));
+        bail!("{missing}. On Debian: sudo sh -c '{command}'");
     }
-    crate::say(&command);
+    confirm(&format!("{missing}. `{command}` installs these packages"), &command)?;
     Command::new("apt-get update -qq").run()?;
     Command::new("apt-get install -y -qq --no-install-recommends")
         .env("DEBIAN_FRONTEND", "noninteractive")

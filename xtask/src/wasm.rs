@@ -150,7 +150,8 @@ fn find() -> Result<Toolchain> {
     if has_target() {
         return Ok(Toolchain::Rustup);
     }
-    crate::say(&format!("rustup target add {TARGET}"));
+    let add = format!("rustup target add {TARGET}");
+    tools::confirm(&format!("missing: the compiler's target {TARGET}. `{add}` installs it"), &add)?;
     if Command::new("rustup target add").arg(TARGET).succeeds_within(FETCH) && has_target() {
         return Ok(Toolchain::Rustup);
     }

@@ -13,16 +13,22 @@ pub(crate) fn with_scheme(text: &str) -> String {
 
 /// Returns the URL of a hub, whose path may be omitted.
 pub(crate) fn hub_url(text: &str) -> Result<Url, Error> {
+    let url = url_with_path(text, "/.well-known/mercure")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        bail!("the URL of a hub cannot contain a user name or password: use --token or --key-file");
+    }
+    Ok(url)
+}
+
+/// An HTTP URL, with this path if it has none.
+pub(crate) fn url_with_path(text: &str, path: &str) -> Result<Url, Error> {
     let whole = with_scheme(text);
     let mut url = Url::parse(&whole).with_context(|| format!("{:?} is not a URL", shown(text)))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         bail!("{:?} is not an http:// or https:// URL", shown(text));
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        bail!("the URL of a hub cannot contain a user name or password: use --token or --key-file");
-    }
     if url.path() == "/" {
-        url.set_path("/.well-known/mercure");
+        url.set_path(path);
     }
     url.set_fragment(None);
     Ok(url)

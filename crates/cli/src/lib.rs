@@ -11,8 +11,10 @@
 //! | `ssekit serve` | runs a hub: publish and subscribe over HTTP, by the Mercure protocol |
 //! | `ssekit publish URL --topic T DATA` | publishes updates |
 //! | `ssekit listen URL` | prints the events of a stream, and reconnects |
+//! | `ssekit health [URL]` | checks that a hub is ready, with an exit code for scripts |
 //! | `ssekit token make`, `explain` | makes a token, and explains the grants of one |
 //! | `ssekit bench` | measures any server of server-sent events (crate `ssekit-load`) |
+//! | `ssekit completions SHELL`, `ssekit man DIR` | makes completions for a shell, and man pages |
 //! | `ssekit`, `ssekit serve --demo` | serves a page with a chat room and the load of this machine |
 //!
 //! # `ssekit serve`
@@ -120,6 +122,9 @@
 mod assets;
 pub mod config;
 mod demo;
+mod exchange;
+pub mod generate;
+pub mod health;
 mod hub_url;
 pub mod listen;
 pub mod publish;

@@ -7,13 +7,14 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, anyhow};
+use anyhow::{Error, anyhow};
 use ssekit_client::{CloseReason, Http, Notice, Reconnect, Response, SelectError, Source, Status, source};
 use tokio::time::timeout;
 
 use self::body::Body;
 use self::output::Output;
 use crate::config::Secret;
+use crate::exchange::http_client;
 use crate::hub_url::{hub_url, say_if_unencrypted, shown, with_scheme};
 use crate::terminal::{
     FAILED, Failure, NO_CONNECTION, NO_EVENT_STREAM, NOT_TRUSTED, REFUSED, TIMED_OUT, USAGE, chain, say,
@@ -178,13 +179,7 @@ impl Listen {
     }
 
     fn http(&self) -> Result<Http, Error> {
-        let mut http = Http::new();
-        if let Some(path) = &self.ca {
-            let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            http = http
-                .root_certificate(&pem)
-                .with_context(|| format!("cannot use the certificates in {}", path.display()))?;
-        }
+        let http = http_client(self.ca.as_deref())?;
         Ok(if self.http2_prior_knowledge { http.http2_prior_knowledge() } else { http })
     }
 

@@ -1,12 +1,15 @@
 //! The `ssekit` program; the library's front page describes it.
 
 use std::ffi::OsString;
-use std::io::{Write, stderr, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use ssekit_cli::config::{Flags, Loaded, Log, LogFormat, LogLevel, Problems};
+use ssekit_cli::generate::{self, Shell};
+use ssekit_cli::health::Health;
 use ssekit_cli::listen::Listen;
 use ssekit_cli::publish::Publish;
 use ssekit_cli::serve;
@@ -41,9 +44,21 @@ enum Command {
     Publish(Box<Publish>),
     /// Load-test a server of event streams and check that every event arrives
     Bench(Bench),
+    /// Check that a hub is ready, with an exit code for containers and scripts
+    Health(Box<Health>),
     /// Create and check tokens (JWT)
     #[command(subcommand)]
     Token(Box<Token>),
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man pages into a folder
+    Man {
+        /// The folder, which is created if it does not exist
+        folder: PathBuf,
+    },
 }
 
 #[tokio::main]
@@ -54,6 +69,12 @@ async fn main() -> ExitCode {
             log(LevelFilter::OFF);
             end(publish.run(&mut stdout()).await.map_err(|failure| (failure.code, failure.error)))
         }
+        Command::Health(health) => {
+            log(LevelFilter::OFF);
+            end(health.run(&mut stdout()).await.map_err(|failure| (failure.code, failure.error)))
+        }
+        Command::Completions { shell } => end(print(&generate::completions(shell, Cli::command()))),
+        Command::Man { folder } => end(generate::man(Cli::command(), &folder).map_err(|error| (1, error))),
         Command::Bench(bench) => match run_bench(bench) {
             Ok(verdict) => ExitCode::from(verdict.code()),
             Err(error) => end(Err((1, error))),
@@ -208,6 +229,16 @@ fn log_as(wanted: Log) {
 fn json_lines(level: LevelFilter) -> impl Subscriber + Send + Sync {
     let writer = || Escaped::json(stderr());
     tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).with_writer(writer).finish()
+}
+
+/// Prints bytes, unless the reader is gone.
+fn print(bytes: &[u8]) -> Result<(), (u8, anyhow::Error)> {
+    match stdout().write_all(bytes) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err((1, anyhow::Error::from(error).context("cannot write the output")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reports an error and its causes on one line.

@@ -9,12 +9,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Error, anyhow, bail};
 use bytes::Bytes;
 use form_urlencoded::Serializer;
-use futures_util::StreamExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use ring::rand::SystemRandom;
-use serde::{Deserialize, Serialize};
-use ssekit_client::{Body, Http, Transport as _, TransportError};
+use serde::Serialize;
+use ssekit_client::{Http, Transport as _, TransportError};
 use ssekit_mercure::issue::{Claims, Grants, Lifetime, Signer, make};
 use ssekit_mercure::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_LIFETIME};
 use ssekit_session::{MethodClass, Progress, RepeatChoice, repeat};
@@ -23,6 +22,7 @@ use url::Url;
 
 use self::lines::Lines;
 use crate::config::{Secret, time};
+use crate::exchange::{Problem, http_client, read};
 use crate::hub_url::{hub_url, say_if_unencrypted, shown};
 use crate::terminal::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
 use crate::token::KeyFlags;
@@ -97,10 +97,6 @@ Exit codes, as in curl where it has one:
 const TOKEN_LIFETIME: Lifetime = Lifetime(Some(Duration::from_secs(60)));
 /// Maximum size of data from standard input in bytes; larger than a hub accepts.
 const MOST_DATA: u64 = 64 << 20;
-/// Maximum size of an answer in bytes: the ids of a batch.
-const MOST_ANSWER: usize = 1 << 20;
-/// Maximum number of characters that are shown of an answer that is no problem document.
-const MOST_SHOWN: usize = 200;
 /// Time between two attempts to publish.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -144,13 +140,7 @@ impl Publish {
     }
 
     fn hub(&self) -> Result<Hub, Error> {
-        let http = match &self.ca {
-            Some(path) => {
-                let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-                Http::new().root_certificate(&pem)?
-            }
-            None => Http::new(),
-        };
+        let http = http_client(self.ca.as_deref())?;
         let url = hub_url(&self.url)?;
         let token = self.token.as_ref().filter(|token| !token.expose().is_empty());
         let login = match (token, self.key.read()?) {
@@ -354,12 +344,8 @@ impl Hub {
     /// Describes the refusal of the hub.
     fn refusal(&self, answer: &Response<String>, content_type: &str) -> String {
         let status = answer.status();
-        let problem = serde_json::from_str::<Problem>(answer.body()).unwrap_or_default();
-        let said = [&problem.title, &problem.detail].map(Option::as_deref).into_iter().flatten();
-        let mut said = said.collect::<Vec<_>>().join(": ");
-        if said.is_empty() {
-            said = answer.body().trim().chars().take(MOST_SHOWN).collect();
-        }
+        let problem = Problem::read(answer.body());
+        let said = problem.reason(answer.body());
         let mut words = format!("the hub refused the publication with {status}");
         if !said.is_empty() {
             words = format!("{words}: {said}");
@@ -390,15 +376,6 @@ impl Hub {
     }
 }
 
-/// Problem document of a hub (RFC 9457).
-#[derive(Default, Deserialize)]
-struct Problem {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    title: Option<String>,
-    detail: Option<String>,
-}
-
 /// Whether an idempotent request may be sent again after this outcome.
 fn may_be_repeated(outcome: &Outcome) -> bool {
     let progress = match outcome {
@@ -421,17 +398,6 @@ fn random_key() -> Result<String, Error> {
 /// Answer to a request, or the error that prevented one.
 type Outcome = Result<Response<String>, TransportError>;
 
-async fn read(mut body: Body) -> Result<String, TransportError> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = body.next().await {
-        bytes.extend_from_slice(&piece?);
-        if bytes.len() > MOST_ANSWER {
-            return Err(TransportError::new("the response is longer than 1 MiB"));
-        }
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 fn failed(published: usize, failure: Failure) -> Failure {
     Failure { error: far(published, failure.error), ..failure }
 }
@@ -445,7 +411,7 @@ fn retry(text: &str) -> Result<Duration, String> {
     time(text).ok_or_else(|| "expected a time such as 500ms, 3s or 1m".to_owned())
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     let time = time(text).filter(|time| !time.is_zero());
     time.ok_or_else(|| "expected a time above 0, such as 500ms, 30s or 5m".to_owned())
 }

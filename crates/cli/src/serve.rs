@@ -16,6 +16,7 @@ use axum::Router;
 use prometheus_client::registry::Registry;
 use ssekit_server::EmitError;
 
+pub(crate) use self::announce::reachable;
 pub use self::check::check;
 use ssekit_hub::http::{Pages, Server};
 use ssekit_hub::hub::Hub;

@@ -23,6 +23,11 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// Names a configuration file, and no setting.
+    pub(crate) fn of_file(config: Option<PathBuf>) -> Self {
+        Self { config, ..Self::default() }
+    }
+
     /// The settings among the flags, by name.
     pub(super) fn values(&self) -> &[(&'static str, Value)] {
         &self.values

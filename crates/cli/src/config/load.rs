@@ -111,6 +111,18 @@ impl Loaded {
         Self::read_from(flags, environment())
     }
 
+    /// The settings of these flags and this process's environment, for a command that runs no hub: each value
+    /// must be valid, but they need not fit together.
+    ///
+    /// # Errors
+    /// All values that are not valid.
+    pub fn settings(flags: &Flags) -> Result<Config, Problems> {
+        match Layers::collect(flags, &environment()).settle() {
+            (config, _, problems) if problems.is_empty() => Ok(config),
+            (_, _, problems) => Err(Problems(problems)),
+        }
+    }
+
     /// Returns the log settings, as far as the configuration can be read.
     ///
     /// Errors of the configuration are logged with these settings.

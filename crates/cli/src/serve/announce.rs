@@ -42,7 +42,7 @@ pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -
 }
 
 /// Address at which this machine reaches the listener: the loopback address if it listens on all addresses.
-pub(super) fn reachable(local: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(local: SocketAddr) -> SocketAddr {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

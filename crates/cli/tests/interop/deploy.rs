@@ -101,8 +101,8 @@ fn the_container_is_built_of_what_cargo_needs() {
     let metadata: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     let packages = metadata["packages"].as_array().expect("packages");
-    let hub = packages.iter().find(|package| package["name"] == "ssekit-cli").expect("the hub is among them");
-    assert!(hub["targets"].as_array().expect("targets").iter().any(|target| target["name"] == "ssekit"));
+    let program = packages.iter().find(|package| package["name"] == "ssekit-cli").expect("it is a member");
+    assert!(program["targets"].as_array().expect("targets").iter().any(|target| target["name"] == "ssekit"));
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
 }
 
@@ -115,7 +115,8 @@ fn the_container_starts_a_hub_and_knows_whether_it_is_well() {
         .map(|set| set.split_once('=').expect("a variable has a value"))
         .collect();
     let command = list("CMD");
-    assert_eq!((list("ENTRYPOINT"), &command[0]), (vec!["ssekit".to_owned()], &"serve".to_owned()));
+    const PROGRAM: &str = "/usr/local/bin/ssekit";
+    assert_eq!((list("ENTRYPOINT"), &command[0]), (vec![PROGRAM.to_owned()], &"serve".to_owned()));
     let printed =
         run(ssekit().args(&command).arg("--print").envs(variables.iter().copied()).env("SSEKIT_KEY", KEY));
     let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
@@ -128,10 +129,11 @@ fn the_container_starts_a_hub_and_knows_whether_it_is_well() {
     let health = instructions("HEALTHCHECK").join("");
     let (_, health) = health.split_once(" CMD ").expect("a check runs something");
     let health: Vec<String> = serde_json::from_str(health).expect("a list of JSON");
+    assert_eq!(health[0], PROGRAM);
     let hub = Hub::start(&[]);
+    // The image has the variable for its port.
     let check = |port: u16| {
-        let arguments = health[1..].iter().map(|argument| argument.replace("3000", &port.to_string()));
-        run(Command::new(&health[0]).args(arguments)).status.success()
+        run(ssekit().args(&health[1..]).env("SSEKIT_ADDR", format!("0.0.0.0:{port}"))).status.success()
     };
     assert!(check(hub.addr.port()));
     let port = hub.addr.port();

@@ -10,6 +10,7 @@ mod deploy;
 mod ending;
 mod hub;
 mod logs;
+mod monitoring;
 mod operating;
 mod page;
 #[allow(dead_code, reason = "the tests of the demo start it otherwise")]

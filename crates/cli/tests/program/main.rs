@@ -6,6 +6,8 @@ mod chromium;
 mod compressed;
 mod config;
 mod examples;
+mod generate;
+mod health;
 mod http;
 mod keys;
 mod listen;
