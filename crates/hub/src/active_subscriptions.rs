@@ -121,7 +121,7 @@ impl ActiveSubscriptions {
             .map(|selector| Subscription {
                 selector: selector.clone(),
                 subscriber: subscriber.clone(),
-                payload: subscribe.token.as_ref().and_then(|token| token.payload.clone()),
+                payload: subscribe.token.as_ref().and_then(|token| token.payload_of(selector).cloned()),
             })
             .collect();
         let mut all = self.0.lock();

@@ -75,6 +75,11 @@ impl Token {
         self.signature.as_ref().is_some_and(|signature| !signature.is_valid())
     }
 
+    /// Payload that other clients see beside a subscription with this selector.
+    pub fn payload_of(&self, _selector: &Selector) -> Option<&Arc<Value>> {
+        self.payload.as_ref()
+    }
+
     /// Whether the token grants private updates of this topic.
     pub fn may_subscribe(&self, topic: &str) -> bool {
         grants(self.subscribe.as_deref(), topic)
