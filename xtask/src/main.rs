@@ -174,6 +174,7 @@ fn bench() -> Result<()> {
 /// The sets of features that are compiled alone, besides the default and all features.
 const FEATURES: &[(&str, &str)] = &[
     ("ssekit-wire", ""),
+    ("ssekit-wire", "json"),
     ("ssekit-session", ""),
     ("ssekit-server", ""),
     ("ssekit-server", "actix-web"),

@@ -20,7 +20,6 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use ssekit_server::{Channel, Clients, EmitError, First, LastEventId, Presence, Produce, Streams, produce};
 use tokio::time::{MissedTickBehavior, interval};
@@ -197,6 +196,7 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
     use ssekit_server::SseBody;
 
     use super::*;

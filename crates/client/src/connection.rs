@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use http::HeaderMap;
-use ssekit_session::{Behaviour, Session};
+use ssekit_session::{Config, Session};
 
 use crate::callbacks::Callbacks;
 use crate::driver;
@@ -101,14 +101,14 @@ impl Connection {
     pub(crate) fn new(
         url: String,
         request: Result<Request, Error>,
-        mut behaviour: Behaviour,
+        mut config: Config,
         buffer: Buffer,
         transport: Arc<dyn Transport>,
         headers_from: Option<HeadersFrom>,
     ) -> Self {
         let last_event_id = request.as_ref().map(|request| request.last_event_id.clone()).unwrap_or_default();
-        behaviour.method = request.as_ref().map(Request::method_class).unwrap_or_default();
-        let session = Session::new(behaviour, runtime::seed())
+        config.method = request.as_ref().map(Request::method_class).unwrap_or_default();
+        let session = Session::new(config, runtime::seed())
             .with_last_event_id(&last_event_id)
             .expect("a request with an invalid last event ID is not built");
         let resumption = Resumption { last_event_id, reconnection_time: None };

@@ -26,10 +26,10 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A header, or the method, holds what HTTP does not allow. Final.
+    /// A header, the method or the body cannot be sent. Final.
     #[error("{what} cannot be sent: {reason}")]
     Header {
-        /// The header's name, or `method`.
+        /// The header, the method, or `the body`.
         what: String,
         /// What is wrong with it.
         reason: String,
@@ -281,6 +281,13 @@ pub enum SelectError {
     InvalidName {
         /// The name that was selected.
         name: String,
+    },
+    /// The server ended the stream before the message that [`until`](crate::Select::until) names: the answer is
+    /// incomplete. The stream ends.
+    #[error("the server ended the stream before the message {until:?}: the answer is incomplete")]
+    EndedEarly {
+        /// The data of the message that did not come.
+        until: String,
     },
     /// The connection has closed for good and not because it was asked to. The stream ends.
     ///

@@ -14,10 +14,10 @@
 //! ```
 //!
 //! ```no_run
-//! use ssekit_client::source;
+//! use ssekit::source;
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<(), ssekit_client::SelectError> {
+//! async fn main() -> Result<(), ssekit::client::SelectError> {
 //!     let connection = source("http://localhost:3000/custom-event").header("authorization", "Bearer …");
 //!     let mut messages = connection.select("message");
 //!     while let Some(message) = messages.next().await {
@@ -26,6 +26,9 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! The programs on these pages use this crate by the name that it has in the crate `ssekit`: `ssekit::client`, and its most
+//! common items as `ssekit::source` and so on.
 //!
 //! Sources that GET the same URL with the same headers share a connection, and one that joins later receives what comes from
 //! then on. Where a stream begins with history, or is one job's progress, each viewer needs its own: [`share(false)`](Source::share).
@@ -64,7 +67,7 @@
 //! }
 //!
 //! # async fn example() {
-//! let mut quotes = ssekit_client::source("http://localhost:3000/quotes").select("quote").json::<Quote>();
+//! let mut quotes = ssekit::source("http://localhost:3000/quotes").select("quote").json::<Quote>();
 //! while let Some(quote) = quotes.next().await {
 //!     match quote {
 //!         Ok(quote) => println!("{} {}", quote.symbol, quote.price),
@@ -74,11 +77,34 @@
 //! # }
 //! ```
 //!
+//! Where the events of a stream have several names, [`Select::typed`] makes one enum of them, which a server that has the
+//! same type sends by `emit_event`.
+//!
+//! # One answer
+//!
+//! A model's answer, an export, or whatever is requested once: [`once`](Source::once) makes one request and no other,
+//! [`open`](Source::open) waits for the head of the response, and [`until`](Select::until) knows the message after which
+//! the answer is complete. `examples/model.rs` also renews a token that was refused with 401.
+//!
+//! ```no_run
+//! use ssekit::source;
+//!
+//! # async fn example(token: &str, request: &serde_json::Value) -> Result<(), Box<dyn std::error::Error>> {
+//! let answer = source("http://localhost:8080/v1/chat/completions").bearer(token).json(request).once();
+//! answer.open().await?;
+//! let mut chunks = answer.select("message").until("[DONE]").json::<serde_json::Value>();
+//! while let Some(chunk) = chunks.next().await {
+//!     println!("{}", chunk?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # The latest value
 //!
 //! ```no_run
 //! # async fn example() {
-//! let connection = ssekit_client::source("http://localhost:3000/stats");
+//! let connection = ssekit::source("http://localhost:3000/stats");
 //! let mut load = connection.select("load").transform(|text| text.parse::<f64>().unwrap_or(0.0)).latest();
 //!
 //! let _subscription = load.subscribe(|load| println!("now {load}")); // until it is dropped
@@ -92,7 +118,7 @@
 //! # Where the connection stands
 //!
 //! ```no_run
-//! use ssekit_client::{Status, source};
+//! use ssekit::{Status, source};
 //!
 //! # async fn example() {
 //! let connection = source("http://localhost:3000/events")
@@ -121,7 +147,8 @@
 //! Headers can be asked for anew before each attempt. When that fails, the attempt has failed, and is retried.
 //!
 //! ```no_run
-//! use ssekit_client::{HeaderMap, source};
+//! use ssekit::client::HeaderMap;
+//! use ssekit::source;
 //!
 //! # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
 //! let connection = source("http://localhost:3000/events").headers_from(|| async {
@@ -153,11 +180,11 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use ssekit_client::{Reconnect, source};
+//! use ssekit::{Reconnect, source};
 //!
 //! let patient = source("http://localhost:3000/a").reconnect(Reconnect::resilient().max_delay(Duration::from_secs(300)));
 //! let as_browsers_do = source("http://localhost:3000/b").reconnect(Reconnect::standard());
-//! let once = source("http://localhost:3000/c").reconnect(Reconnect::never());
+//! let one_attempt = source("http://localhost:3000/c").reconnect(Reconnect::never());
 //! let by_hand = source("http://localhost:3000/d").reconnect(Reconnect::never()).on_close(|closed| closed.connect());
 //! ```
 //!
@@ -176,7 +203,8 @@
 //! unless that would keep another subscriber waiting: then the slow one loses its oldest events, and is told how many.
 //!
 //! ```no_run
-//! use ssekit_client::{SelectError, WhenFull, source};
+//! use ssekit::client::{SelectError, WhenFull};
+//! use ssekit::source;
 //!
 //! # async fn example() {
 //! let connection = source("http://localhost:3000/events").buffer(100, 1 << 20).when_full(WhenFull::Lose);
@@ -197,7 +225,8 @@
 //! proxies that the environment names. Its settings are for [`Source::transport`]:
 //!
 //! ```no_run
-//! use ssekit_client::{Http, source};
+//! use ssekit::client::Http;
+//! use ssekit::source;
 //!
 //! # fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let http = Http::new().root_certificate(&std::fs::read("our-authority.pem")?)?;
@@ -213,7 +242,7 @@
 //! means.
 //!
 //! ```no_run
-//! # use ssekit_client::source;
+//! # use ssekit::source;
 //! # fn set_text(_: &str) {}
 //! // The page shows what comes, as long as both live.
 //! # fn example() {

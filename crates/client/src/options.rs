@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ssekit_session::Behaviour;
+use ssekit_session::Config;
 
 use crate::Error;
 use crate::callbacks::Callbacks;
@@ -20,7 +20,7 @@ pub(crate) struct Options {
     pub(crate) url: String,
     /// Or the first mistake in it.
     pub(crate) request: Result<Request, Error>,
-    pub(crate) behaviour: Behaviour,
+    pub(crate) config: Config,
     pub(crate) buffer: Buffer,
     pub(crate) headers_from: Option<HeadersFrom>,
     pub(crate) transport: Arc<dyn Transport>,
@@ -34,7 +34,7 @@ impl Options {
             Connection::new(
                 self.display_url(),
                 self.request.clone(),
-                self.behaviour.clone(),
+                self.config.clone(),
                 self.buffer,
                 Arc::clone(&self.transport),
                 self.headers_from.clone(),
@@ -44,7 +44,7 @@ impl Options {
             Ok(request) if self.is_shared && request.is_shareable() && self.headers_from.is_none() => {
                 let key = Key {
                     request: request.clone(),
-                    behaviour: self.behaviour.clone(),
+                    config: self.config.clone(),
                     buffer: self.buffer,
                     transport: self.transport.address(),
                 };
@@ -73,7 +73,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("url", &self.display_url())
             .field("headers", &self.request.as_ref().map(Request::header_names))
-            .field("behaviour", &self.behaviour)
+            .field("config", &self.config)
             .field("buffer", &self.buffer)
             .field("transport", &self.transport)
             .field("is_shared", &self.is_shared)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
-use ssekit_session::Behaviour;
+use ssekit_session::Config;
 
 use crate::callbacks::Callbacks;
 use crate::connection::Connection;
@@ -15,7 +15,7 @@ use crate::subscribers::Buffer;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) request: Request,
-    pub(crate) behaviour: Behaviour,
+    pub(crate) config: Config,
     pub(crate) buffer: Buffer,
     /// The address of the transport; two of the same address are never alive at the same time.
     pub(crate) transport: usize,

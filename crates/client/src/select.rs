@@ -23,17 +23,21 @@ use crate::{Error, Latest, Message, SelectError};
 /// connection opens when the first of its streams is first polled. Dropping the stream leaves the connection, and the
 /// last one to leave closes it, which aborts the request.
 ///
-/// The stream yields an error in place of what it could not give; only [`Closed`](SelectError::Closed) and
-/// [`InvalidName`](SelectError::InvalidName) are the last. It ends when the connection is closed for good, and what
-/// was received before is read first, unless it was closed by [`close`](crate::Source::close): then nothing follows.
+/// The stream yields an error in place of what it could not give; only [`Closed`](SelectError::Closed),
+/// [`EndedEarly`](SelectError::EndedEarly) and [`InvalidName`](SelectError::InvalidName) are the last. It ends when the
+/// connection is closed for good, and what was received before is read first, unless it was closed by
+/// [`close`](crate::Source::close): then nothing follows.
 /// An ended stream goes on when the connection is [connected](crate::Source::connect) again.
 ///
 /// Unread events wait in a [buffer](crate::Source::buffer); [`WhenFull`](crate::WhenFull) says what happens when it is
 /// full.
 #[must_use = "a stream does nothing unless it is read"]
 pub struct Select<T = Message> {
-    seat: Seat,
+    /// Left when the last message has come.
+    seat: Option<Seat>,
     map: Map<T>,
+    /// The data of the message that is the last one.
+    until: Option<Box<str>>,
     /// A name that no event can have, told once.
     invalid_name: Option<String>,
     /// The close has been told, and the stream ended.
@@ -58,8 +62,29 @@ pub struct JsonFailure<'a, T> {
 impl Select {
     pub(crate) fn new(source: Arc<Source>, event: Option<&str>) -> Self {
         let invalid_name = event.filter(|name| name.contains(['\r', '\n'])).map(str::to_owned);
-        let seat = Seat::take(source, event.map(Arc::from));
-        Self { seat, map: Box::new(|message| Some(Ok(message))), invalid_name, is_ended: false }
+        let seat = Some(Seat::take(source, event.map(Arc::from)));
+        let map: Map<Message> = Box::new(|message| Some(Ok(message)));
+        Self { seat, map, until: None, invalid_name, is_ended: false }
+    }
+
+    /// Ends at the message with this data, which is not given itself: as `[DONE]` ends the answer of a language model. The
+    /// stream then leaves the connection.
+    ///
+    /// If the server ends the stream before this message, and the connection does not come back, the last item is the error
+    /// [`EndedEarly`](SelectError::EndedEarly), so that nobody takes the answer for complete.
+    ///
+    /// ```no_run
+    /// # async fn example(answer: ssekit::Source) -> Result<(), ssekit::client::SelectError> {
+    /// let mut chunks = answer.select("message").until("[DONE]").json::<serde_json::Value>();
+    /// while let Some(chunk) = chunks.next().await {
+    ///     println!("{}", chunk?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias("done", "take_while", "sentinel"))]
+    pub fn until(self, data: impl Into<String>) -> Self {
+        Self { until: Some(data.into().into()), ..self }
     }
 
     /// Each message's data, parsed as JSON. One that is not right is a [`Json`](SelectError::Json) error in its place.
@@ -70,8 +95,8 @@ impl Select {
     ///     price: f64,
     /// }
     ///
-    /// # async fn example() -> Result<(), ssekit_client::SelectError> {
-    /// let mut quotes = ssekit_client::source("http://localhost:3000/quotes").select("quote").json::<Quote>();
+    /// # async fn example() -> Result<(), ssekit::client::SelectError> {
+    /// let mut quotes = ssekit::source("http://localhost:3000/quotes").select("quote").json::<Quote>();
     /// while let Some(quote) = quotes.next().await {
     ///     println!("{}", quote?.price);
     /// }
@@ -91,7 +116,7 @@ impl Select {
     /// the previous one perhaps, or nothing at all.
     ///
     /// ```no_run
-    /// # use ssekit_client::source;
+    /// # use ssekit::source;
     /// let numbers = source("http://localhost:3000/numbers").select("number").json_or(|failure| {
     ///     eprintln!("{:?} is no number: {}", failure.raw, failure.error);
     ///     failure.previous.copied().or(Some(0))
@@ -111,10 +136,44 @@ impl Select {
         })
     }
 
+    /// Messages as values of an enum whose variants are the names of events: the other end of `emit_event` of
+    /// `ssekit-server`. See [`ssekit_wire::Message::typed`].
+    ///
+    /// Select all events for it, so that every variant can come. A message of a name that the enum does not have, such as
+    /// a `ping`, is left out; one whose data is not right is a [`Json`](SelectError::Json) error in its place.
+    ///
+    /// ```no_run
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(rename_all = "snake_case")]
+    /// enum Import {
+    ///     Progress { percent: u8 },
+    ///     Done,
+    /// }
+    ///
+    /// # async fn example() -> Result<(), ssekit::client::SelectError> {
+    /// let mut import = ssekit::source("http://localhost:3000/import").select_all().typed::<Import>();
+    /// while let Some(event) = import.next().await {
+    ///     match event? {
+    ///         Import::Progress { percent } => println!("{percent} %"),
+    ///         Import::Done => break,
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias("enum", "events"))]
+    pub fn typed<T: DeserializeOwned + 'static>(self) -> Select<T> {
+        self.map(|message| {
+            let (event, data, last_event_id) = (message.event(), message.data(), message.last_event_id());
+            let value = ssekit_wire::Message { event, data, last_event_id }.typed()?;
+            Some(value.map_err(|error| SelectError::Json { message, source: Arc::new(error) }))
+        })
+    }
+
     /// Each message's data, turned into something else.
     ///
     /// ```no_run
-    /// # use ssekit_client::source;
+    /// # use ssekit::source;
     /// let lengths = source("http://localhost:3000/words").select("word").transform(str::len);
     /// ```
     pub fn transform<T: 'static>(
@@ -129,8 +188,8 @@ impl Select {
         map: impl FnMut(Message) -> Option<Result<T, SelectError>> + MaybeSend + 'static,
     ) -> Select<T> {
         let mut map = Resident::new(map);
-        let Self { seat, invalid_name, is_ended, .. } = self;
-        Select { seat, map: Box::new(move |message| (*map)(message)), invalid_name, is_ended }
+        let Self { seat, until, invalid_name, is_ended, .. } = self;
+        Select { seat, map: Box::new(move |message| (*map)(message)), until, invalid_name, is_ended }
     }
 }
 
@@ -148,13 +207,20 @@ impl<T: 'static> Select<T> {
     where
         T: MaybeSend + MaybeSync,
     {
-        let Self { seat, mut map, .. } = self;
+        let Self { seat, mut map, until, .. } = self;
         let store = Arc::new(Store::empty());
+        // A stream that has come to its last message has no more values.
+        let Some(seat) = seat else { return Latest::of(store) };
         let fed = Resident::new(Arc::clone(&store));
         let connection = Arc::downgrade(seat.source().connection());
+        let mut is_over = false;
         let callback: subscribers::Callback = Arc::new(Mutex::new(move |delivery: &Delivery| {
             // Too large an event is reported by the connection itself.
             let Delivery::Message(message) = delivery else { return };
+            is_over |= is_last(message, until.as_deref());
+            if is_over {
+                return;
+            }
             match map(message.clone()) {
                 Some(Ok(value)) => {
                     fed.put(value);
@@ -183,7 +249,8 @@ impl<T: 'static> Stream for Select<T> {
             return Poll::Ready((!told).then_some(Err(SelectError::InvalidName { name })));
         }
         loop {
-            let found = match this.seat.poll(context) {
+            let Some(seat) = &this.seat else { return Poll::Ready(None) };
+            let found = match seat.poll(context) {
                 Poll::Ready(found) => found,
                 Poll::Pending => {
                     this.is_ended = false;
@@ -192,6 +259,10 @@ impl<T: 'static> Stream for Select<T> {
             };
             let item = match found {
                 Found::Received(Received::Delivery(Delivery::Message(message))) => {
+                    if is_last(&message, this.until.as_deref()) {
+                        this.seat = None;
+                        return Poll::Ready(None);
+                    }
                     match (this.map)(message) {
                         Some(item) => item,
                         None => continue,
@@ -202,16 +273,26 @@ impl<T: 'static> Stream for Select<T> {
                 }
                 Found::Received(Received::Lagged(lost)) => Err(SelectError::Lagged { lost }),
                 Found::Closed(reason) => {
-                    let told = std::mem::replace(&mut this.is_ended, true);
-                    match reason.error() {
-                        Some(error) if !told => Err(SelectError::Closed(error.clone())),
-                        _ => return Poll::Ready(None),
+                    if std::mem::replace(&mut this.is_ended, true) {
+                        return Poll::Ready(None);
+                    }
+                    match (reason.error(), &this.until) {
+                        (Some(error), _) => Err(SelectError::Closed(error.clone())),
+                        (None, Some(until)) if !reason.is_local() => {
+                            Err(SelectError::EndedEarly { until: (**until).to_owned() })
+                        }
+                        (None, _) => return Poll::Ready(None),
                     }
                 }
             };
             return Poll::Ready(Some(item));
         }
     }
+}
+
+/// Whether the stream ends at this message.
+fn is_last(message: &Message, until: Option<&str>) -> bool {
+    until.is_some_and(|until| until == message.data())
 }
 
 impl<T> fmt::Debug for Select<T> {

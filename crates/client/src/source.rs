@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method};
-use ssekit_session::Behaviour;
+use ssekit_session::Config;
 use ssekit_wire::Decoder;
 use url::Url;
 
@@ -20,14 +20,15 @@ use crate::transport::{self, Transport};
 use crate::{BoxError, CloseReason, Error, Latest, Reconnect, Response, Select, Status};
 
 mod callbacks;
+mod one_shot;
 
 /// A source of server-sent events at this URL, which is not opened yet.
 ///
 /// ```no_run
-/// use ssekit_client::source;
+/// use ssekit::source;
 ///
 /// #[tokio::main]
-/// async fn main() -> Result<(), ssekit_client::SelectError> {
+/// async fn main() -> Result<(), ssekit::client::SelectError> {
 ///     let mut messages = source("http://localhost:3000/custom-event").select("message");
 ///     while let Some(message) = messages.next().await {
 ///         println!("{}", message?.data());
@@ -80,7 +81,7 @@ impl Source {
         Self::from(Options {
             url: text.to_owned(),
             request,
-            behaviour: Behaviour::default(),
+            config: Config::default(),
             buffer: Buffer { events: 1024, bytes: 16 << 20, when_full: WhenFull::default() },
             headers_from: None,
             transport: transport::shared(),
@@ -107,7 +108,8 @@ impl Source {
     /// An error counts as a failed attempt, and is retried. The source gets a connection of its own.
     ///
     /// ```
-    /// use ssekit_client::{HeaderMap, source};
+    /// use ssekit::client::HeaderMap;
+    /// use ssekit::source;
     ///
     /// # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
     /// let connection = source("http://localhost:3000/events").headers_from(|| async {
@@ -141,7 +143,7 @@ impl Source {
 
     /// The request's body, sent with every attempt; its `content-type` is for [`header`](Self::header) to say.
     ///
-    /// A request with a body is a POST unless another [method](Self::method) is set, and a POST that was answered, or
+    /// [`json`](Self::json) makes one of a value. A request with a body is a POST unless another [method](Self::method) is set, and a POST that was answered, or
     /// that may have had an effect, is not repeated: see [`repeat`](ssekit_session::repeat) for the rules of every method,
     /// and [`Reconnect::repeat_like_safe`] for a POST that does no harm when it is repeated.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
@@ -176,12 +178,12 @@ impl Source {
 
     /// Whether and when to connect again. By default [`Reconnect::resilient`].
     pub fn reconnect(self, reconnect: Reconnect) -> Self {
-        self.set(|options| options.behaviour.reconnect = reconnect)
+        self.set(|options| options.config.reconnect = reconnect)
     }
 
     /// How long an attempt may take until the head of the answer has come, redirects included. 60 s by default.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
-        self.set(|options| options.behaviour.connect_timeout = timeout)
+        self.set(|options| options.config.connect_timeout = timeout)
     }
 
     /// Takes a stream for dead when not a byte has come for this long, and connects again. Any byte counts, those of
@@ -191,25 +193,25 @@ impl Source {
     /// is gone. Set it where the server is known to ping (that of this library does every 30 s) to three times that
     /// interval: it also finds a proxy that holds the connection while the server behind it is gone.
     pub fn read_timeout(self, timeout: Duration) -> Self {
-        self.set(|options| options.behaviour.read_timeout = Some(timeout))
+        self.set(|options| options.config.read_timeout = Some(timeout))
     }
 
     /// Has no connection while the page is hidden, and resumes after the last event when it is shown again. Not so by
     /// default. In a browser's pages only: elsewhere it has no effect.
     pub fn pause_when_hidden(self, pause: bool) -> Self {
-        self.set(|options| options.behaviour.pauses_hidden = pause)
+        self.set(|options| options.config.pauses_hidden = pause)
     }
 
     /// Leaves out events with more than this many bytes in their fields: an error tells of each, and the stream goes
     /// on behind it. 16 MiB by default.
     pub fn max_event_bytes(self, limit: usize) -> Self {
-        self.set(|options| options.behaviour.max_event_bytes = limit)
+        self.set(|options| options.config.max_event_bytes = limit)
     }
 
     /// Gives an event whose blank line is missing when the server ends the stream, as some servers end theirs. By default
     /// it is dropped, as the HTML standard says (9.2.6), and reported as [`Error::IncompleteEvent`].
     pub fn accept_incomplete_event(self, accept: bool) -> Self {
-        self.set(|options| options.behaviour.accepts_incomplete_event = accept)
+        self.set(|options| options.config.accepts_incomplete_event = accept)
     }
 
     /// How much each subscriber may leave unread: this many events (1024 by default) and as many bytes (16 MiB by
@@ -267,7 +269,7 @@ impl Source {
     /// Where the connection stands, as a store that can be watched. Watching does not open it.
     ///
     /// ```no_run
-    /// # async fn example(connection: ssekit_client::Source) {
+    /// # async fn example(connection: ssekit::Source) {
     /// let mut statuses = connection.statuses();
     /// while let Some(status) = statuses.changed().await {
     ///     println!("{status:?}");
@@ -295,7 +297,7 @@ impl Source {
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let connection = ssekit_client::source("http://localhost:3000/events");
+    /// let connection = ssekit::source("http://localhost:3000/events");
     /// let response = connection.open().await?; // through all retries; a 401 is an error here
     /// println!("{:?}", response.headers().get("server"));
     /// let mut messages = connection.select("message");

@@ -41,7 +41,7 @@ use crate::produce::Produce;
 ///
 /// ```
 /// use axum::{Router, extract::State, routing::get};
-/// use ssekit_server::{Channel, LastEventId, Produce, Streams};
+/// use ssekit::{Channel, LastEventId, Produce, Streams};
 ///
 /// async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
 ///     news.subscribe(last)
@@ -123,7 +123,17 @@ impl Channel {
         name: &str,
         data: &(impl serde::Serialize + ?Sized),
     ) -> Result<EventId, EmitError> {
-        self.emit(name, serde_json::to_string(data).map_err(EmitError::Json)?)
+        self.emit(name, serde_json::to_string(data)?)
+    }
+
+    /// Sends a variant of an enum, as [`Emitter::emit_event`](crate::Emitter::emit_event) does to one stream.
+    ///
+    /// # Errors
+    /// [`Json`](EmitError::Json) when the value is no such enum or has no JSON form, and those of [`emit`](Self::emit).
+    #[cfg(feature = "json")]
+    #[doc(alias = "typed")]
+    pub fn emit_event(&self, event: &(impl serde::Serialize + ?Sized)) -> Result<EventId, EmitError> {
+        self.try_send(Event::typed(event)?)
     }
 
     /// Sends an event that was built elsewhere. An id of its own is kept: subscribers see it, and may come back with it.
@@ -142,7 +152,7 @@ impl Channel {
     /// when there was none.
     ///
     /// ```
-    /// # use ssekit_server::{Channel, EmitError, Event};
+    /// # use ssekit::{Channel, EmitError, Event};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let board = Channel::new();
     /// let moves = ["e4", "e5", "Nf3"];
@@ -177,7 +187,7 @@ impl Channel {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use ssekit_server::{Channel, LastEventId, Produce};
+    /// # use ssekit::{Channel, LastEventId, Produce};
     /// fn events(news: &Channel, last: LastEventId) -> Produce {
     ///     news.subscribe(last).ping(Duration::from_secs(10)).retry(Duration::from_secs(2))
     /// }
@@ -190,7 +200,7 @@ impl Channel {
     /// The events whose name passes, for one subscriber. Their data is not looked at.
     ///
     /// ```
-    /// # use ssekit_server::{Channel, LastEventId};
+    /// # use ssekit::{Channel, LastEventId};
     /// # let news = Channel::new();
     /// let sport = news.filter(|name| name.starts_with("sport/")).subscribe(LastEventId::default());
     /// # drop(sport);
@@ -236,7 +246,8 @@ impl Channel {
     /// must not leave its subscribers waiting when it returns early or panics.
     ///
     /// ```
-    /// # use ssekit_server::{Channel, Error};
+    /// # use ssekit::server::Error;
+    /// # use ssekit::Channel;
     /// async fn import(progress: Channel) -> Result<(), Error> {
     ///     let progress = progress.close_on_drop();
     ///     for percent in 0..=100 {
@@ -270,8 +281,7 @@ impl Channel {
     /// Who comes and goes, from now on: how many subscribers there are after each change. Their key is `()`.
     ///
     /// ```
-    /// use futures_util::StreamExt;
-    /// use ssekit_server::{Channel, PresenceChange};
+    /// use ssekit::{Channel, PresenceChange};
     ///
     /// /// Does the work only while somebody listens.
     /// async fn measure(figures: Channel) {

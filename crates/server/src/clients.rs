@@ -1,23 +1,23 @@
+//! The open streams of a server by key.
+
 mod audience;
+mod builder;
 mod registry;
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::marker::PhantomData;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 pub use self::audience::{Audience, AudienceError, Delivery};
-use self::audience::{Losses, WhenFull};
-use self::registry::{Nowhere, Registry, Seat, Shared};
+pub use self::builder::ClientsBuilder;
+use self::registry::{Nowhere, Seat, Shared};
 use crate::emitter::Emitter;
-use crate::presence::{Presence, PresenceChange, Watchers};
+use crate::presence::{Presence, PresenceChange};
 use crate::produce::{Produce, produce};
 use crate::start::Started;
 use crate::stop::StopReason;
-use crate::streams::{DEFAULT_RETRY, Join, JoinFn};
+use crate::streams::{Join, JoinFn};
 
 /// The open streams of a server by key: a session, a user, a room. A key has as many streams as its tabs.
 ///
@@ -26,7 +26,7 @@ use crate::streams::{DEFAULT_RETRY, Join, JoinFn};
 /// ```
 /// use axum::extract::{Path, State};
 /// use axum::{Router, routing::get};
-/// use ssekit_server::{AudienceError, Clients, Produce, Streams};
+/// use ssekit::{AudienceError, Clients, Produce, Streams};
 ///
 /// // GET /events/{session}
 /// async fn events(Path(session): Path<String>, State(clients): State<Clients<String>>) -> Produce {
@@ -70,14 +70,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
 
     /// Limits and policies to be set.
     pub fn builder() -> ClientsBuilder<K> {
-        ClientsBuilder {
-            max_per_key: None,
-            replace_oldest: false,
-            when_full: WhenFull::LeaveOut,
-            retry: DEFAULT_RETRY,
-            name: None,
-            key: PhantomData,
-        }
+        ClientsBuilder::new()
     }
 
     /// A stream of this key, open until its client leaves, or it is [closed](Self::close).
@@ -89,7 +82,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     ///
     /// ```
     /// use axum::{http::StatusCode, response::{IntoResponse, Response}};
-    /// use ssekit_server::Clients;
+    /// use ssekit::Clients;
     ///
     /// async fn events(clients: Clients<String>, user: String, session: &str) -> Result<Response, StatusCode> {
     ///     let response = clients.connect(user).into_response(); // from here on, `close` reaches it
@@ -120,7 +113,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// emitted to the key; an event of the latter kind may come first.
     ///
     /// ```
-    /// # use ssekit_server::{Clients, Produce};
+    /// # use ssekit::{Clients, Produce};
     /// # async fn unread(_: &str) -> Result<String, std::io::Error> { Ok(String::new()) }
     /// fn events(clients: &Clients<String>, user: String) -> Produce {
     ///     clients.connect_with(user.clone(), |stream| async move {
@@ -136,7 +129,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// [checking before the response is returned](Self::connect) avoids.
     ///
     /// ```
-    /// # use ssekit_server::{Clients, Error, Produce};
+    /// # use ssekit::server::Error;
+    /// # use ssekit::{Clients, Produce};
     /// # fn is_logged_in(_: &str) -> bool { true }
     /// fn events(clients: &Clients<String>, user: String, session: String) -> Produce {
     ///     clients.connect_with(user, move |stream| match is_logged_in(&session) {
@@ -186,10 +180,10 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// The streams that there are now of the keys that match.
     ///
     /// ```
-    /// # let clients = ssekit_server::Clients::<(String, u64)>::new();
+    /// # let clients = ssekit::Clients::<(String, u64)>::new();
     /// let moderators = clients.matching(|(role, _)| role == "moderator");
     /// moderators.emit("report", "…")?;
-    /// # Ok::<(), ssekit_server::AudienceError>(())
+    /// # Ok::<(), ssekit::AudienceError>(())
     /// ```
     pub fn matching(&self, mut matches: impl FnMut(&K) -> bool) -> Audience {
         let registry = self.shared.registry();
@@ -242,8 +236,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// streams a key has, so that it does no harm if the keys know of it already.
     ///
     /// ```
-    /// use futures_util::StreamExt;
-    /// use ssekit_server::{Clients, PresenceChange};
+    /// use ssekit::{Clients, PresenceChange};
     ///
     /// async fn tell(clients: Clients<String>) {
     ///     let mut presence = clients.presence();
@@ -337,6 +330,40 @@ impl<K> Clients<K> {
     }
 }
 
+impl Produce {
+    /// Makes the stream one of this key of these clients, too: one registry has the users, another their rooms, documents
+    /// or roles.
+    ///
+    /// What is emitted to either key comes in the order of the emission; who is in both audiences gets an event of each.
+    /// Limits and presence are those of each registry.
+    ///
+    /// ```
+    /// use ssekit::{AudienceError, Clients, Produce};
+    ///
+    /// struct App {
+    ///     users: Clients<String>,
+    ///     rooms: Clients<u64>,
+    /// }
+    ///
+    /// fn chat(app: &App, user: String, room: u64) -> Produce {
+    ///     app.users.connect(user).also_in(&app.rooms, room)
+    /// }
+    ///
+    /// fn say(app: &App, room: u64, text: &str) -> Result<(), AudienceError> {
+    ///     app.rooms.get(&room).emit("said", text)?;
+    ///     Ok(())
+    /// }
+    /// # let _ = (chat, say);
+    /// ```
+    #[doc(alias("tag", "room", "topic", "group"))]
+    pub fn also_in<K>(self, clients: &Clients<K>, key: K) -> Self
+    where
+        K: Eq + Hash + Clone + Send + Sync + 'static,
+    {
+        self.emits().joins(clients.join(key))
+    }
+}
+
 impl<K> Clone for Clients<K> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone() }
@@ -355,86 +382,5 @@ impl<K> fmt::Debug for Clients<K> {
             .field("keys", &self.len())
             .field("streams", &self.streams())
             .finish_non_exhaustive()
-    }
-}
-
-/// The options of [`Clients`].
-#[must_use = "options do nothing until `build`"]
-pub struct ClientsBuilder<K> {
-    max_per_key: Option<usize>,
-    replace_oldest: bool,
-    when_full: WhenFull,
-    retry: Duration,
-    name: Option<Box<str>>,
-    key: PhantomData<fn() -> K>,
-}
-
-impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
-    /// At most this many streams for each key; any number unless set.
-    ///
-    /// One more is refused as [`Streams`](crate::Streams) refuses: so that a browser comes back.
-    pub fn max_per_key(mut self, streams: usize) -> Self {
-        self.max_per_key = Some(streams);
-        self
-    }
-
-    /// Ends the oldest stream of a key that is at its limit, instead of refusing the newest: after what was emitted, with
-    /// the reconnection time, and with [`Replaced`](StopReason::Replaced).
-    ///
-    /// The client of the oldest comes back all the same, and then ends another: tabs take turns. One that ought to give
-    /// up has to be told so by an event.
-    pub fn replace_oldest(mut self) -> Self {
-        self.replace_oldest = true;
-        self
-    }
-
-    /// Ends a stream whose buffer has no room for an event, so that its client returns and resumes, with
-    /// [`Overtaken`](StopReason::Overtaken). Unless set, the event is left out for this stream, and [counted](Delivery).
-    pub fn end_when_full(mut self) -> Self {
-        self.when_full = WhenFull::End;
-        self
-    }
-
-    /// After how long the client of a stream that is refused or replaced is told to return, on average: as
-    /// [`StreamsBuilder::retry`](crate::StreamsBuilder::retry). 3 s unless set.
-    pub fn retry(mut self, time: Duration) -> Self {
-        self.retry = time;
-        self
-    }
-
-    /// A name, for metrics: several `Clients` of one program are told apart by it.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into().into());
-        self
-    }
-
-    /// A registry with these options.
-    #[must_use]
-    pub fn build(self) -> Clients<K> {
-        let registry = Registry { keys: HashMap::new(), streams: 0, next: 0, refused: 0 };
-        Clients {
-            shared: Arc::new(Shared {
-                max_per_key: self.max_per_key,
-                replace_oldest: self.replace_oldest,
-                retry: self.retry,
-                losses: Arc::new(Losses::new(self.when_full)),
-                registry: Mutex::new(registry),
-                watchers: Watchers::new(),
-                name: self.name,
-                #[cfg(feature = "metrics")]
-                recorded: crate::metrics::Recorded::default(),
-            }),
-        }
-    }
-}
-
-impl<K> fmt::Debug for ClientsBuilder<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientsBuilder")
-            .field("max_per_key", &self.max_per_key)
-            .field("replace_oldest", &self.replace_oldest)
-            .field("when_full", &self.when_full)
-            .field("retry", &self.retry)
-            .finish()
     }
 }

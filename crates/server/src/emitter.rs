@@ -38,7 +38,7 @@ impl Emitter {
     /// Sends an event whose data is this value as JSON, on one line.
     ///
     /// ```
-    /// # use ssekit_server::{Emitter, EmitError};
+    /// # use ssekit::{Emitter, EmitError};
     /// #[derive(serde::Serialize)]
     /// struct Quote { symbol: &'static str, price: f64 }
     ///
@@ -51,7 +51,34 @@ impl Emitter {
     /// [`Json`](EmitError::Json) when the value has no JSON form, and those of [`emit`](Self::emit).
     #[cfg(feature = "json")]
     pub fn emit_json(&self, name: &str, data: &(impl serde::Serialize + ?Sized)) -> Result<(), EmitError> {
-        self.emit(name, serde_json::to_string(data).map_err(EmitError::Json)?)
+        self.emit(name, serde_json::to_string(data)?)
+    }
+
+    /// Sends a variant of an enum: its name is the event's, its content as JSON the data. See [`Event::typed`].
+    ///
+    /// The same type reads it in a client: `Select::typed` of `ssekit-client`.
+    ///
+    /// ```
+    /// # use ssekit::{Emitter, EmitError};
+    /// #[derive(serde::Serialize)]
+    /// #[serde(rename_all = "snake_case")]
+    /// enum Import {
+    ///     Progress { percent: u8 },
+    ///     Done,
+    /// }
+    ///
+    /// fn publish(stream: &Emitter) -> Result<(), EmitError> {
+    ///     stream.emit_event(&Import::Progress { percent: 50 })?; // event: progress, data: {"percent":50}
+    ///     stream.emit_event(&Import::Done) // event: done
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Json`](EmitError::Json) when the value is no such enum or has no JSON form, and those of [`emit`](Self::emit).
+    #[cfg(feature = "json")]
+    #[doc(alias = "typed")]
+    pub fn emit_event(&self, event: &(impl serde::Serialize + ?Sized)) -> Result<(), EmitError> {
+        self.try_send(Event::typed(event)?)
     }
 
     /// Sends an event that was built elsewhere, with an id or a reconnection time of its own.
@@ -227,8 +254,8 @@ pub enum EmitError {
     /// The name or the id holds a character that would end its line.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// The value has no JSON form.
+    /// The value has no JSON form, or is not the enum that [`Event::typed`] takes.
     #[cfg(feature = "json")]
     #[error("cannot serialize the data of the event as JSON")]
-    Json(#[source] serde_json::Error),
+    Json(#[from] serde_json::Error),
 }

@@ -7,10 +7,10 @@ use std::ops::Deref;
 ///
 /// `?` turns every error type into it, and [`Error::new`] what is none: text, a boxed error, an `anyhow::Error`. Since
 /// it takes every error it is none itself, but dereferences to one: `error.to_string()`, `error.source()`,
-/// `error.downcast_ref::<io::Error>()`.
+/// `error.downcast_ref::<io::Error>()`. Where a function returns a boxed error, `?` turns it into that.
 ///
 /// ```
-/// use ssekit_server::Error;
+/// use ssekit::server::Error;
 ///
 /// fn read_port(text: &str) -> Result<u16, Error> {
 ///     match text.parse()? {
@@ -20,6 +20,11 @@ use std::ops::Deref;
 /// }
 /// assert!(read_port("x").unwrap_err().downcast_ref::<std::num::ParseIntError>().is_some());
 /// assert_eq!(read_port("0").unwrap_err().to_string(), "port 0 is none");
+///
+/// fn start(port: &str) -> Result<u16, Box<dyn std::error::Error>> {
+///     Ok(read_port(port)?)
+/// }
+/// assert_eq!(start("80").unwrap(), 80);
 /// ```
 pub struct Error(Box<dyn StdError + Send + Sync>);
 
@@ -45,6 +50,12 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
 }
 
 impl From<Error> for Box<dyn StdError + Send + Sync> {
+    fn from(error: Error) -> Self {
+        error.0
+    }
+}
+
+impl From<Error> for Box<dyn StdError> {
     fn from(error: Error) -> Self {
         error.0
     }

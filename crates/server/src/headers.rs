@@ -12,8 +12,8 @@ pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
 
-/// Why a stream was refused, for people with curl: a browser shows it to nobody.
-pub(crate) const REFUSED: HeaderName = HeaderName::from_static("x-stream-refused");
+/// The reason of a refusal, as text for people: `EventSource` does not show it.
+pub(crate) const REFUSED: HeaderName = HeaderName::from_static("ssekit-refused");
 
 /// Headers that belong to the connection: a stream has no length, and HTTP/2 forbids the others.
 const OF_THE_CONNECTION: [HeaderName; 6] = [

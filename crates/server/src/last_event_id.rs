@@ -11,7 +11,7 @@ use ssekit_wire::media_type::accepts_event_stream;
 ///
 /// ```
 /// use http::Request;
-/// use ssekit_server::LastEventId;
+/// use ssekit::LastEventId;
 ///
 /// let first = Request::get("/events").body(())?;
 /// assert_eq!(LastEventId::from_request(&first)?.as_str(), None);

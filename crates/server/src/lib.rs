@@ -9,13 +9,16 @@
 //!                 Full                          dropped when the client goes
 //! ```
 //!
+//! The programs on these pages use this crate by the name that it has in the crate `ssekit`: `ssekit::server`, and its most
+//! common items as `ssekit::produce` and so on.
+//!
 //! [`produce`] makes a response. An `async` block emits into it. [`Streams`], a layer of the router, end all streams when
 //! the server [shuts down](#shutting-down):
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
 //! use axum::{Router, response::IntoResponse, routing::get};
-//! use ssekit_server::{Streams, produce};
+//! use ssekit::{Streams, produce};
 //! use tokio::time::sleep;
 //!
 //! async fn clock() -> impl IntoResponse {
@@ -64,7 +67,7 @@
 //! returned, until it is unlocked, the last emitter is dropped, or the client goes:
 //!
 //! ```
-//! use ssekit_server::{Emitter, Produce, produce};
+//! use ssekit::{Emitter, Produce, produce};
 //! use tokio::sync::mpsc;
 //!
 //! fn progress(jobs: mpsc::Sender<Emitter>) -> Produce {
@@ -91,7 +94,7 @@
 //! ```
 //! use axum::extract::{Path, State};
 //! use axum::{Router, http::StatusCode, routing::get};
-//! use ssekit_server::{AudienceError, Clients, Produce};
+//! use ssekit::{AudienceError, Clients, Produce};
 //!
 //! async fn events(Path(user): Path<String>, State(clients): State<Clients<String>>) -> Produce {
 //!     clients.connect(user)
@@ -113,15 +116,17 @@
 //! let router: Router = router.with_state(Clients::builder().max_per_key(6).build());
 //! ```
 //!
-//! [`presence`](Clients::presence) tells who comes and goes, and [`close`](Clients::close) ends the streams of a user who
+//! [`presence`](Clients::presence) tells who comes and goes, [`settled`](Presence::settled) without page reloads, and [`close`](Clients::close) ends the streams of a user who
 //! [logs out](Clients::connect): check the session after the stream is there, not before.
+//!
+//! A stream can have keys of several registries, as a user and a room: [`also_in`](Produce::also_in).
 //!
 //! # To all
 //!
 //! The same registry, or a part of it. That nobody is there is no error then:
 //!
 //! ```
-//! use ssekit_server::{AudienceError, Clients};
+//! use ssekit::{AudienceError, Clients};
 //!
 //! fn announce(clients: &Clients<String>, text: &str) -> Result<(), AudienceError> {
 //!     clients.all().emit("news", text)?;
@@ -142,7 +147,7 @@
 //!
 //! ```
 //! use axum::{Router, extract::State, routing::get};
-//! use ssekit_server::{Channel, EmitError, LastEventId, Produce};
+//! use ssekit::{Channel, EmitError, LastEventId, Produce};
 //!
 //! async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
 //!     news.subscribe(last)
@@ -180,14 +185,14 @@
 //! A log of your own, as a table in a database, resumes with [`Event::with_id`] and what the client says:
 //!
 //! ```
-//! use ssekit_server::{Event, LastEventId, Produce, produce};
+//! use ssekit::{Event, LastEventId, Produce, produce};
 //!
 //! async fn count(last: LastEventId) -> Produce {
 //!     let seen: Option<u64> = last.as_str().and_then(|id| id.parse().ok());
 //!     let next = seen.map_or(0, |id| id + 1);
 //!     produce(move |stream| async move {
 //!         for n in next..100 {
-//!             stream.send(Event::new(n.to_string()).with_id(n.to_string())?).await?;
+//!             stream.send(Event::new(n.to_string()).with_numeric_id(n)).await?;
 //!         }
 //!         Ok(())
 //!     })
@@ -206,7 +211,8 @@
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
 //! use axum::extract::{Path, State};
-//! use ssekit_server::{Channel, Error, First, LastEventId, Produce};
+//! use ssekit::server::Error;
+//! use ssekit::{Channel, First, LastEventId, Produce};
 //!
 //! type Jobs = Arc<Mutex<HashMap<u64, Channel>>>;
 //!
@@ -258,7 +264,7 @@
 //! a stream that has events of its own:
 //!
 //! ```
-//! use ssekit_server::{Channel, Clients, First, LastEventId, Produce};
+//! use ssekit::{Channel, Clients, First, LastEventId, Produce};
 //!
 //! struct App {
 //!     clients: Clients<String>,
@@ -280,7 +286,8 @@
 //! A producer that is faster than its client finds the buffer full. What then is right depends on the events:
 //!
 //! ```
-//! use ssekit_server::{EmitError, Emitter, Error, Event};
+//! use ssekit::server::Error;
+//! use ssekit::{EmitError, Emitter, Event};
 //!
 //! // All of them matter and there is time: wait.
 //! async fn export(stream: &Emitter, rows: Vec<String>) -> Result<(), EmitError> {
@@ -313,7 +320,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use ssekit_server::{Channel, Overtaken};
+//! use ssekit::{Channel, Overtaken};
 //!
 //! let prices = Channel::builder()
 //!     .keep_for(Duration::from_secs(10))
@@ -332,7 +339,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use ssekit_server::Channel;
+//! use ssekit::Channel;
 //!
 //! let ticks = Channel::builder().gather(Duration::from_millis(10)).build();
 //! # drop(ticks);
@@ -346,7 +353,7 @@
 //!
 //! ```
 //! use axum::{Router, routing::get};
-//! use ssekit_server::{Streams, produce};
+//! use ssekit::{Streams, produce};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
@@ -382,7 +389,7 @@
 //! use std::{net::SocketAddr, time::Duration};
 //! use axum::extract::{ConnectInfo, State};
 //! use axum::{Router, routing::get};
-//! use ssekit_server::{Produce, Streams, produce};
+//! use ssekit::{Produce, Streams, produce};
 //!
 //! async fn events(
 //!     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -417,17 +424,17 @@
 //! | when a client returns that was ended or refused | after 1.5 to 4.5 s | [`retry`](StreamsBuilder::retry) |
 //! | what the transport gets to write the rest at shutdown | 50 ms; all is over after 100 ms | – |
 //! | changes that a watcher of presence has yet to read | 1,024, then it is told how many are gone | – |
+//! | keys whose leave [settled](Presence::settled) presence holds back | 1,024, then the oldest is reported | – |
 //! | an event's id, a last event ID | 4 KiB; `emit` answers an error, a request is answered with 400 | – |
 //! | the compressor of a stream that shares none | 300 KiB to 2 MiB | – |
 //!
 //! # Testing a handler
 //!
-//! No network is needed: call the handler, and read the body. Without pings and a stall time it needs no clock either.
-//! A stream that ends can be collected; from one that does not, take pieces:
+//! No network is needed: call the handler, and read the events of its response by [`testing`]:
 //!
 //! ```
 //! use axum::extract::State;
-//! use ssekit_server::{Channel, LastEventId, Produce};
+//! use ssekit::{Channel, LastEventId, Produce, testing};
 //!
 //! async fn events(State(news): State<Channel>, last: LastEventId) -> Produce {
 //!     news.subscribe(last)
@@ -437,40 +444,22 @@
 //! # mod tokio { pub use ::tokio::{*, main as test}; } // so that `main` runs the tests below
 //! #[tokio::test]
 //! async fn a_client_that_returns_reads_on() -> Result {
-//!     use http_body_util::BodyExt;
-//!
 //!     let news = Channel::new();
 //!     let seen = news.emit("headline", "one")?;
 //!     let next = news.emit("headline", "two")?;
-//!     news.close(); // the stream ends when it has read everything
-//!
 //!     let last = LastEventId::new(seen.to_string())?;
-//!     let produce = events(State(news), last).await;
-//!     let body = produce.no_ping().no_stall_timeout().response().into_body();
-//!     let text = body.collect().await?.to_bytes();
-//!     assert_eq!(text, format!("id: {next}\nevent: headline\ndata: two\n\n"));
-//!     Ok(())
-//! }
+//!     let mut events = testing::events(events(State(news.clone()), last).await.response());
+//!     let event = events.next().await.expect("the stream is open")?;
+//!     assert_eq!((event.data, event.last_event_id), ("two".to_owned(), next.to_string()));
 //!
-//! #[tokio::test]
-//! async fn a_subscriber_gets_what_is_published() -> Result {
-//!     use futures_util::StreamExt;
-//!
-//!     let news = Channel::new();
-//!     let produce = events(State(news.clone()), LastEventId::default()).await;
-//!     let mut body = produce.no_ping().no_stall_timeout().response().into_body();
-//!     news.emit("headline", "one")?;
-//!     let piece = body.next().await.expect("it is open")?; // all that is there
-//!     assert!(piece.ends_with(b"event: headline\ndata: one\n\n"));
+//!     news.close();
+//!     assert!(events.rest().await?.is_empty());
 //!     Ok(())
 //! }
 //! # fn main() -> Result {
-//! #     a_client_that_returns_reads_on()?;
-//! #     a_subscriber_gets_what_is_published()
+//! #     a_client_that_returns_reads_on()
 //! # }
 //! ```
-//!
-//! The crate `ssekit-wire` has a decoder for those who would rather compare events than text.
 //!
 //! # Frameworks
 //!
@@ -507,7 +496,7 @@
 //! why the stream ended:
 //!
 //! ```
-//! use ssekit_server::{StopReason, produce};
+//! use ssekit::{StopReason, produce};
 //!
 //! let response = produce(|stream| {
 //!     let ticket = 7; // opened here
@@ -529,7 +518,8 @@
 //! the response is a 500, or [`try_response`](Produce::try_response) gives the error.
 //!
 //! ```
-//! use ssekit_server::{Error, Produce, produce};
+//! use ssekit::server::Error;
+//! use ssekit::{Produce, produce};
 //!
 //! fn lines(path: &'static str) -> Produce {
 //!     produce(move |stream| async move {
@@ -552,7 +542,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //! use axum::serve::ListenerExt;
-//! use ssekit_server::{produce, watch_peer};
+//! use ssekit::{produce, watch_peer};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
@@ -576,7 +566,7 @@
 //!
 //! ```
 //! use axum::http::{HeaderMap, header::ACCEPT_ENCODING};
-//! use ssekit_server::{Channel, LastEventId, Produce};
+//! use ssekit::{Channel, LastEventId, Produce};
 //!
 //! # #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
 //! fn events(news: &Channel, last: LastEventId, headers: &HeaderMap) -> Produce {
@@ -591,7 +581,7 @@
 //! `metrics`, `record_metrics` of each gives them to the recorder of the crate `metrics`, when you say so:
 //!
 //! ```
-//! use ssekit_server::{Channel, Clients, Streams};
+//! use ssekit::{Channel, Clients, Streams};
 //!
 //! # #[cfg(feature = "metrics")]
 //! // From a timer, or before metrics are scraped.
@@ -673,6 +663,8 @@ mod tower;
 
 mod within;
 
+pub mod testing;
+
 pub use body::{BodyError, SseBody};
 pub use channel::{Channel, ChannelBuilder, ChannelStats, CloseOnDrop, EventId, First, Overtaken, Selection};
 pub use clients::{Audience, AudienceError, Clients, ClientsBuilder, Delivery};
@@ -680,7 +672,7 @@ pub use emitter::{EmitError, Emitter, Lock};
 pub use error::Error;
 pub use headers::HeaderError;
 pub use last_event_id::{InvalidLastEventId, LastEventId};
-pub use presence::{Presence, PresenceChange};
+pub use presence::{Presence, PresenceChange, SettledPresence};
 pub use produce::{Produce, produce, produce_with_cleanup};
 pub use ssekit_wire::{Event, Field, FieldError};
 pub use start::Started;

@@ -25,7 +25,7 @@ impl Channel {
     /// none, add up.
     ///
     /// ```
-    /// # use ssekit_server::Channel;
+    /// # use ssekit::Channel;
     /// let news = Channel::builder().name("news").build();
     /// news.record_metrics();
     /// ```

@@ -1,11 +1,19 @@
+//! Who joins and leaves, for watchers: changes in their order, up to a limit.
+
+mod settled;
+
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_core::Stream;
 use slab::Slab;
+
+pub use self::settled::SettledPresence;
 
 /// Who comes and goes, from when it was asked for on: a stream of changes, in the order in which they happened.
 ///
@@ -109,6 +117,41 @@ impl<K> Told<K> {
     pub(crate) fn wake(self) {
         self.wakers.into_iter().for_each(Waker::wake);
         drop(self.forgotten);
+    }
+}
+
+impl<K> Presence<K> {
+    /// Keys that are online, instead of streams: a key that is back within this time has not left, as when its user
+    /// reloads the page or the connection was lost for a moment.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ssekit::{Clients, PresenceChange};
+    ///
+    /// async fn tell(clients: Clients<String>) {
+    ///     let mut presence = clients.presence().settled(Duration::from_secs(10));
+    ///     while let Some(change) = presence.next().await {
+    ///         match change {
+    ///             PresenceChange::Joined { key, .. } => println!("{key} is online"),
+    ///             PresenceChange::Left { key, .. } => println!("{key} is offline"),
+    ///             PresenceChange::Missed(_) => println!("online: {:?}", clients.keys()),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    /// # let _ = tell;
+    /// ```
+    pub fn settled(self, time: Duration) -> SettledPresence<K> {
+        SettledPresence::new(self, time)
+    }
+}
+
+impl<K: Clone> Presence<K> {
+    /// The next change; `None` when nobody can join or leave any more. Cancel-safe.
+    ///
+    /// The same as the stream's, for programs that need no more than this.
+    pub async fn next(&mut self) -> Option<PresenceChange<K>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 

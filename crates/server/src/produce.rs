@@ -34,7 +34,7 @@ use crate::streams::{Join, Streams};
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use ssekit_server::{Produce, produce};
+/// use ssekit::{Produce, produce};
 /// use tokio::time::sleep;
 ///
 /// fn clock() -> Produce {
@@ -67,7 +67,8 @@ where
 /// `start` holds, which is dropped with it, or into [`on_stop`](Produce::on_stop).
 ///
 /// ```
-/// use ssekit_server::{Error, Produce, produce_with_cleanup};
+/// use ssekit::server::Error;
+/// use ssekit::{Produce, produce_with_cleanup};
 ///
 /// fn events() -> Produce {
 ///     produce_with_cleanup(|stream| async move {
@@ -150,7 +151,7 @@ impl Produce {
     /// stream. `EventSource` and our clients take it for final. See [ending for good](crate#ending-for-good).
     ///
     /// ```
-    /// use ssekit_server::{Event, LastEventId, Produce, produce};
+    /// use ssekit::{Event, LastEventId, Produce, produce};
     ///
     /// async fn report(last: LastEventId) -> Produce {
     ///     if last.as_str() == Some("end") {
@@ -323,6 +324,13 @@ impl Produce {
         self.joins.iter().any(|join| join.streams.as_ref().is_some_and(|of| of.is(streams)))
     }
 
+    /// A stream to which others can emit, if it was not one.
+    pub(crate) fn emits(mut self) -> Self {
+        let start: Start = Box::new(|_: Emitter| Running::done(Ok(CleanUp::default())));
+        self.start.get_or_insert_with(|| SyncWrapper::new(start));
+        self
+    }
+
     pub(crate) fn joins(mut self, join: Join) -> Self {
         self.joins.push_front(join);
         self
@@ -339,7 +347,7 @@ impl Produce {
     /// leaves undone goes on in a task of the runtime.
     ///
     /// ```
-    /// # use ssekit_server::produce;
+    /// # use ssekit::produce;
     /// # let online = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(1));
     /// let response = produce(|stream| { /* … */ drop(stream) })
     ///     .on_stop(move |reason| async move {

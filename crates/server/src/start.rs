@@ -47,7 +47,7 @@ impl Running {
         Self(Rest::Future(Box::pin(future)))
     }
 
-    fn done(result: Result<CleanUp, Error>) -> Self {
+    pub(crate) fn done(result: Result<CleanUp, Error>) -> Self {
         Self(Rest::Nothing(result))
     }
 }

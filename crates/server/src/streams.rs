@@ -25,7 +25,7 @@ use crate::stop::{Place, StopReason};
 ///
 /// ```
 /// use axum::{Router, routing::get};
-/// use ssekit_server::{Streams, produce};
+/// use ssekit::{Streams, produce};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
@@ -47,7 +47,7 @@ use crate::stop::{Place, StopReason};
 ///
 /// ```
 /// # use hyper_util::server::graceful::GracefulShutdown;
-/// # use ssekit_server::Streams;
+/// # use ssekit::Streams;
 /// # async fn stop(streams: Streams, graceful: GracefulShutdown) {
 /// streams.shutdown();
 /// graceful.shutdown().await;
@@ -60,12 +60,12 @@ use crate::stop::{Place, StopReason};
 ///
 /// # Limits
 /// A browser's `EventSource` gives up for good when it is answered with anything but 200. So a stream beyond a limit is
-/// answered with 200, the time after which to return, and the end. A header, `x-stream-refused`, says why. `start` does
+/// answered with 200, the time after which to return, and the end. A header, `ssekit-refused`, says why. `start` does
 /// not run, and `on_stop` is told [`Refused`](StopReason::Refused).
 ///
 /// ```
 /// use std::time::Duration;
-/// use ssekit_server::{Produce, Streams, produce};
+/// use ssekit::{Produce, Streams, produce};
 ///
 /// let streams = Streams::builder()
 ///     .max(10_000)

@@ -18,7 +18,7 @@ use socket2::{SockRef, TcpKeepalive};
 /// use axum::serve::ListenerExt;
 ///
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?.tap_io(|socket| {
-///     if let Err(error) = ssekit_server::watch_peer(socket, Duration::from_secs(60)) {
+///     if let Err(error) = ssekit::watch_peer(socket, Duration::from_secs(60)) {
 ///         tracing::warn!(%error, "cannot set the TCP options: lost peers will be noticed late");
 ///     }
 /// });

@@ -25,7 +25,7 @@ impl LastEventId {
     /// returns the error, which is a reply.
     ///
     /// ```
-    /// use ssekit_server::{LastEventId, Produce, produce};
+    /// use ssekit::{LastEventId, Produce, produce};
     /// use warp::Filter;
     ///
     /// fn events(last: LastEventId) -> Produce {
@@ -46,7 +46,7 @@ impl Streams {
     /// Counts each stream that these routes reply with (feature `warp`), as [`scope`](Self::scope) does.
     ///
     /// ```
-    /// use ssekit_server::{Streams, produce};
+    /// use ssekit::{Streams, produce};
     /// use warp::Filter;
     ///
     /// let streams = Streams::new();

@@ -32,7 +32,7 @@ impl Streams {
     /// ```
     /// use std::convert::Infallible;
     /// use hyper::{Request, body::Incoming, service::service_fn};
-    /// use ssekit_server::{Streams, produce};
+    /// use ssekit::{Streams, produce};
     ///
     /// let streams = Streams::new();
     /// let service = service_fn(move |request: Request<Incoming>| {

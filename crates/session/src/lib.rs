@@ -6,10 +6,10 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use ssekit_session::{Answer, Behaviour, Output, Session};
+//! use ssekit_session::{Answer, Config, Output, Session};
 //!
 //! let seconds = Duration::from_secs;
-//! let mut session = Session::<()>::new(Behaviour::default(), 0);
+//! let mut session = Session::<()>::new(Config::default(), 0);
 //!
 //! session.start(seconds(0));
 //! assert_eq!(session.next_output(), Some(Output::Connect { first: true }));
@@ -26,7 +26,7 @@
 extern crate alloc;
 
 mod answer;
-mod behaviour;
+mod config;
 mod output;
 mod reconnect;
 mod repeat;
@@ -34,7 +34,7 @@ mod session;
 mod trouble;
 
 pub use answer::Answer;
-pub use behaviour::Behaviour;
+pub use config::Config;
 pub use output::Output;
 pub use reconnect::{AfterEnd, Reconnect};
 pub use repeat::{MethodClass, NotRepeated, Progress, RepeatChoice, repeat};

@@ -20,7 +20,7 @@ use fastrand::Rng;
 use ssekit_wire::{DecodeError, Decoder, FieldError, Item};
 
 use crate::answer::Verdict;
-use crate::{Answer, Behaviour, CloseReason, Output, Trouble};
+use crate::{Answer, CloseReason, Config, Output, Trouble};
 
 mod outcome;
 mod page;
@@ -33,7 +33,7 @@ mod page;
 /// changed, has no effect.
 #[derive(Debug)]
 pub struct Session<E> {
-    behaviour: Behaviour,
+    config: Config,
     decoder: Decoder,
     random: Rng,
     state: State<E>,
@@ -82,13 +82,13 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl<E: Clone + Debug> Session<E> {
     /// A session that has not been started. The seed makes its random delays, and should be another one for each.
-    pub fn new(behaviour: Behaviour, seed: u64) -> Self {
-        let mut decoder = Decoder::new().with_max_event_bytes(behaviour.max_event_bytes);
-        if behaviour.comments {
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut decoder = Decoder::new().with_max_event_bytes(config.max_event_bytes);
+        if config.comments {
             decoder = decoder.with_comments();
         }
         Self {
-            behaviour,
+            config,
             decoder,
             random: Rng::with_seed(seed),
             state: State::Idle,
@@ -121,7 +121,7 @@ impl<E: Clone + Debug> Session<E> {
         match &self.state {
             State::Connecting { deadline } | State::Refused { deadline, .. } => Some(*deadline),
             State::Open { last_byte, .. } => {
-                self.behaviour.read_timeout.map(|timeout| last_byte.saturating_add(timeout))
+                self.config.read_timeout.map(|timeout| last_byte.saturating_add(timeout))
             }
             State::Waiting { until } => Some(*until),
             State::Paused { check_at } => Some(*check_at),
@@ -140,8 +140,8 @@ impl<E: Clone + Debug> Session<E> {
     }
 
     /// How it behaves.
-    pub fn behaviour(&self) -> &Behaviour {
-        &self.behaviour
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Whether it is closed, for good unless it is started again.
@@ -266,11 +266,11 @@ impl<E: Clone + Debug> Session<E> {
     }
 
     /// The answer's body has ended. The sink is given an event whose blank line is missing, or an error in its place:
-    /// see [`Behaviour::accepts_incomplete_event`].
+    /// see [`Config::accepts_incomplete_event`].
     pub fn ended(&mut self, now: Duration, mut sink: impl FnMut(Result<Item<'_>, DecodeError>)) {
         match &mut self.state {
             State::Open { brought_events, .. } => {
-                if self.behaviour.accepts_incomplete_event {
+                if self.config.accepts_incomplete_event {
                     let mut items = self.decoder.finish();
                     while let Some(item) = items.next() {
                         *brought_events |= matches!(item, Ok(Item::Message(_)));
@@ -323,7 +323,7 @@ impl<E: Clone + Debug> Session<E> {
         if self.is_still() {
             return self.pause(None, now);
         }
-        self.state = State::Connecting { deadline: now.saturating_add(self.behaviour.connect_timeout) };
+        self.state = State::Connecting { deadline: now.saturating_add(self.config.connect_timeout) };
         self.was_sent |= self.is_sent;
         self.is_sent = true;
         self.outputs.push_back(Output::Connect { first: !self.was_sent });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ssekit_session::{AfterEnd, Answer, Behaviour, CloseReason, MethodClass, Output, Reconnect, Session};
+use ssekit_session::{AfterEnd, Answer, CloseReason, Config, MethodClass, Output, Reconnect, Session};
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -57,7 +57,7 @@ fn input() -> impl Strategy<Value = Input> {
     ]
 }
 
-fn behaviour() -> impl Strategy<Value = Behaviour> {
+fn config() -> impl Strategy<Value = Config> {
     let reconnect = prop_oneof![
         Just(Reconnect::resilient()),
         Just(Reconnect::standard()),
@@ -71,7 +71,7 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
         prop_oneof![Just(MethodClass::Safe), Just(MethodClass::Idempotent), Just(MethodClass::Neither)];
     let switches = (any::<bool>(), any::<bool>(), any::<bool>());
     (method, reconnect, timeout.clone(), prop::option::of(timeout), switches).prop_map(
-        |(method, reconnect, connect_timeout, read_timeout, (comments, pauses_hidden, accepts))| Behaviour {
+        |(method, reconnect, connect_timeout, read_timeout, (comments, pauses_hidden, accepts))| Config {
             method,
             reconnect,
             connect_timeout,
@@ -87,10 +87,10 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
 proptest! {
     #[test]
     fn outputs_are_in_order_and_one_close_is_told(
-        behaviour in behaviour(),
+        config in config(),
         steps in prop::collection::vec((input(), 0..5_000_u64), 0..60),
     ) {
-        let mut session = Session::<()>::new(behaviour, 1);
+        let mut session = Session::<()>::new(config, 1);
         let mut now = Duration::from_secs(1);
         // The state of the shell: it has a request or a stream, the stream is open, it was told of a close.
         let (mut stands, mut open, mut closed) = (false, false, false);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ssekit_session::{
-    AfterEnd, Answer, Behaviour, CloseReason, MethodClass, NotRepeated, Output, Progress, Reconnect,
+    AfterEnd, Answer, CloseReason, Config, MethodClass, NotRepeated, Output, Progress, Reconnect,
     RepeatChoice, Session, Trouble, repeat,
 };
 
@@ -114,7 +114,7 @@ fn over(method: MethodClass, reconnect: Reconnect, progress: Progress) -> Option
     let now = Duration::ZERO;
     let content_type = Some("text/event-stream");
     let stream = Answer { status: 200, content_type, ..Answer::default() };
-    let mut session = Session::new(Behaviour { method, reconnect, ..Behaviour::default() }, 0);
+    let mut session = Session::new(Config { method, reconnect, ..Config::default() }, 0);
     if let Progress::NoHead { resumes: true } | Progress::Refused { resumes: true, .. } = progress {
         session = session.with_last_event_id("7").expect("an id");
     }
@@ -183,7 +183,7 @@ fn a_session_follows_every_row() {
 fn a_timeout_follows_the_table() {
     let now = Duration::ZERO;
     let start = |method| {
-        let mut session = Session::<&str>::new(Behaviour { method, ..Behaviour::default() }, 0);
+        let mut session = Session::<&str>::new(Config { method, ..Config::default() }, 0);
         session.start(now);
         session
     };
@@ -202,9 +202,8 @@ fn a_timeout_follows_the_table() {
     idempotent.tick(Duration::from_secs(60));
     assert_eq!(closed(idempotent), None);
 
-    let behaviour =
-        Behaviour { method: Neither, read_timeout: Some(Duration::from_secs(1)), ..Behaviour::default() };
-    let mut silent = Session::<&str>::new(behaviour, 0);
+    let config = Config { method: Neither, read_timeout: Some(Duration::from_secs(1)), ..Config::default() };
+    let mut silent = Session::<&str>::new(config, 0);
     silent.start(now);
     let content_type = Some("text/event-stream");
     silent.answered(&Answer { status: 200, content_type, ..Answer::default() }, now);
@@ -215,7 +214,7 @@ fn a_timeout_follows_the_table() {
 #[test]
 fn an_id_that_no_header_can_carry_is_none_to_resume_after() {
     for (id, resumes) in [("7", true), ("a\tb", true), ("\u{1}", false), ("7 ", false), ("\t7", false)] {
-        let mut session = Session::<&str>::new(Behaviour { method: Neither, ..Behaviour::default() }, 0)
+        let mut session = Session::<&str>::new(Config { method: Neither, ..Config::default() }, 0)
             .with_last_event_id(id)
             .expect("an id");
         session.start(Duration::ZERO);
@@ -230,7 +229,7 @@ fn no_page_event_repeats_what_must_not_be_repeated() {
     let content_type = Some("text/event-stream");
     let stream = Answer { status: 200, content_type, ..Answer::default() };
     let open = |bytes: &str| {
-        let mut session = Session::<&str>::new(Behaviour { method: Neither, ..Behaviour::default() }, 0);
+        let mut session = Session::<&str>::new(Config { method: Neither, ..Config::default() }, 0);
         session.start(now);
         session.answered(&stream, now);
         session.bytes(bytes.as_bytes(), now, |_| {});
@@ -255,7 +254,7 @@ fn no_page_event_repeats_what_must_not_be_repeated() {
 
 #[test]
 fn the_first_attempt_is_the_first_that_can_have_reached_the_server() {
-    let mut session = Session::<&str>::new(Behaviour::default(), 0);
+    let mut session = Session::<&str>::new(Config::default(), 0);
     let mut now = Duration::ZERO;
     let connect = |session: &mut Session<&str>| {
         std::iter::from_fn(|| session.next_output()).find_map(|output| match output {

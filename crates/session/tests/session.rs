@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ssekit_session::{
-    AfterEnd, Answer, Behaviour, CloseReason, DecodeError, Item, MethodClass, Output, Reconnect, Session,
+    AfterEnd, Answer, CloseReason, Config, DecodeError, Item, MethodClass, Output, Reconnect, Session,
     Trouble,
 };
 
@@ -45,15 +45,15 @@ const STREAM: Input = Answered(200, "text/event-stream");
 type Step = (Input, &'static [&'static str]);
 
 /// Each step, and all that the session gives and wants done after it.
-fn check(name: &str, behaviour: Behaviour, steps: &[Step]) {
-    let behaviour = Behaviour {
-        reconnect: behaviour.reconnect.without_jitter(),
-        read_timeout: behaviour.read_timeout.or(Some(Duration::from_secs(10))),
+fn check(name: &str, config: Config, steps: &[Step]) {
+    let config = Config {
+        reconnect: config.reconnect.without_jitter(),
+        read_timeout: config.read_timeout.or(Some(Duration::from_secs(10))),
         comments: true,
         max_event_bytes: 1000,
-        ..behaviour
+        ..config
     };
-    let mut session = Session::<&str>::new(behaviour, 0);
+    let mut session = Session::<&str>::new(config, 0);
     let mut now = Duration::from_secs(1_000);
     for (number, &(input, expected)) in steps.iter().enumerate() {
         let mut seen = Vec::new();
@@ -147,8 +147,8 @@ fn describe_trouble(trouble: &Trouble<&str>) -> String {
     }
 }
 
-fn by(reconnect: Reconnect) -> Behaviour {
-    Behaviour { reconnect, ..Behaviour::default() }
+fn by(reconnect: Reconnect) -> Config {
+    Config { reconnect, ..Config::default() }
 }
 
 const START: Step = (Start, &["connect first"]);
@@ -350,7 +350,7 @@ fn the_end_of_a_stream_is_what_the_policy_says() {
 
 #[test]
 fn a_hidden_page_has_no_connection_if_it_is_to() {
-    let pauses = || Behaviour { pauses_hidden: true, ..Behaviour::default() };
+    let pauses = || Config { pauses_hidden: true, ..Config::default() };
     check(
         "while it is open",
         pauses(),
@@ -392,14 +392,14 @@ fn a_hidden_page_has_no_connection_if_it_is_to() {
             (Hidden(false), &[]),
         ],
     );
-    check("not asked to", Behaviour::default(), &[START, (Hidden(true), &[]), OPEN, (Hidden(false), &[])]);
+    check("not asked to", Config::default(), &[START, (Hidden(true), &[]), OPEN, (Hidden(false), &[])]);
 }
 
 #[test]
 fn a_device_that_reports_no_network_keeps_trying_at_the_slowest_pace() {
     check(
         "the report only lengthens the delay, as for a server in the LAN",
-        Behaviour::default(),
+        Config::default(),
         &[
             (Offline(true), &[]),
             START,
@@ -415,7 +415,7 @@ fn a_device_that_reports_no_network_keeps_trying_at_the_slowest_pace() {
     );
     check(
         "a delay that runs is lengthened, and a network ends it",
-        Behaviour::default(),
+        Config::default(),
         &[
             START,
             (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),
@@ -439,7 +439,7 @@ fn a_device_that_reports_no_network_keeps_trying_at_the_slowest_pace() {
     );
     check(
         "a connection that stands is left alone",
-        Behaviour::default(),
+        Config::default(),
         &[
             START,
             OPEN,
@@ -450,7 +450,7 @@ fn a_device_that_reports_no_network_keeps_trying_at_the_slowest_pace() {
     );
     check(
         "hidden and offline",
-        Behaviour { pauses_hidden: true, ..Behaviour::default() },
+        Config { pauses_hidden: true, ..Config::default() },
         &[
             START,
             (Offline(true), &[]),
@@ -465,12 +465,12 @@ fn a_device_that_reports_no_network_keeps_trying_at_the_slowest_pace() {
 fn a_pause_whose_end_is_not_reported_ends_all_the_same() {
     check(
         "a page whose timers run is not frozen",
-        Behaviour::default(),
+        Config::default(),
         &[START, OPEN, (Frozen, &["disconnect", "paused"]), (Pass(59_999), &[]), (Pass(1), &["connect"])],
     );
     check(
         "a hidden page stays without a connection, and is looked at every minute",
-        Behaviour { pauses_hidden: true, ..Behaviour::default() },
+        Config { pauses_hidden: true, ..Config::default() },
         &[
             START,
             (Hidden(true), &["disconnect", "paused"]),
@@ -480,7 +480,7 @@ fn a_pause_whose_end_is_not_reported_ends_all_the_same() {
             (Hidden(false), &["connect"]),
         ],
     );
-    let mut session = Session::<&str>::new(Behaviour { pauses_hidden: true, ..Behaviour::default() }, 0);
+    let mut session = Session::<&str>::new(Config { pauses_hidden: true, ..Config::default() }, 0);
     session.start(Duration::ZERO);
     session.hidden(true, Duration::ZERO);
     assert_eq!(session.deadline(), Some(Duration::from_secs(60)));
@@ -492,7 +492,7 @@ fn a_pause_whose_end_is_not_reported_ends_all_the_same() {
 fn a_stream_that_may_have_died_in_the_machine_s_sleep_is_opened_again() {
     let unwatched = |input| (input, &[] as &[&str]);
     let event: Step = (Bytes("id: 1\ndata: x\n\n"), &["message: x (1)"]);
-    let quiet = || Behaviour { read_timeout: Some(Duration::MAX), ..Behaviour::default() };
+    let quiet = || Config { read_timeout: Some(Duration::MAX), ..Config::default() };
     check(
         "after a minute without a byte",
         quiet(),
@@ -525,7 +525,7 @@ fn a_stream_that_may_have_died_in_the_machine_s_sleep_is_opened_again() {
     );
     check(
         "not a request that must not be repeated",
-        Behaviour { method: MethodClass::Neither, ..quiet() },
+        Config { method: MethodClass::Neither, ..quiet() },
         &[START, OPEN, (Bytes("data: x\n\n"), &["message: x ()"]), unwatched(Woken(3600))],
     );
     check("nor anything else", quiet(), &[unwatched(Woken(60)), START, unwatched(Woken(60)), OPEN]);
@@ -533,8 +533,8 @@ fn a_stream_that_may_have_died_in_the_machine_s_sleep_is_opened_again() {
 
 /// The items of a stream that ends after these bytes.
 fn given_at_the_end(stream: &str, accepts_incomplete_event: bool) -> Vec<String> {
-    let behaviour = Behaviour { accepts_incomplete_event, ..Behaviour::default() };
-    let mut session = Session::<&str>::new(behaviour, 0);
+    let config = Config { accepts_incomplete_event, ..Config::default() };
+    let mut session = Session::<&str>::new(config, 0);
     let (now, mut seen) = (Duration::ZERO, Vec::new());
     session.start(now);
     let content_type = Some("text/event-stream");
@@ -571,7 +571,7 @@ fn an_event_whose_blank_line_is_missing_is_given_or_reported() {
 fn an_accepted_event_counts_for_the_next_attempt() {
     check(
         "its id",
-        Behaviour { accepts_incomplete_event: true, ..Behaviour::default() },
+        Config { accepts_incomplete_event: true, ..Config::default() },
         &[
             START,
             OPEN,
@@ -586,7 +586,7 @@ fn an_accepted_event_counts_for_the_next_attempt() {
 fn a_page_that_was_frozen_gets_its_time_again() {
     check(
         "it connects again",
-        Behaviour::default(),
+        Config::default(),
         &[
             START,
             OPEN,
@@ -599,7 +599,7 @@ fn a_page_that_was_frozen_gets_its_time_again() {
     );
     check(
         "hidden too",
-        Behaviour { pauses_hidden: true, ..Behaviour::default() },
+        Config { pauses_hidden: true, ..Config::default() },
         &[
             START,
             (Hidden(true), &["disconnect", "paused"]),
@@ -610,7 +610,7 @@ fn a_page_that_was_frozen_gets_its_time_again() {
     );
     check(
         "silence is counted from now",
-        Behaviour::default(),
+        Config::default(),
         &[
             START,
             OPEN,
@@ -621,12 +621,12 @@ fn a_page_that_was_frozen_gets_its_time_again() {
     );
     check(
         "an attempt has its time",
-        Behaviour::default(),
+        Config::default(),
         &[START, (Thawed(3_600_000), &[]), (Pass(59_999), &[]), OPEN],
     );
     check(
         "a delay has passed",
-        Behaviour::default(),
+        Config::default(),
         &[
             START,
             (Failed, &["disconnect", "wait 1000 ms: Connect(\"reset\")"]),

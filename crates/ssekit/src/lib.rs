@@ -39,13 +39,45 @@
 //! # }
 //! ```
 //!
+//! Events can be the variants of an enum that both ends share; a variant's name is the event's, as pages see it:
+//!
+//! ```no_run
+//! use serde::{Deserialize, Serialize};
+//! use ssekit::{Channel, source};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! #[serde(rename_all = "snake_case")]
+//! enum Import {
+//!     Progress { percent: u8 },
+//!     Done,
+//! }
+//!
+//! fn report(log: &Channel) -> Result<(), ssekit::EmitError> {
+//!     log.emit_event(&Import::Progress { percent: 50 })?; // event: progress, data: {"percent":50}
+//!     log.emit_event(&Import::Done)?;
+//!     Ok(())
+//! }
+//!
+//! async fn follow(url: &str) -> Result<(), ssekit::client::SelectError> {
+//!     let mut import = source(url).select_all().typed::<Import>();
+//!     while let Some(event) = import.next().await {
+//!         match event? {
+//!             Import::Progress { percent } => println!("{percent} %"),
+//!             Import::Done => break,
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Where to read on
 //!
 //! | To | read |
 //! |---|---|
-//! | produce events: from elsewhere, to a user's tabs, to all, resumed; shut down, limit, test | [`server`] |
+//! | produce events: from elsewhere, to a user's tabs, to all, resumed; shut down, limit | [`server`] |
 //! | consume them: types, latest values, reconnects, status, TLS | [`client`] |
 //! | encode and decode the format itself, without I/O | [`wire`] |
+//! | test a handler | [`testing`] |
 //!
 //! # Features
 //!
@@ -76,11 +108,16 @@
 //! | an idle stream | pings after 30 s |
 
 #[cfg(feature = "client")]
+#[doc(inline)]
 pub use ssekit_client as client;
 #[cfg(feature = "client")]
 pub use ssekit_client::{Latest, Message, Reconnect, Select, Source, Status, source};
 #[cfg(feature = "server")]
+#[doc(inline)]
 pub use ssekit_server as server;
+#[cfg(feature = "server")]
+#[doc(inline)]
+pub use ssekit_server::testing;
 #[cfg(feature = "tcp")]
 pub use ssekit_server::watch_peer;
 #[cfg(feature = "server")]
@@ -89,4 +126,5 @@ pub use ssekit_server::{
     Overtaken, PresenceChange, Produce, Selection, SseBody, StopReason, Streams, produce,
     produce_with_cleanup,
 };
+#[doc(inline)]
 pub use ssekit_wire as wire;

@@ -92,6 +92,14 @@ async fn what_one_program_produces_the_other_consumes() {
 }
 
 #[tokio::test]
+async fn an_answer_is_read_to_its_last_message_with_a_renewed_token() {
+    let mut model = Example::start("model", "");
+    let refused = model.line().await;
+    assert_eq!(refused, "renewing the token: the server answered 401 Unauthorized: the token has expired");
+    assert_eq!(model.line().await, "Hello, world!");
+}
+
+#[tokio::test]
 async fn clients_are_reached_by_session_and_end_with_the_program() {
     let (mut server, url) = Example::serve("clients").await;
     let sessions = url.replace("/events", "/sessions");

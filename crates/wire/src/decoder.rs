@@ -14,7 +14,7 @@ pub const DEFAULT_MAX_EVENT_BYTES: usize = 16 << 20;
 /// `data` lines, is put together in buffers that are used again, so that a decoder at work allocates nothing.
 ///
 /// ```
-/// use ssekit_wire::{Decoder, Item};
+/// use ssekit::wire::{Decoder, Item};
 ///
 /// let mut decoder = Decoder::new();
 /// let mut seen = Vec::new();
@@ -27,7 +27,7 @@ pub const DEFAULT_MAX_EVENT_BYTES: usize = 16 << 20;
 ///     }
 /// }
 /// assert_eq!(seen, [("greeting".to_owned(), "hello".to_owned(), "1".to_owned())]);
-/// # Ok::<(), ssekit_wire::DecodeError>(())
+/// # Ok::<(), ssekit::wire::DecodeError>(())
 /// ```
 #[derive(Debug)]
 pub struct Decoder {
@@ -142,7 +142,7 @@ impl Decoder {
     /// The standard drops such an event. This is for servers that are known to leave out the last blank line.
     ///
     /// ```
-    /// use ssekit_wire::{Decoder, Item};
+    /// use ssekit::wire::{Decoder, Item};
     ///
     /// let mut decoder = Decoder::new();
     /// assert!(decoder.feed(b"data: the last one").next().is_none());

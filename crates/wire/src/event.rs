@@ -1,4 +1,7 @@
+//! An event to send, and its encoding.
+
 use alloc::borrow::Cow;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -12,12 +15,12 @@ use crate::scan;
 /// back as `Last-Event-ID`. Any other is refused here, so that no text from a stranger can add a field or an event.
 ///
 /// ```
-/// use ssekit_wire::Event;
+/// use ssekit::wire::Event;
 ///
 /// let mut out = Vec::new();
 /// Event::new("72 °F\nsunny").with_event("weather")?.with_id("7")?.encode(&mut out);
 /// assert_eq!(out, "id: 7\nevent: weather\ndata: 72 °F\ndata: sunny\n\n".as_bytes());
-/// # Ok::<(), ssekit_wire::FieldError>(())
+/// # Ok::<(), ssekit::wire::FieldError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Event<'a> {
@@ -37,11 +40,11 @@ impl<'a> Event<'a> {
     /// A block without data: receivers take its id and reconnection time and dispatch no event.
     ///
     /// ```
-    /// # use ssekit_wire::Event;
+    /// # use ssekit::wire::Event;
     /// let mut out = Vec::new();
     /// Event::empty().with_id("41")?.encode(&mut out);
     /// assert_eq!(out, b"id: 41\n\n");
-    /// # Ok::<(), ssekit_wire::FieldError>(())
+    /// # Ok::<(), ssekit::wire::FieldError>(())
     /// ```
     #[inline]
     pub fn empty() -> Self {
@@ -73,6 +76,14 @@ impl<'a> Event<'a> {
             return Err(FieldError::new(Field::Id, &id, scan::not_in_header(id.as_bytes())));
         }
         Ok(Self { id: Some(id), ..self })
+    }
+
+    /// Sets this number as the last event ID that receivers keep. A number is always a valid id.
+    #[inline]
+    #[must_use]
+    pub fn with_numeric_id(mut self, id: u64) -> Self {
+        self.id = Some(Cow::Owned(id.to_string()));
+        self
     }
 
     /// Sets the receiver's reconnection time, in whole milliseconds; a part of one is cut off.

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! ```
-//! use ssekit_wire::{Decoder, Event, Item};
+//! use ssekit::wire::{Decoder, Event, Item};
 //!
 //! let mut stream = Vec::new();
 //! Event::new("72 °F\nsunny").with_event("weather")?.with_id("7")?.encode(&mut stream);
@@ -26,8 +26,10 @@
 //!         }
 //!     }
 //! }
-//! # Ok::<(), ssekit_wire::FieldError>(())
+//! # Ok::<(), ssekit::wire::FieldError>(())
 //! ```
+//!
+//! Programs that use the crate `ssekit` have this one as `ssekit::wire`.
 //!
 //! # What holds
 //!
@@ -54,7 +56,7 @@
 //! stay. Send [`Decoder::last_event_id`] as `Last-Event-ID`, in UTF-8, unless it is empty.
 //!
 //! ```
-//! use ssekit_wire::Decoder;
+//! use ssekit::wire::Decoder;
 //!
 //! let mut decoder = Decoder::new();
 //! drop(decoder.feed(b"id: 41\ndata: x\n\ndata: cut o"));
@@ -64,7 +66,9 @@
 //!
 //! # Features
 //!
-//! `std` (default) chooses the processor's widest vectors at run time, to find the ends of long lines and to check UTF-8.
+//! - `std` (default) chooses the processor's widest vectors at run time, to find the ends of long lines and to check UTF-8.
+//! - `json` adds `Event::json`, and `Event::typed` and `Message::typed`, which write and read an enum whose variants are
+//!   the names of events.
 //!
 //! [spec]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 #![no_std]
@@ -81,6 +85,9 @@ pub mod media_type;
 mod block;
 
 mod scan;
+
+#[cfg(feature = "json")]
+mod json;
 
 pub use decoder::{DEFAULT_MAX_EVENT_BYTES, DecodeError, Decoder, Item, Message};
 pub use event::{Event, Field, FieldError, encode_comment};

@@ -6,7 +6,7 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 /// The type and subtype of a `Content-Type`, or of one range of an `Accept`, without parameters and spaces.
 ///
 /// ```
-/// use ssekit_wire::media_type::essence;
+/// use ssekit::wire::media_type::essence;
 ///
 /// assert_eq!(essence("text/event-stream; charset=utf-8"), "text/event-stream");
 /// ```
@@ -17,7 +17,7 @@ pub fn essence(value: &str) -> &str {
 /// Whether a `Content-Type` has this type and subtype, in any case and with any parameters.
 ///
 /// ```
-/// use ssekit_wire::media_type::{EVENT_STREAM, is};
+/// use ssekit::wire::media_type::{EVENT_STREAM, is};
 ///
 /// assert!(is("Text/Event-Stream;charset=utf-8", EVENT_STREAM));
 /// assert!(!is("text/event-stream2", EVENT_STREAM));
@@ -29,7 +29,7 @@ pub fn is(content_type: &str, wanted: &str) -> bool {
 /// Whether an `Accept` names event streams among its ranges. Wildcards do not name them.
 ///
 /// ```
-/// use ssekit_wire::media_type::accepts_event_stream;
+/// use ssekit::wire::media_type::accepts_event_stream;
 ///
 /// assert!(accepts_event_stream("text/html, text/event-stream;q=0.9"));
 /// assert!(!accepts_event_stream("*/*"));

@@ -5,7 +5,7 @@
 //! and all of its events come back as one text and one table (see [`table`]). Nothing is imported: time and random seeds
 //! are parameters, so that the module is the same in windows, workers and on servers.
 //!
-//! `exports.rs` is the boundary, `page.rs` what stands behind it, `settings.rs` how numbers become a behaviour.
+//! `exports.rs` is the boundary, `page.rs` what stands behind it, `settings.rs` how numbers become a configuration.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 

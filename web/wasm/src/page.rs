@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use ssekit_session::{Answer, Behaviour, CloseReason, MethodClass, Output, Session, Trouble};
+use ssekit_session::{Answer, CloseReason, Config, MethodClass, Output, Session, Trouble};
 
 use crate::Settings;
 use crate::settings::duration;
@@ -124,8 +124,8 @@ impl Page {
             "" => MethodClass::Safe,
             method => MethodClass::of(method),
         };
-        let behaviour = Behaviour { method, ..settings.behaviour() };
-        let session = Session::new(behaviour, seed).with_last_event_id(id).ok()?;
+        let config = Config { method, ..settings.config() };
+        let session = Session::new(config, seed).with_last_event_id(id).ok()?;
         let connection = Some(Connection { session, known: Known::new(id) });
         match self.connections.iter().position(Option::is_none) {
             Some(handle) => {

@@ -1,8 +1,8 @@
-//! How numbers become a behaviour.
+//! How numbers become a configuration.
 
 use core::time::Duration;
 
-use ssekit_session::{AfterEnd, Behaviour, Reconnect};
+use ssekit_session::{AfterEnd, Config, Reconnect};
 
 /// A connection's options as they cross: in milliseconds, and what is negative or no number is not set.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +39,9 @@ pub struct Settings {
 
 impl Settings {
     /// What they mean to a session.
-    pub fn behaviour(&self) -> Behaviour {
-        let unset = Behaviour::default();
-        Behaviour {
+    pub fn config(&self) -> Config {
+        let unset = Config::default();
+        Config {
             reconnect: self.reconnect(),
             connect_timeout: duration(self.connect_timeout).unwrap_or(unset.connect_timeout),
             read_timeout: duration(self.read_timeout),
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn what_is_not_set_is_as_in_rust() {
-        assert_eq!(Settings::UNSET.behaviour(), Behaviour::default());
-        assert_eq!(Settings { delay: f64::NAN, ..Settings::UNSET }.behaviour(), Behaviour::default());
+        assert_eq!(Settings::UNSET.config(), Config::default());
+        assert_eq!(Settings { delay: f64::NAN, ..Settings::UNSET }.config(), Config::default());
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
             repeats_like_safe: 1,
             accepts_incomplete_event: 1,
         };
-        let behaviour = settings.behaviour();
+        let config = settings.config();
         let millis = Duration::from_millis;
         let policy = Reconnect::standard()
             .delay(millis(10))
@@ -166,10 +166,10 @@ mod tests {
             .without_jitter()
             .repeat_like_safe()
             .after_end(AfterEnd::Asked);
-        assert_eq!(behaviour.reconnect, policy);
-        assert_eq!(behaviour.connect_timeout, Duration::from_micros(500));
-        assert!(behaviour.read_timeout > Some(millis(1_000_000_000_000)));
-        assert_eq!(behaviour.max_event_bytes, 1000);
-        assert!(behaviour.pauses_hidden && behaviour.accepts_incomplete_event);
+        assert_eq!(config.reconnect, policy);
+        assert_eq!(config.connect_timeout, Duration::from_micros(500));
+        assert!(config.read_timeout > Some(millis(1_000_000_000_000)));
+        assert_eq!(config.max_event_bytes, 1000);
+        assert!(config.pauses_hidden && config.accepts_incomplete_event);
     }
 }

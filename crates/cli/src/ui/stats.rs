@@ -110,7 +110,7 @@ pub(super) async fn measure(hub: Arc<Hub>, figures: Channel) {
                 }
             }
         }
-        if futures_util::StreamExt::next(&mut listeners).await.is_none() {
+        if listeners.next().await.is_none() {
             return;
         }
     }

@@ -276,7 +276,7 @@ fn a_stream_beyond_the_limit_is_answered_as_browsers_survive_and_a_place_is_free
     streams[0].find("stats");
     for path in ["/stats", "/events?name=Ada"] {
         let mut refused = get(server.addr, path);
-        assert_eq!((refused.status, refused.header("x-stream-refused")), (200, Some("too many streams")));
+        assert_eq!((refused.status, refused.header("ssekit-refused")), (200, Some("too many streams")));
         // The last of several reconnection times counts.
         let lines = String::from_utf8(refused.chunk()).expect("text");
         let retry = lines.lines().last().and_then(|line| line.strip_prefix("retry: ")?.parse::<u64>().ok());
@@ -287,7 +287,7 @@ fn a_stream_beyond_the_limit_is_answered_as_browsers_survive_and_a_place_is_free
 
     drop(streams.pop());
     let end = Instant::now() + PATIENCE;
-    while get(server.addr, "/stats").header("x-stream-refused").is_some() {
+    while get(server.addr, "/stats").header("ssekit-refused").is_some() {
         assert!(Instant::now() < end, "the place does not become free");
     }
 }

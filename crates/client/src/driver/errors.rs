@@ -13,7 +13,7 @@ use crate::{BoxError, Error};
 
 impl Driver {
     pub(super) fn error_of(&self, trouble: Trouble<Error>) -> Error {
-        let behaviour = self.session.as_ref().map(|session| session.behaviour());
+        let config = self.session.as_ref().map(|session| session.config());
         let response = self.connection.response();
         let text = |body: Vec<u8>| String::from_utf8_lossy(&body).into_owned();
         match trouble {
@@ -23,10 +23,10 @@ impl Driver {
             }
             Trouble::ConnectTimeout => Error::ConnectTimeout {
                 url: asked_url(&self.connection, &self.attempt),
-                after: behaviour.map(|it| it.connect_timeout).unwrap_or_default(),
+                after: config.map(|it| it.connect_timeout).unwrap_or_default(),
             },
             Trouble::ReadTimeout => {
-                Error::ReadTimeout { after: behaviour.and_then(|it| it.read_timeout).unwrap_or_default() }
+                Error::ReadTimeout { after: config.and_then(|it| it.read_timeout).unwrap_or_default() }
             }
             Trouble::NoContent => Error::NoContent,
             Trouble::Status { status, body, retry_after } => Error::Status {

@@ -15,7 +15,7 @@ impl Source {
     /// Calls this once when the connection is closed for good, with the reason.
     ///
     /// ```
-    /// use ssekit_client::source;
+    /// use ssekit::source;
     ///
     /// let connection = source("http://localhost:3000/events").on_close(|closed| {
     ///     eprintln!("{closed}");
@@ -40,7 +40,7 @@ impl Source {
     /// Calls this for every comment, without its colon and one leading space, in order with the events.
     pub fn on_comment(self, callback: impl Fn(&str) + MaybeSend + MaybeSync + 'static) -> Self {
         self.set(|options| {
-            options.behaviour.comments = true;
+            options.config.comments = true;
             options.callbacks_mut().comment.push(callbacks::callback(callback));
         })
     }

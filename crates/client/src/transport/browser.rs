@@ -24,7 +24,8 @@ use crate::runtime::{call, property};
 /// could not connect. Nothing is taken from its cache or kept in it.
 ///
 /// ```no_run
-/// use ssekit_client::{Credentials, Http, source};
+/// use ssekit::client::{Credentials, Http};
+/// use ssekit::source;
 ///
 /// let http = Http::new().credentials(Credentials::Include);
 /// let connection = source("https://api.example/events").transport(http);

@@ -32,7 +32,8 @@ use crate::latest::lock;
 /// Cheap to clone; clones share their connections, so that many sources of one HTTP/2 server use a single one.
 ///
 /// ```no_run
-/// use ssekit_client::{Http, source};
+/// use ssekit::client::Http;
+/// use ssekit::source;
 ///
 /// let http = Http::new().root_certificate(&std::fs::read("ca.pem")?)?;
 /// let connection = source("https://internal.example/events").transport(http);

@@ -17,6 +17,7 @@ mod slow;
 mod threads;
 mod timing;
 mod tls;
+mod views;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use ssekit_client::{Error, HeaderMap, source};
 
 use crate::answer::Answer;
 use crate::peer::Peer;
-use crate::{data, eager, last_error, message};
+use crate::{data, eager, last_error, message, soon};
 
 const ONE: &str = "data: one\n\n";
 
@@ -123,6 +123,37 @@ async fn case_065_a_body_is_posted_again_with_every_attempt() {
         assert_eq!(request.body, r#"{"ask":1}"#);
         assert_eq!(request.header("content-type"), Some("application/json"));
     }
+}
+
+#[tokio::test]
+async fn a_request_can_be_made_once_with_a_token_and_json() {
+    let peer = Peer::start([Answer::events(ONE), Answer::events(ONE)]).await;
+    let ask = || source(peer.url("/")).bearer("secret").json(&("a\n", [1])).once();
+    for number in 0..2 {
+        let mut messages = ask().select("message");
+        data(&mut messages).await;
+        assert!(soon("the end", messages.next()).await.is_none());
+        let request = peer.request(number).await;
+        assert_eq!((request.method.as_str(), request.body.as_str()), ("POST", r#"["a\n",[1]]"#));
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        assert_eq!(request.header("authorization"), Some("Bearer secret"));
+    }
+    assert!(!format!("{:?}", ask()).contains("secret"));
+
+    // A GET is not repeated and not shared either.
+    let peer = Peer::start([Answer::events(ONE).then_stay(), Answer::events(ONE)]).await;
+    let connections = [(); 2].map(|()| source(peer.url("/")).once());
+    let [mut first, mut second] = connections.each_ref().map(|connection| connection.select("message"));
+    data(&mut first).await;
+    data(&mut second).await;
+    assert!(soon("the end", second.next()).await.is_none());
+    assert_eq!(peer.requests().len(), 2);
+
+    let map = std::collections::HashMap::from([((1, 2), 3)]);
+    assert!(
+        matches!(source(peer.url("/")).json(&map).check(), Err(Error::Header { what, .. }) if what == "the body")
+    );
+    assert!(source(peer.url("/")).bearer("a\nb").check().is_err());
 }
 
 #[tokio::test]

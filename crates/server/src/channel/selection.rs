@@ -19,7 +19,7 @@ use crate::produce::Produce;
 /// [response](Produce::try_response) is an error.
 ///
 /// ```
-/// use ssekit_server::{Channel, First, LastEventId, Produce};
+/// use ssekit::{Channel, First, LastEventId, Produce};
 ///
 /// fn page(stats: &Channel, chat: &Channel, last: LastEventId) -> Produce {
 ///     stats.first(First::Last(1)).and(chat.filter(|name| name != "typing")).subscribe(last)
@@ -134,7 +134,7 @@ impl Produce {
     /// It stays open while one of them is, also when nobody can emit any more.
     ///
     /// ```
-    /// use ssekit_server::{Channel, LastEventId, Produce, produce};
+    /// use ssekit::{Channel, LastEventId, Produce, produce};
     ///
     /// fn page(news: &Channel, name: String, last: LastEventId) -> Produce {
     ///     produce(move |stream| async move { Ok(stream.emit("welcome", name)?) }).follow(news, last)

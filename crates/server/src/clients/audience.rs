@@ -49,7 +49,17 @@ impl Audience {
         name: &str,
         data: &(impl serde::Serialize + ?Sized),
     ) -> Result<Delivery, AudienceError> {
-        self.emit(name, serde_json::to_string(data).map_err(EmitError::Json)?)
+        self.emit(name, serde_json::to_string(data)?)
+    }
+
+    /// Sends a variant of an enum to all, as [`Emitter::emit_event`] does to one.
+    ///
+    /// # Errors
+    /// Those of [`emit`](Self::emit).
+    #[cfg(feature = "json")]
+    #[doc(alias = "typed")]
+    pub fn emit_event(&self, event: &(impl serde::Serialize + ?Sized)) -> Result<Delivery, AudienceError> {
+        self.try_send(Event::typed(event)?)
     }
 
     /// Sends an event that was built elsewhere, with an id or a reconnection time of its own.
@@ -78,6 +88,22 @@ impl Audience {
             Delivery { taken: 0, full, .. } if self.of_one_key => Err(AudienceError::Full { streams: full }),
             delivery => Ok(delivery),
         }
+    }
+
+    /// Ends these streams after what was emitted, and gives how many they are. Nothing that is emitted later reaches them.
+    ///
+    /// The reason is [`Ended`](StopReason::Ended), and their clients return, as after [`Clients::close`](crate::Clients::close).
+    /// Streams that joined after this audience was asked for stay open.
+    ///
+    /// ```
+    /// # let clients = ssekit::Clients::<(String, u64)>::new();
+    /// let closed = clients.matching(|(role, _)| role == "guest").close();
+    /// # assert_eq!(closed, 0);
+    /// ```
+    #[doc(alias("end", "disconnect"))]
+    pub fn close(&self) -> usize {
+        self.emitters.iter().for_each(Emitter::close);
+        self.emitters.len()
     }
 
     /// Streams that there were when this was asked for.
@@ -134,6 +160,13 @@ pub enum AudienceError {
 
 impl From<FieldError> for AudienceError {
     fn from(error: FieldError) -> Self {
+        Self::Event(error.into())
+    }
+}
+
+#[cfg(feature = "json")]
+impl From<serde_json::Error> for AudienceError {
+    fn from(error: serde_json::Error) -> Self {
         Self::Event(error.into())
     }
 }

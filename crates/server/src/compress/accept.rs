@@ -65,7 +65,7 @@ impl Produce {
     ///
     /// ```
     /// use http::{HeaderMap, header::ACCEPT_ENCODING};
-    /// use ssekit_server::{Channel, LastEventId, Produce};
+    /// use ssekit::{Channel, LastEventId, Produce};
     ///
     /// fn events(headers: &HeaderMap, news: &Channel, last: LastEventId) -> Produce {
     ///     let accepted = headers.get(ACCEPT_ENCODING).map_or(&b""[..], |value| value.as_bytes());

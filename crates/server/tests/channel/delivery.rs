@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use futures_util::{Stream as _, StreamExt as _};
+use futures_util::Stream as _;
 use ssekit_server::{Channel, EmitError, Event, First, PresenceChange, produce};
 
 use crate::subscriber::{Subscriber, id, none, within};

@@ -10,8 +10,8 @@ use axum::extract::{Path, State};
 use futures_util::poll;
 use http_body_util::BodyExt;
 use ssekit_server::{
-    AudienceError, BodyError, Clients, Delivery, EmitError, Emitter, Error, Event, Produce, SseBody,
-    StopReason, Streams,
+    AudienceError, BodyError, Channel, Clients, Delivery, EmitError, Emitter, Error, Event, LastEventId,
+    Produce, SseBody, StopReason, Streams,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -71,7 +71,7 @@ async fn an_event_for_a_session_reaches_all_its_tabs_and_no_other() -> Result<()
     check(clients.get("some-session-id").emit_json("object", &[1, 2])?, 3, 0, 0);
     check(clients.all().emit("news", "for all")?, 4, 0, 0);
     check(
-        clients.matching(|session| session.starts_with("oth")).try_send(Event::new("x").with_id("7")?)?,
+        clients.matching(|session| session.starts_with("oth")).try_send(Event::json("x")?.with_id("7")?)?,
         1,
         0,
         0,
@@ -81,7 +81,7 @@ async fn an_event_for_a_session_reaches_all_its_tabs_and_no_other() -> Result<()
             "event: message\ndata: hello\n\nevent: object\ndata: [1,2]\n\nevent: news\ndata: for all\n\n";
         assert_eq!(tab.at_least(expected.len()).await, expected);
     }
-    let expected = "event: news\ndata: for all\n\nid: 7\nevent: message\ndata: x\n\n";
+    let expected = "event: news\ndata: for all\n\nid: 7\nevent: message\ndata: \"x\"\n\n";
     assert_eq!(other.at_least(expected.len()).await, expected);
     Ok(())
 }
@@ -101,6 +101,53 @@ async fn a_tab_that_leaves_takes_no_other_with_it() {
     assert!(matches!(within(stop.recv()).await, Some(StopReason::Disconnected)));
     assert!(!clients.contains("ada") && clients.is_empty() && clients.keys().is_empty());
     assert!(matches!(clients.get("ada").emit("n", "2"), Err(AudienceError::Nobody)));
+}
+
+#[tokio::test]
+async fn a_stream_has_a_key_in_each_of_several_registries() {
+    let (users, rooms) = (Clients::<&str>::new(), Clients::<u64>::builder().max_per_key(2).build());
+    let mut ada = body(users.connect("ada").also_in(&rooms, 7));
+    let mut bob = body(users.connect("bob").also_in(&rooms, 7));
+    check(rooms.get(&7).emit("said", "hello").unwrap(), 2, 0, 0);
+    check(users.get("ada").emit("n", "for ada").unwrap(), 1, 0, 0);
+    assert_eq!(frame(&mut ada).await, "event: said\ndata: hello\n\nevent: n\ndata: for ada\n\n");
+    assert_eq!(frame(&mut bob).await, "event: said\ndata: hello\n\n");
+
+    // A room that is full refuses the stream, which is then in no registry.
+    let refused = users.connect("eve").also_in(&rooms, 7).response();
+    assert_eq!(refused.headers()["ssekit-refused"], "too many streams of this client");
+    assert!(!users.contains("eve"));
+
+    users.close("ada");
+    assert_eq!(rest(ada).await, "");
+    assert_eq!((rooms.get(&7).len(), users.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_stream_of_a_channel_can_have_a_key() {
+    let (news, rooms) = (Channel::new(), Clients::<u64>::new());
+    let produce = news.subscribe(LastEventId::default()).also_in(&rooms, 7);
+    let mut stream = body(produce.no_ping().no_stall_timeout());
+    check(rooms.get(&7).emit("said", "hello").unwrap(), 1, 0, 0);
+    assert_eq!(frame(&mut stream).await, "event: said\ndata: hello\n\n");
+    let id = news.emit("n", "1").unwrap();
+    let wanted = format!("id: {id}\nevent: n\ndata: 1\n\n");
+    within(async { while !frame(&mut stream).await.contains(&wanted) {} }).await;
+}
+
+#[tokio::test]
+async fn an_audience_is_closed_without_those_who_join_later() {
+    let clients = Clients::<&str>::new();
+    let (ada, bob) = (body(clients.connect("ada")), body(clients.connect("bob")));
+    let guests = clients.matching(|key| *key == "ada");
+    let mut later = body(clients.connect("ada"));
+    guests.emit("n", "bye").unwrap();
+    assert_eq!(guests.close(), 1);
+    check(guests.emit("n", "too late").unwrap(), 0, 0, 1);
+    assert_eq!(rest(ada).await, "event: n\ndata: bye\n\n");
+    check(clients.all().emit("n", "2").unwrap(), 2, 0, 0);
+    assert_eq!(frame(&mut later).await, "event: n\ndata: 2\n\n");
+    drop(bob);
 }
 
 #[tokio::test]
@@ -391,7 +438,7 @@ async fn the_newest_stream_of_a_key_beyond_its_limit_is_refused() {
     let _tabs = [body(clients.connect("ada")), body(clients.connect("ada"))];
     let response = clients.connect("ada").on_stop(reporting(stopped)).response();
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["x-stream-refused"], "too many streams of this client");
+    assert_eq!(response.headers()["ssekit-refused"], "too many streams of this client");
     assert_eq!((clients.streams(), clients.refused()), (2, 1));
     let text = rest(response.into_body()).await;
     assert!(text.starts_with("retry: ") && text.lines().count() == 1, "{text}");
@@ -399,9 +446,9 @@ async fn the_newest_stream_of_a_key_beyond_its_limit_is_refused() {
     assert_eq!(clients.get("ada").len(), 2);
 
     let bob = clients.connect("bob").response();
-    assert!(bob.headers().get("x-stream-refused").is_none());
+    assert!(bob.headers().get("ssekit-refused").is_none());
     let none = Clients::<&str>::builder().max_per_key(0).build();
-    assert!(none.connect("ada").response().headers().contains_key("x-stream-refused"));
+    assert!(none.connect("ada").response().headers().contains_key("ssekit-refused"));
     assert!(none.is_empty() && none.streams() == 0);
 }
 
@@ -428,7 +475,7 @@ async fn clients_and_streams_work_together() {
     let taken = clients.connect("ada").within(&streams).response();
     let refused = clients.connect("bob").within(&streams).response();
     assert!(!clients.contains("bob"), "who is refused does not come");
-    assert_eq!(refused.headers()["x-stream-refused"], "too many streams");
+    assert_eq!(refused.headers()["ssekit-refused"], "too many streams");
 
     streams.shutdown();
     assert!(matches!(clients.get("ada").emit("n", ""), Err(AudienceError::Nobody)));

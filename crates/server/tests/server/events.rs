@@ -118,6 +118,27 @@ async fn a_value_is_sent_as_json() {
     assert_eq!(text.await, "event: q\ndata: [\"a\\nb\",1.5,[]]\n\n");
 }
 
+#[derive(serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Import {
+    Progress { percent: u8 },
+    Done,
+}
+
+#[tokio::test]
+async fn a_variant_is_sent_under_its_name() {
+    let text = sent(
+        |produce| produce,
+        |stream| {
+            stream.emit_event(&Import::Progress { percent: 50 })?;
+            assert!(matches!(stream.emit_event(&[1]), Err(EmitError::Json(_))));
+            stream.try_send(Event::typed(&Import::Done)?.with_numeric_id(7))
+        },
+    );
+    let expected = "event: progress\ndata: {\"percent\":50}\n\nid: 7\nevent: done\ndata: \n\n";
+    assert_eq!(text.await, expected);
+}
+
 #[tokio::test]
 async fn a_value_without_a_json_form_is_refused() {
     let map = std::collections::HashMap::from([((1, 2), 3)]);

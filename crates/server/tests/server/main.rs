@@ -29,4 +29,6 @@ mod clients;
 
 mod presence;
 
+mod testing;
+
 mod transports;

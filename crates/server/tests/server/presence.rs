@@ -1,10 +1,12 @@
 //! Notices of joins and leaves, and their order.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::{StreamExt, poll};
-use ssekit_server::{Clients, Presence, PresenceChange, SseBody};
+use ssekit_server::{Clients, Presence, PresenceChange, SettledPresence, SseBody};
 
 use crate::support::within;
 
@@ -104,7 +106,7 @@ async fn presence_ends_when_nobody_can_join_any_more() {
     let ada = open(&clients, "ada");
     drop(clients);
     assert_eq!(told(&mut presence), ["+ada 1"]);
-    assert!(poll!(presence.next()).is_pending(), "ada may leave");
+    assert!(poll!(pin!(presence.next())).is_pending(), "ada may leave");
     let end =
         tokio::spawn(
             async move { (presence.next().await.map(|change| text(&change)), presence.next().await) },
@@ -112,6 +114,79 @@ async fn presence_ends_when_nobody_can_join_any_more() {
     tokio::task::yield_now().await;
     drop(ada);
     assert_eq!(within(end).await.unwrap(), (Some("-ada 0".to_owned()), None));
+}
+
+/// Settled changes so far, after this time has passed.
+async fn settled_after(presence: &mut SettledPresence<&'static str>, millis: u64) -> Vec<String> {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    let mut settled = Vec::new();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while let Poll::Ready(Some(change)) = presence.poll_next_unpin(&mut cx) {
+        settled.push(text(&change));
+    }
+    settled
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_is_neither_a_leave_nor_a_join_where_presence_is_settled() {
+    let clients = Clients::<&str>::new();
+    let mut presence = clients.presence().settled(Duration::from_millis(100));
+    let (ada, bob) = (open(&clients, "ada"), open(&clients, "bob"));
+    let tab = open(&clients, "ada");
+    assert_eq!(settled_after(&mut presence, 0).await, ["+ada 1", "+bob 1"], "a second tab is no join");
+
+    drop((ada, tab));
+    assert_eq!(settled_after(&mut presence, 0).await, [""; 0]);
+    assert_eq!(settled_after(&mut presence, 99).await, [""; 0], "ada may come back");
+    let ada = open(&clients, "ada");
+    drop(bob);
+    assert_eq!(settled_after(&mut presence, 0).await, [""; 0], "ada was there all the time");
+    assert_eq!(settled_after(&mut presence, 99).await, [""; 0], "bob may come back");
+    assert_eq!(settled_after(&mut presence, 2).await, ["-bob 0"]);
+
+    let bob = open(&clients, "bob");
+    assert_eq!(settled_after(&mut presence, 0).await, ["+bob 1"], "bob was gone for long enough");
+    drop((ada, bob, clients));
+    assert_eq!(settled_after(&mut presence, 0).await, ["-ada 0", "-bob 0"], "nobody can come back");
+    assert_eq!(presence.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_watcher_is_woken_when_the_time_is_over() {
+    let clients = Clients::<&str>::new();
+    let mut presence = clients.presence().settled(Duration::from_secs(10));
+    drop(open(&clients, "ada"));
+    assert_eq!(presence.next().await.as_ref().map(text).as_deref(), Some("+ada 1"));
+    let begin = tokio::time::Instant::now();
+    assert_eq!(presence.next().await.as_ref().map(text).as_deref(), Some("-ada 0"));
+    assert_eq!(begin.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settled_leaves_that_wait_are_bounded_and_missed_changes_end_them() {
+    let clients = Clients::<usize>::new();
+    let mut presence = clients.presence().settled(Duration::MAX);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut left = Vec::new();
+    for key in 0..1_030 {
+        drop(clients.connect(key).response());
+        while let Poll::Ready(Some(change)) = presence.poll_next_unpin(&mut cx) {
+            match change {
+                PresenceChange::Left { key, streams: 0 } => left.push(key),
+                change => assert_eq!(change, PresenceChange::Joined { key, streams: 1 }),
+            }
+        }
+    }
+    assert_eq!(left, [0, 1, 2, 3, 4, 5], "the oldest are reported before their time");
+
+    for key in 0..600 {
+        drop(clients.connect(key).response());
+    }
+    assert_eq!(presence.next().await, Some(PresenceChange::Missed(176)));
+    while let Poll::Ready(Some(change)) = presence.poll_next_unpin(&mut cx) {
+        // Those that waited are forgotten: each key that joins now is new.
+        assert!(matches!(change, PresenceChange::Joined { streams: 1, .. }), "{change:?}");
+    }
 }
 
 #[test]

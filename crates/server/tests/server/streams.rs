@@ -103,7 +103,7 @@ async fn case_107_a_stream_that_comes_too_late_is_told_to_return_and_never_start
         let mut client = Client::get(addr).await;
         assert!(client.head.starts_with("HTTP/1.1 200"), "{}", client.head);
         assert_eq!(client.header("content-type"), ["text/event-stream"]);
-        assert_eq!(client.header("x-stream-refused"), ["the server shuts down"]);
+        assert_eq!(client.header("ssekit-refused"), ["the server is shutting down"]);
         retry_of(&client.rest().await);
         assert!(matches!(within(stop.recv()).await, Some(StopReason::Shutdown)));
         assert!(streams.is_empty() && streams.refused() == 0);
@@ -356,7 +356,7 @@ async fn every_stream_of_a_service_is_within_its_layers() {
     }
     assert_eq!([&outer, &inner, &own].map(Streams::len), [3, 3, 3]);
     let refused = service.call("bob").await.unwrap();
-    assert_eq!(refused.headers()["x-stream-refused"], "too many streams");
+    assert_eq!(refused.headers()["ssekit-refused"], "too many streams");
     assert_eq!([&outer, &inner, &own].map(Streams::len), [3, 3, 3]);
     let elsewhere = quiet().response();
     drop(open);
@@ -373,7 +373,7 @@ async fn every_stream_of_a_service_is_within_its_layers() {
     let first = service.call(7).await.unwrap();
     assert!(!limited.has_room_for(7_u8) && limited.has_room_for(8_u8));
     let second = service.call(7).await.unwrap();
-    assert!(second.headers().contains_key("x-stream-refused"));
+    assert!(second.headers().contains_key("ssekit-refused"));
     drop(first);
 }
 
@@ -498,7 +498,7 @@ async fn a_stream_beyond_a_limit_is_answered_so_that_a_browser_comes_back() {
         let mut third = Client::get(addr).await;
         assert!(third.head.starts_with("HTTP/1.1 200"), "{}", third.head);
         assert_eq!(third.header("content-type"), ["text/event-stream"]);
-        assert_eq!(third.header("x-stream-refused"), ["too many streams"]);
+        assert_eq!(third.header("ssekit-refused"), ["too many streams"]);
         retry_of(&third.rest().await);
         assert!(matches!(within(stop.recv()).await, Some(StopReason::Refused)));
         assert_eq!((streams.len(), streams.refused()), (2, 1));
@@ -507,7 +507,7 @@ async fn a_stream_beyond_a_limit_is_answered_so_that_a_browser_comes_back() {
         assert!(matches!(within(stop.recv()).await, Some(StopReason::Disconnected)));
         assert!(streams.has_room());
         let fourth = Client::get(addr).await;
-        assert!(fourth.header("x-stream-refused").is_empty());
+        assert!(fourth.header("ssekit-refused").is_empty());
         assert_eq!((streams.len(), streams.refused()), (2, 1));
     }
 }
@@ -517,7 +517,7 @@ async fn each_key_has_a_limit_of_its_own() {
     let streams = Streams::builder().max(4).max_per_key(2).build();
     let open = |key: &str| quiet().within_as(&streams, key).response();
     let refused = |response: &http::Response<SseBody>| {
-        response.headers().get("x-stream-refused").map(|why| why.to_str().unwrap().to_owned())
+        response.headers().get("ssekit-refused").map(|why| why.to_str().unwrap().to_owned())
     };
     let of_ada = [open("ada"), open("ada")];
     assert!(of_ada.iter().all(|response| refused(response).is_none()));
@@ -552,8 +552,8 @@ async fn a_stream_may_be_within_several() {
     let (all, few) = (Streams::new(), Streams::builder().max(1).build());
     let open = || quiet().within(&few).within(&all).response();
     let (taken, refused) = (open(), open());
-    assert!(taken.headers().get("x-stream-refused").is_none());
-    assert!(refused.headers().get("x-stream-refused").is_some());
+    assert!(taken.headers().get("ssekit-refused").is_none());
+    assert!(refused.headers().get("ssekit-refused").is_some());
     assert_eq!((all.len(), few.len(), all.refused(), few.refused()), (1, 1, 0, 1));
     all.shutdown();
     retry_of(&rest(&mut taken.into_body()).await);

@@ -49,14 +49,14 @@ impl<E: Clone + Debug> Session<E> {
     }
 
     pub(super) fn repeats(&self, progress: Progress) -> bool {
-        repeat(self.behaviour.method, progress, self.behaviour.reconnect.choice()).is_ok()
+        repeat(self.config.method, progress, self.config.reconnect.choice()).is_ok()
     }
 
     /// The attempt or the stream is over: another one follows, or none.
     pub(super) fn interrupt(&mut self, trouble: Trouble<E>, now: Duration) {
         self.settle(now);
         let retries = self.failures;
-        let is_exhausted = self.behaviour.reconnect.is_exhausted(retries);
+        let is_exhausted = self.config.reconnect.is_exhausted(retries);
         let progress = match &trouble {
             Trouble::Ended => Progress::Ended { asked_to_return: self.decoder.reconnection_time().is_some() },
             Trouble::Status { .. } | Trouble::ContentType { .. } | Trouble::ContentEncoding => {
@@ -64,7 +64,7 @@ impl<E: Clone + Debug> Session<E> {
             }
             _ => self.progress(),
         };
-        match repeat(self.behaviour.method, progress, self.behaviour.reconnect.choice()) {
+        match repeat(self.config.method, progress, self.config.reconnect.choice()) {
             Ok(()) => {}
             Err(NotRepeated::Answered) => return self.finish(CloseReason::Ended),
             Err(NotRepeated::Refused) => return self.finish(CloseReason::Failed(trouble)),
@@ -88,7 +88,7 @@ impl<E: Clone + Debug> Session<E> {
             return self.pause(trouble, now);
         }
         let reconnection_time = self.decoder.reconnection_time();
-        let policy = &self.behaviour.reconnect;
+        let policy = &self.config.reconnect;
         let mut delay = policy.next_delay(self.failures, reconnection_time, retry_after, &mut self.random);
         if self.offline {
             delay = delay.max(policy.offline_delay());

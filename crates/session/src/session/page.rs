@@ -20,8 +20,8 @@ impl<E: Clone + Debug> Session<E> {
             State::Idle | State::Closed => {}
             State::Paused { .. } if hidden => {}
             State::Paused { .. } => self.begin(now),
-            State::Refused { .. } if hidden && self.behaviour.pauses_hidden => self.refuse(now),
-            _ if hidden && self.behaviour.pauses_hidden => {
+            State::Refused { .. } if hidden && self.config.pauses_hidden => self.refuse(now),
+            _ if hidden && self.config.pauses_hidden => {
                 self.settle(now);
                 self.outputs.push_back(Output::Disconnect);
                 self.pause(None, now);
@@ -38,7 +38,7 @@ impl<E: Clone + Debug> Session<E> {
         if !offline {
             return self.begin(now);
         }
-        let longer = now.saturating_add(self.behaviour.reconnect.offline_delay());
+        let longer = now.saturating_add(self.config.reconnect.offline_delay());
         if longer > *until {
             *until = longer;
             self.outputs.push_back(Output::Waiting { until: longer, trouble: None });
@@ -66,7 +66,7 @@ impl<E: Clone + Debug> Session<E> {
     pub fn thawed(&mut self, now: Duration) {
         self.frozen = false;
         match &mut self.state {
-            State::Connecting { deadline } => *deadline = now.saturating_add(self.behaviour.connect_timeout),
+            State::Connecting { deadline } => *deadline = now.saturating_add(self.config.connect_timeout),
             State::Refused { deadline, .. } => *deadline = now.saturating_add(REFUSAL_TIMEOUT),
             State::Open { last_byte, .. } => *last_byte = now,
             State::Paused { .. } => self.begin(now),
@@ -105,7 +105,7 @@ impl<E: Clone + Debug> Session<E> {
 
     /// The page is to have no connection now.
     pub(super) fn is_still(&self) -> bool {
-        self.frozen || (self.hidden && self.behaviour.pauses_hidden)
+        self.frozen || (self.hidden && self.config.pauses_hidden)
     }
 
     pub(super) fn pause(&mut self, trouble: Option<Trouble<E>>, now: Duration) {

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use ssekit::server::Presence;
 use ssekit::{Clients, PresenceChange, Produce};

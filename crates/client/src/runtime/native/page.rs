@@ -85,7 +85,7 @@ const JUMP: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use ssekit_session::{Answer, Behaviour, Output};
+    use ssekit_session::{Answer, Config, Output};
 
     use super::*;
 
@@ -100,7 +100,7 @@ mod tests {
     impl Machine {
         fn with_open_stream() -> Self {
             let clocks = Clocks::now();
-            let mut session = Session::new(Behaviour::default(), 0);
+            let mut session = Session::new(Config::default(), 0);
             session.start(Duration::ZERO);
             let answer = Answer { status: 200, content_type: Some("text/event-stream"), ..Answer::default() };
             session.answered(&answer, Duration::ZERO);

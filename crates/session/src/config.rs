@@ -1,3 +1,5 @@
+//! The configuration of a session, with its defaults.
+
 use core::time::Duration;
 
 use ssekit_wire::DEFAULT_MAX_EVENT_BYTES;
@@ -6,7 +8,7 @@ use crate::{MethodClass, Reconnect};
 
 /// How a connection behaves, apart from what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Behaviour {
+pub struct Config {
     /// The class of the request's method, which decides when the request may be repeated. Safe by default.
     pub method: MethodClass,
     /// Whether and when it is made again.
@@ -26,7 +28,7 @@ pub struct Behaviour {
     pub accepts_incomplete_event: bool,
 }
 
-impl Default for Behaviour {
+impl Default for Config {
     fn default() -> Self {
         Self {
             method: MethodClass::default(),
