@@ -20,13 +20,13 @@ use crate::{BoxError, CloseReason, Error, Response, Status, Transport};
 mod driving;
 mod listening;
 
-/// One connection and all who listen to it: what its driver, its subscribers and its handles share.
+/// One connection and its listeners: the state that its driver, subscribers and handles share.
 ///
-/// No lock is held while something of the caller runs: a callback, a waker, a drop.
+/// The lock of its state is not held while code of a caller runs, except for `clone` of wakers.
 pub(crate) struct Connection {
     /// For messages.
     pub(crate) url: String,
-    /// Or what is wrong with it.
+    /// The request, or the reason why it is invalid.
     pub(crate) request: Result<Request, Error>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) headers_from: Option<HeadersFrom>,
@@ -36,7 +36,7 @@ pub(crate) struct Connection {
     has_orders: AtomicBool,
     /// Wakes the driver: there are orders, or room in a buffer that it waits for.
     wake: Bell,
-    /// Wakes those who wait for the end.
+    /// Wakes tasks that wait for the end.
     ended: Changes,
 }
 
@@ -63,12 +63,12 @@ struct State {
     opened: Option<Arc<Response>>,
     /// Callbacks are being told that it is closed.
     is_closing: bool,
-    /// It was opened before anybody listened: what comes waits for the first who does.
+    /// It was opened without listeners: events wait for the first one.
     holds: bool,
     resumption: Resumption,
 }
 
-/// What the driver is to do next, given by handles and subscribers.
+/// The orders of handles and subscribers for the driver.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     /// Local or unsubscribed.
@@ -84,14 +84,14 @@ pub(crate) enum Connect {
     Later,
 }
 
-/// What the stream has set for the next attempt.
+/// The values that the stream has set for the next attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Resumption {
     pub(crate) last_event_id: String,
     pub(crate) reconnection_time: Option<Duration>,
 }
 
-/// What a subscriber finds when it looks.
+/// The next item of a subscriber.
 pub(crate) enum Found {
     Received(Received),
     Closed(CloseReason),
@@ -226,8 +226,8 @@ impl Connection {
         }
     }
 
-    /// Opens the connection that has been closed for this reason: after a while if it is being closed just now, so that a
-    /// callback that always does this makes no storm of requests.
+    /// Opens the connection that has been closed for this reason: after a while if it is being closed just
+    /// now, so that a callback that always does this makes no storm of requests.
     pub(crate) fn connect_after(self: &Arc<Self>, reason: &CloseReason) {
         let mut state = lock(&self.state);
         let left = matches!(reason, CloseReason::Unsubscribed) && state.subscribers.is_empty();
@@ -244,7 +244,8 @@ impl Connection {
         }
     }
 
-    /// Opens the connection for the source itself, unless it is closed for good. What comes waits for the first subscriber.
+    /// Opens the connection for the source itself, unless it is closed for good. Events wait for the first
+    /// subscriber.
     pub(crate) fn open_ahead(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         if state.session.is_some() && state.end.is_none() {
@@ -255,7 +256,8 @@ impl Connection {
         self.open();
     }
 
-    /// Waits for the head of an event stream, or gives that of the last one; the error says why none will come.
+    /// Waits for the head of an event stream, or gives that of the last one; the error says why none will
+    /// come.
     pub(crate) async fn head(&self) -> Result<Response, CloseReason> {
         loop {
             let (ended, changed) = (self.ended.next(), self.status.next_change());
@@ -285,7 +287,7 @@ impl Connection {
         }
     }
 
-    /// Closes the connection; its driver tells the callbacks. What was not read yet is dropped.
+    /// Closes the connection; its driver tells the callbacks. Unread events are dropped.
     pub(crate) fn close(&self, reason: CloseReason) {
         let mut state = lock(&self.state);
         if state.end.is_some() {

@@ -10,7 +10,7 @@ use crate::shown::Chain;
 /// Any error, as a closure of the caller may return it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What went wrong with a connection, one attempt at a time.
+/// An error of one attempt of a connection.
 ///
 /// Given to [`on_error`](crate::Source::on_error); the last one before a connection closes for good is in its
 /// [`CloseReason`](crate::CloseReason). The message says what happened at this level,
@@ -23,7 +23,7 @@ pub enum Error {
     Url {
         /// The URL that was given, without user, password and query.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A header, the method or the body cannot be sent. Final.
@@ -31,27 +31,28 @@ pub enum Error {
     Header {
         /// The header, the method, or `the body`.
         what: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// [`headers_from`](crate::Source::headers_from) failed. Retried.
     #[error("headers_from returned no headers for the request")]
     HeadersFrom(#[source] Arc<dyn StdError + Send + Sync>),
-    /// No connection, or it was lost before a response came: refused, reset, a name that is not known. Retried where
-    /// [`repeat`](ssekit_session::repeat) allows it.
+    /// No connection, or it was lost before a response came: refused, reset, a name that is not known.
+    /// Retried where [`repeat`](ssekit_session::repeat) allows it.
     #[error("cannot reach {url}")]
     Connect {
         /// The URL that was asked, without user, password and query.
         url: String,
-        /// What the transport says.
+        /// The error of the transport.
         source: TransportError,
     },
-    /// The certificate of the server, or of the proxy before it, is not trusted. Final: asking again would not change it.
+    /// The certificate of the server, or of the proxy before it, is not trusted. Final: asking again would
+    /// not change it.
     #[error("the certificate of {url} is not trusted")]
     Certificate {
         /// The URL that was asked, without user, password and query.
         url: String,
-        /// What the TLS library says.
+        /// The error of the TLS library.
         source: TransportError,
     },
     /// No response came within the [connect timeout](crate::Source::connect_timeout). Retried.
@@ -110,11 +111,11 @@ pub enum Error {
         url: String,
         /// The status of the redirect.
         status: StatusCode,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// An event, or a comment, was larger than [`max_event_bytes`](crate::Source::max_event_bytes) and was left out;
-    /// the stream goes on behind it.
+    /// An event, or a comment, was larger than [`max_event_bytes`](crate::Source::max_event_bytes) and was
+    /// left out; the stream goes on behind it.
     #[error(
         "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such events"
     )]
@@ -126,25 +127,27 @@ pub enum Error {
     /// [`accept_incomplete_event`](crate::Source::accept_incomplete_event).
     #[error("the stream ended inside an event, which was dropped: the blank line at its end is missing")]
     IncompleteEvent,
-    /// The page was frozen, or put into the back-forward cache, which ends its connections. In a browser only.
+    /// The page was frozen, or put into the back-forward cache, which ends its connections. In a browser
+    /// only.
     #[error("the page was frozen, which ended its connection")]
     Frozen,
     /// The tokio runtime that the connection ran on has ended.
     #[error("the tokio runtime of the connection has ended")]
     RuntimeGone,
-    /// The last event ID holds a control character that HTTP does not allow in a header, so the connection was made
-    /// without it: the server cannot tell what was missed.
+    /// The last event ID holds a control character that HTTP does not allow in a header, so the connection
+    /// was made without it: the server does not know which events were missed.
     #[error("the last event ID {id:?} cannot be sent: the server cannot tell which events were missed")]
     LastEventId {
         /// The ID.
         id: String,
     },
-    /// A message was not the JSON that a [latest-value view](crate::Latest) expects; the view keeps its value.
+    /// A message was not the JSON that a [latest-value view](crate::Latest) expects; the view keeps its
+    /// value.
     #[error("the data of an event named {:?} is not the expected JSON", message.event())]
     Json {
         /// The message.
         message: Message,
-        /// What is wrong with it.
+        /// The error of the parser.
         source: Arc<serde_json::Error>,
     },
     /// A closure of the caller panicked. The connection goes on.
@@ -155,8 +158,8 @@ pub enum Error {
         /// The text of the panic.
         text: String,
     },
-    /// There is no tokio runtime to run the connection on. Final; opening it again inside of one helps. Never in a
-    /// browser, which needs none.
+    /// There is no tokio runtime to run the connection on. Final; opening it again inside of one helps. Never
+    /// in a browser, which needs none.
     #[error("no tokio runtime is running: use the source inside one, for example under #[tokio::main]")]
     NoRuntime,
 }
@@ -180,7 +183,7 @@ impl Error {
     }
 }
 
-/// What a [`Transport`](crate::Transport) says of a failed request, in one line.
+/// An error of a [`Transport`](crate::Transport) about a failed request, in one line.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct TransportError {
@@ -188,7 +191,7 @@ pub struct TransportError {
     nothing_sent: bool,
     /// Of a peer that is not trusted.
     certificate: bool,
-    /// Not its source: what matters of it is in the text.
+    /// Not its source: the text has the relevant part.
     cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -198,8 +201,8 @@ impl TransportError {
         Self { text: text.into(), nothing_sent: false, certificate: false, cause: None }
     }
 
-    /// An error that was caused by another one and says what that says at its innermost level, where the operating
-    /// system or the TLS library speaks.
+    /// Returns an error with this cause. Its text is that of the innermost cause, which comes from the
+    /// operating system or the TLS library.
     pub fn caused_by(error: impl Into<BoxError>) -> Self {
         let error = error.into();
         let mut innermost: &dyn StdError = error.as_ref();
@@ -210,8 +213,8 @@ impl TransportError {
         Self { text, nothing_sent: false, certificate: false, cause: Some(Arc::from(error)) }
     }
 
-    /// Says that no byte of the request has left: there was no connection to send it on. Then any request may be
-    /// repeated, also one that would have an effect each time.
+    /// Says that no byte of the request has left: there was no connection to send it on. Then any request may
+    /// be repeated, also one that would have an effect each time.
     #[must_use]
     pub fn nothing_sent(self) -> Self {
         Self { nothing_sent: true, ..self }
@@ -223,7 +226,7 @@ impl TransportError {
         Self { certificate: true, nothing_sent: true, ..self }
     }
 
-    /// The same error, whose text says what was being done.
+    /// Returns the same error with the action in its text.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn context(self, what: impl std::fmt::Display) -> Self {
         Self { text: format!("{what}: {}", self.text), ..self }
@@ -245,7 +248,7 @@ impl TransportError {
         self.nothing_sent
     }
 
-    /// What caused it, with all its levels.
+    /// The cause, with all its levels.
     pub fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.cause.as_deref()
     }
@@ -261,7 +264,8 @@ pub enum SelectError {
         /// How many.
         lost: u64,
     },
-    /// An event, of this or of another name, was larger than [`max_event_bytes`](crate::Source::max_event_bytes).
+    /// An event, of this or of another name, was larger than
+    /// [`max_event_bytes`](crate::Source::max_event_bytes).
     #[error(
         "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such events"
     )]
@@ -274,7 +278,7 @@ pub enum SelectError {
     Json {
         /// The message.
         message: Message,
-        /// What is wrong with it.
+        /// The error of the parser.
         source: Arc<serde_json::Error>,
     },
     /// An event's name cannot hold CR or LF, so no event could ever be selected. The stream ends.
@@ -283,8 +287,8 @@ pub enum SelectError {
         /// The name that was selected.
         name: String,
     },
-    /// The server ended the stream before the message that [`until`](crate::Select::until) names: the answer is
-    /// incomplete. The stream ends.
+    /// The server ended the stream before the message that [`until`](crate::Select::until) names: the answer
+    /// is incomplete. The stream ends.
     #[error("the server ended the stream before the message {until:?}: the answer is incomplete")]
     EndedEarly {
         /// The data of the message that did not come.
@@ -292,7 +296,7 @@ pub enum SelectError {
     },
     /// The connection has closed for good and not because it was asked to. The stream ends.
     ///
-    /// Its text holds what caused it, which is therefore not its [`source`](StdError::source).
+    /// Its text holds the cause, which is therefore not its [`source`](StdError::source).
     #[error("the connection is closed: {}", Chain(.0))]
     Closed(Error),
 }

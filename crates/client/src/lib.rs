@@ -1,4 +1,5 @@
-//! Consume server-sent events: one [`source`], any number of typed streams from it, and a connection that comes back.
+//! Consume server-sent events: one [`source`], any number of typed streams from it, and a connection that
+//! comes back.
 //!
 //! ```text
 //!  source(url) ─▶ select("quote") ─▶ json::<Quote>() ─▶ next().await          every event, in order
@@ -27,19 +28,20 @@
 //! }
 //! ```
 //!
-//! The programs on these pages use this crate by the name that it has in the crate `ssekit`: `ssekit::client`, and its most
-//! common items as `ssekit::source` and so on.
+//! The programs on these pages use this crate by the name that it has in the crate `ssekit`:
+//! `ssekit::client`, and its most common items as `ssekit::source` and so on.
 //!
-//! Sources that GET the same URL with the same headers share a connection, and one that joins later receives what comes from
-//! then on. Where a stream begins with history, or is one job's progress, each viewer needs its own: [`share(false)`](Source::share).
-//! A request with another method or a body never shares.
+//! Sources that GET the same URL with the same headers share a connection, and a source that joins later
+//! receives the events from then on. Where a stream begins with history, or is one job's progress, each
+//! viewer needs its own: [`share(false)`](Source::share). A request with another method or a body never
+//! shares.
 //!
-//! [`Select`] is a [`Stream`](futures_core::Stream) too. It needs a tokio runtime with time and I/O enabled; without
-//! one the connection closes with [`Error::NoRuntime`]. In a [browser](#in-a-browser) it needs none.
+//! [`Select`] is a [`Stream`](futures_core::Stream) too. It needs a tokio runtime with time and I/O enabled;
+//! without one the connection closes with [`Error::NoRuntime`]. In a [browser](#in-a-browser) it needs none.
 //!
 //! # Limits
 //!
-//! | What | Unless set | By |
+//! | Limit | Default | Option |
 //! |---|---|---|
 //! | an event's fields | 16 MiB, then left out and told | [`max_event_bytes`](Source::max_event_bytes) |
 //! | unread events of a subscriber | 1024 events and 16 MiB, then reading stops, or the oldest are lost and told | [`buffer`](Source::buffer), [`when_full`](Source::when_full) |
@@ -56,8 +58,8 @@
 //!
 //! # Typed events
 //!
-//! A message that is not right is an error in its place; the next one may be right. [`Select::json_or`] puts something
-//! else in its place.
+//! A message that is not right is an error in its place; the next one may be right. [`Select::json_or`] puts
+//! something else in its place.
 //!
 //! ```no_run
 //! #[derive(serde::Deserialize)]
@@ -77,14 +79,15 @@
 //! # }
 //! ```
 //!
-//! Where the events of a stream have several names, [`Select::typed`] makes one enum of them, which a server that has the
-//! same type sends by `emit_event`.
+//! Where the events of a stream have several names, [`Select::typed`] makes one enum of them, which a server
+//! that has the same type sends by `emit_event`.
 //!
 //! # One answer
 //!
-//! A model's answer, an export, or whatever is requested once: [`once`](Source::once) makes one request and no other,
-//! [`open`](Source::open) waits for the head of the response, and [`until`](Select::until) knows the message after which
-//! the answer is complete. `examples/model.rs` also renews a token that was refused with 401.
+//! A model's answer, an export, or whatever is requested once: [`once`](Source::once) makes one request and
+//! no other, [`open`](Source::open) waits for the head of the response, and [`until`](Select::until) knows
+//! the message after which the answer is complete. `examples/model.rs` also renews a token that was refused
+//! with 401.
 //!
 //! ```no_run
 //! use ssekit::source;
@@ -138,13 +141,14 @@
 //! # }
 //! ```
 //!
-//! An [`Error`] is told in two parts, as Rust programs do: what happened, and as [`source`](std::error::Error::source) why. The
-//! texts of [`CloseReason`] and [`SelectError`] hold both. No message and no `Debug` shows the user, password or query of a URL, or the
-//! value of a header.
+//! An [`Error`] has two parts, as usual in Rust: its text says what happened, and its
+//! [`source`](std::error::Error::source) why. The texts of [`CloseReason`] and [`SelectError`] hold both. No
+//! message and no `Debug` shows the user, password or query of a URL, or the value of a header.
 //!
 //! # Tokens that expire
 //!
-//! Headers can be asked for anew before each attempt. When that fails, the attempt has failed, and is retried.
+//! Headers can be asked for anew before each attempt. When that fails, the attempt has failed, and is
+//! retried.
 //!
 //! ```no_run
 //! use ssekit::client::HeaderMap;
@@ -160,9 +164,9 @@
 //!
 //! # Reconnecting
 //!
-//! By default a connection comes back from everything that may pass, for ever, and resumes after the last event that it
-//! saw. A POST, or another request that may have an effect each time it is sent, is repeated only where that does no harm;
-//! [`ssekit_session::repeat`] is the table that every client follows:
+//! By default a connection comes back from everything that may pass, for ever, and resumes after the last
+//! event that it saw. A POST, or another request that may have an effect each time it is sent, is repeated
+//! only where that does no harm; [`ssekit_session::repeat`] is the table that every client follows:
 //!
 //! | The attempt or stream | GET, HEAD | PUT, DELETE | POST, PATCH |
 //! |---|---|---|---|
@@ -175,8 +179,8 @@
 //! | the server ended the stream | again | no more | no more |
 //! | 204, another status, no event stream | no more | no more | no more |
 //!
-//! [`Reconnect::repeat_like_safe`] treats every method like GET, and [`Reconnect::after_end`] says what follows an end. Other
-//! policies are a builder call away:
+//! [`Reconnect::repeat_like_safe`] treats every method like GET, and [`Reconnect::after_end`] decides about
+//! reconnecting after an end. Other policies are a builder call away:
 //!
 //! ```
 //! use std::time::Duration;
@@ -188,19 +192,20 @@
 //! let by_hand = source("http://localhost:3000/d").reconnect(Reconnect::never()).on_close(|closed| closed.connect());
 //! ```
 //!
-//! A stream without pings from its server is best given a [`read_timeout`](Source::read_timeout) by those who know its
-//! pace; one with pings, three times their interval.
+//! Give a stream with pings a [`read_timeout`](Source::read_timeout) of three times their interval; for a
+//! stream without pings, choose it by the rate of events.
 //!
 //! # Closing
 //!
-//! Dropping what was selected leaves the connection, and the last one to leave closes it: that is all that most programs
-//! need. [`Source::close`] closes it for all at once: no event, no error and no retry follows. [`Source::connect`] opens it
-//! again as long as somebody listens, and [`Source::restart`] replaces it.
+//! Dropping a selection leaves the connection, and the last one to leave closes it. Most programs need no
+//! more. [`Source::close`] closes it for all at once: no event, no error and no retry follows.
+//! [`Source::connect`] opens it again as long as somebody listens, and [`Source::restart`] replaces it.
 //!
 //! # Slow subscribers
 //!
-//! Each subscriber has a buffer. When it is full, the connection is read no further, so that the server waits in the end,
-//! unless that would keep another subscriber waiting: then the slow one loses its oldest events, and is told how many.
+//! Each subscriber has a buffer. When it is full, the connection is read no further, so that the server waits
+//! in the end, unless that would keep another subscriber waiting: then the slow one loses its oldest events,
+//! and is told how many.
 //!
 //! ```no_run
 //! use ssekit::client::{SelectError, WhenFull};
@@ -221,8 +226,8 @@
 //!
 //! # TLS, HTTP/2 and proxies
 //!
-//! [`Http`] speaks TLS by rustls with the roots of the system, HTTP/2 where the server prefers it, and goes through the
-//! proxies that the environment names. Its settings are for [`Source::transport`]:
+//! [`Http`] speaks TLS by rustls with the roots of the system, HTTP/2 where the server prefers it, and goes
+//! through the proxies that the environment names. Its settings are for [`Source::transport`]:
 //!
 //! ```no_run
 //! use ssekit::client::Http;
@@ -237,14 +242,14 @@
 //!
 //! # In a browser
 //!
-//! Compiled for `wasm32-unknown-unknown`, the same sources, streams and stores run in pages and in workers, over `fetch`.
-//! A page's futures run by `wasm_bindgen_futures::spawn_local`, and those of a framework (Leptos, Dioxus, Yew) by its own
-//! means.
+//! Compiled for `wasm32-unknown-unknown`, the same sources, streams and stores run in pages and in workers,
+//! over `fetch`. A page's futures run by `wasm_bindgen_futures::spawn_local`, and those of a framework
+//! (Leptos, Dioxus, Yew) by its own means.
 //!
 //! ```no_run
 //! # use ssekit::source;
 //! # fn set_text(_: &str) {}
-//! // The page shows what comes, as long as both live.
+//! // The page shows the values while both live.
 //! # fn example() {
 //! let load = source("http://localhost:3000/stats").select("load").transform(str::to_owned).latest();
 //! let shown = load.subscribe(|load| set_text(load));
@@ -258,7 +263,7 @@
 //! | headers | as they are set | but those that a browser keeps to itself; other origins must allow them (CORS), and `Last-Event-ID` with them when a connection resumes |
 //! | compression | never asked for | the browser's own affair |
 //! | redirects | 20, then a final error | 20, then a failed attempt |
-//! | a redirect to another origin | gets `Last-Event-ID` and the headers that say what is accepted, no header that may be a secret; with a body it is a final error. From `http` to `https` of the same host is no other origin | as `fetch` does: all headers but `Authorization`, and the body of 307 and 308 |
+//! | a redirect to another origin | gets `Last-Event-ID` and the `Accept` headers, and no header that may be a secret; with a body it is a final error. From `http` to `https` of the same host is no other origin | as `fetch` does: all headers but `Authorization`, and the body of 307 and 308 |
 //! | a certificate that is not trusted | a final error | a failed attempt like any other |
 //! | a page that is hidden | | keeps its connection, unless [`pause_when_hidden`](Source::pause_when_hidden) |
 //! | no network, says the browser | | delays are the policy's longest until there is one, but for hosts that are this very machine |
@@ -269,7 +274,8 @@
 //! | a panic in a closure | an error | the end of the program, as WebAssembly has it |
 //! | time | [`std::time::Instant`] | that of the crate `web-time`, by the same name: [`Instant`] |
 //!
-//! Over HTTP/1.1 a browser has six connections for each host, in all its tabs: let servers of pages speak HTTP/2.
+//! Over HTTP/1.1 a browser has six connections for each host, in all its tabs: let servers of pages speak
+//! HTTP/2.
 
 mod callbacks;
 mod connection;

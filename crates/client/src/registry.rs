@@ -11,7 +11,7 @@ use crate::latest::lock;
 use crate::request::Request;
 use crate::subscribers::Buffer;
 
-/// What two sources must have in common to share a connection: what is asked, and how it behaves.
+/// Two sources with equal keys share a connection: the request, and its policy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) request: Request,
@@ -39,7 +39,7 @@ pub(crate) fn share(
     connections.retain(|_, connection| connection.strong_count() > 0);
     connections.insert(key, Arc::downgrade(&connection));
     drop(connections);
-    // What was found may be the last of its connection, and drops closures of the caller.
+    // This may be the last handle of its connection, and drop closures of the caller.
     drop(found);
     connection
 }

@@ -16,21 +16,21 @@ use crate::{Error, Latest, Message, SelectError};
 
 /// The events of one name, or of all, as a stream: every one, in order.
 ///
-/// Made by [`Source::select`](crate::Source::select) and [`Source::select_all`](crate::Source::select_all), and by its
-/// own methods, which turn each message into a `T`.
+/// Made by [`Source::select`](crate::Source::select) and [`Source::select_all`](crate::Source::select_all),
+/// and by its own methods, which turn each message into a `T`.
 ///
-/// It subscribes when it is made, so that no event is missed between two selects made one after another, and the
-/// connection opens when the first of its streams is first polled. Dropping the stream leaves the connection, and the
-/// last one to leave closes it, which aborts the request.
+/// It subscribes when it is made, so that no event is missed between two selects made one after another, and
+/// the connection opens when the first of its streams is first polled. Dropping the stream leaves the
+/// connection, and the last one to leave closes it, which aborts the request.
 ///
-/// The stream yields an error in place of what it could not give; only [`Closed`](SelectError::Closed),
-/// [`EndedEarly`](SelectError::EndedEarly) and [`InvalidName`](SelectError::InvalidName) are the last. It ends when the
-/// connection is closed for good, and what was received before is read first, unless it was closed by
-/// [`close`](crate::Source::close): then nothing follows.
-/// An ended stream goes on when the connection is [connected](crate::Source::connect) again.
+/// The stream yields an error in place of an item that it could not give; only
+/// [`Closed`](SelectError::Closed), [`EndedEarly`](SelectError::EndedEarly) and
+/// [`InvalidName`](SelectError::InvalidName) are the last. It ends when the connection is closed for good,
+/// and received events are read first, unless it was closed by [`close`](crate::Source::close): then nothing
+/// follows. An ended stream goes on when the connection is [connected](crate::Source::connect) again.
 ///
-/// Unread events wait in a [buffer](crate::Source::buffer); [`WhenFull`](crate::WhenFull) says what happens when it is
-/// full.
+/// Unread events wait in a [buffer](crate::Source::buffer); [`WhenFull`](crate::WhenFull) is the policy for a
+/// full one.
 #[must_use = "a stream does nothing unless it is read"]
 pub struct Select<T = Message> {
     /// Left when the last message has come.
@@ -51,7 +51,7 @@ type Map<T> = Box<dyn FnMut(Message) -> Option<Result<T, SelectError>> + Send>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct JsonFailure<'a, T> {
-    /// What is wrong with it.
+    /// The error of the parser.
     pub error: serde_json::Error,
     /// Its text.
     pub raw: &'a str,
@@ -67,11 +67,12 @@ impl Select {
         Self { seat, map, until: None, invalid_name, is_ended: false }
     }
 
-    /// Ends at the message with this data, which is not given itself: as `[DONE]` ends the answer of a language model. The
-    /// stream then leaves the connection.
+    /// Ends at the message with this data, which is not given itself: as `[DONE]` ends the answer of a
+    /// language model. The stream then leaves the connection.
     ///
-    /// If the server ends the stream before this message, and the connection does not come back, the last item is the error
-    /// [`EndedEarly`](SelectError::EndedEarly), so that nobody takes the answer for complete.
+    /// If the server ends the stream before this message, and the connection does not come back, the last
+    /// item is the error [`EndedEarly`](SelectError::EndedEarly), so that nobody takes the answer for
+    /// complete.
     ///
     /// ```no_run
     /// # async fn example(answer: ssekit::Source) -> Result<(), ssekit::client::SelectError> {
@@ -87,7 +88,8 @@ impl Select {
         Self { until: Some(data.into().into()), ..self }
     }
 
-    /// Each message's data, parsed as JSON. One that is not right is a [`Json`](SelectError::Json) error in its place.
+    /// Each message's data, parsed as JSON. One that is not right is a [`Json`](SelectError::Json) error in
+    /// its place.
     ///
     /// ```no_run
     /// #[derive(serde::Deserialize)]
@@ -112,8 +114,8 @@ impl Select {
         })
     }
 
-    /// Each message's data, parsed as JSON; `or` gives what takes the place of one that is not right: another value,
-    /// the previous one perhaps, or nothing at all.
+    /// Parses each message's data as JSON; `or` returns the replacement of invalid data: another value,
+    /// perhaps the previous one, or `None`.
     ///
     /// ```no_run
     /// # use ssekit::source;
@@ -139,8 +141,9 @@ impl Select {
     /// Messages as values of an enum whose variants are the names of events: the other end of `emit_event` of
     /// `ssekit-server`. See [`ssekit_wire::Message::typed`].
     ///
-    /// Select all events for it, so that every variant can come. A message of a name that the enum does not have, such as
-    /// a `ping`, is left out; one whose data is not right is a [`Json`](SelectError::Json) error in its place.
+    /// Select all events for it, so that every variant can come. A message of a name that the enum does not
+    /// have, such as a `ping`, is left out; one whose data is not right is a [`Json`](SelectError::Json)
+    /// error in its place.
     ///
     /// ```no_run
     /// #[derive(serde::Deserialize)]
@@ -201,8 +204,8 @@ impl<T: 'static> Select<T> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// The latest value alone, to be read at any time. Values in between are passed over, and so are messages that
-    /// are not right, which [`on_error`](crate::Source::on_error) is told of.
+    /// The latest value alone, to be read at any time. Values in between are passed over, and so are messages
+    /// that are not right, which [`on_error`](crate::Source::on_error) is told of.
     pub fn latest(self) -> Latest<T>
     where
         T: MaybeSend + MaybeSync,

@@ -37,32 +37,32 @@ mod one_shot;
 /// }
 /// ```
 ///
-/// A URL that cannot be requested is told when the connection is opened, and by [`Source::check`] at once. In a browser
-/// it may be relative to the page.
+/// A URL that cannot be requested is told when the connection is opened, and by [`Source::check`] at once. In
+/// a browser it may be relative to the page.
 pub fn source(url: impl AsRef<str>) -> Source {
     Source::new(url.as_ref())
 }
 
 /// A connection to a URL that sends events: first its options, then the handle of it.
 ///
-/// Options are set before the first `select`, `connect` or `status`; setting one later gives a source of its own.
-/// Clones are the same source.
+/// Options are set before the first `select`, `connect` or `status`; setting one later gives a source of its
+/// own. Clones are the same source.
 ///
-/// **Laziness.** Nothing is requested until a stream or a [latest value](Latest) is first used. The connection is
-/// closed when its last subscriber is gone, whatever events the others were interested in.
+/// **Laziness.** Nothing is requested until a stream or a [latest value](Latest) is first used. The
+/// connection is closed when its last subscriber is gone, whatever events the others were interested in.
 ///
-/// **Sharing.** Sources that GET the same (URL, headers in any order, first last event ID) in the same way (policy,
-/// timeouts, limits, buffers, transport) share one connection, and each one's callbacks are called. One that joins later
-/// receives what comes from then on, not what has come before. [`share(false)`](Self::share) opts out. A request with
-/// another method or with a body never shares, nor does one with [`headers_from`](Self::headers_from), because what that
-/// will give cannot be compared.
+/// **Sharing.** Sources that GET the same (URL, headers in any order, first last event ID) in the same way
+/// (policy, timeouts, limits, buffers, transport) share one connection, and each one's callbacks are called.
+/// One that joins later receives the events from then on, and none from before. [`share(false)`](Self::share)
+/// opts out. A request with another method or with a body never shares, nor does one with
+/// [`headers_from`](Self::headers_from), because its results cannot be compared.
 #[derive(Clone, Debug)]
 #[must_use = "a source does nothing until something is selected from it"]
 pub struct Source {
     shared: Arc<Shared>,
 }
 
-/// What the clones of a source and its subscribers share.
+/// The state that the clones of a source and its subscribers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     options: Options,
@@ -90,10 +90,11 @@ impl Source {
         })
     }
 
-    // What is asked.
+    // The request.
 
-    /// Sends this header with every attempt; it replaces one of the same name that was set before, and those that
-    /// every attempt has (`accept`, `accept-encoding`, `cache-control`). The body's length is not for it to say.
+    /// Sends this header with every attempt; it replaces one of the same name that was set before, and those
+    /// that every attempt has (`accept`, `accept-encoding`, `cache-control`). The body's length is not for it
+    /// to say.
     pub fn header(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         let header = parse_header(name.as_ref(), value.as_ref());
         self.ask(|request| {
@@ -103,7 +104,8 @@ impl Source {
         })
     }
 
-    /// Asks for headers anew before each attempt, for tokens that expire. They replace those of the same name.
+    /// Asks for headers anew before each attempt, for tokens that expire. They replace those of the same
+    /// name.
     ///
     /// An error counts as a failed attempt, and is retried. The source gets a connection of its own.
     ///
@@ -129,8 +131,9 @@ impl Source {
         })
     }
 
-    /// The request's method. By default GET, which is what servers of events expect, or POST when there is a
-    /// [body](Self::body). (Pages that use the npm package `sveltekit-sse` POST without a body: `.method("POST")`.)
+    /// The request's method. By default GET, which servers of events expect, or POST if there is a
+    /// [body](Self::body). (Pages that use the npm package `sveltekit-sse` POST without a body:
+    /// `.method("POST")`.)
     pub fn method(self, method: impl AsRef<str>) -> Self {
         let method = method.as_ref();
         self.ask(|request| {
@@ -141,11 +144,13 @@ impl Source {
         })
     }
 
-    /// The request's body, sent with every attempt; its `content-type` is for [`header`](Self::header) to say.
+    /// The request's body, sent with every attempt; its `content-type` is for [`header`](Self::header) to
+    /// say.
     ///
-    /// [`json`](Self::json) makes one of a value. A request with a body is a POST unless another [method](Self::method) is set, and a POST that was answered, or
-    /// that may have had an effect, is not repeated: see [`repeat`](ssekit_session::repeat) for the rules of every method,
-    /// and [`Reconnect::repeat_like_safe`] for a POST that does no harm when it is repeated.
+    /// [`json`](Self::json) makes one of a value. A request with a body is a POST unless another
+    /// [method](Self::method) is set, and a POST that was answered, or that may have had an effect, is not
+    /// repeated: see [`repeat`](ssekit_session::repeat) for the rules of every method, and
+    /// [`Reconnect::repeat_like_safe`] for a POST that does no harm when it is repeated.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
         self.ask(|request| {
             request.body = Some(body.into());
@@ -153,7 +158,8 @@ impl Source {
         })
     }
 
-    /// Sends the [body](Self::body) only until an attempt can have reached the server, and the attempts after it without.
+    /// Sends the [body](Self::body) only until an attempt can have reached the server, and the attempts after
+    /// it without.
     pub fn body_once(self) -> Self {
         self.ask(|request| {
             request.body_once = true;
@@ -161,8 +167,8 @@ impl Source {
         })
     }
 
-    /// Resumes after this event: what the first attempt sends as `Last-Event-ID`. None by default; later attempts
-    /// send what the stream has set.
+    /// Resumes after this event: the first attempt sends it as `Last-Event-ID`. None by default; later
+    /// attempts send the id that the stream has set.
     pub fn resume_after(self, last_event_id: impl Into<String>) -> Self {
         let last_event_id = last_event_id.into();
         self.ask(|request| {
@@ -181,77 +187,82 @@ impl Source {
         self.set(|options| options.config.reconnect = reconnect)
     }
 
-    /// How long an attempt may take until the head of the answer has come, redirects included. 60 s by default.
+    /// How long an attempt may take until the head of the answer has come, redirects included. 60 s by
+    /// default.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.config.connect_timeout = timeout)
     }
 
-    /// Takes a stream for dead when not a byte has come for this long, and connects again. Any byte counts, those of
-    /// a comment too.
+    /// Takes a stream for dead when not a byte has come for this long, and connects again. Any byte counts,
+    /// those of a comment too.
     ///
-    /// Without by default, since a server may be silent for as long as it likes, and TCP keep-alive finds a peer that
-    /// is gone. Set it where the server is known to ping (that of this library does every 30 s) to three times that
-    /// interval: it also finds a proxy that holds the connection while the server behind it is gone.
+    /// Without by default, since a server may be silent for as long as it likes, and TCP keep-alive finds a
+    /// peer that is gone. Set it where the server is known to ping (that of this library does every 30 s) to
+    /// three times that interval: it also finds a proxy that holds the connection while the server behind it
+    /// is gone.
     pub fn read_timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.config.read_timeout = Some(timeout))
     }
 
-    /// Has no connection while the page is hidden, and resumes after the last event when it is shown again. Not so by
-    /// default. In a browser's pages only: elsewhere it has no effect.
+    /// Has no connection while the page is hidden, and resumes after the last event when it is shown again.
+    /// Not so by default. In a browser's pages only: elsewhere it has no effect.
     pub fn pause_when_hidden(self, pause: bool) -> Self {
         self.set(|options| options.config.pauses_hidden = pause)
     }
 
-    /// Leaves out events with more than this many bytes in their fields: an error tells of each, and the stream goes
-    /// on behind it. 16 MiB by default.
+    /// Leaves out events with more than this many bytes in their fields: an error tells of each, and the
+    /// stream goes on behind it. 16 MiB by default.
     pub fn max_event_bytes(self, limit: usize) -> Self {
         self.set(|options| options.config.max_event_bytes = limit)
     }
 
-    /// Gives an event whose blank line is missing when the server ends the stream, as some servers end theirs. By default
-    /// it is dropped, as the HTML standard says (9.2.6), and reported as [`Error::IncompleteEvent`].
+    /// Gives an event whose blank line is missing when the server ends the stream, as some servers end
+    /// theirs. By default it is dropped, as the HTML standard says (9.2.6), and reported as
+    /// [`Error::IncompleteEvent`].
     pub fn accept_incomplete_event(self, accept: bool) -> Self {
         self.set(|options| options.config.accepts_incomplete_event = accept)
     }
 
-    /// How much each subscriber may leave unread: this many events (1024 by default) and as many bytes (16 MiB by
-    /// default). One event always fits.
+    /// How much each subscriber may leave unread: this many events (1024 by default) and as many bytes (16
+    /// MiB by default). One event always fits.
     pub fn buffer(self, events: usize, bytes: usize) -> Self {
         self.set(|options| options.buffer = Buffer { events: events.max(1), bytes, ..options.buffer })
     }
 
-    /// What happens when a subscriber's buffer is full. By default
+    /// Sets the policy for a subscriber whose buffer is full. By default
     /// [`WaitUnlessOthersStarve`](WhenFull::WaitUnlessOthersStarve).
     pub fn when_full(self, when_full: WhenFull) -> Self {
         self.set(|options| options.buffer.when_full = when_full)
     }
 
-    /// Whether this source shares its connection with others of the same request. GET requests without a body do by
-    /// default; `share(false)` gives a source a connection of its own. A request with another method or with a body always
-    /// has one of its own: each is a request, however equal.
+    /// Whether this source shares its connection with others of the same request. GET requests without a body
+    /// do by default; `share(false)` gives a source a connection of its own. A request with another method or
+    /// with a body always has one of its own: each is a request, however equal.
     ///
-    /// A source that joins a connection receives what comes from then on. If the stream begins with history, or is the
-    /// progress of one job, each viewer needs its beginning: use `share(false)` there.
+    /// A source that joins a connection receives the events from then on. If the stream begins with history,
+    /// or is the progress of one job, each viewer needs its beginning: use `share(false)` there.
     pub fn share(self, share: bool) -> Self {
         self.set(|options| options.is_shared = share)
     }
 
-    /// What makes the requests. By default [`Http`](crate::Http), the same for all sources.
+    /// Sets the transport of the requests. By default [`Http`](crate::Http), the same for all sources.
     pub fn transport(self, transport: impl Transport) -> Self {
         self.set(|options| options.transport = Arc::new(transport))
     }
 
     // The handle.
 
-    /// Whether what was set can be requested at all.
+    /// Checks whether the request can be made at all.
     ///
     /// # Errors
-    /// The first mistake, in the URL or in a header for example; it is also what the connection would fail with.
+    /// The first mistake, in the URL or in a header for example; it is also what the connection would fail
+    /// with.
     pub fn check(&self) -> Result<(), Error> {
         self.shared.options.request.as_ref().map(drop).map_err(Clone::clone)
     }
 
-    /// The events of this name, every one, in order; `message` is the name of those that the server gave none.
+    /// The events of this name, every one, in order; `message` is the name of those that the server gave
+    /// none.
     pub fn select(&self, event: impl AsRef<str>) -> Select {
         Select::new(Arc::clone(&self.shared), Some(event.as_ref()))
     }
@@ -280,20 +291,21 @@ impl Source {
         Latest::of(self.shared.connection().statuses())
     }
 
-    /// Opens the connection at once: for the first time, or again after it was closed, on this side too, or without waiting
-    /// for a retry's delay. It resumes after the last event that it saw.
+    /// Opens the connection at once: for the first time, or again after it was closed, on this side too, or
+    /// without waiting for a retry's delay. It resumes after the last event that it saw.
     ///
-    /// Only if somebody listens: a stream, a [latest value](Latest), or a callback for [messages](Self::on_message).
-    /// Otherwise it does nothing, so that no connection outlives the last one who reads it.
+    /// Does nothing without a listener: a stream, a [latest value](Latest), or a callback for
+    /// [messages](Self::on_message). So no connection outlives its last reader.
     pub fn connect(&self) {
         self.shared.connection().connect();
     }
 
     /// Opens the connection, if that was not done yet, and waits for the head of the response.
     ///
-    /// Whoever calls this before anything was selected misses nothing: the events wait for the first subscriber. A source
-    /// that is opened in this way needs no subscriber; it closes when one came and the last one left, or when the source
-    /// and its clones are dropped. It does not open a connection again that is closed: [`connect`](Self::connect) does.
+    /// Whoever calls this before anything was selected misses nothing: the events wait for the first
+    /// subscriber. A source that is opened in this way needs no subscriber; it closes when one came and the
+    /// last one left, or when the source and its clones are dropped. It does not open a connection again that
+    /// is closed: [`connect`](Self::connect) does.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -318,8 +330,8 @@ impl Source {
         self.shared.connection().restart();
     }
 
-    /// Closes the connection for good, for all who share it: streams end, whatever they have not read yet. To leave
-    /// it to the others, drop what was selected.
+    /// Closes the connection for good, for all sources that share it: streams end, whatever they have not
+    /// read yet. To leave it to the others, drop the selections.
     pub fn close(&self) {
         self.shared.connection().close(CloseReason::Local);
     }
@@ -339,7 +351,7 @@ impl Source {
         self.shared.connection().resumption().reconnection_time
     }
 
-    /// Changes what is asked; a mistake stays until the connection is opened.
+    /// Changes the request; an error is kept until the connection is opened.
     fn ask(self, change: impl FnOnce(&mut Request) -> Result<(), Error>) -> Self {
         self.set(|options| {
             if let Ok(request) = &mut options.request

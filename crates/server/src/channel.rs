@@ -30,14 +30,15 @@ use crate::last_event_id::LastEventId;
 use crate::presence::Presence;
 use crate::produce::Produce;
 
-/// One source of events for any number of subscribers: what is emitted here, each of them receives.
+/// One source of events for any number of subscribers: each of them receives every emitted event.
 ///
-/// A channel is a log. An event is encoded once and appended; a subscriber is a place in the log and reads on from there,
-/// at its own pace. What a client missed while it was away and what happens now are the same log read by the same
-/// reader, so that nothing is left out and nothing comes twice. A slow subscriber costs its place and delays nobody.
+/// A channel is a log. An event is encoded once and appended; a subscriber is a cursor in the log and reads
+/// on from there, at its own pace. Events that a client missed and new events are the same log read by the
+/// same reader, so that nothing is left out and nothing comes twice. A slow subscriber costs a cursor and
+/// delays nobody.
 ///
-/// Each event has an [id](EventId) of the channel, unless it has one of its own. A client that comes back with it
-/// ([`LastEventId`]) reads on after it.
+/// Each event has an [id](EventId) of the channel, unless it has one of its own. A client that comes back
+/// with it ([`LastEventId`]) reads on after it.
 ///
 /// ```
 /// use axum::{Router, extract::State, routing::get};
@@ -63,26 +64,28 @@ use crate::produce::Produce;
 ///
 /// # When it cannot go on where the client was
 ///
-/// An id from before a restart, or of an event that is no longer held, is never passed over silently. The response has
-/// the header `ssekit-reset: expired` or `unknown`, and its first event is named `reset`. Its data is JSON:
+/// An id from before a restart, or of an event that is no longer held, is never passed over silently. The
+/// response has the header `ssekit-reset: expired` or `unknown`, and its first event is named `reset`. Its
+/// data is JSON:
 ///
 /// | Data | Means |
 /// |---|---|
 /// | `{"reason":"expired","missed":42}` | the 42 events after that id are gone |
-/// | `{"reason":"unknown"}` | no event that this channel remembers had that id: the server was restarted, perhaps |
+/// | `{"reason":"unknown"}` | this channel knows no event with that id; perhaps the server was restarted |
 ///
-/// A channel that has a [name](ChannelBuilder::name) adds `"channel":"…"`. Then comes what
-/// [`after_reset`](ChannelBuilder::after_reset) says: everything that is held, unless set.
+/// A channel that has a [name](ChannelBuilder::name) adds `"channel":"…"`. Then come the events that
+/// [`after_reset`](ChannelBuilder::after_reset) names: by default, all that are held.
 ///
 /// # When it ends
 ///
-/// Clones are handles of the same channel. It ends when it is [closed](Self::close) or [fails](Self::fail), not when they
-/// are dropped: subscribers that nobody can send to any more stay connected. A job that owns its channel therefore holds
-/// a [guard](Self::close_on_drop), which ends the channel whatever happens to the job.
+/// Clones are handles of the same channel. It ends when it is [closed](Self::close) or [fails](Self::fail),
+/// not when they are dropped: subscribers that nobody can send to any more stay connected. A job that owns
+/// its channel therefore holds a [guard](Self::close_on_drop), which ends the channel whatever happens to the
+/// job.
 ///
-/// Streams of a closed channel end when they have given their clients what is left. `EventSource` then comes back, as
-/// after every end; a client that has read everything is answered with 204, which keeps it away for good. See [ending for
-/// good](crate#ending-for-good).
+/// Streams of a closed channel end when they have given their clients the remaining events. `EventSource`
+/// then comes back, as after every end; a client that has read everything is answered with 204, which keeps
+/// it away for good. See [ending for good](crate#ending-for-good).
 #[doc(alias("broadcast", "topic", "room"))]
 #[derive(Clone)]
 pub struct Channel {
@@ -96,19 +99,21 @@ impl Channel {
         Self::builder().build()
     }
 
-    /// What a channel holds, and what its subscribers get.
+    /// Returns a builder with the limits of a channel and the options of its subscribers.
     pub fn builder() -> ChannelBuilder {
         ChannelBuilder::new()
     }
 
-    /// Sends an event of this name to every subscriber. The data may hold anything; an empty name is read as `message`.
+    /// Sends an event of this name to every subscriber. The data may hold anything; an empty name is read as
+    /// `message`.
     ///
-    /// It never blocks, and costs as much as there are subscribers that wait for it, however many events are held.
+    /// It never blocks, and costs as much as there are subscribers that wait for it, however many events are
+    /// held.
     ///
     /// # Errors
-    /// [`Closed`](EmitError::Closed) when the channel is, [`Field`](EmitError::Field) when the name holds CR or LF,
-    /// [`TooLarge`](EmitError::TooLarge) above 16 MiB, and [`Behind`](EmitError::Behind) when publishers are to
-    /// [wait](Overtaken::Wait) for subscribers.
+    /// [`Closed`](EmitError::Closed) when the channel is, [`Field`](EmitError::Field) when the name holds CR
+    /// or LF, [`TooLarge`](EmitError::TooLarge) above 16 MiB, and [`Behind`](EmitError::Behind) when
+    /// publishers are to [wait](Overtaken::Wait) for subscribers.
     pub fn emit(&self, name: &str, data: impl AsRef<str>) -> Result<EventId, EmitError> {
         self.try_send(Event::new(data.as_ref()).with_event(name)?)
     }
@@ -129,14 +134,16 @@ impl Channel {
     /// Sends a variant of an enum, as [`Emitter::emit_event`](crate::Emitter::emit_event) does to one stream.
     ///
     /// # Errors
-    /// [`Json`](EmitError::Json) when the value is no such enum or has no JSON form, and those of [`emit`](Self::emit).
+    /// [`Json`](EmitError::Json) when the value is no such enum or has no JSON form, and those of
+    /// [`emit`](Self::emit).
     #[cfg(feature = "json")]
     #[doc(alias = "typed")]
     pub fn emit_event(&self, event: &(impl serde::Serialize + ?Sized)) -> Result<EventId, EmitError> {
         self.try_send(Event::typed(event)?)
     }
 
-    /// Sends an event that was built elsewhere. An id of its own is kept: subscribers see it, and may come back with it.
+    /// Sends an event that was built elsewhere. An id of its own is kept: subscribers see it, and may come
+    /// back with it.
     ///
     /// When several events have the same id, it is the place of the latest.
     ///
@@ -146,10 +153,11 @@ impl Channel {
         self.shared.publish(&[event], Instant::now())
     }
 
-    /// Sends several events as one: all of them or none, nothing between them, and subscribers are woken once.
+    /// Sends several events as one: all of them or none, nothing between them, and subscribers are woken
+    /// once.
     ///
-    /// Gives the id of the last. Without any event that is the id of the last event before, which has the sequence 0
-    /// when there was none.
+    /// Gives the id of the last. Without any event that is the id of the last event before, which has the
+    /// sequence 0 when there was none.
     ///
     /// ```
     /// # use ssekit::{Channel, EmitError, Event};
@@ -169,9 +177,11 @@ impl Channel {
     }
 
     /// Sends an event as soon as no subscriber would miss another by it: a publisher that is faster than its
-    /// subscribers waits here, if the channel is to [wait](Overtaken::Wait) for them. Other channels never wait.
+    /// subscribers waits here, if the channel is to [wait](Overtaken::Wait) for them. Other channels never
+    /// wait.
     ///
-    /// Those who wait get their turn in order. Cancel-safe: dropped before it is ready, it has sent nothing.
+    /// Waiting publishers get their turn in order. Cancel-safe: dropped before it is ready, it has sent
+    /// nothing.
     ///
     /// # Errors
     /// As [`emit`](Self::emit), but never [`Behind`](EmitError::Behind).
@@ -180,10 +190,11 @@ impl Channel {
         self.shared.send(&[event]).await
     }
 
-    /// Answers with the channel's events: those after this last event ID, or, without one, what
-    /// [`first`](ChannelBuilder::first) says.
+    /// Answers with the channel's events: those after this last event ID, or, without one, those that
+    /// [`first`](ChannelBuilder::first) names.
     ///
-    /// The subscriber has its place from now on, before the response begins. Its options are those of every stream.
+    /// The subscriber has its cursor from now on, before the response begins. Its options are those of every
+    /// stream.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -219,18 +230,19 @@ impl Channel {
         Selection::from(self).first(first)
     }
 
-    /// Ends the channel: it takes no more events, and streams that read it alone end when they have read what is left.
+    /// Ends the channel: it takes no more events, and streams that read it alone end when they have read the
+    /// rest.
     ///
-    /// A client that comes back later gets the rest first. Who has read everything is answered with 204, which tells
-    /// browsers and our clients to stay away: [ending for good](crate#ending-for-good). So keep a closed channel for as
-    /// long as its clients may come back.
+    /// A client that comes back later gets the rest first. A client that has read everything is answered with
+    /// 204, which tells browsers and our clients to stay away: [ending for good](crate#ending-for-good). So
+    /// keep a closed channel for as long as its clients may come back.
     #[doc(alias("end", "finish"))]
     pub fn close(&self) {
         self.shared.end(End::Closed);
     }
 
-    /// Ends the channel as failed: as [`close`](Self::close), but streams that have read what is left are cut, so that no
-    /// client takes them for complete, and who comes back after that is answered with 410.
+    /// Ends the channel as failed: as [`close`](Self::close), but streams that have read the rest are cut, so
+    /// that no client takes them for complete, and clients that come back after that are answered with 410.
     ///
     /// The error is logged, and each stream's [`on_stop`](Produce::on_stop) gets it as
     /// [`Failed`](crate::StopReason::Failed). A channel that has ended is left as it is.
@@ -242,8 +254,8 @@ impl Channel {
         self.shared.end(End::Failed(Arc::new(error)));
     }
 
-    /// A handle that ends the channel as failed when it is dropped, unless the channel was closed before: for a job that
-    /// must not leave its subscribers waiting when it returns early or panics.
+    /// A handle that ends the channel as failed when it is dropped, unless the channel was closed before: for
+    /// a job that must not leave its subscribers waiting when it returns early or panics.
     ///
     /// ```
     /// # use ssekit::server::Error;
@@ -270,15 +282,16 @@ impl Channel {
         self.shared.is_closed()
     }
 
-    /// Drops what is too old now, if events are [kept for a time](ChannelBuilder::keep_for).
+    /// Drops events that are too old now, if events are [kept for a time](ChannelBuilder::keep_for).
     ///
-    /// That also happens whenever somebody publishes or subscribes, so nobody is given events that are too old. Call it
-    /// from a timer when a channel may stay silent and its memory matters.
+    /// That also happens with each publication and subscription, so no subscriber gets events that are too
+    /// old. Call it from a timer when a channel may stay silent and its memory matters.
     pub fn sweep(&self) {
         self.shared.sweep(Instant::now());
     }
 
-    /// Who comes and goes, from now on: how many subscribers there are after each change. Their key is `()`.
+    /// Returns a stream of joins and leaves from now on, with the number of subscribers after each. The key
+    /// is `()`.
     ///
     /// ```
     /// use ssekit::{Channel, PresenceChange};
@@ -375,22 +388,23 @@ impl ChannelBuilder {
         }
     }
 
-    /// Events that are held at most, for slow subscribers and those who come back: 1024 unless set, one at least.
+    /// The most events that are held, for slow and returning subscribers: 1,024 by default, at least one.
     #[doc(alias("history", "replay"))]
     pub fn keep_last(mut self, events: u64) -> Self {
         self.keep.events = events.max(1);
         self
     }
 
-    /// Holds all events, of any number and size, for as long as the channel lives: for a log that is finite, as that of a
-    /// job. Its memory grows with every event.
+    /// Holds all events, of any number and size, for as long as the channel lives: for a log that is finite,
+    /// as that of a job. Its memory grows with every event.
     #[doc(alias("history", "replay"))]
     pub fn keep_all(mut self) -> Self {
         self.keep = Keep { events: u64::MAX, bytes: usize::MAX, time: None };
         self
     }
 
-    /// Bytes of encoded events that are held at most: 16 MiB unless set. The newest event is held whatever its size.
+    /// Bytes of encoded events that are held at most: 16 MiB unless set. The newest event is held whatever
+    /// its size.
     ///
     /// Memory follows it up to some 130 KiB: events are dropped one by one, and their memory in pieces.
     pub fn keep_bytes(mut self, bytes: usize) -> Self {
@@ -398,37 +412,39 @@ impl ChannelBuilder {
         self
     }
 
-    /// How long an event is held at most. Unless set, for as long as there is room. See also [`Channel::sweep`].
+    /// How long an event is held at most. Unless set, for as long as there is room. See also
+    /// [`Channel::sweep`].
     pub fn keep_for(mut self, time: Duration) -> Self {
         self.keep.time = Some(time);
         self
     }
 
-    /// Sends at most once in this time: what is published meanwhile goes out together, in one write for each subscriber.
-    /// Unless set, an event goes out at once.
+    /// Sends at most once in this time: events of that time leave together, in one write for each subscriber.
+    /// By default, an event leaves at once.
     ///
-    /// For channels on which much happens. A write costs many times what an event costs, so that 10 ms at 1,000 events a
-    /// second save most of the work and most packets. An event after a silence goes out at once all the same; another
-    /// waits for this time at most, or until 256 are gathered, or half of what is [kept](Self::keep_last). It counts in
-    /// whole milliseconds.
+    /// For channels with many events. A write costs many times as much as an event, so that 10 ms at 1,000
+    /// events per second save most of the work and most packets. An event after a silence still leaves at
+    /// once; the next one waits for this time at most, or until 256 events or half of those that are
+    /// [kept](Self::keep_last) are gathered. The time counts in whole milliseconds.
     pub fn gather(mut self, time: Duration) -> Self {
         self.gather = Some(time).filter(|time| !time.is_zero());
         self
     }
 
-    /// What happens to a subscriber that has not read an event when it is dropped: [`Overtaken::Close`] unless set.
+    /// Sets the policy for subscribers that have not read an event when it is dropped; [`Overtaken::Close`]
+    /// by default.
     pub fn when_overtaken(mut self, policy: Overtaken) -> Self {
         self.overtaken = policy;
         self
     }
 
-    /// What a subscriber without a last event ID gets first: [`First::New`] unless set.
+    /// Sets the first events of a subscriber without a last event ID; [`First::New`] by default.
     pub fn first(mut self, first: First) -> Self {
         self.first = first;
         self
     }
 
-    /// What a subscriber gets after a `reset`: [`First::All`] unless set, since nothing of it was seen before.
+    /// Sets the events after a `reset`; [`First::All`] by default, because the client has seen none of them.
     pub fn after_reset(mut self, first: First) -> Self {
         self.after_reset = first;
         self
@@ -451,34 +467,38 @@ impl ChannelBuilder {
 const DEFAULT_EVENTS: u64 = 1024;
 const DEFAULT_BYTES: usize = 16 << 20;
 
-/// What happens to a subscriber that reads so slowly that the channel drops what it has yet to read.
+/// The policy for a subscriber that reads so slowly that the channel drops events that it has not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overtaken {
-    /// Its stream is cut. The client comes back with its last event ID and is told by a `reset` event what it missed.
+    /// Its stream is cut. The client comes back with its last event ID, and a `reset` event says how much it
+    /// missed.
     ///
-    /// A stream that has not given its client an event yet is told by a `gap` event instead, and goes on: otherwise a
-    /// client that comes back while events come fast might be closed again and again, and get none.
+    /// A stream that has not given its client an event yet is told by a `gap` event instead, and goes on:
+    /// otherwise a client that comes back while events come fast might be closed again and again, and get
+    /// none.
     Close,
-    /// It is told by a `gap` event, whose data is `{"missed":42}`, and goes on with the oldest event that is held.
+    /// It is told by a `gap` event, whose data is `{"missed":42}`, and goes on with the oldest event that is
+    /// held.
     Gap,
-    /// Nothing that a subscriber has yet to read is dropped: publishers are told to wait ([`EmitError::Behind`]), or do
-    /// so in [`send`](Channel::send).
+    /// Nothing that a subscriber has yet to read is dropped: publishers are told to wait
+    /// ([`EmitError::Behind`]), or do so in [`send`](Channel::send).
     ///
-    /// One client that does not read then holds up everybody, until its [stall time](Produce::stall_timeout) is over.
+    /// One client that does not read then holds up everybody, until its [stall time](Produce::stall_timeout)
+    /// is over.
     Wait,
 }
 
-/// What a subscriber without a last event ID gets first.
+/// The first events of a subscriber without a last event ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum First {
-    /// What is published from now on.
+    /// Events that are published from now on.
     New,
     /// As many of the latest events as are held; `Last(1)` is the last value.
     Last(u64),
-    /// All events since the channel began. When the oldest are not [held](ChannelBuilder::keep_last) any more, a `gap`
-    /// event, whose data is `{"missed":976}`, comes first. A channel of which nothing may be missing
-    /// [keeps all](ChannelBuilder::keep_all); one that shows the latest has [`Last`](Self::Last).
+    /// All events since the channel began. When the oldest are not [held](ChannelBuilder::keep_last) any
+    /// more, a `gap` event, whose data is `{"missed":976}`, comes first. A channel of which nothing may be
+    /// missing [keeps all](ChannelBuilder::keep_all); one that shows the latest has [`Last`](Self::Last).
     All,
 }

@@ -50,13 +50,13 @@ use crate::streams::{Join, JoinFn};
 /// # Ok(()) }
 /// ```
 ///
-/// A stream is there from the building of its response until it has ended or its response was dropped, and only that
-/// one leaves then: other tabs stay. What is emitted before the response is read waits in the stream's
-/// [buffer](Produce::buffer). When `on_stop` runs, the stream has left.
+/// A stream is there from the building of its response until it has ended or its response was dropped, and
+/// only that one leaves then: other tabs stay. Events that are emitted before the response is read wait in
+/// the stream's [buffer](Produce::buffer). When `on_stop` runs, the stream has left.
 ///
-/// To come and to go costs the same whatever the number of keys. The lock of the registry is held for that alone: whoever
-/// emits takes a snapshot of the emitters, since emitting wakes tasks, and with many streams takes a while. The key's `Eq`
-/// and `Hash` run under that lock, so they must not use this registry.
+/// To come and to go costs the same whatever the number of keys. The lock of the registry is held for that
+/// alone: whoever emits takes a snapshot of the emitters, since emitting wakes tasks, and with many streams
+/// takes a while. The key's `Eq` and `Hash` run under that lock, so they must not use this registry.
 pub struct Clients<K> {
     shared: Arc<Shared<K>>,
 }
@@ -76,9 +76,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// A stream of this key, open until its client leaves, or it is [closed](Self::close).
     ///
     /// # Logging out
-    /// A user may log out after a handler has checked the session and before the stream is there: [`close`](Self::close)
-    /// then does not reach it. So build the response first, check after that, and drop the response of a session that is
-    /// over: nothing was sent.
+    /// A user may log out after a handler has checked the session and before the stream is there:
+    /// [`close`](Self::close) then does not reach it. So build the response first, check after that, and drop
+    /// the response of a session that is over: nothing was sent.
     ///
     /// ```
     /// use axum::{http::StatusCode, response::{IntoResponse, Response}};
@@ -101,7 +101,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// # let _ = (events, log_out);
     /// ```
     ///
-    /// Where a handler does not build the response itself, [`connect_with`](Self::connect_with) checks in `start`.
+    /// Where a handler does not build the response itself, [`connect_with`](Self::connect_with) checks in
+    /// `start`.
     #[doc(alias("room", "topic"))]
     pub fn connect(&self, key: K) -> Produce {
         self.connect_with(key, |_: Emitter| ())
@@ -109,8 +110,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
 
     /// The same, with a `start` as for [`produce`]: for the first events, or events of its own.
     ///
-    /// The stream is there before `start` runs, so that nothing is missed between what `start` looks up and what is
-    /// emitted to the key; an event of the latter kind may come first.
+    /// The stream is there before `start` runs, so that nothing is missed between the data that `start` reads
+    /// and events for the key; an event for the key may come first.
     ///
     /// ```
     /// # use ssekit::{Clients, Produce};
@@ -124,9 +125,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// # let _ = events;
     /// ```
     ///
-    /// A session that must still be valid is checked here once more, beside the check of the handler, which answers with
-    /// 401: who logs out between the two is found. What was emitted to the key before `start` finds out is sent, which
-    /// [checking before the response is returned](Self::connect) avoids.
+    /// A session that must still be valid is checked here once more, beside the check of the handler, which
+    /// answers with 401: a log-out between the two is found. Events for the key before `start` finds out are
+    /// sent, which [checking before the response is returned](Self::connect) avoids.
     ///
     /// ```
     /// # use ssekit::server::Error;
@@ -161,11 +162,12 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         Audience::of_one_key(emitters, &self.shared.losses)
     }
 
-    /// The streams that there are now.
+    /// Returns the streams that are open now.
     ///
-    /// An event is copied for each of them, one after the other, before `emit` returns. Where thousands get the same, a
-    /// [`Channel`](crate::Channel) costs less, and remembers for who returns: its subscribers share the bytes. A stream
-    /// may be both: `clients.connect(key).follow(&channel, last)`.
+    /// An event is copied for each of them, one after the other, before `emit` returns. Where thousands get
+    /// the same event, a [`Channel`](crate::Channel) costs less, because its subscribers share the bytes, and
+    /// it keeps events for clients that return. A stream may be both:
+    /// `clients.connect(key).follow(&channel, last)`.
     #[doc(alias("broadcast"))]
     pub fn all(&self) -> Audience {
         let registry = self.shared.registry();
@@ -206,11 +208,11 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         Audience::of_many(matching, &self.shared.losses)
     }
 
-    /// Ends all streams of this key, as when its user has logged out, after what was emitted; gives how many.
+    /// Ends all streams of this key after their emitted events, as after a log-out; returns their number.
     ///
-    /// They have left when this returns: nothing that is emitted later reaches them. End the session first, and see [logging
+    /// They have left when this returns: no later event reaches them. End the session first, and see [logging
     /// out](Self::connect) for a stream that is just being opened. The reason is
-    /// [`Ended`](StopReason::Ended). Clients return: answer with 204, or 401, to whoever must stay away.
+    /// [`Ended`](StopReason::Ended). Clients return: answer 204 or 401 to clients that must stay away.
     #[doc(alias("disconnect"))]
     pub fn close<Q>(&self, key: &Q) -> usize
     where
@@ -230,10 +232,10 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         group.tabs.len()
     }
 
-    /// Who comes and goes, from now on.
+    /// Returns a stream of joins and leaves from now on.
     ///
-    /// To know who is there at any time, ask for this first and then for [`keys`](Self::keys): each change says how many
-    /// streams a key has, so that it does no harm if the keys know of it already.
+    /// To know the present keys at any time, call this first and then [`keys`](Self::keys): each change has
+    /// the number of streams of its key, so that a change that `keys` already contains does no harm.
     ///
     /// ```
     /// use ssekit::{Clients, PresenceChange};
@@ -331,11 +333,11 @@ impl<K> Clients<K> {
 }
 
 impl Produce {
-    /// Makes the stream one of this key of these clients, too: one registry has the users, another their rooms, documents
-    /// or roles.
+    /// Makes the stream one of this key of these clients, too: one registry has the users, another their
+    /// rooms, documents or roles.
     ///
-    /// What is emitted to either key comes in the order of the emission; who is in both audiences gets an event of each.
-    /// Limits and presence are those of each registry.
+    /// Events for either key come in the order of their emission; a stream in both audiences gets an event of
+    /// each. Limits and presence are those of each registry.
     ///
     /// ```
     /// use ssekit::{AudienceError, Clients, Produce};

@@ -10,8 +10,9 @@ use crate::stop::StopReason;
 
 /// Sends events into one stream, from any thread or task: cheap to clone, and kept wherever events come from.
 ///
-/// Nothing blocks: an event that finds no room in the stream's [buffer](crate::Produce::buffer) is refused, or waited
-/// for by [`send`](Self::send). That an event was taken means that it waits in that buffer, not that the client has it.
+/// Nothing blocks: an event that finds no room in the stream's [buffer](crate::Produce::buffer) is refused,
+/// or waited for by [`send`](Self::send). That an event was taken means that it waits in that buffer, not
+/// that the client has it.
 #[derive(Clone)]
 pub struct Emitter {
     hold: Arc<Hold>,
@@ -29,8 +30,9 @@ impl Emitter {
     /// Sends an event of this name. The data may hold anything; an empty name is read as `message`.
     ///
     /// # Errors
-    /// [`Closed`](EmitError::Closed) when the stream has ended, [`Full`](EmitError::Full) when its buffer has no room,
-    /// [`Field`](EmitError::Field) when the name holds CR or LF, [`TooLarge`](EmitError::TooLarge) above 16 MiB.
+    /// [`Closed`](EmitError::Closed) when the stream has ended, [`Full`](EmitError::Full) when its buffer has
+    /// no room, [`Field`](EmitError::Field) when the name holds CR or LF, [`TooLarge`](EmitError::TooLarge)
+    /// above 16 MiB.
     pub fn emit(&self, name: &str, data: impl AsRef<str>) -> Result<(), EmitError> {
         self.try_send(Event::new(data.as_ref()).with_event(name)?)
     }
@@ -54,7 +56,8 @@ impl Emitter {
         self.emit(name, serde_json::to_string(data)?)
     }
 
-    /// Sends a variant of an enum: its name is the event's, its content as JSON the data. See [`Event::typed`].
+    /// Sends a variant of an enum: its name is the event's, its content as JSON the data. See
+    /// [`Event::typed`].
     ///
     /// The same type reads it in a client: `Select::typed` of `ssekit-client`.
     ///
@@ -74,7 +77,8 @@ impl Emitter {
     /// ```
     ///
     /// # Errors
-    /// [`Json`](EmitError::Json) when the value is no such enum or has no JSON form, and those of [`emit`](Self::emit).
+    /// [`Json`](EmitError::Json) when the value is no such enum or has no JSON form, and those of
+    /// [`emit`](Self::emit).
     #[cfg(feature = "json")]
     #[doc(alias = "typed")]
     pub fn emit_event(&self, event: &(impl serde::Serialize + ?Sized)) -> Result<(), EmitError> {
@@ -83,7 +87,8 @@ impl Emitter {
 
     /// Sends an event that was built elsewhere, with an id or a reconnection time of its own.
     ///
-    /// Data without a name gets the name `message`. An event without data, as for an id alone, is sent as it is.
+    /// Data without a name gets the name `message`. An event without data, as for an id alone, is sent as it
+    /// is.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -95,9 +100,11 @@ impl Emitter {
         self.hold.0.push(|queue| queue.event(&event))
     }
 
-    /// Sends an event as soon as the buffer has room for it: a producer that is faster than its client waits here.
+    /// Sends an event as soon as the buffer has room for it: a producer that is faster than its client waits
+    /// here.
     ///
-    /// Those who wait get their turn in order. Cancel-safe: dropped before it is ready, it has sent nothing.
+    /// Waiting producers get their turn in order. Cancel-safe: dropped before it is ready, it has sent
+    /// nothing.
     ///
     /// # Errors
     /// As [`emit`](Self::emit), but never [`Full`](EmitError::Full).
@@ -128,7 +135,7 @@ impl Emitter {
         Lock { hold: self.hold.clone() }
     }
 
-    /// Ends the stream after what is queued was sent. Nothing happens when it is ending already.
+    /// Ends the stream after its queued events. Does nothing if it is ending already.
     ///
     /// A browser's `EventSource` comes back and asks again: see [ending for good](crate#ending-for-good).
     #[doc(alias("end", "finish", "disconnect"))]
@@ -136,8 +143,8 @@ impl Emitter {
         self.hold.0.end(StopReason::Ended);
     }
 
-    /// Ends the stream as failed, after what is queued was sent: the response is cut, so that its client does not take it
-    /// for complete. Nothing happens when it is ending already.
+    /// Ends the stream as failed, after its queued events: the response is cut, so that its client does not
+    /// take it for complete. Does nothing if it is ending already.
     pub fn fail(&self, error: impl Into<Error>) {
         self.hold.0.end(StopReason::Failed(error.into()));
     }
@@ -164,16 +171,16 @@ impl fmt::Debug for Emitter {
 
 /// Keeps a stream open after `start` has returned. Any number of handles, all of the same lock.
 ///
-/// A stream starts locked. Unlocking it ends it after what is queued was sent, and it cannot be locked again. When
-/// `start` has returned and the last [`Emitter`] and `Lock` of a stream are dropped, nobody can emit or unlock any more:
-/// then it ends as if it had been unlocked.
+/// A stream starts locked. Unlocking it ends it after its queued events, and it cannot be locked again. When
+/// `start` has returned and the last [`Emitter`] and `Lock` of a stream are dropped, the stream ends as if it
+/// had been unlocked.
 #[derive(Clone)]
 pub struct Lock {
     hold: Arc<Hold>,
 }
 
 impl Lock {
-    /// `false` ends the stream after what is queued was sent; `true` changes nothing.
+    /// `false` ends the stream after its queued events; `true` changes nothing.
     pub fn set(&self, locked: bool) {
         if !locked {
             self.hold.0.end(StopReason::Ended);
@@ -193,7 +200,7 @@ impl fmt::Debug for Lock {
     }
 }
 
-/// What every emitter and lock of a stream share; when it goes, the stream is abandoned.
+/// Shared by every emitter and lock of a stream; when the last one is dropped, the stream is abandoned.
 struct Hold(Arc<Outbox>);
 
 impl Drop for Hold {
@@ -219,8 +226,8 @@ pub enum EmitError {
         /// Bytes that the buffer takes.
         limit: usize,
     },
-    /// A [`Channel`](crate::Channel) holds no more, and is to [wait](crate::Overtaken::Wait) for a subscriber that has not
-    /// read it all.
+    /// A [`Channel`](crate::Channel) holds no more, and is to [wait](crate::Overtaken::Wait) for a subscriber
+    /// that has not read it all.
     #[error(
         "the channel is full, and its slowest subscriber has {unread} unread events: drop the event, or wait with `send`"
     )]
@@ -236,7 +243,8 @@ pub enum EmitError {
         /// Bytes that one event may have.
         limit: usize,
     },
-    /// The id is longer than the [last event ID](crate::LastEventId) of a request may be: its client could not come back.
+    /// The id is longer than the [last event ID](crate::LastEventId) of a request may be: its client could
+    /// not come back.
     #[error("the id of the event has {bytes} bytes; the limit is {limit}: use shorter ids")]
     IdTooLong {
         /// Its length.
@@ -244,8 +252,8 @@ pub enum EmitError {
         /// Bytes that an id may have.
         limit: usize,
     },
-    /// The id is one that the [`Channel`](crate::Channel) gives its own events: a client that has seen the other event
-    /// of this id would come back to the wrong place.
+    /// The id is one that the [`Channel`](crate::Channel) gives its own events: a client that has seen the
+    /// other event of this id would come back to the wrong place.
     #[error("the id `{id}` is reserved for events of this channel: omit it, or use another id")]
     ReservedId {
         /// The id.

@@ -3,11 +3,13 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::ops::Deref;
 
-/// Any error: what [`start`](crate::produce) returns, and what [`StopReason::Failed`](crate::StopReason) carries.
+/// Any error: the result of [`start`](crate::produce), and the cause of
+/// [`StopReason::Failed`](crate::StopReason).
 ///
-/// `?` turns every error type into it, and [`Error::new`] what is none: text, a boxed error, an `anyhow::Error`. Since
-/// it takes every error it is none itself, but dereferences to one: `error.to_string()`, `error.source()`,
-/// `error.downcast_ref::<io::Error>()`. Where a function returns a boxed error, `?` turns it into that.
+/// `?` converts every error type into it, and [`Error::new`] converts text, a boxed error or an
+/// `anyhow::Error`. Because it converts from every error, it does not implement the trait itself, but
+/// dereferences to an error: `error.to_string()`, `error.source()`, `error.downcast_ref::<io::Error>()`.
+/// Where a function returns a boxed error, `?` turns it into that.
 ///
 /// ```
 /// use ssekit::server::Error;

@@ -4,8 +4,8 @@ use http::header::{
 };
 use ssekit_wire::media_type::EVENT_STREAM;
 
-/// What every event stream is answered with: no cache may keep it, no proxy may compress it (a compressor holds events
-/// back), and nginx and its kin may not buffer it.
+/// The headers of every event stream: no cache may keep it, no proxy may compress it (a compressor holds
+/// events back), and nginx and its kin may not buffer it.
 pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
     (CONTENT_TYPE, EVENT_STREAM),
     (CACHE_CONTROL, "no-store, no-transform"),
@@ -41,7 +41,8 @@ where
     }
 }
 
-/// The response cannot be built: a header was not accepted, or the ids that clients send back in one would be too long.
+/// The response cannot be built: a header was not accepted, or the ids that clients send back in one would be
+/// too long.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {

@@ -1,13 +1,15 @@
 use http::{HeaderMap, Request};
 use ssekit_wire::media_type::accepts_event_stream;
 
-/// The id of the last event that a client has received, as it says itself: in the header `Last-Event-ID` when it
-/// reconnects, or in the query of the URL. It is an extractor of every framework that has a feature here.
+/// The id of the last event that a client has received, as it says itself: in the header `Last-Event-ID` when
+/// it reconnects, or in the query of the URL. It is an extractor of every framework that has a feature here.
 ///
-/// A client has one when an event has set it, by [`ids_from`](crate::Produce::ids_from) or an id of its own. See [the
-/// standard, section 9.2.4](https://html.spec.whatwg.org/multipage/server-sent-events.html#last-event-id). The header
-/// wins. A browser's `EventSource` cannot set one on its first connection, so a page that was rendered with everything
-/// up to some event asks for the rest by `?lastEventId=…`; case, `-` and `_` in that name do not count. Empty is none.
+/// A client has one when an event has set it, by [`ids_from`](crate::Produce::ids_from) or an id of its own.
+/// See [the standard, section
+/// 9.2.4](https://html.spec.whatwg.org/multipage/server-sent-events.html#last-event-id). The header wins. A
+/// browser's `EventSource` cannot set one on its first connection, so a page that was rendered with
+/// everything up to some event asks for the rest by `?lastEventId=…`; case, `-` and `_` in that name do not
+/// count. Empty is none.
 ///
 /// ```
 /// use http::Request;
@@ -75,9 +77,9 @@ impl LastEventId {
         }
     }
 
-    /// Returns true if the client may send an id back when it reconnects. Clients that do ask for event streams by their `Accept`
-    /// header (HTML, section 9.2.2). The npm package sveltekit-sse does not: it never sends an id, and takes a block that
-    /// has only an id for an event.
+    /// Returns true if the client may send an id back when it reconnects. Clients that do ask for event
+    /// streams by their `Accept` header (HTML, section 9.2.2). The npm package sveltekit-sse does not: it
+    /// never sends an id, and takes a block that has only an id for an event.
     pub(crate) fn resumes(&self) -> bool {
         !self.is_final
     }
@@ -90,7 +92,7 @@ impl LastEventId {
 }
 
 pub(crate) const HEADER: &str = "last-event-id";
-/// Far above any id of use, and what servers take in a header anyway.
+/// Far above any useful id, and within the limits of servers for a header.
 pub(crate) const MAX_ID_BYTES: usize = 4 << 10;
 
 /// Returns true if an `Accept` header does not name event streams.

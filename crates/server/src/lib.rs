@@ -9,11 +9,11 @@
 //!                 Full                          dropped when the client goes
 //! ```
 //!
-//! The programs on these pages use this crate by the name that it has in the crate `ssekit`: `ssekit::server`, and its most
-//! common items as `ssekit::produce` and so on.
+//! The programs on these pages use this crate by the name that it has in the crate `ssekit`:
+//! `ssekit::server`, and its most common items as `ssekit::produce` and so on.
 //!
-//! [`produce`] makes a response. An `async` block emits into it. [`Streams`], a layer of the router, end all streams when
-//! the server [shuts down](#shutting-down):
+//! [`produce`] makes a response. An `async` block emits into it. [`Streams`], a layer of the router, end all
+//! streams when the server [shuts down](#shutting-down):
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -45,13 +45,13 @@
 //! |---|---|
 //! | the handler makes itself | [`produce`] |
 //! | come from elsewhere, for one stream | its [`Emitter`] |
-//! | are for a user, for some users, for all who are there | [`Clients`] |
-//! | many get alike, also those who were away for a while | a [`Channel`] |
+//! | are for a user, for some users, for all present users | [`Clients`] |
+//! | are the same for many clients, also for those that were away | a [`Channel`] |
 //!
-//! All of them answer with [`Produce`], which has the options of the stream, and [`Streams`] ends and limits what is open.
-//! This page shows each with axum; [other frameworks](#frameworks) differ in a word.
+//! All of them answer with [`Produce`], which has the options of the stream, and [`Streams`] ends and limits
+//! what is open. This page shows each with axum; [other frameworks](#frameworks) differ in a word.
 //!
-//! # What holds
+//! # Guarantees
 //!
 //! - Nothing is spawned. A stream is a future that its connection polls. When the client goes, that future is dropped.
 //! - `emit` never blocks and never loses silently: it answers `Ok`, [`Closed`](EmitError::Closed) or
@@ -63,8 +63,8 @@
 //!
 //! # Emitting from elsewhere
 //!
-//! An [`Emitter`] is `Clone + Send + Sync`: give it to whatever has the events. The stream stays open after `start` has
-//! returned, until it is unlocked, the last emitter is dropped, or the client goes:
+//! An [`Emitter`] is `Clone + Send + Sync`: give it to whatever has the events. The stream stays open after
+//! `start` has returned, until it is unlocked, the last emitter is dropped, or the client goes:
 //!
 //! ```
 //! use ssekit::{Emitter, Produce, produce};
@@ -88,8 +88,8 @@
 //!
 //! # To one user with three tabs
 //!
-//! [`Clients`] are the open streams by key: a session, a user. A key has as many as its user has tabs, and each leaves
-//! alone:
+//! [`Clients`] are the open streams by key: a session, a user. A key has as many as its user has tabs, and
+//! each leaves alone:
 //!
 //! ```
 //! use axum::extract::{Path, State};
@@ -116,8 +116,9 @@
 //! let router: Router = router.with_state(Clients::builder().max_per_key(6).build());
 //! ```
 //!
-//! [`presence`](Clients::presence) tells who comes and goes, [`settled`](Presence::settled) without page reloads, and [`close`](Clients::close) ends the streams of a user who
-//! [logs out](Clients::connect): check the session after the stream is there, not before.
+//! [`presence`](Clients::presence) reports joins and leaves, [`settled`](Presence::settled) without page
+//! reloads, and [`close`](Clients::close) ends the streams of a user after a [log-out](Clients::connect):
+//! check the session after the stream has joined, not before.
 //!
 //! A stream can have keys of several registries, as a user and a room: [`also_in`](Produce::also_in).
 //!
@@ -137,13 +138,13 @@
 //! # announce(&Clients::new(), "hello").unwrap();
 //! ```
 //!
-//! When thousands get the same, or who was away is to get it later, it is a [`Channel`]: subscribers share its bytes.
-//! `clients.connect(user).follow(&channel, last)` is both in one stream.
+//! For events that thousands get, or that absent clients get later, use a [`Channel`]: subscribers share its
+//! bytes. `clients.connect(user).follow(&channel, last)` is both in one stream.
 //!
 //! # Resuming after a lost connection
 //!
-//! A client that returns sends the id of the last event it has seen: [`LastEventId`]. A [`Channel`] is a log of events
-//! with ids, and reads on from there:
+//! A client that returns sends the id of the last event it has seen: [`LastEventId`]. A [`Channel`] is a log
+//! of events with ids, and reads on from there:
 //!
 //! ```
 //! use axum::{Router, extract::State, routing::get};
@@ -162,7 +163,7 @@
 //! ```
 //!
 //! ```text
-//!  emit, on any thread: encode once, append, wake those who wait
+//!  emit, on any thread: encode once, append, wake subscribers
 //!                                                        │
 //!            dropped     segment    segment      tail    ▼
 //!          ┌ ─ ─ ─ ─ ┬───────────┬───────────┬────────────┐
@@ -173,16 +174,18 @@
 //!                     just back               slow    waits
 //! ```
 //!
-//! What a client missed and what happens now are the same log, so there is no hand-over between them. When the place is
-//! gone, since the server was restarted or the log has moved on, the client is told so: the first event is named `reset`,
-//! and [its data](Channel#when-it-cannot-go-on-where-the-client-was) says how many events are missing, where that is
-//! known. Then comes everything that is held, unless [set otherwise](ChannelBuilder::after_reset).
+//! Missed events and new events are the same log, so there is no hand-over between them. If the position is
+//! gone, because the server was restarted or the log has moved on, the first event is named `reset`, and
+//! [its data](Channel#when-it-cannot-go-on-where-the-client-was) says how many events are missing, where that
+//! is known. Then comes everything that is held, unless [set otherwise](ChannelBuilder::after_reset).
 //!
-//! What a client without an id gets is [`First`]: new events, the latest, or all. A client that is to wait for its first
-//! event gets an id before it, without an event, so that it misses none if its connection breaks early. A page that was
-//! rendered with what had happened up to some event asks for the rest by `?lastEventId=…`.
+//! [`First`] sets the events for a client without an id: new ones, the latest, or all. A client that waits
+//! for its first event gets an id before it, without an event, so that it misses none if its connection
+//! breaks early. A page that was rendered with the state up to some event asks for the rest by
+//! `?lastEventId=…`.
 //!
-//! A log of your own, as a table in a database, resumes with [`Event::with_id`] and what the client says:
+//! A log of your own, such as a table in a database, resumes with [`Event::with_id`] and the client's last
+//! event ID:
 //!
 //! ```
 //! use ssekit::{Event, LastEventId, Produce, produce};
@@ -202,11 +205,12 @@
 //!
 //! # Ending for good
 //!
-//! A browser's `EventSource` takes the end of a response for a lost connection: some seconds later it asks again, and then
-//! again. Only an answer that is no stream keeps it away for good: 204 No Content. Our clients take it for final too.
+//! A browser's `EventSource` takes the end of a response for a lost connection: some seconds later it asks
+//! again, and then again. Only an answer that is no stream keeps it away for good: 204 No Content. Our
+//! clients take it for final too.
 //!
-//! A [`Channel`] that has ended answers so by itself. A client that has not seen everything gets the rest, then the end,
-//! and 204 when it comes back. A job, its log, and those who watch it from the beginning:
+//! A [`Channel`] that has ended answers so by itself. A client that has not seen everything gets the rest,
+//! then the end, and 204 when it comes back. A job, its log, and clients that watch it from the beginning:
 //!
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
@@ -243,11 +247,11 @@
 //! # let _ = start;
 //! ```
 //!
-//! Keep an ended channel for some minutes, so that clients whose connection was just lost get the rest. One that has
-//! [failed](Channel::fail) is answered with 410 instead of 204, which is final as well.
+//! Keep an ended channel for some minutes, so that clients whose connection was just lost get the rest. One
+//! that has [failed](Channel::fail) is answered with 410 instead of 204, which is final as well.
 //!
-//! A stream of [`produce`] that ends answers its client with [`Produce::no_content`] when it comes back: give the last
-//! event an id by which you know it. In the page:
+//! A stream of [`produce`] that ends answers its client with [`Produce::no_content`] when it comes back: give
+//! the last event an id by which you know it. In the page:
 //!
 //! ```js
 //! const source = new EventSource('/jobs/7')
@@ -259,9 +263,9 @@
 //!
 //! # Several channels in one stream, and a part of one
 //!
-//! Browsers open six connections to a server over HTTP/1.1, so a page should need one stream. [`and`](Channel::and) joins
-//! channels, [`filter`](Channel::filter) leaves events out by their name, and [`follow`](Produce::follow) adds channels to
-//! a stream that has events of its own:
+//! Browsers open six connections to a server over HTTP/1.1, so a page should need one stream.
+//! [`and`](Channel::and) joins channels, [`filter`](Channel::filter) leaves events out by their name, and
+//! [`follow`](Produce::follow) adds channels to a stream that has events of its own:
 //!
 //! ```
 //! use ssekit::{Channel, Clients, First, LastEventId, Produce};
@@ -279,11 +283,12 @@
 //! # let _ = page;
 //! ```
 //!
-//! The order is kept within each channel, and the ids of such a stream name the place in [all of them](Selection).
+//! The order is kept within each channel, and the ids of such a stream name the place in
+//! [all of them](Selection).
 //!
 //! # Slow clients
 //!
-//! A producer that is faster than its client finds the buffer full. What then is right depends on the events:
+//! A producer that is faster than its client finds the buffer full. The right reaction depends on the events:
 //!
 //! ```
 //! use ssekit::server::Error;
@@ -313,10 +318,10 @@
 //! ```
 //!
 //! [`Clients`] leave the event out for the stream that is full and count it, or end that stream
-//! ([`end_when_full`](ClientsBuilder::end_when_full)). A channel has no buffer for each subscriber: one that is slow
-//! falls back in the log, and delays nobody. When the log drops what it has yet to read, its stream is cut and the client
-//! resumes; or, by [`when_overtaken`](ChannelBuilder::when_overtaken), it is told of the gap and goes on, or publishers
-//! wait for it:
+//! ([`end_when_full`](ClientsBuilder::end_when_full)). A channel has no buffer for each subscriber: one that
+//! is slow falls back in the log, and delays nobody. When the log drops events that it has not read, its
+//! stream is cut and the client resumes; or, by [`when_overtaken`](ChannelBuilder::when_overtaken), it is
+//! told of the gap and goes on, or publishers wait for it:
 //!
 //! ```
 //! use std::time::Duration;
@@ -333,9 +338,9 @@
 //!
 //! # Many events a second
 //!
-//! A write to a socket costs many times what an event costs. Events that wait go out in one write anyhow; a channel on
-//! which much happens does better still when it [gathers](ChannelBuilder::gather) what is published within a few
-//! milliseconds. An event after a silence goes out at once all the same:
+//! A write to a socket costs many times as much as an event. Events that wait leave in one write anyhow; a
+//! channel with many events saves more when it [gathers](ChannelBuilder::gather) the events of a few
+//! milliseconds. An event after a silence still leaves at once:
 //!
 //! ```
 //! use std::time::Duration;
@@ -347,9 +352,9 @@
 //!
 //! # Shutting down
 //!
-//! A framework's graceful shutdown waits for every response, and a stream has no end. [`Streams`] end them, within
-//! 100 ms, and tell their clients to return at different times. Set once for a server, they know the streams of every
-//! handler:
+//! A framework's graceful shutdown waits for every response, and a stream has no end. [`Streams`] end them,
+//! within 100 ms, and tell their clients to return at different times. Set once for a server, they know the
+//! streams of every handler:
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -377,13 +382,13 @@
 //! | rocket | `.attach(streams.clone())`, which also shuts them down with the application |
 //! | salvo | `.hoop(streams.clone())` |
 //! | warp | `streams.around(routes)` |
-//! | hyper, others | [`streams.scope(…)`](Streams::scope) around what handles a request |
+//! | hyper, others | [`streams.scope(…)`](Streams::scope) around the handler of a request |
 //!
 //! # How many, and for how long
 //!
-//! [`Streams`] limit as well. Who is beyond a limit is answered with 200, a reconnection time and the end, since a
-//! browser gives up for good on anything else; who has lived long enough is told to return, and may then meet another
-//! server or newer credentials:
+//! [`Streams`] have limits as well. A stream beyond a limit is answered with 200, a reconnection time and the
+//! end, because a browser gives up for good on anything else. A client whose stream has reached its lifetime
+//! is told to return, perhaps to another server and with newer credentials:
 //!
 //! ```
 //! use std::{net::SocketAddr, time::Duration};
@@ -406,23 +411,23 @@
 //!
 //! # Limits
 //!
-//! | What | Unless set | How to set it |
+//! | Limit | Default | Option |
 //! |---|---|---|
 //! | events that wait for the client | 64 KiB | [`buffer`](Produce::buffer) |
-//! | what is handed over at once, beside them | as much again | with it |
-//! | what the transport holds unwritten | 256 KiB, 12 chunks; one that copies what it is handed has a limit of its own (hyper some 400 KiB, and 64 KiB of a stream of HTTP/2) | – |
+//! | bytes that are handed over at once, beside them | as much again | with it |
+//! | bytes that the transport holds unwritten | 256 KiB, 12 chunks; a transport that copies has a limit of its own (hyper some 400 KiB, and 64 KiB of a stream of HTTP/2) | – |
 //! | one encoded event | 16 MiB | – |
 //! | a client that does not read | closed after 30 s | [`stall_timeout`](Produce::stall_timeout) |
 //! | an idle stream | pings after 30 s | [`ping`](Produce::ping) |
 //! | a client whose machine has vanished | the system's, about 15 min | `watch_peer`, feature `tcp` |
 //! | channels that one stream reads | 100 | – |
-//! | what a channel gathers, if it is to | 256 events, or half of what it holds | [`gather`](ChannelBuilder::gather) |
-//! | what a channel holds | 1,024 events and 16 MiB, of any age | [`keep_last`](ChannelBuilder::keep_last), [`keep_bytes`](ChannelBuilder::keep_bytes), [`keep_for`](ChannelBuilder::keep_for) |
-//! | what a subscriber reads at once | 64 KiB, or one event | – |
+//! | events that a channel gathers, if it gathers | 256, or half of those that it holds | [`gather`](ChannelBuilder::gather) |
+//! | events that a channel holds | 1,024 and 16 MiB, of any age | [`keep_last`](ChannelBuilder::keep_last), [`keep_bytes`](ChannelBuilder::keep_bytes), [`keep_for`](ChannelBuilder::keep_for) |
+//! | one read of a subscriber | 64 KiB, or one event | – |
 //! | open streams, in all and for a key | any number | [`max`](StreamsBuilder::max), [`max_per_key`](StreamsBuilder::max_per_key), also [of `Clients`](ClientsBuilder::max_per_key) |
-//! | how long a stream lives | for ever | [`max_lifetime`](StreamsBuilder::max_lifetime) |
-//! | when a client returns that was ended or refused | after 1.5 to 4.5 s | [`retry`](StreamsBuilder::retry) |
-//! | what the transport gets to write the rest at shutdown | 50 ms; all is over after 100 ms | – |
+//! | lifetime of a stream | unlimited | [`max_lifetime`](StreamsBuilder::max_lifetime) |
+//! | return of a client whose stream was ended or refused | after 1.5 to 4.5 s | [`retry`](StreamsBuilder::retry) |
+//! | time for the transport to write the rest at shutdown | 50 ms; all is over after 100 ms | – |
 //! | changes that a watcher of presence has yet to read | 1,024, then it is told how many are gone | – |
 //! | keys whose leave [settled](Presence::settled) presence holds back | 1,024, then the oldest is reported | – |
 //! | an event's id, a last event ID | 4 KiB; `emit` answers an error, a request is answered with 400 | – |
@@ -468,14 +473,14 @@
 //! | axum | `axum` | [`Produce`] | an argument of the handler |
 //! | actix-web | `actix-web` | [`Produce`] | an argument of the handler |
 //! | poem | `poem` | [`Produce`] | an argument of the handler |
-//! | rocket | `rocket` | [`Produce`] | a request guard; as a `Result<LastEventId, InvalidLastEventId>` it says what is wrong |
+//! | rocket | `rocket` | [`Produce`] | a request guard; as a `Result<LastEventId, InvalidLastEventId>` it has the error |
 //! | salvo | `salvo` | [`Produce`] | an argument of the handler |
 //! | warp | `warp` | [`Produce`] | a filter, `LastEventId::filter()`, that gives a `Result`: return its error |
 //! | hyper, tower | – | [`produce(…).response()`](Produce::response) | [`LastEventId::from_request`] |
 //!
-//! An id that is none is answered with 400. Whatever takes an `http_body::Body` or a stream of bytes takes [`SseBody`].
-//! `examples/frameworks` has one small application in each of them. One suite of tests runs through all seven, over
-//! sockets and HTTP/1.1, and this is where they differ:
+//! An id that is none is answered with 400. Whatever takes an `http_body::Body` or a stream of bytes takes
+//! [`SseBody`]. `examples/frameworks` has one small application in each of them. One suite of tests runs
+//! through all seven, over sockets and HTTP/1.1, and this is where they differ:
 //!
 //! | | A client that goes is noticed | One that does not read is closed | A body that fails | The framework's own compression |
 //! |---|---|---|---|---|
@@ -486,14 +491,15 @@
 //! | salvo | at once | after the stall time | is cut | leaves streams alone |
 //! | warp | at once | after the stall time | is cut | compresses, and flushes each event |
 //!
-//! A response that is cut has no last chunk, or, over HTTP/2, is reset: whoever reads it to its end gets an error. poem and
-//! rocket give every response a last chunk, so that one that fails ends with `event: incomplete` and half a line.
+//! A response that is cut has no last chunk, or, over HTTP/2, is reset: whoever reads it to its end gets an
+//! error. poem and rocket give every response a last chunk, so that one that fails ends with
+//! `event: incomplete` and half a line.
 //!
 //! # Cleaning up
 //!
-//! What `start` holds is dropped with it. A `start` that is not `async` may return a closure, which runs once at the end;
-//! an `async` one does so with [`produce_with_cleanup`]. [`on_stop`](Produce::on_stop) may wait for something, and is told
-//! why the stream ended:
+//! Values in `start` are dropped with it. A `start` that is not `async` may return a closure, which runs once
+//! at the end; an `async` one does so with [`produce_with_cleanup`]. [`on_stop`](Produce::on_stop) may wait
+//! for something, and is told why the stream ended:
 //!
 //! ```
 //! use ssekit::{StopReason, produce};
@@ -513,9 +519,10 @@
 //!
 //! # Errors
 //!
-//! `start` returns any error by `?`. It is logged by `tracing`, ends the stream after what was emitted, cuts the response
-//! ([`BodyError`]), and reaches [`on_stop`](Produce::on_stop) as [`StopReason::Failed`]. `EventSource` comes back. What is wrong with a header is found before anything starts:
-//! the response is a 500, or [`try_response`](Produce::try_response) gives the error.
+//! `start` returns any error by `?`. It is logged by `tracing`, ends the stream after its emitted events,
+//! cuts the response ([`BodyError`]), and reaches [`on_stop`](Produce::on_stop) as [`StopReason::Failed`].
+//! `EventSource` comes back. A fault of a header is found before anything starts: the response is a 500, or
+//! [`try_response`](Produce::try_response) gives the error.
 //!
 //! ```
 //! use ssekit::server::Error;
@@ -535,9 +542,10 @@
 //!
 //! # Pings, proxies, and peers that vanish
 //!
-//! Proxies close connections on which nothing happens, and a peer that has vanished is noticed only by writing to it. So
-//! an idle stream sends an event named `ping` every 30 s: pages can see it, and notice its absence. It can be a comment,
-//! which they cannot, or come at another interval. The response's headers ask proxies not to buffer and not to compress.
+//! Proxies close connections on which nothing happens, and a peer that has vanished is noticed only by
+//! writing to it. So an idle stream sends an event named `ping` every 30 s: pages can see it, and notice its
+//! absence. It can be a comment, which they cannot, or come at another interval. The response's headers ask
+//! proxies not to buffer and not to compress.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -560,9 +568,10 @@
 //!
 //! # Compression
 //!
-//! With a feature of `gzip`, `brotli` and `zstd`, `compress` compresses a stream as its client accepts, and flushes each
-//! event at once. Streams that read one channel as it is share what was compressed once. It is off unless called: small
-//! events gain little, and secrets beside text that others choose should not be compressed.
+//! With a feature of `gzip`, `brotli` and `zstd`, `compress` compresses a stream as its client accepts, and
+//! flushes each event at once. Streams that read one channel as it is share the compressed bytes. It is off
+//! unless called: small events gain little, and secrets beside text that others choose should not be
+//! compressed.
 //!
 //! ```
 //! use axum::http::{HeaderMap, header::ACCEPT_ENCODING};
@@ -577,8 +586,9 @@
 //!
 //! # Metrics
 //!
-//! [`Channel::stats`], [`Streams::len`], [`Clients::len`] and their kin are numbers for any library. With the feature
-//! `metrics`, `record_metrics` of each gives them to the recorder of the crate `metrics`, when you say so:
+//! [`Channel::stats`], [`Streams::len`], [`Clients::len`] and their kin are numbers for any library. With the
+//! feature `metrics`, `record_metrics` of each gives them to the recorder of the crate `metrics`, when you
+//! say so:
 //!
 //! ```
 //! use ssekit::{Channel, Clients, Streams};

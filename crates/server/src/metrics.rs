@@ -1,7 +1,7 @@
-//! What channels, clients and streams count, for the recorder of the crate [`metrics`].
+//! Metrics of channels, clients and streams, for the recorder of the crate [`metrics`].
 //!
-//! What has the same name is recorded under the same labels, and adds up: each records by how much its numbers have
-//! changed since it last did, and takes its part out of the gauges when it is dropped.
+//! Channels of the same name are recorded under the same labels, and add up: each records the change of its
+//! numbers since its last record, and removes its part from the gauges when it is dropped.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,8 +12,9 @@ use crate::clients::Clients;
 use crate::streams::Streams;
 
 impl Channel {
-    /// Records the channel's [numbers](Self::stats) with the crate `metrics`; feature `metrics`. Nothing is recorded by
-    /// itself, so that publishing costs nothing more: call it from a timer, or before metrics are scraped.
+    /// Records the channel's [numbers](Self::stats) with the crate `metrics`; feature `metrics`. Nothing is
+    /// recorded by itself, so that publishing costs nothing more: call it from a timer, or before metrics are
+    /// scraped.
     ///
     /// | Metric | Kind |
     /// |---|---|
@@ -21,8 +22,8 @@ impl Channel {
     /// | `ssekit_channel_events`, `ssekit_channel_bytes`, `ssekit_channel_lag` | gauge |
     /// | `ssekit_channel_published_total`, `ssekit_channel_missed_total` | counter |
     ///
-    /// Each has the label `channel`, the channel's [name](crate::ChannelBuilder::name). Channels of the same name, or of
-    /// none, add up.
+    /// Each has the label `channel`, the channel's [name](crate::ChannelBuilder::name). Channels of the same
+    /// name, or of none, add up.
     ///
     /// ```
     /// # use ssekit::Channel;
@@ -65,7 +66,8 @@ impl Streams {
     /// | `ssekit_streams_refused_total` | counter |
     /// | `ssekit_streams_ended_total`, with the label `reason` ([`StopReason::label`](crate::StopReason::label)) | counter |
     ///
-    /// Each has the label `streams`, their [name](crate::StreamsBuilder::name). Those of the same name, or of none, add up.
+    /// Each has the label `streams`, their [name](crate::StreamsBuilder::name). Those of the same name, or of
+    /// none, add up.
     pub fn record_metrics(&self) {
         let open = gauge_of("ssekit_streams_open", "Open event streams", self.len() as u64);
         let refused = counter_of(
@@ -89,7 +91,8 @@ impl<K> Clients<K> {
     /// | `ssekit_clients_keys`, `ssekit_clients_streams` | gauge |
     /// | `ssekit_clients_refused_total`, `ssekit_clients_left_out_total` | counter |
     ///
-    /// Each has the label `clients`, their [name](crate::ClientsBuilder::name). Those of the same name, or of none, add up.
+    /// Each has the label `clients`, their [name](crate::ClientsBuilder::name). Those of the same name, or of
+    /// none, add up.
     pub fn record_metrics(&self) {
         let numbers = [
             gauge_of("ssekit_clients_keys", "Keys with an open stream", self.len() as u64),
@@ -133,7 +136,7 @@ fn counter_of(name: &'static str, help: &'static str, value: u64) -> Number {
     Number { kind: Kind::Counter, ..gauge_of(name, help, value) }
 }
 
-/// What one of them has recorded, under which labels.
+/// The recorded numbers of one channel, and their labels.
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
     last: Mutex<Vec<(Number, Vec<Label>)>>,

@@ -1,4 +1,4 @@
-//! Who joins and leaves, for watchers: changes in their order, up to a limit.
+//! Joins and leaves for watchers: changes in their order, up to a limit.
 
 mod settled;
 
@@ -15,11 +15,10 @@ use slab::Slab;
 
 pub use self::settled::SettledPresence;
 
-/// Who comes and goes, from when it was asked for on: a stream of changes, in the order in which they happened.
+/// A stream of joins and leaves since it was made, in their order.
 ///
-/// The last 1,024 changes are kept for those who watch. Who is slower is [told](PresenceChange::Missed) how many it has
-/// missed. It ends when nobody can come or go any more: when the last handle of what it watches, and the last stream, is
-/// gone.
+/// The last 1,024 changes are kept for watchers. A slower watcher is [told](PresenceChange::Missed) how many
+/// it has missed. The stream ends when the last handle of the watched registry and the last stream are gone.
 #[must_use = "it does nothing unless it is polled"]
 pub struct Presence<K> {
     log: Arc<Mutex<Log<K>>>,
@@ -28,7 +27,7 @@ pub struct Presence<K> {
     watcher: usize,
 }
 
-/// One change of who is there.
+/// One join or leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PresenceChange<K> {
@@ -46,14 +45,14 @@ pub enum PresenceChange<K> {
         /// Streams of this key there are now: none when the last has gone.
         streams: usize,
     },
-    /// As many changes were told and are forgotten, since this was not read in time. Ask anew who is there.
+    /// This many changes are forgotten, because the stream was not read in time. Read the present keys again.
     Missed(u64),
 }
 
-/// The changes that are kept for those who watch.
+/// The changes that are kept for watchers.
 const MAX_CHANGES: usize = 1024;
 
-/// Who is told of changes.
+/// The watchers of changes.
 pub(crate) struct Watchers<K> {
     log: Arc<Mutex<Log<K>>>,
 }
@@ -66,7 +65,7 @@ struct Log<K> {
     ended: bool,
 }
 
-/// What is to be woken and dropped after a change was told, when no lock is held.
+/// The wakers and changes to wake and drop after a change, when no lock is held.
 #[must_use = "those who watch are to be woken"]
 pub(crate) struct Told<K> {
     wakers: Vec<Waker>,
@@ -121,8 +120,8 @@ impl<K> Told<K> {
 }
 
 impl<K> Presence<K> {
-    /// Keys that are online, instead of streams: a key that is back within this time has not left, as when its user
-    /// reloads the page or the connection was lost for a moment.
+    /// Keys that are online, instead of streams: a key that is back within this time has not left, as when
+    /// its user reloads the page or the connection was lost for a moment.
     ///
     /// ```
     /// use std::time::Duration;

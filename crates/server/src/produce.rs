@@ -23,13 +23,14 @@ use crate::start::{Running, Start, Started};
 use crate::stop::{CleanUp, OnStop, Stop, StopReason};
 use crate::streams::{Join, Streams};
 
-/// Produces an event stream: a response whose events `start` emits, or whoever `start` gives its [`Emitter`] to.
+/// Produces an event stream: a response whose events come from `start`, or from code that has its
+/// [`Emitter`].
 ///
-/// `start` runs when the connection first asks for bytes, not before, and never for a response that nobody reads. What
-/// it may return: see [`Started`]. An `async` block runs as a part of the connection's own task; nothing is spawned.
-/// It is dropped where it waits when the client goes or the stream ends.
+/// `start` runs when the connection first asks for bytes, not before, and never for a response that nobody
+/// reads. [`Started`] lists the types that it may return. An `async` block runs as a part of the connection's
+/// own task; nothing is spawned. It is dropped where it waits when the client goes or the stream ends.
 ///
-/// The stream stays open after `start` has returned, until it is unlocked, or nobody is left who could emit
+/// The stream stays open after `start` has returned, until it is unlocked, its last emitter is dropped
 /// ([`Lock`](crate::Lock)), or the client goes.
 ///
 /// ```
@@ -50,8 +51,9 @@ use crate::streams::{Join, Streams};
 /// ```
 ///
 /// # Errors of `start`
-/// An error that `start` returns and a panic in it end this stream alone, after what is queued was sent: both are
-/// logged and given to [`on_stop`](Produce::on_stop), and the response is cut, so that no client takes it for complete.
+/// An error that `start` returns and a panic in it end this stream alone, after its queued events: both are
+/// logged and given to [`on_stop`](Produce::on_stop), and the response is cut, so that no client takes it for
+/// complete.
 pub fn produce<F, R, Kind>(start: F) -> Produce
 where
     F: FnOnce(Emitter) -> R + Send + 'static,
@@ -62,9 +64,10 @@ where
 
 /// [`produce`] for an `async` start that returns the clean-up, which runs once, when the stream has ended.
 ///
-/// Were it the same function, the compiler could not tell what the `async` block of the usual program returns. If the
-/// stream ends before `start` has returned, there is no clean-up yet: what must not be missed belongs into a value that
-/// `start` holds, which is dropped with it, or into [`on_stop`](Produce::on_stop).
+/// In one function with `produce`, the compiler could not infer the result of the `async` block of the usual
+/// program. If the stream ends before `start` has returned, there is no clean-up yet: put work that must not
+/// be missed into a value that `start` holds, which is dropped with it, or into
+/// [`on_stop`](Produce::on_stop).
 ///
 /// ```
 /// use ssekit::server::Error;
@@ -94,8 +97,8 @@ where
 
 /// An event stream that is about to be answered with, and its options.
 ///
-/// Return it from a handler of a [framework](crate#frameworks) whose feature is on, or turn it into a response by
-/// [`response`](Self::response).
+/// Return it from a handler of a [framework](crate#frameworks) whose feature is on, or turn it into a
+/// response by [`response`](Self::response).
 #[must_use = "an event stream does nothing until it is returned as a response"]
 pub struct Produce {
     /// None where nobody emits.
@@ -103,7 +106,7 @@ pub struct Produce {
     reader: Option<Reader>,
     /// The answer is not a stream but this status.
     nothing_left: Option<StatusCode>,
-    /// Whether the answer depends on what the client accepts.
+    /// Whether the answer depends on the encodings that the client accepts.
     negotiated: bool,
     encoding: Option<Encoding>,
     status: StatusCode,
@@ -114,7 +117,7 @@ pub struct Produce {
     buffer: usize,
     retry: Option<Duration>,
     ids_from: Option<u64>,
-    /// What the stream joins; the one that was named last comes first.
+    /// The registries that the stream joins; the one that was named last comes first.
     joins: VecDeque<Join>,
     lifetime: Option<Lifetime>,
     stop: Stop,
@@ -147,8 +150,9 @@ impl Produce {
         Self::new(None)
     }
 
-    /// The answer to a client that is to stay away, since there is nothing more to come: 204 No Content instead of a
-    /// stream. `EventSource` and our clients take it for final. See [ending for good](crate#ending-for-good).
+    /// The answer to a client that is to stay away, since there is nothing more to come: 204 No Content
+    /// instead of a stream. `EventSource` and our clients take it for final. See
+    /// [ending for good](crate#ending-for-good).
     ///
     /// ```
     /// use ssekit::{Event, LastEventId, Produce, produce};
@@ -198,8 +202,8 @@ impl Produce {
         (self.negotiated, self.encoding) = (true, encoding);
     }
 
-    /// Sends an event named `ping`, with empty data and no id, whenever nothing was sent for this long. 30 s unless set,
-    /// and never less than a millisecond.
+    /// Sends an event named `ping`, with empty data and no id, whenever nothing was sent for this long. 30 s
+    /// unless set, and never less than a millisecond.
     #[doc(alias("keep_alive", "heartbeat"))]
     pub fn ping(mut self, interval: Duration) -> Self {
         self.ping = Some(interval.max(LEAST_PING));
@@ -224,8 +228,8 @@ impl Produce {
     /// Sets a header of the response, instead of any of the same name in any case, also of ours:
     /// `content-type: text/event-stream`, `cache-control: no-store, no-transform`, `x-accel-buffering: no`.
     ///
-    /// Headers that only a connection may set (`connection`, `transfer-encoding`, `content-length` and so on) are not
-    /// accepted; HTTP/2 forbids them. What is wrong with a header is said when the response is built.
+    /// Headers that only a connection may set (`connection`, `transfer-encoding`, `content-length` and so on)
+    /// are not accepted; HTTP/2 forbids them. Building the response reports an invalid header.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -246,7 +250,8 @@ impl Produce {
         self
     }
 
-    /// Tells the client how long to wait before it reconnects, in whole milliseconds. Unless set, clients decide.
+    /// Tells the client how long to wait before it reconnects, in whole milliseconds. Unless set, clients
+    /// decide.
     pub fn retry(mut self, time: Duration) -> Self {
         self.retry = Some(time);
         self
@@ -254,8 +259,8 @@ impl Produce {
 
     /// Numbers the events from here on: each that has no id of its own gets the next. Pings have none.
     ///
-    /// Unless set, events have the ids they were given, and no others. Pages that use the npm package `sveltekit-sse`
-    /// expect `ids_from(1)`. A client sends the last id back when it reconnects: see
+    /// Unless set, events have the ids they were given, and no others. Pages that use the npm package
+    /// `sveltekit-sse` expect `ids_from(1)`. A client sends the last id back when it reconnects: see
     /// [`LastEventId`](crate::LastEventId).
     pub fn ids_from(mut self, id: u64) -> Self {
         self.ids_from = Some(id);
@@ -264,37 +269,37 @@ impl Produce {
 
     /// Bytes of encoded events that may wait for the client: 64 KiB unless set.
     ///
-    /// An event that alone is larger is taken when no other waits, up to 16 MiB. Beside these bytes, up to as many are
-    /// being handed over, and the transport holds up to 256 KiB that it has not written. A transport that copies what it
-    /// is handed has a limit of its own: hyper some 400 KiB, and 64 KiB of a stream of HTTP/2.
+    /// An event that alone is larger is taken when no other waits, up to 16 MiB. Beside these bytes, up to as
+    /// many are being handed over, and the transport holds up to 256 KiB that it has not written. A transport
+    /// that copies its input has a limit of its own: hyper some 400 KiB, and 64 KiB of a stream of HTTP/2.
     #[doc(alias("backpressure", "capacity"))]
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.buffer = bytes;
         self
     }
 
-    /// Closes the connection of a client that has read nothing for this long although something was to be read. 30 s
-    /// unless set.
+    /// Closes the connection of a client that has read nothing for this long although something was to be
+    /// read. 30 s unless set.
     ///
-    /// It begins when the transport cannot write: what fits into the system's socket buffer counts as read. Transports
-    /// that copy what they are handed (actix-web, poem, rocket; a TLS library without vectored writes), and HTTP/2, which
-    /// stops asking for bytes when its peer's window is closed, hide it; there, hyper's HTTP/2 keep-alive and `watch_peer`
-    /// (feature `tcp`) find peers that have vanished.
+    /// The time begins when the transport cannot write: bytes in the system's socket buffer count as read.
+    /// Transports that copy their input (actix-web, poem, rocket; a TLS library without vectored writes), and
+    /// HTTP/2, which stops asking for bytes when its peer's window is closed, hide it; there, hyper's HTTP/2
+    /// keep-alive and `watch_peer` (feature `tcp`) find peers that have vanished.
     #[doc(alias("timeout"))]
     pub fn stall_timeout(mut self, time: Duration) -> Self {
         self.stall = Some(time);
         self
     }
 
-    /// Leaves a client that does not read connected, and lets the transport hold as much as it likes: for bodies that
-    /// are collected, as by a test.
+    /// Leaves a client that does not read connected, and lets the transport hold as much as it likes: for
+    /// bodies that are collected, as by a test.
     pub fn no_stall_timeout(mut self) -> Self {
         self.stall = None;
         self
     }
 
-    /// Counts the stream among these, from the building of the response until it has ended: they limit how many there
-    /// are and how long each lives, and end them all when the server shuts down. See [`Streams`].
+    /// Counts the stream among these, from the building of the response until it has ended: they limit how
+    /// many there are and how long each lives, and end them all when the server shuts down. See [`Streams`].
     ///
     /// Every stream of a server is so if its router has them as a [layer](Streams#shutting-down).
     pub fn within(self, streams: &Streams) -> Self {
@@ -340,11 +345,12 @@ impl Produce {
         self.lifetime = self.lifetime.into_iter().chain(lifetime).min_by_key(|lifetime| lifetime.time);
     }
 
-    /// Runs once, when the stream has ended for whatever reason, and before the clean-up that `start` returned. It also
-    /// runs, with [`Disconnected`](StopReason::Disconnected), for a response that nobody began to read.
+    /// Runs once, when the stream has ended for whatever reason, and before the clean-up that `start`
+    /// returned. It also runs, with [`Disconnected`](StopReason::Disconnected), for a response that nobody
+    /// began to read.
     ///
-    /// When a connection goes there is nobody left who could wait: the future is polled once on the spot, and what it
-    /// leaves undone goes on in a task of the runtime.
+    /// When a connection goes, nothing can wait for the future: it is polled once on the spot, and its rest
+    /// becomes a task of the runtime.
     ///
     /// ```
     /// # use ssekit::produce;
@@ -367,8 +373,8 @@ impl Produce {
         self
     }
 
-    /// The response. One that cannot be built is answered with 500 and logged, its `start` never runs, and `on_stop`
-    /// is told.
+    /// The response. One that cannot be built is answered with 500 and logged, its `start` never runs, and
+    /// `on_stop` is told.
     #[must_use]
     pub fn response(self) -> Response<SseBody> {
         self.try_response().unwrap_or_else(|_| {
@@ -478,7 +484,7 @@ impl fmt::Debug for Produce {
     }
 }
 
-/// What timers resolve: a shorter interval would be no interval at all.
+/// The resolution of timers: a shorter interval would be no interval at all.
 const LEAST_PING: Duration = Duration::from_millis(1);
 const DEFAULT_PING: Duration = Duration::from_secs(30);
 const DEFAULT_STALL: Duration = Duration::from_secs(30);

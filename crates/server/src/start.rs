@@ -1,4 +1,4 @@
-//! What `start` may return.
+//! The results of `start`.
 #![expect(unnameable_types, reason = "the trait is sealed, and its kinds are for the compiler alone")]
 
 use std::fmt;
@@ -9,9 +9,9 @@ use crate::emitter::Emitter;
 use crate::error::Error;
 use crate::stop::CleanUp;
 
-/// What `start` may return to [`produce`](crate::produce). It is implemented for
+/// A result of the `start` of [`produce`](crate::produce). It is implemented for
 ///
-/// - a future of `Result<(), Error>`: what an `async` block is;
+/// - a future of `Result<(), Error>`, such as an `async` block;
 /// - `()`: everything was set up, the events come from elsewhere;
 /// - a closure, `FnOnce() + Send`: the clean-up, which runs once, when the stream has ended;
 /// - `Result<(), Error>` and `Result<impl FnOnce() + Send, Error>`: the same, when setting up may fail.
@@ -34,7 +34,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// What `start` has left behind.
+/// The future or clean-up of `start`.
 pub struct Running(pub(crate) Rest);
 
 pub(crate) enum Rest {

@@ -13,15 +13,17 @@ use crate::outbox::Outbox;
 use crate::pace::Lifetime;
 use crate::stop::{Place, StopReason};
 
-/// The open streams of a server: ends them all when it shuts down, and limits how many there are and for how long.
+/// The open streams of a server: ends them all when it shuts down, and limits how many there are and for how
+/// long.
 ///
-/// Cheap to clone, all clones are the same. A stream is counted from the building of its response until it has ended or
-/// its response was dropped; to come and to go costs the same whatever their number. A stream may be counted by several
-/// of these.
+/// Cheap to clone, all clones are the same. A stream is counted from the building of its response until it
+/// has ended or its response was dropped; to come and to go costs the same whatever their number. A stream
+/// may be counted by several of these.
 ///
 /// # Shutting down
-/// The graceful shutdown of a framework waits for every response, and an event stream has no end by itself. So
-/// [`shutdown`](Self::shutdown) ends the streams as it begins. Set once, as a layer, it knows those of every handler:
+/// The graceful shutdown of a framework waits for every response, and an event stream has no end by itself.
+/// So [`shutdown`](Self::shutdown) ends the streams as it begins. Set once, as a layer, it knows those of
+/// every handler:
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -42,8 +44,8 @@ use crate::stop::{Place, StopReason};
 /// # Ok(()) }
 /// ```
 ///
-/// [Other frameworks](crate#shutting-down) have a middleware, a hoop or a fairing in its place. With hyper itself,
-/// [`scope`](Self::scope) goes around the service, and then:
+/// [Other frameworks](crate#shutting-down) have a middleware, a hoop or a fairing in its place. With hyper
+/// itself, [`scope`](Self::scope) goes around the service, and then:
 ///
 /// ```
 /// # use hyper_util::server::graceful::GracefulShutdown;
@@ -59,9 +61,9 @@ use crate::stop::{Place, StopReason};
 /// [`within_as`](crate::Produce::within_as).
 ///
 /// # Limits
-/// A browser's `EventSource` gives up for good when it is answered with anything but 200. So a stream beyond a limit is
-/// answered with 200, the time after which to return, and the end. A header, `ssekit-refused`, says why. `start` does
-/// not run, and `on_stop` is told [`Refused`](StopReason::Refused).
+/// A browser's `EventSource` gives up for good when it is answered with anything but 200. So a stream beyond
+/// a limit is answered with 200, the time after which to return, and the end. A header, `ssekit-refused`,
+/// says why. `start` does not run, and `on_stop` is told [`Refused`](StopReason::Refused).
 ///
 /// ```
 /// use std::time::Duration;
@@ -92,12 +94,12 @@ struct Shared {
     recorded: crate::metrics::Recorded,
 }
 
-/// Guarded by a lock under which nobody is woken and no foreign code runs: what is taken out is dropped later.
+/// Guarded by a lock under which no task is woken and no foreign code runs; removed values are dropped later.
 #[derive(Default)]
 struct State {
     open: Slab<Arc<Outbox>>,
-    /// Open streams by the hash of their key. It is a keyed hash of 64 bits: nobody can aim at another's count, and that
-    /// two of a million keys share one by chance is less likely than one to ten million.
+    /// Open streams by the hash of their key. It is a keyed hash of 64 bits: nobody can aim at another's
+    /// count, and that two of a million keys share one by chance is less likely than one to ten million.
     by_key: HashMap<u64, usize>,
     /// Streams that have left or were refused, and whose `on_stop` or clean-up has not run to its end.
     stopping: usize,
@@ -121,13 +123,15 @@ impl Streams {
 
     /// Ends every stream, from any thread; the second time, nothing happens.
     ///
-    /// Each stream takes no more events, sends what was emitted, tells its client when to return
+    /// Each stream takes no more events, sends its emitted events, tells its client when to return
     /// ([`retry`](StreamsBuilder::retry), spread so that they do not return together), and ends, with
-    /// [`Shutdown`](StopReason::Shutdown). What a channel still holds for it is left: the client resumes there.
+    /// [`Shutdown`](StopReason::Shutdown). Events that a channel still holds for it are not sent: the client
+    /// resumes there.
     ///
-    /// All have ended within 100 ms. A transport that has not written the rest after 50 ms is given an error, so that
-    /// the connection is closed: a graceful shutdown would wait for it. That does not reach transports that hide it
-    /// ([`stall_timeout`](crate::Produce::stall_timeout)); give the graceful shutdown a deadline of its own.
+    /// All have ended within 100 ms. A transport that has not written the rest after 50 ms is given an error,
+    /// so that the connection is closed: a graceful shutdown would wait for it. That does not reach
+    /// transports that hide it ([`stall_timeout`](crate::Produce::stall_timeout)); give the graceful shutdown
+    /// a deadline of its own.
     ///
     /// A stream that is built or first read from now on answers in the same way, and its `start` never runs.
     pub fn shutdown(&self) {
@@ -144,7 +148,7 @@ impl Streams {
         self.shared.tell_when_ended();
     }
 
-    /// Waits for the signal, and then [shuts down](Self::shutdown): what a framework's graceful shutdown waits for.
+    /// Waits for the signal, and then [shuts down](Self::shutdown), for the graceful shutdown of a framework.
     pub fn shutdown_on<F: Future>(&self, signal: F) -> impl Future<Output = ()> + use<F> {
         let streams = self.clone();
         async move {
@@ -153,11 +157,11 @@ impl Streams {
         }
     }
 
-    /// Waits until [`shutdown`](Self::shutdown) was called, no stream is left, and every `on_stop` and clean-up has
-    /// run. Cancel-safe.
+    /// Waits until [`shutdown`](Self::shutdown) was called, no stream is left, and every `on_stop` and
+    /// clean-up has run. Cancel-safe.
     ///
-    /// A response that was built and is neither read nor dropped is a stream, too; so is one that its transport does not
-    /// ask for bytes any more. So give this a deadline, as the graceful shutdown.
+    /// A response that was built and is neither read nor dropped is a stream, too; so is one that its
+    /// transport does not ask for bytes any more. So give this a deadline, as the graceful shutdown.
     pub async fn ended(&self) {
         let ended = self.shared.ended.notified();
         tokio::pin!(ended);
@@ -208,8 +212,8 @@ impl Streams {
         &self.shared.recorded
     }
 
-    /// Whether one more stream would be taken now, for who would rather answer 503 to clients that are no browsers.
-    /// Another may take that place first; then the answer is the usual one.
+    /// Returns whether one more stream would be accepted now, for servers that answer 503 to clients that are
+    /// not browsers. Another stream may come first; then the answer is the usual one.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.shared.state().room(&self.shared.limits, None).is_ok()
@@ -234,7 +238,7 @@ impl Streams {
         Some(Lifetime { time, retry: limits.jittered_retry() })
     }
 
-    /// What counts a stream.
+    /// Returns the registration of a stream.
     pub(crate) fn join(&self, key: Option<u64>) -> Join {
         let shared = self.shared.clone();
         let join: JoinFn = Box::new(move |emitter| {
@@ -304,27 +308,29 @@ impl StreamsBuilder {
         self
     }
 
-    /// At most this many streams that were counted [as](crate::Produce::within_as) the same key. Any number unless set.
+    /// At most this many streams that were counted [as](crate::Produce::within_as) the same key. Any number
+    /// unless set.
     pub fn max_per_key(mut self, streams: usize) -> Self {
         self.max_per_key = Some(streams);
         self
     }
 
-    /// Ends a stream after this long, less up to a fifth at random, so that streams that began together do not end
-    /// together. For ever unless set.
+    /// Ends a stream after this long, less up to a fifth at random, so that streams that began together do
+    /// not end together. Unlimited by default.
     ///
-    /// It sends what was emitted, tells its client when to return, and ends, with [`Expired`](StopReason::Expired). The
-    /// client resumes: connections move to servers that have joined since, and credentials are asked for again.
+    /// It sends its emitted events, tells its client when to return, and ends, with
+    /// [`Expired`](StopReason::Expired). The client resumes: connections move to servers that have joined
+    /// since, and credentials are asked for again.
     pub fn max_lifetime(mut self, time: Duration) -> Self {
         self.max_lifetime = Some(time);
         self
     }
 
-    /// After how long the client of a stream that the server ends or refuses is told to return: this time on average,
-    /// spread evenly from half of it to one and a half. 3 s unless set.
+    /// Sets the time after which the client of a stream that the server ends or refuses returns: this time on
+    /// average, spread evenly from half of it to one and a half. 3 s by default.
     ///
-    /// It replaces what [`Produce::retry`](crate::Produce::retry) has told before. When the streams of n clients end at
-    /// once, one n-th of this time lies between two of them on average.
+    /// It replaces the time of [`Produce::retry`](crate::Produce::retry). When the streams of n clients end
+    /// at once, one n-th of this time lies between two of them on average.
     pub fn retry(mut self, time: Duration) -> Self {
         self.retry = time;
         self
@@ -356,7 +362,7 @@ impl StreamsBuilder {
     }
 }
 
-/// What a stream joins when its response is built.
+/// A registry that a stream joins when its response is built.
 pub(crate) struct Join {
     /// The `Streams` that it joins, if it is these: each of them once.
     pub(crate) streams: Option<Streams>,

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// Makes the system end a connection whose peer has vanished: its machine lost power or its network, so that neither an
-/// end nor a reset of the connection ever comes. For accepted TCP sockets, also for HTTP/2 and TLS over them.
+/// Makes the system end a connection whose peer has vanished: its machine lost power or its network, so that
+/// neither an end nor a reset of the connection ever comes. For accepted TCP sockets, also for HTTP/2 and TLS
+/// over them.
 ///
-/// An idle connection is probed by TCP keep-alive after half the time, and ended when the peer has not answered for the
-/// whole of it. One with unsent bytes is ended when the peer has acknowledged, or made room for, none of them for as
-/// long (`TCP_USER_TIMEOUT`, on Linux and Android only; elsewhere the system's own limit holds, often 15 minutes).
-/// The time counts in whole seconds for the probes, at least four.
+/// An idle connection is probed by TCP keep-alive after half the time, and ended when the peer has not
+/// answered for the whole of it. One with unsent bytes is ended when the peer has acknowledged, or made room
+/// for, none of them for as long (`TCP_USER_TIMEOUT`, on Linux and Android only; elsewhere the system's own
+/// limit holds, often 15 minutes). The time counts in whole seconds for the probes, at least four.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -33,8 +33,8 @@ use crate::error::Error;
 
 /// Reads the events of this response, as a client receives them.
 ///
-/// It takes any body: that of [`Produce::response`](crate::Produce::response), or of a framework's response. What is read
-/// counts as written to the client, so that neither pings nor the stall time have to be turned off.
+/// It takes any body: that of [`Produce::response`](crate::Produce::response), or of a framework's response.
+/// Read bytes count as written to the client, so that neither pings nor the stall time have to be turned off.
 pub fn events<B: Body>(response: Response<B>) -> Events<B> {
     let body = Some(Box::pin(response.into_body()));
     Events { body, decoder: Decoder::new(), ready: VecDeque::new() }

@@ -21,8 +21,8 @@ impl Reply for Produce {
 }
 
 impl LastEventId {
-    /// The request's id as a filter of warp (feature `warp`). It never rejects, which would try other routes: the handler
-    /// returns the error, which is a reply.
+    /// The request's id as a filter of warp (feature `warp`). It never rejects, which would try other routes:
+    /// the handler returns the error, which is a reply.
     ///
     /// ```
     /// use ssekit::{LastEventId, Produce, produce};

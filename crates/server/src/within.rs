@@ -24,10 +24,12 @@ struct Scope {
 
 impl Streams {
     /// Counts every stream whose response is built while this future is polled: by any handler, without
-    /// [`within`](crate::Produce::within). A stream that is within these anyway is counted once, with its key if it has one.
+    /// [`within`](crate::Produce::within). A stream that is within these anyway is counted once, with its key
+    /// if it has one.
     ///
-    /// This is what the layer does, the middleware or the fairing of each [framework](crate#shutting-down); call it where
-    /// there is none, around what handles a request. A response that is built in a task of its own is not counted.
+    /// The layer, middleware or fairing of each [framework](crate#shutting-down) does this; call it where
+    /// there is none, around the handler of a request. A response that is built in a task of its own is not
+    /// counted.
     ///
     /// ```
     /// use std::convert::Infallible;
@@ -47,7 +49,7 @@ impl Streams {
         self.scope_call(|| future)
     }
 
-    /// The same, also for what happens when the future is made.
+    /// The same, also for the call that makes the future.
     pub(crate) fn scope_call<F: Future>(&self, call: impl FnOnce() -> F) -> Scoped<F> {
         let scope = self.inner_scope();
         let future = SCOPE.sync_scope(scope.clone(), call);

@@ -6,7 +6,7 @@ use ssekit_wire::DEFAULT_MAX_EVENT_BYTES;
 
 use crate::{MethodClass, Reconnect};
 
-/// How a connection behaves, apart from what it asks for.
+/// The policy of a connection, apart from its request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     /// The class of the request's method, which decides when the request may be repeated. Safe by default.
@@ -23,8 +23,9 @@ pub struct Config {
     pub comments: bool,
     /// A hidden page has no connection. It has one by default.
     pub pauses_hidden: bool,
-    /// An event whose blank line is missing when the server ends the stream is given all the same. By default it is
-    /// dropped, as the HTML standard says (9.2.6), and reported as [`IncompleteEvent`](crate::DecodeError).
+    /// An event whose blank line is missing when the server ends the stream is given all the same. By default
+    /// it is dropped, as the HTML standard says (9.2.6), and reported as
+    /// [`IncompleteEvent`](crate::DecodeError).
     pub accepts_incomplete_event: bool,
 }
 

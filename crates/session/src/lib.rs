@@ -1,8 +1,8 @@
-//! What a client of server-sent events decides, and nothing else: no socket, no clock, no task, no request.
+//! The decisions of a client of server-sent events, without sockets, clocks, tasks and requests.
 //!
-//! [`Session`] is the state machine of one connection. It is told what happens and when, and says what is to be done.
-//! What makes requests, sets timers and hands events to their readers, the *shell*, obeys it: the client crate natively
-//! and in WebAssembly, and the npm package.
+//! [`Session`] is the state machine of one connection. Its inputs are events and their times, its outputs are
+//! actions. The *shell* makes requests, sets timers and hands events to their readers: the client crate
+//! natively and in WebAssembly, and the npm package.
 //!
 //! ```
 //! use core::time::Duration;
@@ -18,7 +18,7 @@
 //! assert_eq!(session.next_output(), Some(Output::Opened));
 //!
 //! session.bytes(b"id: 7\ndata: hello\n\n", seconds(2), |item| println!("{item:?}"));
-//! assert_eq!(session.last_event_id(), "7"); // what the next attempt sends as Last-Event-ID
+//! assert_eq!(session.last_event_id(), "7"); // the next attempt sends it as Last-Event-ID
 //! ```
 
 #![cfg_attr(not(feature = "std"), no_std)]

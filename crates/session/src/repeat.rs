@@ -8,7 +8,8 @@ pub enum MethodClass {
     /// The request only reads (9.2.1): GET, HEAD, OPTIONS, TRACE.
     #[default]
     Safe,
-    /// Several requests have the effect of one (9.2.2): PUT, DELETE; also a POST with an `Idempotency-Key`, if the server honors it.
+    /// Several requests have the effect of one (9.2.2): PUT, DELETE; also a POST with an `Idempotency-Key`,
+    /// if the server honors it.
     Idempotent,
     /// Each request may have an effect of its own: POST, PATCH, and every method that is not listed above.
     Neither,
@@ -16,8 +17,8 @@ pub enum MethodClass {
 
 /// How far a request had come when its attempt or its stream was over.
 ///
-/// `resumes`: the next request would send a last event ID, so that the server can continue the stream instead of doing
-/// the work again.
+/// `resumes`: the next request would send a last event ID, so that the server can continue the stream instead
+/// of doing the work again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Progress {
     /// No byte of the request has left: no address, no connection, no headers to send.
@@ -138,7 +139,8 @@ pub fn repeat(method: MethodClass, progress: Progress, choice: RepeatChoice) -> 
     }
 }
 
-/// Whether a request with this last event ID resumes: a header can carry it (RFC 9110, section 5.5) unchanged.
+/// Whether a request with this last event ID resumes: a header can carry it (RFC 9110, section 5.5)
+/// unchanged.
 pub(crate) fn resumes(last_event_id: &str) -> bool {
     const LONGEST: usize = 16 << 10;
     !last_event_id.is_empty()

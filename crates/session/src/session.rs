@@ -28,9 +28,9 @@ mod page;
 /// The state machine of one connection.
 ///
 /// Every input comes with `now`, the time since any moment that stays the same. After each one, and after
-/// [`new`](Self::new), the shell does what [`next_output`](Self::next_output) says until there is no more, and sets its
-/// timer to [`deadline`](Self::deadline). An input that does not fit the state, because it was under way when the state
-/// changed, has no effect.
+/// [`new`](Self::new), the shell carries out every [`next_output`](Self::next_output), and sets its timer to
+/// [`deadline`](Self::deadline). An input that does not fit the state, because it was under way when the
+/// state changed, has no effect.
 #[derive(Debug)]
 pub struct Session<E> {
     config: Config,
@@ -81,7 +81,8 @@ const MAX_REFUSAL_BYTES: usize = 16 << 10;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl<E: Clone + Debug> Session<E> {
-    /// A session that has not been started. The seed makes its random delays, and should be another one for each.
+    /// A session that has not been started. The seed makes its random delays, and should be another one for
+    /// each.
     pub fn new(config: Config, seed: u64) -> Self {
         let mut decoder = Decoder::new().with_max_event_bytes(config.max_event_bytes);
         if config.comments {
@@ -111,7 +112,7 @@ impl<E: Clone + Debug> Session<E> {
         Ok(self)
     }
 
-    /// What is to be done next.
+    /// Returns the next action of the shell.
     pub fn next_output(&mut self) -> Option<Output<E>> {
         self.outputs.pop_front()
     }
@@ -149,7 +150,7 @@ impl<E: Clone + Debug> Session<E> {
         matches!(self.state, State::Closed)
     }
 
-    /// Opens the connection, closed or not, or does at once what it waits for.
+    /// Opens the connection, closed or not; ends a delay or pause at once.
     pub fn start(&mut self, now: Duration) {
         if self.is_closed() {
             self.failures = 0;
@@ -159,8 +160,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// Opens a closed connection after the delay that the policy has for another retry, and not before the server's
-    /// `Retry-After`.
+    /// Opens a closed connection after the delay that the policy has for another retry, and not before the
+    /// server's `Retry-After`.
     pub fn start_later(&mut self, retry_after: Option<Duration>, now: Duration) {
         if self.is_closed() {
             self.wait(None, retry_after, now);
@@ -176,7 +177,7 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// Closes the connection for good. What was to be done is not done any more.
+    /// Closes the connection for good. Pending outputs are dropped.
     pub fn close(&mut self, reason: CloseReason<E>) {
         if !self.is_closed() {
             self.outputs.clear();
@@ -184,8 +185,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// What ran the connection is gone, and the connection with it: as if it had never been opened. A request that may
-    /// not be repeated stays closed; gives whether that is so.
+    /// The shell is gone, and the connection with it: as if it had never been opened. If the request may not
+    /// be repeated, the session is closed instead. Returns whether it may be opened again.
     pub fn abandon(&mut self) -> bool {
         let may_reopen = self.repeats(self.progress());
         self.outputs.clear();
@@ -193,8 +194,8 @@ impl<E: Clone + Debug> Session<E> {
         may_reopen
     }
 
-    /// No byte of the attempt's request has left so far. (Otherwise the server may have it: nothing is known of the
-    /// transport, and a request that the server may have is not always repeated.)
+    /// No byte of the attempt's request has left so far. (Otherwise the server may have it: nothing is known
+    /// of the transport, and a request that the server may have is not always repeated.)
     pub fn nothing_sent(&mut self) {
         if let State::Connecting { .. } = self.state {
             self.is_sent = false;
@@ -229,8 +230,8 @@ impl<E: Clone + Debug> Session<E> {
         self.state = State::Refused { trouble, deadline: now.saturating_add(REFUSAL_TIMEOUT) };
     }
 
-    /// Bytes of the answer's body. The sink is given what they complete: messages, comments if they are asked for, and
-    /// an error for what was left out.
+    /// Bytes of the answer's body. The sink gets the items that they complete: messages, comments if they are
+    /// asked for, and errors for events that were left out.
     pub fn bytes(
         &mut self,
         bytes: &[u8],
@@ -265,8 +266,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// The answer's body has ended. The sink is given an event whose blank line is missing, or an error in its place:
-    /// see [`Config::accepts_incomplete_event`].
+    /// The answer's body has ended. The sink is given an event whose blank line is missing, or an error in
+    /// its place: see [`Config::accepts_incomplete_event`].
     pub fn ended(&mut self, now: Duration, mut sink: impl FnMut(Result<Item<'_>, DecodeError>)) {
         match &mut self.state {
             State::Open { brought_events, .. } => {
@@ -303,7 +304,7 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// Time has passed. Before it, the shell tells what the page says of itself, if that has changed: see
+    /// Time has passed. Before it, the shell reports changes of the page: see
     /// [`hidden`](Self::hidden) and [`offline`](Self::offline).
     pub fn tick(&mut self, now: Duration) {
         if self.deadline().is_none_or(|deadline| now < deadline) {

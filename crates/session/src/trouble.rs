@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What went wrong with an attempt or a stream. `E` is what the shell says of a failure that it has seen.
+/// A failure of an attempt or a stream. `E` is the error of the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble<E> {
@@ -15,8 +15,8 @@ pub enum Trouble<E> {
     Read(E),
     /// No byte came within the read timeout. Retried where the [table](crate::repeat) allows it.
     ReadTimeout,
-    /// The page was frozen or put into the back-forward cache, and the request or stream was dropped for that time.
-    /// Reported only if the [table](crate::repeat) forbids to repeat the request.
+    /// The page was frozen or put into the back-forward cache, and the request or stream was dropped for that
+    /// time. Reported only if the [table](crate::repeat) forbids to repeat the request.
     Frozen,
     /// The server ended the stream. Retried where the [table](crate::repeat) allows it.
     Ended,
@@ -71,13 +71,13 @@ pub enum CloseReason<E> {
     GaveUp {
         /// How often was retried since the last good connection.
         retries: u32,
-        /// What happened to the last attempt.
+        /// The failure of the last attempt.
         trouble: Trouble<E>,
     },
 }
 
 impl<E> CloseReason<E> {
-    /// What went wrong, if something did.
+    /// The failure, if there is one.
     pub fn trouble(&self) -> Option<&Trouble<E>> {
         match self {
             Self::Failed(trouble) | Self::NotRepeated(trouble) | Self::GaveUp { trouble, .. } => {

@@ -387,8 +387,8 @@ impl Name {
         }
     }
 
-    /// Returns the field of the line at the start of `text`, and where its value begins. Without the end of the
-    /// line in `text`, the result is of no use yet.
+    /// Returns the field of the line at the start of `text`, and where its value begins. Without the end of
+    /// the line in `text`, the result is of no use yet.
     #[inline]
     pub(crate) fn at(text: &[u8], comments: bool) -> (Self, usize) {
         // The usual spelling first: one comparison each.

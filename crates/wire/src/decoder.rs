@@ -10,8 +10,9 @@ pub const DEFAULT_MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// Reads an event stream in pieces of any size: the events are the same wherever the pieces were cut.
 ///
-/// One pass, linear time. An event that lies in one piece is borrowed from it; one that was cut, or that has several
-/// `data` lines, is put together in buffers that are used again, so that a decoder at work allocates nothing.
+/// One pass, linear time. An event that lies in one piece is borrowed from it; one that was cut, or that has
+/// several `data` lines, is put together in buffers that are used again, so that a decoder at work allocates
+/// nothing.
 ///
 /// ```
 /// use ssekit::wire::{Decoder, Item};
@@ -41,12 +42,13 @@ pub struct Decoder {
     pub(crate) reconnection_time: Option<Duration>,
 }
 
-/// What a stream holds, in its order.
+/// An item of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A dispatched event.
     Message(Message<'a>),
-    /// A comment without its colon and one leading space, as soon as its line ends; only [when asked](Decoder::with_comments).
+    /// A comment without its colon and one leading space, as soon as its line ends; only
+    /// [when asked](Decoder::with_comments).
     Comment(&'a str),
 }
 
@@ -79,8 +81,9 @@ pub enum DecodeError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The stream ended inside an event, which was dropped (9.2.6, "once the end of the file is reached"). The decoder
-    /// itself does not report this: whoever sees the end of the stream does, by [`Decoder::is_inside_event`].
+    /// The stream ended inside an event, which was dropped (9.2.6, "once the end of the file is reached").
+    /// The decoder itself does not report this: whoever sees the end of the stream does, by
+    /// [`Decoder::is_inside_event`].
     #[error("the stream ended inside an event, which was dropped: the blank line at its end is missing")]
     IncompleteEvent,
 }
@@ -104,7 +107,7 @@ impl Decoder {
         }
     }
 
-    /// Limits what one event may hold, in bytes of its data, names and ids. The default is
+    /// Limits the size of one event, in bytes of its data, names and ids. The default is
     /// [16 MiB](DEFAULT_MAX_EVENT_BYTES).
     #[must_use]
     pub fn with_max_event_bytes(mut self, limit: usize) -> Self {
@@ -131,13 +134,14 @@ impl Decoder {
         Ok(self)
     }
 
-    /// Takes the next piece of the stream. What of it is not read when the result is dropped is skipped.
+    /// Takes the next piece of the stream. Dropping the iterator skips the remaining items.
     #[inline]
     pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> Items<'a> {
         Items::new(self, piece)
     }
 
-    /// Ends the stream as if a blank line followed: gives the event whose blank line is missing, if there is one.
+    /// Ends the stream as if a blank line followed: gives the event whose blank line is missing, if there is
+    /// one.
     ///
     /// The standard drops such an event. This is for servers that are known to leave out the last blank line.
     ///
@@ -169,8 +173,8 @@ impl Decoder {
         self.reconnection_time
     }
 
-    /// The connection ended and another one begins: what was cut off is dropped, as the standard says (9.2.6, "once the
-    /// end of the file is reached"); the last event ID and the reconnection time stay.
+    /// The connection ended and another one begins: a cut event is dropped, as the standard says (9.2.6,
+    /// "once the end of the file is reached"); the last event ID and the reconnection time stay.
     pub fn reconnect(&mut self) {
         self.mark = Some(0);
         self.after_cr = false;

@@ -10,9 +10,10 @@ use crate::scan;
 
 /// One event to send: valid, or not built.
 ///
-/// Data may hold anything; it is written as one `data` line for each of its lines, which CR, LF or CRLF end, and
-/// arrives with LF between them. A name holds no CR and no LF; an id is what a header can hold, because clients send it
-/// back as `Last-Event-ID`. Any other is refused here, so that no text from a stranger can add a field or an event.
+/// Data may hold anything; it is written as one `data` line for each of its lines, which CR, LF or CRLF end,
+/// and arrives with LF between them. A name holds no CR and no LF; an id fits into a header, because clients
+/// send it back as `Last-Event-ID`. Others are refused here, so that no text from a stranger can add a field
+/// or an event.
 ///
 /// ```
 /// use ssekit::wire::Event;
@@ -64,11 +65,12 @@ impl<'a> Event<'a> {
         Ok(Self { event: Some(name), ..self })
     }
 
-    /// Sets the last event ID that receivers keep, and send as `Last-Event-ID` when they return. Empty resets it.
+    /// Sets the last event ID that receivers keep, and send as `Last-Event-ID` when they return. Empty resets
+    /// it.
     ///
     /// # Errors
-    /// When the id would not come back as it is: it holds a control character (CR, LF, NUL, …; a tab may stand inside), or begins or ends with a
-    /// space or tab, which HTTP strips from a header.
+    /// When the id would not come back as it is: it holds a control character (CR, LF, NUL, …; a tab may
+    /// stand inside), or begins or ends with a space or tab, which HTTP strips from a header.
     #[inline(always)]
     pub fn with_id(self, id: impl Into<Cow<'a, str>>) -> Result<Self, FieldError> {
         let id = id.into();
@@ -125,7 +127,8 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Appends the event to `out` with the blank line that ends it. Nothing is written for an event without fields.
+    /// Appends the event to `out` with the blank line that ends it. Nothing is written for an event without
+    /// fields.
     #[inline(always)]
     pub fn encode(&self, out: &mut Vec<u8>) {
         let before = out.len();
@@ -216,7 +219,8 @@ impl fmt::Display for Field {
     }
 }
 
-/// A name holds a character that would end its line, or an id one that does not come back in the header `Last-Event-ID`.
+/// A name holds a character that would end its line, or an id one that does not come back in the header
+/// `Last-Event-ID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("the {field} contains {} at byte {at}: remove it before sending", character_name(*character))]
 pub struct FieldError {

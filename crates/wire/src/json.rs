@@ -1,7 +1,7 @@
 //! JSON as the data of events, and enums as events: the variant is the event's name, its content the data.
 //!
-//! An enum is read and written in serde's default representation, whose tag is the event's name here. The content is
-//! serialized as it comes, without a tree of JSON values in between.
+//! An enum is read and written in serde's default representation, whose tag is the event's name here. The
+//! content is serialized as it comes, without a tree of JSON values in between.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,11 +32,12 @@ impl Event<'_> {
         serde_json::to_string(data).map(Self::new)
     }
 
-    /// The event of an enum: the variant is the name, its content as JSON the data, which is empty for a variant without
-    /// content. [`Message::typed`] reads it.
+    /// The event of an enum: the variant is the name, its content as JSON the data, which is empty for a
+    /// variant without content. [`Message::typed`] reads it.
     ///
-    /// Names and contents are those that serde gives, so that `#[serde(rename_all = "snake_case")]` names all events of an
-    /// enum. Use serde's default representation: an enum with a `tag` of its own, or `untagged`, is an error.
+    /// Names and contents are those that serde gives, so that `#[serde(rename_all = "snake_case")]` names all
+    /// events of an enum. Use serde's default representation: an enum with a `tag` of its own, or `untagged`,
+    /// is an error.
     ///
     /// ```
     /// use ssekit::wire::Event;
@@ -69,10 +70,11 @@ impl Event<'_> {
 }
 
 impl Message<'_> {
-    /// The message as a value of an enum whose variants are the names of events, as [`Event::typed`] writes it; `None`
-    /// if the enum has no variant of this name.
+    /// The message as a value of an enum whose variants are the names of events, as [`Event::typed`] writes
+    /// it; `None` if the enum has no variant of this name.
     ///
-    /// The data of a variant without content is not looked at. A variant with `#[serde(other)]` takes every other name.
+    /// The data of a variant without content is not looked at. A variant with `#[serde(other)]` takes every
+    /// other name.
     ///
     /// ```
     /// use ssekit::wire::Message;

@@ -1,5 +1,6 @@
-//! The `text/event-stream` format of the [HTML standard, section 9.2][spec]: an event that is valid or is not built, an
-//! encoder, and a decoder that takes a stream in pieces. No I/O, no clock, no async; `no_std` + `alloc`.
+//! The `text/event-stream` format of the [HTML standard, section 9.2][spec]: an event that is valid or is not
+//! built, an encoder, and a decoder that takes a stream in pieces. No I/O, no clock, no async; `no_std` +
+//! `alloc`.
 //!
 //! ```text
 //!  Event::new("72 °F\nsunny")        id: 7\n                 any pieces      Message { event: "weather",
@@ -31,18 +32,18 @@
 //!
 //! Programs that use the crate `ssekit` have this one as `ssekit::wire`.
 //!
-//! # What holds
+//! # Guarantees
 //!
 //! - The items do not depend on where the stream was cut. Time is linear in its length.
 //! - An event that lies in one piece is borrowed; one that was cut is put together in buffers that are used again.
-//! - Nothing in a stream can make the decoder panic or hold more than its limit. What is not UTF-8 becomes U+FFFD. A bare
+//! - Nothing in a stream can make the decoder panic or hold more than its limit. Invalid UTF-8 becomes U+FFFD. A bare
 //!   CR ends its line at once.
 //! - Names and ids that would break a line are refused when the event is built; data may hold anything. So no text can add
 //!   a field or an event.
 //!
 //! # Limits
 //!
-//! | What | Unless set | Beyond it |
+//! | Limit | Default | Beyond it |
 //! |---|---|---|
 //! | an event's data, names and ids | 16 MiB: [`Decoder::with_max_event_bytes`] | one [`DecodeError`], then the next event |
 //! | a comment that was asked for | the same | one [`DecodeError`], then on |
@@ -52,8 +53,8 @@
 //!
 //! # Across connections
 //!
-//! [`Decoder::reconnect`] begins the next connection: a cut event is dropped, the last event ID and the reconnection time
-//! stay. Send [`Decoder::last_event_id`] as `Last-Event-ID`, in UTF-8, unless it is empty.
+//! [`Decoder::reconnect`] begins the next connection: a cut event is dropped, the last event ID and the
+//! reconnection time stay. Send [`Decoder::last_event_id`] as `Last-Event-ID`, in UTF-8, unless it is empty.
 //!
 //! ```
 //! use ssekit::wire::Decoder;

@@ -1,4 +1,5 @@
-//! The media type of event streams, and the comparison of media types (RFC 9110, section 8.3.1). The only parser of media types in ssekit.
+//! The media type of event streams, and the comparison of media types (RFC 9110, section 8.3.1). The only
+//! parser of media types in ssekit.
 
 /// The media type of an event stream.
 pub const EVENT_STREAM: &str = "text/event-stream";

@@ -6,8 +6,8 @@ use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{CloseReason, Error, Message, Notice, Response};
 
 impl Source {
-    /// Calls this when a server has answered with an event stream, before any event, with the answer's status and
-    /// headers.
+    /// Calls this when a server has answered with an event stream, before any event, with the answer's status
+    /// and headers.
     pub fn on_open(self, callback: impl Fn(&Notice<Response>) + MaybeSend + MaybeSync + 'static) -> Self {
         self.set(|options| options.callbacks_mut().open.push(callbacks::callback(callback)))
     }
@@ -31,8 +31,9 @@ impl Source {
         self.set(|options| options.callbacks_mut().error.push(callbacks::callback(callback)))
     }
 
-    /// Calls this for every event, whatever its name, before its subscribers get it. By itself it does
-    /// not open the connection, and does not keep it open; but [`connect`](Self::connect) opens it for a callback, too.
+    /// Calls this for every event, whatever its name, before its subscribers get it. By itself it does not
+    /// open the connection, and does not keep it open; but [`connect`](Self::connect) opens it for a
+    /// callback, too.
     pub fn on_message(self, callback: impl Fn(&Notice<Message>) + MaybeSend + MaybeSync + 'static) -> Self {
         self.set(|options| options.callbacks_mut().message.push(callbacks::callback(callback)))
     }

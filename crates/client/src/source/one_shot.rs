@@ -8,14 +8,14 @@ use super::{Source, unsendable};
 use crate::Reconnect;
 
 impl Source {
-    /// Sends this token in the header `authorization` (RFC 6750). For tokens that expire while a connection comes back,
-    /// see [`headers_from`](Self::headers_from).
+    /// Sends this token in the header `authorization` (RFC 6750). For tokens that expire while a connection
+    /// comes back, see [`headers_from`](Self::headers_from).
     pub fn bearer(self, token: impl AsRef<str>) -> Self {
         self.header("authorization", format!("Bearer {}", token.as_ref()))
     }
 
-    /// Sends this value as the [body](Self::body), as JSON and with the `content-type` of JSON: a POST unless another
-    /// method is set.
+    /// Sends this value as the [body](Self::body), as JSON and with the `content-type` of JSON: a POST unless
+    /// another method is set.
     pub fn json(self, body: &(impl Serialize + ?Sized)) -> Self {
         let body = serde_json::to_vec(body);
         self.ask(|request| {
@@ -26,10 +26,11 @@ impl Source {
         })
     }
 
-    /// Makes one request on a connection of its own: it is not repeated, and the end of the response is the end.
+    /// Makes one request on a connection of its own: it is not repeated, and the end of the response is the
+    /// end.
     ///
-    /// The same as [`Reconnect::never`] and [`share(false)`](Self::share). A response that is cut is an error; one that ends
-    /// too early, without an error, is recognized by [`until`](crate::Select::until).
+    /// The same as [`Reconnect::never`] and [`share(false)`](Self::share). A response that is cut is an
+    /// error; one that ends too early, without an error, is recognized by [`until`](crate::Select::until).
     ///
     /// ```no_run
     /// # async fn example(token: &str) -> Result<(), Box<dyn std::error::Error>> {

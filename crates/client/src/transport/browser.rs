@@ -17,11 +17,11 @@ use super::{Arrived, Body, Sending, Transport};
 use crate::TransportError;
 use crate::runtime::{call, property};
 
-/// `fetch`, as the page or the worker has it; what every source uses unless it is given another transport.
+/// `fetch`, as the page or the worker has it; the default transport of every source.
 ///
-/// The browser decides what is sent and shown: it keeps some headers to itself (`Accept-Encoding`, `Cookie`, `Host`), asks
-/// other origins whether they allow a header (CORS), follows redirects, undoes compression, and does not say why it
-/// could not connect. Nothing is taken from its cache or kept in it.
+/// The browser decides about headers and errors: it keeps some headers to itself (`Accept-Encoding`,
+/// `Cookie`, `Host`), asks other origins whether they allow a header (CORS), follows redirects, undoes
+/// compression, and does not say why it could not connect. Nothing is taken from its cache or kept in it.
 ///
 /// ```no_run
 /// use ssekit::client::{Credentials, Http};
@@ -41,7 +41,8 @@ struct Settings {
     mode: Mode,
 }
 
-/// Whether cookies and HTTP logins are sent, and taken from the answer ("credentials mode" of the fetch standard).
+/// Whether cookies and HTTP logins are sent, and taken from the answer ("credentials mode" of the fetch
+/// standard).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Credentials {
     /// Never.
@@ -53,7 +54,8 @@ pub enum Credentials {
     Include,
 }
 
-/// What origins may be asked ("mode" of the fetch standard). There is no `no-cors`: its answers cannot be read.
+/// The origins that may be requested ("mode" of the fetch standard). There is no `no-cors`: its answers
+/// cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Any, if its answer allows it.
@@ -63,14 +65,14 @@ pub enum Mode {
     SameOrigin,
 }
 
-/// What all sources use that are given none.
+/// The transport of all sources without one of their own.
 pub(crate) fn shared() -> Arc<dyn Transport> {
     static SHARED: LazyLock<Arc<Http>> = LazyLock::new(Arc::default);
     SHARED.clone()
 }
 
-/// What every attempt sends unless it is set. (The browser says by itself that no cache is to answer, and other origins
-/// need not allow that.)
+/// The default headers of every attempt. (The browser says by itself that no cache is to answer, and other
+/// origins need not allow that.)
 pub(crate) fn defaults() -> impl IntoIterator<Item = (HeaderName, HeaderValue)> {
     [(ACCEPT, HeaderValue::from_static("text/event-stream"))]
 }
@@ -86,8 +88,8 @@ pub(crate) fn refusal(request: &http::Request<Bytes>) -> Option<&'static str> {
     }
 }
 
-/// How far a request has come. `fetch` says the same of a connection that was refused and of one that broke off later, so
-/// only a transport that says so itself has sent nothing.
+/// How far a request has come. `fetch` says the same of a connection that was refused and of one that broke
+/// off later, so only a transport that says so itself has sent nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress(Arc<AtomicBool>);
 
@@ -113,7 +115,7 @@ impl Http {
         Self::from(Settings { credentials, ..*self.settings })
     }
 
-    /// What origins may be asked. Any by default.
+    /// Sets the origins that may be requested. Any by default.
     #[must_use]
     pub fn mode(self, mode: Mode) -> Self {
         Self::from(Settings { mode, ..*self.settings })
@@ -224,7 +226,7 @@ fn body(answer: &Response, aborts: Aborts) -> Result<Body, TransportError> {
         let piece = read(&reader).await.map_err(|error| described("reading", &error)).transpose()?;
         Some((piece, (reader, aborts)))
     });
-    // What has failed is over.
+    // A body that has failed is over.
     let pieces = pieces.scan(false, |failed, piece| {
         let over = std::mem::replace(failed, piece.is_err());
         async move { (!over).then_some(piece) }
@@ -251,7 +253,7 @@ impl Drop for Aborts {
     }
 }
 
-/// An exception in one line: what failed, and what the browser says of it.
+/// An exception in one line: the failed action, and the browser's text.
 fn described(what: &str, error: &JsValue) -> TransportError {
     let text = property(error, "message").and_then(|message| message.as_string());
     let text = text.or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"));

@@ -23,13 +23,14 @@ use super::{Body, Sending, Transport};
 use crate::TransportError;
 use crate::latest::lock;
 
-/// HTTP/1.1 and HTTP/2 over TCP and TLS; what every source uses unless it is given another transport.
+/// HTTP/1.1 and HTTP/2 over TCP and TLS; the default transport of every source.
 ///
 /// TLS trusts the roots of the operating system (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them) and those
-/// [added here](Self::root_certificate). Proxies come from the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
-/// `NO_PROXY`). TCP keep-alive finds a dead peer within about a minute, on a quiet stream too.
+/// [added here](Self::root_certificate). Proxies come from the environment (`HTTP_PROXY`, `HTTPS_PROXY`,
+/// `ALL_PROXY`, `NO_PROXY`). TCP keep-alive finds a dead peer within about a minute, on a quiet stream too.
 ///
-/// Cheap to clone; clones share their connections, so that many sources of one HTTP/2 server use a single one.
+/// Cheap to clone; clones share their connections, so that many sources of one HTTP/2 server use a single
+/// one.
 ///
 /// ```no_run
 /// use ssekit::client::Http;
@@ -87,13 +88,13 @@ const PRODUCT: &str = concat!("ssekit/", env!("CARGO_PKG_VERSION"));
 /// Runtimes come and go in tests; more than a few at once are rare.
 const MAX_CLIENTS: usize = 8;
 
-/// What all sources use that are given none.
+/// The transport of all sources without one of their own.
 pub(crate) fn shared() -> Arc<dyn Transport> {
     static SHARED: LazyLock<Arc<Http>> = LazyLock::new(Arc::default);
     SHARED.clone()
 }
 
-/// What every attempt sends unless it is set.
+/// The default headers of every attempt.
 pub(crate) fn defaults() -> impl IntoIterator<Item = (HeaderName, HeaderValue)> {
     [
         (ACCEPT, HeaderValue::from_static("text/event-stream")),
@@ -129,7 +130,7 @@ impl Http {
     }
 
     /// Speaks HTTP/2 at once on connections without TLS. By default such connections speak HTTP/1.1, and TLS
-    /// connections what the server prefers.
+    /// connections the protocol that the server prefers.
     #[must_use]
     pub fn http2_prior_knowledge(self) -> Self {
         Self::from(Inner { http2_prior_knowledge: true, ..self.inner.options() })
@@ -197,11 +198,11 @@ fn cut(error: hyper::Error) -> TransportError {
     if is_end { told.reworded("the server cut the stream") } else { told }
 }
 
-/// The error, and what caused it, and so on.
+/// The error, its cause, and so on.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
         let error = *error;
-        // An I/O error that holds another one hands out only what caused that.
+        // An I/O error that holds another one returns only the cause of that.
         let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         held.map(|held| held as &(dyn StdError + 'static)).or_else(|| error.source())
     })

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Channel;
 use crate::error::Error;
 
-/// A handle of a [`Channel`] that [fails](Channel::fail) it when it is dropped, unless it has ended before. See
-/// [`Channel::close_on_drop`].
+/// A handle of a [`Channel`] that [fails](Channel::fail) it when it is dropped, unless it has ended before.
+/// See [`Channel::close_on_drop`].
 #[derive(Debug)]
 #[must_use = "the channel fails when this is dropped"]
 pub struct CloseOnDrop {

@@ -2,10 +2,12 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
-/// Where an event stands in its [`Channel`](crate::Channel): the channel's epoch, and the event's number in it.
+/// Where an event stands in its [`Channel`](crate::Channel): the channel's epoch, and the event's number in
+/// it.
 ///
-/// It prints as `epoch-sequence`, which is the id that subscribers see, unless the event has one of its own. The epoch
-/// is new for each channel and each run of the program, so an id from before a restart is recognised as such.
+/// It prints as `epoch-sequence`, which is the id that subscribers see, unless the event has one of its own.
+/// The epoch is new for each channel and each run of the program, so an id from before a restart is
+/// recognised as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventId {
     epoch: Epoch,
@@ -59,7 +61,8 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The places that a last event ID names, one for each channel that the stream reads: `epoch-sequence,epoch-sequence`.
+/// The places that a last event ID names, one for each channel that the stream reads:
+/// `epoch-sequence,epoch-sequence`.
 ///
 /// `None` stands for a part that is no such place.
 pub(crate) fn places(id: &str) -> impl Iterator<Item = Option<(&str, u64)>> {

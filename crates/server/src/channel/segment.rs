@@ -47,8 +47,8 @@ impl<B> Segment<B> {
         }
     }
 
-    /// Where the events from one sequence up to another lie, no more bytes than this but one event at least, and the
-    /// sequence after them. Their frames, as they lie in those bytes, are added to `frames`.
+    /// Where the events from one sequence up to another lie, no more bytes than this but one event at least,
+    /// and the sequence after them. Their frames, as they lie in those bytes, are added to `frames`.
     pub(crate) fn range(
         &self,
         from: u64,

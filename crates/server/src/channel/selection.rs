@@ -11,12 +11,13 @@ use super::{Channel, First};
 use crate::last_event_id::LastEventId;
 use crate::produce::Produce;
 
-/// What one subscriber reads: one channel or several, all of their events or those whose names pass.
+/// The channels that one subscriber reads: one or several, with all of their events or those whose names
+/// pass.
 ///
-/// A stream of several channels has each channel's events in their order. Its ids name its place in all of them, as in
-/// `5h0b2j7c1k-7,9d4m8n3p0q-12`, so that a client that comes back with one goes on in every channel; ids that publishers
-/// gave are not seen there, but still understood. One stream can read 100 channels; with more, the
-/// [response](Produce::try_response) is an error.
+/// A stream of several channels has each channel's events in their order. Its ids name its position in all of
+/// them, as in `5h0b2j7c1k-7,9d4m8n3p0q-12`, so that a client that comes back with one goes on in every
+/// channel; ids that publishers gave are not seen there, but still understood. One stream can read 100
+/// channels; with more, the [response](Produce::try_response) is an error.
 ///
 /// ```
 /// use ssekit::{Channel, First, LastEventId, Produce};
@@ -66,8 +67,8 @@ impl Selection {
         self
     }
 
-    /// What comes first without a last event ID, instead of what the channels here say. Events are counted before they
-    /// are filtered.
+    /// Sets the first events without a last event ID, instead of the channels' own setting. Events are
+    /// counted before they are filtered.
     pub fn first(mut self, first: First) -> Self {
         for source in &mut self.sources {
             source.first = Some(first);
@@ -75,18 +76,19 @@ impl Selection {
         self
     }
 
-    /// Answers with these events: those after this last event ID, or what comes first.
+    /// Answers with these events: those after this last event ID, or the first ones.
     pub fn subscribe(self, last: LastEventId) -> Produce {
         Produce::silent().follow(self, last)
     }
 
-    /// A reader of these channels from now on, and what to say when it could not go on everywhere.
+    /// Returns a reader of these channels from now on, and the header for a reset in one of them.
     fn read(self, last: &LastEventId) -> (Reader, Option<HeaderValue>) {
         let now = Instant::now();
         let id = last.as_str();
         let seats: Vec<_> =
             self.sources.iter().map(|source| source.channel.shared.resume(id?, now)).collect();
-        // A channel that the id does not speak of is new to the client, if every part of the id is of another.
+        // A channel that the id does not speak of is new to the client, if every part of the id is of
+        // another.
         let known = seats.iter().flatten().count();
         let is_unknown = id.is_some_and(|id| known < places(id).count());
         let cursors = self.sources.into_iter().zip(seats).map(
@@ -128,10 +130,10 @@ impl fmt::Debug for Selection {
 }
 
 impl Produce {
-    /// Sends these channels' events too, after this last event ID: a stream of what is common to many and what is
-    /// emitted for this one alone. Give what you emit no ids: the last event ID is the place in the channels.
+    /// Sends these channels' events too, after this last event ID: a stream of shared events and events for
+    /// this client alone. Emit events without ids: the last event ID is the position in the channels.
     ///
-    /// It stays open while one of them is, also when nobody can emit any more.
+    /// It stays open while one of them is open, also without emitters.
     ///
     /// ```
     /// use ssekit::{Channel, LastEventId, Produce, produce};

@@ -10,8 +10,8 @@ use crate::stop::StopReason;
 
 /// Streams of [`Clients`](crate::Clients) to emit to: those that there were when it was asked for.
 ///
-/// Nothing blocks. An event is encoded once for all of them. One stream that is full or gone does not keep it from the
-/// others; [`Delivery`] tells how many took it.
+/// Nothing blocks. An event is encoded once for all of them. One stream that is full or gone does not keep it
+/// from the others; [`Delivery`] tells how many took it.
 #[must_use = "an audience does nothing until something is emitted to it"]
 pub struct Audience {
     emitters: Vec<Emitter>,
@@ -33,8 +33,8 @@ impl Audience {
     ///
     /// # Errors
     /// [`Event`](AudienceError::Event) when it cannot be sent to anyone. For the streams of one key,
-    /// [`Nobody`](AudienceError::Nobody) when there is none, and [`Full`](AudienceError::Full) when none had room. Many
-    /// who are nobody is no error.
+    /// [`Nobody`](AudienceError::Nobody) when there is none, and [`Full`](AudienceError::Full) when none had
+    /// room. An empty audience of many keys is no error.
     pub fn emit(&self, name: &str, data: impl AsRef<str>) -> Result<Delivery, AudienceError> {
         self.try_send(Event::new(data.as_ref()).with_event(name)?)
     }
@@ -90,10 +90,11 @@ impl Audience {
         }
     }
 
-    /// Ends these streams after what was emitted, and gives how many they are. Nothing that is emitted later reaches them.
+    /// Ends these streams after their emitted events, and returns their number. No later event reaches them.
     ///
-    /// The reason is [`Ended`](StopReason::Ended), and their clients return, as after [`Clients::close`](crate::Clients::close).
-    /// Streams that joined after this audience was asked for stay open.
+    /// The reason is [`Ended`](StopReason::Ended), and their clients return, as after
+    /// [`Clients::close`](crate::Clients::close). Streams that joined after this audience was asked for stay
+    /// open.
     ///
     /// ```
     /// # let clients = ssekit::Clients::<(String, u64)>::new();
@@ -125,14 +126,14 @@ impl fmt::Debug for Audience {
     }
 }
 
-/// What has become of an event for an [`Audience`]. All of them together are the audience.
+/// The delivery of an event to an [`Audience`]. The three numbers add up to its streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
     /// Streams that took it.
     pub taken: usize,
-    /// Streams that did not, since their buffer is full: their clients read too slowly. The sum over all events is
-    /// [`Clients::left_out`](crate::Clients::left_out).
+    /// Streams that did not, since their buffer is full: their clients read too slowly. The sum over all
+    /// events is [`Clients::left_out`](crate::Clients::left_out).
     pub full: usize,
     /// Streams that have ended or are ending.
     pub gone: usize,
@@ -171,7 +172,7 @@ impl From<serde_json::Error> for AudienceError {
     }
 }
 
-/// What becomes of a stream that has no room, and how often that was so.
+/// The policy for a full stream, and the number of events that found one.
 #[derive(Debug)]
 pub(crate) struct Losses {
     when_full: WhenFull,

@@ -44,11 +44,11 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
         self
     }
 
-    /// Ends the oldest stream of a key that is at its limit, instead of refusing the newest: after what was emitted, with
-    /// the reconnection time, and with [`Replaced`](crate::StopReason::Replaced).
+    /// Ends the oldest stream of a key that is at its limit, instead of refusing the newest: after its
+    /// emitted events, with the reconnection time, and with [`Replaced`](crate::StopReason::Replaced).
     ///
-    /// The client of the oldest comes back all the same, and then ends another: tabs take turns. One that ought to give
-    /// up has to be told so by an event.
+    /// The client of the oldest comes back all the same, and then ends another: tabs take turns. One that
+    /// ought to give up has to be told so by an event.
     pub fn replace_oldest(mut self) -> Self {
         self.replace_oldest = true;
         self

@@ -1,10 +1,10 @@
-//! What a client accepts: RFC 9110, section 12.5.3.
+//! The encodings that a client accepts (RFC 9110, section 12.5.3).
 
 use super::Encoding;
 use crate::produce::Produce;
 
 impl Encoding {
-    /// The one that costs least for what it saves comes first.
+    /// The encoding with the best ratio of saving and cost comes first.
     const ALL: &[Self] = &[
         #[cfg(feature = "zstd")]
         Self::Zstd,
@@ -23,7 +23,7 @@ impl Encoding {
                 let name = name.trim();
                 let own = name.eq_ignore_ascii_case(encoding.name())
                     || encoding.name() == "gzip" && name.eq_ignore_ascii_case("x-gzip");
-                // What is said of all others counts where nothing is said of this one.
+                // The weight of `*` applies to encodings that are not named.
                 if own || name == "*" && weight.is_none() {
                     weight = Some(thousandths(parameters));
                 }
@@ -50,18 +50,18 @@ fn thousandths(parameters: &str) -> u32 {
 }
 
 impl Produce {
-    /// Compresses the stream, if the request's `Accept-Encoding` allows one of those whose features are on: `zstd`,
-    /// `brotli`, `gzip`, in this order unless the client has a preference. Off unless called, and with an empty value.
+    /// Compresses the stream, if the request's `Accept-Encoding` allows one of those whose features are on:
+    /// `zstd`, `brotli`, `gzip`, in this order unless the client has a preference. Off unless called, and
+    /// with an empty value.
     ///
-    /// No event is held back: what is sent at once is compressed and flushed at once. Streams that read one
-    /// [`Channel`](crate::Channel) and nothing else of it than its events as they are (no filter, no second channel)
-    /// share what was compressed once; each event, or each run of events that went out together, is then compressed by
-    /// itself. Other streams have a compressor each, which knows what it has sent before, and takes some 300 KiB to
-    /// 2 MiB.
+    /// No event is held back: each piece is compressed and flushed at once. Streams that read one
+    /// [`Channel`](crate::Channel) as it is (no filter, no second channel) share the compressed bytes; each
+    /// event, or each run of events that leave together, is then compressed by itself. Other streams have a
+    /// compressor each, with a history, which takes some 300 KiB to 2 MiB.
     ///
-    /// Small events gain little, and it takes time in the connection's task: some 20 µs for an event of 1 KB, 1 ms for
-    /// 64 KB. Compression of text that an attacker can choose, beside text that it wants to know, can tell it the latter
-    /// by its length (as BREACH does): do not compress secrets.
+    /// Small events gain little, and it takes time in the connection's task: some 20 µs for an event of 1 KB,
+    /// 1 ms for 64 KB. Compression of text that an attacker can choose, beside text that it wants to know,
+    /// can tell it the latter by its length (as BREACH does): do not compress secrets.
     ///
     /// ```
     /// use http::{HeaderMap, header::ACCEPT_ENCODING};

@@ -12,13 +12,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{MAX_CHANGES, Presence, PresenceChange};
 
-/// Keys that come online and go offline: [`Presence`] without the streams that a key has beside its first, and without
-/// absences that are shorter than a time. Made by [`Presence::settled`].
+/// Keys that come online and go offline: [`Presence`] without the streams that a key has beside its first,
+/// and without absences that are shorter than a time. Made by [`Presence::settled`].
 ///
 /// A key is [`Joined`](PresenceChange::Joined), with one stream, when its first stream joins, and
-/// [`Left`](PresenceChange::Left), with none, when it has had no stream for that time. The leaves of 1,024 keys wait for
-/// their time at most; beyond that, the oldest is reported at once. After [`Missed`](PresenceChange::Missed), ask anew
-/// which keys there are: leaves that waited are not reported.
+/// [`Left`](PresenceChange::Left), with none, when it has had no stream for that time. The leaves of 1,024
+/// keys wait for their time at most; beyond that, the oldest is reported at once. After
+/// [`Missed`](PresenceChange::Missed), ask anew which keys there are: leaves that waited are not reported.
 ///
 /// It needs a tokio runtime with time enabled.
 #[must_use = "it does nothing unless it is polled"]

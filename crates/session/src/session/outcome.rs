@@ -1,4 +1,4 @@
-//! What follows when an attempt or a stream is over.
+//! The end of an attempt or a stream, and the next step.
 
 use core::fmt::Debug;
 use core::mem;

@@ -1,4 +1,4 @@
-//! What the page, or the machine, around a connection does to it.
+//! Events of the page, or the machine, around a connection.
 
 use core::fmt::Debug;
 use core::time::Duration;
@@ -30,8 +30,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// The device reports that it has no network any more, or one again. Such reports may be wrong, so they only
-    /// lengthen delays, to the policy's longest, and with a network the next attempt is made at once.
+    /// The device reports that it has no network any more, or one again. Such reports may be wrong, so they
+    /// only lengthen delays, to the policy's longest, and with a network the next attempt is made at once.
     pub fn offline(&mut self, offline: bool, now: Duration) {
         self.offline = offline;
         let State::Waiting { until } = &mut self.state else { return };
@@ -45,8 +45,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// The page will stand still, frozen or kept for the way back. It has no connection meanwhile: browsers do not keep it
-    /// well.
+    /// The page will stand still, frozen or kept for the way back. It has no connection meanwhile: browsers
+    /// do not keep it well.
     pub fn frozen(&mut self, now: Duration) {
         self.frozen = true;
         match self.state {
@@ -61,8 +61,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// Everything here has stood still until now: what was connected connects again, and what was waited for gets its
-    /// time again.
+    /// Everything here has stood still until now: a dropped connection connects again, and timeouts begin
+    /// again.
     pub fn thawed(&mut self, now: Duration) {
         self.frozen = false;
         match &mut self.state {
@@ -74,10 +74,11 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// The page has become visible, or the machine may have slept; `slept` is what `now` does not count of that time.
+    /// The page has become visible, or the machine may have slept; `slept` is the part of that time that
+    /// `now` does not count.
     ///
-    /// A stream in which no byte came for a minute is opened again, if its request may be repeated: its connection may be
-    /// dead without anybody having noticed. A delay that has passed in the meantime is over.
+    /// A stream in which no byte came for a minute is opened again, if its request may be repeated: its
+    /// connection may be dead. A delay that has passed in the meantime is over.
     pub fn woken(&mut self, slept: Duration, now: Duration) {
         let asleep_until = now.saturating_add(slept);
         match self.state {

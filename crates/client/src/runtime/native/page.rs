@@ -8,12 +8,15 @@ use ssekit_session::Session;
 
 use crate::connection::Connection;
 
-/// Finds out whether the machine has slept. The server may have ended the connection meanwhile, and nothing tells this client of it.
+/// Finds out whether the machine has slept. The server may have ended the connection meanwhile, and nothing
+/// tells this client of it.
 ///
-/// On Linux and macOS the monotonic clock stands still while the machine sleeps, so that no timeout notices; the wall clock goes on.
+/// On Linux and macOS the monotonic clock stands still while the machine sleeps, so that no timeout notices;
+/// the wall clock goes on.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// The clocks at the last look, or at the last byte since: that byte came over a connection that is alive.
+    /// The clocks at the last look, or at the last byte since: that byte came over a connection that is
+    /// alive.
     seen: Clocks,
     /// The time for which the machine slept, as the last look found.
     slept: Option<Duration>,
@@ -80,7 +83,8 @@ impl Clocks {
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// A wall clock that is set goes ahead by less, as a rule. If it does not, the stream is opened again after its last event, without need.
+/// A wall clock that is set goes ahead by less, as a rule. If it does not, the stream is opened again after
+/// its last event, without need.
 const JUMP: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
