@@ -5,18 +5,19 @@ use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::future::select;
-use http::HeaderMap;
 use ssekit_session::{Config, Session};
 
 use crate::callbacks::Callbacks;
 use crate::driver;
-use crate::latest::{Store, lock};
-use crate::request::Request;
-use crate::runtime::{self, BoxFuture};
-use crate::subscribers::{Buffer, Received, Subscribers};
-use crate::wake::{Bell, Changes};
-use crate::{BoxError, CloseReason, Error, Response, Status, Transport};
+use crate::panics::lock;
+use crate::store::Store;
+use crate::request::{HeadersFrom, Request};
+use crate::runtime;
+use crate::subscribers::{Buffer, InboxItem, Subscribers};
+use crate::notify::{Notify, Watch};
+use crate::{CloseReason, Error, Response, Status, Transport};
 
+mod calling;
 mod driving;
 mod listening;
 
@@ -30,21 +31,17 @@ pub(crate) struct Connection {
     pub(crate) request: Result<Request, Error>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) headers_from: Option<HeadersFrom>,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
     status: Arc<Store<Status>>,
     /// Spares the driver a look at the orders before each event.
-    has_orders: AtomicBool,
+    has_commands: AtomicBool,
     /// Wakes the driver: there are orders, or room in a buffer that it waits for.
-    wake: Bell,
+    wakeup: Notify,
     /// Wakes tasks that wait for the end.
-    ended: Changes,
+    ended: Watch,
 }
 
-/// Asks the caller for headers.
-pub(crate) type HeadersFrom = Arc<dyn Fn() -> Asking + Send + Sync>;
-pub(crate) type Asking = BoxFuture<'static, Result<HeaderMap, BoxError>>;
-
-struct State {
+struct ConnectionState {
     /// The callbacks of each source that shares the connection. The last one's stay, to be told of the close.
     sources: Vec<Arc<Callbacks>>,
     /// The last source has left, and none can join any more.
@@ -52,7 +49,7 @@ struct State {
     subscribers: Subscribers,
     /// Here while no driver has it.
     session: Option<Box<Session<Error>>>,
-    orders: Orders,
+    commands: Commands,
     /// The driver waits for room in a buffer.
     waits_for_room: bool,
     /// Closed for good: streams end once they are read empty.
@@ -64,13 +61,13 @@ struct State {
     /// Callbacks are being told that it is closed.
     is_closing: bool,
     /// It was opened without listeners: events wait for the first one.
-    holds: bool,
+    holds_events: bool,
     resumption: Resumption,
 }
 
 /// The orders of handles and subscribers for the driver.
 #[derive(Debug, Default)]
-pub(crate) struct Orders {
+pub(crate) struct Commands {
     /// Local or unsubscribed.
     pub(crate) close: Option<CloseReason>,
     pub(crate) connect: Option<Connect>,
@@ -92,8 +89,8 @@ pub(crate) struct Resumption {
 }
 
 /// The next item of a subscriber.
-pub(crate) enum Found {
-    Received(Received),
+pub(crate) enum NextItem {
+    Inbox(InboxItem),
     Closed(CloseReason),
 }
 
@@ -119,24 +116,24 @@ impl Connection {
             request,
             transport,
             headers_from,
-            state: Mutex::new(State {
+            state: Mutex::new(ConnectionState {
                 sources: Vec::new(),
                 left: false,
                 subscribers: Subscribers::new(buffer),
                 session: Some(Box::new(session)),
-                orders: Orders::default(),
+                commands: Commands::default(),
                 waits_for_room: false,
                 end: None,
                 response: None,
                 opened: None,
                 is_closing: false,
-                holds: false,
+                holds_events: false,
                 resumption,
             }),
             status: Arc::new(status),
-            has_orders: AtomicBool::new(false),
-            wake: Bell::default(),
-            ended: Changes::default(),
+            has_commands: AtomicBool::new(false),
+            wakeup: Notify::default(),
+            ended: Watch::default(),
         }
     }
 
@@ -202,7 +199,7 @@ impl Connection {
                 self.run(session);
             }
             // It is being closed because nobody listened any more; now somebody does.
-            None if state.orders.close.is_some() => state.orders.close = None,
+            None if state.commands.close.is_some() => state.commands.close = None,
             None => {}
         }
     }
@@ -210,7 +207,7 @@ impl Connection {
     /// Opens the connection, closed or not, if somebody listens: a subscriber, or a callback for messages.
     pub(crate) fn connect(self: &Arc<Self>) {
         let mut state = lock(&self.state);
-        if !state.is_heard() {
+        if !state.has_listeners() {
             return;
         }
         state.end = None;
@@ -220,8 +217,8 @@ impl Connection {
                 self.run(session);
             }
             None => {
-                state.orders.connect = Some(Connect::Now);
-                self.wake_for_orders();
+                state.commands.connect = Some(Connect::Now);
+                self.wake_for_commands();
             }
         }
     }
@@ -231,7 +228,7 @@ impl Connection {
     pub(crate) fn connect_after(self: &Arc<Self>, reason: &CloseReason) {
         let mut state = lock(&self.state);
         let left = matches!(reason, CloseReason::Unsubscribed) && state.subscribers.is_empty();
-        if left || !state.is_heard() {
+        if left || !state.has_listeners() {
             return;
         }
         if state.session.is_some() {
@@ -240,17 +237,17 @@ impl Connection {
         }
         if state.is_closing {
             state.end = None;
-            state.orders.connect.get_or_insert(Connect::Later);
+            state.commands.connect.get_or_insert(Connect::Later);
         }
     }
 
     /// Opens the connection for the source itself, unless it is closed for good. Events wait for the first
     /// subscriber.
-    pub(crate) fn open_ahead(self: &Arc<Self>) {
+    pub(crate) fn open_without_subscriber(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         if state.session.is_some() && state.end.is_none() {
             state.opened = None;
-            state.holds = !state.is_heard();
+            state.holds_events = !state.has_listeners();
         }
         drop(state);
         self.open();
@@ -260,7 +257,7 @@ impl Connection {
     /// come.
     pub(crate) async fn head(&self) -> Result<Response, CloseReason> {
         loop {
-            let (ended, changed) = (self.ended.next(), self.status.next_change());
+            let (ended, changed) = (self.ended.changed(), self.status.changed());
             if let Some(head) = self.opened() {
                 return head;
             }
@@ -282,8 +279,8 @@ impl Connection {
     pub(crate) fn restart(&self) {
         let mut state = lock(&self.state);
         if state.session.is_none() {
-            state.orders.restart = true;
-            self.wake_for_orders();
+            state.commands.restart = true;
+            self.wake_for_commands();
         }
     }
 
@@ -294,25 +291,25 @@ impl Connection {
             return;
         }
         state.end = Some(reason.clone());
-        state.orders = Orders::default();
+        state.commands = Commands::default();
         if state.session.is_none() {
-            state.orders.close = Some(reason.clone());
-            self.wake_for_orders();
+            state.commands.close = Some(reason.clone());
+            self.wake_for_commands();
         }
         state.subscribers.clear();
         state.subscribers.wake_all();
         let woken = state.subscribers.take_woken();
         self.status.put(Status::Closed { reason });
         drop(state);
-        self.status.tell();
-        self.ended.tell();
+        self.status.notify();
+        self.ended.notify_all();
         woken.into_iter().for_each(Waker::wake);
     }
 
     /// Resolves once the connection is closed for good.
     pub(crate) async fn closed(&self) {
         loop {
-            let ended = self.ended.next();
+            let ended = self.ended.changed();
             if self.is_ended() {
                 return;
             }
@@ -320,16 +317,16 @@ impl Connection {
         }
     }
 
-    fn wake_for_room(&self, state: &mut State) {
+    fn wake_for_room(&self, state: &mut ConnectionState) {
         if state.waits_for_room {
             state.waits_for_room = false;
-            self.wake.ring();
+            self.wakeup.notify();
         }
     }
 
-    fn wake_for_orders(&self) {
-        self.has_orders.store(true, Ordering::Release);
-        self.wake.ring();
+    fn wake_for_commands(&self) {
+        self.has_commands.store(true, Ordering::Release);
+        self.wakeup.notify();
     }
 
     fn run(self: &Arc<Self>, session: Box<Session<Error>>) {
@@ -342,9 +339,9 @@ impl Connection {
     }
 }
 
-impl State {
+impl ConnectionState {
     /// Somebody listens: a subscriber, or a callback for messages.
-    fn is_heard(&self) -> bool {
+    fn has_listeners(&self) -> bool {
         !self.subscribers.is_empty() || self.sources.iter().any(|callbacks| !callbacks.message.is_empty())
     }
 }

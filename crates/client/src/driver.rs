@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::response::Parts;
-use ssekit_session::{Output, Session, Trouble};
+use ssekit_session::{Output, Session, Failure};
 
 use self::errors::asked_url;
-use self::received::{Incoming, Received};
-use self::wire::{Happened, Wire, ask};
+use self::decoded::{DecodedItem, DecodedQueue};
+use self::in_flight::{IoEvent, InFlight, request_headers};
 use crate::connection::{Connect, Connection};
 use crate::request::Attempt;
-use crate::runtime::{Instant, Page, now, sleep_until, take_turns, wall_clock, yield_now};
+use crate::runtime::{Instant, HostMonitor, now, sleep_until, consume_budget, wall_clock, yield_now};
 use crate::subscribers::{Delivery, Offer};
-use crate::transport::{Arrived, Progress};
+use crate::transport::{FinalUrl, Progress};
 use crate::{CloseReason, Error, Response, Status};
 
 mod errors;
-mod received;
-mod wire;
+mod decoded;
+mod in_flight;
 
 /// At most this many bytes are decoded before their items are delivered, which bounds the waiting items.
 const PIECE: usize = 16 << 10;
@@ -30,21 +30,23 @@ const PIECE: usize = 16 << 10;
 /// Opens the connection and runs it until it is closed for good.
 pub(crate) async fn drive(connection: Arc<Connection>, mut session: Box<Session<Error>>) {
     let clock = Clock { start: now() };
-    let mut page = Page::watch(&connection);
-    page.tell(&mut session, clock.now());
+    let url = connection.request.as_ref().ok().map(|request| &request.url);
+    let woken = Arc::clone(&connection);
+    let mut host = HostMonitor::watch(url, move || woken.wake_driver());
+    host.report(&mut session, clock.now());
     session.start(clock.now());
     let mut driver = Driver {
         connection,
         session: Some(session),
         clock,
-        page,
-        wire: Wire::Nothing,
+        host,
+        in_flight: InFlight::Nothing,
         attempt: None,
         progress: Progress::default(),
         first: false,
         error: Error::Ended,
-        received: Received::default(),
-        has_waited: false,
+        decoded: DecodedQueue::default(),
+        delivery_waited: false,
     };
     driver.run().await;
 }
@@ -54,8 +56,8 @@ struct Driver {
     /// Given back when the connection is closed.
     session: Option<Box<Session<Error>>>,
     clock: Clock,
-    page: Page,
-    wire: Wire,
+    host: HostMonitor,
+    in_flight: InFlight,
     /// The last request of this attempt; `None` until its headers are there.
     attempt: Option<Attempt>,
     /// How far the transport has come with it.
@@ -64,109 +66,109 @@ struct Driver {
     first: bool,
     /// The last error.
     error: Error,
-    received: Received,
+    decoded: DecodedQueue,
     /// Delivering has taken a while.
-    has_waited: bool,
+    delivery_waited: bool,
 }
 
 impl Driver {
     async fn run(&mut self) {
         loop {
-            self.take_orders();
-            if let Some(incoming) = self.received.items.pop_front() {
-                self.hand_out(incoming).await;
+            self.take_commands();
+            if let Some(item) = self.decoded.items.pop_front() {
+                self.deliver_item(item).await;
                 continue;
             }
             let Some(session) = &mut self.session else { return };
-            self.page.tell(session, self.clock.now());
+            self.host.report(session, self.clock.now());
             if let Some(output) = session.next_output() {
-                self.obey(output);
+                self.perform(output);
                 continue;
             }
             self.connection.wake_readers();
-            take_turns().await;
-            if let Wire::Reading { rest, .. } = &mut self.wire
+            consume_budget().await;
+            if let InFlight::Reading { rest, .. } = &mut self.in_flight
                 && !rest.is_empty()
             {
                 let piece = rest.split_to(rest.len().min(PIECE));
-                session.bytes(&piece, self.clock.now(), |item| self.received.take(item));
-                self.connection.note(session);
+                session.bytes(&piece, self.clock.now(), |item| self.decoded.take(item));
+                self.connection.record_resumption(session);
                 continue;
             }
-            if std::mem::take(&mut self.has_waited) {
+            if std::mem::take(&mut self.delivery_waited) {
                 session.reading(self.clock.now());
             }
             let deadline = session.deadline().and_then(|deadline| self.clock.at(deadline));
-            let next = [deadline, self.page.next_look()].into_iter().flatten().min();
-            let happened = {
+            let next = [deadline, self.host.next_check()].into_iter().flatten().min();
+            let event = {
                 let mut woken = pin!(self.connection.woken());
-                let mut wire = pin!(self.wire.next());
+                let mut in_flight = pin!(self.in_flight.next());
                 let mut time = pin!(at(next));
                 poll_fn(|context| {
                     if woken.as_mut().poll(context).is_ready() {
-                        return Poll::Ready(Happened::Woken);
+                        return Poll::Ready(IoEvent::Woken);
                     }
-                    if let Poll::Ready(happened) = wire.as_mut().poll(context) {
-                        return Poll::Ready(happened);
+                    if let Poll::Ready(event) = in_flight.as_mut().poll(context) {
+                        return Poll::Ready(event);
                     }
-                    time.as_mut().poll(context).map(|()| Happened::Tick)
+                    time.as_mut().poll(context).map(|()| IoEvent::Tick)
                 })
                 .await
             };
-            self.happened(happened);
+            self.on_io_event(event);
         }
     }
 
-    fn take_orders(&mut self) {
-        // Orders that come while it closes are for the end of it.
+    fn take_commands(&mut self) {
+        // Commands that come while it closes are for the end of it.
         let Some(session) = self.session.as_mut().filter(|session| !session.is_closed()) else { return };
-        let orders = self.connection.take_orders();
-        if let Some(reason) = orders.close {
+        let commands = self.connection.take_commands();
+        if let Some(reason) = commands.close {
             session.close(match reason {
                 CloseReason::Unsubscribed => ssekit_session::CloseReason::Unsubscribed,
                 _ => ssekit_session::CloseReason::Local,
             });
-            self.received.items.clear();
+            self.decoded.items.clear();
         }
-        match orders.connect {
+        match commands.connect {
             Some(Connect::Now) => session.start(self.clock.now()),
             Some(Connect::Later) => session.start_later(self.error.retry_after(), self.clock.now()),
             None => {}
         }
-        if orders.restart {
+        if commands.restart {
             session.restart(self.clock.now());
         }
     }
 
-    fn happened(&mut self, happened: Happened) {
+    fn on_io_event(&mut self, event: IoEvent) {
         let now = self.clock.now();
-        if let Happened::Failed(error) = &happened
+        if let IoEvent::Failed(error) = &event
             && error.is_nothing_sent()
         {
             self.progress.set_unsent();
         }
         self.note_progress();
         let Some(session) = &mut self.session else { return };
-        match happened {
-            Happened::Headers(Ok(headers)) => self.request(&headers),
-            Happened::Headers(Err(error)) => session.failed(Error::HeadersFrom(Arc::from(error)), now),
-            Happened::Answered(head) => self.answered(head),
-            Happened::Read => self.page.received(),
-            Happened::Woken => {}
-            Happened::Ended => session.ended(now, |item| self.received.take(item)),
-            Happened::Failed(error) => {
+        match event {
+            IoEvent::Headers(Ok(headers)) => self.request(&headers),
+            IoEvent::Headers(Err(error)) => session.failed(Error::HeadersFrom(Arc::from(error)), now),
+            IoEvent::Answered(head) => self.on_answer(head),
+            IoEvent::Read => self.host.on_bytes(),
+            IoEvent::Woken => {}
+            IoEvent::Ended => session.ended(now, |item| self.decoded.take(item)),
+            IoEvent::Failed(error) => {
                 let url = || asked_url(&self.connection, &self.attempt);
-                match std::mem::replace(&mut self.wire, Wire::Nothing) {
-                    Wire::Sending(_) if error.is_certificate() => {
+                match std::mem::replace(&mut self.in_flight, InFlight::Nothing) {
+                    InFlight::Sending(_) if error.is_certificate() => {
                         session.unsendable(Error::Certificate { url: url(), source: error });
                     }
-                    Wire::Sending(_) => session.failed(Error::Connect { url: url(), source: error }, now),
+                    InFlight::Sending(_) => session.failed(Error::Connect { url: url(), source: error }, now),
                     _ => session.failed(Error::Read(error), now),
                 }
             }
-            Happened::Tick => {
-                self.page.look();
-                self.page.tell(session, now);
+            IoEvent::Tick => {
+                self.host.check();
+                self.host.report(session, now);
                 session.tick(now);
             }
         }
@@ -175,18 +177,18 @@ impl Driver {
     /// Tells the session whether the server may have the request, as far as that is known now.
     fn note_progress(&mut self) {
         let Some(session) = &mut self.session else { return };
-        match (&self.wire, &self.attempt) {
+        match (&self.in_flight, &self.attempt) {
             (_, None) => session.nothing_sent(),
-            (Wire::Sending(_), Some(attempt)) if !attempt.is_redirected() && self.progress.is_unsent() => {
+            (InFlight::Sending(_), Some(attempt)) if !attempt.is_redirected() && self.progress.is_unsent() => {
                 session.nothing_sent();
             }
             _ => session.sent(),
         }
     }
 
-    fn answered(&mut self, mut head: Parts) {
+    fn on_answer(&mut self, mut head: Parts) {
         let (Some(session), Some(attempt)) = (&mut self.session, &self.attempt) else { return };
-        let url = head.extensions.remove::<Arrived>().map_or_else(|| attempt.url(), |Arrived(url)| url);
+        let url = head.extensions.remove::<FinalUrl>().map_or_else(|| attempt.url(), |FinalUrl(url)| url);
         let response = Response::new(head.status, head.headers, url);
         if response.is_redirect() {
             return match attempt.redirect(&response) {
@@ -216,7 +218,7 @@ impl Driver {
             Ok(mut request) => {
                 self.progress = Progress::default();
                 request.extensions_mut().insert(self.progress.clone());
-                self.wire = Wire::Sending(self.connection.transport.send(request));
+                self.in_flight = InFlight::Sending(self.connection.transport.send(request));
             }
             Err(error) => {
                 if let Some(session) = &mut self.session {
@@ -227,44 +229,44 @@ impl Driver {
         self.attempt = Some(attempt);
     }
 
-    fn obey(&mut self, output: Output<Error>) {
+    fn perform(&mut self, output: Output<Error>) {
         match output {
             Output::Connect { first } => {
-                self.wire = Wire::Nothing;
+                self.in_flight = InFlight::Nothing;
                 self.attempt = None;
                 self.first = first;
                 self.connection.set_status(Status::Connecting);
                 match &self.connection.headers_from {
                     Some(headers_from) if self.connection.request.is_ok() => {
-                        self.wire = Wire::Asking(ask(headers_from));
+                        self.in_flight = InFlight::Headers(request_headers(headers_from));
                     }
                     _ => self.request(&HeaderMap::new()),
                 }
             }
-            Output::Disconnect => self.wire = Wire::Nothing,
+            Output::Disconnect => self.in_flight = InFlight::Nothing,
             Output::Opened => {
                 self.connection.set_status(Status::Open);
-                self.connection.tell_opened();
+                self.connection.call_on_open();
             }
-            Output::Waiting { until, trouble } => {
-                let told = self.note(trouble);
+            Output::Waiting { until, failure } => {
+                let error = self.record_error(failure);
                 let until = self.clock.at(until).unwrap_or(self.clock.start);
                 self.connection.set_status(Status::Waiting { until, error: self.error.clone() });
-                self.report(told);
+                self.report(error);
             }
-            Output::Paused { trouble } => {
-                let told = self.note(trouble);
+            Output::Paused { failure } => {
+                let error = self.record_error(failure);
                 self.connection.set_status(Status::Paused);
-                self.report(told);
+                self.report(error);
             }
-            Output::Closed(reason) => self.closed(reason),
+            Output::Closed(reason) => self.on_closed(reason),
             _ => {}
         }
     }
 
     /// The error of a trouble, which is then the last one.
-    fn note(&mut self, trouble: Option<Trouble<Error>>) -> Option<Error> {
-        let error = self.error_of(trouble?);
+    fn record_error(&mut self, failure: Option<Failure<Error>>) -> Option<Error> {
+        let error = self.error_of(failure?);
         self.error = error.clone();
         Some(error)
     }
@@ -275,12 +277,12 @@ impl Driver {
         }
     }
 
-    async fn hand_out(&mut self, incoming: Incoming) {
-        match incoming {
-            Incoming::Message(message) => self.deliver(&Delivery::Message(message)).await,
-            Incoming::Comment(text) => self.connection.tell_comment(&text),
-            Incoming::Incomplete => self.connection.report(Error::IncompleteEvent),
-            Incoming::TooLarge { limit } => {
+    async fn deliver_item(&mut self, item: DecodedItem) {
+        match item {
+            DecodedItem::Message(message) => self.deliver(&Delivery::Message(message)).await,
+            DecodedItem::Comment(text) => self.connection.call_on_comment(&text),
+            DecodedItem::Incomplete => self.connection.report(Error::IncompleteEvent),
+            DecodedItem::TooLarge { limit } => {
                 self.connection.report(Error::EventTooLarge { limit });
                 self.deliver(&Delivery::TooLarge { limit }).await;
             }
@@ -291,13 +293,13 @@ impl Driver {
         let connection = &self.connection;
         connection.call(delivery);
         let mut forces = false;
-        while !connection.is_told_to_close() {
+        while !connection.is_close_requested() {
             match connection.offer(delivery) {
                 Offer::Taken => return,
                 Offer::Full => {
                     connection.wake_readers();
                     connection.woken().await;
-                    self.has_waited = true;
+                    self.delivery_waited = true;
                 }
                 Offer::Losing if forces => return connection.force(delivery),
                 Offer::Losing => {
@@ -309,29 +311,29 @@ impl Driver {
         }
     }
 
-    fn closed(&mut self, reason: ssekit_session::CloseReason<Error>) {
+    fn on_closed(&mut self, reason: ssekit_session::CloseReason<Error>) {
         let reason = match reason {
             ssekit_session::CloseReason::Local => CloseReason::Local,
             ssekit_session::CloseReason::Unsubscribed => CloseReason::Unsubscribed,
             ssekit_session::CloseReason::NoContent => CloseReason::NoContent,
-            ssekit_session::CloseReason::Failed(trouble) => CloseReason::Failed(self.error_of(trouble)),
-            ssekit_session::CloseReason::NotRepeated(trouble) => {
-                CloseReason::NotRepeated(self.error_of(trouble))
+            ssekit_session::CloseReason::Failed(failure) => CloseReason::Failed(self.error_of(failure)),
+            ssekit_session::CloseReason::NotRepeated(failure) => {
+                CloseReason::NotRepeated(self.error_of(failure))
             }
-            ssekit_session::CloseReason::GaveUp { retries, trouble } => {
-                CloseReason::GaveUp { retries, error: self.error_of(trouble) }
+            ssekit_session::CloseReason::GaveUp { retries, failure } => {
+                CloseReason::GaveUp { retries, error: self.error_of(failure) }
             }
             _ => CloseReason::Ended,
         };
-        let told = match &reason {
+        let error = match &reason {
             CloseReason::NoContent => Some(Error::NoContent),
             reason => reason.error().cloned(),
         };
         self.connection.set_status(Status::Closed { reason: reason.clone() });
-        self.error = told.clone().unwrap_or(Error::Ended);
-        self.report(told);
-        self.connection.begin_to_close();
-        self.connection.tell_closed(&reason);
+        self.error = error.clone().unwrap_or(Error::Ended);
+        self.report(error);
+        self.connection.begin_close();
+        self.connection.call_on_close(&reason);
         let Some(session) = self.session.take() else { return };
         if let Some((mut session, connect)) = self.connection.end(session, reason) {
             match connect {
@@ -366,7 +368,7 @@ impl Drop for Driver {
         if std::thread::panicking() {
             // A transport's doing, or a mistake here. It would happen again, so nothing is opened again.
             let text = "its task has died".to_owned();
-            self.connection.fail(session, Error::Panicked { what: "the connection", text });
+            self.connection.fail(session, Error::Panicked { closure: "the connection", text });
         } else {
             self.connection.abandon(session);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::Message;
-use crate::shown::Chain;
+use crate::redact::ErrorChain;
 
 /// Any error, as a closure of the caller may return it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -27,10 +27,10 @@ pub enum Error {
         reason: String,
     },
     /// A header, the method or the body cannot be sent. Final.
-    #[error("{what} cannot be sent: {reason}")]
+    #[error("{part} cannot be sent: {reason}")]
     Header {
         /// The header, the method, or `the body`.
-        what: String,
+        part: String,
         /// The reason.
         reason: String,
     },
@@ -91,7 +91,7 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The answer is not an event stream. Final.
-    #[error("the server answered with {}, not with text/event-stream", described(found))]
+    #[error("the server answered with {}, not with text/event-stream", describe_type(found))]
     ContentType {
         /// Its `Content-Type`; `None` when it has none.
         found: Option<String>,
@@ -151,10 +151,10 @@ pub enum Error {
         source: Arc<serde_json::Error>,
     },
     /// A closure of the caller panicked. The connection goes on.
-    #[error("{what} panicked: {text}")]
+    #[error("{closure} panicked: {text}")]
     Panicked {
         /// Which closure.
-        what: &'static str,
+        closure: &'static str,
         /// The text of the panic.
         text: String,
     },
@@ -228,8 +228,8 @@ impl TransportError {
 
     /// Returns the same error with the action in its text.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn context(self, what: impl std::fmt::Display) -> Self {
-        Self { text: format!("{what}: {}", self.text), ..self }
+    pub(crate) fn context(self, action: impl std::fmt::Display) -> Self {
+        Self { text: format!("{action}: {}", self.text), ..self }
     }
 
     /// The same error in other words.
@@ -297,7 +297,7 @@ pub enum SelectError {
     /// The connection has closed for good and not because it was asked to. The stream ends.
     ///
     /// Its text holds the cause, which is therefore not its [`source`](StdError::source).
-    #[error("the connection is closed: {}", Chain(.0))]
+    #[error("the connection is closed: {}", ErrorChain(.0))]
     Closed(Error),
 }
 
@@ -312,6 +312,6 @@ fn excerpt(body: &str) -> String {
     }
 }
 
-fn described(content_type: &Option<String>) -> String {
+fn describe_type(content_type: &Option<String>) -> String {
     content_type.as_ref().map_or_else(|| "no content type".to_owned(), |found| format!("{found:?}"))
 }

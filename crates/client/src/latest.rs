@@ -1,14 +1,12 @@
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 
-use crate::runtime::{MaybeSend, MaybeSync, Resident};
-use crate::seat::Seat;
-use crate::wake::{Change, Changes};
+use crate::runtime::{MaybeSend, MaybeSync, ThreadBound};
+use crate::store::Store;
+use crate::subscription::EventSubscription;
 
 /// The latest value of something that changes, as a readable store: [`get`](Self::get) it, wait until it has
 /// [`changed`](Self::changed), or [`subscribe`](Self::subscribe) to it.
@@ -23,7 +21,7 @@ pub struct Latest<T> {
     store: Arc<Store<T>>,
     /// The version that `changed` gave last.
     seen: u64,
-    seat: Option<Arc<Seat>>,
+    subscription: Option<Arc<EventSubscription>>,
 }
 
 /// A listener of a [`Latest`]; dropping it ends the listening.
@@ -34,11 +32,11 @@ pub struct Subscription {
 
 impl<T> Latest<T> {
     pub(crate) fn of(store: Arc<Store<T>>) -> Self {
-        Self { store, seen: 0, seat: None }
+        Self { store, seen: 0, subscription: None }
     }
 
-    pub(crate) fn fed_by(store: Arc<Store<T>>, seat: Seat) -> Self {
-        Self { store, seen: 0, seat: Some(Arc::new(seat)) }
+    pub(crate) fn fed_by(store: Arc<Store<T>>, subscription: EventSubscription) -> Self {
+        Self { store, seen: 0, subscription: Some(Arc::new(subscription)) }
     }
 
     /// The latest value, `None` before the first one.
@@ -61,7 +59,7 @@ impl<T> Latest<T> {
         let mut is_closed = false;
         loop {
             self.open();
-            let changed = self.store.changed.next();
+            let changed = self.store.changed();
             let (value, version) = self.store.read();
             if version != self.seen {
                 self.seen = version;
@@ -71,8 +69,8 @@ impl<T> Latest<T> {
                 return None;
             }
             let closed = async {
-                match &self.seat {
-                    Some(seat) => seat.closed().await,
+                match &self.subscription {
+                    Some(subscription) => subscription.closed().await,
                     None => std::future::pending().await,
                 }
             };
@@ -88,28 +86,28 @@ impl<T> Latest<T> {
     where
         T: MaybeSend + MaybeSync + 'static,
     {
-        let mut listener = Resident::new(listener);
+        let mut listener = ThreadBound::new(listener);
         let id = self.store.listen(Box::new(move |value| (*listener)(value)));
         self.open();
         let store = Arc::clone(&self.store);
-        let seat = self.seat.clone();
+        let subscription = self.subscription.clone();
         let leave = Leave(Some(move || {
             store.leave(id);
-            drop(seat);
+            drop(subscription);
         }));
-        Subscription { _leave: Box::new(Resident::new(leave)) }
+        Subscription { _leave: Box::new(ThreadBound::new(leave)) }
     }
 
     fn open(&self) {
-        if let Some(seat) = &self.seat {
-            seat.open();
+        if let Some(subscription) = &self.subscription {
+            subscription.open();
         }
     }
 }
 
 impl<T> Clone for Latest<T> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), seen: self.seen, seat: self.seat.clone() }
+        Self { store: Arc::clone(&self.store), seen: self.seen, subscription: self.subscription.clone() }
     }
 }
 
@@ -133,128 +131,4 @@ impl<F: FnOnce()> Drop for Leave<F> {
             leave();
         }
     }
-}
-
-/// A value, its version and its listeners. Listeners are called without a lock on the value, so that they may
-/// read it, and never two at once for one listener, so that each sees the versions in order.
-pub(crate) struct Store<T> {
-    /// The value and how often it was set.
-    value: Mutex<(Option<Arc<T>>, u64)>,
-    listeners: Mutex<Vec<Arc<Listener<T>>>>,
-    next: AtomicU64,
-    changed: Changes,
-}
-
-struct Listener<T> {
-    id: u64,
-    called: Mutex<Called<T>>,
-}
-
-struct Called<T> {
-    listener: Box<dyn FnMut(&T) + Send>,
-    /// The version that it was called with last.
-    seen: u64,
-}
-
-impl<T> Store<T> {
-    pub(crate) fn empty() -> Self {
-        Self {
-            value: Mutex::new((None, 0)),
-            listeners: Mutex::new(Vec::new()),
-            next: AtomicU64::new(0),
-            changed: Changes::default(),
-        }
-    }
-
-    pub(crate) fn value(&self) -> Option<Arc<T>> {
-        lock(&self.value).0.clone()
-    }
-
-    /// Sets the value; [`tell`](Self::tell) follows once no lock is held.
-    pub(crate) fn put(&self, value: T) {
-        let mut place = lock(&self.value);
-        let replaced = place.0.replace(Arc::new(value));
-        place.1 += 1;
-        drop(place);
-        drop(replaced);
-    }
-
-    /// Wakes waiting tasks and calls listeners after a change of the value.
-    pub(crate) fn tell(&self) {
-        self.changed.tell();
-        let listeners = lock(&self.listeners).clone();
-        for listener in listeners {
-            self.call(&listener);
-        }
-    }
-
-    /// The next change since it was asked for.
-    pub(crate) fn next_change(&self) -> Change<'_> {
-        self.changed.next()
-    }
-
-    fn read(&self) -> (Option<Arc<T>>, u64) {
-        lock(&self.value).clone()
-    }
-
-    fn listen(&self, listener: Box<dyn FnMut(&T) + Send>) -> u64 {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let listener = Arc::new(Listener { id, called: Mutex::new(Called { listener, seen: 0 }) });
-        lock(&self.listeners).push(Arc::clone(&listener));
-        self.call(&listener);
-        id
-    }
-
-    fn leave(&self, id: u64) {
-        let mut listeners = lock(&self.listeners);
-        let left = listeners.iter().position(|listener| listener.id == id).map(|at| listeners.remove(at));
-        drop(listeners);
-        drop(left);
-    }
-
-    /// Calls the listener until it has seen the latest version. If it is being called already, perhaps by
-    /// itself, the running call does that.
-    fn call(&self, listener: &Listener<T>) {
-        loop {
-            let mut called = match listener.called.try_lock() {
-                Ok(called) => called,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            };
-            let (value, version) = self.read();
-            let mut outcome = Ok(());
-            if let Some(value) = value.filter(|_| version != called.seen) {
-                called.seen = version;
-                outcome = panic::catch_unwind(AssertUnwindSafe(|| (called.listener)(&value)));
-            }
-            drop(called);
-            if let Err(panic) = outcome {
-                tracing::error!("a listener of a latest value panicked: {}", panic_text(&*panic));
-            }
-            // A value that was put while this call had the lock is seen here.
-            if self.read().1 == version {
-                return;
-            }
-        }
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for Store<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("value", &self.value()).finish_non_exhaustive()
-    }
-}
-
-/// The text of a panic.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a text".to_owned())
-}
-
-/// Locks a mutex and ignores poison: a panic of a caller's closure leaves the guarded value intact.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

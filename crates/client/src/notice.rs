@@ -10,14 +10,14 @@ use crate::{CloseReason, Response, Status};
 /// It dereferences to the former: a `Notice<Message>` has the message's [`data`](crate::Message::data), a
 /// `Notice<CloseReason>` can be matched on after `&*notice`.
 pub struct Notice<T> {
-    what: T,
+    content: T,
     response: Option<Arc<Response>>,
     connection: Arc<Connection>,
 }
 
 impl<T> Notice<T> {
-    pub(crate) fn new(what: T, connection: &Arc<Connection>) -> Self {
-        Self { what, response: connection.response(), connection: Arc::clone(connection) }
+    pub(crate) fn new(content: T, connection: &Arc<Connection>) -> Self {
+        Self { content, response: connection.response(), connection: Arc::clone(connection) }
     }
 
     /// The last answer of the server in this attempt, with its status and headers; `None` while there is
@@ -44,7 +44,7 @@ impl Notice<CloseReason> {
     /// While the callback runs, that is after the delay that the policy has for another retry, so that a
     /// callback that always does this makes no storm of requests.
     pub fn connect(&self) {
-        self.connection.connect_after(&self.what);
+        self.connection.connect_after(&self.content);
     }
 }
 
@@ -52,20 +52,20 @@ impl<T> Deref for Notice<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.what
+        &self.content
     }
 }
 
 impl<T: fmt::Display> fmt::Display for Notice<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.what.fmt(f)
+        self.content.fmt(f)
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Notice<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notice")
-            .field("what", &self.what)
+            .field("content", &self.content)
             .field("response", &self.response)
             .finish_non_exhaustive()
     }

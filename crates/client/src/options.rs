@@ -1,16 +1,16 @@
 //! How a source asks and behaves.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ssekit_session::Config;
 
 use crate::Error;
 use crate::callbacks::Callbacks;
-use crate::connection::{Connection, HeadersFrom};
+use crate::connection::Connection;
 use crate::registry::{self, Key};
-use crate::request::Request;
-use crate::shown::shown_text;
+use crate::request::{HeadersFrom, Request};
+use crate::redact::redacted_text;
 use crate::subscribers::Buffer;
 use crate::transport::Transport;
 
@@ -26,6 +26,32 @@ pub(crate) struct Options {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) is_shared: bool,
     pub(crate) callbacks: Arc<Callbacks>,
+}
+
+/// The state that the clones of a source and its subscribers share.
+#[derive(Debug)]
+pub(crate) struct SourceState {
+    pub(crate) options: Options,
+    connection: OnceLock<Arc<Connection>>,
+}
+
+impl SourceState {
+    pub(crate) fn new(options: Options) -> Self {
+        Self { options, connection: OnceLock::new() }
+    }
+
+    /// The connection, shared or not, made when it is first asked for.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        self.connection.get_or_init(|| self.options.connection())
+    }
+}
+
+impl Drop for SourceState {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.get() {
+            connection.leave(&self.options.callbacks);
+        }
+    }
 }
 
 impl Options {
@@ -60,7 +86,7 @@ impl Options {
 
     /// The URL for messages.
     fn display_url(&self) -> String {
-        self.request.as_ref().map_or_else(|_| shown_text(&self.url), Request::display_url)
+        self.request.as_ref().map_or_else(|_| redacted_text(&self.url), Request::display_url)
     }
 
     pub(crate) fn callbacks_mut(&mut self) -> &mut Callbacks {

@@ -7,7 +7,7 @@ use ssekit_session::Config;
 
 use crate::callbacks::Callbacks;
 use crate::connection::Connection;
-use crate::latest::lock;
+use crate::panics::lock;
 use crate::request::Request;
 use crate::subscribers::Buffer;
 

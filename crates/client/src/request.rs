@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -11,8 +13,9 @@ use percent_encoding::percent_decode_str;
 use ssekit_session::MethodClass;
 use url::Url;
 
-use crate::shown::{shown, shown_text, without_login};
-use crate::{Error, Response, transport};
+use crate::redact::{redacted, redacted_text, without_credentials};
+use crate::runtime::BoxFuture;
+use crate::{BoxError, Error, Response, transport};
 
 /// The request to the server, the same for every attempt. Two sources with the same request may share a
 /// connection.
@@ -39,14 +42,19 @@ pub(crate) struct Attempt {
     redirects: u32,
 }
 
+/// Asks the caller for headers.
+pub(crate) type HeadersFrom = Arc<dyn Fn() -> HeadersFuture + Send + Sync>;
+/// The headers of one attempt, once they are there.
+pub(crate) type HeadersFuture = BoxFuture<'static, Result<HeaderMap, BoxError>>;
+
 /// As many redirects as the fetch standard follows (4.4, "HTTP-redirect fetch").
 const MAX_REDIRECTS: u32 = 20;
 
 /// For no log.
-const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+const SENSITIVE_HEADERS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
 /// Headers that a redirect to another origin keeps. Any other header may be a secret, whatever its name.
-const FOR_EVERYONE: [HeaderName; 9] = [
+const CROSS_ORIGIN_HEADERS: [HeaderName; 9] = [
     ACCEPT,
     ACCEPT_ENCODING,
     ACCEPT_LANGUAGE,
@@ -74,7 +82,7 @@ impl Request {
 
     /// The URL for messages.
     pub(crate) fn display_url(&self) -> String {
-        shown(&self.url)
+        redacted(&self.url)
     }
 
     pub(crate) fn method(&self) -> Method {
@@ -102,7 +110,7 @@ impl Request {
     }
 
     pub(crate) fn set_header(&mut self, name: HeaderName, mut value: HeaderValue) {
-        value.set_sensitive(SECRETS.contains(&name));
+        value.set_sensitive(SENSITIVE_HEADERS.contains(&name));
         self.headers.retain(|(other, _)| *other != name);
         let at = self.headers.partition_point(|(other, _)| other.as_str() < name.as_str());
         self.headers.insert(at, (name, value));
@@ -137,7 +145,7 @@ impl Request {
                 Err(_) => error = Some(Error::LastEventId { id: last_event_id.to_owned() }),
             }
         }
-        for name in SECRETS {
+        for name in SENSITIVE_HEADERS {
             if let Some(value) = headers.get_mut(name) {
                 value.set_sensitive(true);
             }
@@ -150,7 +158,7 @@ impl Request {
 impl Attempt {
     /// The request as a transport takes it.
     pub(crate) fn to_http(&self) -> Result<http::Request<Bytes>, Error> {
-        let mut url = without_login(&self.url);
+        let mut url = without_credentials(&self.url);
         url.set_fragment(None);
         let uri = Uri::try_from(url.as_str())
             .map_err(|error| Error::Url { url: self.display_url(), reason: error.to_string() })?;
@@ -158,12 +166,12 @@ impl Attempt {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
-        if let Some(login) = login(&self.url) {
-            request.headers_mut().entry(AUTHORIZATION).or_insert(login);
+        if let Some(credentials) = basic_credentials(&self.url) {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(credentials);
         }
         if let Some(reason) = transport::refusal(&request) {
             return Err(Error::Header {
-                what: format!("the method {}", self.method),
+                part: format!("the method {}", self.method),
                 reason: reason.to_owned(),
             });
         }
@@ -193,7 +201,7 @@ impl Attempt {
                 )));
             }
             Err(reason) => {
-                let text = shown_text(&text);
+                let text = redacted_text(&text);
                 return Err(error(format!("its Location {text:?} is not a URL: {reason}")));
             }
         };
@@ -212,14 +220,14 @@ impl Attempt {
                 next.headers.remove(name);
             }
         }
-        if !is_trusted_alike(&self.url, &next.url) {
+        if !is_same_origin_or_upgrade(&self.url, &next.url) {
             if next.body.as_ref().is_some_and(|body| !body.is_empty()) {
                 let to = next.display_url();
                 return Err(error(format!(
                     "it leads to another origin, {to}, which the body may not be meant for: request that URL directly"
                 )));
             }
-            next.headers = FOR_EVERYONE
+            next.headers = CROSS_ORIGIN_HEADERS
                 .into_iter()
                 .filter_map(|name| Some((name.clone(), self.headers.get(name)?.clone())))
                 .filter(|(name, _)| next.headers.contains_key(name))
@@ -232,17 +240,17 @@ impl Attempt {
 
     /// The URL for messages.
     pub(crate) fn display_url(&self) -> String {
-        shown(&self.url)
+        redacted(&self.url)
     }
 
     /// The URL for programs: without user and password.
     pub(crate) fn url(&self) -> String {
-        without_login(&self.url).into()
+        without_credentials(&self.url).into()
     }
 }
 
 /// Whether whatever may go to one may go to the other: it is the same origin, or the same host's by TLS.
-fn is_trusted_alike(from: &Url, to: &Url) -> bool {
+fn is_same_origin_or_upgrade(from: &Url, to: &Url) -> bool {
     let is_upgrade = from.scheme() == "http"
         && to.scheme() == "https"
         && from.host_str() == to.host_str()
@@ -252,7 +260,7 @@ fn is_trusted_alike(from: &Url, to: &Url) -> bool {
 }
 
 /// The user and password of a URL, as HTTP sends them (RFC 7617).
-fn login(url: &Url) -> Option<HeaderValue> {
+fn basic_credentials(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }

@@ -5,7 +5,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ssekit_session::Answer;
 
-use crate::shown::shown_text;
+use crate::redact::redacted_text;
 
 /// The head of a server's answer.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl fmt::Debug for Response {
         f.debug_struct("Response")
             .field("status", &self.status)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("url", &shown_text(&self.url))
+            .field("url", &redacted_text(&self.url))
             .finish()
     }
 }

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
-use crate::connection::Found;
-use crate::latest::Store;
-use crate::runtime::{MaybeSend, MaybeSync, Resident};
-use crate::seat::Seat;
-use crate::source::Shared as Source;
-use crate::subscribers::{self, Delivery, Received};
+use crate::connection::NextItem;
+use crate::store::Store;
+use crate::runtime::{MaybeSend, MaybeSync, ThreadBound};
+use crate::subscription::EventSubscription;
+use crate::options::SourceState;
+use crate::subscribers::{self, Delivery, InboxItem};
 use crate::{Error, Latest, Message, SelectError};
 
 /// The events of one name, or of all, as a stream: every one, in order.
@@ -34,7 +34,7 @@ use crate::{Error, Latest, Message, SelectError};
 #[must_use = "a stream does nothing unless it is read"]
 pub struct Select<T = Message> {
     /// Left when the last message has come.
-    seat: Option<Seat>,
+    subscription: Option<EventSubscription>,
     map: Map<T>,
     /// The data of the message that is the last one.
     until: Option<Box<str>>,
@@ -60,11 +60,11 @@ pub struct JsonFailure<'a, T> {
 }
 
 impl Select {
-    pub(crate) fn new(source: Arc<Source>, event: Option<&str>) -> Self {
+    pub(crate) fn new(source: Arc<SourceState>, event: Option<&str>) -> Self {
         let invalid_name = event.filter(|name| name.contains(['\r', '\n'])).map(str::to_owned);
-        let seat = Some(Seat::take(source, event.map(Arc::from)));
+        let subscription = Some(EventSubscription::new(source, event.map(Arc::from)));
         let map: Map<Message> = Box::new(|message| Some(Ok(message)));
-        Self { seat, map, until: None, invalid_name, is_ended: false }
+        Self { subscription, map, until: None, invalid_name, is_ended: false }
     }
 
     /// Ends at the message with this data, which is not given itself: as `[DONE]` ends the answer of a
@@ -190,9 +190,9 @@ impl Select {
         self,
         map: impl FnMut(Message) -> Option<Result<T, SelectError>> + MaybeSend + 'static,
     ) -> Select<T> {
-        let mut map = Resident::new(map);
-        let Self { seat, until, invalid_name, is_ended, .. } = self;
-        Select { seat, map: Box::new(move |message| (*map)(message)), until, invalid_name, is_ended }
+        let mut map = ThreadBound::new(map);
+        let Self { subscription, until, invalid_name, is_ended, .. } = self;
+        Select { subscription, map: Box::new(move |message| (*map)(message)), until, invalid_name, is_ended }
     }
 }
 
@@ -210,12 +210,12 @@ impl<T: 'static> Select<T> {
     where
         T: MaybeSend + MaybeSync,
     {
-        let Self { seat, mut map, until, .. } = self;
+        let Self { subscription, mut map, until, .. } = self;
         let store = Arc::new(Store::empty());
         // A stream that has come to its last message has no more values.
-        let Some(seat) = seat else { return Latest::of(store) };
-        let fed = Resident::new(Arc::clone(&store));
-        let connection = Arc::downgrade(seat.source().connection());
+        let Some(subscription) = subscription else { return Latest::of(store) };
+        let fed = ThreadBound::new(Arc::clone(&store));
+        let connection = Arc::downgrade(subscription.source().connection());
         let mut is_over = false;
         let callback: subscribers::Callback = Arc::new(Mutex::new(move |delivery: &Delivery| {
             // Too large an event is reported by the connection itself.
@@ -227,7 +227,7 @@ impl<T: 'static> Select<T> {
             match map(message.clone()) {
                 Some(Ok(value)) => {
                     fed.put(value);
-                    fed.tell();
+                    fed.notify();
                 }
                 Some(Err(SelectError::Json { message, source })) => {
                     if let Some(connection) = connection.upgrade() {
@@ -237,8 +237,8 @@ impl<T: 'static> Select<T> {
                 Some(Err(_)) | None => {}
             }
         }));
-        seat.call_with(&callback);
-        Latest::fed_by(store, seat)
+        subscription.call_with(&callback);
+        Latest::fed_by(store, subscription)
     }
 }
 
@@ -248,22 +248,22 @@ impl<T: 'static> Stream for Select<T> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if let Some(name) = this.invalid_name.clone() {
-            let told = std::mem::replace(&mut this.is_ended, true);
-            return Poll::Ready((!told).then_some(Err(SelectError::InvalidName { name })));
+            let was_reported = std::mem::replace(&mut this.is_ended, true);
+            return Poll::Ready((!was_reported).then_some(Err(SelectError::InvalidName { name })));
         }
         loop {
-            let Some(seat) = &this.seat else { return Poll::Ready(None) };
-            let found = match seat.poll(context) {
-                Poll::Ready(found) => found,
+            let Some(subscription) = &this.subscription else { return Poll::Ready(None) };
+            let next = match subscription.poll(context) {
+                Poll::Ready(next) => next,
                 Poll::Pending => {
                     this.is_ended = false;
                     return Poll::Pending;
                 }
             };
-            let item = match found {
-                Found::Received(Received::Delivery(Delivery::Message(message))) => {
+            let item = match next {
+                NextItem::Inbox(InboxItem::Delivery(Delivery::Message(message))) => {
                     if is_last(&message, this.until.as_deref()) {
-                        this.seat = None;
+                        this.subscription = None;
                         return Poll::Ready(None);
                     }
                     match (this.map)(message) {
@@ -271,11 +271,11 @@ impl<T: 'static> Stream for Select<T> {
                         None => continue,
                     }
                 }
-                Found::Received(Received::Delivery(Delivery::TooLarge { limit })) => {
+                NextItem::Inbox(InboxItem::Delivery(Delivery::TooLarge { limit })) => {
                     Err(SelectError::EventTooLarge { limit })
                 }
-                Found::Received(Received::Lagged(lost)) => Err(SelectError::Lagged { lost }),
-                Found::Closed(reason) => {
+                NextItem::Inbox(InboxItem::Lagged(lost)) => Err(SelectError::Lagged { lost }),
+                NextItem::Closed(reason) => {
                     if std::mem::replace(&mut this.is_ended, true) {
                         return Poll::Ready(None);
                     }
@@ -300,6 +300,6 @@ fn is_last(message: &Message, until: Option<&str>) -> bool {
 
 impl<T> fmt::Debug for Select<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Select").field("seat", &self.seat).finish_non_exhaustive()
+        f.debug_struct("Select").field("subscription", &self.subscription).finish_non_exhaustive()
     }
 }

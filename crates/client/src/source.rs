@@ -1,6 +1,6 @@
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +10,10 @@ use ssekit_session::Config;
 use ssekit_wire::Decoder;
 use url::Url;
 
-use crate::connection::Connection;
-use crate::options::Options;
+use crate::options::{Options, SourceState};
 use crate::request::{Request, is_http};
-use crate::runtime::{self, MaybeSend, MaybeSync, Resident};
-use crate::shown::shown_text;
+use crate::runtime::{self, MaybeSend, MaybeSync, ThreadBound};
+use crate::redact::redacted_text;
 use crate::subscribers::{Buffer, WhenFull};
 use crate::transport::{self, Transport};
 use crate::{BoxError, CloseReason, Error, Latest, Reconnect, Response, Select, Status};
@@ -59,24 +58,17 @@ pub fn source(url: impl AsRef<str>) -> Source {
 #[derive(Clone, Debug)]
 #[must_use = "a source does nothing until something is selected from it"]
 pub struct Source {
-    shared: Arc<Shared>,
-}
-
-/// The state that the clones of a source and its subscribers share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    options: Options,
-    connection: OnceLock<Arc<Connection>>,
+    shared: Arc<SourceState>,
 }
 
 impl Source {
     fn new(text: &str) -> Self {
-        let refuse = |reason: String| Error::Url { url: shown_text(text), reason };
+        let url_error = |reason: String| Error::Url { url: redacted_text(text), reason };
         let base = runtime::base_url();
         let request = match Url::options().base_url(base.as_ref()).parse(text) {
             Ok(url) if is_http(&url) => Ok(Request::new(url)),
-            Ok(url) => Err(refuse(format!("its scheme is {:?}, not http or https", url.scheme()))),
-            Err(error) => Err(refuse(error.to_string())),
+            Ok(url) => Err(url_error(format!("its scheme is {:?}, not http or https", url.scheme()))),
+            Err(error) => Err(url_error(error.to_string())),
         };
         Self::from(Options {
             url: text.to_owned(),
@@ -97,7 +89,7 @@ impl Source {
     /// to say.
     pub fn header(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         let header = parse_header(name.as_ref(), value.as_ref());
-        self.ask(|request| {
+        self.change_request(|request| {
             let (name, value) = header?;
             request.set_header(name, value);
             Ok(())
@@ -125,7 +117,7 @@ impl Source {
         F: Fn() -> A + MaybeSend + MaybeSync + 'static,
         A: Future<Output = Result<HeaderMap, BoxError>> + MaybeSend + 'static,
     {
-        let ask = Resident::new(ask);
+        let ask = ThreadBound::new(ask);
         self.set(|options| {
             options.headers_from = Some(Arc::new(move || Box::pin((*ask)())));
         })
@@ -136,7 +128,7 @@ impl Source {
     /// `.method("POST")`.)
     pub fn method(self, method: impl AsRef<str>) -> Self {
         let method = method.as_ref();
-        self.ask(|request| {
+        self.change_request(|request| {
             let parsed = Method::from_bytes(method.as_bytes());
             request.method =
                 Some(parsed.map_err(|error| unsendable(format!("the method {method:?}"), error))?);
@@ -152,7 +144,7 @@ impl Source {
     /// repeated: see [`repeat`](ssekit_session::repeat) for the rules of every method, and
     /// [`Reconnect::repeat_like_safe`] for a POST that does no harm when it is repeated.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
-        self.ask(|request| {
+        self.change_request(|request| {
             request.body = Some(body.into());
             Ok(())
         })
@@ -161,7 +153,7 @@ impl Source {
     /// Sends the [body](Self::body) only until an attempt can have reached the server, and the attempts after
     /// it without.
     pub fn body_once(self) -> Self {
-        self.ask(|request| {
+        self.change_request(|request| {
             request.body_once = true;
             Ok(())
         })
@@ -171,7 +163,7 @@ impl Source {
     /// attempts send the id that the stream has set.
     pub fn resume_after(self, last_event_id: impl Into<String>) -> Self {
         let last_event_id = last_event_id.into();
-        self.ask(|request| {
+        self.change_request(|request| {
             Decoder::new()
                 .with_last_event_id(&last_event_id)
                 .map_err(|error| unsendable("the last event ID".to_owned(), error))?;
@@ -321,7 +313,7 @@ impl Source {
     /// When the connection is closed and no event stream came: the reason.
     pub async fn open(&self) -> Result<Response, CloseReason> {
         let connection = self.shared.connection();
-        connection.open_ahead();
+        connection.open_without_subscriber();
         connection.head().await
     }
 
@@ -352,7 +344,7 @@ impl Source {
     }
 
     /// Changes the request; an error is kept until the connection is opened.
-    fn ask(self, change: impl FnOnce(&mut Request) -> Result<(), Error>) -> Self {
+    fn change_request(self, change: impl FnOnce(&mut Request) -> Result<(), Error>) -> Self {
         self.set(|options| {
             if let Ok(request) = &mut options.request
                 && let Err(error) = change(request)
@@ -372,22 +364,7 @@ impl Source {
 
 impl From<Options> for Source {
     fn from(options: Options) -> Self {
-        Self { shared: Arc::new(Shared { options, connection: OnceLock::new() }) }
-    }
-}
-
-impl Shared {
-    /// The connection, shared or not, made when it is first asked for.
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        self.connection.get_or_init(|| self.options.connection())
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.get() {
-            connection.leave(&self.options.callbacks);
-        }
+        Self { shared: Arc::new(SourceState::new(options)) }
     }
 }
 
@@ -400,6 +377,6 @@ fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Er
     Ok((parsed, value))
 }
 
-fn unsendable(what: String, reason: impl fmt::Display) -> Error {
-    Error::Header { what, reason: reason.to_string() }
+fn unsendable(part: String, reason: impl fmt::Display) -> Error {
+    Error::Header { part, reason: reason.to_string() }
 }

@@ -1,6 +1,6 @@
 use crate::Error;
 use crate::runtime::Instant;
-use crate::shown::Chain;
+use crate::redact::ErrorChain;
 
 /// Where a connection stands. A [store](crate::Source::statuses) of it can be read at any time.
 #[derive(Clone, Debug)]
@@ -57,15 +57,15 @@ pub enum CloseReason {
     #[error("the server has nothing to send (204 No Content)")]
     NoContent,
     /// An error that is not retried.
-    #[error("{}", Chain(.0))]
+    #[error("{}", ErrorChain(.0))]
     Failed(Error),
     /// The attempt or the stream was lost, and the request was not repeated: it may have had an effect, and
     /// there is no event to resume after. [`Reconnect::repeat_like_safe`](crate::Reconnect::repeat_like_safe)
     /// allows to repeat it.
-    #[error("the request was not repeated, because it may have had an effect: {}", Chain(.0))]
+    #[error("the request was not repeated, because it may have had an effect: {}", ErrorChain(.0))]
     NotRepeated(Error),
     /// As many attempts as the policy allows have failed in a row.
-    #[error("gave up after {retries} retries: {}", Chain(error))]
+    #[error("gave up after {retries} retries: {}", ErrorChain(error))]
     GaveUp {
         /// How often was retried since the last good connection.
         retries: u32,

@@ -42,7 +42,7 @@ pub(crate) enum Delivery {
 
 /// The next item of an inbox.
 #[derive(Debug)]
-pub(crate) enum Received {
+pub(crate) enum InboxItem {
     Delivery(Delivery),
     Lagged(u64),
 }
@@ -159,7 +159,7 @@ impl Subscribers {
         let buffer = self.buffer;
         for subscriber in self.all.values_mut().filter(|it| it.wants(delivery)) {
             while subscriber.is_full(delivery, buffer) {
-                subscriber.lose_oldest();
+                subscriber.drop_oldest();
             }
             if let Inbox::Queue(queue) = &mut subscriber.inbox {
                 queue.bytes += delivery.size();
@@ -170,16 +170,16 @@ impl Subscribers {
     }
 
     /// The next thing in the subscriber's inbox; registers to be woken when there is none.
-    pub(crate) fn poll(&mut self, id: u64, context: &mut Context<'_>) -> Poll<Received> {
+    pub(crate) fn poll(&mut self, id: u64, context: &mut Context<'_>) -> Poll<InboxItem> {
         let Some(Subscriber { inbox: Inbox::Queue(queue), .. }) = self.all.get_mut(&id) else {
             return Poll::Pending;
         };
         if queue.lost > 0 {
-            return Poll::Ready(Received::Lagged(std::mem::take(&mut queue.lost)));
+            return Poll::Ready(InboxItem::Lagged(std::mem::take(&mut queue.lost)));
         }
         if let Some(delivery) = queue.deliveries.pop_front() {
             queue.bytes -= delivery.size();
-            return Poll::Ready(Received::Delivery(delivery));
+            return Poll::Ready(InboxItem::Delivery(delivery));
         }
         match &mut queue.waker {
             Some(waker) => waker.clone_from(context.waker()),
@@ -231,7 +231,7 @@ impl Subscriber {
         }
     }
 
-    fn lose_oldest(&mut self) {
+    fn drop_oldest(&mut self) {
         if let Inbox::Queue(queue) = &mut self.inbox
             && let Some(delivery) = queue.deliveries.pop_front()
         {

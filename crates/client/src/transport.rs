@@ -57,4 +57,4 @@ pub type Body = BoxStream<'static, Result<Bytes, TransportError>>;
 
 /// The URL that answered, in the extensions of an answer whose transport has followed redirects.
 #[derive(Clone, Debug)]
-pub(crate) struct Arrived(pub(crate) String);
+pub(crate) struct FinalUrl(pub(crate) String);

@@ -12,12 +12,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::channel::reader::{Read, Reader};
 use crate::compress::{Encoder, Piece};
-use crate::emitter::{EmitError, Emitter};
+use crate::emit_error::EmitError;
+use crate::emitter::Emitter;
 use crate::error::Error;
-use crate::outbox::{Next, Outbox};
-use crate::pace::Pace;
+use crate::outbox::{NextAction, Outbox};
+use crate::timers::StreamTimers;
 use crate::queue::Ping;
-use crate::start::{Rest, Running, Start, StartFuture};
+use crate::start::{StartOutcome, Running, Start, StartFuture};
 use crate::stop::{CleanUp, Stop, StopReason, catch_panic, log_panic};
 
 /// The body of the response: the stream itself, driven by the connection that reads it.
@@ -32,15 +33,15 @@ use crate::stop::{CleanUp, Stop, StopReason, catch_panic, log_panic};
 /// [`no_stall_timeout`](crate::Produce::no_stall_timeout).
 pub struct SseBody {
     outbox: Arc<Outbox>,
-    work: Work,
+    start_state: StartState,
     /// The channels that this stream reads, until they have ended.
     reader: Option<Reader>,
     encoder: Option<Box<SyncWrapper<Encoder>>>,
     stop: Stop,
-    pace: Pace,
+    timers: StreamTimers,
     ping: Ping,
     timer: Option<Pin<Box<Sleep>>>,
-    begun: bool,
+    has_begun: bool,
     /// The transport had no turn to flush since the response was built, or since the last poll handed out
     /// bytes.
     unflushed: bool,
@@ -48,26 +49,26 @@ pub struct SseBody {
     cut: Option<BodyError>,
     /// The framework cannot cut a response: the bytes of one that is incomplete end in the middle of an
     /// event.
-    ends_within_an_event: bool,
+    ends_inside_event: bool,
     ended: bool,
 }
 
 /// The result of reading.
 enum Step {
-    Hand(Bytes),
+    Send(Bytes),
     /// Something has changed.
     Again,
     Wait,
 }
 
 /// How far `start` is.
-enum Work {
+enum StartState {
     Waiting(SyncWrapper<Start>, Emitter),
     Running(SyncWrapper<StartFuture>),
     Done,
 }
 
-const HALF_AN_EVENT: &[u8] = b"event: incomplete\ndata:";
+const INCOMPLETE_EVENT: &[u8] = b"event: incomplete\ndata:";
 
 /// Why a body ends with an error instead of an end: the transport then cuts the response, so that no client
 /// takes it for complete. [`on_stop`](crate::Produce::on_stop) gets the [`StopReason`].
@@ -115,33 +116,33 @@ impl SseBody {
         reader: Option<Reader>,
         encoder: Option<Encoder>,
         stop: Stop,
-        pace: Pace,
+        timers: StreamTimers,
         ping: Ping,
     ) -> Self {
-        let work = start.map_or(Work::Done, |(start, emitter)| Work::Waiting(start, emitter));
+        let start_state = start.map_or(StartState::Done, |(start, emitter)| StartState::Waiting(start, emitter));
         let encoder = encoder.map(|encoder| Box::new(SyncWrapper::new(encoder)));
         Self {
             outbox,
-            work,
+            start_state,
             reader,
             encoder,
             stop,
-            pace,
+            timers,
             ping,
             timer: None,
-            begun: false,
+            has_begun: false,
             unflushed: true,
             cut: None,
-            ends_within_an_event: false,
+            ends_inside_event: false,
             ended: false,
         }
     }
 
     /// A body without a byte.
     pub(crate) fn empty() -> Self {
-        let pace = Pace::new(None, None, Instant::now());
+        let timers = StreamTimers::new(None, None, Instant::now());
         let (outbox, stop) = (Arc::new(Outbox::new(None)), Stop::default());
-        let mut body = Self::new(outbox, None, None, None, stop, pace, Ping::Event);
+        let mut body = Self::new(outbox, None, None, None, stop, timers, Ping::Event);
         body.ended = true;
         body
     }
@@ -157,8 +158,8 @@ impl SseBody {
 
     /// For a framework that ends a response whose body fails as if it were complete.
     #[cfg(any(feature = "poem", feature = "rocket"))]
-    pub(crate) fn ending_within_an_event(mut self) -> Self {
-        self.ends_within_an_event = true;
+    pub(crate) fn ending_inside_event(mut self) -> Self {
+        self.ends_inside_event = true;
         self
     }
 
@@ -174,56 +175,56 @@ impl SseBody {
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut now = Instant::now();
-        if !std::mem::replace(&mut self.begun, true) {
-            self.pace.begin(now);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.timers.begin(now);
             match self.outbox.is_closed() {
-                true => self.drop_work(),
+                true => self.drop_start(),
                 false => self.start(),
             }
         }
-        self.go_on(cx);
+        self.poll_start(cx);
         loop {
-            if let Some(retry) = self.pace.expired(now) {
-                self.outbox.dismiss(StopReason::Expired, retry);
+            if let Some(retry) = self.timers.take_expired(now) {
+                self.outbox.end_with_retry(StopReason::Expired, retry);
             }
-            let more_may_come = matches!(self.work, Work::Running(_)) || self.reader.is_some();
+            let more_may_come = matches!(self.start_state, StartState::Running(_)) || self.reader.is_some();
             let compress = self.encoder.is_some();
-            match self.outbox.next(&mut self.pace, self.ping, more_may_come, compress, cx.waker(), now) {
-                Next::Hand(bytes) => return Poll::Ready(Some(Ok(bytes))),
-                Next::Compress(bytes) => self.offer(Ok(bytes)),
-                Next::End(reason) if reason.is_incomplete() => {
+            match self.outbox.next_action(&mut self.timers, self.ping, more_may_come, compress, cx.waker(), now) {
+                NextAction::Send(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                NextAction::Compress(bytes) => self.offer(Ok(bytes)),
+                NextAction::End(reason) if reason.is_incomplete() => {
                     self.cut = Some(BodyError::Incomplete { reason: reason.to_string() });
-                    let half = self.ends_within_an_event.then(|| self.half_an_event()).flatten();
+                    let incomplete = self.ends_inside_event.then(|| self.incomplete_event()).flatten();
                     self.end(reason);
-                    return match half {
-                        Some(half) => Poll::Ready(Some(Ok(half))),
+                    return match incomplete {
+                        Some(incomplete) => Poll::Ready(Some(Ok(incomplete))),
                         None => self.poll_end(cx),
                     };
                 }
-                Next::End(reason) => {
+                NextAction::End(reason) => {
                     let last = self.encoder.take().and_then(|encoder| encoder.into_inner().finish().ok());
                     self.end(reason);
                     return Poll::Ready(last.filter(|last| !last.is_empty()).map(Ok));
                 }
-                Next::Stalled(after) => {
+                NextAction::Stalled(after) => {
                     self.end(StopReason::Stalled { after });
                     return Poll::Ready(Some(Err(BodyError::Stalled { after })));
                 }
-                Next::Cut => {
+                NextAction::Cut => {
                     self.end(StopReason::Shutdown);
                     return Poll::Ready(Some(Err(BodyError::ShutDown)));
                 }
-                Next::Wait { until, room, same } => {
+                NextAction::Wait { until, room, same } => {
                     if room {
                         match self.read(cx, now) {
-                            Step::Hand(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                            Step::Send(bytes) => return Poll::Ready(Some(Ok(bytes))),
                             Step::Again => continue,
                             Step::Wait => {}
                         }
                     } else if let Some(reader) = &mut self.reader {
-                        reader.keep_time(now);
+                        reader.flush_if_due(now);
                     }
-                    let read_again = self.reader.as_ref().and_then(Reader::until);
+                    let read_again = self.reader.as_ref().and_then(Reader::wake_at);
                     let Some(at) = until.into_iter().chain(read_again).min() else { return Poll::Pending };
                     // A timer that wakes whoever polls, and not too late, is left as it is.
                     if same && self.is_timed(at, now) {
@@ -242,8 +243,8 @@ impl SseBody {
         match reader.poll(cx, now) {
             Poll::Pending => return Step::Wait,
             Poll::Ready(Read::Bytes(bytes)) if self.encoder.is_none() => {
-                match self.outbox.hand(bytes, &mut self.pace, now) {
-                    Ok(bytes) => return Step::Hand(bytes),
+                match self.outbox.track_whole(bytes, &mut self.timers, now) {
+                    Ok(bytes) => return Step::Send(bytes),
                     Err(bytes) => self.outbox.offer(bytes),
                 }
             }
@@ -274,32 +275,32 @@ impl SseBody {
     }
 
     /// An event without its end, which every decoder drops and ours tells of.
-    fn half_an_event(&mut self) -> Option<Bytes> {
+    fn incomplete_event(&mut self) -> Option<Bytes> {
         match &mut self.encoder {
-            Some(encoder) => encoder.get_mut().encode(HALF_AN_EVENT).ok(),
-            None => Some(Bytes::from_static(HALF_AN_EVENT)),
+            Some(encoder) => encoder.get_mut().encode(INCOMPLETE_EVENT).ok(),
+            None => Some(Bytes::from_static(INCOMPLETE_EVENT)),
         }
     }
 
     /// Runs `start` up to where it returns or first waits.
     fn start(&mut self) {
-        let Work::Waiting(start, emitter) = std::mem::replace(&mut self.work, Work::Done) else { return };
+        let StartState::Waiting(start, emitter) = std::mem::replace(&mut self.start_state, StartState::Done) else { return };
         match catch_panic(|| start.into_inner()(emitter)) {
-            Ok(Running(Rest::Future(future))) => self.work = Work::Running(SyncWrapper::new(future)),
-            Ok(Running(Rest::Nothing(result))) => self.started(result),
+            Ok(Running(StartOutcome::Pending(future))) => self.start_state = StartState::Running(SyncWrapper::new(future)),
+            Ok(Running(StartOutcome::Done(result))) => self.started(result),
             Err(panic) => self.started(Err(panic)),
         }
     }
 
     /// Lets `start` go on.
-    fn go_on(&mut self, cx: &mut Context<'_>) {
-        let Work::Running(future) = &mut self.work else { return };
+    fn poll_start(&mut self, cx: &mut Context<'_>) {
+        let StartState::Running(future) = &mut self.start_state else { return };
         let result = match catch_panic(|| future.get_mut().as_mut().poll(cx)) {
             Ok(Poll::Pending) => return,
             Ok(Poll::Ready(result)) => result,
             Err(panic) => Err(panic),
         };
-        self.drop_work();
+        self.drop_start();
         self.started(result);
     }
 
@@ -329,16 +330,16 @@ impl SseBody {
     fn end(&mut self, reason: StopReason) {
         self.ended = true;
         let given = self.outbox.close();
-        self.drop_work();
+        self.drop_start();
         self.reader = None;
         self.timer = None;
         self.encoder = None;
         self.stop.run(given.unwrap_or(reason));
     }
 
-    fn drop_work(&mut self) {
-        let work = std::mem::replace(&mut self.work, Work::Done);
-        log_panic("dropping start", || drop(work));
+    fn drop_start(&mut self) {
+        let start_state = std::mem::replace(&mut self.start_state, StartState::Done);
+        log_panic("dropping start", || drop(start_state));
     }
 }
 

@@ -1,30 +1,33 @@
 //! Channels: logs of events that any number of streams read.
 
+mod builder;
 mod close_on_drop;
 mod id;
 mod log;
+mod policy;
 pub(crate) mod reader;
-mod seat;
+mod cursor;
 mod segment;
 mod selection;
 mod shared;
+mod stats;
 mod subscribers;
 mod sync;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ssekit_wire::Event;
 use tokio::time::Instant;
 
-pub(crate) use self::close_on_drop::ChannelFailed;
+pub use self::builder::ChannelBuilder;
 pub use self::close_on_drop::CloseOnDrop;
 pub use self::id::EventId;
-use self::log::Keep;
+pub use self::policy::{First, Overtaken};
 pub use self::selection::Selection;
-use self::shared::{End, Shared};
-use crate::emitter::EmitError;
+use self::shared::{ChannelShared, End};
+pub use self::stats::ChannelStats;
+use crate::emit_error::EmitError;
 use crate::error::Error;
 use crate::last_event_id::LastEventId;
 use crate::presence::Presence;
@@ -89,7 +92,7 @@ use crate::produce::Produce;
 #[doc(alias("broadcast", "topic", "room"))]
 #[derive(Clone)]
 pub struct Channel {
-    shared: Arc<Shared>,
+    shared: Arc<ChannelShared>,
 }
 
 impl Channel {
@@ -327,8 +330,20 @@ impl Channel {
     }
 
     #[cfg(feature = "metrics")]
-    pub(crate) fn recorded(&self) -> &crate::metrics::Recorded {
+    pub(crate) fn recorded(&self) -> &crate::recorded::Recorded {
         &self.shared.recorded
+    }
+}
+
+impl From<Channel> for Selection {
+    fn from(channel: Channel) -> Self {
+        Self::of(channel.shared)
+    }
+}
+
+impl From<&Channel> for Selection {
+    fn from(channel: &Channel) -> Self {
+        channel.clone().into()
     }
 }
 
@@ -342,163 +357,4 @@ impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel").field("name", &self.shared.name).finish_non_exhaustive()
     }
-}
-
-/// A channel's numbers at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChannelStats {
-    /// Streams that read it.
-    pub subscribers: usize,
-    /// Those of them that have read everything and wait.
-    pub waiting: usize,
-    /// Events that are held.
-    pub events: u64,
-    /// Bytes of them, encoded.
-    pub bytes: usize,
-    /// Events that were ever published.
-    pub published: u64,
-    /// Events that the slowest subscriber has yet to read.
-    pub lag: u64,
-    /// Events that were dropped before a subscriber had read them, counted for each.
-    pub missed: u64,
-}
-
-/// Builds a [`Channel`].
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct ChannelBuilder {
-    keep: Keep,
-    gather: Option<Duration>,
-    name: Option<Box<str>>,
-    overtaken: Overtaken,
-    first: First,
-    after_reset: First,
-}
-
-impl ChannelBuilder {
-    fn new() -> Self {
-        Self {
-            keep: Keep { events: DEFAULT_EVENTS, bytes: DEFAULT_BYTES, time: None },
-            gather: None,
-            name: None,
-            overtaken: Overtaken::Close,
-            first: First::New,
-            after_reset: First::All,
-        }
-    }
-
-    /// The most events that are held, for slow and returning subscribers: 1,024 by default, at least one.
-    #[doc(alias("history", "replay"))]
-    pub fn keep_last(mut self, events: u64) -> Self {
-        self.keep.events = events.max(1);
-        self
-    }
-
-    /// Holds all events, of any number and size, for as long as the channel lives: for a log that is finite,
-    /// as that of a job. Its memory grows with every event.
-    #[doc(alias("history", "replay"))]
-    pub fn keep_all(mut self) -> Self {
-        self.keep = Keep { events: u64::MAX, bytes: usize::MAX, time: None };
-        self
-    }
-
-    /// Bytes of encoded events that are held at most: 16 MiB unless set. The newest event is held whatever
-    /// its size.
-    ///
-    /// Memory follows it up to some 130 KiB: events are dropped one by one, and their memory in pieces.
-    pub fn keep_bytes(mut self, bytes: usize) -> Self {
-        self.keep.bytes = bytes;
-        self
-    }
-
-    /// How long an event is held at most. Unless set, for as long as there is room. See also
-    /// [`Channel::sweep`].
-    pub fn keep_for(mut self, time: Duration) -> Self {
-        self.keep.time = Some(time);
-        self
-    }
-
-    /// Sends at most once in this time: events of that time leave together, in one write for each subscriber.
-    /// By default, an event leaves at once.
-    ///
-    /// For channels with many events. A write costs many times as much as an event, so that 10 ms at 1,000
-    /// events per second save most of the work and most packets. An event after a silence still leaves at
-    /// once; the next one waits for this time at most, or until 256 events or half of those that are
-    /// [kept](Self::keep_last) are gathered. The time counts in whole milliseconds.
-    pub fn gather(mut self, time: Duration) -> Self {
-        self.gather = Some(time).filter(|time| !time.is_zero());
-        self
-    }
-
-    /// Sets the policy for subscribers that have not read an event when it is dropped; [`Overtaken::Close`]
-    /// by default.
-    pub fn when_overtaken(mut self, policy: Overtaken) -> Self {
-        self.overtaken = policy;
-        self
-    }
-
-    /// Sets the first events of a subscriber without a last event ID; [`First::New`] by default.
-    pub fn first(mut self, first: First) -> Self {
-        self.first = first;
-        self
-    }
-
-    /// Sets the events after a `reset`; [`First::All`] by default, because the client has seen none of them.
-    pub fn after_reset(mut self, first: First) -> Self {
-        self.after_reset = first;
-        self
-    }
-
-    /// A name for `reset` and `gap` events to mention, and for metrics.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into().into());
-        self
-    }
-
-    /// The channel.
-    #[must_use]
-    pub fn build(self) -> Channel {
-        let Self { keep, gather, name, overtaken, first, after_reset } = self;
-        Channel { shared: Arc::new(Shared::new(keep, gather, name, overtaken, first, after_reset)) }
-    }
-}
-
-const DEFAULT_EVENTS: u64 = 1024;
-const DEFAULT_BYTES: usize = 16 << 20;
-
-/// The policy for a subscriber that reads so slowly that the channel drops events that it has not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Overtaken {
-    /// Its stream is cut. The client comes back with its last event ID, and a `reset` event says how much it
-    /// missed.
-    ///
-    /// A stream that has not given its client an event yet is told by a `gap` event instead, and goes on:
-    /// otherwise a client that comes back while events come fast might be closed again and again, and get
-    /// none.
-    Close,
-    /// It is told by a `gap` event, whose data is `{"missed":42}`, and goes on with the oldest event that is
-    /// held.
-    Gap,
-    /// Nothing that a subscriber has yet to read is dropped: publishers are told to wait
-    /// ([`EmitError::Behind`]), or do so in [`send`](Channel::send).
-    ///
-    /// One client that does not read then holds up everybody, until its [stall time](Produce::stall_timeout)
-    /// is over.
-    Wait,
-}
-
-/// The first events of a subscriber without a last event ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum First {
-    /// Events that are published from now on.
-    New,
-    /// As many of the latest events as are held; `Last(1)` is the last value.
-    Last(u64),
-    /// All events since the channel began. When the oldest are not [held](ChannelBuilder::keep_last) any
-    /// more, a `gap` event, whose data is `{"missed":976}`, comes first. A channel of which nothing may be
-    /// missing [keeps all](ChannelBuilder::keep_all); one that shows the latest has [`Last`](Self::Last).
-    All,
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use self::audience::{Audience, AudienceError, Delivery};
 pub use self::builder::ClientsBuilder;
-use self::registry::{Nowhere, Seat, Shared};
+use self::registry::{NoMembership, ClientsMembership, ClientsShared};
 use crate::emitter::Emitter;
 use crate::presence::{Presence, PresenceChange};
 use crate::produce::{Produce, produce};
@@ -58,7 +58,7 @@ use crate::streams::{Join, JoinFn};
 /// alone: whoever emits takes a snapshot of the emitters, since emitting wakes tasks, and with many streams
 /// takes a while. The key's `Eq` and `Hash` run under that lock, so they must not use this registry.
 pub struct Clients<K> {
-    shared: Arc<Shared<K>>,
+    shared: Arc<ClientsShared<K>>,
 }
 
 impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
@@ -146,7 +146,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         F: FnOnce(Emitter) -> R + Send + 'static,
         R: Started<Kind>,
     {
-        produce(start).joins(self.join(key))
+        produce(start).join(self.join(key))
     }
 
     /// The streams that this key has now.
@@ -156,8 +156,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         Q: Eq + Hash + ?Sized,
     {
         let registry = self.shared.registry();
-        let tabs = registry.keys.get(key).map(|group| group.tabs.as_slice()).unwrap_or_default();
-        let emitters = tabs.iter().map(|tab| tab.emitter.clone()).collect();
+        let streams = registry.keys.get(key).map(|group| group.streams.as_slice()).unwrap_or_default();
+        let emitters = streams.iter().map(|stream| stream.emitter.clone()).collect();
         drop(registry);
         Audience::of_one_key(emitters, &self.shared.losses)
     }
@@ -173,7 +173,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         let registry = self.shared.registry();
         let mut emitters = Vec::with_capacity(registry.streams);
         for group in registry.keys.values() {
-            emitters.extend(group.tabs.iter().map(|tab| tab.emitter.clone()));
+            emitters.extend(group.streams.iter().map(|stream| stream.emitter.clone()));
         }
         drop(registry);
         Audience::of_many(emitters, &self.shared.losses)
@@ -192,14 +192,14 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         let mut keys = Vec::with_capacity(registry.keys.len());
         let mut emitters = Vec::with_capacity(registry.streams);
         for group in registry.keys.values() {
-            keys.push((group.key.clone(), group.tabs.len()));
-            emitters.extend(group.tabs.iter().map(|tab| tab.emitter.clone()));
+            keys.push((group.key.clone(), group.streams.len()));
+            emitters.extend(group.streams.iter().map(|stream| stream.emitter.clone()));
         }
         drop(registry);
         let mut rest = emitters.into_iter();
         let mut matching = Vec::new();
-        for (key, tabs) in keys {
-            let of_key = rest.by_ref().take(tabs);
+        for (key, streams) in keys {
+            let of_key = rest.by_ref().take(streams);
             match matches(&key) {
                 true => matching.extend(of_key),
                 false => of_key.for_each(drop),
@@ -221,15 +221,15 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     {
         let mut registry = self.shared.registry();
         let Some((key, group)) = registry.keys.remove_entry(key) else { return 0 };
-        registry.streams -= group.tabs.len();
-        let told = self.shared.watchers.tell(PresenceChange::Left { key: group.key, streams: 0 });
+        registry.streams -= group.streams.len();
+        let pending = self.shared.watchers.record(PresenceChange::Left { key: group.key, streams: 0 });
         drop(registry);
         drop(key);
-        told.wake();
-        for tab in &group.tabs {
-            tab.emitter.outbox().end(StopReason::Ended);
+        pending.wake();
+        for stream in &group.streams {
+            stream.emitter.outbox().end(StopReason::Ended);
         }
-        group.tabs.len()
+        group.streams.len()
     }
 
     /// Returns a stream of joins and leaves from now on.
@@ -281,8 +281,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
         let join: JoinFn = Box::new(move |emitter| {
             let shared_key = Arc::new(key.clone());
             match shared.join(shared_key, key, emitter.clone()) {
-                Ok((key, number)) => (Box::new(Seat { shared, key, number }), None),
-                Err(refusal) => (Box::new(Nowhere), Some(refusal)),
+                Ok((key, number)) => (Box::new(ClientsMembership { shared, key, number }), None),
+                Err(refusal) => (Box::new(NoMembership), Some(refusal)),
             }
         });
         Join { streams: None, join }
@@ -327,7 +327,7 @@ impl<K> Clients<K> {
     }
 
     #[cfg(feature = "metrics")]
-    pub(crate) fn recorded(&self) -> &crate::metrics::Recorded {
+    pub(crate) fn recorded(&self) -> &crate::recorded::Recorded {
         &self.shared.recorded
     }
 }
@@ -362,7 +362,7 @@ impl Produce {
     where
         K: Eq + Hash + Clone + Send + Sync + 'static,
     {
-        self.emits().joins(clients.join(key))
+        self.with_emitter().join(clients.join(key))
     }
 }
 

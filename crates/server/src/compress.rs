@@ -9,7 +9,7 @@ mod accept;
 mod brotli;
 #[cfg(feature = "gzip")]
 mod gzip;
-mod shared;
+mod piece_cache;
 #[cfg(feature = "zstd")]
 mod zstd;
 
@@ -17,7 +17,7 @@ use std::io;
 
 use bytes::Bytes;
 
-pub(crate) use self::shared::Pieces;
+pub(crate) use self::piece_cache::PieceCache;
 
 /// How a stream is compressed. Without a feature there is no way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

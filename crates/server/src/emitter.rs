@@ -2,8 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssekit_wire::{Event, FieldError};
+use ssekit_wire::Event;
 
+use crate::emit_error::EmitError;
 use crate::error::Error;
 use crate::outbox::Outbox;
 use crate::stop::StopReason;
@@ -15,16 +16,16 @@ use crate::stop::StopReason;
 /// that the client has it.
 #[derive(Clone)]
 pub struct Emitter {
-    hold: Arc<Hold>,
+    guard: Arc<OpenGuard>,
 }
 
 impl Emitter {
     pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { hold: Arc::new(Hold(outbox)) }
+        Self { guard: Arc::new(OpenGuard(outbox)) }
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
-        &self.hold.0
+        &self.guard.0
     }
 
     /// Sends an event of this name. The data may hold anything; an empty name is read as `message`.
@@ -97,7 +98,7 @@ impl Emitter {
         reason = "an event is given away, as to a channel and to `send`"
     )]
     pub fn try_send(&self, event: Event<'_>) -> Result<(), EmitError> {
-        self.hold.0.push(|queue| queue.event(&event))
+        self.guard.0.push(|queue| queue.event(&event))
     }
 
     /// Sends an event as soon as the buffer has room for it: a producer that is faster than its client waits
@@ -110,7 +111,7 @@ impl Emitter {
     /// As [`emit`](Self::emit), but never [`Full`](EmitError::Full).
     #[doc(alias("backpressure"))]
     pub async fn send(&self, event: Event<'_>) -> Result<(), EmitError> {
-        self.hold.0.send(event).await
+        self.guard.0.send(event).await
     }
 
     /// Sends a comment, which receivers ignore.
@@ -118,7 +119,7 @@ impl Emitter {
     /// # Errors
     /// [`Closed`](EmitError::Closed) and [`Full`](EmitError::Full), as [`emit`](Self::emit).
     pub fn comment(&self, text: &str) -> Result<(), EmitError> {
-        self.hold.0.push(|queue| queue.comment(text))
+        self.guard.0.push(|queue| queue.comment(text))
     }
 
     /// Sets the client's reconnection time, in whole milliseconds, at once and without an event.
@@ -126,13 +127,13 @@ impl Emitter {
     /// # Errors
     /// [`Closed`](EmitError::Closed) and [`Full`](EmitError::Full), as [`emit`](Self::emit).
     pub fn retry(&self, time: Duration) -> Result<(), EmitError> {
-        self.hold.0.push(|queue| queue.retry(time))
+        self.guard.0.push(|queue| queue.retry(time))
     }
 
     /// The lock that keeps this stream open.
     #[must_use]
     pub fn lock(&self) -> Lock {
-        Lock { hold: self.hold.clone() }
+        Lock { guard: self.guard.clone() }
     }
 
     /// Ends the stream after its queued events. Does nothing if it is ending already.
@@ -140,26 +141,26 @@ impl Emitter {
     /// A browser's `EventSource` comes back and asks again: see [ending for good](crate#ending-for-good).
     #[doc(alias("end", "finish", "disconnect"))]
     pub fn close(&self) {
-        self.hold.0.end(StopReason::Ended);
+        self.guard.0.end(StopReason::Ended);
     }
 
     /// Ends the stream as failed, after its queued events: the response is cut, so that its client does not
     /// take it for complete. Does nothing if it is ending already.
     pub fn fail(&self, error: impl Into<Error>) {
-        self.hold.0.end(StopReason::Failed(error.into()));
+        self.guard.0.end(StopReason::Failed(error.into()));
     }
 
     /// Whether the stream takes no more events: it was closed, or its client is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.hold.0.is_closed()
+        self.guard.0.is_closed()
     }
 
     /// Waits until the stream takes no more events. Cancel-safe.
     ///
     /// A task that makes events for a stream can race its work against this, to end with it.
     pub async fn closed(&self) {
-        self.hold.0.closed().await;
+        self.guard.0.closed().await;
     }
 }
 
@@ -176,21 +177,21 @@ impl fmt::Debug for Emitter {
 /// had been unlocked.
 #[derive(Clone)]
 pub struct Lock {
-    hold: Arc<Hold>,
+    guard: Arc<OpenGuard>,
 }
 
 impl Lock {
     /// `false` ends the stream after its queued events; `true` changes nothing.
     pub fn set(&self, locked: bool) {
         if !locked {
-            self.hold.0.end(StopReason::Ended);
+            self.guard.0.end(StopReason::Ended);
         }
     }
 
     /// Whether the stream is still open.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        !self.hold.0.is_closed()
+        !self.guard.0.is_closed()
     }
 }
 
@@ -201,69 +202,10 @@ impl fmt::Debug for Lock {
 }
 
 /// Shared by every emitter and lock of a stream; when the last one is dropped, the stream is abandoned.
-struct Hold(Arc<Outbox>);
+struct OpenGuard(Arc<Outbox>);
 
-impl Drop for Hold {
+impl Drop for OpenGuard {
     fn drop(&mut self) {
         self.0.abandon();
     }
-}
-
-/// Why an event was not taken. The stream itself goes on, unless it is `Closed`.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EmitError {
-    /// The stream was closed or has ended, or its client is gone.
-    #[error("the event stream has ended: stop emitting to it")]
-    Closed,
-    /// The client reads more slowly than events come.
-    #[error(
-        "the buffer of the stream is full ({waiting} of {limit} bytes): drop the event, or wait with `send`"
-    )]
-    Full {
-        /// Bytes in the stream's buffer.
-        waiting: usize,
-        /// Bytes that the buffer takes.
-        limit: usize,
-    },
-    /// A [`Channel`](crate::Channel) holds no more, and is to [wait](crate::Overtaken::Wait) for a subscriber
-    /// that has not read it all.
-    #[error(
-        "the channel is full, and its slowest subscriber has {unread} unread events: drop the event, or wait with `send`"
-    )]
-    Behind {
-        /// Events that the slowest subscriber has yet to read.
-        unread: u64,
-    },
-    /// The encoded event is larger than any stream takes.
-    #[error("the event has up to {size} bytes; the limit is {limit}: send it in parts")]
-    TooLarge {
-        /// Bytes of the encoded event, at most.
-        size: usize,
-        /// Bytes that one event may have.
-        limit: usize,
-    },
-    /// The id is longer than the [last event ID](crate::LastEventId) of a request may be: its client could
-    /// not come back.
-    #[error("the id of the event has {bytes} bytes; the limit is {limit}: use shorter ids")]
-    IdTooLong {
-        /// Its length.
-        bytes: usize,
-        /// Bytes that an id may have.
-        limit: usize,
-    },
-    /// The id is one that the [`Channel`](crate::Channel) gives its own events: a client that has seen the
-    /// other event of this id would come back to the wrong place.
-    #[error("the id `{id}` is reserved for events of this channel: omit it, or use another id")]
-    ReservedId {
-        /// The id.
-        id: Box<str>,
-    },
-    /// The name or the id holds a character that would end its line.
-    #[error(transparent)]
-    Field(#[from] FieldError),
-    /// The value has no JSON form, or is not the enum that [`Event::typed`] takes.
-    #[cfg(feature = "json")]
-    #[error("cannot serialize the data of the event as JSON")]
-    Json(#[from] serde_json::Error),
 }

@@ -2,6 +2,7 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// Any error: the result of [`start`](crate::produce), and the cause of
 /// [`StopReason::Failed`](crate::StopReason).
@@ -80,5 +81,33 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// A channel that a stream reads has failed. Each of its streams has the same error.
+#[derive(Clone)]
+pub(crate) struct ChannelFailed {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) error: Arc<Error>,
+}
+
+impl fmt::Display for ChannelFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "the channel `{name}` failed: {}", self.error),
+            None => write!(f, "the channel failed: {}", self.error),
+        }
+    }
+}
+
+impl fmt::Debug for ChannelFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelFailed").field("name", &self.name).field("error", &self.error).finish()
+    }
+}
+
+impl StdError for ChannelFailed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
     }
 }

@@ -614,6 +614,8 @@ mod headers;
 
 mod emitter;
 
+mod emit_error;
+
 mod channel;
 
 mod streams;
@@ -634,7 +636,7 @@ mod outbox;
 
 mod queue;
 
-mod pace;
+mod timers;
 
 mod start;
 
@@ -665,6 +667,9 @@ mod warp;
 #[cfg(feature = "metrics")]
 mod metrics;
 
+#[cfg(feature = "metrics")]
+mod recorded;
+
 #[cfg(feature = "tcp")]
 mod tcp;
 
@@ -678,7 +683,8 @@ pub mod testing;
 pub use body::{BodyError, SseBody};
 pub use channel::{Channel, ChannelBuilder, ChannelStats, CloseOnDrop, EventId, First, Overtaken, Selection};
 pub use clients::{Audience, AudienceError, Clients, ClientsBuilder, Delivery};
-pub use emitter::{EmitError, Emitter, Lock};
+pub use emit_error::EmitError;
+pub use emitter::{Emitter, Lock};
 pub use error::Error;
 pub use headers::HeaderError;
 pub use last_event_id::{InvalidLastEventId, LastEventId};

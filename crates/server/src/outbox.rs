@@ -7,8 +7,8 @@ use ssekit_wire::Event;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::emitter::EmitError;
-use crate::pace::{Flight, Pace, Stall};
+use crate::emit_error::EmitError;
+use crate::timers::{Flight, StreamTimers, Stall};
 use crate::queue::{Ping, Queue};
 use crate::stop::StopReason;
 
@@ -17,14 +17,14 @@ use crate::stop::StopReason;
 /// One lock guards it. Under it, no foreign code runs, no task is woken, and no waker is dropped.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     /// Since somebody first waited for something.
-    waits: OnceLock<Box<Waits>>,
+    waiters: OnceLock<Box<Waiters>>,
 }
 
 /// The conditions that emitters wait for.
 #[derive(Debug, Default)]
-struct Waits {
+struct Waiters {
     /// Emitters that wait for room wait for this first, in order.
     turn: tokio::sync::Mutex<()>,
     room: Notify,
@@ -32,7 +32,7 @@ struct Waits {
 }
 
 #[derive(Debug)]
-struct State {
+struct OutboxState {
     /// None where nobody emits.
     queue: Option<Box<Queue>>,
     /// Taken from the queue, or offered, and not handed out: the rest of bytes that are too long for one
@@ -63,8 +63,8 @@ enum Phase {
 
 /// The next action of the body.
 #[derive(Debug)]
-pub(crate) enum Next {
-    Hand(Bytes),
+pub(crate) enum NextAction {
+    Send(Bytes),
     /// To be compressed and offered.
     Compress(Bytes),
     End(StopReason),
@@ -91,7 +91,7 @@ impl Outbox {
     /// An outbox for emitters, or, without a queue, for a stream that reads channels alone.
     pub(crate) fn new(queue: Option<Queue>) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(OutboxState {
                 abandoned: queue.is_none(),
                 queue: queue.map(Box::new),
                 rest: Bytes::new(),
@@ -103,7 +103,7 @@ impl Outbox {
                 body_is_blocked: false,
                 shuts_down: false,
             }),
-            waits: OnceLock::new(),
+            waiters: OnceLock::new(),
         }
     }
 
@@ -130,7 +130,7 @@ impl Outbox {
             Err(EmitError::Full { .. }) => {}
             answer => return answer,
         }
-        let Waits { turn, room, .. } = self.waits();
+        let Waiters { turn, room, .. } = self.waiters();
         let _turn = turn.lock().await;
         loop {
             let room = room.notified();
@@ -148,7 +148,7 @@ impl Outbox {
     }
 
     pub(crate) async fn closed(&self) {
-        let closed = self.waits().closed.notified();
+        let closed = self.waiters().closed.notified();
         tokio::pin!(closed);
         closed.as_mut().enable();
         if !self.is_closed() {
@@ -163,7 +163,7 @@ impl Outbox {
         if matches!(state.phase, Phase::Open) {
             state.phase = Phase::Ending(reason);
             wake(state);
-            self.tell_closed();
+            self.notify_closed();
         }
     }
 
@@ -172,17 +172,17 @@ impl Outbox {
     ///
     /// With [`StopReason::Shutdown`], nobody waits for long for the transport to write the rest, also if the
     /// stream was ending already.
-    pub(crate) fn dismiss(&self, reason: StopReason, retry: Duration) {
+    pub(crate) fn end_with_retry(&self, reason: StopReason, retry: Duration) {
         let mut state = self.state();
         state.shuts_down |= matches!(reason, StopReason::Shutdown);
         let open = matches!(state.phase, Phase::Open);
         if open {
-            state.queue.get_or_insert_with(|| Box::new(Queue::new(0, None, None))).farewell(retry);
+            state.queue.get_or_insert_with(|| Box::new(Queue::new(0, None, None))).push_last_retry(retry);
             state.phase = Phase::Ending(reason);
         }
         wake(state);
         if open {
-            self.tell_closed();
+            self.notify_closed();
         }
     }
 
@@ -202,7 +202,7 @@ impl Outbox {
         let body = state.body.take();
         drop(state);
         drop((queue, body));
-        self.tell_closed();
+        self.notify_closed();
         match phase {
             Phase::Ending(reason) => Some(reason),
             Phase::Open | Phase::Ended => None,
@@ -210,71 +210,71 @@ impl Outbox {
     }
 
     /// Takes bytes that were not emitted here, or were compressed, to be handed out next. Nothing may wait
-    /// before them: only after [`Next::Wait`] with room or [`Next::Compress`], by the body alone.
+    /// before them: only after [`NextAction::Wait`] with room or [`NextAction::Compress`], by the body alone.
     pub(crate) fn offer(&self, bytes: Bytes) {
         let mut state = self.state();
         debug_assert!(state.rest.is_empty(), "offered bytes would replace others");
         state.rest = bytes;
     }
 
-    /// Hands out bytes that were read elsewhere and fit into one piece, after [`Next::Wait`] with room, by
+    /// Hands out bytes that were read elsewhere and fit into one piece, after [`NextAction::Wait`] with room, by
     /// the body alone.
-    pub(crate) fn hand(
+    pub(crate) fn track_whole(
         self: &Arc<Self>,
         bytes: Bytes,
-        pace: &mut Pace,
+        timers: &mut StreamTimers,
         now: Instant,
     ) -> Result<Bytes, Bytes> {
         if bytes.len() > MAX_PIECE_BYTES {
             return Err(bytes);
         }
-        Ok(self.piece(self.state(), bytes, pace, now))
+        Ok(self.track(self.state(), bytes, timers, now))
     }
 
     /// Bytes as they are handed out: counted, where it matters, until the transport lets go of them.
-    fn piece(
+    fn track(
         self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, OutboxState>,
         bytes: Bytes,
-        pace: &mut Pace,
+        timers: &mut StreamTimers,
         now: Instant,
     ) -> Bytes {
-        pace.sent(state.flight() == Flight::Empty, now);
-        if !pace.watches_the_transport() {
+        timers.on_sent(state.flight() == Flight::Empty, now);
+        if !timers.detects_stalls() {
             return bytes;
         }
         state.pieces += 1;
         state.bytes += bytes.len();
         drop(state);
-        Bytes::from_owner(Piece { bytes, outbox: self.clone() })
+        Bytes::from_owner(TrackedBytes { bytes, outbox: self.clone() })
     }
 
     /// Returns the next action of the body. If that is to wait, `body` will be woken. `more_may_come`: from
     /// channels.
-    pub(crate) fn next(
+    pub(crate) fn next_action(
         self: &Arc<Self>,
-        pace: &mut Pace,
+        timers: &mut StreamTimers,
         ping: Ping,
         more_may_come: bool,
         compress: bool,
         body: &Waker,
         now: Instant,
-    ) -> Next {
+    ) -> NextAction {
         let mut state = self.state();
         if std::mem::take(&mut state.moved) {
-            pace.moved(now);
+            timers.on_progress(now);
         }
         let flight = state.flight();
         let left = flight != Flight::Empty || !state.rest.is_empty() || state.has_queued();
-        let cut = if state.shuts_down && left { pace.cut(now) } else { Stall::No };
-        let stall = if flight == Flight::Empty { Stall::No } else { pace.stall(now) };
+        let cut = if state.shuts_down && left { timers.check_shutdown(now) } else { Stall::No };
+        let stall = if flight == Flight::Empty { Stall::No } else { timers.check_stall(now) };
         match (cut, stall) {
-            (Stall::Certain(_), _) => return Next::Cut,
-            (_, Stall::Certain(held)) => return Next::Stalled(held),
+            (Stall::Certain(_), _) => return NextAction::Cut,
+            (_, Stall::Certain(held)) => return NextAction::Stalled(held),
             (Stall::Suspected, _) | (_, Stall::Suspected) => {
                 drop(state);
                 body.wake_by_ref();
-                return Next::Wait { until: None, room: false, same: false };
+                return NextAction::Wait { until: None, room: false, same: false };
             }
             (Stall::No, Stall::No) => {}
         }
@@ -284,35 +284,35 @@ impl Outbox {
                 if let Some(queue) = state.queue.as_mut().filter(|queue| !queue.is_empty()) {
                     state.rest = queue.take();
                     taken = true;
-                } else if matches!(state.phase, Phase::Open) && pace.ping_is_due(now) {
+                } else if matches!(state.phase, Phase::Open) && timers.ping_is_due(now) {
                     state.rest = ping.bytes();
                 }
                 if compress && !state.rest.is_empty() {
                     let bytes = std::mem::take(&mut state.rest);
                     drop(state);
                     if taken {
-                        self.tell_room();
+                        self.notify_room();
                     }
-                    return Next::Compress(bytes);
+                    return NextAction::Compress(bytes);
                 }
             }
             if !state.rest.is_empty() {
                 let len = state.rest.len().min(MAX_PIECE_BYTES);
                 let bytes = state.rest.split_to(len);
-                let bytes = self.piece(state, bytes, pace, now);
+                let bytes = self.track(state, bytes, timers, now);
                 if taken {
-                    self.tell_room();
+                    self.notify_room();
                 }
-                return Next::Hand(bytes);
+                return NextAction::Send(bytes);
             }
         }
         let mut blocked = flight == Flight::Full;
         if state.rest.is_empty() && !state.has_queued() {
             let nobody_can_emit = state.abandoned && !more_may_come;
             if nobody_can_emit || !matches!(state.phase, Phase::Open) {
-                if flight == Flight::Empty || !state.waits_for_the_transport() {
+                if flight == Flight::Empty || !state.awaits_transport() {
                     drop(state);
-                    return Next::End(self.close().unwrap_or(StopReason::Ended));
+                    return NextAction::End(self.close().unwrap_or(StopReason::Ended));
                 }
                 blocked = true;
             }
@@ -324,7 +324,7 @@ impl Outbox {
             drop(state);
             drop(other);
         }
-        Next::Wait { until: pace.next(flight), room: !blocked, same }
+        NextAction::Wait { until: timers.next_wakeup(flight), room: !blocked, same }
     }
 
     /// The transport has written a piece, or has thrown it away.
@@ -339,37 +339,37 @@ impl Outbox {
         }
     }
 
-    fn waits(&self) -> &Waits {
-        self.waits.get_or_init(Box::default)
+    fn waiters(&self) -> &Waiters {
+        self.waiters.get_or_init(Box::default)
     }
 
-    fn tell_room(&self) {
-        if let Some(waits) = self.waits.get() {
-            waits.room.notify_waiters();
+    fn notify_room(&self) {
+        if let Some(waiters) = self.waiters.get() {
+            waiters.room.notify_waiters();
         }
     }
 
     /// Wakes waiting emitters after the phase has changed; emitters that begin to wait see the change.
-    fn tell_closed(&self) {
-        if let Some(waits) = self.waits.get() {
-            waits.closed.notify_waiters();
-            waits.room.notify_waiters();
+    fn notify_closed(&self) {
+        if let Some(waiters) = self.waiters.get() {
+            waiters.closed.notify_waiters();
+            waiters.room.notify_waiters();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, OutboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl OutboxState {
     fn has_queued(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
     }
 
     /// Whether the stream is over only when the transport has written everything: a failed body would lose
     /// it.
-    fn waits_for_the_transport(&self) -> bool {
+    fn awaits_transport(&self) -> bool {
         self.shuts_down || matches!(&self.phase, Phase::Ending(reason) if reason.is_incomplete())
     }
 
@@ -384,7 +384,7 @@ impl State {
 }
 
 /// Wakes the body, after the lock was let go.
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake(mut state: MutexGuard<'_, OutboxState>) {
     let body = state.body.take();
     drop(state);
     if let Some(body) = body {
@@ -393,18 +393,18 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 /// Bytes in the hands of the transport, which drops them when it has written them.
-struct Piece {
+struct TrackedBytes {
     bytes: Bytes,
     outbox: Arc<Outbox>,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for TrackedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Piece {
+impl Drop for TrackedBytes {
     fn drop(&mut self) {
         self.outbox.release(self.bytes.len());
     }

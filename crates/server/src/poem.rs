@@ -13,7 +13,7 @@ use crate::within::Within;
 impl IntoResponse for Produce {
     fn into_response(self) -> Response {
         // It polls a connection that has failed once more, and hyper then ends the response.
-        self.response().map(SseBody::ending_within_an_event).into()
+        self.response().map(SseBody::ending_inside_event).into()
     }
 }
 

@@ -21,7 +21,7 @@ pub use self::settled::SettledPresence;
 /// it has missed. The stream ends when the last handle of the watched registry and the last stream are gone.
 #[must_use = "it does nothing unless it is polled"]
 pub struct Presence<K> {
-    log: Arc<Mutex<Log<K>>>,
+    log: Arc<Mutex<ChangeLog<K>>>,
     /// The change that is read next.
     next: u64,
     watcher: usize,
@@ -54,10 +54,10 @@ const MAX_CHANGES: usize = 1024;
 
 /// The watchers of changes.
 pub(crate) struct Watchers<K> {
-    log: Arc<Mutex<Log<K>>>,
+    log: Arc<Mutex<ChangeLog<K>>>,
 }
 
-struct Log<K> {
+struct ChangeLog<K> {
     changes: VecDeque<PresenceChange<Arc<K>>>,
     /// The number of the oldest of them.
     first: u64,
@@ -67,22 +67,22 @@ struct Log<K> {
 
 /// The wakers and changes to wake and drop after a change, when no lock is held.
 #[must_use = "those who watch are to be woken"]
-pub(crate) struct Told<K> {
+pub(crate) struct PendingWakes<K> {
     wakers: Vec<Waker>,
     forgotten: Option<PresenceChange<Arc<K>>>,
 }
 
 impl<K> Watchers<K> {
     pub(crate) fn new() -> Self {
-        let log = Log { changes: VecDeque::new(), first: 0, watchers: Slab::new(), ended: false };
+        let log = ChangeLog { changes: VecDeque::new(), first: 0, watchers: Slab::new(), ended: false };
         Self { log: Arc::new(Mutex::new(log)) }
     }
 
     /// Tells a change; in their order, so under the lock under which they happen.
-    pub(crate) fn tell(&self, change: PresenceChange<Arc<K>>) -> Told<K> {
+    pub(crate) fn record(&self, change: PresenceChange<Arc<K>>) -> PendingWakes<K> {
         let mut log = lock(&self.log);
         if log.watchers.is_empty() {
-            return Told { wakers: Vec::new(), forgotten: Some(change) };
+            return PendingWakes { wakers: Vec::new(), forgotten: Some(change) };
         }
         let mut forgotten = None;
         if log.changes.len() >= MAX_CHANGES {
@@ -91,7 +91,7 @@ impl<K> Watchers<K> {
         }
         log.changes.push_back(change);
         let wakers = log.watchers.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
-        Told { wakers, forgotten }
+        PendingWakes { wakers, forgotten }
     }
 
     pub(crate) fn watch(&self) -> Presence<K> {
@@ -112,7 +112,7 @@ impl<K> Drop for Watchers<K> {
     }
 }
 
-impl<K> Told<K> {
+impl<K> PendingWakes<K> {
     pub(crate) fn wake(self) {
         self.wakers.into_iter().for_each(Waker::wake);
         drop(self.forgotten);
@@ -207,7 +207,7 @@ impl<K: Clone> PresenceChange<Arc<K>> {
 }
 
 /// No foreign code runs under this lock: keys are shared, so that they are neither cloned nor dropped.
-fn lock<K>(log: &Mutex<Log<K>>) -> MutexGuard<'_, Log<K>> {
+fn lock<K>(log: &Mutex<ChangeLog<K>>) -> MutexGuard<'_, ChangeLog<K>> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

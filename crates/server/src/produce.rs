@@ -17,7 +17,7 @@ use crate::emitter::Emitter;
 use crate::error::Error;
 use crate::headers::{HEADERS, HeaderError, REFUSED, header};
 use crate::outbox::Outbox;
-use crate::pace::{Lifetime, Pace};
+use crate::timers::{Lifetime, StreamTimers};
 use crate::queue::{Ping, Queue};
 use crate::start::{Running, Start, Started};
 use crate::stop::{CleanUp, OnStop, Stop, StopReason};
@@ -312,36 +312,36 @@ impl Produce {
     /// The same, counted for this key too: a user, a session, an address, of one type throughout. See
     /// [`max_per_key`](crate::StreamsBuilder::max_per_key).
     pub fn within_as(self, streams: &Streams, key: impl Hash) -> Self {
-        self.within_for(streams, Some(streams.count_as(key)))
+        self.within_for(streams, Some(streams.hash_key(key)))
     }
 
     /// Joins these instead of joining them without this key.
     fn within_for(mut self, streams: &Streams, key: Option<u64>) -> Self {
         if self.is_within(streams) {
-            self.joins.retain(|join| !join.streams.as_ref().is_some_and(|of| of.is(streams)));
+            self.joins.retain(|join| !join.streams.as_ref().is_some_and(|of| of.is_same(streams)));
         } else {
-            self.lives(streams.lifetime());
+            self.limit_lifetime(streams.lifetime());
         }
-        self.joins(streams.join(key))
+        self.join(streams.join(key))
     }
 
     fn is_within(&self, streams: &Streams) -> bool {
-        self.joins.iter().any(|join| join.streams.as_ref().is_some_and(|of| of.is(streams)))
+        self.joins.iter().any(|join| join.streams.as_ref().is_some_and(|of| of.is_same(streams)))
     }
 
     /// A stream to which others can emit, if it was not one.
-    pub(crate) fn emits(mut self) -> Self {
+    pub(crate) fn with_emitter(mut self) -> Self {
         let start: Start = Box::new(|_: Emitter| Running::done(Ok(CleanUp::default())));
         self.start.get_or_insert_with(|| SyncWrapper::new(start));
         self
     }
 
-    pub(crate) fn joins(mut self, join: Join) -> Self {
+    pub(crate) fn join(mut self, join: Join) -> Self {
         self.joins.push_front(join);
         self
     }
 
-    fn lives(&mut self, lifetime: Option<Lifetime>) {
+    fn limit_lifetime(&mut self, lifetime: Option<Lifetime>) {
         self.lifetime = self.lifetime.into_iter().chain(lifetime).min_by_key(|lifetime| lifetime.time);
     }
 
@@ -417,20 +417,20 @@ impl Produce {
         };
         let outbox = Arc::new(Outbox::new(queue));
         let emitter = Emitter::new(outbox.clone());
-        let pace = Pace::new(self.ping, self.stall, Instant::now()).lives(self.lifetime);
+        let timers = StreamTimers::new(self.ping, self.stall, Instant::now()).with_lifetime(self.lifetime);
         let refusal = self.joins.into_iter().find_map(|join| {
-            let (place, refusal) = (join.join)(&emitter);
-            self.stop.joined(place);
+            let (membership, refusal) = (join.join)(&emitter);
+            self.stop.joined(membership);
             refusal
         });
         if let Some(refusal) = &refusal {
             self.stop.leave(&refusal.reason());
-            refusal.dismiss(&emitter);
+            refusal.end(&emitter);
         }
         let (encoder, encoding) =
             self.encoding.and_then(|encoding| encoder(encoding, &mut self.reader)).unzip();
         let start = self.start.map(|start| (start, emitter));
-        let body = SseBody::new(outbox, start, self.reader, encoder, self.stop, pace, self.ping_as);
+        let body = SseBody::new(outbox, start, self.reader, encoder, self.stop, timers, self.ping_as);
 
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -446,7 +446,7 @@ impl Produce {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         if let Some(refusal) = refusal {
-            headers.insert(REFUSED, HeaderValue::from_static(refusal.why()));
+            headers.insert(REFUSED, HeaderValue::from_static(refusal.text()));
         }
         Ok(response)
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ssekit_wire::{Event, encode_comment};
 
-use crate::emitter::EmitError;
+use crate::emit_error::EmitError;
 use crate::last_event_id::MAX_ID_BYTES;
 
 /// The encoded events that wait for the connection to take them: bounded, in order, and always whole events.
@@ -105,7 +105,7 @@ impl Queue {
 
     /// The reconnection time as the last line of the stream: no blank line follows, and there is room for it
     /// always.
-    pub(crate) fn farewell(&mut self, retry: Duration) {
+    pub(crate) fn push_last_retry(&mut self, retry: Duration) {
         encode_retry(retry, &mut self.bytes);
     }
 

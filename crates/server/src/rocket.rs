@@ -32,18 +32,18 @@ impl<'r> Responder<'r, 'static> for Produce {
             response.raw_header_adjoin(name.as_str().to_owned(), value);
         }
         // It ends a response whose body fails.
-        let body = body.ending_within_an_event();
-        response.streamed_body(Reader { body, rest: Bytes::new() }).ok()
+        let body = body.ending_inside_event();
+        response.streamed_body(BodyReader { body, rest: Bytes::new() }).ok()
     }
 }
 
 /// The body in the form that rocket copies from.
-struct Reader {
+struct BodyReader {
     body: SseBody,
     rest: Bytes,
 }
 
-impl AsyncRead for Reader {
+impl AsyncRead for BodyReader {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

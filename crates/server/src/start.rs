@@ -35,20 +35,20 @@ pub(crate) mod sealed {
 }
 
 /// The future or clean-up of `start`.
-pub struct Running(pub(crate) Rest);
+pub struct Running(pub(crate) StartOutcome);
 
-pub(crate) enum Rest {
-    Nothing(Result<CleanUp, Error>),
-    Future(StartFuture),
+pub(crate) enum StartOutcome {
+    Done(Result<CleanUp, Error>),
+    Pending(StartFuture),
 }
 
 impl Running {
     pub(crate) fn future(future: impl Future<Output = Result<CleanUp, Error>> + Send + 'static) -> Self {
-        Self(Rest::Future(Box::pin(future)))
+        Self(StartOutcome::Pending(Box::pin(future)))
     }
 
     pub(crate) fn done(result: Result<CleanUp, Error>) -> Self {
-        Self(Rest::Nothing(result))
+        Self(StartOutcome::Done(result))
     }
 }
 

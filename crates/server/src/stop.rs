@@ -8,8 +8,7 @@ use std::time::Duration;
 use sync_wrapper::SyncWrapper;
 use tokio::runtime::Handle;
 
-use crate::channel::ChannelFailed;
-use crate::error::Error;
+use crate::error::{ChannelFailed, Error};
 
 /// Why a stream ended. The first cause stands: a stream that the server ended is `Ended`, also if its client
 /// left before it had read everything.
@@ -101,16 +100,16 @@ impl fmt::Display for StopReason {
 /// The end of a stream: runs `on_stop` and then the clean-up, once, at the latest when this is dropped.
 #[derive(Default)]
 pub(crate) struct Stop {
-    what: Option<Box<What>>,
+    actions: Option<Box<StopActions>>,
     done: bool,
 }
 
 #[derive(Default)]
-struct What {
+struct StopActions {
     on_stop: Option<SyncWrapper<OnStop>>,
     clean_up: CleanUp,
     /// The registries that the stream has joined.
-    places: Vec<Box<dyn Place>>,
+    memberships: Vec<Box<dyn Membership>>,
     /// Where an `on_stop` goes on that has to wait for something.
     runtime: Option<Handle>,
 }
@@ -120,28 +119,28 @@ pub(crate) type OnStopFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Stop {
     pub(crate) fn on_stop(&mut self, on_stop: OnStop) {
-        let what = self.what();
-        what.on_stop = Some(SyncWrapper::new(on_stop));
-        what.runtime = Handle::try_current().ok();
+        let actions = self.actions();
+        actions.on_stop = Some(SyncWrapper::new(on_stop));
+        actions.runtime = Handle::try_current().ok();
     }
 
     pub(crate) fn clean_up(&mut self, clean_up: CleanUp) {
         if clean_up.0.is_some() {
-            self.what().clean_up = clean_up;
+            self.actions().clean_up = clean_up;
         }
     }
 
-    pub(crate) fn joined(&mut self, place: Box<dyn Place>) {
-        self.what().places.push(place);
+    pub(crate) fn joined(&mut self, membership: Box<dyn Membership>) {
+        self.actions().memberships.push(membership);
     }
 
     /// Leaves the registries.
     pub(crate) fn leave(&mut self, reason: &StopReason) {
-        self.what.iter_mut().flat_map(|what| &mut what.places).for_each(|place| place.leave(reason));
+        self.actions.iter_mut().flat_map(|actions| &mut actions.memberships).for_each(|membership| membership.leave(reason));
     }
 
-    fn what(&mut self) -> &mut What {
-        self.what.get_or_insert_default()
+    fn actions(&mut self) -> &mut StopActions {
+        self.actions.get_or_insert_default()
     }
 
     /// Runs `on_stop` and the clean-up; does nothing the second time.
@@ -163,11 +162,11 @@ impl Stop {
         }
         // The places go last, when `on_stop` and the clean-up have run.
         self.leave(&reason);
-        let Some(what) = self.what.take() else { return };
-        let What { on_stop, clean_up, places, runtime } = *what;
+        let Some(actions) = self.actions.take() else { return };
+        let StopActions { on_stop, clean_up, memberships, runtime } = *actions;
         let Some(on_stop) = on_stop else {
             drop(clean_up);
-            return drop(places);
+            return drop(memberships);
         };
         let Some(mut stopping) = log_panic("on_stop", || on_stop.into_inner()(reason)) else { return };
         let first = log_panic("on_stop", || stopping.as_mut().poll(&mut Context::from_waker(Waker::noop())));
@@ -178,7 +177,7 @@ impl Stop {
             Some(runtime) => {
                 // The guard runs the clean-up afterwards, also when the runtime drops this unfinished.
                 runtime.spawn(async move {
-                    let _places = places;
+                    let _memberships = memberships;
                     let _clean_up = clean_up;
                     stopping.await;
                 });
@@ -206,7 +205,7 @@ impl fmt::Debug for Stop {
 ///
 /// It is left when the stream ends, before `on_stop` runs, and dropped when nothing of the stream is left to
 /// run.
-pub(crate) trait Place: Send + Sync {
+pub(crate) trait Membership: Send + Sync {
     fn leave(&mut self, reason: &StopReason);
 }
 
@@ -234,6 +233,6 @@ pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
 }
 
 /// The same, where nobody could be given the error.
-pub(crate) fn log_panic<T>(what: &str, run: impl FnOnce() -> T) -> Option<T> {
-    catch_panic(run).inspect_err(|error| tracing::error!(%error, "{what} failed")).ok()
+pub(crate) fn log_panic<T>(action: &str, run: impl FnOnce() -> T) -> Option<T> {
+    catch_panic(run).inspect_err(|error| tracing::error!(%error, "{action} failed")).ok()
 }

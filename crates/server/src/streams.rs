@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::emitter::Emitter;
 use crate::outbox::Outbox;
-use crate::pace::Lifetime;
-use crate::stop::{Place, StopReason};
+use crate::timers::Lifetime;
+use crate::stop::{Membership, StopReason};
 
 /// The open streams of a server: ends them all when it shuts down, and limits how many there are and for how
 /// long.
@@ -82,21 +82,21 @@ use crate::stop::{Place, StopReason};
 /// ```
 #[derive(Clone)]
 pub struct Streams {
-    shared: Arc<Shared>,
+    shared: Arc<StreamsShared>,
 }
 
-struct Shared {
+struct StreamsShared {
     limits: StreamsBuilder,
     keys: RandomState,
-    state: Mutex<State>,
+    state: Mutex<StreamsState>,
     ended: Notify,
     #[cfg(feature = "metrics")]
-    recorded: crate::metrics::Recorded,
+    recorded: crate::recorded::Recorded,
 }
 
 /// Guarded by a lock under which no task is woken and no foreign code runs; removed values are dropped later.
 #[derive(Default)]
-struct State {
+struct StreamsState {
     open: Slab<Arc<Outbox>>,
     /// Open streams by the hash of their key. It is a keyed hash of 64 bits: nobody can aim at another's
     /// count, and that two of a million keys share one by chance is less likely than one to ten million.
@@ -143,9 +143,9 @@ impl Streams {
             state.open.iter().map(|(_, outbox)| outbox.clone()).collect()
         };
         for outbox in open {
-            outbox.dismiss(StopReason::Shutdown, self.shared.limits.jittered_retry());
+            outbox.end_with_retry(StopReason::Shutdown, self.shared.limits.jittered_retry());
         }
-        self.shared.tell_when_ended();
+        self.shared.notify_if_ended();
     }
 
     /// Waits for the signal, and then [shuts down](Self::shutdown), for the graceful shutdown of a framework.
@@ -208,7 +208,7 @@ impl Streams {
     }
 
     #[cfg(feature = "metrics")]
-    pub(crate) fn recorded(&self) -> &crate::metrics::Recorded {
+    pub(crate) fn recorded(&self) -> &crate::recorded::Recorded {
         &self.shared.recorded
     }
 
@@ -216,18 +216,18 @@ impl Streams {
     /// not browsers. Another stream may come first; then the answer is the usual one.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.shared.state().room(&self.shared.limits, None).is_ok()
+        self.shared.state().check_room(&self.shared.limits, None).is_ok()
     }
 
     /// The same, for a stream of this key.
     #[must_use]
     pub fn has_room_for(&self, key: impl Hash) -> bool {
         // Before the lock is taken: hashing runs the key's code.
-        let key = self.count_as(key);
-        self.shared.state().room(&self.shared.limits, Some(key)).is_ok()
+        let key = self.hash_key(key);
+        self.shared.state().check_room(&self.shared.limits, Some(key)).is_ok()
     }
 
-    pub(crate) fn count_as(&self, key: impl Hash) -> u64 {
+    pub(crate) fn hash_key(&self, key: impl Hash) -> u64 {
         self.shared.keys.hash_one(key)
     }
 
@@ -243,7 +243,7 @@ impl Streams {
         let shared = self.shared.clone();
         let join: JoinFn = Box::new(move |emitter| {
             let mut state = shared.state();
-            let room = state.room(&shared.limits, key);
+            let room = state.check_room(&shared.limits, key);
             let index = match room {
                 Ok(()) => {
                     if let Some(key) = key {
@@ -251,20 +251,20 @@ impl Streams {
                     }
                     Some(state.open.insert(emitter.outbox().clone()))
                 }
-                Err(why) => {
-                    state.refused += u64::from(why != Why::ShutDown);
+                Err(reason) => {
+                    state.refused += u64::from(reason != RefusalReason::ShutDown);
                     state.stopping += 1;
                     None
                 }
             };
             drop(state);
-            let refusal = room.err().map(|why| Refusal::new(why, shared.limits.jittered_retry()));
-            (Box::new(Membership { shared, key, index }), refusal)
+            let refusal = room.err().map(|reason| Refusal::new(reason, shared.limits.jittered_retry()));
+            (Box::new(StreamsMembership { shared, key, index }), refusal)
         });
         Join { streams: Some(self.clone()), join }
     }
 
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
@@ -346,13 +346,13 @@ impl StreamsBuilder {
     #[must_use]
     pub fn build(self) -> Streams {
         Streams {
-            shared: Arc::new(Shared {
+            shared: Arc::new(StreamsShared {
                 limits: self,
                 keys: RandomState::new(),
                 state: Mutex::default(),
                 ended: Notify::new(),
                 #[cfg(feature = "metrics")]
-                recorded: crate::metrics::Recorded::default(),
+                recorded: crate::recorded::Recorded::default(),
             }),
         }
     }
@@ -370,45 +370,45 @@ pub(crate) struct Join {
 }
 
 /// Adds a stream to others, or refuses it.
-pub(crate) type JoinFn = Box<dyn FnOnce(&Emitter) -> (Box<dyn Place>, Option<Refusal>) + Send + Sync>;
+pub(crate) type JoinFn = Box<dyn FnOnce(&Emitter) -> (Box<dyn Membership>, Option<Refusal>) + Send + Sync>;
 
 /// A stream that is not taken: why, and when its client is to return.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    why: Why,
+    reason: RefusalReason,
     retry: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum RefusalReason {
     ShutDown,
     Full,
     KeyFull,
 }
 
 impl Refusal {
-    pub(crate) fn new(why: Why, retry: Duration) -> Self {
-        Self { why, retry }
+    pub(crate) fn new(reason: RefusalReason, retry: Duration) -> Self {
+        Self { reason, retry }
     }
 
-    pub(crate) fn why(&self) -> &'static str {
-        match self.why {
-            Why::ShutDown => "the server shuts down",
-            Why::Full => "too many streams",
-            Why::KeyFull => "too many streams of this client",
+    pub(crate) fn text(&self) -> &'static str {
+        match self.reason {
+            RefusalReason::ShutDown => "the server shuts down",
+            RefusalReason::Full => "too many streams",
+            RefusalReason::KeyFull => "too many streams of this client",
         }
     }
 
     pub(crate) fn reason(&self) -> StopReason {
-        match self.why {
-            Why::ShutDown => StopReason::Shutdown,
-            Why::Full | Why::KeyFull => StopReason::Refused,
+        match self.reason {
+            RefusalReason::ShutDown => StopReason::Shutdown,
+            RefusalReason::Full | RefusalReason::KeyFull => StopReason::Refused,
         }
     }
 
     /// Ends the stream before it has begun.
-    pub(crate) fn dismiss(&self, emitter: &Emitter) {
-        emitter.outbox().dismiss(self.reason(), self.retry);
+    pub(crate) fn end(&self, emitter: &Emitter) {
+        emitter.outbox().end_with_retry(self.reason(), self.retry);
     }
 }
 
@@ -425,14 +425,14 @@ fn jittered(time: Duration, least: f64, most: f64) -> Duration {
 }
 
 /// A stream's place among [`Streams`].
-struct Membership {
-    shared: Arc<Shared>,
+struct StreamsMembership {
+    shared: Arc<StreamsShared>,
     key: Option<u64>,
     /// Until it has left; none if it was refused.
     index: Option<usize>,
 }
 
-impl Place for Membership {
+impl Membership for StreamsMembership {
     fn leave(&mut self, reason: &StopReason) {
         let Some(index) = self.index.take() else { return };
         let mut state = self.shared.state();
@@ -452,20 +452,20 @@ impl Place for Membership {
     }
 }
 
-impl Drop for Membership {
+impl Drop for StreamsMembership {
     fn drop(&mut self) {
         self.leave(&StopReason::Disconnected);
         self.shared.state().stopping -= 1;
-        self.shared.tell_when_ended();
+        self.shared.notify_if_ended();
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl StreamsShared {
+    fn state(&self) -> MutexGuard<'_, StreamsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_when_ended(&self) {
+    fn notify_if_ended(&self) {
         let ended = self.state().has_ended();
         if ended {
             self.ended.notify_waiters();
@@ -473,15 +473,15 @@ impl Shared {
     }
 }
 
-impl State {
-    fn room(&self, limits: &StreamsBuilder, key: Option<u64>) -> Result<(), Why> {
+impl StreamsState {
+    fn check_room(&self, limits: &StreamsBuilder, key: Option<u64>) -> Result<(), RefusalReason> {
         let of_key = || key.and_then(|key| self.by_key.get(&key)).copied().unwrap_or_default();
         if self.shut_down {
-            Err(Why::ShutDown)
+            Err(RefusalReason::ShutDown)
         } else if limits.max.is_some_and(|max| self.open.len() >= max) {
-            Err(Why::Full)
+            Err(RefusalReason::Full)
         } else if key.is_some() && limits.max_per_key.is_some_and(|max| of_key() >= max) {
-            Err(Why::KeyFull)
+            Err(RefusalReason::KeyFull)
         } else {
             Ok(())
         }

@@ -6,41 +6,40 @@ use std::task::Waker;
 
 use ssekit_session::Session;
 
-use super::{Connect, Connection, Orders};
+use super::{Connect, Connection, Commands};
 use crate::callbacks::{Callback, Callbacks};
-use crate::latest::lock;
+use crate::panics::lock;
 use crate::subscribers::{self, Delivery, Offer};
 use crate::{CloseReason, Error, Message, Notice, Response, Status};
 
 impl Connection {
     /// Wakes the driver.
-    #[cfg(target_arch = "wasm32")]
-    pub(crate) fn wake(&self) {
-        self.wake.ring();
+    pub(crate) fn wake_driver(&self) {
+        self.wakeup.notify();
     }
 
     /// Resolves when there may be orders or room.
     pub(crate) async fn woken(&self) {
-        self.wake.rung().await;
+        self.wakeup.notified().await;
     }
 
-    pub(crate) fn take_orders(&self) -> Orders {
-        if !self.has_orders.swap(false, Ordering::Acquire) {
-            return Orders::default();
+    pub(crate) fn take_commands(&self) -> Commands {
+        if !self.has_commands.swap(false, Ordering::Acquire) {
+            return Commands::default();
         }
         let mut state = lock(&self.state);
-        match state.orders.close.take() {
+        match state.commands.close.take() {
             // Somebody has come in the meantime.
             Some(CloseReason::Unsubscribed) if !state.subscribers.is_empty() => {}
             // Later orders are obsolete once it is closed.
-            Some(reason) => return Orders { close: Some(reason), ..Orders::default() },
+            Some(reason) => return Commands { close: Some(reason), ..Commands::default() },
             None => {}
         }
-        std::mem::take(&mut state.orders)
+        std::mem::take(&mut state.commands)
     }
 
-    pub(crate) fn is_told_to_close(&self) -> bool {
-        self.has_orders.load(Ordering::Acquire) && lock(&self.state).orders.close.is_some()
+    pub(crate) fn is_close_requested(&self) -> bool {
+        self.has_commands.load(Ordering::Acquire) && lock(&self.state).commands.close.is_some()
     }
 
     /// Sets the status, unless the connection was closed here in the meantime.
@@ -56,7 +55,7 @@ impl Connection {
         }
         self.status.put(status);
         drop(state);
-        self.status.tell();
+        self.status.notify();
     }
 
     pub(crate) fn set_response(&self, response: Response) {
@@ -64,7 +63,7 @@ impl Connection {
     }
 
     /// Notes the last event ID and reconnection time of the session.
-    pub(crate) fn note(&self, session: &Session<Error>) {
+    pub(crate) fn record_resumption(&self, session: &Session<Error>) {
         let mut state = lock(&self.state);
         if state.resumption.last_event_id != session.last_event_id() {
             session.last_event_id().clone_into(&mut state.resumption.last_event_id);
@@ -97,7 +96,7 @@ impl Connection {
     /// Offers the delivery to the subscribers; [`wake_readers`](Self::wake_readers) follows.
     pub(crate) fn offer(&self, delivery: &Delivery) -> Offer {
         let mut state = lock(&self.state);
-        let offer = if state.holds { Offer::Full } else { state.subscribers.offer(delivery) };
+        let offer = if state.holds_events { Offer::Full } else { state.subscribers.offer(delivery) };
         state.waits_for_room = offer == Offer::Full;
         offer
     }
@@ -107,7 +106,7 @@ impl Connection {
     }
 
     /// The driver is about to tell the callbacks of a close.
-    pub(crate) fn begin_to_close(&self) {
+    pub(crate) fn begin_close(&self) {
         lock(&self.state).is_closing = true;
     }
 
@@ -125,8 +124,8 @@ impl Connection {
     ) -> Option<(Box<Session<Error>>, Connect)> {
         let mut state = lock(&self.state);
         state.is_closing = false;
-        let orders = std::mem::take(&mut state.orders);
-        if let Some(connect) = orders.connect {
+        let commands = std::mem::take(&mut state.commands);
+        if let Some(connect) = commands.connect {
             return Some((session, connect));
         }
         let unsubscribed = matches!(reason, CloseReason::Unsubscribed) && state.end.is_none();
@@ -141,7 +140,7 @@ impl Connection {
         state.subscribers.wake_all();
         let woken = state.subscribers.take_woken();
         drop(state);
-        self.ended.tell();
+        self.ended.notify_all();
         woken.into_iter().for_each(Waker::wake);
         None
     }
@@ -158,8 +157,8 @@ impl Connection {
         if let Some(error) = reason.error() {
             self.report(error.clone());
         }
-        self.tell_closed(&reason);
-        lock(&self.state).orders = Orders::default();
+        self.call_on_close(&reason);
+        lock(&self.state).commands = Commands::default();
         let _ = self.end(session, reason);
     }
 
@@ -171,14 +170,14 @@ impl Connection {
         }
         let mut state = lock(&self.state);
         state.session = Some(session);
-        state.orders = Orders::default();
+        state.commands = Commands::default();
         if state.end.is_none() {
             self.status.put(Status::Idle);
         }
         state.subscribers.wake_all();
         let woken = state.subscribers.take_woken();
         drop(state);
-        self.status.tell();
+        self.status.notify();
         woken.into_iter().for_each(Waker::wake);
     }
 }

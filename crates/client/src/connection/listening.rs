@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Connection, Found};
+use super::{Connection, NextItem};
 use crate::CloseReason;
-use crate::latest::lock;
+use crate::panics::lock;
 use crate::subscribers;
 
 impl Connection {
     pub(crate) fn subscribe(&self, event: Option<Arc<str>>) -> u64 {
         let mut state = lock(&self.state);
-        state.holds = false;
+        state.holds_events = false;
         self.wake_for_room(&mut state);
         state.subscribers.add(event)
     }
@@ -21,9 +21,9 @@ impl Connection {
         let left = state.subscribers.remove(id);
         if state.subscribers.is_empty() && state.session.is_none() && state.end.is_none() {
             // An earlier order to connect was for subscribers that have left.
-            state.orders.connect = None;
-            state.orders.close = Some(CloseReason::Unsubscribed);
-            self.wake_for_orders();
+            state.commands.connect = None;
+            state.commands.close = Some(CloseReason::Unsubscribed);
+            self.wake_for_commands();
         }
         self.wake_for_room(&mut state);
         drop(state);
@@ -31,14 +31,14 @@ impl Connection {
     }
 
     /// The next thing for a subscriber. Opens the connection when that was not done yet.
-    pub(crate) fn poll(self: &Arc<Self>, id: u64, context: &mut Context<'_>) -> Poll<Found> {
+    pub(crate) fn poll(self: &Arc<Self>, id: u64, context: &mut Context<'_>) -> Poll<NextItem> {
         let mut state = lock(&self.state);
         let polled = state.subscribers.poll(id, context);
         self.wake_for_room(&mut state);
         match polled {
-            Poll::Ready(received) => Poll::Ready(Found::Received(received)),
+            Poll::Ready(item) => Poll::Ready(NextItem::Inbox(item)),
             Poll::Pending => match &state.end {
-                Some(reason) => Poll::Ready(Found::Closed(reason.clone())),
+                Some(reason) => Poll::Ready(NextItem::Closed(reason.clone())),
                 None => {
                     let idle = state.session.is_some();
                     drop(state);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use ssekit_session::Trouble;
+use ssekit_session::Failure;
 
 use super::Driver;
 use crate::connection::Connection;
@@ -12,38 +12,38 @@ use crate::request::Attempt;
 use crate::{BoxError, Error};
 
 impl Driver {
-    pub(super) fn error_of(&self, trouble: Trouble<Error>) -> Error {
+    pub(super) fn error_of(&self, failure: Failure<Error>) -> Error {
         let config = self.session.as_ref().map(|session| session.config());
         let response = self.connection.response();
         let text = |body: Vec<u8>| String::from_utf8_lossy(&body).into_owned();
-        match trouble {
-            Trouble::Request(error) | Trouble::Connect(error) | Trouble::Read(error) => error,
-            Trouble::ConnectTimeout if self.attempt.is_none() => {
+        match failure {
+            Failure::Request(error) | Failure::Connect(error) | Failure::Read(error) => error,
+            Failure::ConnectTimeout if self.attempt.is_none() => {
                 Error::HeadersFrom(Arc::from(BoxError::from("it took longer than the connect timeout")))
             }
-            Trouble::ConnectTimeout => Error::ConnectTimeout {
+            Failure::ConnectTimeout => Error::ConnectTimeout {
                 url: asked_url(&self.connection, &self.attempt),
                 after: config.map(|it| it.connect_timeout).unwrap_or_default(),
             },
-            Trouble::ReadTimeout => {
+            Failure::ReadTimeout => {
                 Error::ReadTimeout { after: config.and_then(|it| it.read_timeout).unwrap_or_default() }
             }
-            Trouble::NoContent => Error::NoContent,
-            Trouble::Status { status, body, retry_after } => Error::Status {
+            Failure::NoContent => Error::NoContent,
+            Failure::Status { status, body, retry_after } => Error::Status {
                 status: StatusCode::from_u16(status).unwrap_or_default(),
                 body: text(body),
                 retry_after,
             },
-            Trouble::ContentType { body } => Error::ContentType {
+            Failure::ContentType { body } => Error::ContentType {
                 found: response.and_then(|response| response.text_of(&CONTENT_TYPE)),
                 body: text(body),
             },
-            Trouble::ContentEncoding => Error::ContentEncoding {
+            Failure::ContentEncoding => Error::ContentEncoding {
                 encoding: response
                     .and_then(|response| response.text_of(&CONTENT_ENCODING))
                     .unwrap_or_default(),
             },
-            Trouble::Frozen => Error::Frozen,
+            Failure::Frozen => Error::Frozen,
             _ => Error::Ended,
         }
     }

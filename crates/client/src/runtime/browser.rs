@@ -13,9 +13,9 @@ use web_time::web::SystemTimeExt;
 pub(crate) use futures_core::future::LocalBoxFuture as BoxFuture;
 pub(crate) use futures_core::stream::LocalBoxStream as BoxStream;
 
-mod page;
+mod host;
 
-pub(crate) use page::Page;
+pub(crate) use host::HostMonitor;
 
 /// `Send` natively. In a browser, where the objects of a page stay in one thread, any type.
 pub trait MaybeSend {}
@@ -28,7 +28,7 @@ pub trait MaybeSync {}
 impl<T: ?Sized> MaybeSync for T {}
 
 /// Something of the caller, which stays in the thread that made it: in WebAssembly, usually the only one.
-pub(crate) type Resident<T> = SendWrapper<T>;
+pub(crate) type ThreadBound<T> = SendWrapper<T>;
 
 /// The page or the worker, whose microtasks run tasks.
 pub(crate) struct Handle;
@@ -83,7 +83,7 @@ pub(crate) async fn yield_now() {
 
 /// Lets the page paint and answer its user, when a connection that always has more to read has run for a
 /// while: tasks of Rust run before all else.
-pub(crate) async fn take_turns() {
+pub(crate) async fn consume_budget() {
     const TURN: Duration = Duration::from_millis(8);
     thread_local! {
         static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };

@@ -7,13 +7,13 @@ pub use std::time::Instant;
 pub(crate) use futures_core::future::BoxFuture;
 pub(crate) use futures_core::stream::BoxStream;
 use tokio::runtime::Handle;
-pub(crate) use tokio::task::coop::consume_budget as take_turns;
+pub(crate) use tokio::task::coop::consume_budget;
 pub(crate) use tokio::task::yield_now;
 use url::Url;
 
-pub(crate) use self::page::Page;
+pub(crate) use self::host::HostMonitor;
 
-mod page;
+mod host;
 
 /// The runtime of the caller, which runs new tasks.
 pub(crate) fn current() -> Option<Handle> {
@@ -45,15 +45,15 @@ pub(crate) fn base_url() -> Option<Url> {
 
 /// Something of the caller, which may go to any thread.
 #[derive(Debug)]
-pub(crate) struct Resident<T>(T);
+pub(crate) struct ThreadBound<T>(T);
 
-impl<T> Resident<T> {
+impl<T> ThreadBound<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(value)
     }
 }
 
-impl<T> Deref for Resident<T> {
+impl<T> Deref for ThreadBound<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -61,7 +61,7 @@ impl<T> Deref for Resident<T> {
     }
 }
 
-impl<T> DerefMut for Resident<T> {
+impl<T> DerefMut for ThreadBound<T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.0
     }

@@ -18,7 +18,7 @@ impl Source {
     /// another method is set.
     pub fn json(self, body: &(impl Serialize + ?Sized)) -> Self {
         let body = serde_json::to_vec(body);
-        self.ask(|request| {
+        self.change_request(|request| {
             let body = body.map_err(|error| unsendable("the body".to_owned(), error))?;
             request.set_header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             request.body = Some(body.into());

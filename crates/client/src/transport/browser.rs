@@ -13,7 +13,7 @@ use web_sys::{
     RequestInit, RequestMode, Response, ResponseType,
 };
 
-use super::{Arrived, Body, Sending, Transport};
+use super::{FinalUrl, Body, Sending, Transport};
 use crate::TransportError;
 use crate::runtime::{call, property};
 
@@ -132,15 +132,15 @@ impl Transport for Http {
     fn send(&self, request: http::Request<Bytes>) -> Sending {
         let settings = *self.settings;
         Box::pin(async move {
-            let aborts =
-                Aborts(AbortController::new().map_err(|error| described("AbortController", &error))?);
+            let abort =
+                AbortOnDrop(AbortController::new().map_err(|error| exception_error("AbortController", &error))?);
             let request =
-                settings.request(&request, &aborts).map_err(|error| described("new Request", &error))?;
+                settings.request(&request, &abort).map_err(|error| exception_error("new Request", &error))?;
             let answer = fetch(&request).await.map_err(|error| {
-                let text = described("fetch", &error);
+                let text = exception_error("fetch", &error);
                 TransportError::new(format!("{text} (the browser's console may say why)"))
             })?;
-            response(&answer, aborts)
+            response(&answer, abort)
         })
     }
 
@@ -150,7 +150,7 @@ impl Transport for Http {
 }
 
 impl Settings {
-    fn request(&self, request: &http::Request<Bytes>, aborts: &Aborts) -> Result<Request, JsValue> {
+    fn request(&self, request: &http::Request<Bytes>, abort: &AbortOnDrop) -> Result<Request, JsValue> {
         let headers = Headers::new()?;
         for (name, value) in request.headers() {
             // Each character is a byte there.
@@ -173,7 +173,7 @@ impl Settings {
             Mode::Cors => RequestMode::Cors,
             Mode::SameOrigin => RequestMode::SameOrigin,
         });
-        init.set_signal(Some(&aborts.0.signal()));
+        init.set_signal(Some(&abort.0.signal()));
         Request::new_with_str_and_init(&request.uri().to_string(), &init)
     }
 }
@@ -184,18 +184,18 @@ async fn fetch(request: &Request) -> Result<Response, JsValue> {
 }
 
 /// The head of the answer, and its body to come.
-fn response(answer: &Response, aborts: Aborts) -> Result<http::Response<Body>, TransportError> {
+fn response(answer: &Response, abort: AbortOnDrop) -> Result<http::Response<Body>, TransportError> {
     if answer.type_() == ResponseType::Opaque {
         return Err(TransportError::new("the response cannot be read, because it came in mode no-cors"));
     }
-    let mut response = http::Response::new(body(answer, aborts)?);
+    let mut response = http::Response::new(body(answer, abort)?);
     *response.status_mut() = StatusCode::from_u16(answer.status())
         .map_err(|_| TransportError::new(format!("the response has the status {}", answer.status())))?;
     *response.headers_mut() = headers(answer);
     // A service worker's answer has no URL.
     let url = answer.url();
     if !url.is_empty() {
-        response.extensions_mut().insert(Arrived(url));
+        response.extensions_mut().insert(FinalUrl(url));
     }
     Ok(response)
 }
@@ -219,12 +219,12 @@ fn headers(answer: &Response) -> HeaderMap {
     headers
 }
 
-fn body(answer: &Response, aborts: Aborts) -> Result<Body, TransportError> {
+fn body(answer: &Response, abort: AbortOnDrop) -> Result<Body, TransportError> {
     let Some(body) = answer.body() else { return Ok(Box::pin(stream::empty())) };
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
-    let pieces = stream::unfold((reader, aborts), |(reader, aborts)| async {
-        let piece = read(&reader).await.map_err(|error| described("reading", &error)).transpose()?;
-        Some((piece, (reader, aborts)))
+    let pieces = stream::unfold((reader, abort), |(reader, abort)| async {
+        let piece = read(&reader).await.map_err(|error| exception_error("reading", &error)).transpose()?;
+        Some((piece, (reader, abort)))
     });
     // A body that has failed is over.
     let pieces = pieces.scan(false, |failed, piece| {
@@ -245,17 +245,17 @@ async fn read(reader: &ReadableStreamDefaultReader) -> Result<Option<Bytes>, JsV
 }
 
 /// Aborts the request, and its body with it, when it is dropped.
-struct Aborts(AbortController);
+struct AbortOnDrop(AbortController);
 
-impl Drop for Aborts {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// An exception in one line: the failed action, and the browser's text.
-fn described(what: &str, error: &JsValue) -> TransportError {
+fn exception_error(action: &str, error: &JsValue) -> TransportError {
     let text = property(error, "message").and_then(|message| message.as_string());
     let text = text.or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"));
-    TransportError::new(format!("{what}: {text}"))
+    TransportError::new(format!("{action}: {text}"))
 }

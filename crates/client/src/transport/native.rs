@@ -21,7 +21,7 @@ use tokio::runtime::{self, Handle};
 use super::proxy::Connector;
 use super::{Body, Sending, Transport};
 use crate::TransportError;
-use crate::latest::lock;
+use crate::panics::lock;
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS; the default transport of every source.
 ///
@@ -162,9 +162,9 @@ impl Transport for Http {
                 None => error,
             };
             let answer =
-                http.request(request.map(Full::new)).await.map_err(|error| by_proxy(no_answer(error)))?;
+                http.request(request.map(Full::new)).await.map_err(|error| by_proxy(request_error(error)))?;
             let (head, body) = answer.into_parts();
-            let pieces = body.into_data_stream().map_err(move |error| by_proxy(cut(error)));
+            let pieces = body.into_data_stream().map_err(move |error| by_proxy(body_error(error)));
             Ok(http::Response::from_parts(head, Box::pin(pieces) as Body))
         })
     }
@@ -175,27 +175,27 @@ impl Transport for Http {
 }
 
 /// Why no head of a response came.
-fn no_answer(error: legacy::Error) -> TransportError {
-    let is_closed = causes(&error).any(is_end);
+fn request_error(error: legacy::Error) -> TransportError {
+    let is_closed = causes(&error).any(is_incomplete);
     let is_untrusted = causes(&error).any(is_certificate);
     let is_unconnected = error.is_connect();
-    let told = TransportError::caused_by(error);
-    let told =
-        if is_closed { told.reworded("the server closed the connection without a response") } else { told };
+    let transport_error = TransportError::caused_by(error);
+    let transport_error =
+        if is_closed { transport_error.reworded("the server closed the connection without a response") } else { transport_error };
     if is_untrusted {
-        told.certificate()
+        transport_error.certificate()
     } else if is_unconnected {
-        told.nothing_sent()
+        transport_error.nothing_sent()
     } else {
-        told
+        transport_error
     }
 }
 
 /// Why no more of a body comes.
-fn cut(error: hyper::Error) -> TransportError {
-    let is_end = causes(&error).any(is_end);
-    let told = TransportError::caused_by(error);
-    if is_end { told.reworded("the server cut the stream") } else { told }
+fn body_error(error: hyper::Error) -> TransportError {
+    let is_incomplete = causes(&error).any(is_incomplete);
+    let transport_error = TransportError::caused_by(error);
+    if is_incomplete { transport_error.reworded("the server cut the stream") } else { transport_error }
 }
 
 /// The error, its cause, and so on.
@@ -209,7 +209,7 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
 }
 
 /// A message ended before it was complete.
-fn is_end(error: &(dyn StdError + 'static)) -> bool {
+fn is_incomplete(error: &(dyn StdError + 'static)) -> bool {
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
         || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
 }

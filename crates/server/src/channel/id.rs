@@ -65,7 +65,7 @@ impl fmt::Display for Epoch {
 /// `epoch-sequence,epoch-sequence`.
 ///
 /// `None` stands for a part that is no such place.
-pub(crate) fn places(id: &str) -> impl Iterator<Item = Option<(&str, u64)>> {
+pub(crate) fn positions(id: &str) -> impl Iterator<Item = Option<(&str, u64)>> {
     id.split(',').map(|part| {
         let (epoch, sequence) = part.rsplit_once('-')?;
         let is_number = sequence.bytes().all(|byte| byte.is_ascii_digit());
@@ -75,7 +75,7 @@ pub(crate) fn places(id: &str) -> impl Iterator<Item = Option<(&str, u64)>> {
 
 /// Whether an id has the form of those that the channel of this epoch gives its own events.
 pub(crate) fn is_id_of(epoch: Epoch, id: &str) -> bool {
-    places(id).flatten().any(|(of, _)| epoch == *of)
+    positions(id).flatten().any(|(of, _)| epoch == *of)
 }
 
 impl PartialEq<str> for Epoch {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ssekit_wire::Event;
 use tokio::time::Instant;
 
-use super::id::{Epoch, EventId, places};
+use super::id::{Epoch, EventId, positions};
 use super::segment::{Frame, ID, Segment};
 use crate::queue::{DEFAULT_NAME, encode_retry};
 
@@ -16,11 +16,11 @@ use crate::queue::{DEFAULT_NAME, encode_retry};
 #[derive(Debug)]
 pub(crate) struct Log {
     epoch: Epoch,
-    keep: Keep,
+    retention: Retention,
     sealed: VecDeque<Segment<Bytes>>,
     tail: Segment<Vec<u8>>,
     /// The bytes that were last read from the tail, for other readers of the same range.
-    shared: Option<Shared>,
+    tail_copy: Option<TailCopy>,
     /// The sequence of the oldest event that is held.
     start: u64,
     bytes: usize,
@@ -29,14 +29,14 @@ pub(crate) struct Log {
 
 /// How much is held, at most. The newest event is held whatever its size.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Keep {
+pub(crate) struct Retention {
     pub(crate) events: u64,
     pub(crate) bytes: usize,
     pub(crate) time: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct TailCopy {
     from: u64,
     next: u64,
     bytes: Bytes,
@@ -59,13 +59,13 @@ const SEGMENT_BYTES: usize = 64 << 10;
 const LEAST_COMPACTION: usize = 4 << 10;
 
 impl Log {
-    pub(crate) fn new(epoch: Epoch, keep: Keep) -> Self {
+    pub(crate) fn new(epoch: Epoch, retention: Retention) -> Self {
         Self {
             epoch,
-            keep,
+            retention,
             sealed: VecDeque::new(),
             tail: Segment::new(1, Vec::new()),
-            shared: None,
+            tail_copy: None,
             start: 1,
             bytes: 0,
             custom: HashMap::new(),
@@ -130,12 +130,12 @@ impl Log {
 
     /// Returns whether this many events are half of the limit, or more.
     pub(crate) fn is_half(&self, events: u64) -> bool {
-        events.saturating_mul(2) >= self.keep.events
+        events.saturating_mul(2) >= self.retention.events
     }
 
     /// Returns whether the log would exceed its limits with this much more.
     pub(crate) fn is_above(&self, events: u64, bytes: usize) -> bool {
-        self.len() + events > self.keep.events || self.bytes + bytes > self.keep.bytes
+        self.len() + events > self.retention.events || self.bytes + bytes > self.retention.bytes
     }
 
     /// Drops the oldest events that are too many, too large or too old, but none from `floor` on.
@@ -143,7 +143,7 @@ impl Log {
         while self.start < floor && self.len() > 1 && self.is_above(0, 0) {
             self.drop_oldest();
         }
-        let Some(time) = self.keep.time else { return };
+        let Some(time) = self.retention.time else { return };
         while self.start < floor
             && self.oldest_at().is_some_and(|at| now.saturating_duration_since(at) >= time)
         {
@@ -186,11 +186,11 @@ impl Log {
             return Some((segment.bytes.slice(bytes), next));
         }
         let (range, next) = self.tail.range(from, end, max, frames);
-        let bytes = match &self.shared {
-            Some(shared) if (shared.from, shared.next) == (from, next) => shared.bytes.clone(),
+        let bytes = match &self.tail_copy {
+            Some(copy) if (copy.from, copy.next) == (from, next) => copy.bytes.clone(),
             _ => {
                 let bytes = Bytes::copy_from_slice(&self.tail.bytes[range]);
-                self.shared = Some(Shared { from, next, bytes: bytes.clone() });
+                self.tail_copy = Some(TailCopy { from, next, bytes: bytes.clone() });
                 bytes
             }
         };
@@ -202,7 +202,7 @@ impl Log {
         if let Some(sequence) = self.custom.get(id) {
             return Some(Resume::From(sequence + 1));
         }
-        let (_, sequence) = places(id).flatten().find(|(epoch, _)| self.epoch == **epoch)?;
+        let (_, sequence) = positions(id).flatten().find(|(epoch, _)| self.epoch == **epoch)?;
         Some(match sequence.checked_add(1) {
             Some(next) if next > self.next() => Resume::Unknown,
             Some(next) if next < self.start => Resume::Expired { seen: sequence },
@@ -223,14 +223,14 @@ impl Log {
         let sequence = self.start;
         self.start += 1;
         if let Some(segment) = self.sealed.front() {
-            self.bytes -= forget(segment, sequence, &mut self.custom);
+            self.bytes -= unindex(segment, sequence, &mut self.custom);
             if segment.next() == self.start {
                 self.sealed.pop_front();
             }
             return;
         }
         let tail = &mut self.tail;
-        self.bytes -= forget(tail, sequence, &mut self.custom);
+        self.bytes -= unindex(tail, sequence, &mut self.custom);
         let dropped = (self.start - tail.first) as usize;
         let begin = tail.begin(dropped);
         if dropped == tail.frames.len() || begin >= LEAST_COMPACTION && 2 * begin >= tail.bytes.len() {
@@ -252,12 +252,12 @@ impl Log {
             bytes.shrink_to_fit();
         }
         self.sealed.push_back(Segment { first, bytes: bytes.into(), frames });
-        self.shared = None;
+        self.tail_copy = None;
     }
 }
 
 /// Takes an event's own id out of the index, unless a newer event has it too; gives the event's bytes.
-fn forget<B: AsRef<[u8]>>(segment: &Segment<B>, sequence: u64, custom: &mut HashMap<Box<str>, u64>) -> usize {
+fn unindex<B: AsRef<[u8]>>(segment: &Segment<B>, sequence: u64, custom: &mut HashMap<Box<str>, u64>) -> usize {
     let index = (sequence - segment.first) as usize;
     if segment.frames[index].custom {
         let id = segment.id(index);

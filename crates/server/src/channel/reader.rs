@@ -6,12 +6,11 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::ChannelFailed;
-use super::seat::{Begins, Notice, Reset, Seat};
+use super::cursor::{StartPosition, Notice, Reset, Cursor};
 use super::segment::{Frame, ID};
-use super::shared::{End, Reading, Shared};
+use super::shared::{End, Reading, ChannelShared};
 use crate::compress::{Encoding, Piece};
-use crate::error::Error;
+use crate::error::{ChannelFailed, Error};
 use crate::stop::{StopReason, catch_panic};
 
 /// The cursors of a stream, one in each of its channels.
@@ -21,13 +20,13 @@ use crate::stop::{StopReason, catch_panic};
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// Nearly always one.
-    cursors: SmallVec<[Cursor; 1]>,
+    subscriptions: SmallVec<[Subscription; 1]>,
     /// Something was sent.
-    begun: bool,
+    has_begun: bool,
     /// The client may send an id back.
     resumes: bool,
     /// The client's last id does not say how far it is: it has none, or a filter left out the events since.
-    unsaid: bool,
+    position_unsent: bool,
     /// Whose turn it is.
     turn: u32,
     /// The task that polled last.
@@ -37,9 +36,9 @@ pub(crate) struct Reader {
 }
 
 /// A subscriber's place in a channel.
-pub(crate) struct Cursor {
-    channel: Arc<Shared>,
-    seat: Seat,
+pub(crate) struct Subscription {
+    channel: Arc<ChannelShared>,
+    cursor: Cursor,
     filter: Option<Filter>,
 }
 
@@ -75,21 +74,21 @@ impl Reader {
     /// With more, the ids of a stream would be longer than a [`LastEventId`](crate::LastEventId) may be.
     pub(crate) const MAX_CHANNELS: usize = 100;
 
-    pub(crate) fn new(cursors: impl Iterator<Item = Cursor>, resumes: bool) -> Self {
-        let cursors: SmallVec<[Cursor; 1]> = cursors.collect();
-        let unsaid =
-            cursors.iter().any(|cursor| matches!(cursor.seat.begins(), Begins::New(_) | Begins::All));
-        Self { cursors, begun: false, resumes, unsaid, turn: 0, task: None, encoding: None }
+    pub(crate) fn new(subscriptions: impl Iterator<Item = Subscription>, resumes: bool) -> Self {
+        let subscriptions: SmallVec<[Subscription; 1]> = subscriptions.collect();
+        let position_unsent =
+            subscriptions.iter().any(|subscription| matches!(subscription.cursor.start(), StartPosition::New(_) | StartPosition::All));
+        Self { subscriptions, has_begun: false, resumes, position_unsent, turn: 0, task: None, encoding: None }
     }
 
     /// Reads other channels too; one that is read already is not read twice.
     pub(crate) fn extend(&mut self, other: Self) {
-        for cursor in other.cursors {
-            if !self.cursors.iter().any(|known| Arc::ptr_eq(&known.channel, &cursor.channel)) {
-                self.cursors.push(cursor);
+        for subscription in other.subscriptions {
+            if !self.subscriptions.iter().any(|known| Arc::ptr_eq(&known.channel, &subscription.channel)) {
+                self.subscriptions.push(subscription);
             }
         }
-        self.unsaid |= other.unsaid;
+        self.position_unsent |= other.position_unsent;
         self.resumes &= other.resumes;
     }
 
@@ -97,25 +96,25 @@ impl Reader {
     /// whether they were closed.
     pub(crate) fn nothing_left(&self) -> Option<bool> {
         let mut closed = true;
-        for Cursor { channel, seat, .. } in &self.cursors {
-            closed &= matches!(channel.nothing_for(seat)?, End::Closed);
+        for Subscription { channel, cursor, .. } in &self.subscriptions {
+            closed &= matches!(channel.finished_for(cursor)?, End::Closed);
         }
         Some(closed)
     }
 
     /// Channels that it reads.
     pub(crate) fn len(&self) -> usize {
-        self.cursors.len()
+        self.subscriptions.len()
     }
 
     /// Why it cannot go on where its client was, before it has begun.
     pub(crate) fn reset(&self) -> Option<Reset> {
-        self.cursors.iter().find_map(Cursor::reset)
+        self.subscriptions.iter().find_map(Subscription::reset)
     }
 
     /// Returns whether other streams read the same bytes: it has one channel and no filter.
     pub(crate) fn shares(&self) -> bool {
-        matches!(self.cursors[..], [Cursor { filter: None, .. }])
+        matches!(self.subscriptions[..], [Subscription { filter: None, .. }])
     }
 
     /// Compresses shared events with this encoding, once for all readers.
@@ -124,34 +123,34 @@ impl Reader {
     }
 
     /// Releases gathered events that are due, when it cannot read on.
-    pub(crate) fn keep_time(&mut self, now: Instant) {
-        for Cursor { channel, seat, .. } in &mut self.cursors {
-            channel.keep_time(seat, now);
+    pub(crate) fn flush_if_due(&mut self, now: Instant) {
+        for Subscription { channel, cursor, .. } in &mut self.subscriptions {
+            channel.flush_if_due(cursor, now);
         }
     }
 
     /// When it is to be polled again even if nobody wakes it.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        self.cursors.iter().filter_map(|cursor| cursor.seat.until()).min()
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.subscriptions.iter().filter_map(|subscription| subscription.cursor.wake_at()).min()
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Read> {
         if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             self.task = Some(cx.waker().clone());
             // Waiting cursors have registered the waker of another task.
-            self.cursors.iter_mut().for_each(|cursor| cursor.seat.waits = false);
+            self.subscriptions.iter_mut().for_each(|subscription| subscription.cursor.waits = false);
         }
         for _ in 0..MAX_ROUNDS {
             let (mut closed, mut waiting) = (0, 0);
-            for _ in 0..self.cursors.len() {
-                let index = self.turn as usize % self.cursors.len();
+            for _ in 0..self.subscriptions.len() {
+                let index = self.turn as usize % self.subscriptions.len();
                 self.turn = self.turn.wrapping_add(1);
                 let mut frames = Vec::new();
                 match self.read(index, &mut frames, cx, now) {
                     Poll::Pending => waiting += 1,
                     Poll::Ready(Reading::Ended(End::Closed)) => closed += 1,
                     Poll::Ready(Reading::Ended(End::Failed(error))) => {
-                        let name = self.cursors[index].channel.name.clone();
+                        let name = self.subscriptions[index].channel.name.clone();
                         return Poll::Ready(Read::failed(ChannelFailed { name, error }));
                     }
                     Poll::Ready(Reading::Overtaken(missed)) => {
@@ -159,10 +158,10 @@ impl Reader {
                     }
                     Poll::Ready(Reading::Events { notice, from, bytes, next }) => {
                         let batch = Batch { index, notice, from, next, bytes, frames };
-                        match self.pass_on(&batch) {
+                        match self.encode_batch(&batch) {
                             Ok(None) => {}
                             Ok(Some(read)) => {
-                                self.begun = true;
+                                self.has_begun = true;
                                 return Poll::Ready(read);
                             }
                             Err(error) => return Poll::Ready(Read::failed(error)),
@@ -170,15 +169,15 @@ impl Reader {
                     }
                 }
             }
-            let all_closed = closed == self.cursors.len();
-            if !all_closed && closed + waiting < self.cursors.len() {
+            let all_closed = closed == self.subscriptions.len();
+            if !all_closed && closed + waiting < self.subscriptions.len() {
                 continue;
             }
             // Before it waits for the first event, and before the end, the client gets an id to come back
             // with.
-            if self.resumes && self.unsaid && (all_closed || !self.begun) {
-                (self.begun, self.unsaid) = (true, false);
-                return Poll::Ready(Read::Bytes(self.place()));
+            if self.resumes && self.position_unsent && (all_closed || !self.has_begun) {
+                (self.has_begun, self.position_unsent) = (true, false);
+                return Poll::Ready(Read::Bytes(self.position_id()));
             }
             return match all_closed {
                 true => Poll::Ready(Read::Closed),
@@ -190,23 +189,23 @@ impl Reader {
     }
 
     /// Returns the bytes to send of these events, with a notice before them.
-    fn pass_on(&mut self, batch: &Batch) -> Result<Option<Read>, Error> {
+    fn encode_batch(&mut self, batch: &Batch) -> Result<Option<Read>, Error> {
         let &Batch { index, notice, from, next, .. } = batch;
-        let events = self.select(batch)?;
+        let events = self.select_events(batch)?;
         let Some(notice) = notice else {
-            return events.map(|bytes| self.events(index, bytes, from, next)).transpose();
+            return events.map(|bytes| self.encode_events(index, bytes, from, next)).transpose();
         };
-        self.unsaid &= next > from;
+        self.position_unsent &= next > from;
         let mut out = Vec::new();
-        self.notice(notice, index, from, &mut out);
+        self.encode_notice(notice, index, from, &mut out);
         out.extend_from_slice(&events.unwrap_or_default());
         Ok(Some(Read::Bytes(out.into())))
     }
 
     /// These events, compressed if that was asked for and others read them too.
-    fn events(&self, index: usize, bytes: Bytes, from: u64, next: u64) -> Result<Read, Error> {
+    fn encode_events(&self, index: usize, bytes: Bytes, from: u64, next: u64) -> Result<Read, Error> {
         let Some(encoding) = self.encoding else { return Ok(Read::Bytes(bytes)) };
-        let piece = self.cursors[index].channel.compressed.get(encoding, (from, next), &bytes)?;
+        let piece = self.subscriptions[index].channel.compressed.get(encoding, (from, next), &bytes)?;
         Ok(Read::Compressed(piece))
     }
 
@@ -217,33 +216,33 @@ impl Reader {
         cx: &Context<'_>,
         now: Instant,
     ) -> Poll<Reading> {
-        let alone = self.cursors.len() == 1;
-        let Cursor { channel, seat, filter } = &mut self.cursors[index];
-        if channel.has_nothing_for(seat) {
+        let alone = self.subscriptions.len() == 1;
+        let Subscription { channel, cursor, filter } = &mut self.subscriptions[index];
+        if channel.is_caught_up(cursor) {
             return Poll::Pending;
         }
         let frames = (!alone || filter.is_some()).then_some(frames);
-        channel.read(seat, MAX_READ, frames, cx.waker(), now)
+        channel.read(cursor, MAX_READ, frames, cx.waker(), now)
     }
 
     /// Returns the events that pass the filter, with the ids of this stream.
-    fn select(&mut self, batch: &Batch) -> Result<Option<Bytes>, Error> {
+    fn select_events(&mut self, batch: &Batch) -> Result<Option<Bytes>, Error> {
         let Batch { index, next, bytes, frames, .. } = batch;
         if bytes.is_empty() {
             return Ok(None);
         }
-        let (filter, alone) = (&self.cursors[*index].filter, self.cursors.len() == 1);
+        let (filter, alone) = (&self.subscriptions[*index].filter, self.subscriptions.len() == 1);
         if alone && filter.is_none() {
-            self.unsaid = false;
+            self.position_unsent = false;
             return Ok(Some(bytes.clone()));
         }
         let matches = |frame: &Frame| filter.as_ref().is_none_or(|filter| filter(frame.name(bytes)));
         let matching = catch_panic(|| frames.iter().map(matches).collect::<Vec<_>>())?;
-        self.unsaid = matching.last().is_none_or(|last| !last);
+        self.position_unsent = matching.last().is_none_or(|last| !last);
         if alone && matching.iter().all(|&matches| matches) {
             return Ok(Some(bytes.clone()));
         }
-        let [before, after] = [&self.cursors[..*index], &self.cursors[index + 1..]].map(places);
+        let [before, after] = [&self.subscriptions[..*index], &self.subscriptions[index + 1..]].map(encode_positions);
         let mut out = Vec::new();
         let (mut begin, mut sequence) = (0, next - frames.len() as u64);
         for (frame, matches) in frames.iter().zip(matching) {
@@ -252,7 +251,7 @@ impl Reader {
                 out.extend_from_slice(&bytes[begin..end]);
             } else if matches {
                 out.extend_from_slice(&bytes[begin..id_at]);
-                push_id(&mut out, &before, &self.cursors[*index], sequence, &after);
+                push_id(&mut out, &before, &self.subscriptions[*index], sequence, &after);
                 out.extend_from_slice(&bytes[id_end..end]);
             }
             (begin, sequence) = (end, sequence + 1);
@@ -261,9 +260,9 @@ impl Reader {
     }
 
     /// An event of our own, whose id is the place that the stream goes on from: before `from` in its channel.
-    fn notice(&self, notice: Notice, index: usize, from: u64, out: &mut Vec<u8>) {
-        let [before, after] = [&self.cursors[..index], &self.cursors[index + 1..]].map(places);
-        push_id(out, &before, &self.cursors[index], from - 1, &after);
+    fn encode_notice(&self, notice: Notice, index: usize, from: u64, out: &mut Vec<u8>) {
+        let [before, after] = [&self.subscriptions[..index], &self.subscriptions[index + 1..]].map(encode_positions);
+        push_id(out, &before, &self.subscriptions[index], from - 1, &after);
         let (event, fields) = match notice {
             Notice::Gap(missed) => ("gap", format!(r#""missed":{missed}"#)),
             Notice::Reset(Reset::Expired { missed, .. }) => {
@@ -271,7 +270,7 @@ impl Reader {
             }
             Notice::Reset(Reset::Unknown) => ("reset", r#""reason":"unknown""#.to_owned()),
         };
-        let channel = match &self.cursors[index].channel.name {
+        let channel = match &self.subscriptions[index].channel.name {
             Some(name) => format!(r#""channel":{},"#, json_text(name)),
             None => String::new(),
         };
@@ -279,9 +278,9 @@ impl Reader {
     }
 
     /// The id of the stream's place alone: no receiver takes it for an event, and each comes back with it.
-    fn place(&self) -> Bytes {
+    fn position_id(&self) -> Bytes {
         let mut out = ID.to_vec();
-        out.extend_from_slice(&places(&self.cursors));
+        out.extend_from_slice(&encode_positions(&self.subscriptions));
         // The comma after the last.
         out.pop();
         out.extend_from_slice(b"\n\n");
@@ -299,14 +298,14 @@ impl Read {
 ///
 /// The position of a cursor that has a notice for its client lies before the notice, so that the client gets
 /// it again if the connection breaks here.
-fn places(cursors: &[Cursor]) -> Vec<u8> {
+fn encode_positions(subscriptions: &[Subscription]) -> Vec<u8> {
     let mut out = Vec::new();
-    for Cursor { channel, seat, .. } in cursors {
-        match seat.begins() {
-            Begins::Reset(Reset::Expired { seen, .. }) => channel.id(seen).write(&mut out),
-            Begins::Reset(Reset::Unknown) => out.push(b'?'),
-            Begins::All if seat.next > 1 => out.push(b'?'),
-            Begins::There | Begins::New(_) | Begins::All => channel.id(seat.next - 1).write(&mut out),
+    for Subscription { channel, cursor, .. } in subscriptions {
+        match cursor.start() {
+            StartPosition::Reset(Reset::Expired { seen, .. }) => channel.id(seen).write(&mut out),
+            StartPosition::Reset(Reset::Unknown) => out.push(b'?'),
+            StartPosition::All if cursor.next > 1 => out.push(b'?'),
+            StartPosition::Resumed | StartPosition::New(_) | StartPosition::All => channel.id(cursor.next - 1).write(&mut out),
         }
         out.push(b',');
     }
@@ -314,10 +313,10 @@ fn places(cursors: &[Cursor]) -> Vec<u8> {
 }
 
 /// The line that says where the stream is in all its channels.
-fn push_id(out: &mut Vec<u8>, before: &[u8], cursor: &Cursor, sequence: u64, after: &[u8]) {
+fn push_id(out: &mut Vec<u8>, before: &[u8], subscription: &Subscription, sequence: u64, after: &[u8]) {
     out.extend_from_slice(ID);
     out.extend_from_slice(before);
-    cursor.channel.id(sequence).write(out);
+    subscription.channel.id(sequence).write(out);
     if let Some((_, after)) = after.split_last() {
         out.push(b',');
         out.extend_from_slice(after);
@@ -339,27 +338,27 @@ fn json_text(text: &str) -> String {
     json
 }
 
-impl Cursor {
-    pub(crate) fn new(channel: Arc<Shared>, seat: Seat, filter: Option<Filter>) -> Self {
-        Self { channel, seat, filter }
+impl Subscription {
+    pub(crate) fn new(channel: Arc<ChannelShared>, cursor: Cursor, filter: Option<Filter>) -> Self {
+        Self { channel, cursor, filter }
     }
 
     fn reset(&self) -> Option<Reset> {
-        match self.seat.begins() {
-            Begins::There | Begins::New(_) | Begins::All => None,
-            Begins::Reset(reset) => Some(reset),
+        match self.cursor.start() {
+            StartPosition::Resumed | StartPosition::New(_) | StartPosition::All => None,
+            StartPosition::Reset(reset) => Some(reset),
         }
     }
 }
 
-impl Drop for Cursor {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        self.channel.leave(self.seat.key());
+        self.channel.leave(self.cursor.key());
     }
 }
 
-impl fmt::Debug for Cursor {
+impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cursor").field("seat", &self.seat).finish_non_exhaustive()
+        f.debug_struct("Subscription").field("cursor", &self.cursor).finish_non_exhaustive()
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::id::places;
-use super::reader::{Cursor, Filter, Reader};
-use super::seat::Reset;
-use super::{Channel, First};
+use super::id::positions;
+use super::reader::{Subscription, Filter, Reader};
+use super::cursor::Reset;
+use super::policy::First;
+use super::shared::ChannelShared;
 use crate::last_event_id::LastEventId;
 use crate::produce::Produce;
 
@@ -35,7 +36,7 @@ pub struct Selection {
 
 #[derive(Clone)]
 struct Source {
-    channel: Channel,
+    channel: Arc<ChannelShared>,
     filter: Option<Filter>,
     first: Option<First>,
 }
@@ -44,10 +45,14 @@ struct Source {
 const RESET: &str = "ssekit-reset";
 
 impl Selection {
+    pub(super) fn of(channel: Arc<ChannelShared>) -> Self {
+        Self { sources: vec![Source { channel, filter: None, first: None }] }
+    }
+
     /// Reads the others too. A channel that is here already is not read twice.
     pub fn and(mut self, other: impl Into<Self>) -> Self {
         for source in other.into().sources {
-            if !self.sources.iter().any(|known| Arc::ptr_eq(&known.channel.shared, &source.channel.shared)) {
+            if !self.sources.iter().any(|known| Arc::ptr_eq(&known.channel, &source.channel)) {
                 self.sources.push(source);
             }
         }
@@ -85,22 +90,22 @@ impl Selection {
     fn read(self, last: &LastEventId) -> (Reader, Option<HeaderValue>) {
         let now = Instant::now();
         let id = last.as_str();
-        let seats: Vec<_> =
-            self.sources.iter().map(|source| source.channel.shared.resume(id?, now)).collect();
+        let cursors: Vec<_> =
+            self.sources.iter().map(|source| source.channel.resume(id?, now)).collect();
         // A channel that the id does not speak of is new to the client, if every part of the id is of
         // another.
-        let known = seats.iter().flatten().count();
-        let is_unknown = id.is_some_and(|id| known < places(id).count());
-        let cursors = self.sources.into_iter().zip(seats).map(
-            |(Source { channel: Channel { shared }, filter, first }, seat)| {
-                let seat = seat.unwrap_or_else(|| match is_unknown {
-                    true => shared.join_anew(now),
-                    false => shared.join(first.unwrap_or(shared.first), now),
+        let known = cursors.iter().flatten().count();
+        let is_unknown = id.is_some_and(|id| known < positions(id).count());
+        let subscriptions = self.sources.into_iter().zip(cursors).map(
+            |(Source { channel, filter, first }, cursor)| {
+                let cursor = cursor.unwrap_or_else(|| match is_unknown {
+                    true => channel.join_after_unknown_id(now),
+                    false => channel.join(first.unwrap_or(channel.first), now),
                 });
-                Cursor::new(shared, seat, filter)
+                Subscription::new(channel, cursor, filter)
             },
         );
-        let reader = Reader::new(cursors, last.resumes());
+        let reader = Reader::new(subscriptions, last.resumes());
         let reset = reader.reset();
         let reset = reset.map(|reset| match reset {
             Reset::Expired { .. } => HeaderValue::from_static("expired"),
@@ -110,21 +115,9 @@ impl Selection {
     }
 }
 
-impl From<Channel> for Selection {
-    fn from(channel: Channel) -> Self {
-        Self { sources: vec![Source { channel, filter: None, first: None }] }
-    }
-}
-
-impl From<&Channel> for Selection {
-    fn from(channel: &Channel) -> Self {
-        channel.clone().into()
-    }
-}
-
 impl fmt::Debug for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let channels = self.sources.iter().map(|source| (&source.channel, source.filter.is_some()));
+        let channels = self.sources.iter().map(|source| (&source.channel.name, source.filter.is_some()));
         f.debug_map().entries(channels).finish()
     }
 }

@@ -10,14 +10,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::id::{Epoch, EventId, is_id_of};
-use super::log::{Keep, Log, Resume};
-use super::seat::{Begins, Notice, Reset, Seat};
+use super::log::{Retention, Log, Resume};
+use super::cursor::{StartPosition, Notice, Reset, Cursor};
 use super::segment::Frame;
 use super::subscribers::Subscribers;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
-use super::{ChannelStats, First, Overtaken};
-use crate::compress::Pieces;
-use crate::emitter::EmitError;
+use super::policy::{First, Overtaken};
+use super::stats::ChannelStats;
+use crate::compress::PieceCache;
+use crate::emit_error::EmitError;
 use crate::error::Error;
 use crate::presence::{Presence, PresenceChange, Watchers};
 use crate::queue::check_size;
@@ -26,8 +27,8 @@ use crate::queue::check_size;
 ///
 /// One lock guards the log and the subscribers. Under it, no foreign code runs but the `clone` of wakers, no
 /// task is woken, and no waker is dropped.
-pub(crate) struct Shared {
-    state: Mutex<State>,
+pub(crate) struct ChannelShared {
+    state: Mutex<ChannelState>,
     /// The sequence of the next event that is not released yet, or `CLOSED`, so that a waiting subscriber
     /// sees without the lock that there is nothing yet.
     head: AtomicU64,
@@ -36,20 +37,20 @@ pub(crate) struct Shared {
     room: Notify,
     gathers: bool,
     watchers: Watchers<()>,
-    pub(crate) compressed: Pieces,
+    pub(crate) compressed: PieceCache,
     /// A channel's subscribers have no names.
-    nobody: Arc<()>,
+    no_key: Arc<()>,
     epoch: Epoch,
     pub(crate) name: Option<Box<str>>,
     pub(crate) overtaken: Overtaken,
     pub(crate) first: First,
     pub(crate) after_reset: First,
     #[cfg(feature = "metrics")]
-    pub(crate) recorded: crate::metrics::Recorded,
+    pub(crate) recorded: crate::recorded::Recorded,
 }
 
 #[derive(Debug)]
-struct State {
+struct ChannelState {
     log: Log,
     subscribers: Subscribers,
     /// How the channel has ended, if it has.
@@ -75,9 +76,9 @@ struct Release {
     /// When events are released next, if there are any.
     due: Instant,
     /// The subscriber whose timer releases them.
-    keeper: Option<usize>,
+    flusher: Option<usize>,
     /// Some were woken, of whom the first is to become the keeper.
-    asked: bool,
+    is_election_open: bool,
 }
 
 /// The result of a read.
@@ -93,9 +94,9 @@ pub(crate) enum Reading {
     Ended(End),
 }
 
-impl Shared {
+impl ChannelShared {
     pub(crate) fn new(
-        keep: Keep,
+        retention: Retention,
         gather: Option<Duration>,
         name: Option<Box<str>>,
         overtaken: Overtaken,
@@ -103,16 +104,16 @@ impl Shared {
         after_reset: First,
     ) -> Self {
         let epoch = Epoch::random();
-        let log = Log::new(epoch, keep);
-        let state = State {
+        let log = Log::new(epoch, retention);
+        let state = ChannelState {
             log,
             subscribers: Subscribers::new(overtaken == Overtaken::Wait),
             end: None,
-            release: Release { end: 1, gather, due: Instant::now(), keeper: None, asked: false },
+            release: Release { end: 1, gather, due: Instant::now(), flusher: None, is_election_open: false },
             missed: 0,
         };
         let (state, turn, room) = (Mutex::new(state), tokio::sync::Mutex::default(), Notify::new());
-        let (watchers, nobody, compressed) = (Watchers::new(), Arc::new(()), Pieces::default());
+        let (watchers, no_key, compressed) = (Watchers::new(), Arc::new(()), PieceCache::default());
         Self {
             state,
             head: AtomicU64::new(1),
@@ -120,7 +121,7 @@ impl Shared {
             turn,
             room,
             watchers,
-            nobody,
+            no_key,
             compressed,
             epoch,
             name,
@@ -128,7 +129,7 @@ impl Shared {
             first,
             after_reset,
             #[cfg(feature = "metrics")]
-            recorded: crate::metrics::Recorded::default(),
+            recorded: crate::recorded::Recorded::default(),
         }
     }
 
@@ -149,10 +150,10 @@ impl Shared {
         self.sweep_state(&mut state, now);
         if state.is_due(now) {
             self.release(state, now);
-        } else if state.release.keeper.is_none() {
-            let asked = state.ask_for_a_keeper();
+        } else if state.release.flusher.is_none() {
+            let candidates = state.elect_flusher();
             drop(state);
-            asked.into_iter().for_each(Waker::wake);
+            candidates.into_iter().for_each(Waker::wake);
         }
         Ok(id)
     }
@@ -167,7 +168,7 @@ impl Shared {
     }
 
     /// Lets subscribers read everything, and wakes those that wait.
-    fn release(&self, mut state: MutexGuard<'_, State>, now: Instant) {
+    fn release(&self, mut state: MutexGuard<'_, ChannelState>, now: Instant) {
         state.release(now);
         self.head.store(state.release.end, Ordering::Release);
         wake(state);
@@ -197,7 +198,7 @@ impl Shared {
         self.sweep_state(&mut state, now);
     }
 
-    fn sweep_state(&self, state: &mut State, now: Instant) {
+    fn sweep_state(&self, state: &mut ChannelState, now: Instant) {
         let floor = match self.overtaken {
             Overtaken::Wait => state.floor(),
             Overtaken::Close | Overtaken::Gap => u64::MAX,
@@ -224,76 +225,76 @@ impl Shared {
 
     /// How the channel has ended, if this subscriber, which has not begun, has nothing more to read or to be
     /// told.
-    pub(crate) fn nothing_for(&self, seat: &Seat) -> Option<End> {
+    pub(crate) fn finished_for(&self, cursor: &Cursor) -> Option<End> {
         let state = self.state();
-        let has_notice = match seat.begins() {
-            Begins::There | Begins::New(_) => false,
-            Begins::All => state.log.start() > 1,
-            Begins::Reset(_) => true,
+        let has_notice = match cursor.start() {
+            StartPosition::Resumed | StartPosition::New(_) => false,
+            StartPosition::All => state.log.start() > 1,
+            StartPosition::Reset(_) => true,
         };
-        state.end.clone().filter(|_| !has_notice && seat.next >= state.log.next())
+        state.end.clone().filter(|_| !has_notice && cursor.next >= state.log.next())
     }
 
     /// A seat for a client that has this last event ID, if any part of it speaks of this channel.
-    pub(crate) fn resume(&self, id: &str, now: Instant) -> Option<Seat> {
+    pub(crate) fn resume(&self, id: &str, now: Instant) -> Option<Cursor> {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
-        let (next, begins) = match state.log.resume(id)? {
-            Resume::From(next) => (next, Begins::There),
+        let (next, start) = match state.log.resume(id)? {
+            Resume::From(next) => (next, StartPosition::Resumed),
             Resume::Expired { seen } => {
-                let next = self.after_reset.place(&state.log);
-                (next, Begins::Reset(Reset::Expired { seen, missed: next - seen - 1 }))
+                let next = self.after_reset.position(&state.log);
+                (next, StartPosition::Reset(Reset::Expired { seen, missed: next - seen - 1 }))
             }
-            Resume::Unknown => (self.after_reset.place(&state.log), Begins::Reset(Reset::Unknown)),
+            Resume::Unknown => (self.after_reset.position(&state.log), StartPosition::Reset(Reset::Unknown)),
         };
-        Some(self.take_seat(state, next, begins))
+        Some(self.add_subscriber(state, next, start))
     }
 
     /// A seat for a client that has no last event ID of this channel.
-    pub(crate) fn join(&self, first: First, now: Instant) -> Seat {
+    pub(crate) fn join(&self, first: First, now: Instant) -> Cursor {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
-        let next = first.place(&state.log);
-        let begins = match first {
-            First::All => Begins::All,
-            First::New | First::Last(_) => Begins::New(state.log.next()),
+        let next = first.position(&state.log);
+        let start = match first {
+            First::All => StartPosition::All,
+            First::New | First::Last(_) => StartPosition::New(state.log.next()),
         };
-        self.take_seat(state, next, begins)
+        self.add_subscriber(state, next, start)
     }
 
     /// A seat for a client whose last event ID is unknown here.
-    pub(crate) fn join_anew(&self, now: Instant) -> Seat {
+    pub(crate) fn join_after_unknown_id(&self, now: Instant) -> Cursor {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
-        let next = self.after_reset.place(&state.log);
-        self.take_seat(state, next, Begins::Reset(Reset::Unknown))
+        let next = self.after_reset.position(&state.log);
+        self.add_subscriber(state, next, StartPosition::Reset(Reset::Unknown))
     }
 
-    fn take_seat(&self, mut state: MutexGuard<'_, State>, next: u64, begins: Begins) -> Seat {
+    fn add_subscriber(&self, mut state: MutexGuard<'_, ChannelState>, next: u64, start: StartPosition) -> Cursor {
         let key = state.subscribers.join(next);
-        let mut seat = Seat::new(key, next, begins);
-        seat.knows_end = state.end.is_some() && begins == Begins::There && next == state.log.next();
+        let mut cursor = Cursor::new(key, next, start);
+        cursor.knows_end = state.end.is_some() && start == StartPosition::Resumed && next == state.log.next();
         let streams = state.subscribers.len();
-        let told = self.watchers.tell(PresenceChange::Joined { key: self.nobody.clone(), streams });
+        let pending = self.watchers.record(PresenceChange::Joined { key: self.no_key.clone(), streams });
         drop(state);
-        told.wake();
-        seat
+        pending.wake();
+        cursor
     }
 
     pub(crate) fn leave(&self, key: usize) {
         let mut state = self.state();
         let waker = state.subscribers.leave(key);
-        let mut asked = Asked::new();
-        if state.release.keeper.take_if(|keeper| *keeper == key).is_some() {
-            state.release.asked = false;
-            asked = state.ask_for_a_keeper();
+        let mut candidates = Candidates::new();
+        if state.release.flusher.take_if(|flusher| *flusher == key).is_some() {
+            state.release.is_election_open = false;
+            candidates = state.elect_flusher();
         }
         let streams = state.subscribers.len();
-        let told = self.watchers.tell(PresenceChange::Left { key: self.nobody.clone(), streams });
+        let pending = self.watchers.record(PresenceChange::Left { key: self.no_key.clone(), streams });
         drop(state);
         drop(waker);
-        asked.into_iter().for_each(Waker::wake);
-        told.wake();
+        candidates.into_iter().for_each(Waker::wake);
+        pending.wake();
         self.has_read();
     }
 
@@ -305,31 +306,31 @@ impl Shared {
 
     /// Releases gathered events that are due, if this subscriber is to do that, although it cannot read
     /// itself.
-    pub(crate) fn keep_time(&self, seat: &mut Seat, now: Instant) {
+    pub(crate) fn flush_if_due(&self, cursor: &mut Cursor, now: Instant) {
         if !self.gathers {
             return;
         }
-        seat.set_until(None);
+        cursor.set_wake_at(None);
         let mut state = self.state();
         if state.release.end < state.log.next() {
             match state.is_due(now) {
                 true => self.release(state, now),
-                false => seat.set_until(state.keep(seat.key())),
+                false => cursor.set_wake_at(state.become_flusher(cursor.key())),
             }
         }
     }
 
     /// Returns whether this subscriber waits for an event that has not come yet. Where events are gathered,
     /// it may have been woken for something else.
-    pub(crate) fn has_nothing_for(&self, seat: &Seat) -> bool {
-        seat.waits && !self.gathers && self.head.load(Ordering::Acquire) == seat.next
+    pub(crate) fn is_caught_up(&self, cursor: &Cursor) -> bool {
+        cursor.waits && !self.gathers && self.head.load(Ordering::Acquire) == cursor.next
     }
 
     /// Reads whole events from here on, with their frames if they are asked for. A reader that finds nothing
-    /// will be woken, and must come back at [`Seat::until`].
+    /// will be woken, and must come back at [`Cursor::wake_at`].
     pub(crate) fn read(
         &self,
-        seat: &mut Seat,
+        cursor: &mut Cursor,
         max: usize,
         frames: Option<&mut Vec<Frame>>,
         reader: &Waker,
@@ -341,44 +342,44 @@ impl Shared {
             state = self.state();
         }
         let end = state.release.end;
-        let everything = seat.begins() == Begins::All;
-        let notice = seat.catch_up(state.log.start());
+        let everything = cursor.start() == StartPosition::All;
+        let notice = cursor.catch_up(state.log.start());
         if let Some(Notice::Gap(missed)) = notice
             && !everything
         {
             state.missed += missed;
-            if seat.has_read && self.overtaken == Overtaken::Close {
-                state.subscribers.advance(seat.key(), seat.next);
+            if cursor.has_read && self.overtaken == Overtaken::Close {
+                state.subscribers.advance(cursor.key(), cursor.next);
                 return Poll::Ready(Reading::Overtaken(missed));
             }
         }
-        let from = seat.next;
+        let from = cursor.next;
         let events = state.log.read(from, end, max, frames);
-        seat.waits = false;
-        seat.set_until(None);
+        cursor.waits = false;
+        cursor.set_wake_at(None);
         let reading = match (events, notice, &state.end) {
             (Some((bytes, next)), notice, _) => {
-                (seat.next, seat.has_read) = (next, true);
+                (cursor.next, cursor.has_read) = (next, true);
                 // A reader of everything waits from here on, and need not take the lock again to find that
                 // out.
-                seat.waits = next >= end && state.release.end == state.log.next();
+                cursor.waits = next >= end && state.release.end == state.log.next();
                 Poll::Ready(Reading::Events { notice, from, bytes, next })
             }
             (None, Some(_), _) => {
                 Poll::Ready(Reading::Events { notice, from, bytes: Bytes::new(), next: from })
             }
-            (None, None, Some(_)) if seat.knows_end => return Poll::Ready(Reading::Ended(End::Closed)),
+            (None, None, Some(_)) if cursor.knows_end => return Poll::Ready(Reading::Ended(End::Closed)),
             (None, None, Some(end)) => return Poll::Ready(Reading::Ended(end.clone())),
             (None, None, None) => {
-                seat.waits = true;
+                cursor.waits = true;
                 if state.release.end < state.log.next() {
-                    seat.set_until(state.keep(seat.key()));
+                    cursor.set_wake_at(state.become_flusher(cursor.key()));
                 }
                 Poll::Pending
             }
         };
-        let before = seat.waits.then(|| state.subscribers.wait(seat.key(), reader));
-        state.subscribers.advance(seat.key(), seat.next);
+        let before = cursor.waits.then(|| state.subscribers.wait(cursor.key(), reader));
+        state.subscribers.advance(cursor.key(), cursor.next);
         drop(state);
         drop(before);
         if reading.is_ready() {
@@ -412,23 +413,23 @@ impl Shared {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ChannelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ChannelState {
     /// Picks waiting subscribers, of which one will release the gathered events. A few are picked, because
     /// one may not be polled while its transport stands still.
-    fn ask_for_a_keeper(&mut self) -> Asked {
-        let several = if std::mem::replace(&mut self.release.asked, true) { 1 } else { ASKED };
+    fn elect_flusher(&mut self) -> Candidates {
+        let several = if std::mem::replace(&mut self.release.is_election_open, true) { 1 } else { MAX_CANDIDATES };
         std::iter::from_fn(|| self.subscribers.take_one_waiting()).take(several).collect()
     }
 
     /// The time at which this subscriber releases the gathered events, unless another one does.
-    fn keep(&mut self, key: usize) -> Option<Instant> {
-        let keeper = *self.release.keeper.get_or_insert(key);
-        (keeper == key).then_some(self.release.due)
+    fn become_flusher(&mut self, key: usize) -> Option<Instant> {
+        let flusher = *self.release.flusher.get_or_insert(key);
+        (flusher == key).then_some(self.release.due)
     }
 
     /// Returns whether a publication releases at once: the last release was long ago, or much was gathered.
@@ -440,7 +441,7 @@ impl State {
 
     fn release(&mut self, now: Instant) {
         self.release.end = self.log.next();
-        (self.release.keeper, self.release.asked) = (None, false);
+        (self.release.flusher, self.release.is_election_open) = (None, false);
         if let Some(time) = self.release.gather {
             self.release.due = now + time;
         }
@@ -464,7 +465,7 @@ impl State {
 }
 
 /// Wakes all waiting subscribers, after the lock is released.
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake(mut state: MutexGuard<'_, ChannelState>) {
     let mut wakers = Vec::with_capacity(state.subscribers.waiting());
     state.subscribers.take_waiting(&mut wakers);
     drop(state);
@@ -477,8 +478,8 @@ fn wake(mut state: MutexGuard<'_, State>) {
 const CLOSED: u64 = u64::MAX;
 /// As many events are released at once.
 const MAX_GATHERED: u64 = 256;
-const ASKED: usize = 4;
-type Asked = SmallVec<[Waker; ASKED]>;
+const MAX_CANDIDATES: usize = 4;
+type Candidates = SmallVec<[Waker; MAX_CANDIDATES]>;
 
 /// About as many bytes as the event takes when it is encoded.
 fn size(event: &Event<'_>) -> usize {
@@ -491,7 +492,7 @@ const FIELDS: usize = 48;
 
 impl First {
     /// The sequence of the first event to read.
-    fn place(self, log: &Log) -> u64 {
+    fn position(self, log: &Log) -> u64 {
         match self {
             Self::New => log.next(),
             Self::Last(events) => log.start().max(log.next().saturating_sub(events)),

@@ -28,7 +28,7 @@ struct Subscriber {
 struct Waits {
     waker: Waker,
     /// Its place in `waiting`.
-    place: usize,
+    index: usize,
 }
 
 impl Subscribers {
@@ -38,7 +38,7 @@ impl Subscribers {
     }
 
     pub(crate) fn join(&mut self, next: u64) -> usize {
-        self.enter(next);
+        self.count_position(next);
         self.all.insert(Subscriber { next, waits: None })
     }
 
@@ -47,7 +47,7 @@ impl Subscribers {
     pub(crate) fn leave(&mut self, key: usize) -> Option<Waker> {
         let waker = self.stop_waiting(key);
         let Subscriber { next, .. } = self.all.remove(key);
-        self.quit(next);
+        self.uncount_position(next);
         waker
     }
 
@@ -55,8 +55,8 @@ impl Subscribers {
     pub(crate) fn advance(&mut self, key: usize, next: u64) {
         let before = std::mem::replace(&mut self.all[key].next, next);
         if before != next {
-            self.enter(next);
-            self.quit(before);
+            self.count_position(next);
+            self.uncount_position(before);
         }
     }
 
@@ -68,7 +68,7 @@ impl Subscribers {
             Some(waits) if waits.waker.will_wake(waker) => None,
             Some(waits) => Some(std::mem::replace(&mut waits.waker, waker.clone())),
             waits @ None => {
-                *waits = Some(Waits { waker: waker.clone(), place: self.waiting.len() });
+                *waits = Some(Waits { waker: waker.clone(), index: self.waiting.len() });
                 self.waiting.push(key);
                 None
             }
@@ -103,13 +103,13 @@ impl Subscribers {
         }
     }
 
-    fn enter(&mut self, next: u64) {
+    fn count_position(&mut self, next: u64) {
         if let Some(positions) = &mut self.positions {
             *positions.entry(next).or_default() += 1;
         }
     }
 
-    fn quit(&mut self, next: u64) {
+    fn uncount_position(&mut self, next: u64) {
         if let Some(positions) = &mut self.positions
             && let Entry::Occupied(mut count) = positions.entry(next)
         {
@@ -121,12 +121,12 @@ impl Subscribers {
     }
 
     fn stop_waiting(&mut self, key: usize) -> Option<Waker> {
-        let Waits { waker, place } = self.all.get_mut(key)?.waits.take()?;
-        self.waiting.swap_remove(place);
-        if let Some(&moved) = self.waiting.get(place)
+        let Waits { waker, index } = self.all.get_mut(key)?.waits.take()?;
+        self.waiting.swap_remove(index);
+        if let Some(&moved) = self.waiting.get(index)
             && let Some(waits) = &mut self.all[moved].waits
         {
-            waits.place = place;
+            waits.index = index;
         }
         Some(waker)
     }

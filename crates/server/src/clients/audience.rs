@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ssekit_wire::{Event, FieldError};
 
-use crate::emitter::{EmitError, Emitter};
+use crate::emit_error::EmitError;
+use crate::emitter::Emitter;
 use crate::queue::Encoded;
 use crate::stop::StopReason;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Clients;
 use super::audience::{Losses, WhenFull};
-use super::registry::{Registry, Shared};
+use super::registry::{Registry, ClientsShared};
 use crate::presence::Watchers;
 use crate::streams::DEFAULT_RETRY;
 
@@ -80,7 +80,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
     pub fn build(self) -> Clients<K> {
         let registry = Registry { keys: HashMap::new(), streams: 0, next: 0, refused: 0 };
         Clients {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ClientsShared {
                 max_per_key: self.max_per_key,
                 replace_oldest: self.replace_oldest,
                 retry: self.retry,
@@ -89,7 +89,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
                 watchers: Watchers::new(),
                 name: self.name,
                 #[cfg(feature = "metrics")]
-                recorded: crate::metrics::Recorded::default(),
+                recorded: crate::recorded::Recorded::default(),
             }),
         }
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::audience::Losses;
 use crate::emitter::Emitter;
-use crate::presence::{PresenceChange, Told, Watchers};
-use crate::stop::{Place, StopReason};
-use crate::streams::{Refusal, Why, jittered_retry};
+use crate::presence::{PresenceChange, PendingWakes, Watchers};
+use crate::stop::{Membership, StopReason};
+use crate::streams::{Refusal, RefusalReason, jittered_retry};
 
-pub(super) struct Shared<K> {
+pub(super) struct ClientsShared<K> {
     pub(super) max_per_key: Option<usize>,
     pub(super) replace_oldest: bool,
     pub(super) retry: Duration,
@@ -18,7 +18,7 @@ pub(super) struct Shared<K> {
     pub(super) watchers: Watchers<K>,
     pub(super) name: Option<Box<str>>,
     #[cfg(feature = "metrics")]
-    pub(super) recorded: crate::metrics::Recorded,
+    pub(super) recorded: crate::recorded::Recorded,
 }
 
 pub(super) struct Registry<K> {
@@ -32,109 +32,109 @@ pub(super) struct Registry<K> {
 pub(super) struct Group<K> {
     pub(super) key: Arc<K>,
     /// In the order in which they came, which is that of their numbers.
-    pub(super) tabs: Vec<Tab>,
+    pub(super) streams: Vec<OpenStream>,
 }
 
-pub(super) struct Tab {
+pub(super) struct OpenStream {
     pub(super) number: u64,
     pub(super) emitter: Emitter,
 }
 
-impl<K> Shared<K> {
+impl<K> ClientsShared<K> {
     /// Nobody is woken, no emitter dropped and of keys' code only `eq` and `hash` run under this lock.
     pub(super) fn registry(&self) -> MutexGuard<'_, Registry<K>> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Eq + Hash> Shared<K> {
+impl<K: Eq + Hash> ClientsShared<K> {
     /// Adds a stream to its key, or refuses it.
     ///
     /// `key` is shared with others, `own` is for the map. Neither is dropped under the lock.
     pub(super) fn join(&self, key: Arc<K>, own: K, emitter: Emitter) -> Result<(Arc<K>, u64), Refusal> {
-        let mut told = Vec::new();
+        let mut pending = Vec::new();
         let mut registry = self.registry();
         let Registry { keys, streams, next, refused } = &mut *registry;
         let number = *next;
         let mut replaced = Vec::new();
         let (of_key, key) = match keys.get_mut(&own) {
             Some(group) => {
-                if let Some(max) = self.max_per_key.filter(|max| group.tabs.len() >= *max) {
+                if let Some(max) = self.max_per_key.filter(|max| group.streams.len() >= *max) {
                     if !self.replace_oldest || max == 0 {
                         *refused += 1;
                         return Err(self.refusal());
                     }
-                    replaced.extend(group.tabs.drain(..=group.tabs.len() - max));
+                    replaced.extend(group.streams.drain(..=group.streams.len() - max));
                     for left in (0..replaced.len()).rev() {
-                        let (key, streams) = (group.key.clone(), group.tabs.len() + left);
-                        told.push(self.watchers.tell(PresenceChange::Left { key, streams }));
+                        let (key, streams) = (group.key.clone(), group.streams.len() + left);
+                        pending.push(self.watchers.record(PresenceChange::Left { key, streams }));
                     }
                 }
-                group.tabs.push(Tab { number, emitter });
-                (group.tabs.len(), group.key.clone())
+                group.streams.push(OpenStream { number, emitter });
+                (group.streams.len(), group.key.clone())
             }
             None if self.max_per_key == Some(0) => {
                 *refused += 1;
                 return Err(self.refusal());
             }
             None => {
-                keys.insert(own, Group { key: key.clone(), tabs: vec![Tab { number, emitter }] });
+                keys.insert(own, Group { key: key.clone(), streams: vec![OpenStream { number, emitter }] });
                 (1, key)
             }
         };
         *next += 1;
         *streams = *streams + 1 - replaced.len();
-        told.push(self.watchers.tell(PresenceChange::Joined { key: key.clone(), streams: of_key }));
+        pending.push(self.watchers.record(PresenceChange::Joined { key: key.clone(), streams: of_key }));
         drop(registry);
-        told.into_iter().for_each(Told::wake);
-        for tab in replaced {
-            tab.emitter.outbox().dismiss(StopReason::Replaced, jittered_retry(self.retry));
+        pending.into_iter().for_each(PendingWakes::wake);
+        for stream in replaced {
+            stream.emitter.outbox().end_with_retry(StopReason::Replaced, jittered_retry(self.retry));
         }
         Ok((key, number))
     }
 
     fn refusal(&self) -> Refusal {
-        Refusal::new(Why::KeyFull, jittered_retry(self.retry))
+        Refusal::new(RefusalReason::KeyFull, jittered_retry(self.retry))
     }
 
     /// Removes this stream alone, if it is still there.
     fn leave(&self, key: &Arc<K>, number: u64) {
         let mut registry = self.registry();
         let Some(group) = registry.keys.get_mut(&**key) else { return };
-        let Ok(index) = group.tabs.binary_search_by_key(&number, |tab| tab.number) else { return };
-        let tab = group.tabs.remove(index);
-        let streams = group.tabs.len();
+        let Ok(index) = group.streams.binary_search_by_key(&number, |stream| stream.number) else { return };
+        let stream = group.streams.remove(index);
+        let streams = group.streams.len();
         let group = if streams == 0 { registry.keys.remove_entry(&**key) } else { None };
         registry.streams -= 1;
-        let told = self.watchers.tell(PresenceChange::Left { key: key.clone(), streams });
+        let pending = self.watchers.record(PresenceChange::Left { key: key.clone(), streams });
         drop(registry);
-        told.wake();
-        drop((tab, group));
+        pending.wake();
+        drop((stream, group));
     }
 }
 
 /// A stream's place among those of its key.
-pub(super) struct Seat<K: Eq + Hash + Send + Sync> {
-    pub(super) shared: Arc<Shared<K>>,
+pub(super) struct ClientsMembership<K: Eq + Hash + Send + Sync> {
+    pub(super) shared: Arc<ClientsShared<K>>,
     pub(super) key: Arc<K>,
     pub(super) number: u64,
 }
 
-impl<K: Eq + Hash + Send + Sync> Place for Seat<K> {
+impl<K: Eq + Hash + Send + Sync> Membership for ClientsMembership<K> {
     fn leave(&mut self, _reason: &StopReason) {
         self.shared.leave(&self.key, self.number);
     }
 }
 
-impl<K: Eq + Hash + Send + Sync> Drop for Seat<K> {
+impl<K: Eq + Hash + Send + Sync> Drop for ClientsMembership<K> {
     fn drop(&mut self) {
         self.shared.leave(&self.key, self.number);
     }
 }
 
 /// The place of a stream that was refused.
-pub(super) struct Nowhere;
+pub(super) struct NoMembership;
 
-impl Place for Nowhere {
+impl Membership for NoMembership {
     fn leave(&mut self, _reason: &StopReason) {}
 }

@@ -13,7 +13,7 @@ pub(crate) enum Encoder {}
 pub(crate) enum Piece {}
 
 #[derive(Debug, Default)]
-pub(crate) struct Pieces(());
+pub(crate) struct PieceCache(());
 
 impl Encoding {
     pub(crate) fn name(self) -> &'static str {
@@ -39,7 +39,7 @@ impl Encoder {
     }
 }
 
-impl Pieces {
+impl PieceCache {
     pub(crate) fn get(&self, encoding: Encoding, _events: (u64, u64), _bytes: &[u8]) -> io::Result<Piece> {
         match encoding {}
     }

@@ -6,8 +6,8 @@ use std::fmt;
 use url::Url;
 
 /// The URL without user, password, query and fragment; a query that was there is `?…`.
-pub(crate) fn shown(url: &Url) -> String {
-    let mut shown = without_login(url);
+pub(crate) fn redacted(url: &Url) -> String {
+    let mut shown = without_credentials(url);
     shown.set_fragment(None);
     let has_query = shown.query().is_some();
     shown.set_query(None);
@@ -19,7 +19,7 @@ pub(crate) fn shown(url: &Url) -> String {
 }
 
 /// The same of a text that may be no URL.
-pub(crate) fn shown_text(text: &str) -> String {
+pub(crate) fn redacted_text(text: &str) -> String {
     let end = text.find(['?', '#']).unwrap_or(text.len());
     let (head, rest) = text.split_at(end);
     let start = head.find("//").map_or(0, |at| at + 2);
@@ -31,7 +31,7 @@ pub(crate) fn shown_text(text: &str) -> String {
     format!("{}{}{query}", &head[..start], &head[host..])
 }
 
-pub(crate) fn without_login(url: &Url) -> Url {
+pub(crate) fn without_credentials(url: &Url) -> Url {
     let mut url = url.clone();
     // Both fail only for URLs that cannot have a user at all.
     let _ = url.set_username("");
@@ -40,9 +40,9 @@ pub(crate) fn without_login(url: &Url) -> Url {
 }
 
 /// An error and its causes, in one line.
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
+pub(crate) struct ErrorChain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut error = self.0;
@@ -66,8 +66,8 @@ mod tests {
             ("http://secret@host/?", "http://host/?…"),
             ("http://host/?topic=a&access_token=secret", "http://host/?…"),
         ] {
-            assert_eq!(shown(&Url::parse(url).unwrap()), expected);
-            assert_eq!(shown_text(url), expected, "the same of its text");
+            assert_eq!(redacted(&Url::parse(url).unwrap()), expected);
+            assert_eq!(redacted_text(url), expected, "the same of its text");
         }
         for (text, expected) in [
             ("", ""),
@@ -79,7 +79,7 @@ mod tests {
             ("/relative#secret", "/relative"),
             ("/users/@me", "/users/@me"),
         ] {
-            assert_eq!(shown_text(text), expected, "{text:?}");
+            assert_eq!(redacted_text(text), expected, "{text:?}");
         }
     }
 }

@@ -1,20 +1,20 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::connection::Found;
-use crate::source::Shared as Source;
+use crate::connection::NextItem;
+use crate::options::SourceState;
 use crate::subscribers;
 
-/// A subscriber's place in a connection: taken when it is made, left when it is dropped.
+/// A subscriber of a connection: added when this is made, removed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct EventSubscription {
     /// Keeps the source, with its callbacks and its connection.
-    source: Arc<Source>,
+    source: Arc<SourceState>,
     id: u64,
 }
 
-impl Seat {
-    pub(crate) fn take(source: Arc<Source>, event: Option<Arc<str>>) -> Self {
+impl EventSubscription {
+    pub(crate) fn new(source: Arc<SourceState>, event: Option<Arc<str>>) -> Self {
         let id = source.connection().subscribe(event);
         Self { source, id }
     }
@@ -23,7 +23,7 @@ impl Seat {
         self.source.connection().open();
     }
 
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Found> {
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<NextItem> {
         self.source.connection().poll(self.id, context)
     }
 
@@ -35,12 +35,12 @@ impl Seat {
         self.source.connection().closed().await;
     }
 
-    pub(crate) fn source(&self) -> &Arc<Source> {
+    pub(crate) fn source(&self) -> &Arc<SourceState> {
         &self.source
     }
 }
 
-impl Drop for Seat {
+impl Drop for EventSubscription {
     fn drop(&mut self) {
         self.source.connection().unsubscribe(self.id);
     }

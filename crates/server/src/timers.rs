@@ -6,7 +6,7 @@ use tokio::time::Instant;
 /// Decides from past events and `now` when an idle stream pings, when its lifetime is over, and when a peer
 /// that does not read is given up.
 #[derive(Clone, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct StreamTimers {
     ping: Option<Millis>,
     stall: Option<Millis>,
     /// Bytes were last handed to the transport, or the stream began.
@@ -16,7 +16,7 @@ pub(crate) struct Pace {
     /// The stall time has passed, and the transport was given a last chance to write.
     suspected: bool,
     /// The ends that only few streams have.
-    end: Option<Box<End>>,
+    end: Option<Box<EndTimers>>,
 }
 
 /// A time in whole milliseconds, one at least: a stream has two of them, and there are many streams.
@@ -35,7 +35,7 @@ impl Millis {
 }
 
 #[derive(Clone, Debug, Default)]
-struct End {
+struct EndTimers {
     lifetime: Option<Lifetime>,
     /// The stream has lived for its time.
     expires: Option<Instant>,
@@ -55,15 +55,15 @@ pub(crate) struct Lifetime {
 /// ms.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_millis(50);
 
-impl Pace {
+impl StreamTimers {
     pub(crate) fn new(ping: Option<Duration>, stall: Option<Duration>, now: Instant) -> Self {
         let (ping, stall) = (ping.map(Millis::of), stall.map(Millis::of));
         Self { ping, stall, sent: now, moved: now, suspected: false, end: None }
     }
 
     /// The stream ends by itself this long after it has begun.
-    pub(crate) fn lives(mut self, lifetime: Option<Lifetime>) -> Self {
-        self.end = lifetime.map(|lifetime| Box::new(End { lifetime: Some(lifetime), ..End::default() }));
+    pub(crate) fn with_lifetime(mut self, lifetime: Option<Lifetime>) -> Self {
+        self.end = lifetime.map(|lifetime| Box::new(EndTimers { lifetime: Some(lifetime), ..EndTimers::default() }));
         self
     }
 
@@ -76,7 +76,7 @@ impl Pace {
     }
 
     /// Whether the stream has lived for its time, and when its client is to return: told once.
-    pub(crate) fn expired(&mut self, now: Instant) -> Option<Duration> {
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Duration> {
         let end = self.end.as_mut()?;
         end.expires.take_if(|at| *at <= now)?;
         end.lifetime.map(|lifetime| lifetime.retry)
@@ -85,7 +85,7 @@ impl Pace {
     /// The server shuts down, and the transport has something to write yet: whether it has had its time to.
     ///
     /// A suspicion first, as in [`stall`](Self::stall).
-    pub(crate) fn cut(&mut self, now: Instant) -> Stall {
+    pub(crate) fn check_shutdown(&mut self, now: Instant) -> Stall {
         let end = self.end.get_or_insert_default();
         if *end.cut.get_or_insert(now + SHUTDOWN_GRACE) > now {
             return Stall::No;
@@ -97,7 +97,7 @@ impl Pace {
     }
 
     /// Bytes are handed to the transport, which holds none before them if it is `idle`.
-    pub(crate) fn sent(&mut self, idle: bool, now: Instant) {
+    pub(crate) fn on_sent(&mut self, idle: bool, now: Instant) {
         self.sent = now;
         if idle {
             self.moved = now;
@@ -105,13 +105,13 @@ impl Pace {
     }
 
     /// The transport has written some of its bytes.
-    pub(crate) fn moved(&mut self, now: Instant) {
+    pub(crate) fn on_progress(&mut self, now: Instant) {
         self.moved = now;
         self.suspected = false;
     }
 
     /// Returns whether the progress of the transport matters.
-    pub(crate) fn watches_the_transport(&self) -> bool {
+    pub(crate) fn detects_stalls(&self) -> bool {
         self.stall.is_some()
     }
 
@@ -124,7 +124,7 @@ impl Pace {
     ///
     /// The first time it is a suspicion only: when this process has stood still, the timer is seen before the
     /// transport could find out that it may write.
-    pub(crate) fn stall(&mut self, now: Instant) -> Stall {
+    pub(crate) fn check_stall(&mut self, now: Instant) -> Stall {
         let held = now.saturating_duration_since(self.moved);
         match self.stall.map(Millis::time) {
             Some(stall) if held >= stall => match std::mem::replace(&mut self.suspected, true) {
@@ -136,7 +136,7 @@ impl Pace {
     }
 
     /// When to look again, if nothing happens before.
-    pub(crate) fn next(&self, flight: Flight) -> Option<Instant> {
+    pub(crate) fn next_wakeup(&self, flight: Flight) -> Option<Instant> {
         let ping = self.next_ping().filter(|_| flight != Flight::Full);
         let stall = self.next_stall().filter(|_| flight != Flight::Empty);
         let next = [ping, stall].into_iter().flatten().min();

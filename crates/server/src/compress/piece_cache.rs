@@ -6,7 +6,7 @@ use super::{Encoding, Piece};
 
 /// The pieces of a channel that were compressed last, for other readers of the same events.
 #[derive(Debug, Default)]
-pub(crate) struct Pieces {
+pub(crate) struct PieceCache {
     latest: Mutex<VecDeque<Compressed>>,
 }
 
@@ -21,7 +21,7 @@ struct Compressed {
 /// Most readers are at the end or read the same history from its beginning.
 const MAX_PIECES: usize = 16;
 
-impl Pieces {
+impl PieceCache {
     /// Returns these events, compressed by the first reader; other readers wait for it meanwhile.
     pub(crate) fn get(&self, encoding: Encoding, events: (u64, u64), bytes: &[u8]) -> io::Result<Piece> {
         let cell = self.cell(encoding, events);

@@ -1,12 +1,10 @@
 //! Detection of a machine that has slept, from its two clocks.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ssekit_session::Session;
-
-use crate::connection::Connection;
+use url::Url;
 
 /// Finds out whether the machine has slept. The server may have ended the connection meanwhile, and nothing
 /// tells this client of it.
@@ -14,11 +12,11 @@ use crate::connection::Connection;
 /// On Linux and macOS the monotonic clock stands still while the machine sleeps, so that no timeout notices;
 /// the wall clock goes on.
 #[derive(Debug)]
-pub(crate) struct Page {
-    /// The clocks at the last look, or at the last byte since: that byte came over a connection that is
+pub(crate) struct HostMonitor {
+    /// The clocks at the last check, or at the last byte since: that byte came over a connection that is
     /// alive.
     seen: Clocks,
-    /// The time for which the machine slept, as the last look found.
+    /// The time for which the machine slept, as the last check found.
     slept: Option<Duration>,
 }
 
@@ -28,8 +26,9 @@ struct Clocks {
     monotonic: Instant,
 }
 
-impl Page {
-    pub(crate) fn watch(_: &Arc<Connection>) -> Self {
+impl HostMonitor {
+    /// Watches the clocks. The request and its driver are for the twin in a browser.
+    pub(crate) fn watch(_: Option<&Url>, _: impl Fn() + Clone + 'static) -> Self {
         Self::new(Clocks::now())
     }
 
@@ -37,31 +36,31 @@ impl Page {
         Self { seen, slept: None }
     }
 
-    /// When the next look is due.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
-        Some(self.seen.monotonic + LOOK)
+    /// When the next check is due.
+    pub(crate) fn next_check(&self) -> Option<Instant> {
+        Some(self.seen.monotonic + CHECK_INTERVAL)
     }
 
-    /// Looks at the clocks; [`tell`](Self::tell) follows.
-    pub(crate) fn look(&mut self) {
-        self.look_at(Clocks::now());
+    /// Compares the clocks; [`report`](Self::report) follows.
+    pub(crate) fn check(&mut self) {
+        self.check_clocks(Clocks::now());
     }
 
-    fn look_at(&mut self, clocks: Clocks) {
+    fn check_clocks(&mut self, clocks: Clocks) {
         let slept = clocks.slept_since(self.seen);
-        if slept > JUMP {
+        if slept > SLEEP_THRESHOLD {
             self.slept = Some(slept);
         }
         self.seen = clocks;
     }
 
     /// Bytes came: the machine may have slept before, and the connection is alive all the same.
-    pub(crate) fn received(&mut self) {
+    pub(crate) fn on_bytes(&mut self) {
         self.seen = Clocks::now();
     }
 
-    /// Tells the session that the machine has slept.
-    pub(crate) fn tell<E: Clone + Debug>(&mut self, session: &mut Session<E>, now: Duration) {
+    /// Reports to the session that the machine has slept.
+    pub(crate) fn report<E: Clone + Debug>(&mut self, session: &mut Session<E>, now: Duration) {
         if let Some(slept) = self.slept.take() {
             session.woken(slept, now);
         }
@@ -80,12 +79,12 @@ impl Clocks {
     }
 }
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_secs(30);
+/// Between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A wall clock that is set goes ahead by less, as a rule. If it does not, the stream is opened again after
 /// its last event, without need.
-const JUMP: Duration = Duration::from_secs(60);
+const SLEEP_THRESHOLD: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -96,7 +95,7 @@ mod tests {
     /// A stream that is open, on a machine with these clocks.
     struct Machine {
         session: Session<&'static str>,
-        page: Page,
+        monitor: HostMonitor,
         clocks: Clocks,
         start: Instant,
     }
@@ -110,7 +109,7 @@ mod tests {
             session.answered(&answer, Duration::ZERO);
             session.bytes(b"id: 7\ndata: x\n\n", Duration::ZERO, |_| {});
             while session.next_output().is_some() {}
-            Self { session, page: Page::new(clocks), clocks, start: clocks.monotonic }
+            Self { session, monitor: HostMonitor::new(clocks), clocks, start: clocks.monotonic }
         }
 
         /// So many seconds pass on the wall clock, and so many on the monotonic clock.
@@ -120,11 +119,11 @@ mod tests {
             self.clocks.monotonic += Duration::from_secs(monotonic);
         }
 
-        /// Looks at the clocks, and returns true if the stream is opened again.
-        fn look_reopens(&mut self) -> bool {
-            self.page.look_at(self.clocks);
+        /// Checks the clocks, and returns true if the stream is opened again.
+        fn check_reopens(&mut self) -> bool {
+            self.monitor.check_clocks(self.clocks);
             let now = self.clocks.monotonic - self.start;
-            self.page.tell(&mut self.session, now);
+            self.monitor.report(&mut self.session, now);
             let outputs: Vec<_> = std::iter::from_fn(|| self.session.next_output()).collect();
             let reopens = outputs.iter().any(|output| matches!(output, Output::Connect { .. }));
             assert_eq!(outputs.contains(&Output::Disconnect), reopens, "{outputs:?}");
@@ -150,11 +149,11 @@ mod tests {
         ] {
             let mut machine = Machine::with_open_stream();
             machine.pass(wall, monotonic);
-            assert_eq!(machine.look_reopens(), reopens, "{wall} {monotonic}");
+            assert_eq!(machine.check_reopens(), reopens, "{wall} {monotonic}");
             assert_eq!(machine.session.last_event_id(), "7");
             // Once for each sleep.
             machine.pass(30, 30);
-            assert!(!machine.look_reopens(), "{wall} {monotonic}");
+            assert!(!machine.check_reopens(), "{wall} {monotonic}");
         }
     }
 
@@ -162,22 +161,22 @@ mod tests {
     fn a_stream_in_which_bytes_came_after_the_sleep_stays_open() {
         let mut machine = Machine::with_open_stream();
         machine.pass(3_600, 10);
-        machine.page.seen = machine.clocks;
+        machine.monitor.seen = machine.clocks;
         machine.pass(20, 20);
-        assert!(!machine.look_reopens());
+        assert!(!machine.check_reopens());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_is_due_twice_a_minute_after_the_last_byte() {
-        let mut page = Page::new(Clocks::now());
+    async fn a_check_is_due_twice_a_minute_after_the_last_byte() {
+        let mut monitor = HostMonitor::new(Clocks::now());
         for _ in 0..3 {
-            let due = page.next_look().expect("always");
-            assert_eq!(due - super::super::now(), LOOK);
+            let due = monitor.next_check().expect("always");
+            assert_eq!(due - super::super::now(), CHECK_INTERVAL);
             super::super::sleep_until(due).await;
-            page.look();
+            monitor.check();
         }
-        tokio::time::advance(LOOK / 2).await;
-        page.received();
-        assert_eq!(page.next_look().expect("always") - super::super::now(), LOOK);
+        tokio::time::advance(CHECK_INTERVAL / 2).await;
+        monitor.on_bytes();
+        assert_eq!(monitor.next_check().expect("always") - super::super::now(), CHECK_INTERVAL);
     }
 }

@@ -1,22 +1,20 @@
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use js_sys::global;
 use ssekit_session::Session;
-use url::Host;
+use url::{Host, Url};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventTarget};
 
 use super::{Instant, property};
-use crate::connection::Connection;
 
 /// The events of the page around a connection; in a worker, those that workers get.
-pub(crate) struct Page {
-    news: Rc<News>,
-    /// As it was told last.
+pub(crate) struct HostMonitor {
+    events: Rc<PageEvents>,
+    /// The last report to the session.
     hidden: bool,
     offline: bool,
     needs_network: bool,
@@ -33,8 +31,8 @@ struct Clocks {
 }
 
 #[derive(Debug, Default)]
-struct News {
-    /// There may be some.
+struct PageEvents {
+    /// There may be unreported events.
     any: Cell<bool>,
     /// The page will stand still.
     frozen: Cell<bool>,
@@ -44,39 +42,39 @@ struct News {
     shown: Cell<bool>,
 }
 
-impl Page {
-    /// Listens until it is dropped.
-    pub(crate) fn watch(connection: &Arc<Connection>) -> Self {
-        let news = Rc::new(News::default());
-        news.any.set(true);
-        let listen = |target: &JsValue, event: &'static str, note: fn(&News, &Event)| {
-            let (news, connection) = (Rc::clone(&news), Arc::clone(connection));
+impl HostMonitor {
+    /// Listens until it is dropped; each event of the page calls `wake`. A URL of this machine needs no network.
+    pub(crate) fn watch(url: Option<&Url>, wake: impl Fn() + Clone + 'static) -> Self {
+        let events = Rc::new(PageEvents::default());
+        events.any.set(true);
+        let listen = |target: &JsValue, event: &'static str, note: fn(&PageEvents, &Event)| {
+            let (events, wake) = (Rc::clone(&events), wake.clone());
             Listener::add(target, event, move |event| {
-                news.any.set(true);
-                note(&news, &event);
-                connection.wake();
+                events.any.set(true);
+                note(&events, &event);
+                wake();
             })
         };
         let mut listeners = Vec::new();
         let global = global();
-        let needs_network = connection.request.as_ref().is_ok_and(|request| !is_loopback(&request.url));
+        let needs_network = url.is_some_and(|url| !is_loopback(url));
         if needs_network {
             listeners.extend(listen(&global, "online", |_, _| {}));
             listeners.extend(listen(&global, "offline", |_, _| {}));
         }
         if let Some(document) = property(&global, "document") {
-            listeners.extend(listen(&document, "visibilitychange", |news, _| news.shown.set(!is_hidden())));
-            listeners.extend(listen(&document, "freeze", |news, _| news.frozen.set(true)));
-            listeners.extend(listen(&document, "resume", |news, _| news.thawed.set(true)));
-            listeners.extend(listen(&global, "pagehide", |news, event| {
-                news.frozen.set(news.frozen.get() || is_persisted(event));
+            listeners.extend(listen(&document, "visibilitychange", |events, _| events.shown.set(!is_hidden())));
+            listeners.extend(listen(&document, "freeze", |events, _| events.frozen.set(true)));
+            listeners.extend(listen(&document, "resume", |events, _| events.thawed.set(true)));
+            listeners.extend(listen(&global, "pagehide", |events, event| {
+                events.frozen.set(events.frozen.get() || is_persisted(event));
             }));
-            listeners.extend(listen(&global, "pageshow", |news, event| {
-                news.thawed.set(news.thawed.get() || is_persisted(event));
+            listeners.extend(listen(&global, "pageshow", |events, event| {
+                events.thawed.set(events.thawed.get() || is_persisted(event));
             }));
         }
         Self {
-            news,
+            events,
             hidden: false,
             offline: false,
             needs_network,
@@ -85,30 +83,30 @@ impl Page {
         }
     }
 
-    /// The time of the next look at the page, which finds jumps of its clock and unreported events.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
-        Some(self.clocks.steady + LOOK)
+    /// The time of the next check of the page, which finds jumps of its clock and unreported events.
+    pub(crate) fn next_check(&self) -> Option<Instant> {
+        Some(self.clocks.steady + CHECK_INTERVAL)
     }
 
     /// Does nothing: a page finds a sleep by its events.
-    pub(crate) fn received(&mut self) {}
+    pub(crate) fn on_bytes(&mut self) {}
 
-    /// Looks at the page if that is due; [`tell`](Self::tell) follows.
-    pub(crate) fn look(&mut self) {
-        if self.clocks.steady.elapsed() >= LOOK {
-            self.news.any.set(true);
+    /// Checks the page if that is due; [`report`](Self::report) follows.
+    pub(crate) fn check(&mut self) {
+        if self.clocks.steady.elapsed() >= CHECK_INTERVAL {
+            self.events.any.set(true);
         }
     }
 
     /// Reports the events of the page to the session.
-    pub(crate) fn tell<E: Clone + std::fmt::Debug>(&mut self, session: &mut Session<E>, now: Duration) {
-        if !self.news.any.take() {
+    pub(crate) fn report<E: Clone + std::fmt::Debug>(&mut self, session: &mut Session<E>, now: Duration) {
+        if !self.events.any.take() {
             return;
         }
-        if self.news.frozen.take() {
+        if self.events.frozen.take() {
             session.frozen(now);
         }
-        if self.news.thawed.take() {
+        if self.events.thawed.take() {
             session.thawed(now);
         }
         let offline = self.needs_network && is_offline();
@@ -123,8 +121,8 @@ impl Page {
         }
         let clocks = Clocks::now();
         let passed = clocks.wall - self.clocks.wall;
-        let has_jumped = passed >= JUMP.as_secs_f64() * 1e3;
-        if self.news.shown.take() || has_jumped {
+        let has_jumped = passed >= SLEEP_THRESHOLD.as_secs_f64() * 1e3;
+        if self.events.shown.take() || has_jumped {
             let counted = clocks.steady.saturating_duration_since(self.clocks.steady);
             let slept = Duration::try_from_secs_f64(passed / 1e3).unwrap_or_default().saturating_sub(counted);
             session.woken(slept, now);
@@ -133,11 +131,11 @@ impl Page {
     }
 }
 
-/// Between two looks at the page.
-const LOOK: Duration = Duration::from_secs(30);
+/// Between two checks of the page.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// More between two looks than a browser lets the timers of a hidden page wait: the machine has slept.
-const JUMP: Duration = Duration::from_secs(90);
+/// More between two checks than a browser lets the timers of a hidden page wait: the machine has slept.
+const SLEEP_THRESHOLD: Duration = Duration::from_secs(90);
 
 impl Clocks {
     fn now() -> Self {
@@ -164,7 +162,7 @@ fn is_offline() -> bool {
 }
 
 /// Whether the URL leads to this very machine, which needs no network.
-fn is_loopback(url: &url::Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

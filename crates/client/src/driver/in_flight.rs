@@ -7,21 +7,21 @@ use futures_util::FutureExt;
 use http::HeaderMap;
 use http::response::Parts;
 
-use crate::connection::{Asking, HeadersFrom};
-use crate::latest::panic_text;
+use crate::panics::panic_text;
+use crate::request::{HeadersFrom, HeadersFuture};
 use crate::transport::{Body, Sending};
 use crate::{BoxError, TransportError};
 
 /// The request or body that is under way.
-pub(super) enum Wire {
+pub(super) enum InFlight {
     Nothing,
-    Asking(Asking),
+    Headers(HeadersFuture),
     Sending(Sending),
     Reading { body: Body, rest: Bytes },
 }
 
 /// An event of the request or body.
-pub(super) enum Happened {
+pub(super) enum IoEvent {
     Headers(Result<HeaderMap, BoxError>),
     Answered(Parts),
     Read,
@@ -33,33 +33,33 @@ pub(super) enum Happened {
     Woken,
 }
 
-impl Wire {
+impl InFlight {
     /// Waits for the next event. Cancel safe.
-    pub(super) async fn next(&mut self) -> Happened {
+    pub(super) async fn next(&mut self) -> IoEvent {
         match self {
             Self::Nothing => pending().await,
-            Self::Asking(asking) => {
-                let headers = asking.as_mut().await;
+            Self::Headers(headers) => {
+                let headers = headers.as_mut().await;
                 *self = Self::Nothing;
-                Happened::Headers(headers)
+                IoEvent::Headers(headers)
             }
             Self::Sending(sending) => match sending.as_mut().await {
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
                     *self = Self::Reading { body, rest: Bytes::new() };
-                    Happened::Answered(head)
+                    IoEvent::Answered(head)
                 }
-                Err(error) => Happened::Failed(error),
+                Err(error) => IoEvent::Failed(error),
             },
             Self::Reading { body, rest } => match next(body).await {
                 Some(Ok(bytes)) => {
                     *rest = bytes;
-                    Happened::Read
+                    IoEvent::Read
                 }
-                Some(Err(error)) => Happened::Failed(error),
+                Some(Err(error)) => IoEvent::Failed(error),
                 None => {
                     *self = Self::Nothing;
-                    Happened::Ended
+                    IoEvent::Ended
                 }
             },
         }
@@ -67,13 +67,13 @@ impl Wire {
 }
 
 /// Asks for headers; a panic is an error like any other.
-pub(super) fn ask(headers_from: &HeadersFrom) -> Asking {
+pub(super) fn request_headers(headers_from: &HeadersFrom) -> HeadersFuture {
     let panicked = |panic: Box<dyn Any + Send>| {
         BoxError::from(format!("headers_from panicked: {}", panic_text(&*panic)))
     };
     match catch_unwind(AssertUnwindSafe(|| headers_from())) {
-        Ok(asking) => Box::pin(async move {
-            AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)))
+        Ok(headers) => Box::pin(async move {
+            AssertUnwindSafe(headers).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)))
         }),
         Err(panic) => Box::pin(ready(Err(panicked(panic)))),
     }

@@ -2,7 +2,7 @@ use tokio::time::Instant;
 
 /// A subscriber's cursor in a channel. There may be very many, so rare fields are boxed.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Cursor {
     key: u32,
     /// The sequence of the event that it reads next.
     pub(crate) next: u64,
@@ -17,15 +17,15 @@ pub(crate) struct Seat {
 
 #[derive(Debug)]
 struct Rare {
-    begins: Begins,
-    until: Option<Instant>,
+    start: StartPosition,
+    wake_at: Option<Instant>,
 }
 
 /// Where a subscriber begins, until it reads for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begins {
+pub(crate) enum StartPosition {
     /// After its last event ID, or it has begun.
-    There,
+    Resumed,
     /// Where new subscribers do: it gets at least the events since this sequence.
     New(u64),
     /// With everything: it is told if something is gone.
@@ -53,9 +53,9 @@ pub(crate) enum Notice {
     Gap(u64),
 }
 
-impl Seat {
-    pub(crate) fn new(key: usize, next: u64, begins: Begins) -> Self {
-        let rare = (begins != Begins::There).then(|| Box::new(Rare { begins, until: None }));
+impl Cursor {
+    pub(crate) fn new(key: usize, next: u64, start: StartPosition) -> Self {
+        let rare = (start != StartPosition::Resumed).then(|| Box::new(Rare { start, wake_at: None }));
         Self { key: key as u32, next, waits: false, has_read: false, knows_end: false, rare }
     }
 
@@ -65,43 +65,43 @@ impl Seat {
     }
 
     /// Where it begins.
-    pub(crate) fn begins(&self) -> Begins {
-        self.rare.as_ref().map_or(Begins::There, |rare| rare.begins)
+    pub(crate) fn start(&self) -> StartPosition {
+        self.rare.as_ref().map_or(StartPosition::Resumed, |rare| rare.start)
     }
 
     /// Moves on to the oldest event that is held, if it is behind that, and returns the notice for its
     /// client.
     pub(crate) fn catch_up(&mut self, oldest: u64) -> Option<Notice> {
         let gone = oldest.saturating_sub(self.next);
-        let notice = match self.begins() {
-            Begins::There => Notice::Gap(gone),
+        let notice = match self.start() {
+            StartPosition::Resumed => Notice::Gap(gone),
             // Events that were published before it came and are dropped are not missed: nothing promised to
             // hold them.
-            Begins::New(came) => Notice::Gap(oldest.saturating_sub(came.max(self.next))),
-            Begins::All => Notice::Gap(oldest - 1),
-            Begins::Reset(Reset::Expired { seen, missed }) => {
+            StartPosition::New(came) => Notice::Gap(oldest.saturating_sub(came.max(self.next))),
+            StartPosition::All => Notice::Gap(oldest - 1),
+            StartPosition::Reset(Reset::Expired { seen, missed }) => {
                 Notice::Reset(Reset::Expired { seen, missed: missed + gone })
             }
-            Begins::Reset(Reset::Unknown) => Notice::Reset(Reset::Unknown),
+            StartPosition::Reset(Reset::Unknown) => Notice::Reset(Reset::Unknown),
         };
         self.next += gone;
-        self.rare.take_if(|rare| rare.until.is_none());
+        self.rare.take_if(|rare| rare.wake_at.is_none());
         if let Some(rare) = &mut self.rare {
-            rare.begins = Begins::There;
+            rare.start = StartPosition::Resumed;
         }
         (notice != Notice::Gap(0)).then_some(notice)
     }
 
     /// When it is to read again even if nobody wakes it.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        self.rare.as_ref()?.until
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.rare.as_ref()?.wake_at
     }
 
-    pub(crate) fn set_until(&mut self, until: Option<Instant>) {
+    pub(crate) fn set_wake_at(&mut self, wake_at: Option<Instant>) {
         match &mut self.rare {
-            Some(rare) => rare.until = until,
-            None if until.is_none() => {}
-            None => self.rare = Some(Box::new(Rare { begins: Begins::There, until })),
+            Some(rare) => rare.wake_at = wake_at,
+            None if wake_at.is_none() => {}
+            None => self.rare = Some(Box::new(Rare { start: StartPosition::Resumed, wake_at })),
         }
     }
 }

@@ -6,14 +6,14 @@ use ssekit_session::{DecodeError, Item};
 use crate::Message;
 
 /// Received bytes that are not decoded yet.
-pub(super) struct Received {
-    pub(super) items: VecDeque<Incoming>,
+pub(super) struct DecodedQueue {
+    pub(super) items: VecDeque<DecodedItem>,
     /// The last name and id, shared by the messages that repeat them.
     event: Arc<str>,
     last_event_id: Arc<str>,
 }
 
-pub(super) enum Incoming {
+pub(super) enum DecodedItem {
     Message(Message),
     Comment(Arc<str>),
     TooLarge {
@@ -23,13 +23,13 @@ pub(super) enum Incoming {
     Incomplete,
 }
 
-impl Default for Received {
+impl Default for DecodedQueue {
     fn default() -> Self {
         Self { items: VecDeque::new(), event: Arc::from("message"), last_event_id: Arc::default() }
     }
 }
 
-impl Received {
+impl DecodedQueue {
     pub(super) fn take(&mut self, item: Result<Item<'_>, DecodeError>) {
         self.items.push_back(match item {
             Ok(Item::Message(message)) => {
@@ -39,17 +39,17 @@ impl Received {
                 if *self.last_event_id != *message.last_event_id {
                     self.last_event_id = Arc::from(message.last_event_id);
                 }
-                Incoming::Message(Message::new(
+                DecodedItem::Message(Message::new(
                     Arc::clone(&self.event),
                     Arc::from(message.data),
                     Arc::clone(&self.last_event_id),
                 ))
             }
-            Ok(Item::Comment(text)) => Incoming::Comment(Arc::from(text)),
+            Ok(Item::Comment(text)) => DecodedItem::Comment(Arc::from(text)),
             Err(DecodeError::EventTooLarge { limit } | DecodeError::CommentTooLarge { limit }) => {
-                Incoming::TooLarge { limit }
+                DecodedItem::TooLarge { limit }
             }
-            Err(DecodeError::IncompleteEvent) => Incoming::Incomplete,
+            Err(DecodeError::IncompleteEvent) => DecodedItem::Incomplete,
             Err(_) => return,
         });
     }

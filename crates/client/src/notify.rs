@@ -1,4 +1,4 @@
-//! Waiting for each other, on any runtime.
+//! Wake-ups between tasks, on any runtime.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -9,56 +9,56 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::task::AtomicWaker;
 
-use crate::latest::lock;
+use crate::panics::lock;
 
 /// Wakes one task that waits, now or later: a wake-up without a waiting task is not lost.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
-    rung: AtomicBool,
+pub(crate) struct Notify {
+    is_notified: AtomicBool,
     waker: AtomicWaker,
 }
 
-impl Bell {
-    pub(crate) fn ring(&self) {
-        self.rung.store(true, Ordering::Release);
+impl Notify {
+    pub(crate) fn notify(&self) {
+        self.is_notified.store(true, Ordering::Release);
         self.waker.wake();
     }
 
-    /// Resolves once it was rung. Only one may wait at a time. Cancel safe.
-    pub(crate) async fn rung(&self) {
+    /// Resolves after a [`notify`](Self::notify). Only one task may wait at a time. Cancel safe.
+    pub(crate) async fn notified(&self) {
         poll_fn(|context| {
             self.waker.register(context.waker());
-            if self.rung.swap(false, Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+            if self.is_notified.swap(false, Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 }
 
-/// Something changes, and any number of tasks wait for that.
+/// Wakes any number of tasks that wait for a change.
 #[derive(Debug, Default)]
-pub(crate) struct Changes {
+pub(crate) struct Watch {
     state: Mutex<Waiting>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// How often it has changed.
+    /// The number of changes so far.
     changes: u64,
     next: u64,
     wakers: BTreeMap<u64, Waker>,
 }
 
-/// The next change since it was asked for.
+/// A future of the next change after its making.
 #[derive(Debug)]
-pub(crate) struct Change<'a> {
-    changes: &'a Changes,
-    /// How many there had been.
+pub(crate) struct Changed<'a> {
+    watch: &'a Watch,
+    /// The number of changes when it was made.
     seen: u64,
     id: Option<u64>,
 }
 
-impl Changes {
-    pub(crate) fn tell(&self) {
+impl Watch {
+    pub(crate) fn notify_all(&self) {
         let mut state = lock(&self.state);
         state.changes += 1;
         let wakers = std::mem::take(&mut state.wakers);
@@ -66,17 +66,17 @@ impl Changes {
         wakers.into_values().for_each(Waker::wake);
     }
 
-    pub(crate) fn next(&self) -> Change<'_> {
-        Change { changes: self, seen: lock(&self.state).changes, id: None }
+    pub(crate) fn changed(&self) -> Changed<'_> {
+        Changed { watch: self, seen: lock(&self.state).changes, id: None }
     }
 }
 
-impl Future for Change<'_> {
+impl Future for Changed<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let waker = context.waker().clone();
-        let mut state = lock(&self.changes.state);
+        let mut state = lock(&self.watch.state);
         if state.changes != self.seen {
             return Poll::Ready(());
         }
@@ -90,10 +90,10 @@ impl Future for Change<'_> {
     }
 }
 
-impl Drop for Change<'_> {
+impl Drop for Changed<'_> {
     fn drop(&mut self) {
         let Some(id) = self.id else { return };
-        let left = lock(&self.changes.state).wakers.remove(&id);
+        let left = lock(&self.watch.state).wakers.remove(&id);
         drop(left);
     }
 }
