@@ -33,16 +33,16 @@ pub(crate) struct Connection {
     pub(crate) headers_from: Option<HeadersFrom>,
     state: Mutex<ConnectionState>,
     status: Arc<Store<Status>>,
-    /// Spares the driver a look at the orders before each event.
+    /// Spares the driver a look at the commands before each event.
     has_commands: AtomicBool,
-    /// Wakes the driver: there are orders, or room in a buffer that it waits for.
+    /// Wakes the driver: there are commands, or room in a buffer that it waits for.
     wakeup: Notify,
     /// Wakes tasks that wait for the end.
     ended: Watch,
 }
 
 struct ConnectionState {
-    /// The callbacks of each source that shares the connection. The last one's stay, to be told of the close.
+    /// The callbacks of each source that shares the connection. Those of the last one stay, for the close.
     sources: Vec<Arc<Callbacks>>,
     /// The last source has left, and none can join any more.
     left: bool,
@@ -58,14 +58,14 @@ struct ConnectionState {
     response: Option<Arc<Response>>,
     /// The same, once it has turned out to begin an event stream.
     opened: Option<Arc<Response>>,
-    /// Callbacks are being told that it is closed.
+    /// The callbacks of the close are being called.
     is_closing: bool,
     /// It was opened without listeners: events wait for the first one.
     holds_events: bool,
     resumption: Resumption,
 }
 
-/// The orders of handles and subscribers for the driver.
+/// Commands of handles and subscribers to the driver.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
     /// Local or unsubscribed.
@@ -284,7 +284,7 @@ impl Connection {
         }
     }
 
-    /// Closes the connection; its driver tells the callbacks. Unread events are dropped.
+    /// Closes the connection; its driver calls the callbacks. Unread events are dropped.
     pub(crate) fn close(&self, reason: CloseReason) {
         let mut state = lock(&self.state);
         if state.end.is_some() {

@@ -43,8 +43,8 @@
 //!
 //! | Limit | Default | Option |
 //! |---|---|---|
-//! | an event's fields | 16 MiB, then left out and told | [`max_event_bytes`](Source::max_event_bytes) |
-//! | unread events of a subscriber | 1024 events and 16 MiB, then reading stops, or the oldest are lost and told | [`buffer`](Source::buffer), [`when_full`](Source::when_full) |
+//! | an event's fields | 16 MiB, then skipped and reported | [`max_event_bytes`](Source::max_event_bytes) |
+//! | unread events of a subscriber | 1024 events and 16 MiB, then reading stops, or the oldest are lost, which is reported | [`buffer`](Source::buffer), [`when_full`](Source::when_full) |
 //! | decoded events before they are delivered | those of 16 KiB of the stream | |
 //! | an attempt, until the head of the answer | 60 s | [`connect_timeout`](Source::connect_timeout) |
 //! | silence in a stream | none; TCP keep-alive finds a dead peer in about a minute (natively) | [`read_timeout`](Source::read_timeout) |
@@ -205,7 +205,7 @@
 //!
 //! Each subscriber has a buffer. When it is full, the connection is read no further, so that the server waits
 //! in the end, unless that would keep another subscriber waiting: then the slow one loses its oldest events,
-//! and is told how many.
+//! and gets their number.
 //!
 //! ```no_run
 //! use ssekit::client::{SelectError, WhenFull};

@@ -50,7 +50,7 @@ pub(crate) type HeadersFuture = BoxFuture<'static, Result<HeaderMap, BoxError>>;
 /// As many redirects as the fetch standard follows (4.4, "HTTP-redirect fetch").
 const MAX_REDIRECTS: u32 = 20;
 
-/// For no log.
+/// Headers that no log may show.
 const SENSITIVE_HEADERS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
 /// Headers that a redirect to another origin keeps. Any other header may be a secret, whatever its name.
@@ -249,7 +249,7 @@ impl Attempt {
     }
 }
 
-/// Whether whatever may go to one may go to the other: it is the same origin, or the same host's by TLS.
+/// Whether a secret for one URL may go to the other: the same origin, or the same host, upgraded to TLS.
 fn is_same_origin_or_upgrade(from: &Url, to: &Url) -> bool {
     let is_upgrade = from.scheme() == "http"
         && to.scheme() == "https"

@@ -38,9 +38,9 @@ pub struct Select<T = Message> {
     map: Map<T>,
     /// The data of the message that is the last one.
     until: Option<Box<str>>,
-    /// A name that no event can have, told once.
+    /// A name that no event can have, reported once.
     invalid_name: Option<String>,
-    /// The close has been told, and the stream ended.
+    /// The close was reported, and the stream has ended.
     is_ended: bool,
 }
 
@@ -204,8 +204,8 @@ impl<T: 'static> Select<T> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// The latest value alone, to be read at any time. Values in between are passed over, and so are messages
-    /// that are not right, which [`on_error`](crate::Source::on_error) is told of.
+    /// The latest value alone, to be read at any time. Values in between are skipped, and so are invalid
+    /// messages, which [`on_error`](crate::Source::on_error) gets.
     pub fn latest(self) -> Latest<T>
     where
         T: MaybeSend + MaybeSync,

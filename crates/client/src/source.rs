@@ -36,7 +36,7 @@ mod one_shot;
 /// }
 /// ```
 ///
-/// A URL that cannot be requested is told when the connection is opened, and by [`Source::check`] at once. In
+/// A URL that cannot be requested is an error when the connection is opened, and of [`Source::check`]. In
 /// a browser it may be relative to the page.
 pub fn source(url: impl AsRef<str>) -> Source {
     Source::new(url.as_ref())
@@ -202,7 +202,7 @@ impl Source {
         self.set(|options| options.config.pauses_hidden = pause)
     }
 
-    /// Leaves out events with more than this many bytes in their fields: an error tells of each, and the
+    /// Leaves out events with more than this many bytes in their fields: each is reported as an error, and the
     /// stream goes on behind it. 16 MiB by default.
     pub fn max_event_bytes(self, limit: usize) -> Self {
         self.set(|options| options.config.max_event_bytes = limit)
@@ -247,8 +247,8 @@ impl Source {
     /// Checks whether the request can be made at all.
     ///
     /// # Errors
-    /// The first mistake, in the URL or in a header for example; it is also what the connection would fail
-    /// with.
+    /// The first mistake, in the URL or in a header for example; the connection would fail with the
+    /// same.
     pub fn check(&self) -> Result<(), Error> {
         self.shared.options.request.as_ref().map(drop).map_err(Clone::clone)
     }

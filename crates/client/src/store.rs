@@ -41,12 +41,12 @@ impl<T> Store<T> {
         lock(&self.value).0.clone()
     }
 
-    /// Sets the value; [`tell`](Self::tell) follows once no lock is held.
+    /// Sets the value; [`notify`](Self::notify) follows once no lock is held.
     pub(crate) fn put(&self, value: T) {
-        let mut place = lock(&self.value);
-        let replaced = place.0.replace(Arc::new(value));
-        place.1 += 1;
-        drop(place);
+        let mut slot = lock(&self.value);
+        let replaced = slot.0.replace(Arc::new(value));
+        slot.1 += 1;
+        drop(slot);
         drop(replaced);
     }
 
@@ -59,7 +59,7 @@ impl<T> Store<T> {
         }
     }
 
-    /// The next change since it was asked for.
+    /// Returns a future of the next change.
     pub(crate) fn changed(&self) -> Changed<'_> {
         self.changed.changed()
     }

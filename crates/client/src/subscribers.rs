@@ -21,7 +21,7 @@ pub enum WhenFull {
     WaitUnlessOthersStarve,
     /// The connection is read no further, and all its subscribers wait for the slowest one. Nothing is lost.
     Wait,
-    /// The connection is always read on: whoever is slow loses.
+    /// The connection is always read on: a slow subscriber loses events.
     Lose,
 }
 
@@ -86,9 +86,9 @@ struct Queue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     Taken,
-    /// Nobody has it yet. Somebody's buffer is full: come back when it has room or the others have read all.
+    /// No subscriber has it yet. A buffer is full: come back when it has room or the others have read all.
     Full,
-    /// Nobody has it yet. Somebody is about to lose events: give it a chance to read, then
+    /// No subscriber has it yet. One is about to lose events: give it a chance to read, then
     /// [`Subscribers::force`].
     Losing,
 }

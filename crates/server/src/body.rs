@@ -53,7 +53,7 @@ pub struct SseBody {
     ended: bool,
 }
 
-/// The result of reading.
+/// The result of reading in the channels.
 enum Step {
     Send(Bytes),
     /// Something has changed.
@@ -61,7 +61,7 @@ enum Step {
     Wait,
 }
 
-/// How far `start` is.
+/// The progress of `start`.
 enum StartState {
     Waiting(SyncWrapper<Start>, Emitter),
     Running(SyncWrapper<StartFuture>),
@@ -226,7 +226,7 @@ impl SseBody {
                     }
                     let read_again = self.reader.as_ref().and_then(Reader::wake_at);
                     let Some(at) = until.into_iter().chain(read_again).min() else { return Poll::Pending };
-                    // A timer that wakes whoever polls, and not too late, is left as it is.
+                    // A timer that wakes the polling task, and not too late, is left as it is.
                     if same && self.is_timed(at, now) {
                         return Poll::Pending;
                     }
@@ -274,7 +274,7 @@ impl SseBody {
         self.outbox.offer(offered);
     }
 
-    /// An event without its end, which every decoder drops and ours tells of.
+    /// An event without its end, which every decoder drops and ours reports.
     fn incomplete_event(&mut self) -> Option<Bytes> {
         match &mut self.encoder {
             Some(encoder) => encoder.get_mut().encode(INCOMPLETE_EVENT).ok(),
@@ -292,7 +292,7 @@ impl SseBody {
         }
     }
 
-    /// Lets `start` go on.
+    /// Polls the future of `start`.
     fn poll_start(&mut self, cx: &mut Context<'_>) {
         let StartState::Running(future) = &mut self.start_state else { return };
         let result = match catch_panic(|| future.get_mut().as_mut().poll(cx)) {

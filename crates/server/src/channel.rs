@@ -148,7 +148,7 @@ impl Channel {
     /// Sends an event that was built elsewhere. An id of its own is kept: subscribers see it, and may come
     /// back with it.
     ///
-    /// When several events have the same id, it is the place of the latest.
+    /// When several events have the same id, it is the position of the latest.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).

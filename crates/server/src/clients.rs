@@ -55,7 +55,7 @@ use crate::streams::{Join, JoinFn};
 /// the stream's [buffer](Produce::buffer). When `on_stop` runs, the stream has left.
 ///
 /// To come and to go costs the same whatever the number of keys. The lock of the registry is held for that
-/// alone: whoever emits takes a snapshot of the emitters, since emitting wakes tasks, and with many streams
+/// alone: an emission takes a snapshot of the emitters, since emitting wakes tasks, and with many streams
 /// takes a while. The key's `Eq` and `Hash` run under that lock, so they must not use this registry.
 pub struct Clients<K> {
     shared: Arc<ClientsShared<K>>,
@@ -254,7 +254,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// # let _ = tell;
     /// ```
     pub fn presence(&self) -> Presence<K> {
-        // Under the registry's lock, so that a change is either told or has happened.
+        // Under the registry's lock, so that a change is either recorded or has happened.
         let _registry = self.shared.registry();
         self.shared.watchers.watch()
     }

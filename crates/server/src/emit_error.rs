@@ -44,7 +44,7 @@ pub enum EmitError {
         limit: usize,
     },
     /// The id is one that the [`Channel`](crate::Channel) gives its own events: a client that has seen the
-    /// other event of this id would come back to the wrong place.
+    /// other event of this id would come back to the wrong position.
     #[error("the id `{id}` is reserved for events of this channel: omit it, or use another id")]
     ReservedId {
         /// The id.

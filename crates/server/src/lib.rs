@@ -56,7 +56,8 @@
 //! - Nothing is spawned. A stream is a future that its connection polls. When the client goes, that future is dropped.
 //! - `emit` never blocks and never loses silently: it answers `Ok`, [`Closed`](EmitError::Closed) or
 //!   [`Full`](EmitError::Full). [`send`](Emitter::send) waits for room.
-//! - A channel's subscriber gets each event once and in order, or is told in the stream that it has missed some.
+//! - A channel's subscriber gets each event once and in order, or a notice in the stream that it has missed
+//!   some.
 //! - No text can add a field or an event: names and ids with line breaks are refused, data is split into lines.
 //! - [`on_stop`](Produce::on_stop) runs exactly once, with the reason, however the stream ends; then the clean-up.
 //! - An error or a panic of one stream ends that stream alone, and cuts its response: no client takes it for complete.
@@ -169,7 +170,7 @@
 //!          ┌ ─ ─ ─ ─ ┬───────────┬───────────┬────────────┐
 //!  the log │ 1 … 40  │ 41  …  52 │ 53  …  64 │ 65  66  67 │
 //!          └ ─ ─ ─ ─ ┴──▲────────┴───────────┴──▲───────▲─┘
-//!                     cursor                  cursor  cursor    a place each; the bytes are shared
+//!                     cursor                  cursor  cursor    a cursor each; the bytes are shared
 //!                     SseBody                 SseBody SseBody
 //!                     just back               slow    waits
 //! ```
@@ -283,7 +284,7 @@
 //! # let _ = page;
 //! ```
 //!
-//! The order is kept within each channel, and the ids of such a stream name the place in
+//! The order is kept within each channel, and the ids of such a stream name the position in
 //! [all of them](Selection).
 //!
 //! # Slow clients
@@ -388,7 +389,7 @@
 //!
 //! [`Streams`] have limits as well. A stream beyond a limit is answered with 200, a reconnection time and the
 //! end, because a browser gives up for good on anything else. A client whose stream has reached its lifetime
-//! is told to return, perhaps to another server and with newer credentials:
+//! gets a time to return, perhaps to another server and with newer credentials:
 //!
 //! ```
 //! use std::{net::SocketAddr, time::Duration};
@@ -428,7 +429,7 @@
 //! | lifetime of a stream | unlimited | [`max_lifetime`](StreamsBuilder::max_lifetime) |
 //! | return of a client whose stream was ended or refused | after 1.5 to 4.5 s | [`retry`](StreamsBuilder::retry) |
 //! | time for the transport to write the rest at shutdown | 50 ms; all is over after 100 ms | – |
-//! | changes that a watcher of presence has yet to read | 1,024, then it is told how many are gone | – |
+//! | changes that a watcher of presence has not read | 1,024, then it gets the number of lost ones | – |
 //! | keys whose leave [settled](Presence::settled) presence holds back | 1,024, then the oldest is reported | – |
 //! | an event's id, a last event ID | 4 KiB; `emit` answers an error, a request is answered with 400 | – |
 //! | the compressor of a stream that shares none | 300 KiB to 2 MiB | – |
@@ -491,7 +492,7 @@
 //! | salvo | at once | after the stall time | is cut | leaves streams alone |
 //! | warp | at once | after the stall time | is cut | compresses, and flushes each event |
 //!
-//! A response that is cut has no last chunk, or, over HTTP/2, is reset: whoever reads it to its end gets an
+//! A response that is cut has no last chunk, or, over HTTP/2, is reset: a client that reads it to its end gets an
 //! error. poem and rocket give every response a last chunk, so that one that fails ends with
 //! `event: incomplete` and half a line.
 //!
@@ -499,7 +500,7 @@
 //!
 //! Values in `start` are dropped with it. A `start` that is not `async` may return a closure, which runs once
 //! at the end; an `async` one does so with [`produce_with_cleanup`]. [`on_stop`](Produce::on_stop) may wait
-//! for something, and is told why the stream ended:
+//! for something, and gets the reason of the end:
 //!
 //! ```
 //! use ssekit::{StopReason, produce};
@@ -606,7 +607,7 @@
 //!
 //! # Pages that use the npm package `sveltekit-sse`
 //!
-//! They work, with `produce(…).ids_from(1)`; the package's `source` sends a POST unless told otherwise.
+//! They work, with `produce(…).ids_from(1)`; the package's `source` sends a POST by default.
 
 mod produce;
 

@@ -33,7 +33,7 @@ struct Waiters {
 
 #[derive(Debug)]
 struct OutboxState {
-    /// None where nobody emits.
+    /// None for a stream without emitters.
     queue: Option<Box<Queue>>,
     /// Taken from the queue, or offered, and not handed out: the rest of bytes that are too long for one
     /// piece.
@@ -76,7 +76,7 @@ pub(crate) enum NextAction {
         until: Option<Instant>,
         /// The transport takes more, would there be any.
         room: bool,
-        /// Whoever polls now polled before, too.
+        /// The same task polled before.
         same: bool,
     },
 }
@@ -167,8 +167,8 @@ impl Outbox {
         }
     }
 
-    /// The server ends the stream, as [`end`](Self::end) does; last of all, the client is told when to
-    /// return.
+    /// The server ends the stream, as [`end`](Self::end) does; last of all, the client gets its
+    /// reconnection time.
     ///
     /// With [`StopReason::Shutdown`], nobody waits for long for the transport to write the rest, also if the
     /// stream was ending already.

@@ -17,8 +17,8 @@ pub use self::settled::SettledPresence;
 
 /// A stream of joins and leaves since it was made, in their order.
 ///
-/// The last 1,024 changes are kept for watchers. A slower watcher is [told](PresenceChange::Missed) how many
-/// it has missed. The stream ends when the last handle of the watched registry and the last stream are gone.
+/// The last 1,024 changes are kept for watchers. A slower watcher gets the number of
+/// [missed](PresenceChange::Missed) ones. The stream ends when the last handle of the watched registry and the last stream are gone.
 #[must_use = "it does nothing unless it is polled"]
 pub struct Presence<K> {
     log: Arc<Mutex<ChangeLog<K>>>,
@@ -66,7 +66,7 @@ struct ChangeLog<K> {
 }
 
 /// The wakers and changes to wake and drop after a change, when no lock is held.
-#[must_use = "those who watch are to be woken"]
+#[must_use = "the watchers are to be woken"]
 pub(crate) struct PendingWakes<K> {
     wakers: Vec<Waker>,
     forgotten: Option<PresenceChange<Arc<K>>>,
@@ -78,7 +78,7 @@ impl<K> Watchers<K> {
         Self { log: Arc::new(Mutex::new(log)) }
     }
 
-    /// Tells a change; in their order, so under the lock under which they happen.
+    /// Adds a change, in the order of changes: under the lock under which they happen.
     pub(crate) fn record(&self, change: PresenceChange<Arc<K>>) -> PendingWakes<K> {
         let mut log = lock(&self.log);
         if log.watchers.is_empty() {

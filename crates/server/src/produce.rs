@@ -145,13 +145,13 @@ impl Produce {
         }
     }
 
-    /// A stream to which nobody emits.
+    /// A stream without emitters.
     pub(crate) fn silent() -> Self {
         Self::new(None)
     }
 
-    /// The answer to a client that is to stay away, since there is nothing more to come: 204 No Content
-    /// instead of a stream. `EventSource` and our clients take it for final. See
+    /// The answer to a client that is to stay away, because no more events follow: 204 No Content instead of
+    /// a stream. `EventSource` and our clients take it for final. See
     /// [ending for good](crate#ending-for-good).
     ///
     /// ```
@@ -196,7 +196,7 @@ impl Produce {
         }
     }
 
-    /// Is compressed so, if at all, since the client accepts it.
+    /// Sets the negotiated encoding of the stream, if there is one.
     #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
     pub(crate) fn negotiated(&mut self, encoding: Option<Encoding>) {
         (self.negotiated, self.encoding) = (true, encoding);
@@ -315,7 +315,7 @@ impl Produce {
         self.within_for(streams, Some(streams.hash_key(key)))
     }
 
-    /// Joins these instead of joining them without this key.
+    /// Joins with this key, instead of without one.
     fn within_for(mut self, streams: &Streams, key: Option<u64>) -> Self {
         if self.is_within(streams) {
             self.joins.retain(|join| !join.streams.as_ref().is_some_and(|of| of.is_same(streams)));
@@ -329,7 +329,7 @@ impl Produce {
         self.joins.iter().any(|join| join.streams.as_ref().is_some_and(|of| of.is_same(streams)))
     }
 
-    /// A stream to which others can emit, if it was not one.
+    /// Gives the stream an emitter, if it had none.
     pub(crate) fn with_emitter(mut self) -> Self {
         let start: Start = Box::new(|_: Emitter| Running::done(Ok(CleanUp::default())));
         self.start.get_or_insert_with(|| SyncWrapper::new(start));
@@ -374,11 +374,11 @@ impl Produce {
     }
 
     /// The response. One that cannot be built is answered with 500 and logged, its `start` never runs, and
-    /// `on_stop` is told.
+    /// `on_stop` gets the error.
     #[must_use]
     pub fn response(self) -> Response<SseBody> {
         self.try_response().unwrap_or_else(|_| {
-            // `try_response` has told `on_stop` and the log.
+            // `try_response` has called `on_stop` and logged the error.
             let mut response = Response::new(SseBody::empty());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
@@ -388,7 +388,7 @@ impl Produce {
     /// The response.
     ///
     /// # Errors
-    /// When a header was not accepted; `start` then never runs, and `on_stop` is told.
+    /// When a header was not accepted; `start` then never runs, and `on_stop` gets the error.
     pub fn try_response(mut self) -> Result<Response<SseBody>, HeaderError> {
         let given = match std::mem::replace(&mut self.headers, Ok(HeaderMap::new())) {
             Ok(headers) => headers,

@@ -42,13 +42,13 @@ pub enum StopReason {
     /// The server ends all its streams: [`Streams::shutdown`](crate::Streams::shutdown). A response that is
     /// built afterwards ends so too, and its `start` never runs.
     Shutdown,
-    /// The stream has lived for its [time](crate::StreamsBuilder::max_lifetime). Its client was told when to
-    /// return.
+    /// The stream has lived for its [time](crate::StreamsBuilder::max_lifetime). Its client got the time
+    /// after which to return.
     Expired,
-    /// There were as many streams as there may be, so `start` never ran. The client was told when to return.
+    /// There were as many streams as there may be, so `start` never ran. The client got a time to return.
     Refused,
-    /// A newer stream of its key took its place: [`replace_oldest`](crate::ClientsBuilder::replace_oldest).
-    /// Its client was told when to return.
+    /// A newer stream of its key replaced it: [`replace_oldest`](crate::ClientsBuilder::replace_oldest). Its
+    /// client got a time to return.
     Replaced,
     /// `start` returned an error or panicked, [`Emitter::fail`](crate::Emitter::fail) was called, or the
     /// response could not be built.
@@ -110,7 +110,7 @@ struct StopActions {
     clean_up: CleanUp,
     /// The registries that the stream has joined.
     memberships: Vec<Box<dyn Membership>>,
-    /// Where an `on_stop` goes on that has to wait for something.
+    /// The runtime for an `on_stop` that has to wait.
     runtime: Option<Handle>,
 }
 
@@ -160,7 +160,7 @@ impl Stop {
             StopReason::Stalled { .. } => tracing::warn!(%reason, "event stream ended"),
             _ => tracing::debug!(%reason, "event stream ended"),
         }
-        // The places go last, when `on_stop` and the clean-up have run.
+        // The memberships go last, when `on_stop` and the clean-up have run.
         self.leave(&reason);
         let Some(actions) = self.actions.take() else { return };
         let StopActions { on_stop, clean_up, memberships, runtime } = *actions;
@@ -201,7 +201,7 @@ impl fmt::Debug for Stop {
     }
 }
 
-/// A stream's place among others, from the building of its response on.
+/// A stream's membership in a registry, from the building of its response on.
 ///
 /// It is left when the stream ends, before `on_stop` runs, and dropped when nothing of the stream is left to
 /// run.
@@ -227,12 +227,12 @@ impl Drop for CleanUp {
     }
 }
 
-/// Runs foreign code whose panic must not take anything else with it.
+/// Runs foreign code, and turns its panic into an error.
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Error::from_panic(&*panic))
 }
 
-/// The same, where nobody could be given the error.
+/// The same, where the error can only be logged.
 pub(crate) fn log_panic<T>(action: &str, run: impl FnOnce() -> T) -> Option<T> {
     catch_panic(run).inspect_err(|error| tracing::error!(%error, "{action} failed")).ok()
 }

@@ -44,7 +44,7 @@ use crate::stop::{Membership, StopReason};
 /// # Ok(()) }
 /// ```
 ///
-/// [Other frameworks](crate#shutting-down) have a middleware, a hoop or a fairing in its place. With hyper
+/// [Other frameworks](crate#shutting-down) have a middleware, a hoop or a fairing instead. With hyper
 /// itself, [`scope`](Self::scope) goes around the service, and then:
 ///
 /// ```
@@ -63,7 +63,7 @@ use crate::stop::{Membership, StopReason};
 /// # Limits
 /// A browser's `EventSource` gives up for good when it is answered with anything but 200. So a stream beyond
 /// a limit is answered with 200, the time after which to return, and the end. A header, `ssekit-refused`,
-/// says why. `start` does not run, and `on_stop` is told [`Refused`](StopReason::Refused).
+/// says why. `start` does not run, and `on_stop` gets [`Refused`](StopReason::Refused).
 ///
 /// ```
 /// use std::time::Duration;
@@ -123,7 +123,7 @@ impl Streams {
 
     /// Ends every stream, from any thread; the second time, nothing happens.
     ///
-    /// Each stream takes no more events, sends its emitted events, tells its client when to return
+    /// Each stream takes no more events, sends its emitted events, sends its client a time to return
     /// ([`retry`](StreamsBuilder::retry), spread so that they do not return together), and ends, with
     /// [`Shutdown`](StopReason::Shutdown). Events that a channel still holds for it are not sent: the client
     /// resumes there.
@@ -318,7 +318,7 @@ impl StreamsBuilder {
     /// Ends a stream after this long, less up to a fifth at random, so that streams that began together do
     /// not end together. Unlimited by default.
     ///
-    /// It sends its emitted events, tells its client when to return, and ends, with
+    /// It sends its emitted events, then a time to return, and ends, with
     /// [`Expired`](StopReason::Expired). The client resumes: connections move to servers that have joined
     /// since, and credentials are asked for again.
     pub fn max_lifetime(mut self, time: Duration) -> Self {
@@ -336,7 +336,7 @@ impl StreamsBuilder {
         self
     }
 
-    /// A name, for metrics: several `Streams` of one program are told apart by it.
+    /// A name, for metrics: it distinguishes several `Streams` of one program.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into().into());
         self
@@ -424,7 +424,7 @@ fn jittered(time: Duration, least: f64, most: f64) -> Duration {
     Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or(time)
 }
 
-/// A stream's place among [`Streams`].
+/// A stream's membership in [`Streams`].
 struct StreamsMembership {
     shared: Arc<StreamsShared>,
     key: Option<u64>,

@@ -61,7 +61,7 @@ impl StreamTimers {
         Self { ping, stall, sent: now, moved: now, suspected: false, end: None }
     }
 
-    /// The stream ends by itself this long after it has begun.
+    /// Sets the time after which the stream ends.
     pub(crate) fn with_lifetime(mut self, lifetime: Option<Lifetime>) -> Self {
         self.end = lifetime.map(|lifetime| Box::new(EndTimers { lifetime: Some(lifetime), ..EndTimers::default() }));
         self
@@ -75,16 +75,16 @@ impl StreamTimers {
         }
     }
 
-    /// Whether the stream has lived for its time, and when its client is to return: told once.
+    /// The client's time to return if the lifetime is over; returned once.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Duration> {
         let end = self.end.as_mut()?;
         end.expires.take_if(|at| *at <= now)?;
         end.lifetime.map(|lifetime| lifetime.retry)
     }
 
-    /// The server shuts down, and the transport has something to write yet: whether it has had its time to.
+    /// Whether the time of the transport to write the rest is over, while the server shuts down.
     ///
-    /// A suspicion first, as in [`stall`](Self::stall).
+    /// A suspicion first, as in [`check_stall`](Self::check_stall).
     pub(crate) fn check_shutdown(&mut self, now: Instant) -> Stall {
         let end = self.end.get_or_insert_default();
         if *end.cut.get_or_insert(now + SHUTDOWN_GRACE) > now {
@@ -110,7 +110,7 @@ impl StreamTimers {
         self.suspected = false;
     }
 
-    /// Returns whether the progress of the transport matters.
+    /// Whether a stalled transport is detected, so that its progress matters.
     pub(crate) fn detects_stalls(&self) -> bool {
         self.stall.is_some()
     }
@@ -135,7 +135,7 @@ impl StreamTimers {
         }
     }
 
-    /// When to look again, if nothing happens before.
+    /// The time of the next check, if nothing happens before.
     pub(crate) fn next_wakeup(&self, flight: Flight) -> Option<Instant> {
         let ping = self.next_ping().filter(|_| flight != Flight::Full);
         let stall = self.next_stall().filter(|_| flight != Flight::Empty);

@@ -17,7 +17,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// A stream in which no byte has come for this long is taken for dead. None by default.
     pub read_timeout: Option<Duration>,
-    /// Events with more bytes than this in their fields are left out and told of. 16 MiB by default.
+    /// Events with more bytes than this in their fields are skipped and reported. 16 MiB by default.
     pub max_event_bytes: usize,
     /// Comments are items too. They are not by default.
     pub comments: bool,

@@ -70,7 +70,7 @@ enum State<E> {
     },
     /// Until the page is shown or moves again.
     Paused {
-        /// When to look whether that has happened unreported.
+        /// When to check whether that has happened unreported.
         check_at: Duration,
     },
     Closed,

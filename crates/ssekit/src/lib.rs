@@ -103,7 +103,7 @@
 //! |---|---|
 //! | one event | 16 MiB, both ways |
 //! | events that wait for a slow client | 64 KiB, then `emit` answers `Full` and `send` waits |
-//! | what a channel holds | 1,024 events and 16 MiB; a client that falls behind is told what it missed |
+//! | events of a channel | 1,024 events and 16 MiB; a client that falls behind gets the number of lost ones |
 //! | a client that reads nothing | disconnected after 30 s |
 //! | an idle stream | pings after 30 s |
 

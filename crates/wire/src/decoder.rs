@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::block::Block;
 use crate::{Field, FieldError, Items, scan};
 
-/// The largest event that a [`Decoder`] takes unless told otherwise: 16 MiB.
+/// The largest event that a [`Decoder`] takes by default: 16 MiB.
 pub const DEFAULT_MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// Reads an event stream in pieces of any size: the events are the same wherever the pieces were cut.
@@ -33,7 +33,7 @@ pub const DEFAULT_MAX_EVENT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Decoder {
     pub(crate) comments: bool,
-    /// How much of a byte order mark the stream has begun with; `None` once that is settled.
+    /// Bytes of a byte order mark at the beginning so far; `None` once that is decided.
     pub(crate) mark: Option<usize>,
     /// The last piece ended in CR: an LF that comes next belongs to it.
     pub(crate) after_cr: bool,
@@ -82,7 +82,7 @@ pub enum DecodeError {
         limit: usize,
     },
     /// The stream ended inside an event, which was dropped (9.2.6, "once the end of the file is reached").
-    /// The decoder itself does not report this: whoever sees the end of the stream does, by
+    /// The decoder itself does not report this: the reader of the stream does at its end, by
     /// [`Decoder::is_inside_event`].
     #[error("the stream ended inside an event, which was dropped: the blank line at its end is missing")]
     IncompleteEvent,
@@ -187,7 +187,7 @@ impl Decoder {
         self.block.is_at_start() && !self.after_cr && self.mark.is_none()
     }
 
-    /// Settles whether the stream begins with a byte order mark; gives how much of `piece` that took.
+    /// Decides whether the stream begins with a byte order mark; returns its bytes in `piece`.
     #[cold]
     pub(crate) fn skip_mark(&mut self, piece: &[u8]) -> usize {
         const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];

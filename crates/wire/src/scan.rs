@@ -161,7 +161,7 @@ fn has_no_control(text: &[u8]) -> bool {
     parts.iter().fold(controls(tail), |before, part| before | controls(part)).to_bitmask() == 0
 }
 
-/// Whether a text of less than 16 bytes has one of `wanted`: two words that may overlap tell.
+/// Whether a text of less than 16 bytes has one of `wanted`: two words, which may overlap, are tested.
 #[inline]
 fn has_any<const N: usize>(text: &[u8], wanted: [u8; N]) -> bool {
     // All that is wanted is CR or below, and little else is.

@@ -43,7 +43,7 @@ impl Connection {
         self.call_all("on_close", |callbacks| &callbacks.close, || Notice::new(reason.clone(), self));
     }
 
-    /// Tells the error to every source.
+    /// Reports the error to every source.
     pub(crate) fn report(self: &Arc<Self>, error: Error) {
         tracing::debug!(url = self.url, error = &error as &dyn std::error::Error, "event stream error");
         let notice = Notice::new(error, self);

@@ -18,7 +18,7 @@ impl Connection {
         self.wakeup.notify();
     }
 
-    /// Resolves when there may be orders or room.
+    /// Resolves when there may be commands or room.
     pub(crate) async fn woken(&self) {
         self.wakeup.notified().await;
     }
@@ -29,9 +29,9 @@ impl Connection {
         }
         let mut state = lock(&self.state);
         match state.commands.close.take() {
-            // Somebody has come in the meantime.
+            // A subscriber was added in the meantime.
             Some(CloseReason::Unsubscribed) if !state.subscribers.is_empty() => {}
-            // Later orders are obsolete once it is closed.
+            // Later commands are obsolete once it is closed.
             Some(reason) => return Commands { close: Some(reason), ..Commands::default() },
             None => {}
         }
@@ -105,7 +105,7 @@ impl Connection {
         lock(&self.state).subscribers.force(delivery);
     }
 
-    /// The driver is about to tell the callbacks of a close.
+    /// The driver is about to call the callbacks of a close.
     pub(crate) fn begin_close(&self) {
         lock(&self.state).is_closing = true;
     }
@@ -116,7 +116,7 @@ impl Connection {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// The driver has closed the session and told everyone. Either it goes on, or this is the end.
+    /// The driver has closed the session and called all callbacks. Either it goes on, or this is the end.
     pub(crate) fn end(
         self: &Arc<Self>,
         session: Box<Session<Error>>,
@@ -133,7 +133,7 @@ impl Connection {
             return Some((session, Connect::Now));
         }
         state.session = Some(session);
-        // Whoever comes next opens it again.
+        // The next subscriber opens it again.
         if !unsubscribed {
             state.end.get_or_insert(reason);
         }
@@ -145,7 +145,7 @@ impl Connection {
         None
     }
 
-    /// There is no driver, or it has panicked: the end, whatever was ordered.
+    /// There is no driver, or it has panicked: the end, whatever the commands.
     pub(crate) fn fail(self: &Arc<Self>, mut session: Box<Session<Error>>, error: Error) {
         session.abandon();
         self.finish(session, CloseReason::Failed(error));
@@ -162,8 +162,8 @@ impl Connection {
         let _ = self.end(session, reason);
     }
 
-    /// The driver was dropped with its runtime: whoever still reads, on another one, opens the connection
-    /// again, unless its request must not be repeated.
+    /// The driver was dropped with its runtime: a subscriber that still reads, on another one, opens the
+    /// connection again, unless its request must not be repeated.
     pub(crate) fn abandon(self: &Arc<Self>, mut session: Box<Session<Error>>) {
         if !session.abandon() {
             return self.finish(session, CloseReason::NotRepeated(Error::RuntimeGone));

@@ -20,7 +20,7 @@ impl Connection {
         let mut state = lock(&self.state);
         let left = state.subscribers.remove(id);
         if state.subscribers.is_empty() && state.session.is_none() && state.end.is_none() {
-            // An earlier order to connect was for subscribers that have left.
+            // An earlier command to connect was for subscribers that have left.
             state.commands.connect = None;
             state.commands.close = Some(CloseReason::Unsubscribed);
             self.wake_for_commands();

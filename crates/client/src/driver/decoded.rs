@@ -5,7 +5,7 @@ use ssekit_session::{DecodeError, Item};
 
 use crate::Message;
 
-/// Received bytes that are not decoded yet.
+/// Decoded items that are not delivered yet.
 pub(super) struct DecodedQueue {
     pub(super) items: VecDeque<DecodedItem>,
     /// The last name and id, shared by the messages that repeat them.

@@ -29,7 +29,7 @@ pub(super) enum IoEvent {
     Failed(TransportError),
     /// A deadline has passed.
     Tick,
-    /// There may be orders.
+    /// There may be commands.
     Woken,
 }
 

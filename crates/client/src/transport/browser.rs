@@ -200,7 +200,7 @@ fn response(answer: &Response, abort: AbortOnDrop) -> Result<http::Response<Body
     Ok(response)
 }
 
-/// The headers that the page may see, without those that tell of the body as it came: it was decompressed.
+/// The headers that the page may see, without those of the compressed body: it was decompressed.
 fn headers(answer: &Response) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for entry in answer.headers().entries().into_iter().flatten() {

@@ -10,7 +10,7 @@ pub(crate) struct Cursor {
     pub(crate) waits: bool,
     /// It has given its client an event.
     pub(crate) has_read: bool,
-    /// Its client came with the id of the last event, after the channel had ended: it need not be told how.
+    /// Its client came with the id of the last event, after the channel had ended: it knows the reason.
     pub(crate) knows_end: bool,
     rare: Option<Box<Rare>>,
 }
@@ -21,16 +21,16 @@ struct Rare {
     wake_at: Option<Instant>,
 }
 
-/// Where a subscriber begins, until it reads for the first time.
+/// Where a subscriber starts, until it reads for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartPosition {
     /// After its last event ID, or it has begun.
     Resumed,
-    /// Where new subscribers do: it gets at least the events since this sequence.
+    /// With new events: it gets at least the events since this sequence.
     New(u64),
-    /// With everything: it is told if something is gone.
+    /// With the oldest event; a notice reports dropped events.
     All,
-    /// Elsewhere than its last event ID says, which it is to be told.
+    /// Elsewhere than after its last event ID, which a notice reports.
     Reset(Reset),
 }
 
@@ -64,7 +64,7 @@ impl Cursor {
         self.key as usize
     }
 
-    /// Where it begins.
+    /// Its start, until it has read.
     pub(crate) fn start(&self) -> StartPosition {
         self.rare.as_ref().map_or(StartPosition::Resumed, |rare| rare.start)
     }
@@ -92,7 +92,7 @@ impl Cursor {
         (notice != Notice::Gap(0)).then_some(notice)
     }
 
-    /// When it is to read again even if nobody wakes it.
+    /// The time to read again without a wake-up.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         self.rare.as_ref()?.wake_at
     }

@@ -44,7 +44,7 @@ impl fmt::Display for EventId {
 pub(crate) struct Epoch([u8; 10]);
 
 impl Epoch {
-    /// One that no channel had before, as far as chance can tell.
+    /// An epoch that no channel had before, but for a negligible chance.
     pub(crate) fn random() -> Self {
         let mut bits = RandomState::new().build_hasher().finish();
         Self(std::array::from_fn(|_| {
@@ -61,10 +61,10 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The places that a last event ID names, one for each channel that the stream reads:
+/// The positions that a last event ID names, one for each channel that the stream reads:
 /// `epoch-sequence,epoch-sequence`.
 ///
-/// `None` stands for a part that is no such place.
+/// `None` stands for a part that is no position.
 pub(crate) fn positions(id: &str) -> impl Iterator<Item = Option<(&str, u64)>> {
     id.split(',').map(|part| {
         let (epoch, sequence) = part.rsplit_once('-')?;

@@ -13,7 +13,7 @@ use crate::compress::{Encoding, Piece};
 use crate::error::{ChannelFailed, Error};
 use crate::stop::{StopReason, catch_panic};
 
-/// The cursors of a stream, one in each of its channels.
+/// The subscriptions of a stream, one to each of its channels.
 ///
 /// With one channel and no filter the bytes are the log's own. Otherwise the events are copied: those that
 /// match, each with an id that names the stream's position in all its channels.
@@ -25,9 +25,9 @@ pub(crate) struct Reader {
     has_begun: bool,
     /// The client may send an id back.
     resumes: bool,
-    /// The client's last id does not say how far it is: it has none, or a filter left out the events since.
+    /// The client's last id does not say how far it has read: it has none, or a filter left out the events since.
     position_unsent: bool,
-    /// Whose turn it is.
+    /// The subscription that reads next, modulo their number.
     turn: u32,
     /// The task that polled last.
     task: Option<Waker>,
@@ -35,7 +35,7 @@ pub(crate) struct Reader {
     encoding: Option<Encoding>,
 }
 
-/// A subscriber's place in a channel.
+/// A stream's cursor in a channel, and its filter.
 pub(crate) struct Subscription {
     channel: Arc<ChannelShared>,
     cursor: Cursor,
@@ -92,7 +92,7 @@ impl Reader {
         self.resumes &= other.resumes;
     }
 
-    /// Whether all channels have ended and there is nothing to read or to be told, before it has begun: then,
+    /// Whether all channels have ended and there is nothing left to read or to report, before it has begun: then,
     /// whether they were closed.
     pub(crate) fn nothing_left(&self) -> Option<bool> {
         let mut closed = true;
@@ -137,7 +137,7 @@ impl Reader {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Read> {
         if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             self.task = Some(cx.waker().clone());
-            // Waiting cursors have registered the waker of another task.
+            // Waiting subscriptions have registered the waker of another task.
             self.subscriptions.iter_mut().for_each(|subscription| subscription.cursor.waits = false);
         }
         for _ in 0..MAX_ROUNDS {
@@ -259,7 +259,7 @@ impl Reader {
         Ok((!out.is_empty()).then(|| out.into()))
     }
 
-    /// An event of our own, whose id is the place that the stream goes on from: before `from` in its channel.
+    /// An event of our own, whose id is the position from which the stream goes on: before `from` in its channel.
     fn encode_notice(&self, notice: Notice, index: usize, from: u64, out: &mut Vec<u8>) {
         let [before, after] = [&self.subscriptions[..index], &self.subscriptions[index + 1..]].map(encode_positions);
         push_id(out, &before, &self.subscriptions[index], from - 1, &after);
@@ -277,7 +277,7 @@ impl Reader {
         out.extend_from_slice(format!("event: {event}\ndata: {{{channel}{fields}}}\n\n").as_bytes());
     }
 
-    /// The id of the stream's place alone: no receiver takes it for an event, and each comes back with it.
+    /// The id of the stream's position alone: no receiver takes it for an event, and each comes back with it.
     fn position_id(&self) -> Bytes {
         let mut out = ID.to_vec();
         out.extend_from_slice(&encode_positions(&self.subscriptions));
@@ -294,9 +294,9 @@ impl Read {
     }
 }
 
-/// The positions of these cursors, each followed by a comma.
+/// The positions of these subscriptions, each followed by a comma.
 ///
-/// The position of a cursor that has a notice for its client lies before the notice, so that the client gets
+/// The position of one that has a notice for its client lies before the notice, so that the client gets
 /// it again if the connection breaks here.
 fn encode_positions(subscriptions: &[Subscription]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -312,7 +312,7 @@ fn encode_positions(subscriptions: &[Subscription]) -> Vec<u8> {
     out
 }
 
-/// The line that says where the stream is in all its channels.
+/// Writes the id line with the stream's position in all its channels.
 fn push_id(out: &mut Vec<u8>, before: &[u8], subscription: &Subscription, sequence: u64, after: &[u8]) {
     out.extend_from_slice(ID);
     out.extend_from_slice(before);

@@ -38,7 +38,7 @@ pub(crate) struct ChannelShared {
     gathers: bool,
     watchers: Watchers<()>,
     pub(crate) compressed: PieceCache,
-    /// A channel's subscribers have no names.
+    /// The key of all subscribers in presence changes.
     no_key: Arc<()>,
     epoch: Epoch,
     pub(crate) name: Option<Box<str>>,
@@ -75,9 +75,9 @@ struct Release {
     gather: Option<Duration>,
     /// When events are released next, if there are any.
     due: Instant,
-    /// The subscriber whose timer releases them.
+    /// The subscriber whose timer releases gathered events.
     flusher: Option<usize>,
-    /// Some were woken, of whom the first is to become the keeper.
+    /// Candidates were woken; the first to poll becomes the flusher.
     is_election_open: bool,
 }
 
@@ -206,7 +206,7 @@ impl ChannelShared {
         state.log.sweep(floor, now);
     }
 
-    /// Takes no more events. How it has ended first stands.
+    /// Takes no more events. The first end stands.
     pub(crate) fn end(&self, end: End) {
         let mut state = self.state();
         if state.end.is_some() {
@@ -223,8 +223,8 @@ impl ChannelShared {
         self.state().end.is_some()
     }
 
-    /// How the channel has ended, if this subscriber, which has not begun, has nothing more to read or to be
-    /// told.
+    /// How the channel has ended, if this subscriber, which has not begun, has nothing more to read, and no
+    /// notice to get.
     pub(crate) fn finished_for(&self, cursor: &Cursor) -> Option<End> {
         let state = self.state();
         let has_notice = match cursor.start() {
@@ -235,7 +235,7 @@ impl ChannelShared {
         state.end.clone().filter(|_| !has_notice && cursor.next >= state.log.next())
     }
 
-    /// A seat for a client that has this last event ID, if any part of it speaks of this channel.
+    /// Adds a subscriber with this last event ID, if any part of it names this channel.
     pub(crate) fn resume(&self, id: &str, now: Instant) -> Option<Cursor> {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
@@ -250,7 +250,7 @@ impl ChannelShared {
         Some(self.add_subscriber(state, next, start))
     }
 
-    /// A seat for a client that has no last event ID of this channel.
+    /// Adds a subscriber without a last event ID of this channel.
     pub(crate) fn join(&self, first: First, now: Instant) -> Cursor {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
@@ -262,7 +262,7 @@ impl ChannelShared {
         self.add_subscriber(state, next, start)
     }
 
-    /// A seat for a client whose last event ID is unknown here.
+    /// Adds a subscriber whose last event ID is unknown here.
     pub(crate) fn join_after_unknown_id(&self, now: Instant) -> Cursor {
         let mut state = self.state();
         self.sweep_state(&mut state, now);
@@ -419,14 +419,14 @@ impl ChannelShared {
 }
 
 impl ChannelState {
-    /// Picks waiting subscribers, of which one will release the gathered events. A few are picked, because
-    /// one may not be polled while its transport stands still.
+    /// Takes waiting subscribers to wake, of which the first to poll releases the gathered events. A few are
+    /// woken, because one is not polled while its transport is blocked.
     fn elect_flusher(&mut self) -> Candidates {
         let several = if std::mem::replace(&mut self.release.is_election_open, true) { 1 } else { MAX_CANDIDATES };
         std::iter::from_fn(|| self.subscribers.take_one_waiting()).take(several).collect()
     }
 
-    /// The time at which this subscriber releases the gathered events, unless another one does.
+    /// Makes this subscriber the flusher unless there is one; returns its time to release gathered events.
     fn become_flusher(&mut self, key: usize) -> Option<Instant> {
         let flusher = *self.release.flusher.get_or_insert(key);
         (flusher == key).then_some(self.release.due)
@@ -476,7 +476,7 @@ fn wake(mut state: MutexGuard<'_, ChannelState>) {
 
 /// No event has this sequence.
 const CLOSED: u64 = u64::MAX;
-/// As many events are released at once.
+/// So many gathered events are released at once, before their time.
 const MAX_GATHERED: u64 = 256;
 const MAX_CANDIDATES: usize = 4;
 type Candidates = SmallVec<[Waker; MAX_CANDIDATES]>;

@@ -12,8 +12,7 @@ use slab::Slab;
 pub(crate) struct Subscribers {
     all: Slab<Subscriber>,
     waiting: Vec<usize>,
-    /// How many read each sequence next, where publishers wait for the slowest: it is found without a look at
-    /// all of them.
+    /// How many read each sequence next, where publishers wait for the slowest: it is found without a scan.
     positions: Option<BTreeMap<u64, usize>>,
 }
 
@@ -27,12 +26,12 @@ struct Subscriber {
 #[derive(Debug)]
 struct Waits {
     waker: Waker,
-    /// Its place in `waiting`.
+    /// Its index in `waiting`.
     index: usize,
 }
 
 impl Subscribers {
-    /// Subscribers of whom the slowest is asked for often, or only now and then.
+    /// `finds_slowest`: the slowest is asked for often, so that it is indexed.
     pub(crate) fn new(finds_slowest: bool) -> Self {
         Self { positions: finds_slowest.then(BTreeMap::new), ..Self::default() }
     }

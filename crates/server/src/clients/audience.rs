@@ -12,11 +12,11 @@ use crate::stop::StopReason;
 /// Streams of [`Clients`](crate::Clients) to emit to: those that there were when it was asked for.
 ///
 /// Nothing blocks. An event is encoded once for all of them. One stream that is full or gone does not keep it
-/// from the others; [`Delivery`] tells how many took it.
+/// from the others; [`Delivery`] has the number of streams that took it.
 #[must_use = "an audience does nothing until something is emitted to it"]
 pub struct Audience {
     emitters: Vec<Emitter>,
-    /// The streams of one key, where that nobody is there is an error.
+    /// The streams of one key: no stream at all is an error.
     of_one_key: bool,
     losses: Arc<Losses>,
 }

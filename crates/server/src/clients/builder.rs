@@ -47,8 +47,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
     /// Ends the oldest stream of a key that is at its limit, instead of refusing the newest: after its
     /// emitted events, with the reconnection time, and with [`Replaced`](crate::StopReason::Replaced).
     ///
-    /// The client of the oldest comes back all the same, and then ends another: tabs take turns. One that
-    /// ought to give up has to be told so by an event.
+    /// The client of the oldest comes back all the same, and then ends another: tabs take turns. To make one
+    /// give up, send it an event that says so.
     pub fn replace_oldest(mut self) -> Self {
         self.replace_oldest = true;
         self
@@ -62,14 +62,14 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
         self
     }
 
-    /// After how long the client of a stream that is refused or replaced is told to return, on average: as
+    /// Sets the time after which the client of a refused or replaced stream returns, on average: as
     /// [`StreamsBuilder::retry`](crate::StreamsBuilder::retry). 3 s unless set.
     pub fn retry(mut self, time: Duration) -> Self {
         self.retry = time;
         self
     }
 
-    /// A name, for metrics: several `Clients` of one program are told apart by it.
+    /// A name, for metrics: it distinguishes several `Clients` of one program.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into().into());
         self

@@ -31,7 +31,7 @@ pub(super) struct Registry<K> {
 /// The streams of one key.
 pub(super) struct Group<K> {
     pub(super) key: Arc<K>,
-    /// In the order in which they came, which is that of their numbers.
+    /// In the order in which they joined, which is that of their numbers.
     pub(super) streams: Vec<OpenStream>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct OpenStream {
 }
 
 impl<K> ClientsShared<K> {
-    /// Nobody is woken, no emitter dropped and of keys' code only `eq` and `hash` run under this lock.
+    /// Under this lock, no task is woken, no emitter is dropped, and of keys' code only `eq` and `hash` run.
     pub(super) fn registry(&self) -> MutexGuard<'_, Registry<K>> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,7 +113,7 @@ impl<K: Eq + Hash> ClientsShared<K> {
     }
 }
 
-/// A stream's place among those of its key.
+/// A stream's membership among those of its key.
 pub(super) struct ClientsMembership<K: Eq + Hash + Send + Sync> {
     pub(super) shared: Arc<ClientsShared<K>>,
     pub(super) key: Arc<K>,
@@ -132,7 +132,7 @@ impl<K: Eq + Hash + Send + Sync> Drop for ClientsMembership<K> {
     }
 }
 
-/// The place of a stream that was refused.
+/// The membership of a stream that was refused.
 pub(super) struct NoMembership;
 
 impl Membership for NoMembership {

@@ -60,8 +60,8 @@ impl Produce {
     /// compressor each, with a history, which takes some 300 KiB to 2 MiB.
     ///
     /// Small events gain little, and it takes time in the connection's task: some 20 µs for an event of 1 KB,
-    /// 1 ms for 64 KB. Compression of text that an attacker can choose, beside text that it wants to know,
-    /// can tell it the latter by its length (as BREACH does): do not compress secrets.
+    /// 1 ms for 64 KB. If an attacker can choose a part of a compressed text, its length reveals
+    /// other parts (as in BREACH): do not compress secrets.
     ///
     /// ```
     /// use http::{HeaderMap, header::ACCEPT_ENCODING};

@@ -119,7 +119,7 @@ impl<K> Absent<K> {
     }
 }
 
-/// Nothing is pinned in it but the timer, which has a place of its own.
+/// Nothing is pinned in it but the timer, which is boxed.
 impl<K> Unpin for SettledPresence<K> {}
 
 impl<K> fmt::Debug for SettledPresence<K> {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use ssekit_session::Session;
 use url::Url;
 
-/// Finds out whether the machine has slept. The server may have ended the connection meanwhile, and nothing
-/// tells this client of it.
+/// Detects that the machine has slept. The server may have ended the connection meanwhile, without a sign to
+/// this client.
 ///
 /// On Linux and macOS the monotonic clock stands still while the machine sleeps, so that no timeout notices;
 /// the wall clock goes on.
