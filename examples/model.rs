@@ -1,5 +1,5 @@
-//! Reads the answer of a language model: one POST, until `[DONE]`, with a token that is renewed once after 401.
-//! `cargo run --example model`. A server in the same program stands in for the model and its tokens.
+//! Reads the answer of a language model: one POST, until `[DONE]`, with a token that is renewed once after
+//! 401. `cargo run --example model`. A server in the same program stands in for the model and its tokens.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
 use std::error::Error;

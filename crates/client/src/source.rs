@@ -202,8 +202,8 @@ impl Source {
         self.set(|options| options.config.pauses_hidden = pause)
     }
 
-    /// Leaves out events with more than this many bytes in their fields: each is reported as an error, and the
-    /// stream goes on behind it. 16 MiB by default.
+    /// Leaves out events with more than this many bytes in their fields: each is reported as an error, and
+    /// the stream goes on behind it. 16 MiB by default.
     pub fn max_event_bytes(self, limit: usize) -> Self {
         self.set(|options| options.config.max_event_bytes = limit)
     }

@@ -28,12 +28,13 @@ pub(crate) use native::{Progress, defaults, refusal, shared};
 /// The connection does the rest: it follows redirects, judges answers, counts time and comes back. So a
 /// transport
 ///
-/// - sends the request as it is: no header is added that the request has, no redirect is followed, nothing is retried;
+/// - sends the request as it is: no header is added that the request has, no redirect is followed, nothing is
+///   retried;
 /// - answers as soon as the head of the answer is there;
 /// - gives the body as it arrives, without holding pieces back, decompressed by nobody;
 /// - stops and closes what it has when the future or the body is dropped;
-/// - says [`nothing_sent`](TransportError::nothing_sent) of an error if it knows so: else the server may have the request,
-///   and one that may have had an effect is not repeated.
+/// - says [`nothing_sent`](TransportError::nothing_sent) of an error if it knows so: else the server may have
+///   the request, and one that may have had an effect is not repeated.
 ///
 /// Its futures run on the runtime of the connection; in a browser they need not be `Send`. Its answers are
 /// not trusted.

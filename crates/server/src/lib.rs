@@ -53,14 +53,18 @@
 //!
 //! # Guarantees
 //!
-//! - Nothing is spawned. A stream is a future that its connection polls. When the client goes, that future is dropped.
+//! - Nothing is spawned. A stream is a future that its connection polls. When the client goes, that future is
+//!   dropped.
 //! - `emit` never blocks and never loses silently: it answers `Ok`, [`Closed`](EmitError::Closed) or
 //!   [`Full`](EmitError::Full). [`send`](Emitter::send) waits for room.
 //! - A channel's subscriber gets each event once and in order, or a notice in the stream that it has missed
 //!   some.
-//! - No text can add a field or an event: names and ids with line breaks are refused, data is split into lines.
-//! - [`on_stop`](Produce::on_stop) runs exactly once, with the reason, however the stream ends; then the clean-up.
-//! - An error or a panic of one stream ends that stream alone, and cuts its response: no client takes it for complete.
+//! - No text can add a field or an event: names and ids with line breaks are refused, data is split into
+//!   lines.
+//! - [`on_stop`](Produce::on_stop) runs exactly once, with the reason, however the stream ends; then the
+//!   clean-up.
+//! - An error or a panic of one stream ends that stream alone, and cuts its response: no client takes it for
+//!   complete.
 //!
 //! # Emitting from elsewhere
 //!
@@ -492,8 +496,8 @@
 //! | salvo | at once | after the stall time | is cut | leaves streams alone |
 //! | warp | at once | after the stall time | is cut | compresses, and flushes each event |
 //!
-//! A response that is cut has no last chunk, or, over HTTP/2, is reset: a client that reads it to its end gets an
-//! error. poem and rocket give every response a last chunk, so that one that fails ends with
+//! A response that is cut has no last chunk, or, over HTTP/2, is reset: a client that reads it to its end
+//! gets an error. poem and rocket give every response a last chunk, so that one that fails ends with
 //! `event: incomplete` and half a line.
 //!
 //! # Cleaning up

@@ -217,8 +217,8 @@ impl Outbox {
         state.rest = bytes;
     }
 
-    /// Hands out bytes that were read elsewhere and fit into one piece, after [`NextAction::Wait`] with room, by
-    /// the body alone.
+    /// Hands out bytes that were read elsewhere and fit into one piece, after [`NextAction::Wait`] with room,
+    /// by the body alone.
     pub(crate) fn track_whole(
         self: &Arc<Self>,
         bytes: Bytes,

@@ -18,7 +18,8 @@ pub use self::settled::SettledPresence;
 /// A stream of joins and leaves since it was made, in their order.
 ///
 /// The last 1,024 changes are kept for watchers. A slower watcher gets the number of
-/// [missed](PresenceChange::Missed) ones. The stream ends when the last handle of the watched registry and the last stream are gone.
+/// [missed](PresenceChange::Missed) ones. The stream ends when the last handle of the watched registry and
+/// the last stream are gone.
 #[must_use = "it does nothing unless it is polled"]
 pub struct Presence<K> {
     log: Arc<Mutex<ChangeLog<K>>>,

@@ -1,4 +1,5 @@
-//! Server-sent events for Rust, end to end: *produce* them from any web framework, *consume* them natively and in a browser.
+//! Server-sent events for Rust, end to end: *produce* them from any web framework, *consume* them natively
+//! and in a browser.
 //!
 //! ```text
 //!  produce: Emitter ─▶ bounded buffer ─┐                             source(url)
@@ -39,7 +40,8 @@
 //! # }
 //! ```
 //!
-//! Events can be the variants of an enum that both ends share; a variant's name is the event's, as pages see it:
+//! Events can be the variants of an enum that both ends share; a variant's name is the event's, as pages see
+//! it:
 //!
 //! ```no_run
 //! use serde::{Deserialize, Serialize};

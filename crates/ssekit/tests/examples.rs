@@ -1,4 +1,5 @@
-//! Every example runs, and the README shows two of them to the letter. (The contract service has a test of its own.)
+//! Every example runs, and the README shows two of them to the letter. (The contract service has a test of
+//! its own.)
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -35,11 +35,12 @@
 //! # Guarantees
 //!
 //! - The items do not depend on where the stream was cut. Time is linear in its length.
-//! - An event that lies in one piece is borrowed; one that was cut is put together in buffers that are used again.
-//! - Nothing in a stream can make the decoder panic or hold more than its limit. Invalid UTF-8 becomes U+FFFD. A bare
-//!   CR ends its line at once.
-//! - Names and ids that would break a line are refused when the event is built; data may hold anything. So no text can add
-//!   a field or an event.
+//! - An event that lies in one piece is borrowed; one that was cut is put together in buffers that are used
+//!   again.
+//! - Nothing in a stream can make the decoder panic or hold more than its limit. Invalid UTF-8 becomes
+//!   U+FFFD. A bare CR ends its line at once.
+//! - Names and ids that would break a line are refused when the event is built; data may hold anything. So no
+//!   text can add a field or an event.
 //!
 //! # Limits
 //!
@@ -67,9 +68,10 @@
 //!
 //! # Features
 //!
-//! - `std` (default) chooses the processor's widest vectors at run time, to find the ends of long lines and to check UTF-8.
-//! - `json` adds `Event::json`, and `Event::typed` and `Message::typed`, which write and read an enum whose variants are
-//!   the names of events.
+//! - `std` (default) chooses the processor's widest vectors at run time, to find the ends of long lines and
+//!   to check UTF-8.
+//! - `json` adds `Event::json`, and `Event::typed` and `Message::typed`, which write and read an enum whose
+//!   variants are the names of events.
 //!
 //! [spec]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 #![no_std]

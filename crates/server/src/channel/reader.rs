@@ -25,7 +25,8 @@ pub(crate) struct Reader {
     has_begun: bool,
     /// The client may send an id back.
     resumes: bool,
-    /// The client's last id does not say how far it has read: it has none, or a filter left out the events since.
+    /// The client's last id does not say how far it has read: it has none, or a filter left out the events
+    /// since.
     position_unsent: bool,
     /// The subscription that reads next, modulo their number.
     turn: u32,
@@ -92,8 +93,8 @@ impl Reader {
         self.resumes &= other.resumes;
     }
 
-    /// Whether all channels have ended and there is nothing left to read or to report, before it has begun: then,
-    /// whether they were closed.
+    /// Whether all channels have ended and there is nothing left to read or to report, before it has begun:
+    /// then, whether they were closed.
     pub(crate) fn nothing_left(&self) -> Option<bool> {
         let mut closed = true;
         for Subscription { channel, cursor, .. } in &self.subscriptions {
@@ -259,7 +260,8 @@ impl Reader {
         Ok((!out.is_empty()).then(|| out.into()))
     }
 
-    /// An event of our own, whose id is the position from which the stream goes on: before `from` in its channel.
+    /// An event of our own, whose id is the position from which the stream goes on: before `from` in its
+    /// channel.
     fn encode_notice(&self, notice: Notice, index: usize, from: u64, out: &mut Vec<u8>) {
         let [before, after] = [&self.subscriptions[..index], &self.subscriptions[index + 1..]].map(encode_positions);
         push_id(out, &before, &self.subscriptions[index], from - 1, &after);

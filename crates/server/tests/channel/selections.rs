@@ -98,7 +98,8 @@ fn an_id_of_several_channels_resumes_all_of_them() {
     a.emit("", "a2").unwrap();
     let seen = reader.seen().events;
     for (got, seen_so_far) in seen.iter().zip(1..) {
-        // Wherever it was cut, and in whatever order the channels are named now, nothing is missing or comes twice.
+        // Wherever it was cut, and in whatever order the channels are named now, nothing is missing or comes
+        // twice.
         let mut back = Subscriber::new(b.and(&a).subscribe(id(&got.id)));
         assert_eq!(back.reset, None);
         let mut all: Vec<_> = seen[..seen_so_far].iter().map(|got| got.data.clone()).collect();

@@ -87,8 +87,8 @@ async fn case_104_who_waits_to_send_is_told() {
     assert!(matches!(within(sender).await.unwrap(), EmitError::Closed));
 }
 
-/// A peer that vanishes sends nothing more, not even a reset. The test cuts the loopback device of a network namespace
-/// of its own; where the system allows none, it says so and looks at the socket's settings alone.
+/// A peer that vanishes sends nothing more, not even a reset. The test cuts the loopback device of a network
+/// namespace of its own; where the system allows none, it says so and looks at the socket's settings alone.
 #[cfg(target_os = "linux")]
 #[test]
 #[expect(clippy::print_stdout, reason = "it says when it could not do all it should")]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A page that listens to `url`, its request made as the package's `options` (JSON) say. It reports on stdout, one JSON
-/// value a line, unsubscribes when it reads a line on stdin, and ends with stdin.
+/// A page that listens to `url`, its request made as the package's `options` (JSON) say. It reports on
+/// stdout, one JSON value a line, unsubscribes when it reads a line on stdin, and ends with stdin.
 pub(crate) fn page(url: &str, options: &str) -> Command {
     let folder = installed();
     let mut node = Command::new(node(&folder));
@@ -54,8 +54,8 @@ fn npm(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{npm:?} failed in {}: {output:?}", folder.display());
 }
 
-/// The machine's Node.js, or the one that was installed beside the package. Debian 12 has Node.js 18, whose `fetch`
-/// keeps a connection open when its request is aborted.
+/// The machine's Node.js, or the one that was installed beside the package. Debian 12 has Node.js 18, whose
+/// `fetch` keeps a connection open when its request is aborted.
 fn node(folder: &Path) -> PathBuf {
     let installed = folder.join("node_modules").join(node_package()).join("bin/node");
     if installed.exists() { installed } else { PathBuf::from("node") }

@@ -1,4 +1,5 @@
-//! Case 104: how the end of a client is noticed, which differs: [`Known::departure`](ssekit_frameworks::Known).
+//! Case 104: how the end of a client is noticed, which differs:
+//! [`Known::departure`](ssekit_frameworks::Known).
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Case 108: clients that do not read. How they are found differs: [`Known::stall`](ssekit_frameworks::Known).
+//! Case 108: clients that do not read. How they are found differs:
+//! [`Known::stall`](ssekit_frameworks::Known).
 
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ async fn case_108_a_client_that_never_reads_costs_bounded_memory_and_delays_nobo
         emitter.emit("n", n.to_string()).unwrap();
         quick.expect(&format!("event: n\ndata: {n}\n\n")).await;
     }
-    // The stream's buffers, the framework's and the system's, which are large where a framework makes its own listener.
+    // The stream's buffers, the framework's and the system's, which are large where a framework makes its own
+    // listener.
     assert!(taken < 8 << 20, "{taken} bytes were taken");
     assert!(refused > 40_000, "{refused}");
 }

@@ -43,7 +43,8 @@ struct PageEvents {
 }
 
 impl HostMonitor {
-    /// Listens until it is dropped; each event of the page calls `wake`. A URL of this machine needs no network.
+    /// Listens until it is dropped; each event of the page calls `wake`. A URL of this machine needs no
+    /// network.
     pub(crate) fn watch(url: Option<&Url>, wake: impl Fn() + Clone + 'static) -> Self {
         let events = Rc::new(PageEvents::default());
         events.any.set(true);
