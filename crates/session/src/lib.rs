@@ -31,7 +31,7 @@ mod output;
 mod reconnect;
 mod repeat;
 mod session;
-mod trouble;
+mod failure;
 
 pub use answer::Answer;
 pub use config::Config;
@@ -40,4 +40,4 @@ pub use reconnect::{AfterEnd, Reconnect};
 pub use repeat::{MethodClass, NotRepeated, Progress, RepeatChoice, repeat};
 pub use session::Session;
 pub use ssekit_wire::{DecodeError, Item, Message};
-pub use trouble::{CloseReason, Trouble};
+pub use failure::{CloseReason, Failure};

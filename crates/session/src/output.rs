@@ -2,7 +2,7 @@ use core::time::Duration;
 
 #[cfg(doc)]
 use crate::Session;
-use crate::{CloseReason, Trouble};
+use crate::{CloseReason, Failure};
 
 /// An action for the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +22,12 @@ pub enum Output<E> {
         /// When.
         until: Duration,
         /// The failure; `None` after [`Session::start_later`], and when only the time has changed.
-        trouble: Option<Trouble<E>>,
+        failure: Option<Failure<E>>,
     },
     /// Another attempt follows when the page is shown, or moves again.
     Paused {
         /// The failure, if there was one.
-        trouble: Option<Trouble<E>>,
+        failure: Option<Failure<E>>,
     },
     /// For good: no output follows until the session is started again.
     Closed(CloseReason<E>),

@@ -6,7 +6,7 @@
 //!                      ▼  │                                  │
 //!                     Waiting ◀──────────────────────────────┘
 //!                      │                           hidden, frozen: Paused, from these, and back
-//!                      │ final trouble, not to be repeated, too many retries, close
+//!                      │ final failure, not to be repeated, too many retries, close
 //!                      ▼
 //!                     Closed
 //! ```
@@ -20,7 +20,7 @@ use fastrand::Rng;
 use ssekit_wire::{DecodeError, Decoder, FieldError, Item};
 
 use crate::answer::Verdict;
-use crate::{Answer, CloseReason, Config, Output, Trouble};
+use crate::{Answer, CloseReason, Config, Output, Failure};
 
 mod outcome;
 mod page;
@@ -58,11 +58,11 @@ enum State<E> {
     Open {
         since: Duration,
         last_byte: Duration,
-        brought_events: bool,
+        received_events: bool,
     },
     /// The answer is no event stream; the beginning of its body says why.
     Refused {
-        trouble: Trouble<E>,
+        failure: Failure<E>,
         deadline: Duration,
     },
     Waiting {
@@ -81,8 +81,7 @@ const MAX_REFUSAL_BYTES: usize = 16 << 10;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl<E: Clone + Debug> Session<E> {
-    /// A session that has not been started. The seed makes its random delays, and should be another one for
-    /// each.
+    /// A session that has not been started. The seed makes its random delays, and should differ for each.
     pub fn new(config: Config, seed: u64) -> Self {
         let mut decoder = Decoder::new().with_max_event_bytes(config.max_event_bytes);
         if config.comments {
@@ -140,7 +139,7 @@ impl<E: Clone + Debug> Session<E> {
         self.decoder.reconnection_time()
     }
 
-    /// How it behaves.
+    /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -171,7 +170,7 @@ impl<E: Clone + Debug> Session<E> {
     /// Drops the connection and makes a new one at once. Not when it is closed.
     pub fn restart(&mut self, now: Duration) {
         if !matches!(self.state, State::Idle | State::Closed) {
-            self.settle(now);
+            self.reset_failures(now);
             self.outputs.push_back(Output::Disconnect);
             self.begin(now);
         }
@@ -185,8 +184,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// The shell is gone, and the connection with it: as if it had never been opened. If the request may not
-    /// be repeated, the session is closed instead. Returns whether it may be opened again.
+    /// The shell and the connection are gone: the session is as if it had never been opened, or closed if the
+    /// request may not be repeated. Returns whether it may be opened again.
     pub fn abandon(&mut self) -> bool {
         let may_reopen = self.repeats(self.progress());
         self.outputs.clear();
@@ -213,21 +212,21 @@ impl<E: Clone + Debug> Session<E> {
     pub fn answered(&mut self, answer: &Answer<'_>, now: Duration) {
         let State::Connecting { .. } = self.state else { return };
         self.is_sent = true;
-        let trouble = match answer.verdict() {
+        let failure = match answer.verdict() {
             Verdict::EventStream => {
                 self.decoder.reconnect();
-                self.state = State::Open { since: now, last_byte: now, brought_events: false };
+                self.state = State::Open { since: now, last_byte: now, received_events: false };
                 self.outputs.push_back(Output::Opened);
                 return;
             }
             Verdict::NoContent => return self.finish(CloseReason::NoContent),
             Verdict::Status => {
-                Trouble::Status { status: answer.status, body: Vec::new(), retry_after: answer.retry_after }
+                Failure::Status { status: answer.status, body: Vec::new(), retry_after: answer.retry_after }
             }
-            Verdict::ContentType => Trouble::ContentType { body: Vec::new() },
-            Verdict::ContentEncoding => return self.interrupt(Trouble::ContentEncoding, now),
+            Verdict::ContentType => Failure::ContentType { body: Vec::new() },
+            Verdict::ContentEncoding => return self.interrupt(Failure::ContentEncoding, now),
         };
-        self.state = State::Refused { trouble, deadline: now.saturating_add(REFUSAL_TIMEOUT) };
+        self.state = State::Refused { failure, deadline: now.saturating_add(REFUSAL_TIMEOUT) };
     }
 
     /// Bytes of the answer's body. The sink gets the items that they complete: messages, comments if they are
@@ -239,20 +238,20 @@ impl<E: Clone + Debug> Session<E> {
         mut sink: impl FnMut(Result<Item<'_>, DecodeError>),
     ) {
         match &mut self.state {
-            State::Open { last_byte, brought_events, .. } => {
+            State::Open { last_byte, received_events, .. } => {
                 *last_byte = now;
                 let mut items = self.decoder.feed(bytes);
                 while let Some(item) = items.next() {
-                    *brought_events |= matches!(item, Ok(Item::Message(_)));
+                    *received_events |= matches!(item, Ok(Item::Message(_)));
                     sink(item);
                 }
             }
             State::Refused {
-                trouble: Trouble::Status { body, .. } | Trouble::ContentType { body }, ..
+                failure: Failure::Status { body, .. } | Failure::ContentType { body }, ..
             } => {
                 body.extend_from_slice(&bytes[..bytes.len().min(MAX_REFUSAL_BYTES - body.len())]);
                 if body.len() == MAX_REFUSAL_BYTES {
-                    self.refuse(now);
+                    self.finish_refusal(now);
                 }
             }
             _ => {}
@@ -270,19 +269,19 @@ impl<E: Clone + Debug> Session<E> {
     /// its place: see [`Config::accepts_incomplete_event`].
     pub fn ended(&mut self, now: Duration, mut sink: impl FnMut(Result<Item<'_>, DecodeError>)) {
         match &mut self.state {
-            State::Open { brought_events, .. } => {
+            State::Open { received_events, .. } => {
                 if self.config.accepts_incomplete_event {
                     let mut items = self.decoder.finish();
                     while let Some(item) = items.next() {
-                        *brought_events |= matches!(item, Ok(Item::Message(_)));
+                        *received_events |= matches!(item, Ok(Item::Message(_)));
                         sink(item);
                     }
                 } else if self.decoder.is_inside_event() {
                     sink(Err(DecodeError::IncompleteEvent));
                 }
-                self.interrupt(Trouble::Ended, now);
+                self.interrupt(Failure::Ended, now);
             }
-            State::Refused { .. } => self.refuse(now),
+            State::Refused { .. } => self.finish_refusal(now),
             _ => {}
         }
     }
@@ -290,9 +289,9 @@ impl<E: Clone + Debug> Session<E> {
     /// There is no answer, or its body broke off.
     pub fn failed(&mut self, error: E, now: Duration) {
         match self.state {
-            State::Connecting { .. } => self.interrupt(Trouble::Connect(error), now),
-            State::Open { .. } => self.interrupt(Trouble::Read(error), now),
-            State::Refused { .. } => self.refuse(now),
+            State::Connecting { .. } => self.interrupt(Failure::Connect(error), now),
+            State::Open { .. } => self.interrupt(Failure::Read(error), now),
+            State::Refused { .. } => self.finish_refusal(now),
             _ => {}
         }
     }
@@ -300,7 +299,7 @@ impl<E: Clone + Debug> Session<E> {
     /// The request that was to be made can never be.
     pub fn unsendable(&mut self, error: E) {
         if let State::Connecting { .. } = self.state {
-            self.finish(CloseReason::Failed(Trouble::Request(error)));
+            self.finish(CloseReason::Failed(Failure::Request(error)));
         }
     }
 
@@ -311,9 +310,9 @@ impl<E: Clone + Debug> Session<E> {
             return;
         }
         match self.state {
-            State::Connecting { .. } => self.interrupt(Trouble::ConnectTimeout, now),
-            State::Open { .. } => self.interrupt(Trouble::ReadTimeout, now),
-            State::Refused { .. } => self.refuse(now),
+            State::Connecting { .. } => self.interrupt(Failure::ConnectTimeout, now),
+            State::Open { .. } => self.interrupt(Failure::ReadTimeout, now),
+            State::Refused { .. } => self.finish_refusal(now),
             State::Waiting { .. } => self.begin(now),
             State::Paused { .. } => self.check_pause(now),
             State::Idle | State::Closed => {}
@@ -321,7 +320,7 @@ impl<E: Clone + Debug> Session<E> {
     }
 
     fn begin(&mut self, now: Duration) {
-        if self.is_still() {
+        if self.is_suspended() {
             return self.pause(None, now);
         }
         self.state = State::Connecting { deadline: now.saturating_add(self.config.connect_timeout) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ssekit_session::{
     AfterEnd, Answer, CloseReason, Config, MethodClass, NotRepeated, Output, Progress, Reconnect,
-    RepeatChoice, Session, Trouble, repeat,
+    RepeatChoice, Session, Failure, repeat,
 };
 
 use MethodClass::{Idempotent, Neither, Safe};
@@ -196,7 +196,7 @@ fn a_timeout_follows_the_table() {
     sent.nothing_sent();
     sent.sent();
     sent.tick(Duration::from_secs(60));
-    assert_eq!(closed(sent), Some(CloseReason::NotRepeated(Trouble::ConnectTimeout)));
+    assert_eq!(closed(sent), Some(CloseReason::NotRepeated(Failure::ConnectTimeout)));
 
     let mut idempotent = start(Idempotent);
     idempotent.tick(Duration::from_secs(60));
@@ -208,7 +208,7 @@ fn a_timeout_follows_the_table() {
     let content_type = Some("text/event-stream");
     silent.answered(&Answer { status: 200, content_type, ..Answer::default() }, now);
     silent.tick(Duration::from_secs(1));
-    assert_eq!(closed(silent), Some(CloseReason::NotRepeated(Trouble::ReadTimeout)));
+    assert_eq!(closed(silent), Some(CloseReason::NotRepeated(Failure::ReadTimeout)));
 }
 
 #[test]
@@ -238,11 +238,11 @@ fn no_page_event_repeats_what_must_not_be_repeated() {
     };
     let mut frozen = open("data: x\n\n");
     frozen.frozen(now);
-    assert_eq!(closed(frozen), Some(CloseReason::NotRepeated(Trouble::Frozen)));
+    assert_eq!(closed(frozen), Some(CloseReason::NotRepeated(Failure::Frozen)));
     let mut resumable = open(ID);
     resumable.frozen(now);
     assert_eq!(resumable.next_output(), Some(Output::Disconnect));
-    assert_eq!(resumable.next_output(), Some(Output::Paused { trouble: None }));
+    assert_eq!(resumable.next_output(), Some(Output::Paused { failure: None }));
 
     let mut woken = open("data: x\n\n");
     woken.woken(Duration::from_secs(3600), now);
@@ -278,5 +278,5 @@ fn the_first_attempt_is_the_first_that_can_have_reached_the_server() {
 #[test]
 fn a_policy_that_makes_one_attempt_gives_its_own_reason() {
     let session = over(Neither, Reconnect::never(), Progress::NoHead { resumes: false }).expect("a failure");
-    assert_eq!(closed(session), Some(CloseReason::Failed(Trouble::Connect("reset"))));
+    assert_eq!(closed(session), Some(CloseReason::Failed(Failure::Connect("reset"))));
 }

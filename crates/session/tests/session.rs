@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ssekit_session::{
     AfterEnd, Answer, CloseReason, Config, DecodeError, Item, MethodClass, Output, Reconnect, Session,
-    Trouble,
+    Failure,
 };
 
 /// An input of a session.
@@ -121,28 +121,28 @@ fn describe(output: &Output<&str>, last_event_id: &str, now: Duration) -> String
         }
         Output::Disconnect => "disconnect".to_owned(),
         Output::Opened => "opened".to_owned(),
-        Output::Waiting { until, trouble: None } => format!("wait {} ms", (*until - now).as_millis()),
-        Output::Waiting { until, trouble: Some(trouble) } => {
-            format!("wait {} ms: {}", (*until - now).as_millis(), describe_trouble(trouble))
+        Output::Waiting { until, failure: None } => format!("wait {} ms", (*until - now).as_millis()),
+        Output::Waiting { until, failure: Some(failure) } => {
+            format!("wait {} ms: {}", (*until - now).as_millis(), describe_failure(failure))
         }
-        Output::Paused { trouble: None } => "paused".to_owned(),
-        Output::Paused { trouble: Some(trouble) } => format!("paused: {}", describe_trouble(trouble)),
-        Output::Closed(CloseReason::Failed(trouble)) => format!("failed: {}", describe_trouble(trouble)),
-        Output::Closed(CloseReason::NotRepeated(trouble)) => {
-            format!("not repeated: {}", describe_trouble(trouble))
+        Output::Paused { failure: None } => "paused".to_owned(),
+        Output::Paused { failure: Some(failure) } => format!("paused: {}", describe_failure(failure)),
+        Output::Closed(CloseReason::Failed(failure)) => format!("failed: {}", describe_failure(failure)),
+        Output::Closed(CloseReason::NotRepeated(failure)) => {
+            format!("not repeated: {}", describe_failure(failure))
         }
-        Output::Closed(CloseReason::GaveUp { retries, trouble }) => {
-            format!("gave up after {retries}: {}", describe_trouble(trouble))
+        Output::Closed(CloseReason::GaveUp { retries, failure }) => {
+            format!("gave up after {retries}: {}", describe_failure(failure))
         }
         Output::Closed(reason) => format!("closed: {reason:?}"),
         other => format!("{other:?}"),
     }
 }
 
-fn describe_trouble(trouble: &Trouble<&str>) -> String {
-    match trouble {
-        Trouble::Status { status, body, .. } => format!("{status} {}", String::from_utf8_lossy(body)),
-        Trouble::ContentType { body } => format!("type {}", String::from_utf8_lossy(body)),
+fn describe_failure(failure: &Failure<&str>) -> String {
+    match failure {
+        Failure::Status { status, body, .. } => format!("{status} {}", String::from_utf8_lossy(body)),
+        Failure::ContentType { body } => format!("type {}", String::from_utf8_lossy(body)),
         other => format!("{other:?}"),
     }
 }

@@ -1,6 +1,6 @@
-//! The boundary: what JavaScript calls, in numbers.
+//! The boundary: functions of numbers that JavaScript calls.
 //!
-//! A handle or a length that is none has no effect. Texts are handed in through the input: JavaScript asks for its
+//! An invalid handle or length has no effect. Texts are handed in through the input: JavaScript asks for its
 //! address with the length that it needs, and writes there before the call.
 
 #![allow(
@@ -11,23 +11,23 @@
 use spin::{Mutex, MutexGuard};
 
 use crate::table::address;
-use crate::{Input, Page, Settings};
+use crate::{Input, Instance, Settings};
 
-static PAGE: Mutex<Page> = Mutex::new(Page::new());
+static INSTANCE: Mutex<Instance> = Mutex::new(Instance::new());
 
-/// One thread runs this, and nothing is called back: the page is free, or a call has trapped and left it as it was.
-fn page() -> MutexGuard<'static, Page> {
-    PAGE.try_lock().expect("a call has trapped: the module is to be given up")
+/// One thread runs this, and nothing is called back: the lock is free, or a call has trapped under it.
+fn instance() -> MutexGuard<'static, Instance> {
+    INSTANCE.try_lock().expect("a call has trapped: the module is to be given up")
 }
 
-/// Makes the input this many bytes long; gives its address.
+/// Makes the input this many bytes long; returns its address.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn input(length: u32) -> u32 {
-    address(page().input(length as usize))
+    address(instance().input(length as usize))
 }
 
-/// A connection; the input begins with its last event ID, and its method follows, with these lengths. Gives its handle,
-/// or -1 if that is no last event ID.
+/// Opens a session; the input begins with its last event ID, and its method follows, with these lengths.
+/// Returns its handle, or -1 for an invalid last event ID.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 #[allow(clippy::too_many_arguments, reason = "numbers are all that can cross")]
 pub extern "C" fn session_open(
@@ -65,20 +65,20 @@ pub extern "C" fn session_open(
         repeats_like_safe,
         accepts_incomplete_event,
     };
-    let handle = page().open(&settings, last_event_id as usize, method as usize, seed.to_bits());
+    let handle = instance().open(&settings, last_event_id as usize, method as usize, seed.to_bits());
     handle.map_or(-1, |handle| handle as i32)
 }
 
-/// Forgets a connection.
+/// Frees a session.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_free(handle: u32) {
-    page().free(handle as usize);
+    instance().free(handle as usize);
 }
 
-/// Tells a session what has happened; `retry_after` (for `Woken`: the time that `now` does not count) in milliseconds or
-/// negative, `now` in milliseconds.
+/// Hands an input to a session; `retry_after` (for `Woken`: the time that `now` does not count) in
+/// milliseconds or negative, `now` in milliseconds.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
-pub extern "C" fn session_tell(handle: u32, input: u32, retry_after: f64, now: f64) {
+pub extern "C" fn session_input(handle: u32, input: u32, retry_after: f64, now: f64) {
     const INPUTS: [Input; 19] = [
         Input::Start,
         Input::StartLater,
@@ -101,7 +101,7 @@ pub extern "C" fn session_tell(handle: u32, input: u32, retry_after: f64, now: f
         Input::Sent,
     ];
     if let Some(&input) = INPUTS.get(input as usize) {
-        page().tell(handle as usize, input, retry_after, now);
+        instance().handle(handle as usize, input, retry_after, now);
     }
 }
 
@@ -117,7 +117,7 @@ pub extern "C" fn session_answered(
 ) {
     let length = |length: i32| usize::try_from(length).ok();
     let status = u16::try_from(status).unwrap_or_default();
-    page().answered(
+    instance().answered(
         handle as usize,
         status,
         length(content_type),
@@ -127,56 +127,56 @@ pub extern "C" fn session_answered(
     );
 }
 
-/// A piece of the answer's body, this many bytes of the input; gives the address of the table of its events.
+/// A piece of the answer's body, this many bytes of the input; returns the address of its table of events.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_feed(handle: u32, length: u32, now: f64) -> u32 {
-    address(page().feed(handle as usize, length as usize, now))
+    address(instance().feed(handle as usize, length as usize, now))
 }
 
-/// The answer's body has ended; gives the address of the table of its last event.
+/// The answer's body has ended; returns the address of the table of its last event.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_ended(handle: u32, now: f64) -> u32 {
-    address(page().ended(handle as usize, now))
+    address(instance().ended(handle as usize, now))
 }
 
-/// What is to be done next: its number, or 0 for nothing.
+/// The number of the next output, or 0 for none.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_output(handle: u32) -> u32 {
-    page().next_output(handle as usize)
+    instance().next_output(handle as usize)
 }
 
-/// What went wrong, said by the last output: its number, or 0.
+/// The number of the last output's failure, or 0 for none.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
-pub extern "C" fn output_trouble() -> u32 {
-    page().detail().trouble
+pub extern "C" fn output_failure() -> u32 {
+    instance().detail().failure
 }
 
-/// The moment of the next attempt, said by the last output.
+/// The time of the next attempt, of the last output.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn output_until() -> f64 {
-    page().detail().until
+    instance().detail().until
 }
 
-/// How many retries there were, said by the last output.
+/// The number of retries, of the last output.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn output_retries() -> u32 {
-    page().detail().retries
+    instance().detail().retries
 }
 
 /// When a tick is due in milliseconds; negative for never.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn session_deadline(handle: u32) -> f64 {
-    page().deadline(handle as usize)
+    instance().deadline(handle as usize)
 }
 
 /// The address of the text.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn text_address() -> u32 {
-    page().text().0
+    instance().text().0
 }
 
 /// The length of the text in bytes.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn text_length() -> u32 {
-    page().text().1
+    instance().text().1
 }

@@ -1,10 +1,10 @@
-//! How numbers become a configuration.
+//! The conversion of numbers to a configuration.
 
 use core::time::Duration;
 
 use ssekit_session::{AfterEnd, Config, Reconnect};
 
-/// A connection's options as they cross: in milliseconds, and what is negative or no number is not set.
+/// The options of a connection as numbers: times in milliseconds; unset if negative or no number.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// 0 resilient, 1 standard, 2 never.
@@ -38,7 +38,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What they mean to a session.
+    /// The configuration of the session.
     pub fn config(&self) -> Config {
         let unset = Config::default();
         Config {
@@ -132,13 +132,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_is_as_in_rust() {
+    fn unset_options_have_the_defaults_of_the_session() {
         assert_eq!(Settings::UNSET.config(), Config::default());
         assert_eq!(Settings { delay: f64::NAN, ..Settings::UNSET }.config(), Config::default());
     }
 
     #[test]
-    fn all_is_set() {
+    fn every_option_is_set() {
         let settings = Settings {
             preset: 1,
             delay: 10.0,

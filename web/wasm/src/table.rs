@@ -1,4 +1,4 @@
-//! How the events of one piece cross: a table of numbers that cuts them out of two texts.
+//! The events of one piece as a table of numbers that cuts them out of two texts.
 //!
 //! ```text
 //! numbers   0 how many events   1, 2 address and length of the text   3 whether the piece is ASCII
@@ -12,8 +12,8 @@
 //! text      for each event: name, id, data, as far as they are there
 //! ```
 //!
-//! JavaScript has the piece: where data lie there as they are, and each byte is a character, it decodes the piece at once
-//! and slices. Lengths are in UTF-16 code units.
+//! JavaScript has the piece: if the piece is ASCII and contains the data unchanged, it decodes the piece once
+//! and slices it. Lengths are in UTF-16 code units.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -27,7 +27,7 @@ use wide::u8x16;
 pub const HEAD: usize = 4;
 /// Numbers of an event.
 pub const ROW: usize = 5;
-/// A text that is not there.
+/// The length or start of an absent text.
 pub const ABSENT: i32 = -1;
 /// A name beyond the first [`MAX_NAMES`]: its text comes with every event.
 pub const UNNAMED_AGAIN: i32 = -1;
@@ -40,7 +40,7 @@ pub const INCOMPLETE: i32 = -4;
 /// How many names of a connection get numbers.
 pub const MAX_NAMES: usize = 256;
 
-/// What both sides know of a connection, so that it need not cross again.
+/// The names and the id of a connection that both sides know, so that they do not cross again.
 #[derive(Debug)]
 pub struct Known {
     /// Number 0 is `message`.
@@ -51,12 +51,12 @@ pub struct Known {
 }
 
 impl Known {
-    /// Of a connection that begins after this event.
+    /// The knowledge at the beginning of a connection that resumes after this event.
     pub fn new(last_event_id: &str) -> Self {
         Self { names: [String::from("message")].into(), last_name: 0, id: last_event_id.to_owned() }
     }
 
-    /// The name's number if it has one, or gives it the next one; and whether it is new.
+    /// Returns the number of the name, perhaps a new one, and whether it is new.
     #[inline]
     fn number(&mut self, name: &str) -> (i32, bool) {
         if self.names[self.last_name] == name {
@@ -94,7 +94,7 @@ impl Table {
         Self { numbers: Vec::new(), text: Vec::new(), ascii: 0..0 }
     }
 
-    /// Forgets the last events, and begins with this piece.
+    /// Removes the last events, and begins with this piece.
     pub fn begin(&mut self, piece: &[u8]) {
         self.numbers.clear();
         self.numbers.resize(HEAD, 0);
@@ -106,7 +106,7 @@ impl Table {
         self.ascii = if is_ascii(piece) { start..start + piece.len() } else { 0..0 };
     }
 
-    /// Adds what the session has read.
+    /// Adds an item that the session has read.
     #[inline]
     pub fn push(&mut self, item: Result<Item<'_>, DecodeError>, known: &mut Known) {
         match item {
@@ -119,7 +119,7 @@ impl Table {
         }
     }
 
-    /// Adds the last event ID after the piece, if no event of it has told it.
+    /// Adds the last event ID after the piece, if no event of the piece has it.
     pub fn push_id(&mut self, last_event_id: &str, known: &mut Known) {
         if known.id != last_event_id {
             last_event_id.clone_into(&mut known.id);
@@ -148,7 +148,7 @@ impl Table {
         self.numbers.extend_from_slice(&[name, name_length, id_length, start, length]);
     }
 
-    /// Appends a text; gives its length.
+    /// Appends a text; returns its length.
     #[inline]
     fn push_text(&mut self, text: &str) -> i32 {
         self.text.extend_from_slice(text.as_bytes());
@@ -175,15 +175,15 @@ impl Table {
     }
 }
 
-/// What a text buffer may keep between pieces.
+/// The most bytes that a text buffer keeps between pieces.
 const MAX_KEPT: usize = 1 << 20;
 
-/// Where JavaScript finds it.
+/// The address for JavaScript.
 pub(crate) fn address<T>(slice: &[T]) -> u32 {
     slice.as_ptr() as usize as u32
 }
 
-/// How many UTF-16 code units a text in UTF-8 has: one for each character, two for those of four bytes.
+/// The number of UTF-16 code units of UTF-8 text: one for a character, two for one of four bytes.
 fn utf16_length(text: &[u8]) -> usize {
     let (parts, tail) = text.as_chunks();
     let units = |part: &[u8; 16]| {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_does_not_cross_again() {
+    fn known_names_and_ids_do_not_cross_again() {
         let mut known = Known::new("");
         let mut table = Table::new();
         table.begin(b"");

@@ -6,23 +6,23 @@ use core::time::Duration;
 
 use super::{Session, State};
 use crate::repeat::{repeat, resumes};
-use crate::{CloseReason, NotRepeated, Output, Progress, Trouble};
+use crate::{CloseReason, NotRepeated, Output, Progress, Failure};
 
 /// After a good connection retries and delays are counted anew; see [`Reconnect`](crate::Reconnect).
 const GOOD_AFTER: Duration = Duration::from_secs(5);
 
 impl<E: Clone + Debug> Session<E> {
-    /// The refusal's body is read as far as it counts.
-    pub(super) fn refuse(&mut self, now: Duration) {
-        if let State::Refused { trouble, .. } = mem::replace(&mut self.state, State::Idle) {
-            self.interrupt(trouble, now);
+    /// Ends a refusal whose body has been read as far as it is kept.
+    pub(super) fn finish_refusal(&mut self, now: Duration) {
+        if let State::Refused { failure, .. } = mem::replace(&mut self.state, State::Idle) {
+            self.interrupt(failure, now);
         }
     }
 
-    /// Counts anew after a good connection.
-    pub(super) fn settle(&mut self, now: Duration) {
-        if let State::Open { since, brought_events, .. } = self.state
-            && (brought_events || now.saturating_sub(since) >= GOOD_AFTER)
+    /// Sets the number of failures to zero after a good connection.
+    pub(super) fn reset_failures(&mut self, now: Duration) {
+        if let State::Open { since, received_events, .. } = self.state
+            && (received_events || now.saturating_sub(since) >= GOOD_AFTER)
         {
             self.failures = 0;
         }
@@ -43,8 +43,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    fn refusal(trouble: &Trouble<E>, resumes: bool) -> Progress {
-        let status = if let Trouble::Status { status, .. } = trouble { *status } else { 200 };
+    fn refusal(failure: &Failure<E>, resumes: bool) -> Progress {
+        let status = if let Failure::Status { status, .. } = failure { *status } else { 200 };
         Progress::Refused { status, resumes }
     }
 
@@ -53,39 +53,39 @@ impl<E: Clone + Debug> Session<E> {
     }
 
     /// The attempt or the stream is over: another one follows, or none.
-    pub(super) fn interrupt(&mut self, trouble: Trouble<E>, now: Duration) {
-        self.settle(now);
+    pub(super) fn interrupt(&mut self, failure: Failure<E>, now: Duration) {
+        self.reset_failures(now);
         let retries = self.failures;
         let is_exhausted = self.config.reconnect.is_exhausted(retries);
-        let progress = match &trouble {
-            Trouble::Ended => Progress::Ended { asked_to_return: self.decoder.reconnection_time().is_some() },
-            Trouble::Status { .. } | Trouble::ContentType { .. } | Trouble::ContentEncoding => {
-                Self::refusal(&trouble, resumes(self.decoder.last_event_id()))
+        let progress = match &failure {
+            Failure::Ended => Progress::Ended { asked_to_return: self.decoder.reconnection_time().is_some() },
+            Failure::Status { .. } | Failure::ContentType { .. } | Failure::ContentEncoding => {
+                Self::refusal(&failure, resumes(self.decoder.last_event_id()))
             }
             _ => self.progress(),
         };
         match repeat(self.config.method, progress, self.config.reconnect.choice()) {
             Ok(()) => {}
             Err(NotRepeated::Answered) => return self.finish(CloseReason::Ended),
-            Err(NotRepeated::Refused) => return self.finish(CloseReason::Failed(trouble)),
+            Err(NotRepeated::Refused) => return self.finish(CloseReason::Failed(failure)),
             Err(NotRepeated::MayHaveHadEffect) if is_exhausted => {}
-            Err(NotRepeated::MayHaveHadEffect) => return self.finish(CloseReason::NotRepeated(trouble)),
+            Err(NotRepeated::MayHaveHadEffect) => return self.finish(CloseReason::NotRepeated(failure)),
         }
         if is_exhausted {
-            return self.finish(match trouble {
-                Trouble::Ended if retries == 0 => CloseReason::Ended,
-                trouble if retries == 0 => CloseReason::Failed(trouble),
-                trouble => CloseReason::GaveUp { retries, trouble },
+            return self.finish(match failure {
+                Failure::Ended if retries == 0 => CloseReason::Ended,
+                failure if retries == 0 => CloseReason::Failed(failure),
+                failure => CloseReason::GaveUp { retries, failure },
             });
         }
         self.outputs.push_back(Output::Disconnect);
-        let retry_after = trouble.retry_after();
-        self.wait(Some(trouble), retry_after, now);
+        let retry_after = failure.retry_after();
+        self.wait(Some(failure), retry_after, now);
     }
 
-    pub(super) fn wait(&mut self, trouble: Option<Trouble<E>>, retry_after: Option<Duration>, now: Duration) {
-        if self.is_still() {
-            return self.pause(trouble, now);
+    pub(super) fn wait(&mut self, failure: Option<Failure<E>>, retry_after: Option<Duration>, now: Duration) {
+        if self.is_suspended() {
+            return self.pause(failure, now);
         }
         let reconnection_time = self.decoder.reconnection_time();
         let policy = &self.config.reconnect;
@@ -96,7 +96,7 @@ impl<E: Clone + Debug> Session<E> {
         self.failures += 1;
         let until = now.saturating_add(delay);
         self.state = State::Waiting { until };
-        self.outputs.push_back(Output::Waiting { until, trouble });
+        self.outputs.push_back(Output::Waiting { until, failure });
     }
 
     pub(super) fn finish(&mut self, reason: CloseReason<E>) {

@@ -4,9 +4,9 @@ use core::fmt::Debug;
 use core::time::Duration;
 
 use super::{REFUSAL_TIMEOUT, Session, State};
-use crate::{CloseReason, Output, Trouble};
+use crate::{CloseReason, Output, Failure};
 
-/// A pause ends with an event of the page, which may get lost: so the page is looked at after this time, too.
+/// A pause ends with an event of the page, which may get lost: so the page is checked after this time, too.
 const PAUSE_CHECK: Duration = Duration::from_secs(60);
 
 /// A stream in which no byte came for this long may have died while the machine slept.
@@ -20,9 +20,9 @@ impl<E: Clone + Debug> Session<E> {
             State::Idle | State::Closed => {}
             State::Paused { .. } if hidden => {}
             State::Paused { .. } => self.begin(now),
-            State::Refused { .. } if hidden && self.config.pauses_hidden => self.refuse(now),
+            State::Refused { .. } if hidden && self.config.pauses_hidden => self.finish_refusal(now),
             _ if hidden && self.config.pauses_hidden => {
-                self.settle(now);
+                self.reset_failures(now);
                 self.outputs.push_back(Output::Disconnect);
                 self.pause(None, now);
             }
@@ -41,7 +41,7 @@ impl<E: Clone + Debug> Session<E> {
         let longer = now.saturating_add(self.config.reconnect.offline_delay());
         if longer > *until {
             *until = longer;
-            self.outputs.push_back(Output::Waiting { until: longer, trouble: None });
+            self.outputs.push_back(Output::Waiting { until: longer, failure: None });
         }
     }
 
@@ -51,10 +51,10 @@ impl<E: Clone + Debug> Session<E> {
         self.frozen = true;
         match self.state {
             State::Idle | State::Paused { .. } | State::Closed => {}
-            State::Refused { .. } => self.refuse(now),
-            _ if !self.repeats(self.progress()) => self.finish(CloseReason::NotRepeated(Trouble::Frozen)),
+            State::Refused { .. } => self.finish_refusal(now),
+            _ if !self.repeats(self.progress()) => self.finish(CloseReason::NotRepeated(Failure::Frozen)),
             _ => {
-                self.settle(now);
+                self.reset_failures(now);
                 self.outputs.push_back(Output::Disconnect);
                 self.pause(None, now);
             }
@@ -97,20 +97,20 @@ impl<E: Clone + Debug> Session<E> {
     pub(super) fn check_pause(&mut self, now: Duration) {
         // The timers of a frozen page do not run.
         self.frozen = false;
-        if self.is_still() {
+        if self.is_suspended() {
             self.state = State::Paused { check_at: now.saturating_add(PAUSE_CHECK) };
         } else {
             self.begin(now);
         }
     }
 
-    /// The page is to have no connection now.
-    pub(super) fn is_still(&self) -> bool {
+    /// Whether the page must have no connection now.
+    pub(super) fn is_suspended(&self) -> bool {
         self.frozen || (self.hidden && self.config.pauses_hidden)
     }
 
-    pub(super) fn pause(&mut self, trouble: Option<Trouble<E>>, now: Duration) {
+    pub(super) fn pause(&mut self, failure: Option<Failure<E>>, now: Duration) {
         self.state = State::Paused { check_at: now.saturating_add(PAUSE_CHECK) };
-        self.outputs.push_back(Output::Paused { trouble });
+        self.outputs.push_back(Output::Paused { failure });
     }
 }

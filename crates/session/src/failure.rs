@@ -4,7 +4,7 @@ use core::time::Duration;
 /// A failure of an attempt or a stream. `E` is the error of the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Trouble<E> {
+pub enum Failure<E> {
     /// The request cannot be made, and never will be. Final.
     Request(E),
     /// The attempt brought no response head. Retried where the [table](crate::repeat) allows it.
@@ -40,7 +40,7 @@ pub enum Trouble<E> {
     ContentEncoding,
 }
 
-impl<E> Trouble<E> {
+impl<E> Failure<E> {
     /// The delay that the server's `Retry-After` asks for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -62,26 +62,26 @@ pub enum CloseReason<E> {
     Ended,
     /// The server answered 204, which asks clients not to come back.
     NoContent,
-    /// A trouble that is not retried.
-    Failed(Trouble<E>),
+    /// A failure that is not retried.
+    Failed(Failure<E>),
     /// The request may have had an effect and cannot resume after an event, so it was not repeated: see
     /// [`NotRepeated::MayHaveHadEffect`](crate::NotRepeated::MayHaveHadEffect).
-    NotRepeated(Trouble<E>),
+    NotRepeated(Failure<E>),
     /// As many attempts as the policy allows have failed in a row.
     GaveUp {
         /// How often was retried since the last good connection.
         retries: u32,
         /// The failure of the last attempt.
-        trouble: Trouble<E>,
+        failure: Failure<E>,
     },
 }
 
 impl<E> CloseReason<E> {
     /// The failure, if there is one.
-    pub fn trouble(&self) -> Option<&Trouble<E>> {
+    pub fn failure(&self) -> Option<&Failure<E>> {
         match self {
-            Self::Failed(trouble) | Self::NotRepeated(trouble) | Self::GaveUp { trouble, .. } => {
-                Some(trouble)
+            Self::Failed(failure) | Self::NotRepeated(failure) | Self::GaveUp { failure, .. } => {
+                Some(failure)
             }
             Self::Local | Self::Unsubscribed | Self::Ended | Self::NoContent => None,
         }

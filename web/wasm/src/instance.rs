@@ -1,23 +1,23 @@
-//! What stands behind the boundary: the sessions of a page, and the buffers that it shares with JavaScript.
+//! The state behind the boundary: sessions, and the buffers that are shared with JavaScript.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use ssekit_session::{Answer, CloseReason, Config, MethodClass, Output, Session, Trouble};
+use ssekit_session::{Answer, CloseReason, Config, MethodClass, Output, Session, Failure};
 
 use crate::Settings;
 use crate::settings::duration;
 use crate::table::{Known, Table, address};
 
-/// All that one instance of the module holds.
+/// The state of one instance of the module.
 #[derive(Debug)]
-pub struct Page {
-    /// By handle; what is closed leaves its place to the next.
+pub struct Instance {
+    /// By handle; the handle of a freed connection is used again.
     connections: Vec<Option<Connection>>,
-    /// What JavaScript hands in: always as long as was asked for.
+    /// The bytes that JavaScript writes: always as long as it asked for.
     input: Vec<u8>,
     table: Table,
-    /// What the last output says besides its kind.
+    /// Numbers of the last output.
     detail: Detail,
 }
 
@@ -27,7 +27,7 @@ struct Connection {
     known: Known,
 }
 
-/// What a session is told besides bytes.
+/// An input of a session, other than bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Open.
@@ -40,7 +40,7 @@ pub enum Input {
     Close,
     /// Close, because nobody listens.
     Unsubscribed,
-    /// The stream ended. ([`Page::ended`] gives its last event, too.)
+    /// The stream ended. ([`Instance::ended`] gives its last event, too.)
     Ended,
     /// The attempt or the stream failed.
     Failed,
@@ -48,7 +48,7 @@ pub enum Input {
     Unsendable,
     /// Time has passed.
     Tick,
-    /// What came has been delivered.
+    /// The received events are delivered.
     Reading,
     /// The page is hidden.
     Hidden,
@@ -62,8 +62,8 @@ pub enum Input {
     Frozen,
     /// Everything stood still until now.
     Thawed,
-    /// The page became visible, or the machine may have slept. With it comes, in place of `retry_after`, the time that
-    /// the clock of `now` did not count.
+    /// The page became visible, or the machine may have slept. Its `retry_after` is the time that the clock
+    /// of `now` did not count.
     Woken,
     /// No byte of the attempt's request has left.
     NothingSent,
@@ -74,28 +74,28 @@ pub enum Input {
 /// Numbers that an output has, as far as they apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Detail {
-    /// [`Trouble`]'s number, 0 for none.
-    pub(crate) trouble: u32,
+    /// The number of the [`Failure`], 0 for none.
+    pub(crate) failure: u32,
     /// The moment of the next attempt in milliseconds.
     pub(crate) until: f64,
-    /// How many retries there were, when it gave up.
+    /// The number of retries, when it gave up.
     pub(crate) retries: u32,
 }
 
-impl Default for Page {
+impl Default for Instance {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Page {
+impl Instance {
     /// Without connections.
     pub const fn new() -> Self {
         Self {
             connections: Vec::new(),
             input: Vec::new(),
             table: Table::new(),
-            detail: Detail { trouble: 0, until: 0.0, retries: 0 },
+            detail: Detail { failure: 0, until: 0.0, retries: 0 },
         }
     }
 
@@ -110,8 +110,8 @@ impl Page {
         &mut self.input[..length]
     }
 
-    /// A connection; the input begins with its last event ID, and its method follows, in as many bytes (none for GET).
-    /// `None` if that is no last event ID.
+    /// Opens a session; the input begins with its last event ID, and its method follows, in as many bytes
+    /// (none for GET). `None` for an invalid last event ID.
     pub fn open(
         &mut self,
         settings: &Settings,
@@ -139,15 +139,15 @@ impl Page {
         }
     }
 
-    /// Forgets a connection.
+    /// Frees a session.
     pub fn free(&mut self, handle: usize) {
         if let Some(connection) = self.connections.get_mut(handle) {
             *connection = None;
         }
     }
 
-    /// Tells a session what has happened.
-    pub fn tell(&mut self, handle: usize, input: Input, retry_after: f64, now: f64) {
+    /// Hands an input to a session.
+    pub fn handle(&mut self, handle: usize, input: Input, retry_after: f64, now: f64) {
         let now = moment(now);
         let Some(session) = self.session(handle) else { return };
         match input {
@@ -198,7 +198,7 @@ impl Page {
         }
     }
 
-    /// A piece of the answer's body, the input's beginning; gives its events.
+    /// A piece of the answer's body, at the input's beginning; returns the table of its events.
     pub fn feed(&mut self, handle: usize, length: usize, now: f64) -> &[i32] {
         let Self { connections, input, table, .. } = self;
         table.begin(input.get(..length).unwrap_or_default());
@@ -211,7 +211,7 @@ impl Page {
         self.table.finish()
     }
 
-    /// The answer's body has ended; gives the event that was not complete, if it is accepted or to be reported.
+    /// The answer's body has ended; returns an incomplete event that is accepted or reported.
     pub fn ended(&mut self, handle: usize, now: f64) -> &[i32] {
         let Self { connections, table, .. } = self;
         table.begin(b"");
@@ -222,7 +222,7 @@ impl Page {
         self.table.finish()
     }
 
-    /// What is to be done next: its number, 0 for nothing. A refusal's body is then the text.
+    /// The number of the next output, 0 for none. The body of a refusal is then the text.
     pub fn next_output(&mut self, handle: usize) -> u32 {
         let Some(output) = self.session(handle).and_then(Session::next_output) else { return 0 };
         self.table.begin(b"");
@@ -232,17 +232,17 @@ impl Page {
             Output::Connect { first: false } => 2,
             Output::Disconnect => 3,
             Output::Opened => 4,
-            Output::Waiting { until, trouble } => {
+            Output::Waiting { until, failure } => {
                 self.detail.until = millis(until);
-                self.note(trouble);
+                self.note(failure);
                 5
             }
-            Output::Paused { trouble } => {
-                self.note(trouble);
+            Output::Paused { failure } => {
+                self.note(failure);
                 6
             }
             Output::Closed(reason) => self.closed(reason),
-            // An output that this module does not know cannot be obeyed.
+            // An output that this module does not know is skipped.
             _ => self.next_output(handle),
         }
     }
@@ -253,44 +253,44 @@ impl Page {
             CloseReason::Unsubscribed => 8,
             CloseReason::Ended => 9,
             CloseReason::NoContent => 10,
-            CloseReason::Failed(trouble) => {
-                self.note(Some(trouble));
+            CloseReason::Failed(failure) => {
+                self.note(Some(failure));
                 11
             }
-            CloseReason::GaveUp { retries, trouble } => {
+            CloseReason::GaveUp { retries, failure } => {
                 self.detail.retries = retries;
-                self.note(Some(trouble));
+                self.note(Some(failure));
                 12
             }
-            CloseReason::NotRepeated(trouble) => {
-                self.note(Some(trouble));
+            CloseReason::NotRepeated(failure) => {
+                self.note(Some(failure));
                 13
             }
             _ => 11,
         }
     }
 
-    /// Keeps what went wrong for JavaScript to read.
-    fn note(&mut self, trouble: Option<Trouble<()>>) {
-        let Some(trouble) = trouble else { return };
-        self.detail.trouble = match trouble {
-            Trouble::Request(()) => 1,
-            Trouble::Connect(()) => 2,
-            Trouble::ConnectTimeout => 3,
-            Trouble::Read(()) => 4,
-            Trouble::ReadTimeout => 5,
-            Trouble::Ended => 6,
-            Trouble::NoContent => 7,
-            Trouble::Status { body, .. } => {
+    /// Keeps the failure for JavaScript to read.
+    fn note(&mut self, failure: Option<Failure<()>>) {
+        let Some(failure) = failure else { return };
+        self.detail.failure = match failure {
+            Failure::Request(()) => 1,
+            Failure::Connect(()) => 2,
+            Failure::ConnectTimeout => 3,
+            Failure::Read(()) => 4,
+            Failure::ReadTimeout => 5,
+            Failure::Ended => 6,
+            Failure::NoContent => 7,
+            Failure::Status { body, .. } => {
                 *self.table.text_mut() = body;
                 8
             }
-            Trouble::ContentType { body } => {
+            Failure::ContentType { body } => {
                 *self.table.text_mut() = body;
                 9
             }
-            Trouble::ContentEncoding => 10,
-            Trouble::Frozen => 11,
+            Failure::ContentEncoding => 10,
+            Failure::Frozen => 11,
             _ => 2,
         };
     }
@@ -305,7 +305,7 @@ impl Page {
         connection.and_then(|connection| connection.session.deadline()).map_or(-1.0, millis)
     }
 
-    /// Where the text is, and how long.
+    /// The address and length of the text.
     pub(crate) fn text(&self) -> (u32, u32) {
         (address(self.table.text()), self.table.text().len() as u32)
     }
@@ -315,7 +315,7 @@ impl Page {
     }
 }
 
-/// What the input may keep.
+/// The most bytes that the input keeps between calls.
 const MAX_KEPT: usize = 256 << 10;
 
 #[inline(never)]
@@ -327,7 +327,7 @@ fn millis(moment: Duration) -> f64 {
     moment.as_micros() as f64 / 1000.0
 }
 
-/// JavaScript writes what `TextEncoder` gives, which is UTF-8; what is not is no text.
+/// The input as text: JavaScript writes UTF-8, by `TextEncoder`.
 #[inline(never)]
 fn text(bytes: &[u8]) -> Option<&str> {
     str::from_utf8(bytes).ok()
@@ -338,94 +338,94 @@ mod tests {
     use super::*;
     use crate::table::{HEAD, ROW};
 
-    fn write(page: &mut Page, text: &str) -> usize {
-        page.input(text.len()).copy_from_slice(text.as_bytes());
+    fn write(instance: &mut Instance, text: &str) -> usize {
+        instance.input(text.len()).copy_from_slice(text.as_bytes());
         text.len()
     }
 
-    fn open(page: &mut Page) -> usize {
-        let handle = page.open(&Settings::UNSET, 0, 0, 1).unwrap();
-        page.tell(handle, Input::Start, -1.0, 0.0);
-        assert_eq!(page.next_output(handle), 1);
-        let length = write(page, "text/event-stream");
-        page.answered(handle, 200, Some(length), None, -1.0, 1.0);
-        assert_eq!(page.next_output(handle), 4);
-        assert_eq!(page.next_output(handle), 0);
+    fn open(instance: &mut Instance) -> usize {
+        let handle = instance.open(&Settings::UNSET, 0, 0, 1).unwrap();
+        instance.handle(handle, Input::Start, -1.0, 0.0);
+        assert_eq!(instance.next_output(handle), 1);
+        let length = write(instance, "text/event-stream");
+        instance.answered(handle, 200, Some(length), None, -1.0, 1.0);
+        assert_eq!(instance.next_output(handle), 4);
+        assert_eq!(instance.next_output(handle), 0);
         handle
     }
 
     #[test]
-    fn events_cross_with_what_each_connection_knows() {
-        let mut page = Page::new();
-        let (one, other) = (open(&mut page), open(&mut page));
+    fn each_connection_has_names_and_an_id_of_its_own() {
+        let mut instance = Instance::new();
+        let (one, other) = (open(&mut instance), open(&mut instance));
         for handle in [one, other] {
-            let length = write(&mut page, "id: 1\nevent: tick\ndata: x\ndata: y\n\n: c\n\nid: 2\n\n");
-            let numbers = page.feed(handle, length, 2.0).to_vec();
+            let length = write(&mut instance, "id: 1\nevent: tick\ndata: x\ndata: y\n\n: c\n\nid: 2\n\n");
+            let numbers = instance.feed(handle, length, 2.0).to_vec();
             assert_eq!(numbers[0], 2);
             assert_eq!(numbers[HEAD..HEAD + ROW], [1, 4, 1, -1, 3]);
             assert_eq!(numbers[HEAD + ROW..], [crate::table::ID_ALONE, -1, 1, -1, 0]);
-            assert_eq!(page.table.text(), b"tick1x\ny2");
+            assert_eq!(instance.table.text(), b"tick1x\ny2");
         }
-        page.free(one);
-        assert_eq!(open(&mut page), one);
+        instance.free(one);
+        assert_eq!(open(&mut instance), one);
     }
 
     #[test]
-    fn a_refusal_tells_its_text() {
-        let mut page = Page::new();
-        let handle = page.open(&Settings::UNSET, 0, 0, 1).unwrap();
-        page.tell(handle, Input::Start, -1.0, 0.0);
-        assert_eq!(page.next_output(handle), 1);
-        page.answered(handle, 404, None, None, -1.0, 1.0);
-        let length = write(&mut page, "not here");
-        page.feed(handle, length, 2.0);
-        page.tell(handle, Input::Ended, -1.0, 3.0);
-        assert_eq!((page.next_output(handle), page.next_output(handle)), (3, 11));
-        assert_eq!(page.detail(), Detail { trouble: 8, until: 0.0, retries: 0 });
-        assert_eq!(page.table.text(), b"not here");
-        assert_eq!(page.deadline(handle), -1.0);
+    fn a_refusal_has_its_body_as_text() {
+        let mut instance = Instance::new();
+        let handle = instance.open(&Settings::UNSET, 0, 0, 1).unwrap();
+        instance.handle(handle, Input::Start, -1.0, 0.0);
+        assert_eq!(instance.next_output(handle), 1);
+        instance.answered(handle, 404, None, None, -1.0, 1.0);
+        let length = write(&mut instance, "not here");
+        instance.feed(handle, length, 2.0);
+        instance.handle(handle, Input::Ended, -1.0, 3.0);
+        assert_eq!((instance.next_output(handle), instance.next_output(handle)), (3, 11));
+        assert_eq!(instance.detail(), Detail { failure: 8, until: 0.0, retries: 0 });
+        assert_eq!(instance.table.text(), b"not here");
+        assert_eq!(instance.deadline(handle), -1.0);
     }
 
     #[test]
     fn handles_and_lengths_that_are_none_have_no_effect() {
-        let mut page = Page::new();
-        let handle = open(&mut page);
+        let mut instance = Instance::new();
+        let handle = open(&mut instance);
         for wrong in [handle + 1, usize::MAX] {
-            page.free(wrong);
-            page.tell(wrong, Input::Tick, f64::NAN, f64::NEG_INFINITY);
-            page.answered(wrong, 0, Some(usize::MAX), Some(usize::MAX), f64::INFINITY, f64::NAN);
-            assert_eq!(page.next_output(wrong), 0);
-            assert_eq!(page.deadline(wrong), -1.0);
-            assert_eq!(page.feed(wrong, 3, 0.0)[0], 0);
+            instance.free(wrong);
+            instance.handle(wrong, Input::Tick, f64::NAN, f64::NEG_INFINITY);
+            instance.answered(wrong, 0, Some(usize::MAX), Some(usize::MAX), f64::INFINITY, f64::NAN);
+            assert_eq!(instance.next_output(wrong), 0);
+            assert_eq!(instance.deadline(wrong), -1.0);
+            assert_eq!(instance.feed(wrong, 3, 0.0)[0], 0);
         }
-        assert_eq!(page.feed(handle, usize::MAX, f64::NAN)[0], 0);
-        assert_eq!(page.open(&Settings::UNSET, usize::MAX, 1, 0), None);
-        assert_eq!(page.open(&Settings::UNSET, 1, usize::MAX, 0), None);
-        assert_eq!(page.ended(usize::MAX, f64::NAN)[0], 0);
-        let length = write(&mut page, "a\nb");
-        assert_eq!(page.open(&Settings::UNSET, length, 0, 0), None);
+        assert_eq!(instance.feed(handle, usize::MAX, f64::NAN)[0], 0);
+        assert_eq!(instance.open(&Settings::UNSET, usize::MAX, 1, 0), None);
+        assert_eq!(instance.open(&Settings::UNSET, 1, usize::MAX, 0), None);
+        assert_eq!(instance.ended(usize::MAX, f64::NAN)[0], 0);
+        let length = write(&mut instance, "a\nb");
+        assert_eq!(instance.open(&Settings::UNSET, length, 0, 0), None);
     }
 
-    /// What follows a stream that broke, after this event, with this method.
-    fn after_a_break(method: &str, event: &str) -> Vec<u32> {
-        let mut page = Page::new();
-        let length = write(&mut page, method);
-        let handle = page.open(&Settings::UNSET, 0, length, 1).unwrap();
-        page.tell(handle, Input::Start, -1.0, 0.0);
-        let length = write(&mut page, "text/event-stream");
-        page.answered(handle, 200, Some(length), None, -1.0, 1.0);
-        let length = write(&mut page, event);
-        page.feed(handle, length, 2.0);
-        page.tell(handle, Input::Failed, -1.0, 3.0);
-        core::iter::from_fn(|| Some(page.next_output(handle)).filter(|output| *output != 0)).collect()
+    /// The outputs after a stream broke, after this event, with this method.
+    fn outputs_after_a_break(method: &str, event: &str) -> Vec<u32> {
+        let mut instance = Instance::new();
+        let length = write(&mut instance, method);
+        let handle = instance.open(&Settings::UNSET, 0, length, 1).unwrap();
+        instance.handle(handle, Input::Start, -1.0, 0.0);
+        let length = write(&mut instance, "text/event-stream");
+        instance.answered(handle, 200, Some(length), None, -1.0, 1.0);
+        let length = write(&mut instance, event);
+        instance.feed(handle, length, 2.0);
+        instance.handle(handle, Input::Failed, -1.0, 3.0);
+        core::iter::from_fn(|| Some(instance.next_output(handle)).filter(|output| *output != 0)).collect()
     }
 
     #[test]
-    fn a_method_says_whether_a_request_is_repeated() {
-        assert_eq!(after_a_break("POST", "data: x\n\n"), [1, 4, 3, 13]);
-        assert_eq!(after_a_break("POST", "id: 1\ndata: x\n\n"), [1, 4, 3, 5]);
-        assert_eq!(after_a_break("PUT", "data: x\n\n"), [1, 4, 3, 5]);
-        assert_eq!(after_a_break("", "data: x\n\n"), [1, 4, 3, 5]);
+    fn the_method_decides_whether_a_request_is_repeated() {
+        assert_eq!(outputs_after_a_break("POST", "data: x\n\n"), [1, 4, 3, 13]);
+        assert_eq!(outputs_after_a_break("POST", "id: 1\ndata: x\n\n"), [1, 4, 3, 5]);
+        assert_eq!(outputs_after_a_break("PUT", "data: x\n\n"), [1, 4, 3, 5]);
+        assert_eq!(outputs_after_a_break("", "data: x\n\n"), [1, 4, 3, 5]);
     }
 
     #[test]
@@ -435,13 +435,13 @@ mod tests {
             (&[Input::NothingSent, Input::Sent], [1, 3, 13]),
             (&[], [1, 3, 13]),
         ] {
-            let mut page = Page::new();
-            let length = write(&mut page, "POST");
-            let handle = page.open(&Settings::UNSET, 0, length, 1).unwrap();
+            let mut instance = Instance::new();
+            let length = write(&mut instance, "POST");
+            let handle = instance.open(&Settings::UNSET, 0, length, 1).unwrap();
             for &input in [Input::Start].iter().chain(inputs).chain(&[Input::Failed]) {
-                page.tell(handle, input, -1.0, 0.0);
+                instance.handle(handle, input, -1.0, 0.0);
             }
-            let seen: Vec<_> = (0..3).map(|_| page.next_output(handle)).collect();
+            let seen: Vec<_> = (0..3).map(|_| instance.next_output(handle)).collect();
             assert_eq!(seen, outputs, "{inputs:?}");
         }
     }
@@ -453,24 +453,24 @@ mod tests {
             (&accepting, &[0, -1, 1, -1, 1][..]),
             (&Settings::UNSET, &[crate::table::INCOMPLETE, -1, -1, -1, 0]),
         ] {
-            let mut page = Page::new();
-            let handle = page.open(settings, 0, 0, 1).unwrap();
-            page.tell(handle, Input::Start, -1.0, 0.0);
-            let length = write(&mut page, "text/event-stream");
-            page.answered(handle, 200, Some(length), None, -1.0, 1.0);
-            let length = write(&mut page, "id: 1\ndata: x");
-            assert_eq!(page.feed(handle, length, 2.0)[0], 0);
-            assert_eq!(page.ended(handle, 3.0)[HEAD..], *rows);
+            let mut instance = Instance::new();
+            let handle = instance.open(settings, 0, 0, 1).unwrap();
+            instance.handle(handle, Input::Start, -1.0, 0.0);
+            let length = write(&mut instance, "text/event-stream");
+            instance.answered(handle, 200, Some(length), None, -1.0, 1.0);
+            let length = write(&mut instance, "id: 1\ndata: x");
+            assert_eq!(instance.feed(handle, length, 2.0)[0], 0);
+            assert_eq!(instance.ended(handle, 3.0)[HEAD..], *rows);
         }
     }
 
     #[test]
     fn a_page_that_slept_opens_a_silent_stream_again() {
-        let mut page = Page::new();
-        let handle = open(&mut page);
-        page.tell(handle, Input::Woken, 50_000.0, 5_000.0);
-        assert_eq!(page.next_output(handle), 0);
-        page.tell(handle, Input::Woken, 60_000.0, 5_000.0);
-        assert_eq!((page.next_output(handle), page.next_output(handle)), (3, 2));
+        let mut instance = Instance::new();
+        let handle = open(&mut instance);
+        instance.handle(handle, Input::Woken, 50_000.0, 5_000.0);
+        assert_eq!(instance.next_output(handle), 0);
+        instance.handle(handle, Input::Woken, 60_000.0, 5_000.0);
+        assert_eq!((instance.next_output(handle), instance.next_output(handle)), (3, 2));
     }
 }
