@@ -5,8 +5,7 @@
 //! all of its events come back as one text and one table (see [`table`]). Nothing is imported: time and
 //! random seeds are parameters, so that the module is the same in windows, workers and on servers.
 //!
-//! `exports.rs` is the boundary, `instance.rs` what stands behind it, `settings.rs` how numbers become a
-//! configuration.
+//! `exports.rs` is the boundary, `instance.rs` the state behind it, `settings.rs` the configuration.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
