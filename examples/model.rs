@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use ssekit::{Event, Source, produce, source};
 use tokio::net::TcpListener;
 
-/// What an API of this kind sends in each event, as far as this program reads it.
+/// The fields of each event that this program reads.
 #[derive(Deserialize)]
 struct Chunk {
     choices: Vec<Choice>,

@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     stream.send(Event::new(n.to_string()).with_event("count")?).await?;
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
-                stream.close(); // ends the stream after what was sent
+                stream.close(); // ends the stream after its events
                 Ok(())
             });
             Ok::<_, Infallible>(counting.response())

@@ -43,10 +43,11 @@ const eager = {
 
 /** Members between our modules, which no page, browser, other tab or enum names: they are shortened. */
 const internal = [
-  'answered', 'asked', 'bytes', 'came', 'changes', 'closedAlone', 'core', 'deadline', 'deliver', 'delivering', 'drop', 'effects',
-  'feed', 'free', 'hasLost', 'hear', 'isReading', 'isWanted', 'iterate', 'joined', 'left', 'listen',
-  'look', 'numbers', 'onGone', 'output', 'plan', 'reopen', 'setStatus', 'settings', 'take', 'tellError', 'textAt',
-  'thrown', 'unanswered', 'unused', 'used', 'writeTexts',
+  'announce', 'answered', 'bytes', 'changes', 'closedAlone', 'core', 'deadline', 'deliver', 'delivering',
+  'drop', 'effects', 'feed', 'free', 'isAbandoned', 'isReading', 'isWanted', 'iterate', 'joined', 'left',
+  'listen', 'notify', 'notifyError', 'numbers', 'onGone', 'onMessage', 'output', 'plan', 'received',
+  'refreshViews', 'reopen', 'reportThrown', 'setStatus', 'settings', 'spec', 'take', 'textAt', 'unanswered',
+  'unused', 'used', 'writeTexts',
 ]
 
 const common = {
@@ -76,12 +77,12 @@ await build({
     wasm: 'ssekit:wasm',
     react: 'src/react.ts',
   },
-  external: ['react', './producing.js'],
+  external: ['react', './producer.js'],
   splitting: true,
   chunkNames: 'shared-[hash]',
 })
 // Modules for servers: `producing` loads with the first response. Its copy of shared code keeps the pages' files few.
-await build({ ...common, entryPoints: { node: 'src/node.ts', producing: 'src/producing.ts' } })
+await build({ ...common, entryPoints: { node: 'src/node.ts', producer: 'src/producer.ts' } })
 // The same for Cloudflare's workers.
 for (const [name, entry] of [['workerd', 'index'], ['workerd-sveltekit-sse', 'sveltekit-sse']]) {
   await build({ ...common, entryPoints: { [name]: `src/${entry}.ts` }, plugins: [importWasm, eager] })

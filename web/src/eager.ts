@@ -1,6 +1,6 @@
-/** In the place of lazy.ts, where everything is in one file. */
+/** Replaces lazy.ts where everything is in one file. */
 import * as engine from './engine/engine.js'
-import * as producing from './producing.js'
+import * as producer from './producer.js'
 
 export const loadEngine = async () => engine
-export const loadProducing = async () => producing
+export const loadProducer = async () => producer

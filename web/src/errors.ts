@@ -1,6 +1,6 @@
 import type { SourceErrorCode, SourceErrorLike } from './types.js'
 
-/** What went wrong with a connection. `code` says what, `message` what to do. */
+/** An error of a connection: `code` is its kind, `message` its text, with a remedy. */
 export class SourceError extends Error implements SourceErrorLike {
   override readonly name = 'SourceError'
   declare readonly status?: number
@@ -17,14 +17,18 @@ export class SourceError extends Error implements SourceErrorLike {
   }
 }
 
-/** An error and its causes, which Node keeps apart: `fetch failed`, and why. At most four. */
+/** An error and its causes, as Node has them: `fetch failed`, and its cause. At most four. */
 export function causesOf(error: unknown): { message?: string; code?: string }[] {
   const causes: object[] = []
-  for (let cause = error; causes.length < 4 && cause != null; cause = (cause as Error).cause) causes.push(Object(cause))
+  for (let cause = error; causes.length < 4 && cause != null; cause = (cause as Error).cause) {
+    causes.push(Object(cause))
+  }
   return causes
 }
 
-/** An iterator was read too slowly: so many events are lost to it. It goes on behind them. */
+/**
+ * The error of an iterator that was read too slowly, with its number of lost events. It goes on behind them.
+ */
 export class LaggedError extends Error {
   override readonly name = 'LaggedError'
 

@@ -9,7 +9,7 @@ export interface RequestLike {
 /** The id of a block that ends a stream for good: a client that returns after it is answered 204. */
 export const FINISHED = 'ssekit:finished'
 
-/** Whether an id survives the header: control characters, and white space at its ends, are not part of a value (RFC 9110, 5.5). */
+/** Whether a header can carry an id: no control characters, no white space at its ends (RFC 9110, 5.5). */
 export const isSendable = (id: string): boolean => !/[\0-\x08\n-\x1f\x7f]|^[\t ]|[\t ]$/.test(id)
 
 /** The last event ID of a request, in its header or, like `?lastEventId=4`, in its query; empty for none. */

@@ -20,7 +20,7 @@ export interface Sink {
 
 let registry: FinalizationRegistry<() => void> | undefined
 
-/** Calls `run`, which must not refer to the object, when the object has been collected; never in runtimes that cannot tell. */
+/** Calls `run`, which must not refer to the object, after its collection; never without finalization. */
 export function onCollected(object: object, run: () => void): void {
   if (typeof FinalizationRegistry === 'function') registry ??= new FinalizationRegistry((run) => run())
   registry?.register(object, run)
@@ -29,7 +29,7 @@ export function onCollected(object: object, run: () => void): void {
 /**
  * An async iterator over events, with a bounded buffer.
  *
- * @param listen adds the sink to the source; gives what removes it
+ * @param listen adds the sink to the source; returns a function that removes it
  * @param limit how many events may wait
  * @param map makes the value of each event, or skips it
  */
@@ -57,7 +57,11 @@ export function iterate<T>(
 }
 
 /** The functions of a promise, and its iterator, which is not collected while somebody waits for it. */
-type Waiter<T> = [resolve: (result: IteratorResult<T>) => void, reject: (error: unknown) => void, iterator: object]
+type Waiter<T> = [
+  resolve: (result: IteratorResult<T>) => void,
+  reject: (error: unknown) => void,
+  iterator: object,
+]
 
 class Inbox<T> implements Sink {
   event: string | undefined

@@ -12,7 +12,7 @@ export type * from './types.js'
 export type * from './produce-types.js'
 
 /**
- * A source of events, which is not opened yet: the first who listens opens it, and the last who leaves closes it.
+ * A source of events, which is not opened yet: its first subscriber opens it, and its last one closes it.
  *
  * @example
  * const value = source('/custom-event').select('message') // a store: {$value}

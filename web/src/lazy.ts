@@ -1,3 +1,3 @@
-/** What is loaded when it is first needed. */
+/** Modules that are loaded when they are first needed. */
 export const loadEngine = () => import('./engine/engine.js')
-export const loadProducing = () => import('./producing.js')
+export const loadProducer = () => import('./producer.js')

@@ -6,22 +6,22 @@ export interface Member {
   readonly options: SourceOptions
   /** The status that its notices have without a response. */
   readonly unanswered: { readonly status: number; readonly statusText: string }
-  /** Of the last event that it was given, or of a block without data after that. */
+  /** The id of its last event, or of a block without data after that. */
   lastEventId: string
-  /** Whether somebody listens, or it was told to connect. */
+  /** Whether it has subscribers, or `connect` was called. */
   isWanted(): boolean
-  /** Gives an event to its stores and iterators; true when an iterator cannot take another one. */
+  /** Gives an event to its stores and iterators; true when an iterator is full. */
   take(message: Message): boolean
   /** Whether a full iterator has been read since this was last asked. */
   isReading(): boolean
   setStatus(status: Status): void
   /** It has a connection. */
   joined(link: Link): void
-  /** The connection is gone, and has been told of: iterators end. */
+  /** The connection is gone, after its callbacks: iterators end. */
   left(error?: SourceErrorLike): void
-  /** It closes while others stay, or before it has a connection: tells its subscribers and callbacks. */
+  /** It closes while others stay, or before it has a connection: sets its status, and calls its callbacks. */
   closedAlone(status: Closed, response?: Response): void
-  /** Opens the connection again, unless nobody wants it any more. */
+  /** Opens the connection again, if it is still wanted. */
   reconnect(): void
   /** Does that after so many milliseconds, unless it is opened or closed before. */
   reopen(delay: number): void
@@ -30,7 +30,7 @@ export interface Member {
 
 /** A connection, as one of its sources sees it. */
 export interface Link {
-  /** Nobody listens to this source any more: it leaves, unless somebody does again in the next turn of the event loop. */
+  /** The source has no subscriber: it leaves, unless it has one again in the next turn of the event loop. */
   leave(member: Member): void
   /**
    * Connects now, also if the policy would wait.

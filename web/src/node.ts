@@ -1,4 +1,4 @@
-/** The part of a response of Node's `http`, `https` and `http2`, and of frameworks on them, that {@link send} uses. */
+/** The part of a response of Node's `http`, `https` and `http2` that {@link send} uses. */
 export interface NodeResponse {
   readonly destroyed: boolean
   readonly req?: { readonly method?: string | undefined }
@@ -16,7 +16,8 @@ export interface NodeResponse {
  *
  * @returns a promise that is resolved when the response has ended, for whatever reason
  * @example
- * createServer((request, response) => void send(response, produce(({ emit }) => void emit('message', 'hello'))))
+ * createServer((request, response) => void send(response, produce(({ emit }) => void emit('message',
+ * 'hello'))))
  */
 export async function send(to: NodeResponse, response: Response): Promise<void> {
   const reader = response.body?.getReader()

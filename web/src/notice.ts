@@ -2,8 +2,8 @@ import { SourceError } from './errors.js'
 import type { Member } from './member.js'
 import type { CloseReason, Message, Notice, SourceErrorLike } from './types.js'
 
-/** What a notice tells besides its name. */
-export interface Told {
+/** The content of a notice besides its name. */
+export interface NoticeDetail {
   message?: Message
   response?: Response | undefined
   error?: SourceErrorLike | undefined
@@ -15,14 +15,14 @@ type Kind = 'open' | 'close' | 'error' | 'message'
 /**
  * Calls a source's callbacks: those of the nested form first, as sveltekit-sse does.
  *
- * What one throws is reported, and told to `onerror` unless that has thrown.
+ * A thrown value is reported, and given to `onerror` unless that has thrown it.
  */
-export function tell(member: Member, kind: Kind, told: Told): void {
+export function callBack(member: Member, kind: Kind, detail: NoticeDetail): void {
   const { options } = member
   const nested = options.options
-  const notice = () => noticeOf(member, kind, told)
+  const notice = () => noticeOf(member, kind, detail)
   const calls: [((it: any) => void) | undefined, () => unknown][] = [
-    [nested?.[`on${kind}`], () => raw(kind, told)],
+    [nested?.[`on${kind}`], () => legacyArgument(kind, detail)],
     [kind === 'message' ? undefined : options[kind], notice],
     [options[`on${kind}`], notice],
   ]
@@ -31,21 +31,23 @@ export function tell(member: Member, kind: Kind, told: Told): void {
     try {
       callback(argument())
     } catch (error) {
-      thrown(member, error, kind === 'error')
+      reportThrown(member, error, kind === 'error')
     }
   }
 }
 
-/** Whether a source wants to be told of every event. */
-export function hearsMessages({ options }: Member): boolean {
+/** Whether a source has a callback for every event. */
+export function wantsMessages({ options }: Member): boolean {
   return !!(options.onmessage || options.options?.onmessage)
 }
 
-/** Reports what something of the user's has thrown, and tells the source. */
-export function thrown(member: Member, cause: unknown, quiet = false): void {
+/** Reports a value that a callback or subscriber has thrown, and gives it to `onerror`. */
+export function reportThrown(member: Member, cause: unknown, quiet = false): void {
   if (typeof reportError === 'function') reportError(cause)
   else console.error(cause)
-  if (!quiet) tell(member, 'error', { error: new SourceError('callback', 'a callback or subscriber has thrown', { cause }) })
+  if (quiet) return
+  const error = new SourceError('callback', 'a callback or subscriber has thrown', { cause })
+  callBack(member, 'error', { error })
 }
 
 /** Whether it was closed here. */
@@ -53,18 +55,21 @@ export function isLocal(reason: CloseReason | undefined): boolean {
   return reason === 'local' || reason === 'unsubscribed'
 }
 
-/** What iterators end with: the error of a close that is a failure. */
-export function failureOf(reason: CloseReason | undefined, error: SourceErrorLike | undefined): SourceErrorLike | undefined {
+/** The error that ends iterators: that of a close that is a failure. */
+export function failureOf(
+  reason: CloseReason | undefined,
+  error: SourceErrorLike | undefined,
+): SourceErrorLike | undefined {
   return reason === 'failed' || reason === 'gave-up' || reason === 'not-repeated' ? error : undefined
 }
 
-/** What the nested callbacks of 0.14 get. */
-function raw(kind: Kind, { message, response, error }: Told): unknown {
+/** The argument of the nested callbacks of 0.14. */
+function legacyArgument(kind: Kind, { message, response, error }: NoticeDetail): unknown {
   return kind === 'message' ? message : kind === 'open' ? response : error
 }
 
-function noticeOf(member: Member, kind: Kind, told: Told): Notice {
-  const { message, response, error, reason } = told
+function noticeOf(member: Member, kind: Kind, detail: NoticeDetail): Notice {
+  const { message, response, error, reason } = detail
   const event = message?.event ?? kind
   return {
     id: message?.id ?? '',

@@ -23,8 +23,8 @@ export interface StartContext {
   /** The stream's underlying source, which is also the argument of `stop` and of the returned function. */
   source: UnderlyingDefaultSource<Uint8Array>
   /**
-   * Sends an event. Never throws: the error says that the client has gone, that the buffer is full, or what is wrong
-   * with the event.
+   * Sends an event. Never throws: the error says that the client has gone, that the buffer is full, or that
+   * the event is invalid.
    */
   emit(event: string, data: string, fields?: EventFields): Unsafe<void>
   /** Like `emit`, but waits for room when the buffer is full. */
@@ -35,11 +35,11 @@ export interface StartContext {
   lastEventId: string
   /** The stream is open while this is true. */
   lock: Writable<boolean>
-  /** Ends the stream after the events so far, like `lock.set(false)`. The client may return for another one. */
+  /** Ends the stream after its events, like `lock.set(false)`. The client may return for another one. */
   close(): void
   /**
-   * Ends the stream for good: `produce` answers 204 to a client that returns, if it is given the `request`. Then browsers'
-   * `EventSource` and `source` do not ask again.
+   * Ends the stream for good: `produce` answers 204 to a client that returns, if it is given the `request`.
+   * Then the browser's `EventSource` and `source` do not ask again.
    */
   finish(): void
   /** Aborted when the stream has stopped, for whatever reason. */
@@ -66,7 +66,7 @@ export interface ProduceOptions {
   buffer?: number
   /** The request that is answered, for `lastEventId` and `finish`. */
   request?: RequestLike
-  /** The id of the first event that `emit` is given none for; those after it are counted up. Without it they have no ids. */
+  /** The id of the first event without its own; later ones count up. By default such events have no id. */
   idsFrom?: number
   /** Milliseconds after which a client whose connection has ended returns. */
   retry?: number

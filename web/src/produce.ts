@@ -1,20 +1,24 @@
 import { FINISHED, lastEventIdOf } from './event-id.js'
-import { loadProducing } from './lazy.js'
+import { loadProducer } from './lazy.js'
 import type { ProduceOptions, Start } from './produce-types.js'
-import type { Production } from './producing.js'
+import type { Producer } from './producer.js'
 
 /**
  * Answers with a stream of events, which `start` sends. It runs when the response is first read.
  *
- * @throws RangeError when `ping`, `retry` or `idsFrom` is not a number that it can be
+ * @throws RangeError when `ping`, `retry` or `idsFrom` is out of its range
  * @example
  * export const POST = () => produce(({ emit }) => void emit('message', 'hello'))
  */
 export function produce(start: Start, options: ProduceOptions = {}): Response {
   const { ping = 30_000, retry = 0, idsFrom = 0 } = options
-  if (ping !== false && !(ping > 0)) throw new RangeError(`\`ping\` is a number of milliseconds above 0, or false, not ${ping}`)
+  if (ping !== false && !(ping > 0)) {
+    throw new RangeError(`\`ping\` is a number of milliseconds above 0, or false, not ${ping}`)
+  }
   for (const [name, value] of Object.entries({ retry, idsFrom })) {
-    if (!(Number.isSafeInteger(value) && value >= 0)) throw new RangeError(`\`${name}\` is a whole number from 0 on, not ${value}`)
+    if (!(Number.isSafeInteger(value) && value >= 0)) {
+      throw new RangeError(`\`${name}\` is a whole number from 0 on, not ${value}`)
+    }
   }
 
   const headers = new Headers(options.headers)
@@ -29,13 +33,13 @@ export function produce(start: Start, options: ProduceOptions = {}): Response {
     return new Response(null, { status: 204, headers })
   }
 
-  let production: Promise<Production> | undefined
+  let producer: Promise<Producer> | undefined
   const source: UnderlyingDefaultSource<Uint8Array> = {
     pull: async (controller) => {
-      production ??= loadProducing().then(({ begin }) => begin(source, start, options, ping, lastEventId))
-      return (await production).pull(controller)
+      producer ??= loadProducer().then(({ begin }) => begin(source, start, options, ping, lastEventId))
+      return (await producer).pull(controller)
     },
-    cancel: async () => (await production)?.cancel(),
+    cancel: async () => (await producer)?.cancel(),
   }
   return new Response(new ReadableStream(source, { highWaterMark: 0 }), { headers })
 }

@@ -2,8 +2,8 @@ import { useCallback, useSyncExternalStore } from 'react'
 import type { Readable } from './types.js'
 
 /**
- * The value of a store, in React. The connection is open while a component uses it; make the source outside of the
- * component, or with `useMemo`.
+ * The value of a store, in React. The connection is open while a component uses it; make the source outside
+ * of the component, or with `useMemo`.
  *
  * @example
  * const clock = source('/clock').select('message')

@@ -17,7 +17,7 @@ export class Selected extends Store<string> implements Select {
   protected override started(): void {
     this.#stop = this.source.listen({
       event: this.event,
-      take: (message) => this.set(message.data, this.source.thrown),
+      take: (message) => this.set(message.data, this.source.reportThrown),
     })
   }
 
@@ -41,7 +41,10 @@ export class Selected extends Store<string> implements Select {
   }
 
   /** A store, and iterators, each with a map of its own. */
-  #values<T>(ofStore: () => (data: string) => T | null | typeof SKIP, ofIterator: () => (data: string) => T | typeof SKIP): Values<T> {
+  #values<T>(
+    ofStore: () => (data: string) => T | null | typeof SKIP,
+    ofIterator: () => (data: string) => T | typeof SKIP,
+  ): Values<T> {
     const iterate = (): AsyncIterableIterator<T> => {
       const map = ofIterator()
       return this.source.iterate(this.event, ((message) => map(message.data)) as Mapping<T>)
@@ -70,9 +73,9 @@ class Mapped<T> extends Store<T | null> {
       this.#mapped = changes
       try {
         const value = this.map(data)
-        if (value !== SKIP) this.set(value, source.thrown)
+        if (value !== SKIP) this.set(value, source.reportThrown)
       } catch (error) {
-        source.thrown(error)
+        source.reportThrown(error)
       }
     })
   }
@@ -82,7 +85,9 @@ class Mapped<T> extends Store<T | null> {
   }
 }
 
-function parser<T>(or?: (failure: JsonFailure<T>) => T | null | undefined): (data: string) => T | null | typeof SKIP {
+function parser<T>(
+  or?: (failure: JsonFailure<T>) => T | null | undefined,
+): (data: string) => T | null | typeof SKIP {
   let previous: T | null = null
   return (raw) => {
     try {

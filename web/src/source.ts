@@ -1,22 +1,25 @@
 import { SourceError } from './errors.js'
 import { iterate, type Mapping, type Sink } from './inbox.js'
 import { loadEngine } from './lazy.js'
-import { tell, thrown } from './notice.js'
+import { callBack, reportThrown } from './notice.js'
 import { Selected } from './select.js'
 import { Store } from './store.js'
 import type { Link, Member } from './member.js'
-import type { Closed, Message, Readable, Select, Source, SourceErrorLike, SourceOptions, Status } from './types.js'
+import type {
+  Closed, Message, Readable, Select, Source, SourceErrorLike, SourceOptions, Status,
+} from './types.js'
 
 let loading: ReturnType<typeof loadEngine> | undefined
 
-/** Loads what a source's connection needs; gives a function that opens it. */
+/** Loads the engine; returns a function that opens the source's connection. */
 async function prepare(source: Member): Promise<() => void> {
   try {
     // A promise that is kept takes only microtasks, where `import` takes longer.
     return await (await (loading ??= loadEngine())).prepare(source)
   } catch (cause) {
     loading = undefined
-    throw cause instanceof SourceError ? cause : new SourceError('wasm', `the client cannot be loaded: ${cause}`, { cause })
+    if (cause instanceof SourceError) throw cause
+    throw new SourceError('wasm', `the client cannot be loaded: ${cause}`, { cause })
   }
 }
 
@@ -35,12 +38,15 @@ export class Events implements Source, Member {
   #sinks: readonly Sink[] = []
   readonly #selects = new Map<string, Select>()
   #link: Link | undefined
-  /** It is to be open: since the last close, somebody has subscribed or called `connect`. */
+  /** It is to be open: since the last close it got a subscriber, or `connect` was called. */
   #active = false
-  /** It is wanted without subscribers, too: `connect` was called, and neither `close` nor the last subscriber's leave followed. */
+  /**
+   * It stays open without subscribers: `connect` was called, and no `close` or leave of the last one
+   * followed.
+   */
   #held = false
   #joining = false
-  /** Until it opens again because a callback of its close has asked for it. */
+  /** Opens it again, after a callback of its close has asked for it. */
   #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(from: string | URL, options: SourceOptions) {
@@ -49,7 +55,7 @@ export class Events implements Source, Member {
     this.lastEventId = options.lastEventId ?? ''
   }
 
-  // For the page. Its methods are properties, so that they work without their source: `onclick={source.close}`.
+  // For the page. Methods are properties, so that they work without their source: `onclick={source.close}`.
 
   get status(): Readable<Status> {
     return this.#status
@@ -111,7 +117,7 @@ export class Events implements Source, Member {
     }
   }
 
-  readonly thrown = (error: unknown): void => thrown(this, error)
+  readonly reportThrown = (error: unknown): void => reportThrown(this, error)
 
   /** The last subscriber has left, or the connection has closed. */
   protected unused(): void {}
@@ -144,7 +150,7 @@ export class Events implements Source, Member {
       try {
         if (sink.take(message)) isFull = true
       } catch (error) {
-        this.thrown(error)
+        this.reportThrown(error)
       }
     }
     return isFull
@@ -158,7 +164,7 @@ export class Events implements Source, Member {
 
   setStatus(status: Status): void {
     const isSame = status.state === 'connecting' && this.#status.get().state === 'connecting'
-    if (!isSame) this.#status.set(status, this.thrown)
+    if (!isSame) this.#status.set(status, this.reportThrown)
   }
 
   joined(link: Link): void {
@@ -174,13 +180,13 @@ export class Events implements Source, Member {
     for (const sink of sinks) sink.end?.(error)
   }
 
-  // It has left before it tells so: its callbacks may close it, which changes nothing, or open it again.
+  // It has left before its callbacks run: they may close it, which changes nothing, or open it again.
   closedAlone(status: Closed, response?: Response): void {
     const { reason, error } = status
     this.left(error)
     this.setStatus(status)
-    if (error) tell(this, 'error', { error })
-    tell(this, 'close', { reason, error, response })
+    if (error) callBack(this, 'error', { error })
+    callBack(this, 'close', { reason, error, response })
   }
 
   #open(): void {
@@ -189,7 +195,7 @@ export class Events implements Source, Member {
     if (this.#link || this.#joining) return
     this.#joining = true
     this.setStatus({ state: 'connecting' })
-    // Also when the engine has been loaded: what happens first must not depend on that.
+    // Also when the engine is loaded already: the order of events must not depend on that.
     prepare(this)
       .then((join) => {
         this.#joining = false

@@ -7,7 +7,7 @@ interface Subscriber<T> {
 
 /** A store of Svelte's contract. Its subscribers are called for equal values, too: each is an event. */
 export class Store<T> implements Readable<T> {
-  /** Another list whenever one comes or goes: to go through a list costs an event less than to go through a set. */
+  /** A new list for every change: to iterate over a list is faster than over a set. */
   #subscribers: readonly Subscriber<T>[] = []
   #value: T
   #changes = 0
@@ -39,8 +39,8 @@ export class Store<T> implements Readable<T> {
     }
   }
 
-  /** Changes the value. What a subscriber throws goes to `thrown`, and the others are told all the same. */
-  set(value: T, thrown: (error: unknown) => void): void {
+  /** Changes the value. Errors of subscribers go to `onThrow`, and the others are called all the same. */
+  set(value: T, onThrow: (error: unknown) => void): void {
     this.#value = value
     const change = ++this.#changes
     const subscribers = this.#subscribers
@@ -52,7 +52,7 @@ export class Store<T> implements Readable<T> {
       try {
         subscriber.run(value)
       } catch (error) {
-        thrown(error)
+        onThrow(error)
       }
     }
   }

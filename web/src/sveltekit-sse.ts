@@ -1,8 +1,8 @@
 /**
- * The entry `ssekit/sveltekit-sse`, for pages of sveltekit-sse: its rules for which sources are the same object and whose
- * callbacks are called, and its defaults. All else is as in `ssekit`.
+ * The entry `ssekit/sveltekit-sse`, for pages of sveltekit-sse: its rules for which sources are the same
+ * object and whose callbacks are called, and its defaults. All else is as in `ssekit`.
  */
-import { asked, settings } from './engine/settings.js'
+import { requestSpec, settings } from './engine/settings.js'
 import { keyOf } from './engine/sharing.js'
 import { onCollected } from './inbox.js'
 import { produce as produceEvents } from './produce.js'
@@ -22,7 +22,9 @@ export interface SourceConfiguration extends Omit<SourceOptions, 'cache' | 'shar
 
 // Names of types in sveltekit-sse.
 export type { ProduceOptions as ProducePayload, Stop as OnCancel } from './produce-types.js'
-export type { Notice as Event, JsonFailure as JsonPredicatePayload, Select as SourceSelected } from './types.js'
+export type {
+  Notice as Event, JsonFailure as JsonPredicatePayload, Select as SourceSelected,
+} from './types.js'
 export type Connection = StartContext
 export type Emitter = StartContext['emit']
 export type EventListener = (event: Notice) => void
@@ -31,7 +33,7 @@ export type Source = TypedSource
 export type SourceSelect = (event: string) => Select
 export type Transformer<T> = (value: string) => T
 
-/** By the key of its request. A source that nothing else refers to is collected. */
+/** Sources by the key of their request. A source without another reference is collected. */
 const sources = new Map<string, WeakRef<SharedEvents>>()
 
 /** A source that `source` returns for each call for the same request, until its last subscriber leaves. */
@@ -79,7 +81,7 @@ export function source(from: string | URL, { cache, ...rest }: SourceConfigurati
 /** The key of its request; undefined for a request that is not to be shared, or that cannot be made. */
 function keyOfSource(from: string | URL, options: SourceOptions): string | undefined {
   try {
-    const request = asked(from, options)
+    const request = requestSpec(from, options)
     return keyOf(options, request, settings(options, request.init))
   } catch {
     return undefined
@@ -87,7 +89,8 @@ function keyOfSource(from: string | URL, options: SourceOptions): string | undef
 }
 
 /**
- * Answers with a stream of events, which `start` sends, numbered from 1. It runs when the response is first read.
+ * Answers with a stream of events, which `start` sends, numbered from 1. It runs when the response is first
+ * read.
  *
  * @throws RangeError when `ping` is not a time
  */

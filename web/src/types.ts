@@ -12,7 +12,7 @@ export interface Readable<T> {
   /**
    * Calls `run` with the value, now and at every change.
    *
-   * @returns what ends this
+   * @returns a function that ends the subscription
    */
   subscribe(run: (value: T) => void, invalidate?: () => void): () => void
   /** The value, without subscribing. */
@@ -31,13 +31,16 @@ export interface JsonFailure<T> {
 /** A store of the latest value, and an async iterator over every value. */
 export type Values<T> = Readable<T | null> & AsyncIterable<T>
 
-/** The events of one name: a store of the latest data, and every event as an async iterator. `T` is the type of their JSON. */
+/**
+ * The events of one name: a store of the latest data, and an async iterator of all. `T` is the type of their
+ * JSON.
+ */
 export interface Select<T = unknown> extends Readable<string>, AsyncIterable<Message> {
   /**
    * The data parsed as JSON; `null` until the first event.
    *
-   * @param or gives the value for data that is not JSON; `undefined` skips the event. Without `or` the store becomes
-   * `null`, and an iterator throws.
+   * @param or returns the value for data that is not JSON; `undefined` skips the event. Without `or` the store
+   * becomes `null`, and an iterator throws.
    */
   json<U = T>(or?: (failure: JsonFailure<U>) => U | null | undefined): Values<U>
   /** The result of `fn` for the data; `null` until the first event. */
@@ -48,7 +51,11 @@ export interface Select<T = unknown> extends Readable<string>, AsyncIterable<Mes
 export type Status =
   | (Plain & { readonly state: 'idle' | 'connecting' | 'open' })
   /** The next attempt follows at `until`, in milliseconds since 1970. */
-  | (Plain<'until' | 'error'> & { readonly state: 'waiting'; readonly until: number; readonly error?: SourceErrorLike })
+  | (Plain<'until' | 'error'> & {
+      readonly state: 'waiting'
+      readonly until: number
+      readonly error?: SourceErrorLike
+    })
   /** The next attempt follows when the page is shown or moves again. */
   | (Plain<'error'> & { readonly state: 'paused'; readonly error?: SourceErrorLike })
   | Closed
@@ -70,19 +77,23 @@ export type Closed =
     })
 
 /** Members that other states have, so that they can be read without asking for the state. */
-type Plain<Own extends string = never> = { readonly [Name in Exclude<'until' | 'error' | 'reason' | 'retries', Own>]?: undefined }
+type Plain<Own extends string = never> = {
+  readonly [Name in Exclude<'until' | 'error' | 'reason' | 'retries', Own>]?: undefined
+}
 
 /**
- * Why a connection is closed: `local` by `close` or `signal`, `unsubscribed` because the last subscriber left, `ended` by the
- * server, `no-content` by 204, `failed` by a final error, `gave-up` after too many retries, `not-repeated` by an error after
- * which the request must not be sent again, because it may have had an effect.
+ * Why a connection is closed: `local` by `close` or `signal`, `unsubscribed` because the last subscriber
+ * left, `ended` by the server, `no-content` by 204, `failed` by a final error, `gave-up` after too many
+ * retries, `not-repeated` by an error after which the request must not be sent again, because it may have had
+ * an effect.
  */
 export type CloseReason = Closed['reason']
 
-/** What went wrong, in one word. */
+/** The kind of an error. */
 export type SourceErrorCode =
-  | 'url' | 'headers' | 'connect' | 'connect-timeout' | 'read' | 'read-timeout' | 'ended' | 'no-content' | 'status'
-  | 'content-type' | 'content-encoding' | 'too-large' | 'incomplete-event' | 'last-event-id' | 'frozen' | 'callback' | 'wasm'
+  | 'url' | 'headers' | 'connect' | 'connect-timeout' | 'read' | 'read-timeout' | 'ended' | 'no-content'
+  | 'status' | 'content-type' | 'content-encoding' | 'too-large' | 'incomplete-event' | 'last-event-id'
+  | 'frozen' | 'callback' | 'wasm'
 
 /** A `SourceError` as its readers see it. */
 export interface SourceErrorLike extends Error {
@@ -91,11 +102,11 @@ export interface SourceErrorLike extends Error {
   readonly status?: number
   /** The beginning of its body, at most 16 KiB. */
   readonly body?: string
-  /** What its `Retry-After` asks for, in milliseconds. */
+  /** The delay that its `Retry-After` asks for, in milliseconds. */
   readonly retryAfter?: number
 }
 
-/** What callbacks are told. */
+/** The argument of callbacks. */
 export interface Notice {
   /** The last event ID, when it is about an event. */
   readonly id: string
@@ -114,8 +125,9 @@ export interface Notice {
   readonly error?: SourceErrorLike
   readonly reason?: CloseReason
   /**
-   * Connects again while somebody subscribes, or since `Source.connect` opened the connection; without either it does
-   * nothing. Within the callback of a close that ended a connection the attempt follows after the policy's delay, else at once.
+   * Connects again while somebody subscribes, or since `Source.connect` opened the connection; without either
+   * it does nothing. Within the callback of a close that ended a connection the attempt follows after the
+   * policy's delay, else at once.
    */
   connect(): void
   close(): void
@@ -123,7 +135,7 @@ export interface Notice {
 
 /** Whether and when a connection is made again. Times are in milliseconds. */
 export interface ReconnectOptions {
-  /** What is not said here is as in this preset: `resilient` unless told otherwise. */
+  /** The preset of options that are not set here: `resilient` by default. */
   preset?: 'resilient' | 'standard' | 'never'
   /** Before the first retry: 1,000, and 3,000 in `standard`. */
   delay?: number
@@ -131,7 +143,7 @@ export interface ReconnectOptions {
   minDelay?: number
   /** No delay grows longer: 30,000. */
   maxDelay?: number
-  /** What a server may ask for at most: 3,600,000. */
+  /** The longest delay that a server may ask for: 3,600,000. */
   maxServerDelay?: number
   /** So many retries in a row that fail are the end: none by default. */
   maxRetries?: number
@@ -140,13 +152,14 @@ export interface ReconnectOptions {
   /** After the server has ended the stream: always; when it has sent `retry:` (the default); never. */
   afterEnd?: 'always' | 'asked' | 'never'
   /**
-   * The request may be sent again when nobody knows whether it had an effect: true for GET, and for POST without a body.
-   * For other requests it is false, and they are sent again only if nothing was sent, or to resume after an event.
+   * The request may be sent again when it may have had an effect: true for GET, and for POST without a body.
+   * For other requests it is false, and they are sent again only if nothing was sent, or to resume after an
+   * event.
    */
   repeatLikeSafe?: boolean
 }
 
-/** What the request is; other members of `RequestInit` (`credentials`, `mode`, …) are handed to `fetch`. */
+/** The request; other members of `RequestInit` (`credentials`, `mode`, …) are handed to `fetch`. */
 export interface RequestOptions extends Omit<RequestInit, 'headers' | 'method' | 'body' | 'signal'> {
   /** `POST` by default, as in sveltekit-sse. */
   method?: string
@@ -168,20 +181,21 @@ export interface NestedOptions extends RequestOptions {
   onerror?: (error: Error) => void
 }
 
-/** How a {@link Source} asks, behaves and tells. */
+/** The options of a {@link Source}. */
 export interface SourceOptions extends RequestOptions {
-  /** The request in the form of sveltekit-sse 0.14; what stands beside it wins. */
+  /** The request in the form of sveltekit-sse 0.14; options beside it win. */
   options?: NestedOptions
   /** Makes the requests: `globalThis.fetch` by default. */
   fetch?: typeof fetch
   /**
-   * GET and POST requests without a body share a connection with the same request elsewhere in the page: true. The second
-   * source of a shared connection receives the events from then on, not those before.
+   * GET and POST requests without a body share a connection with the same request elsewhere in the page:
+   * true. The second source of a shared connection receives the events from then on, not those before.
    */
   share?: boolean
   /**
-   * Names what the events are and whom they are for, such as a user's id. Sources and tabs share a connection only if their
-   * keys are equal. With a key they share it also if `headers` is a function or the request carries cookies.
+   * Names the events and their recipient, such as a user's id. Sources and tabs share a connection only if
+   * their keys are equal. With a key they share it also if `headers` is a function or the request carries
+   * cookies.
    */
   key?: string
   /** Whether and when to connect again: `resilient`, after an end only when the server has asked for it. */
@@ -192,15 +206,18 @@ export interface SourceOptions extends RequestOptions {
   readTimeout?: number
   /** Resumes after this event. */
   lastEventId?: string
-  /** Larger events are left out and told of: 16 MiB. */
+  /** Larger events are skipped and reported: 16 MiB. */
   maxEventBytes?: number
-  /** Accepts an event whose blank line is missing when the stream ends: false, as the HTML standard says (9.2.6). */
+  /** Accepts an event without a blank line when the stream ends: false, as the HTML standard says (9.2.6). */
   acceptIncompleteEvent?: boolean
-  /** How many events an iterator may leave unread: 1,024. Beyond it the oldest go, and it throws a `LaggedError` once. */
+  /**
+   * Events that an iterator may leave unread: 1,024. Beyond it the oldest go, and it throws a `LaggedError`
+   * once.
+   */
   buffer?: number
   /**
-   * One connection for all tabs of the origin: false. Tabs whose request carries cookies, or whose headers are from a
-   * function, share only with a `key`.
+   * One connection for all tabs of the origin: false. Tabs whose request carries cookies, or whose headers
+   * are from a function, share only with a `key`.
    */
   tabs?: boolean
   open?: (notice: Notice) => void
@@ -212,7 +229,10 @@ export interface SourceOptions extends RequestOptions {
   onmessage?: (notice: Notice) => void
 }
 
-/** A connection to a URL that sends events, opened when somebody listens. `E` maps the names of events to the types of their JSON. */
+/**
+ * A connection to a URL that sends events, opened by the first subscriber. `E` maps event names to their JSON
+ * types.
+ */
 export interface Source<E extends object = Record<string, unknown>> extends AsyncIterable<Message> {
   /**
    * The events of this name.
@@ -232,6 +252,9 @@ export interface Source<E extends object = Record<string, unknown>> extends Asyn
   connect(): void
   /** Drops the connection and makes a new one, without an error. */
   restart(): void
-  /** Closes the connection, for all sources that share it. An attempt that a close callback has asked for does not follow then. */
+  /**
+   * Closes the connection, for all sources that share it; also cancels an attempt that a close callback asked
+   * for.
+   */
   close(): void
 }

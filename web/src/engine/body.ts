@@ -2,22 +2,22 @@ import { PIECE } from './core.js'
 
 type Piece = Uint8Array<ArrayBuffer>
 
-/** A piece of this many bytes tells of a stream that is read into a buffer of one's own. */
+/** The smallest piece for which a stream is read into a buffer of its own. */
 const MANY = PIECE / 2
-/** One of this many tells of a stream that is not. */
+/** The largest piece for which it is not any more. */
 const FEW = PIECE / 16
 
 /**
  * Reads an answer's body.
  *
- * A browser makes a new buffer for each piece, as large as all that has come, and in a fast stream that costs more than
- * to read it. There the pieces are read into one buffer, which costs more where they are small.
+ * A browser makes a new buffer for each piece, as large as the received bytes, which costs more than reading
+ * in a fast stream. There the pieces are read into one buffer, which costs more if they are small.
  */
 export class Body {
   #reader: ReadableStreamDefaultReader<Piece>
   #own: ReadableStreamBYOBReader | undefined
   #buffer = new ArrayBuffer(0)
-  /** The body of a `fetch` of the user's may be a stream that cannot be read so. */
+  /** The body of a custom `fetch` may be a stream that cannot be read so. */
   #canOwn = true
 
   constructor(readonly stream: ReadableStream<Piece>) {

@@ -5,15 +5,15 @@ import type { Closed, CloseReason, SourceErrorLike } from '../types.js'
 import { Audience } from './audience.js'
 import { Body } from './body.js'
 import { dropCore, PIECE, type Core } from './core.js'
-import { encodingOf, headersOf, isLoopback, isUnsent, retryAfterOf } from './fetching.js'
+import { encodingOf, headersOf, isLoopback, isUnsent, retryAfterOf } from './request.js'
 import { isHidden, isOffline, watchPage, type PageListener } from './page.js'
 import { Input, Output, Session } from './session.js'
-import { Setting, STANDARD, type Asked, type Settings } from './settings.js'
-import { errorOf, type Attempt } from './trouble.js'
+import { Setting, STANDARD, type RequestSpec, type Settings } from './settings.js'
+import { errorOf, type Attempt } from './failure.js'
 
-/** What a connection is made of. */
+/** The parameters of a connection. */
 export interface Plan {
-  asked: Asked
+  spec: RequestSpec
   settings: Settings
   lastEventId: string
   fetch: typeof fetch
@@ -29,10 +29,12 @@ export class Connection implements Link, PageListener {
   #abort: AbortController | undefined
   #attempt: Attempt
   #timer: ReturnType<typeof setTimeout> | undefined
-  #obeying = false
+  #isPerforming = false
   #state: 'open' | 'closing' | 'gone' = 'open'
-  /** While it is closing: the sources that asked to open it again, and whether after the policy's delay. */
-  readonly #again = new Map<Member, boolean>()
+  /**
+   * While it is closing: the sources that asked to open it again, each with or without the policy's delay.
+   */
+  readonly #reopening = new Map<Member, boolean>()
   readonly #unwatch: () => void
   /** No network is needed for it. */
   readonly #isLoopback: boolean
@@ -44,32 +46,32 @@ export class Connection implements Link, PageListener {
     core: Core,
     readonly plan: Plan,
   ) {
-    const { signal, url, init } = plan.asked
+    const { signal, url, init } = plan.spec
     this.#session = new Session(core, plan.settings, (init.method as string).toUpperCase(), plan.lastEventId)
     this.#attempt = { url }
     this.#isLoopback = isLoopback(url)
     this.#unwatch = watchPage(this)
     signal?.addEventListener('abort', this.close)
-    this.#look()
-    this.#session.tell(Input.start)
+    this.#syncPage()
+    this.#session.input(Input.start)
   }
 
-  /** A source joins; the first one sets it going. */
+  /** Adds a source; the first one starts it. */
   join(member: Member): void {
     this.#audience.join(member, this)
-    this.#obey()
+    this.#performOutputs()
   }
 
   // For its sources.
 
   async leave(member: Member): Promise<void> {
-    if (!(await this.#audience.hasLost(member))) return
+    if (!(await this.#audience.isAbandoned(member))) return
     if (this.#audience.size === 1) this.#input(Input.unsubscribed)
     else this.#audience.leave(member)
   }
 
   connect(member: Member, isLater = false): void {
-    if (this.#state === 'closing') this.#again.set(member, isLater)
+    if (this.#state === 'closing') this.#reopening.set(member, isLater)
     else this.#input(Input.start)
   }
 
@@ -78,7 +80,7 @@ export class Connection implements Link, PageListener {
   }
 
   readonly close = (): void => {
-    this.#again.clear()
+    this.#reopening.clear()
     this.#input(Input.close)
   }
 
@@ -99,13 +101,13 @@ export class Connection implements Link, PageListener {
     this.#input(Input.woken, slept)
   }
 
-  /** Looks at the page, one of whose events may have got lost. */
-  #look(): void {
+  /** Checks the state of the page, because its events may get lost. */
+  #syncPage(): void {
     if (this.#isHidden !== isHidden()) this.hidden(isHidden())
     if (this.#isOffline !== isOffline()) this.offline(isOffline())
   }
 
-  // Chromium never gives a fetch another byte if some came while its page was frozen: there must be none then.
+  // If bytes arrive while its page is frozen, Chromium never gives a fetch another byte: disconnect before.
   frozen(): void {
     this.#input(Input.frozen)
   }
@@ -119,28 +121,28 @@ export class Connection implements Link, PageListener {
   #input(input: number, time?: number): void {
     if (this.#state !== 'open') return
     try {
-      this.#session.tell(input, time)
-      // What was received and not delivered yet is not delivered any more.
+      this.#session.input(input, time)
+      // Received events that are not delivered yet are dropped.
       if (input === Input.close || input === Input.unsubscribed) this.#audience.stop()
-      this.#obey()
+      this.#performOutputs()
     } catch (trap) {
-      this.#broken(trap)
+      this.#onTrap(trap)
     }
   }
 
-  #obey(): void {
-    // What is called from here may come back; it is heard when this is done.
-    if (this.#obeying) return
-    this.#obeying = true
+  #performOutputs(): void {
+    // Callbacks may cause inputs: their outputs are performed when this one is done.
+    if (this.#isPerforming) return
+    this.#isPerforming = true
     try {
-      for (let output; this.#state === 'open' && (output = this.#session.output()); ) this.#act(output)
-      this.#wind()
+      for (let output; this.#state === 'open' && (output = this.#session.output()); ) this.#perform(output)
+      this.#setTimer()
     } finally {
-      this.#obeying = false
+      this.#isPerforming = false
     }
   }
 
-  #act(output: number): void {
+  #perform(output: number): void {
     const audience = this.#audience
     switch (output) {
       case Output.connectFirst:
@@ -152,81 +154,83 @@ export class Connection implements Link, PageListener {
         return this.#disconnect()
       case Output.opened:
         audience.setStatus({ state: 'open' })
-        return audience.tell('open')
+        return audience.notify('open')
       case Output.waiting:
       case Output.paused: {
-        const { trouble, until, text } = this.#session.detail()
-        const error = trouble ? errorOf(trouble, this.#attempt, text) : undefined
+        const { failure, until, text } = this.#session.detail()
+        const error = failure ? errorOf(failure, this.#attempt, text) : undefined
         const moment = Date.now() + (until - performance.now())
-        const where = output === Output.paused ? ({ state: 'paused' } as const) : ({ state: 'waiting', until: moment } as const)
-        audience.setStatus(error ? { ...where, error } : where)
-        if (error) audience.tellError(error)
+        const paused = { state: 'paused' } as const
+        const status = output === Output.paused ? paused : ({ state: 'waiting', until: moment } as const)
+        audience.setStatus(error ? { ...status, error } : status)
+        if (error) audience.notifyError(error)
         return
       }
       default:
-        this.#closed(output)
+        this.#onClosed(output)
     }
   }
 
-  #closed(output: number): void {
-    const { trouble, retries, text } = this.#session.detail()
+  #onClosed(output: number): void {
+    const { failure, retries, text } = this.#session.detail()
     const reason = reasons[output - Output.local] as CloseReason
-    const number = reason === 'no-content' ? 7 : trouble
+    const number = reason === 'no-content' ? 7 : failure
     const error = number ? errorOf(number, this.#attempt, text) : undefined
-    this.#close({ state: 'closed', reason, ...(error && { error }), ...(retries && { retries }) } as Closed)
-    const staying = [...this.#again.keys()].filter((member) => member.isWanted())
-    const isNow = [...this.#again.values()].includes(false)
-    this.#again.clear()
-    if (!staying.length) return this.#gone(failureOf(reason, error))
+    const detail = { ...(error && { error }), ...(retries && { retries }) }
+    this.#notifyClosed({ state: 'closed', reason, ...detail } as Closed)
+    const staying = [...this.#reopening.keys()].filter((member) => member.isWanted())
+    const isNow = [...this.#reopening.values()].includes(false)
+    this.#reopening.clear()
+    if (!staying.length) return this.#dispose(failureOf(reason, error))
     if (isLocal(reason)) {
       // A new connection: this one may have received events that were not delivered.
-      this.#gone(undefined)
+      this.#dispose(undefined)
       return reopen(staying, this.plan.settings)
     }
     this.#state = 'open'
     this.#audience.end(failureOf(reason, error), staying)
-    this.#session.tell(isNow ? Input.start : Input.startLater, this.#attempt.retryAfter)
+    this.#session.input(isNow ? Input.start : Input.startLater, this.#attempt.retryAfter)
   }
 
-  /** Tells all sources that it is closed; their callbacks may ask to open it again. */
-  #close(status: Closed): void {
+  /** Calls the close callbacks of all sources; they may ask to open it again. */
+  #notifyClosed(status: Closed): void {
     const { reason, error } = status
     this.#state = 'closing'
     this.#audience.setStatus(status)
-    if (error) this.#audience.tellError(error)
-    this.#audience.tell('close', { reason, error })
+    if (error) this.#audience.notifyError(error)
+    this.#audience.notify('close', { reason, error })
   }
 
-  /** The module has trapped: it is of no use any more. */
-  #broken(cause: unknown): void {
+  /** The module has trapped: it cannot be used any more. */
+  #onTrap(cause: unknown): void {
     if (this.#state === 'gone') return
     dropCore()
     const error = new SourceError('wasm', `the WebAssembly module has failed: ${cause}`, { cause })
-    this.#close({ state: 'closed', reason: 'failed', error })
-    this.#gone(error)
+    this.#notifyClosed({ state: 'closed', reason: 'failed', error })
+    this.#dispose(error)
   }
 
-  #gone(error: SourceErrorLike | undefined): void {
+  #dispose(error: SourceErrorLike | undefined): void {
     this.#state = 'gone'
     this.#disconnect()
     clearTimeout(this.#timer)
     this.#unwatch()
-    this.plan.asked.signal?.removeEventListener('abort', this.close)
+    this.plan.spec.signal?.removeEventListener('abort', this.close)
     this.plan.onGone()
     this.#session.free()
     this.#audience.end(error)
   }
 
   /** Sets the timer to the session's deadline. */
-  #wind(): void {
+  #setTimer(): void {
     if (this.#state !== 'open') return
     clearTimeout(this.#timer)
     const delay = this.#session.deadline()
     if (delay === undefined) return
     this.#timer = setTimeout(() => {
-      // Silence cannot be measured while nobody reads.
+      // The read timeout does not run while delivery waits.
       if (this.#audience.delivering) this.#input(Input.reading)
-      this.#look()
+      this.#syncPage()
       this.#input(Input.tick)
     }, Math.min(Math.ceil(delay), 0x7fffffff))
   }
@@ -236,30 +240,30 @@ export class Connection implements Link, PageListener {
     this.#abort = undefined
   }
 
-  /** One attempt: asks, and hands what comes to the session. */
+  /** One attempt: sends the request, and hands the answer to the session. */
   async #request(): Promise<void> {
-    const { asked, fetch } = this.plan
+    const { spec, fetch } = this.plan
     const abort = (this.#abort = new AbortController())
     const { signal } = abort
-    const attempt: Attempt = (this.#attempt = { url: asked.url })
+    const attempt: Attempt = (this.#attempt = { url: spec.url })
     this.#audience.response = undefined
     let body: Body | undefined
-    this.#session.tell(Input.nothingSent)
+    this.#session.input(Input.nothingSent)
     try {
       // Events of the last attempt that still wait come first.
       await this.#audience.delivering
       attempt.code = 'headers'
-      const [headers, isIdSent] = await headersOf(asked, this.#session.lastEventId)
+      const [headers, isIdSent] = await headersOf(spec, this.#session.lastEventId)
       if (signal.aborted) return
       attempt.code = undefined
-      if (!isIdSent) this.#audience.tellError(new SourceError('last-event-id', unsendable))
+      if (!isIdSent) this.#audience.notifyError(new SourceError('last-event-id', unsendable))
       if (signal.aborted) return
-      this.#session.tell(Input.sent)
-      const response = await fetch(asked.url, { ...asked.init, headers, signal })
+      this.#session.input(Input.sent)
+      const response = await fetch(spec.url, { ...spec.init, headers, signal })
       if (signal.aborted) return void response.body?.cancel().catch(() => {})
-      this.#answered(response)
+      this.#onAnswer(response)
       body = response.body ? new Body(response.body) : undefined
-      // As `signal.aborted` says, which is dear to ask for every piece.
+      // The same as `signal.aborted`, which is slow for every piece.
       while (body && this.#abort === abort) {
         const { done, value } = await body.read()
         if (this.#abort !== abort) return
@@ -271,10 +275,10 @@ export class Connection implements Link, PageListener {
       if (signal.aborted) return
       // At most one: it needs no waiting for an iterator.
       void this.#audience.deliver(this.#session.ended())
-      this.#obey()
+      this.#performOutputs()
     } catch (cause) {
       if (signal.aborted) return
-      if (cause instanceof WebAssembly.RuntimeError) return this.#broken(cause)
+      if (cause instanceof WebAssembly.RuntimeError) return this.#onTrap(cause)
       attempt.cause = cause
       if (isUnsent(cause)) this.#input(Input.nothingSent)
       this.#input(Input.failed)
@@ -283,12 +287,12 @@ export class Connection implements Link, PageListener {
     }
   }
 
-  #answered(response: Response): void {
+  #onAnswer(response: Response): void {
     const { headers, status } = response
     this.#audience.response = this.#attempt.response = response
     const retryAfter = (this.#attempt.retryAfter = retryAfterOf(headers))
     this.#session.answered(status, headers.get('content-type'), encodingOf(headers), retryAfter)
-    this.#obey()
+    this.#performOutputs()
   }
 
   /** Hands a piece to the session, and delivers its events; a promise if that has to wait for an iterator. */
@@ -296,7 +300,7 @@ export class Connection implements Link, PageListener {
     if (chunk.length > PIECE) return this.#feedPieces(chunk)
     const items = this.#session.feed(chunk)
     // A refusal's text may be as long as it is kept.
-    if (!items.length) this.#obey()
+    if (!items.length) this.#performOutputs()
     return this.#audience.deliver(items)
   }
 
@@ -315,7 +319,9 @@ export function reopen(members: readonly Member[], settings: Settings): void {
   for (const member of members) member.reopen(Math.max(delay, settings[Setting.minDelay] as number))
 }
 
-/** Of the outputs from `local` on, in their order. */
-const reasons: CloseReason[] = ['local', 'unsubscribed', 'ended', 'no-content', 'failed', 'gave-up', 'not-repeated']
+/** The reasons of the outputs from `local` on, in their order. */
+const reasons: CloseReason[] = [
+  'local', 'unsubscribed', 'ended', 'no-content', 'failed', 'gave-up', 'not-repeated',
+]
 
 const unsendable = 'the last event ID cannot be sent in a header: the attempt goes without it'

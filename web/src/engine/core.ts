@@ -1,29 +1,31 @@
 import wasm from 'ssekit:wasm'
 import { SourceError } from '../errors.js'
 
-/** What web/wasm exports; see its exports.rs. */
+/** The exports of web/wasm; see its exports.rs. */
 interface Exports {
   memory: WebAssembly.Memory
   input(length: number): number
   session_open(...settings: number[]): number
   session_free(handle: number): void
-  session_tell(handle: number, input: number, retryAfter: number, now: number): void
-  session_answered(handle: number, status: number, type: number, encoding: number, retryAfter: number, now: number): void
+  session_input(handle: number, input: number, retryAfter: number, now: number): void
+  session_answered(
+    handle: number, status: number, type: number, encoding: number, retryAfter: number, now: number,
+  ): void
   session_feed(handle: number, length: number, now: number): number
   session_ended(handle: number, now: number): number
   session_output(handle: number): number
   session_deadline(handle: number): number
-  output_trouble(): number
+  output_failure(): number
   output_until(): number
   output_retries(): number
   text_address(): number
   text_length(): number
 }
 
-/** How much of a stream crosses at once, in bytes. */
+/** The most bytes of a stream that are handed over at once. */
 export const PIECE = 65536
 
-// Of what is text here no beginning is that of a stream: a byte order mark belongs to it.
+// No text here is the beginning of a stream, so a byte order mark is a part of it.
 export const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const encoder = new TextEncoder()
 
@@ -31,29 +33,29 @@ const encoder = new TextEncoder()
 export class Core {
   bytes!: Uint8Array
   numbers!: Int32Array
-  /** Where a piece is written. */
+  /** The address for a piece. */
   #input = 0
-  /** How much has room there. */
+  /** Its length. */
   #room = 0
 
   constructor(readonly exports: Exports) {
-    this.look()
+    this.refreshViews()
   }
 
-  /** Memory that has grown is another buffer. */
-  look(): void {
+  /** Makes new views after the memory has grown, which replaces its buffer. */
+  refreshViews(): void {
     if (this.bytes?.length) return
     this.bytes = new Uint8Array(this.exports.memory.buffer)
     this.numbers = new Int32Array(this.exports.memory.buffer)
   }
 
-  /** Writes bytes where the module finds them. */
+  /** Writes bytes to the input of the module. */
   write(bytes: Uint8Array): void {
     this.#reserve(bytes.length)
     this.bytes.set(bytes, this.#input)
   }
 
-  /** Writes texts one after another where the module finds them; gives their lengths in bytes. */
+  /** Writes texts one after another to the input; returns their lengths in bytes. */
   writeTexts(...texts: string[]): number[] {
     // No UTF-16 unit takes more than three bytes.
     this.#reserve(texts.reduce((sum, text) => sum + 3 * text.length, 0))
@@ -69,17 +71,17 @@ export class Core {
     if (length > this.#room) {
       this.#room = Math.max(length, PIECE)
       this.#input = this.exports.input(this.#room)
-      // What is unusually large is given back by the next request.
+      // An unusually large input is freed by the next request.
       if (length > PIECE) this.#room = 0
     }
-    this.look()
+    this.refreshViews()
   }
 
   /** The text of the last output. */
   text(): string {
     const { exports } = this
     const [address, length] = [exports.text_address(), exports.text_length()]
-    this.look()
+    this.refreshViews()
     return this.textAt(address, length)
   }
 
@@ -98,7 +100,7 @@ let loading: Promise<Core> | undefined
  */
 export const loadCore = (): Promise<Core> => (loading ??= instantiate())
 
-/** After a trap an instance is of no use; the next connection gets another. */
+/** Discards the instance after a trap; the next connection gets another. */
 export const dropCore = (): void => {
   loading = undefined
 }
@@ -111,7 +113,8 @@ async function instantiate(): Promise<Core> {
     loading = undefined
     throw new SourceError(
       'wasm',
-      "WebAssembly cannot run here: a page with a Content-Security-Policy allows it by `script-src 'wasm-unsafe-eval'`",
+      'WebAssembly cannot run here: a page with a Content-Security-Policy allows it by ' +
+        "`script-src 'wasm-unsafe-eval'`",
       { cause },
     )
   }

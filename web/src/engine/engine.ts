@@ -1,10 +1,10 @@
-/** What loads with the first connection. */
+/** The module that is loaded with the first connection. */
 import { SourceError } from '../errors.js'
 import type { Member } from '../member.js'
 import type { SourceErrorCode } from '../types.js'
 import { Connection, type Plan } from './connection.js'
 import { loadCore, type Core } from './core.js'
-import { asked, settings } from './settings.js'
+import { requestSpec, settings } from './settings.js'
 import { keyOf, tabsKeyOf } from './sharing.js'
 import { canShareTabs, TabConnection } from './tabs.js'
 
@@ -14,9 +14,9 @@ const connections = new Map<string | undefined, Connection | TabConnection>()
 let tabsCanShare: Promise<boolean> | undefined
 
 /**
- * Loads what a source's connection needs. From the second call on it takes only microtasks.
+ * Loads the module for a source's connection. From the second call on it takes only microtasks.
  *
- * @returns a function that opens the connection or joins one of the same request; it throws a SourceError when there can be none
+ * @returns a function that opens the connection or joins one of the same request, or throws a SourceError
  * @throws SourceError `wasm` where WebAssembly is not allowed
  */
 export async function prepare(member: Member): Promise<() => void> {
@@ -29,8 +29,8 @@ export async function prepare(member: Member): Promise<() => void> {
 function join(core: Core, member: Member, isForTabs: boolean | undefined): void {
   const { lastEventId, options } = member
   const [request, numbers] = guard('url', () => {
-    const request = asked(member.from, options)
-    // Throws what `fetch` would throw each time. A stream can be given to one request only.
+    const request = requestSpec(member.from, options)
+    // Throws as `fetch` would each time. A stream can be given to one request only.
     if (!(request.init.body instanceof ReadableStream)) new Request(request.url, request.init)
     return [request, settings(options, request.init)] as const
   })
@@ -43,7 +43,7 @@ function join(core: Core, member: Member, isForTabs: boolean | undefined): void 
   let connection = connections.get(key)
   if (!connection) {
     const plan: Plan = {
-      asked: request,
+      spec: request,
       settings: numbers,
       lastEventId,
       fetch: options.fetch ?? ((...request) => fetch(...request)),
@@ -51,7 +51,8 @@ function join(core: Core, member: Member, isForTabs: boolean | undefined): void 
     }
     const name = isForTabs && key !== undefined && tabsKeyOf(options, request, numbers)
     if (isForTabs && !name) {
-      console.warn(`ssekit: tabs do not share ${request.url}: without a \`key\`, nothing proves that they have the same rights`)
+      const reason = 'without a `key`, nothing proves that they have the same rights'
+      console.warn(`ssekit: tabs do not share ${request.url}: ${reason}`)
     }
     connection = name ? new TabConnection(core, plan, name) : new Connection(core, plan)
     if (key !== undefined) connections.set(key, connection)

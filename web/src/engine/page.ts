@@ -6,11 +6,14 @@ export interface PageListener {
   frozen(): void
   /** It moves again. */
   thawed(): void
-  /** It has become visible, or the machine may have slept; `slept` milliseconds of that time are not in `performance.now()`. */
+  /**
+   * The page is visible again, or the machine may have slept: `slept` ms that `performance.now()` did not
+   * count.
+   */
   woken(slept: number): void
 }
 
-/** How often it is checked whether the machine has slept, and how late a check must be for that, in milliseconds. */
+/** The interval of the checks for a sleep of the machine, and the delay that shows one, in milliseconds. */
 const CHECK = 30_000
 const LATE = 90_000
 
@@ -32,7 +35,7 @@ export function watchPage(listener: PageListener): () => void {
   }
 }
 
-const tellAll = (tell: (listener: PageListener) => void): void => [...listeners].forEach(tell)
+const notifyAll = (notify: (listener: PageListener) => void): void => [...listeners].forEach(notify)
 
 function watch(): () => void {
   const end = new AbortController()
@@ -40,7 +43,7 @@ function watch(): () => void {
   const on = (target: EventTarget | undefined, name: string, handler: (event: Event) => void): void =>
     target?.addEventListener?.(name, handler, { signal })
   const lap = startClock()
-  const wake = (slept: number): void => tellAll((listener) => listener.woken(slept))
+  const wake = (slept: number): void => notifyAll((listener) => listener.woken(slept))
   const timer = setInterval(() => {
     const [passed, slept] = lap()
     if (passed > LATE) wake(slept)
@@ -49,15 +52,16 @@ function watch(): () => void {
   ;(timer as { unref?: () => void }).unref?.()
   // There are none of these in Node.
   on(globalThis.document, 'visibilitychange', () => {
-    tellAll((listener) => listener.hidden(isHidden()))
+    notifyAll((listener) => listener.hidden(isHidden()))
     if (!isHidden()) wake(lap()[1])
   })
-  on(globalThis.document, 'freeze', () => tellAll((listener) => listener.frozen()))
-  on(globalThis.document, 'resume', () => tellAll((listener) => listener.thawed()))
-  on(globalThis, 'offline', () => tellAll((listener) => listener.offline(true)))
-  on(globalThis, 'online', () => tellAll((listener) => listener.offline(false)))
-  on(globalThis, 'pagehide', (event) => (event as PageTransitionEvent).persisted && tellAll((listener) => listener.frozen()))
-  on(globalThis, 'pageshow', (event) => (event as PageTransitionEvent).persisted && tellAll((listener) => listener.thawed()))
+  on(globalThis.document, 'freeze', () => notifyAll((listener) => listener.frozen()))
+  on(globalThis.document, 'resume', () => notifyAll((listener) => listener.thawed()))
+  on(globalThis, 'offline', () => notifyAll((listener) => listener.offline(true)))
+  on(globalThis, 'online', () => notifyAll((listener) => listener.offline(false)))
+  const isPersisted = (event: Event): boolean => (event as PageTransitionEvent).persisted
+  on(globalThis, 'pagehide', (event) => isPersisted(event) && notifyAll((listener) => listener.frozen()))
+  on(globalThis, 'pageshow', (event) => isPersisted(event) && notifyAll((listener) => listener.thawed()))
   return () => {
     clearInterval(timer)
     end.abort()
@@ -65,9 +69,10 @@ function watch(): () => void {
 }
 
 /**
- * Measures time. `Date.now()` counts the time in which the machine slept, `performance.now()` does not count it everywhere.
+ * Measures time. `Date.now()` counts the time in which the machine slept, `performance.now()` not everywhere.
  *
- * @returns a function that gives the milliseconds since its last call, and how many of them `performance.now()` has not counted
+ * @returns a function of the milliseconds since its last call, and those of them that `performance.now()` did
+ * not count
  */
 function startClock(): () => [passed: number, slept: number] {
   let date = Date.now()

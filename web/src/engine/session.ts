@@ -2,27 +2,28 @@ import type { Message } from '../types.js'
 import { decoder, type Core } from './core.js'
 import { Setting, type Settings } from './settings.js'
 
-/** What a session is told; the numbers of `Input` in web/wasm. */
+/** The inputs of a session; the numbers of `Input` in web/wasm. */
 export const enum Input {
-  start = 0, startLater = 1, restart = 2, close = 3, unsubscribed = 4, ended = 5, failed = 6, unsendable = 7, tick = 8,
-  reading = 9, hidden = 10, shown = 11, offline = 12, online = 13, frozen = 14, thawed = 15, woken = 16, nothingSent = 17, sent = 18,
+  start = 0, startLater = 1, restart = 2, close = 3, unsubscribed = 4, ended = 5, failed = 6, unsendable = 7,
+  tick = 8, reading = 9, hidden = 10, shown = 11, offline = 12, online = 13, frozen = 14, thawed = 15,
+  woken = 16, nothingSent = 17, sent = 18,
 }
 
-/** What is to be done; the numbers of `Page::next_output`. */
+/** The outputs of a session; the numbers of `Instance::next_output` in web/wasm. */
 export const enum Output {
-  connectFirst = 1, connect = 2, disconnect = 3, opened = 4, waiting = 5, paused = 6, local = 7, unsubscribed = 8, ended = 9,
-  noContent = 10, failed = 11, gaveUp = 12, notRepeated = 13,
+  connectFirst = 1, connect = 2, disconnect = 3, opened = 4, waiting = 5, paused = 6, local = 7,
+  unsubscribed = 8, ended = 9, noContent = 10, failed = 11, gaveUp = 12, notRepeated = 13,
 }
 
-/** Rows that are not events; see table.rs. */
+/** Rows of the table that are not events; see table.rs. */
 const kinds: Record<number, Item['kind']> = { [-2]: 'too-large', [-3]: 'id', [-4]: 'incomplete-event' }
 const HEAD = 4
 const ROW = 5
 
-/** An event; or a block that has set the last event ID, or an event that was dropped because it was too large or not complete. */
+/** An event, a block that has only set the last event ID, or a dropped event: too large or incomplete. */
 export type Item = Message & { readonly kind?: 'id' | 'too-large' | 'incomplete-event' | undefined }
 
-/** Pieces that may be read here, in bytes. */
+/** The largest piece that is read here, in bytes. */
 const SIMPLE = 2048
 
 const nothing: readonly Item[] = []
@@ -37,7 +38,7 @@ export class Session {
   #isBetween = false
   /** Events were read here that the decoder has not seen. */
   #isAhead = false
-  /** When the last of them came. */
+  /** The time of the last of them. */
   #readAt = 0
   readonly #simpleLimit: number
 
@@ -58,13 +59,13 @@ export class Session {
     try {
       this.core.exports.session_free(this.#handle)
     } catch {
-      // The module has trapped: it goes as a whole.
+      // The module has trapped, and is discarded.
     }
   }
 
-  tell(input: number, retryAfter = -1): void {
+  input(input: number, retryAfter = -1): void {
     this.#catchUp()
-    this.core.exports.session_tell(this.#handle, input, retryAfter, performance.now())
+    this.core.exports.session_input(this.#handle, input, retryAfter, performance.now())
   }
 
   /** The head of the answer: a stream begins, or a refusal. */
@@ -102,7 +103,7 @@ export class Session {
   /** The rows of the table at this address. */
   #items(address: number, piece: Uint8Array): readonly Item[] {
     const { core } = this
-    core.look()
+    core.refreshViews()
     const { numbers } = core
     let row = address >> 2
     const count = numbers[row] as number
@@ -122,7 +123,9 @@ export class Session {
       const start = numbers[row + 3] as number
       const length = numbers[row + 4] as number
       const data =
-        start >= 0 ? (whole ??= decoder.decode(piece)).slice(start, start + length) : text.slice(at, (at += length))
+        start >= 0
+          ? (whole ??= decoder.decode(piece)).slice(start, start + length)
+          : text.slice(at, (at += length))
       const message = { id: this.#id, event, data }
       items[i] = name >= -1 ? message : { ...message, kind: kinds[name] }
     }
@@ -130,8 +133,8 @@ export class Session {
   }
 
   /**
-   * The events of a small piece that is nothing but these, as most servers send them: an id, a name, one line of data. To
-   * cross the boundary and back would cost more than to read them.
+   * The events of a small piece of only simple events, as most servers send them: an id, a name, one line of
+   * data. To cross the boundary and back would cost more than to read them.
    */
   #simple(piece: Uint8Array): readonly Item[] | undefined {
     if (!this.#isBetween || piece.length > this.#simpleLimit || !endsInBlank(piece)) return undefined
@@ -163,7 +166,7 @@ export class Session {
     return items
   }
 
-  /** Gives the decoder a short event in place of those that it has not seen, as of when they came. */
+  /** Gives the decoder a short event instead of those that were read here, at their time. */
   #catchUp(): void {
     if (!this.#isAhead) return
     this.#isAhead = false
@@ -176,16 +179,16 @@ export class Session {
     return (this.#names[number] ??= text.slice(at, end))
   }
 
-  /** What is to be done next, 0 for nothing. */
+  /** The next output, 0 for none. */
   output(): number {
     return this.core.exports.session_output(this.#handle)
   }
 
-  /** What the last output says besides. */
-  detail(): { trouble: number; until: number; retries: number; text: string } {
+  /** The details of the last output. */
+  detail(): { failure: number; until: number; retries: number; text: string } {
     const { exports } = this.core
     return {
-      trouble: exports.output_trouble(),
+      failure: exports.output_failure(),
       until: exports.output_until(),
       retries: exports.output_retries(),
       text: this.core.text(),

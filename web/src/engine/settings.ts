@@ -3,7 +3,7 @@ import type { ReconnectOptions, RequestOptions, SourceOptions } from '../types.j
 /** The numbers of `Settings` in web/wasm, in its order; -1 for an option that is not set. */
 export type Settings = readonly number[]
 
-/** Where some of them stand. */
+/** The indices of some of them. */
 export const enum Setting { preset = 0, delay = 1, minDelay = 2, maxEventBytes = 10, pausesHidden = 11 }
 
 const presets = ['resilient', 'standard', 'never']
@@ -35,7 +35,7 @@ export function settings(options: SourceOptions, init: RequestInit): Settings {
 }
 
 /**
- * Whether a request only asks for events: a GET, or a POST without a body, which sveltekit-sse asks with. It may be
+ * Whether a request only asks for events: a GET, or a POST without a body, as of sveltekit-sse. It may be
  * repeated, and sources share it.
  */
 export function isSubscription({ method = 'GET', body }: RequestInit): boolean {
@@ -50,14 +50,16 @@ function word(words: string[], given: string, option: string): number {
 
 /** Options that are not for `fetch`. */
 const own = new Set([
-  'options', 'fetch', 'share', 'key', 'tabs', 'reconnect', 'connectTimeout', 'readTimeout', 'lastEventId', 'maxEventBytes', 'buffer',
-  'acceptIncompleteEvent',
-  'open', 'onopen', 'close', 'onclose', 'error', 'onerror', 'onmessage', 'openWhenHidden', 'signal', 'headers',
+  'options', 'fetch', 'share', 'key', 'tabs', 'reconnect', 'connectTimeout', 'readTimeout', 'lastEventId',
+  'maxEventBytes', 'buffer', 'acceptIncompleteEvent', 'open', 'onopen', 'close', 'onclose', 'error',
+  'onerror', 'onmessage', 'openWhenHidden', 'signal', 'headers',
 ])
-const ownNested = new Set(['onopen', 'onmessage', 'onclose', 'onerror', 'openWhenHidden', 'signal', 'headers'])
+const ownNested = new Set([
+  'onopen', 'onmessage', 'onclose', 'onerror', 'openWhenHidden', 'signal', 'headers',
+])
 
-/** What is asked: the flat options over the nested ones. */
-export interface Asked {
+/** The request of a source: the flat options over the nested ones. */
+export interface RequestSpec {
   url: string
   /** For `fetch`, without headers and signal. */
   init: RequestInit
@@ -66,7 +68,7 @@ export interface Asked {
 }
 
 /** @throws TypeError when the URL is none, or for the `cache` of sveltekit-sse */
-export function asked(from: string | URL, options: SourceOptions): Asked {
+export function requestSpec(from: string | URL, options: SourceOptions): RequestSpec {
   const nested = options.options ?? {}
   const init: RequestInit = { method: 'POST' }
   for (const [given, skipped] of [[nested, ownNested], [options, own]] as const) {
@@ -74,7 +76,9 @@ export function asked(from: string | URL, options: SourceOptions): Asked {
       if (value !== undefined && !skipped.has(name)) (init as Record<string, unknown>)[name] = value
     }
   }
-  if (typeof init.cache === 'boolean') throw new TypeError('`cache` is an option of `fetch`; the boolean is `share` now')
+  if (typeof init.cache === 'boolean') {
+    throw new TypeError('`cache` is an option of `fetch`; the boolean is `share` now')
+  }
   if (init.method!.toUpperCase() === 'GET') init.cache ??= 'no-store'
   return {
     url: new URL(from, base()).href,

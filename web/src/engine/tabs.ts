@@ -9,22 +9,32 @@ import { isHidden, watchPage, type PageListener } from './page.js'
 import type { Item } from './session.js'
 import { Setting } from './settings.js'
 import { Tab, type TabMessage } from './tab.js'
-import { turn } from './turn.js'
+import { macrotask } from './macrotask.js'
 
-/** What the leader tells besides events: where the connection stands, and which callbacks are to be called. */
-interface Said {
-  status: SaidStatus
-  tell?: 'open' | 'error' | 'close' | undefined
+/** The leader's messages besides events: the status, and a callback to call. */
+interface LeaderState {
+  status: PlainStatus
+  callback?: 'open' | 'error' | 'close' | undefined
   response?: { status: number; statusText: string; headers: [string, string][] } | undefined
 }
 
-type SaidStatus = { [Name in 'state' | 'until' | 'reason' | 'retries']?: Status[Name] } & { error?: SaidError }
-type SaidError = { code: SourceErrorCode; message: string; status?: number; body?: string; retryAfter?: number }
+type PlainStatus = { [Name in 'state' | 'until' | 'reason' | 'retries']?: Status[Name] } & {
+  error?: PlainError
+}
+type PlainError = {
+  code: SourceErrorCode
+  message: string
+  status?: number
+  body?: string
+  retryAfter?: number
+}
 
-/** An order to the leader: its connection is everyone's. */
-type Order = { kind: 'order'; order: 'connect' | 'restart' }
+/** A command to the leader, whose connection is that of all tabs. */
+type Command = { kind: 'command'; command: 'connect' | 'restart' }
 
-/** Whether tabs can share here: a browser may have no channels or no locks, or refuse them to a page without storage. */
+/**
+ * Whether tabs can share: a browser may have no channels or locks, or refuse them to a page without storage.
+ */
 export async function canShareTabs(): Promise<boolean> {
   try {
     new BroadcastChannel('').close()
@@ -35,32 +45,33 @@ export async function canShareTabs(): Promise<boolean> {
   }
 }
 
-/** How long the leader of a connection that is closed waits for the others to go, in milliseconds. */
-const PARTING = 2000
+/** The longest wait of the leader of a closed connection for the other tabs to close, in milliseconds. */
+const HANDOVER_TIMEOUT = 2000
 
 /**
- * One connection for all tabs of the origin: the tab that holds the lock has it, and says what it brings.
+ * One connection for all tabs of the origin: the tab that holds the lock has it, and sends its events to the
+ * others.
  *
- * `Tab` decides what is said and what is heard; here are the lock, the channel and the page.
+ * `Tab` decides about messages; this has the lock, the channel and the events of the page.
  */
 export class TabConnection implements Link, PageListener {
   readonly #audience = new Audience()
-  readonly #tab: Tab<Said>
+  readonly #tab: Tab<LeaderState>
   #channel: BroadcastChannel | undefined
-  /** Takes the request for the lock back. */
+  /** Withdraws the request for the lock. */
   #waiting: AbortController | undefined
-  /** Gives the lock back. */
+  /** Releases the lock. */
   #release: (() => void) | undefined
   #connection: Connection | undefined
   #relay: Member | undefined
-  /** Events of this moment, which are said together. */
-  #came: Item[] = []
+  /** Events of this task, which are sent together. */
+  #pending: Item[] = []
   #state: 'open' | 'closing' | 'gone' = 'open'
   /** While it is closing: the sources that asked to open it again. */
-  readonly #again = new Set<Member>()
+  readonly #reopening = new Set<Member>()
   readonly #pausesHidden: boolean
   readonly #unwatch: () => void
-  /** When it leads: of its connection. */
+  /** The status of its connection, when it leads. */
   #status: Status = { state: 'connecting' }
 
   constructor(
@@ -69,18 +80,18 @@ export class TabConnection implements Link, PageListener {
     readonly name: string,
   ) {
     this.#pausesHidden = !!plan.settings[Setting.pausesHidden]
-    this.#tab = new Tab<Said>(
+    this.#tab = new Tab<LeaderState>(
       `${Date.now()}-${Math.random()}`,
       {
         send: (message) => this.#channel?.postMessage(message),
         deliver: (items) => void this.#audience.deliver(items),
-        said: (said, isLate) => this.#hear(said, isLate),
-        lost: () => this.#audience.tellError(new SourceError('read', passed)),
+        state: (state, isLate) => this.#onLeaderState(state, isLate),
+        lost: () => this.#audience.notifyError(new SourceError('read', lostEvents)),
       },
       plan.lastEventId,
     )
     this.#unwatch = watchPage(this)
-    plan.asked.signal?.addEventListener('abort', this.close)
+    plan.spec.signal?.addEventListener('abort', this.close)
   }
 
   join(member: Member): void {
@@ -94,23 +105,23 @@ export class TabConnection implements Link, PageListener {
   // For the sources of this tab.
 
   async leave(member: Member): Promise<void> {
-    if (!(await this.#audience.hasLost(member))) return
+    if (!(await this.#audience.isAbandoned(member))) return
     if (this.#audience.size > 1) this.#audience.leave(member)
-    else this.#goLocally('unsubscribed')
+    else this.#closeLocally('unsubscribed')
   }
 
   connect(member: Member): void {
-    if (this.#state === 'closing') this.#again.add(member)
-    else this.#order('connect')
+    if (this.#state === 'closing') this.#reopening.add(member)
+    else this.#command('connect')
   }
 
   restart(): void {
-    this.#order('restart')
+    this.#command('restart')
   }
 
   readonly close = (): void => {
-    this.#again.clear()
-    this.#goLocally('local')
+    this.#reopening.clear()
+    this.#closeLocally('local')
   }
 
   // For the page.
@@ -122,7 +133,7 @@ export class TabConnection implements Link, PageListener {
     this.#audience.setStatus({ state: 'paused' })
   }
 
-  // Its connection listens, too.
+  // Its connection listens to these itself.
   offline(): void {}
 
   woken(): void {}
@@ -137,19 +148,19 @@ export class TabConnection implements Link, PageListener {
 
   // Among the tabs.
 
-  /** Comes, or comes back, and waits for its turn to lead. */
+  /** Enters, for the first time or again, and waits for its turn to lead. */
   #enter(): void {
     if (this.#channel) return
     const channel = (this.#channel = new BroadcastChannel(this.name))
-    channel.onmessage = ({ data }: MessageEvent<TabMessage<Said> | Order>) => {
-      if (data.kind !== 'order') this.#tab.hear(data)
-      else if (this.#connection) this.#obey(data.order)
+    channel.onmessage = ({ data }: MessageEvent<TabMessage<LeaderState> | Command>) => {
+      if (data.kind !== 'command') this.#tab.onMessage(data)
+      else if (this.#connection) this.#run(data.command)
     }
     this.#tab.enter()
     const waiting = (this.#waiting = new AbortController())
     const hold = async (): Promise<void> => {
-      // What the last leader has said is heard first.
-      await turn()
+      // Messages of the last leader arrive first.
+      await macrotask()
       // Too late: it has left.
       if (waiting.signal.aborted) return
       await new Promise<void>((release) => {
@@ -162,11 +173,11 @@ export class TabConnection implements Link, PageListener {
 
   #lead(): void {
     this.#tab.lead(Date.now())
-    // What is of this tab alone is done here.
+    // The options of this tab alone are handled here.
     const settings = this.plan.settings.map((number, at) => (at === Setting.pausesHidden ? 0 : number))
-    const asked = { ...this.plan.asked, signal: undefined }
+    const spec = { ...this.plan.spec, signal: undefined }
     const { lastEventId } = this.#tab
-    const plan = { ...this.plan, asked, settings, lastEventId, onGone: () => {} }
+    const plan = { ...this.plan, spec, settings, lastEventId, onGone: () => {} }
     this.#relay = this.#makeRelay(lastEventId)
     this.#connection = new Connection(this.core, plan)
     this.#connection.join(this.#relay)
@@ -175,17 +186,17 @@ export class TabConnection implements Link, PageListener {
   /** The one source of its connection. */
   #makeRelay(lastEventId: string): Member {
     const relay: Member = {
-      from: this.plan.asked.url,
+      from: this.plan.spec.url,
       options: {
-        onopen: (notice) => this.#tell('open', notice),
-        onerror: (notice) => this.#tell('error', notice),
-        onclose: (notice) => this.#closed(notice),
+        onopen: (notice) => this.#notify('open', notice),
+        onerror: (notice) => this.#notify('error', notice),
+        onclose: (notice) => this.#onClosed(notice),
       },
       lastEventId,
       unanswered: { status: 0, statusText: '' },
       take: (message) => {
-        if (!this.#came.length) queueMicrotask(() => this.#say())
-        this.#came.push(message)
+        if (!this.#pending.length) queueMicrotask(() => this.#sendEvents())
+        this.#pending.push(message)
         return false
       },
       setStatus: (status) => this.#setStatus(relay, status),
@@ -201,9 +212,9 @@ export class TabConnection implements Link, PageListener {
     return relay
   }
 
-  /** Leaves the others to themselves, without a word to its sources. */
+  /** Leaves the other tabs, without callbacks of its sources. */
   #suspend(): void {
-    this.#say()
+    this.#sendEvents()
     const connection = this.#connection
     this.#connection = undefined
     this.#relay = undefined
@@ -216,13 +227,13 @@ export class TabConnection implements Link, PageListener {
     this.#channel = undefined
   }
 
-  #order(order: Order['order']): void {
-    if (this.#connection) this.#obey(order)
-    else this.#channel?.postMessage({ kind: 'order', order } satisfies Order)
+  #command(command: Command['command']): void {
+    if (this.#connection) this.#run(command)
+    else this.#channel?.postMessage({ kind: 'command', command } satisfies Command)
   }
 
-  #obey(order: Order['order']): void {
-    if (order === 'restart') this.#connection!.restart()
+  #run(command: Command['command']): void {
+    if (command === 'restart') this.#connection!.restart()
     else this.#connection!.connect(this.#relay as Member)
   }
 
@@ -231,105 +242,106 @@ export class TabConnection implements Link, PageListener {
   #setStatus(relay: Member, status: Status): void {
     if (relay !== this.#relay) return
     this.#status = status
-    // A close is told with its notice.
+    // A close is sent with its notice.
     if (status.state === 'closed') return
-    this.#say()
+    this.#sendEvents()
     this.#audience.setStatus(status)
-    this.#tab.tell({ status: saidStatus(status) })
+    this.#tab.announce({ status: plainStatus(status) })
   }
 
-  /** Says the events that have come, and an id that came without one. */
-  #say(): void {
-    const items = this.#came
-    this.#came = []
+  /** Sends the received events, and an id that came without an event. */
+  #sendEvents(): void {
+    const items = this.#pending
+    this.#pending = []
     const id = this.#relay?.lastEventId
     if (id !== undefined && id !== (items.at(-1)?.id ?? this.#tab.lastEventId)) {
       items.push({ id, event: '', data: '', kind: 'id' })
     }
-    this.#tab.came(items)
+    this.#tab.received(items)
   }
 
-  #tell(kind: 'open' | 'error', { response, error }: Notice): void {
+  #notify(kind: 'open' | 'error', { response, error }: Notice): void {
     if (!this.#connection) return
-    this.#say()
-    const status = saidStatus(this.#status, error)
+    this.#sendEvents()
+    const status = plainStatus(this.#status, error)
     this.#audience.response = response
-    this.#audience.tell(kind, { error })
-    this.#tab.tell({ status, tell: kind, response: saidResponse(response) })
+    this.#audience.notify(kind, { error })
+    this.#tab.announce({ status, callback: kind, response: plainResponse(response) })
   }
 
-  #closed({ reason, error, response, connect }: Notice): void {
+  #onClosed({ reason, error, response, connect }: Notice): void {
     if (!this.#connection) return
-    this.#say()
+    this.#sendEvents()
     this.#audience.response = response
-    this.#tab.tell({ status: saidStatus(this.#status), tell: 'close', response: saidResponse(response) })
+    const status = plainStatus(this.#status)
+    this.#tab.announce({ status, callback: 'close', response: plainResponse(response) })
     if (this.#closeAudience(this.#status, reason as CloseReason, error)) connect()
-    else this.#go(failureOf(reason, error))
+    else this.#dispose(failureOf(reason, error))
   }
 
-  // As one who follows.
+  // As a follower.
 
-  #hear({ status: said, tell, response }: Said, isLate: boolean): void {
-    const { error: saidError, ...rest } = said
-    const error = saidError && errorOf(saidError)
+  #onLeaderState({ status: plain, callback, response }: LeaderState, isLate: boolean): void {
+    const { error: plainError, ...rest } = plain
+    const error = plainError && errorOf(plainError)
     const status = (error ? { ...rest, error } : rest) as Status
     this.#audience.response = responseOf(response)
-    if (!tell || isLate) return this.#audience.setStatus(status)
-    if (tell === 'close') {
+    if (!callback || isLate) return this.#audience.setStatus(status)
+    if (callback === 'close') {
       const isStaying = this.#closeAudience(status, status.reason as CloseReason, error)
-      if (!isStaying) return this.#go(failureOf(status.reason, error))
-      // The leader closes: this tab finds another leader, or is the next.
+      if (!isStaying) return this.#dispose(failureOf(status.reason, error))
+      // The leader closes: this tab finds another leader, or becomes the next one.
       this.#suspend()
       return this.#enter()
     }
-    this.#audience.tell(tell, { error })
+    this.#audience.notify(callback, { error })
   }
 
   // The end.
 
-  #goLocally(reason: 'local' | 'unsubscribed'): void {
+  #closeLocally(reason: 'local' | 'unsubscribed'): void {
     if (this.#state !== 'open') return
     this.#audience.stop()
-    const staying = this.#tellClosed({ state: 'closed', reason }, reason)
-    this.#go()
+    const staying = this.#notifyClosed({ state: 'closed', reason }, reason)
+    this.#dispose()
     if (staying.length) reopen(staying, this.plan.settings)
   }
 
-  /** Tells the sources of this tab that the connection has closed; whether some of them stay, because they asked to open it again. */
+  /** Calls the close callbacks of this tab; whether sources stay, because they asked to open it again. */
   #closeAudience(status: Status, reason: CloseReason, error?: SourceErrorLike): boolean {
-    const staying = this.#tellClosed(status, reason, error)
+    const staying = this.#notifyClosed(status, reason, error)
     if (!staying.length) return false
     this.#state = 'open'
     this.#audience.end(failureOf(reason, error), staying)
     return true
   }
 
-  /** Gives those that asked to open it again. */
-  #tellClosed(status: Status, reason: CloseReason, error?: SourceErrorLike): Member[] {
+  /** Calls the close callbacks; returns the sources that asked to open it again. */
+  #notifyClosed(status: Status, reason: CloseReason, error?: SourceErrorLike): Member[] {
     this.#state = 'closing'
     this.#audience.setStatus(status)
-    this.#audience.tell('close', { reason, error })
-    const staying = [...this.#again].filter((member) => member.isWanted())
-    this.#again.clear()
+    this.#audience.notify('close', { reason, error })
+    const staying = [...this.#reopening].filter((member) => member.isWanted())
+    this.#reopening.clear()
     return staying
   }
 
-  #go(error?: SourceErrorLike): void {
+  #dispose(error?: SourceErrorLike): void {
     const isClosedForAll = this.#connection && this.#status.state === 'closed'
     this.#state = 'gone'
     this.#unwatch()
-    this.plan.asked.signal?.removeEventListener('abort', this.close)
+    this.plan.spec.signal?.removeEventListener('abort', this.close)
     this.plan.onGone()
-    if (isClosedForAll) void this.#part()
+    if (isClosedForAll) void this.#awaitFollowers()
     else this.#suspend()
     this.#audience.end(error)
   }
 
-  /** Keeps the lock until the others have heard that it is over: the next of them would open it again. */
-  async #part(): Promise<void> {
+  /** Keeps the lock until the other tabs have closed: the next leader would open it again. */
+  async #awaitFollowers(): Promise<void> {
     this.#connection = this.#relay = undefined
     this.#channel!.onmessage = null
-    for (const end = Date.now() + PARTING; Date.now() < end; ) {
+    for (const end = Date.now() + HANDOVER_TIMEOUT; Date.now() < end; ) {
       const { pending = [] } = await navigator.locks.query()
       if (!pending.some(({ name }) => name === this.name)) break
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -338,32 +350,33 @@ export class TabConnection implements Link, PageListener {
   }
 }
 
-function saidStatus({ error: own, ...status }: Status, error: SourceErrorLike | undefined = own): SaidStatus {
+function plainStatus({ error: own, ...status }: Status, error = own): PlainStatus {
   if (!error) return status
   const { code, message, status: answered, body, retryAfter } = error
+  const plain = { code, message, status: answered, body, retryAfter }
   // Without the members that it does not have.
-  return { ...status, error: JSON.parse(JSON.stringify({ code, message, status: answered, body, retryAfter })) }
+  return { ...status, error: JSON.parse(JSON.stringify(plain)) }
 }
 
-function errorOf({ code, message, ...detail }: SaidError): SourceError {
+function errorOf({ code, message, ...detail }: PlainError): SourceError {
   return new SourceError(code, message, detail)
 }
 
-function saidResponse(response: Response | undefined): Said['response'] {
+function plainResponse(response: Response | undefined): LeaderState['response'] {
   if (!response) return undefined
   const { status, statusText, headers } = response
   return { status, statusText, headers: [...headers] }
 }
 
 /** The head of the leader's answer; its body is the leader's. */
-function responseOf(said: Said['response']): Response | undefined {
-  if (!said) return undefined
+function responseOf(plain: LeaderState['response']): Response | undefined {
+  if (!plain) return undefined
   try {
-    return new Response(null, said)
+    return new Response(null, plain)
   } catch {
-    // A status that only a network can give.
+    // Only a network response can have this status.
     return undefined
   }
 }
 
-const passed = 'events passed while this tab stood still, and no other tab has them any more'
+const lostEvents = 'events passed while this tab stood still, and no other tab has them any more'

@@ -13,7 +13,7 @@ class Origin {
   mail = []
 
   open(lastEventId = '') {
-    const tab = { got: [], said: [], lost: 0, open: true }
+    const tab = { got: [], states: [], lost: 0, open: true }
     tab.tab = new Tab(
       `tab ${this.tabs.length}`,
       {
@@ -23,7 +23,7 @@ class Origin {
           }
         },
         deliver: (items) => tab.got.push(...items.map(({ id, data }) => (id ? `${id}:${data}` : data))),
-        said: (said, isLate) => tab.said.push(isLate ? `${said} late` : said),
+        state: (state, isLate) => tab.states.push(isLate ? `${state} late` : state),
         lost: () => tab.lost++,
       },
       lastEventId,
@@ -39,7 +39,7 @@ class Origin {
       const at = this.mail.findIndex(([other]) => !to || other === to)
       if (at < 0) return
       const [[tab, message]] = this.mail.splice(at, 1)
-      if (tab.open) tab.tab.hear(message)
+      if (tab.open) tab.tab.onMessage(message)
     }
   }
 
@@ -52,7 +52,7 @@ class Origin {
 
   /** The leader's connection brings so many events more. */
   bring(count) {
-    this.leader.tab.came(events.slice(this.resumed, (this.resumed += count)))
+    this.leader.tab.received(events.slice(this.resumed, (this.resumed += count)))
   }
 
   close(tab) {
@@ -68,7 +68,7 @@ test('who follows gets what the leader gets; who comes later gets what comes lat
   const origin = new Origin()
   const [a, b] = [origin.open(), origin.open()]
   origin.lead(a)
-  a.tab.tell('open')
+  a.tab.announce('open')
   origin.bring(3)
   origin.deliver()
   const c = origin.open()
@@ -78,8 +78,8 @@ test('who follows gets what the leader gets; who comes later gets what comes lat
   assert.deepEqual(a.got, texts(1, 5))
   assert.deepEqual(b.got, texts(1, 5))
   assert.deepEqual(c.got, texts(4, 5))
-  assert.deepEqual(b.said, ['open'])
-  assert.deepEqual(c.said, ['open late'])
+  assert.deepEqual(b.states, ['open'])
+  assert.deepEqual(c.states, ['open late'])
   assert.equal(c.tab.lastEventId, '5')
 })
 
@@ -132,11 +132,11 @@ test('events without ids cannot be told apart, and are all given', () => {
   const [a, b] = [origin.open(), origin.open()]
   const plain = { id: '', event: 'message', data: 'x' }
   origin.lead(a)
-  a.tab.came([plain])
+  a.tab.received([plain])
   origin.deliver()
   origin.close(a)
   origin.lead(b)
-  b.tab.came([plain, plain])
+  b.tab.received([plain, plain])
   assert.deepEqual(b.got, ['x', 'x', 'x'])
 })
 
@@ -185,7 +185,7 @@ test('a leader of before is not listened to', () => {
   origin.deliver()
   origin.lead(b)
   origin.deliver()
-  a.tab.came([{ id: 'old', event: 'message', data: 'old' }])
+  a.tab.received([{ id: 'old', event: 'message', data: 'old' }])
   origin.deliver(Infinity, c)
   assert.deepEqual(c.got, [])
 })

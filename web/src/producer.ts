@@ -1,4 +1,4 @@
-/** The stream of a response of `produce`, loaded when a response is first read. */
+/** The producer of a response of `produce`, loaded when a response is first read. */
 import { FINISHED, isSendable } from './event-id.js'
 import type { EventFields, ProduceOptions, Start, StartContext, Unsafe } from './produce-types.js'
 import { Store } from './store.js'
@@ -16,10 +16,10 @@ export function begin(
   options: ProduceOptions,
   ping: number | false,
   lastEventId: string,
-): Production {
-  const production = new Production(source, options, lastEventId)
-  production.run(start, ping)
-  return production
+): Producer {
+  const producer = new Producer(source, options, lastEventId)
+  producer.run(start, ping)
+  return producer
 }
 
 const encoder = new TextEncoder()
@@ -46,14 +46,16 @@ class Lock extends Store<boolean> {
 }
 
 /** A stream of events: the bytes that wait for its reader, and how it ends. */
-export class Production {
+export class Producer {
   #queue: Uint8Array[] = []
   /** Bytes of the queue. */
   #waiting = 0
   readonly #limit: number
   /** The id of the next event without its own; none if they are not counted. */
   #nextId: number | undefined
-  /** Lines that belong in front of the first event: a block of their own would be an empty event to clients of sveltekit-sse. */
+  /**
+   * Lines before the first event: a block of their own would be an empty event for clients of sveltekit-sse.
+   */
   #head: string
   #connected = true
   /** The error that `start` has thrown. */
@@ -64,7 +66,7 @@ export class Production {
   #timer: ReturnType<typeof setInterval> | undefined
   /** Wakes the reader, which waits for events or the end. */
   #wake: () => void = () => {}
-  /** Wakes those who wait for room. */
+  /** Wakes the calls of `send` that wait for room. */
   #room: (() => void)[] = []
 
   constructor(
@@ -165,8 +167,13 @@ export class Production {
     if (typeof name !== 'string') return `Event name must of type \`string\`, received \`${typeof name}\`.`
     if (typeof data !== 'string') return `Event data must of type \`string\`, received \`${typeof data}\`.`
     if (/[\r\n]/.test(name)) return `Event name must not contain new line characters, received "${name}".`
-    if (!isSendable(`${id}`)) return `Event id must not contain control characters, or begin or end with white space, received "${id}".`
-    if (!/^\d+$/.test(`${retry}`)) return `Event retry must be a whole number of milliseconds, received ${retry}.`
+    if (!isSendable(`${id}`)) {
+      const rule = 'Event id must not contain control characters, or begin or end with white space'
+      return `${rule}, received "${id}".`
+    }
+    if (!/^\d+$/.test(`${retry}`)) {
+      return `Event retry must be a whole number of milliseconds, received ${retry}.`
+    }
     if (data.length > MAX_EVENT) return `The event is larger than ${MAX_EVENT} bytes.`
     return undefined
   }
@@ -187,7 +194,7 @@ export class Production {
     if (!this.#waiting) this.#push(this.options.pingAs === 'comment' ? ':\n' : 'event: ping\ndata: \n\n')
   }
 
-  // The bytes that wait.
+  // The queue.
 
   /** One event always has room. */
   #hasRoom(length: number): boolean {
@@ -206,7 +213,7 @@ export class Production {
     this.#wake()
   }
 
-  /** All that waits, in one piece. */
+  /** The whole queue, in one piece. */
   #take(): Uint8Array {
     const all = this.#queue.length === 1 ? (this.#queue[0] as Uint8Array) : new Uint8Array(this.#waiting)
     if (this.#queue.length !== 1) {

@@ -1,5 +1,5 @@
 /** A turn of the event loop, in which others run. */
-export function turn(): Promise<void> {
+export function macrotask(): Promise<void> {
   return new Promise((resolve) => {
     // Where there is this, an open port would keep the program running.
     if (typeof setImmediate === 'function') return setImmediate(resolve)

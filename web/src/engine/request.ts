@@ -1,11 +1,11 @@
 import { causesOf } from '../errors.js'
 import { isSendable } from '../event-id.js'
-import type { Asked } from './settings.js'
+import type { RequestSpec } from './settings.js'
 
-/** Encodings that `fetch` undoes, though the answer still names them. */
+/** Encodings that `fetch` decodes, although the answer still names them. */
 const undone = /^(identity|(x-)?gzip|deflate|br|zstd|dcb|dcz)$/i
 
-/** The `Content-Encoding` of an answer, if it is one that was not undone. */
+/** The `Content-Encoding` of an answer, if `fetch` has not decoded it. */
 export function encodingOf(headers: Headers): string | null {
   const encoding = headers.get('content-encoding')
   return encoding && encoding.split(',').every((one) => undone.test(one.trim())) ? null : encoding
@@ -19,8 +19,9 @@ export function retryAfterOf(headers: Headers): number {
   return Number.isNaN(date) ? -1 : Math.max(0, date - Date.now())
 }
 
-/** Codes of failures before a request is sent: of Node, and of Bun. A browser does not tell. */
-const unsent = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|ConnectionRefused|FailedToOpenSocket)$/
+/** Codes of failures before a request is sent, of Node and Bun; a browser has none. */
+const unsent =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|ConnectionRefused|FailedToOpenSocket)$/
 
 /** Whether a failure proves that the server has not got the request. */
 export function isUnsent(cause: unknown): boolean {
@@ -37,12 +38,12 @@ export function isLoopback(url: string): boolean {
  *
  * @returns them, and whether the last event ID could be put there
  */
-export async function headersOf(asked: Asked, lastEventId: string): Promise<[Headers, boolean]> {
-  const given = typeof asked.headers === 'function' ? await asked.headers() : asked.headers
+export async function headersOf(spec: RequestSpec, lastEventId: string): Promise<[Headers, boolean]> {
+  const given = typeof spec.headers === 'function' ? await spec.headers() : spec.headers
   const headers = new Headers(given)
   if (!headers.has('accept')) headers.set('accept', 'text/event-stream')
   if (!lastEventId) return [headers, true]
-  // No server takes longer ones.
+  // No server accepts longer ones.
   if (lastEventId.length > 16_384) return [headers, false]
   if (!isSendable(lastEventId)) return [headers, false]
   // A header's value is bytes: those of the id in UTF-8 (HTML standard 9.2.4).

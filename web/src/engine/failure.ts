@@ -1,21 +1,21 @@
 import { causesOf, SourceError } from '../errors.js'
 import type { SourceErrorCode } from '../types.js'
 
-/** What the shell knows of an attempt, for the texts of its errors. */
+/** The facts of an attempt for the texts of its errors. */
 export interface Attempt {
   url: string
   response?: Response | undefined
   retryAfter?: number | undefined
-  /** What was thrown. */
+  /** The thrown value. */
   cause?: unknown
-  /** Where it was thrown, if not by the network. */
+  /** The place of the throw, if not the network. */
   code?: SourceErrorCode | undefined
 }
 
 /**
- * The error of a trouble.
+ * The error of a failure of the session.
  *
- * @param number of `Page::note` in web/wasm
+ * @param number the failure's number in `Instance::note` of web/wasm
  * @param body the beginning of a refusal's body
  */
 export function errorOf(number: number, attempt: Attempt, body: string): SourceError {
@@ -25,7 +25,9 @@ export function errorOf(number: number, attempt: Attempt, body: string): SourceE
   switch (number) {
     case 1:
     case 2:
-      if (attempt.code === 'headers') return make('headers', `the headers for ${url} cannot be had: ${text(cause)}`)
+      if (attempt.code === 'headers') {
+        return make('headers', `the headers for ${url} cannot be had: ${text(cause)}`)
+      }
       if (number === 1) return make(attempt.code ?? 'connect', `${url} cannot be requested: ${text(cause)}`)
       return make('connect', `no answer from ${url}: ${text(cause)}`)
     case 3:
@@ -43,12 +45,16 @@ export function errorOf(number: number, attempt: Attempt, body: string): SourceE
     }
     case 9: {
       const type = response?.headers.get('content-type') ?? 'no content type'
-      return make('content-type', `${url} answered with ${type}, not text/event-stream`, { status: response?.status, body })
+      const detail = { status: response?.status, body }
+      return make('content-type', `${url} answered with ${type}, not text/event-stream`, detail)
     }
     case 10:
       return make('content-encoding', `${url} answered in an encoding that cannot be read`)
     case 11:
-      return make('frozen', `the page stood still, and the request to ${url} is not repeated: it may have had an effect`)
+      return make(
+        'frozen',
+        `the page stood still, and the request to ${url} is not repeated: it may have had an effect`,
+      )
     default:
       return make('no-content', `${url} answered 204: there is nothing to listen to`)
   }
