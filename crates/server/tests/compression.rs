@@ -147,7 +147,7 @@ fn a_stream_that_fails_does_not_end_its_encoding() {
 }
 
 #[test]
-fn what_the_subscribers_of_a_channel_read_is_compressed_once() {
+fn shared_events_of_a_channel_are_compressed_once() {
     for encoding in ENCODINGS {
         let news = Channel::new();
         let [mut one, mut two] = [(); 2].map(|()| Client::new(encoding, news.subscribe(none())));
@@ -237,7 +237,7 @@ proptest! {
 
     /// Whatever is published, in whatever pieces it is read, by whoever: everybody reads the same text.
     #[test]
-    fn whatever_is_published_is_read(
+    fn every_published_event_is_read(
         encoding in prop::sample::select(&ENCODINGS[..]),
         events in prop::collection::vec((0..3_usize, prop::collection::vec(any::<u8>(), 0..400), 1..300_usize), 1..30),
     ) {

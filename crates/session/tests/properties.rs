@@ -86,7 +86,7 @@ fn config() -> impl Strategy<Value = Config> {
 
 proptest! {
     #[test]
-    fn outputs_are_in_order_and_one_close_is_told(
+    fn outputs_are_in_order_with_one_close(
         config in config(),
         steps in prop::collection::vec((input(), 0..5_000_u64), 0..60),
     ) {

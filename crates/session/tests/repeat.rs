@@ -224,7 +224,7 @@ fn an_id_that_no_header_can_carry_is_none_to_resume_after() {
 }
 
 #[test]
-fn no_page_event_repeats_what_must_not_be_repeated() {
+fn no_page_event_repeats_a_request_that_must_not_be_repeated() {
     let now = Duration::ZERO;
     let content_type = Some("text/event-stream");
     let stream = Answer { status: 200, content_type, ..Answer::default() };

@@ -155,7 +155,7 @@ const START: Step = (Start, &["connect first"]);
 const OPEN: Step = (STREAM, &["opened"]);
 
 #[test]
-fn a_session_does_what_the_standard_says() {
+fn a_session_follows_the_standard() {
     check(
         "an event and an end (74, 76, 77, 89)",
         by(Reconnect::resilient()),
@@ -273,7 +273,7 @@ fn a_session_does_what_the_standard_says() {
 }
 
 #[test]
-fn a_session_restarts_and_closes_whenever_it_is_told_to() {
+fn a_session_restarts_and_closes_in_every_state() {
     check(
         "a restart (87)",
         by(Reconnect::resilient()),
@@ -328,7 +328,7 @@ fn a_session_restarts_and_closes_whenever_it_is_told_to() {
 }
 
 #[test]
-fn the_end_of_a_stream_is_what_the_policy_says() {
+fn the_policy_decides_about_the_end_of_a_stream() {
     const CLOSED: Step = (Ended, &["disconnect", "closed: Ended"]);
     const WAITS: Step = (Ended, &["disconnect", "wait 1000 ms: Ended"]);
     let after_end = |after_end| by(Reconnect::resilient().after_end(after_end));

@@ -83,7 +83,7 @@ async fn read_until(response: &mut BufReader<TcpStream>, wanted: &str) -> String
 }
 
 #[tokio::test]
-async fn what_one_program_produces_the_other_consumes() {
+async fn one_program_consumes_the_events_that_the_other_produces() {
     let (_server, url) = Example::serve("produce").await;
     let mut client = Example::start("consume", &url);
     for _ in 0..2 {
@@ -141,7 +141,7 @@ async fn clients_are_reached_by_session_and_end_with_the_program() {
 }
 
 #[tokio::test]
-async fn a_stream_of_hyper_ends_after_what_was_sent() {
+async fn a_stream_of_hyper_ends_after_its_events() {
     let (_server, url) = Example::serve("with_hyper").await;
     let mut response = request(&url, "GET", "", "").await;
     // The chunk of length zero that ends the body.
@@ -151,7 +151,7 @@ async fn a_stream_of_hyper_ends_after_what_was_sent() {
 }
 
 #[tokio::test]
-async fn a_client_that_returns_gets_what_it_has_not_seen() {
+async fn a_client_that_returns_gets_the_events_it_has_not_seen() {
     let (_server, url) = Example::serve("resume").await;
     let mut all = request(&url, "GET", "", "").await;
     assert_eq!(read_until(&mut all, "\r\n0\r\n\r\n").await.matches("event: chapter").count(), 4);

@@ -34,7 +34,7 @@ impl Diary {
 }
 
 #[tokio::test]
-async fn everything_is_told_in_order() {
+async fn every_callback_is_called_in_order() {
     let peer = Peer::start([
         Answer::events(":first\ndata: a\n\n:second\nevent: other\ndata: b\n\n"),
         Answer::status(404).body("gone"),
@@ -60,7 +60,7 @@ async fn everything_is_told_in_order() {
 }
 
 #[tokio::test]
-async fn quirk_9_exactly_one_close_is_told_whatever_ended_it() {
+async fn quirk_9_every_end_is_reported_as_exactly_one_close() {
     let unreachable = Peer::start([]).await.kill().await;
     let open = || Answer::events("data: a\n\n").then_stay();
     let peers = [
@@ -115,7 +115,7 @@ async fn quirk_9_exactly_one_close_is_told_whatever_ended_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn quirk_2_a_handler_that_always_reconnects_does_not_bring_back_what_nobody_reads() {
+async fn quirk_2_a_handler_that_always_reconnects_does_not_reopen_a_connection_without_readers() {
     for by_close in [true, false] {
         for has_callback in [true, false] {
             let script = Script::new(vec![Answer::events("data: a\n\n").then_stay(); 3]);
@@ -307,7 +307,7 @@ async fn case_088_a_close_inside_a_handler_works() {
 }
 
 #[tokio::test]
-async fn a_callback_that_panics_is_told_and_takes_nobody_with_it() {
+async fn a_callback_that_panics_is_an_error_and_affects_no_other() {
     let peer = Peer::start([Answer::events("data: 1\n\ndata: 2\n\n").then_stay()]).await;
     let diary = Diary::default();
     let connection = diary.keep(source(peer.url("/"))).on_message(|_| panic!("out of ideas"));

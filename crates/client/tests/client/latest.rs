@@ -7,7 +7,7 @@ use crate::peer::Peer;
 use crate::{data, soon};
 
 #[tokio::test]
-async fn a_latest_value_is_none_and_then_what_came_last() {
+async fn a_latest_value_is_none_until_the_first_event_and_then_the_last_one() {
     let peer = Peer::start([
         Answer::events("event: n\ndata: 1\n\nevent: n\ndata: 22\n\ndata: other\n\n").then_stay()
     ])
@@ -115,7 +115,7 @@ async fn json_or_sees_the_error_the_text_and_the_last_value_that_was_right() {
 }
 
 #[tokio::test]
-async fn a_latest_value_of_json_keeps_the_last_good_one_and_tells_of_the_bad_one() {
+async fn a_latest_value_of_json_keeps_the_last_valid_one_and_reports_the_invalid_one() {
     let peer = Peer::start([Answer::events("data: 1\n\ndata: x\n\nevent: end\ndata\n\n").then_stay()]).await;
     let errors = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&errors);

@@ -27,7 +27,7 @@ async fn the_head_can_be_awaited_and_no_event_is_missed() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_dropped_closes_what_it_opened() {
+async fn a_source_that_is_dropped_closes_its_connection() {
     let peer = Peer::start([Answer::events("data: 1\n\n").then_stay()]).await;
     let connection = source(peer.url("/"));
     soon("the head", connection.open()).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_stream_that_has_ended_by_now_was_open_all_the_same() {
 }
 
 #[tokio::test]
-async fn whoever_closes_it_ends_the_waiting() {
+async fn a_close_ends_the_wait_for_the_head() {
     let peer = Peer::start([Answer::silence()]).await;
     let connection = source(peer.url("/"));
     let mut opening = pin!(connection.open());

@@ -124,7 +124,7 @@ async fn case_046_a_byte_order_mark_is_skipped_on_each_connection() {
 }
 
 #[tokio::test]
-async fn a_last_event_id_that_no_header_can_hold_is_told() {
+async fn a_last_event_id_that_no_header_can_hold_is_reported() {
     let peer =
         Peer::start([Answer::events("id: \u{1}\ndata: a\n\n"), Answer::events("data: b\n\n").then_stay()])
             .await;
@@ -210,7 +210,7 @@ async fn case_090_dropping_the_stream_aborts_the_request() {
 }
 
 #[tokio::test]
-async fn case_091_what_the_stream_has_set_can_be_read() {
+async fn case_091_the_id_and_time_that_the_stream_has_set_can_be_read() {
     let peer = Peer::start([Answer::events("retry: 1234\nid: 7\ndata: x\n\n").then_stay()]).await;
     let connection = source(peer.url("/"));
     assert_eq!((connection.last_event_id().as_str(), connection.reconnection_time()), ("", None));

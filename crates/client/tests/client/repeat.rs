@@ -223,7 +223,7 @@ fn seen_body(method: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn a_request_that_was_never_sent_is_repeated_whatever_its_method() {
+async fn a_request_that_was_never_sent_is_repeated_for_every_method() {
     for protocol in PROTOCOLS {
         for method in METHODS {
             let address = Server::start("127.0.0.1:0", Vec::new()).await.address;
@@ -286,7 +286,7 @@ async fn a_resumed_post_says_where_it_resumes() {
 }
 
 #[tokio::test]
-async fn the_caller_decides_what_follows_an_end() {
+async fn the_caller_decides_about_reconnecting_after_an_end() {
     for (method, after_end, asks, expected) in [
         ("POST", AfterEnd::Always, false, Then::Again),
         ("POST", AfterEnd::Asked, false, Then::Ended),

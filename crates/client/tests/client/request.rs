@@ -186,7 +186,7 @@ async fn case_067_the_first_attempt_resumes_after_a_given_event() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_requested_is_the_last_error_and_is_never_sent() {
+async fn an_invalid_request_is_a_final_error_and_is_never_sent() {
     let peer = Peer::start([]).await;
     let url = peer.url("/");
     let long = [

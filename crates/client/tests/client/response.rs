@@ -40,7 +40,7 @@ async fn case_068_redirects_are_followed_and_a_reconnect_starts_at_the_original_
 }
 
 #[tokio::test]
-async fn case_068_a_post_becomes_a_get_where_the_fetch_standard_says_so() {
+async fn case_068_a_post_becomes_a_get_as_in_the_fetch_standard() {
     for (status, method, then) in [
         (301, "POST", ("GET", "")),
         (302, "POST", ("GET", "")),
@@ -129,7 +129,7 @@ async fn a_body_is_not_sent_to_another_origin() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_is_told_in_plain_words() {
+async fn the_error_of_a_stream_that_is_cut_is_in_plain_words() {
     let chunk = "9\r\ndata: 1\n\n\r\n";
     let chunked = |rest: &str| {
         Answer::status(200)
@@ -173,7 +173,7 @@ async fn case_071_no_content_is_final() {
 }
 
 #[tokio::test]
-async fn case_072_other_answers_are_final_and_told_with_status_and_body() {
+async fn case_072_other_answers_are_final_errors_with_status_and_body() {
     for status in [201, 205, 210, 299, 300, 304, 400, 401, 403, 404, 410] {
         let answer = Answer::status(status).header("content-type", "text/event-stream");
         let has_body = !matches!(status, 205 | 304);
@@ -198,7 +198,7 @@ async fn case_072_an_error_has_the_beginning_of_a_long_body() {
 }
 
 #[tokio::test]
-async fn case_072_what_may_pass_is_retried() {
+async fn case_072_temporary_refusals_are_retried() {
     for status in [408, 425, 429, 500, 502, 503, 504] {
         let peer = Peer::start([Answer::status(status).body("busy"), Answer::events(ONE).then_stay()]).await;
         let connection = source(peer.url("/")).reconnect(eager());
@@ -244,7 +244,7 @@ async fn a_compressed_stream_is_refused() {
 }
 
 #[tokio::test]
-async fn case_074_open_is_told_before_any_event() {
+async fn case_074_on_open_is_called_before_any_event() {
     let peer = Peer::start([Answer::events("").header("x-served-by", "a").then_stay()]).await;
     let (opened, mut open) = tokio::sync::mpsc::unbounded_channel();
     let connection = source(peer.url("/")).on_open(move |response| {
@@ -259,7 +259,7 @@ async fn case_074_open_is_told_before_any_event() {
 }
 
 #[tokio::test]
-async fn the_stream_is_decoded_as_the_standard_says() {
+async fn the_stream_is_decoded_as_in_the_standard() {
     let stream =
         "\u{feff}event: a\r\ndata: 1\r\rid: 9\ndata: two\ndata: lines\n\n:comment\ndata: \u{fffd}\n\n";
     let peer = Peer::start([Answer::events(stream).then_stay()]).await;

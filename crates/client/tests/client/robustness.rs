@@ -57,7 +57,7 @@ async fn case_048_invalid_utf_8_becomes_replacement_characters() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_an_error_and_no_panic() {
+async fn a_response_that_is_no_http_is_an_error_and_no_panic() {
     use tokio::io::AsyncWriteExt;
     for garbage in
         ["\0\0\0\0\0\0\0\0", "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", "HTTP/9.9 999\r\n\r\n"]

@@ -19,7 +19,7 @@ async fn sources_of_the_same_request_share_one_connection() {
 }
 
 #[tokio::test]
-async fn sources_of_different_requests_or_behaviour_do_not_share() {
+async fn sources_of_different_requests_or_options_do_not_share() {
     let open = || Answer::events("event: a\ndata: 1\n\n").then_stay();
     let peer = Peer::start((0..12).map(|_| open())).await;
     let base = || source(peer.url("/"));

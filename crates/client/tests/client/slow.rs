@@ -58,7 +58,7 @@ async fn a_subscriber_that_is_alone_loses_nothing_however_slow() {
 }
 
 #[tokio::test]
-async fn a_slow_subscriber_keeps_nobody_waiting_and_is_told_what_it_lost() {
+async fn a_slow_subscriber_delays_no_other_and_gets_the_number_of_lost_events() {
     let peer = Peer::start([numbered(5000)]).await;
     let connection = source(peer.url("/")).buffer(16, 1 << 20);
     let mut slow = connection.select("a");

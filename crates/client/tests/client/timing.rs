@@ -265,7 +265,7 @@ async fn connect_does_not_wait_for_the_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_whose_body_does_not_end_is_told_after_a_while() {
+async fn a_refusal_whose_body_does_not_end_is_reported_after_a_while() {
     let script = Script::new([Answer::status(404).body("gone").then_stay()]);
     let start = Instant::now();
     let mut messages = scripted(&script, exact()).select("message");

@@ -102,7 +102,7 @@ fn certified(protocols: &[&str]) -> (TlsAcceptor, String) {
 }
 
 #[tokio::test]
-async fn tls_trusts_an_added_authority_and_speaks_what_the_server_prefers() {
+async fn tls_trusts_an_added_authority_and_uses_the_protocol_that_the_server_prefers() {
     for (protocols, expected) in
         [(&["h2", "http/1.1"][..], "HTTP/2.0"), (&["http/1.1"][..], "HTTP/1.1"), (&[][..], "HTTP/1.1")]
     {
@@ -138,7 +138,7 @@ fn a_text_without_a_certificate_is_refused() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_at_once_when_told_to_and_one_connection_carries_many_sources() {
+async fn http_2_prior_knowledge_uses_one_connection_for_many_sources() {
     let server = Server::start(None).await;
     let http = Http::new().http2_prior_knowledge();
     let url = |path| format!("http://{}/{path}", server.address);
@@ -236,7 +236,7 @@ async fn tunnel() -> (SocketAddr, tokio::task::JoinHandle<String>) {
 }
 
 #[tokio::test]
-async fn tls_goes_through_a_proxy_that_asks_who_it_is() {
+async fn tls_goes_through_a_proxy_that_requires_credentials() {
     let server = Server::start(Some(&["h2"])).await;
     let (proxy, head) = tunnel().await;
     let file = server.authority_file();

@@ -42,7 +42,7 @@ fn events_that_wait_leave_in_one_piece() {
 }
 
 #[test]
-fn what_comes_first_is_the_channels_or_the_subscribers_choice() {
+fn the_first_events_are_the_channels_or_the_subscribers_choice() {
     for (first, expected) in [
         (First::New, &["d"][..]),
         (First::Last(0), &["d"]),
@@ -69,7 +69,7 @@ fn what_comes_first_is_the_channels_or_the_subscribers_choice() {
 }
 
 #[test]
-fn a_subscriber_has_its_place_before_its_response_begins() {
+fn a_subscriber_has_its_cursor_before_its_response_begins() {
     let news = Channel::new();
     let response = news.subscribe(none());
     news.emit("", "between").unwrap();
@@ -95,7 +95,7 @@ fn a_batch_is_published_as_one() {
 }
 
 #[test]
-fn an_event_keeps_what_it_brings_along() {
+fn an_event_keeps_its_own_id_name_and_retry() {
     let news = Channel::new();
     let mut subscriber = Subscriber::new(news.subscribe(none()));
     let retry = std::time::Duration::from_millis(1500);
@@ -125,7 +125,7 @@ fn names_that_break_their_line_are_refused() {
 }
 
 #[test]
-fn a_closed_channel_ends_its_streams_after_what_they_have_to_read() {
+fn a_closed_channel_ends_its_streams_after_their_unread_events() {
     let news = Channel::builder().first(First::All).build();
     for n in 0..10_000 {
         news.emit("", format!("{n:100}")).unwrap();
@@ -175,7 +175,7 @@ fn a_stream_of_its_own_events_and_a_channels_ends_with_its_lock_or_with_both() {
 }
 
 #[test]
-fn numbers_tell_who_reads_what() {
+fn stats_count_subscribers_and_their_unread_events() {
     let news = Channel::builder().keep_last(4).name("news").build();
     assert_eq!(news.name(), Some("news"));
     let mut reading = Subscriber::new(news.subscribe(none()));
@@ -235,7 +235,7 @@ async fn joins_and_leaves_are_a_stream() {
 }
 
 #[test]
-fn whoever_polls_last_is_woken() {
+fn the_task_that_polled_last_is_woken() {
     struct Bell(AtomicUsize);
     impl Wake for Bell {
         fn wake(self: Arc<Self>) {
@@ -265,7 +265,7 @@ fn whoever_polls_last_is_woken() {
 }
 
 #[test]
-fn subscribers_share_the_bytes_of_what_they_read() {
+fn subscribers_share_the_bytes_of_their_events() {
     let news = Channel::builder().keep_bytes(usize::MAX).build();
     let mut bodies = [(); 2]
         .map(|()| Box::pin(news.subscribe(none()).no_ping().no_stall_timeout().response().into_body()));

@@ -13,7 +13,7 @@ fn status(selection: impl Into<Selection>, last: LastEventId) -> u16 {
 }
 
 #[test]
-fn who_has_seen_the_end_of_a_closed_channel_is_answered_with_204() {
+fn a_client_with_the_last_id_of_a_closed_channel_is_answered_with_204() {
     let job = Channel::builder().first(First::All).build();
     let ids = [1, 2, 3].map(|n| job.emit("", n.to_string()).unwrap());
     assert_eq!(status(&job, id(ids[2])), 200, "it is open");
@@ -68,7 +68,7 @@ fn a_client_that_was_there_is_answered_with_204_when_it_comes_back() {
 }
 
 #[test]
-fn events_that_were_dropped_before_the_end_are_told_before_it() {
+fn events_that_were_dropped_before_the_end_are_reported_before_it() {
     let job = Channel::builder().keep_last(2).first(First::All).build();
     let ids: Vec<_> = (0..5).map(|n| job.emit("", n.to_string()).unwrap()).collect();
     job.close();
@@ -83,7 +83,7 @@ fn events_that_were_dropped_before_the_end_are_told_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_whose_events_are_all_too_old_still_knows_who_has_seen_the_end() {
+async fn a_channel_without_events_still_recognizes_the_id_of_its_last_event() {
     let time = std::time::Duration::from_secs(1);
     let job = Channel::builder().keep_for(time).first(First::All).build();
     let last = job.emit("", "1").unwrap();
@@ -104,7 +104,7 @@ fn a_stream_that_has_events_of_its_own_is_no_matter_of_its_channels() {
 }
 
 #[test]
-fn the_answer_to_who_is_to_stay_away_has_the_callers_headers_and_no_body() {
+fn the_answer_204_has_the_callers_headers_and_no_body() {
     let stopped = Arc::new(Mutex::new(Vec::new()));
     let reporting = |produce: Produce| {
         let stopped = stopped.clone();
@@ -208,7 +208,7 @@ fn a_failed_channel_does_not_cut_a_stream_of_several_again_and_again() {
 }
 
 #[test]
-fn a_channel_that_keeps_all_gives_everything_to_who_comes_last() {
+fn a_channel_that_keeps_all_gives_everything_to_a_late_subscriber() {
     let log = Channel::builder().keep_last(2).keep_all().first(First::All).build();
     for n in 0..5_000 {
         log.emit("", n.to_string()).unwrap();

@@ -52,7 +52,7 @@ async fn an_event_after_a_silence_goes_out_at_once_and_others_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_subscriber_keeps_the_time_and_who_leaves_gives_it_to_another() {
+async fn one_subscriber_is_the_flusher_and_another_follows_when_it_leaves() {
     let ticks = channel();
     let mut subscribers: Vec<_> = (0..4).map(|_| Subscriber::new(ticks.subscribe(none()))).collect();
     emit(&ticks, 0..1);
@@ -60,7 +60,7 @@ async fn one_subscriber_keeps_the_time_and_who_leaves_gives_it_to_another() {
         assert_eq!(subscriber.data(), ["0"]);
     }
     emit(&ticks, 1..3);
-    // Whoever it was: three of them leave, after they have looked once.
+    // One of them is the flusher: three leave, after each has polled once.
     for subscriber in &mut subscribers {
         assert_eq!(subscriber.data(), Vec::<String>::new());
     }
@@ -74,7 +74,7 @@ async fn one_subscriber_keeps_the_time_and_who_leaves_gives_it_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_needs_to_keep_the_time_while_others_publish() {
+async fn a_publication_releases_due_events_of_a_subscriber_that_does_not_poll() {
     let ticks = channel();
     let mut subscriber = Subscriber::new(ticks.subscribe(none()));
     emit(&ticks, 0..2);
@@ -102,7 +102,7 @@ async fn much_goes_out_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_meanwhile_and_who_comes_back_wait_with_the_others() {
+async fn new_and_returning_subscribers_wait_with_the_others() {
     let ticks = channel();
     let first = ticks.emit("", "0").unwrap();
     emit(&ticks, 1..3);
@@ -116,13 +116,13 @@ async fn who_comes_meanwhile_and_who_comes_back_wait_with_the_others() {
         (strings(["1", "2"]), strings(["1", "2"]))
     );
     emit(&ticks, 3..4);
-    // It may have been chosen to keep the time.
+    // It may have been elected as the flusher.
     drop(back);
     assert_eq!(futures_util::join!(data(&mut new), data(&mut all)), (strings(["3"]), strings(["3"])));
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_releases_what_was_gathered() {
+async fn closing_releases_gathered_events() {
     let ticks = channel();
     let mut subscriber = Subscriber::new(ticks.subscribe(none()));
     emit(&ticks, 0..3);
@@ -132,7 +132,7 @@ async fn closing_releases_what_was_gathered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_keeps_the_time_all_the_same() {
+async fn a_client_that_does_not_read_flushes_all_the_same() {
     let ticks = channel();
     let mut other = Subscriber::new(ticks.subscribe(none()));
     assert!(other.data().is_empty());

@@ -16,7 +16,7 @@ fn emit(channel: &Channel, numbers: std::ops::Range<u32>) {
 }
 
 #[test]
-fn case_108_close_ends_the_stream_so_that_its_client_resumes_and_is_told() {
+fn case_108_close_ends_the_stream_so_that_its_client_resumes_with_a_reset() {
     let news = channel(Overtaken::Close);
     let (stopped, mut reasons) = mpsc::channel(1);
     let produce =
@@ -58,7 +58,7 @@ fn case_108_a_gap_is_an_event_and_the_stream_goes_on() {
 /// Every connection makes progress, also where the log drops everything between two polls, as when a client
 /// that comes back is slower than the publisher.
 #[test]
-fn who_comes_back_gets_events_however_fast_others_come() {
+fn a_client_that_comes_back_gets_events_however_fast_others_come() {
     for keep in [1, 4] {
         for policy in [Overtaken::Close, Overtaken::Gap] {
             let news = Channel::builder().keep_last(keep).when_overtaken(policy).name("n").build();
@@ -91,7 +91,7 @@ fn who_comes_back_gets_events_however_fast_others_come() {
 /// A burst that is larger than the channel reaches each subscriber as events or as a notice of how many are
 /// gone.
 #[test]
-fn a_burst_that_is_larger_than_the_channel_is_told_to_each() {
+fn a_burst_that_is_larger_than_the_channel_is_reported_to_each_subscriber() {
     for policy in [Overtaken::Close, Overtaken::Gap] {
         let news = channel(policy);
         let [mut has_read, mut waits, mut new] = [(); 3].map(|()| Subscriber::new(news.subscribe(none())));
@@ -136,7 +136,7 @@ async fn a_burst_of_large_events_is_not_held_back_when_the_first_of_them_is_drop
 }
 
 #[test]
-fn case_108_wait_refuses_what_would_push_out_unread_events() {
+fn case_108_wait_refuses_an_event_that_would_drop_unread_ones() {
     let news = channel(Overtaken::Wait);
     emit(&news, 0..20); // nobody reads, nobody waits
     let mut slow = Subscriber::new(news.subscribe(none()));
@@ -191,7 +191,7 @@ async fn case_108_send_waits_until_the_slowest_has_read_and_gets_its_turn_in_ord
 }
 
 #[test]
-fn a_slow_subscriber_delays_nobody_and_costs_its_place() {
+fn a_slow_subscriber_delays_no_other_and_costs_its_cursor_alone() {
     let news = Channel::builder().keep_last(1 << 20).keep_bytes(1 << 20).build();
     let stalled: Vec<_> = (0..1000).map(|_| Subscriber::new(news.subscribe(none()))).collect();
     let mut healthy = Subscriber::new(news.subscribe(none()));

@@ -7,7 +7,7 @@ use ssekit_server::{Channel, EmitError, Event, First, LastEventId, produce};
 use crate::subscriber::{Subscriber, id, none};
 
 #[test]
-fn case_109_a_client_that_comes_back_goes_on_after_what_it_has_seen() {
+fn case_109_a_client_that_comes_back_goes_on_after_its_last_event() {
     let news = Channel::new();
     let ids: Vec<_> = (0..10).map(|n| news.emit("", n.to_string()).unwrap()).collect();
     for (seen, last) in ids.iter().enumerate() {
@@ -19,7 +19,7 @@ fn case_109_a_client_that_comes_back_goes_on_after_what_it_has_seen() {
 }
 
 #[test]
-fn case_109_an_id_that_is_no_longer_held_is_told_in_band_and_in_the_head() {
+fn case_109_an_expired_id_is_reported_by_an_event_and_a_header() {
     let news = Channel::builder().keep_last(3).build();
     let ids: Vec<_> = (0..10).map(|n| news.emit("", n.to_string()).unwrap()).collect();
     let mut back = Subscriber::new(news.subscribe(id(ids[2])));
@@ -37,7 +37,7 @@ fn case_109_an_id_that_is_no_longer_held_is_told_in_band_and_in_the_head() {
 }
 
 #[test]
-fn case_109_an_id_from_before_a_restart_is_told_too() {
+fn case_109_an_id_from_before_a_restart_is_reported_too() {
     let before = Channel::new().emit("", "").unwrap();
     let news = Channel::builder().name("the \"news\"\n").build();
     news.emit("", "a").unwrap();
@@ -72,7 +72,7 @@ fn an_id_that_was_never_given_is_unknown() {
 }
 
 #[test]
-fn what_comes_after_a_reset_is_the_channels_choice() {
+fn the_events_after_a_reset_are_the_channels_choice() {
     for (after, expected) in
         [(First::New, &["new"][..]), (First::Last(1), &["c", "new"]), (First::All, &["b", "c", "new"])]
     {
@@ -87,7 +87,7 @@ fn what_comes_after_a_reset_is_the_channels_choice() {
 }
 
 #[test]
-fn what_is_dropped_before_the_first_read_belongs_to_the_reset() {
+fn events_dropped_before_the_first_read_count_in_the_reset() {
     let news = Channel::builder().keep_last(3).build();
     let first = news.emit("", "0").unwrap();
     for n in 1..6 {

@@ -12,7 +12,7 @@ fn held(channel: &Channel) -> Vec<String> {
 }
 
 #[test]
-fn as_many_events_as_it_is_told() {
+fn a_channel_keeps_as_many_events_as_it_is_set_to() {
     for keep in [0, 1, 2, 7] {
         let channel = Channel::builder().keep_last(keep).build();
         for n in 0..20 {
@@ -26,7 +26,7 @@ fn as_many_events_as_it_is_told() {
 }
 
 #[test]
-fn as_many_bytes_as_it_is_told_but_always_the_newest() {
+fn a_channel_keeps_as_many_bytes_as_it_is_set_to_and_always_the_newest_event() {
     let channel = Channel::builder().keep_bytes(10_000).build();
     for n in 0..1000 {
         channel.emit("n", format!("{n:0200}")).unwrap();
@@ -42,7 +42,7 @@ fn as_many_bytes_as_it_is_told_but_always_the_newest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_long_as_it_is_told() {
+async fn a_channel_keeps_events_for_the_time_it_is_set_to() {
     let channel = Channel::builder().keep_for(Duration::from_secs(10)).build();
     let first = channel.emit("", "a").unwrap();
     advance(Duration::from_secs(6)).await;

@@ -12,7 +12,7 @@ fn data(events: &[Got]) -> Vec<&str> {
 }
 
 #[test]
-fn a_filter_sees_names_and_lets_pass_what_matches() {
+fn a_filter_sees_names_and_passes_events_that_match() {
     let news = Channel::new();
     let mut sport = Subscriber::new(news.filter(|name| name.starts_with("sport/")).subscribe(none()));
     let mut all = Subscriber::new(news.filter(|_| true).subscribe(none()));
@@ -141,7 +141,7 @@ fn a_channel_that_was_restarted_is_reset_and_the_others_go_on() {
 }
 
 #[test]
-fn ids_of_their_own_give_way_to_the_place_in_all_channels_and_are_still_understood() {
+fn ids_of_publishers_are_replaced_by_the_position_in_all_channels_and_still_resume() {
     let [a, b] = [(); 2].map(|()| Channel::new());
     let mut reader = Subscriber::new(a.and(&b).subscribe(none()));
     a.try_send(Event::new("a1").with_id("own").unwrap().with_retry(std::time::Duration::from_secs(3)))
@@ -166,7 +166,7 @@ fn a_stream_of_several_channels_ends_when_all_of_them_are_closed() {
 }
 
 #[test]
-fn a_connection_that_breaks_between_two_resets_is_told_the_second_again() {
+fn a_connection_that_breaks_between_two_resets_gets_the_second_again() {
     let [a, b] = ["a", "b"].map(|name| Channel::builder().name(name).keep_last(2).build());
     let mut reader = Subscriber::new(a.and(&b).subscribe(none()));
     a.emit("", "a1").unwrap();

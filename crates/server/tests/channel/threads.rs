@@ -93,7 +93,7 @@ fn case_109_readers_that_come_and_go_miss_nothing_while_threads_publish() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_who_waits_is_forgotten() {
+async fn every_waiting_subscriber_is_woken() {
     let channel = Channel::builder().keep_last(16).when_overtaken(Overtaken::Wait).build();
     let readers: Vec<_> = (0..16)
         .map(|_| {

@@ -170,7 +170,7 @@ async fn an_event_that_cannot_be_sent_is_an_error_for_nobody_too() {
 }
 
 #[tokio::test]
-async fn what_is_emitted_before_the_response_is_read_waits_for_it() {
+async fn events_emitted_before_the_response_is_read_wait_for_it() {
     let clients = Clients::<&str>::new();
     let mut stream = body(clients.connect("ada"));
     clients.get(&"ada").emit("n", "1").unwrap();

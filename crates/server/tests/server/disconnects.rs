@@ -69,7 +69,7 @@ async fn case_104_the_future_of_start_is_dropped_where_it_waits() {
 }
 
 #[tokio::test]
-async fn case_104_who_waits_to_send_is_told() {
+async fn case_104_a_waiting_send_fails_when_the_client_leaves() {
     let stream = Stream::open(Server::Hyper, |produce| produce.no_stall_timeout()).await;
     let emitter = stream.emitter.clone();
     let sender = tokio::spawn(async move {

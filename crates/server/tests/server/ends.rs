@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::support::{Client, Server, Stream, dropped, quiet, reporting, within};
 
 #[tokio::test]
-async fn case_106_unlock_ends_the_stream_cleanly_after_what_is_queued() {
+async fn case_106_unlock_ends_the_stream_cleanly_after_queued_events() {
     for server in Server::ALL {
         let mut stream = Stream::open(server, |produce| produce.ids_from(0)).await;
         let lock = stream.emitter.lock();

@@ -70,7 +70,7 @@ async fn without_pings_an_idle_stream_is_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_told_to_end_does_not_ping() {
+async fn a_stream_that_is_ending_does_not_ping() {
     let (mut body, mut emitter) = with_emitter(|produce| produce.ping(Duration::ZERO));
     assert_eq!(next(&mut body).await, "event: ping\ndata: \n\n");
     let emitter = emitter.try_recv().unwrap();

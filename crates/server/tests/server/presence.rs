@@ -39,7 +39,7 @@ fn told(presence: &mut Presence<&'static str>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn joins_and_leaves_are_told_with_how_many_streams_a_key_has() {
+async fn joins_and_leaves_have_the_number_of_streams_of_their_key() {
     let clients = Clients::<&str>::new();
     let before = open(&clients, "early");
     let mut presence = clients.presence();
@@ -54,7 +54,7 @@ async fn joins_and_leaves_are_told_with_how_many_streams_a_key_has() {
 }
 
 #[tokio::test]
-async fn streams_that_are_closed_replaced_or_refused_are_told_as_they_are() {
+async fn closed_replaced_and_refused_streams_appear_in_presence() {
     let clients = Clients::<&str>::builder().max_per_key(2).replace_oldest().build();
     let mut presence = clients.presence();
     let tabs = [open(&clients, "ada"), open(&clients, "ada"), open(&clients, "ada")];
@@ -71,7 +71,7 @@ async fn streams_that_are_closed_replaced_or_refused_are_told_as_they_are() {
 }
 
 #[tokio::test]
-async fn each_watcher_is_told_from_when_it_began_and_is_woken() {
+async fn each_watcher_gets_the_changes_since_it_began_and_is_woken() {
     let clients = Clients::<&str>::new();
     let mut first = clients.presence();
     let waiting = tokio::spawn(async move { within(first.next()).await.map(|change| text(&change)) });
@@ -86,7 +86,7 @@ async fn each_watcher_is_told_from_when_it_began_and_is_woken() {
 }
 
 #[tokio::test]
-async fn a_watcher_that_is_too_slow_is_told_how_much_it_has_missed() {
+async fn a_slow_watcher_gets_the_number_of_missed_changes() {
     let clients = Clients::<&str>::new();
     let (mut slow, mut fast) = (clients.presence(), clients.presence());
     for _ in 0..1_000 {
@@ -190,7 +190,7 @@ async fn settled_leaves_that_wait_are_bounded_and_missed_changes_end_them() {
 }
 
 #[test]
-fn changes_are_told_in_their_order_whichever_threads_they_happen_on() {
+fn changes_on_several_threads_are_reported_in_their_order() {
     // As few changes as are kept, so that none can be missed.
     let clients = Clients::<usize>::new();
     let mut presence = clients.presence();

@@ -44,7 +44,7 @@ async fn an_async_function() {
 }
 
 #[tokio::test]
-async fn a_start_that_keeps_its_emitter_elsewhere() {
+async fn a_start_that_stores_its_emitter() {
     let clients = Arc::new(Mutex::new(HashMap::new()));
     let events = produce({
         let clients = clients.clone();
@@ -107,7 +107,7 @@ async fn an_async_start_that_returns_a_clean_up() {
 }
 
 #[test]
-fn what_is_handed_to_frameworks_is_send_and_sync() {
+fn responses_and_their_parts_are_send_and_sync() {
     fn check<T: Send + Sync + Unpin + 'static>() {}
     check::<ssekit_server::SseBody>();
     check::<Emitter>();

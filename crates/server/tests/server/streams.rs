@@ -60,7 +60,7 @@ fn never() -> Produce {
 }
 
 #[tokio::test]
-async fn case_107_shutdown_ends_a_stream_after_what_was_emitted_and_says_when_to_return() {
+async fn case_107_shutdown_ends_a_stream_after_its_events_with_a_time_to_return() {
     for server in Server::ALL {
         let streams = Streams::new();
         let open = streams.clone();
@@ -90,7 +90,7 @@ async fn case_107_shutdown_ends_a_stream_after_what_was_emitted_and_says_when_to
 }
 
 #[tokio::test]
-async fn case_107_a_stream_that_comes_too_late_is_told_to_return_and_never_starts() {
+async fn case_107_a_stream_after_the_shutdown_gets_a_time_to_return_and_never_starts() {
     for server in Server::ALL {
         let streams = Streams::new();
         let (stopped, mut stop) = mpsc::channel(8);
@@ -378,7 +378,7 @@ async fn every_stream_of_a_service_is_within_its_layers() {
 }
 
 #[tokio::test]
-async fn case_107_what_a_channel_still_holds_for_a_stream_is_left_to_be_resumed() {
+async fn case_107_unread_events_of_a_channel_are_left_to_be_resumed() {
     let channel = Channel::builder().keep_last(1_000).first(First::All).build();
     for _ in 0..1_000 {
         channel.emit("n", "x".repeat(1_000)).unwrap();
@@ -462,7 +462,7 @@ async fn streams_end_after_their_lifetime_but_not_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lifetime_begins_when_a_stream_is_first_read_and_what_was_emitted_is_sent() {
+async fn a_lifetime_begins_with_the_first_read_and_emitted_events_are_sent() {
     let streams =
         Streams::builder().max_lifetime(Duration::from_secs(10)).retry(Duration::from_secs(60)).build();
     let mut body = produce(|stream| async move {
@@ -561,7 +561,7 @@ async fn a_stream_may_be_within_several() {
 }
 
 #[tokio::test]
-async fn the_end_of_all_streams_awaits_what_runs_at_the_end_but_their_places_are_free_before() {
+async fn ended_waits_for_on_stop_and_clean_up_but_limits_are_free_before() {
     let streams = Streams::builder().max(1).build();
     let (go, wait) = oneshot::channel::<()>();
     let stopped = Arc::new(AtomicUsize::new(0));

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::support::{listen, reporting, within};
 
 #[tokio::test]
-async fn http_2_carries_a_stream_and_tells_when_its_client_leaves() {
+async fn http_2_carries_a_stream_and_reports_that_its_client_leaves() {
     let listener = listen();
     let addr = listener.local_addr().unwrap();
     let (started, mut starts) = mpsc::channel::<Emitter>(1);

@@ -44,7 +44,7 @@ fn comment(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_arrives_is_reported_as_it_is_and_in_order() {
+async fn events_are_reported_unchanged_and_in_order() {
     let harness = Harness::start().await;
     let every_byte: Vec<_> = "event: e\nid: 1\ndata: €\ndata: b\n\n".bytes().map(|byte| vec![byte]).collect();
     let cases = [
@@ -298,7 +298,7 @@ async fn listening_for_types_makes_the_client_ready_for_them() {
 }
 
 #[tokio::test]
-async fn the_service_says_what_it_can_and_refuses_what_it_cannot() {
+async fn the_service_reports_its_features_and_refuses_others() {
     let harness = Harness::start().await;
     let (status, _, body) = harness.request("GET", "/", "").await;
     assert_eq!(status, 200);

@@ -24,7 +24,7 @@ const WRITERS: usize = 4;
 const CHANNELS: [&str; 2] = ["orders", r#"Chat "7""#];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_committed_while_it_is_connected_arrives_and_what_may_be_missing_is_told() {
+async fn committed_notifications_arrive_and_a_possible_loss_is_reported() {
     let server = Arc::new(Server::new("restarts"));
     let mut forwarder = Forwarder::start(&server.url(), &CHANNELS);
     let error = forwarder.error().await;
@@ -108,7 +108,7 @@ async fn what_is_committed_while_it_is_connected_arrives_and_what_may_be_missing
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_had_arrived_when_the_connection_broke_is_sent_first() {
+async fn notifications_from_before_a_broken_connection_are_sent_first() {
     const TEXTS: [&str; 5] =
         ["", "two\nlines\r\n\r\nid: 7", " a space first", "€ 豆腐", "it's \"quoted\" \\n"];
     let server = Arc::new(Server::new("breaks"));

@@ -9,7 +9,7 @@ use ssekit_wire::{DEFAULT_MAX_EVENT_BYTES, Event, Field, FieldError, encode_comm
 use crate::reference::{Given, Outcome, Reading, feed, outcome};
 
 #[test]
-fn what_is_decoded_is_what_the_fixtures_say() {
+fn decoding_gives_the_events_of_the_fixtures() {
     for entry in decode_entries() {
         for comments in [true, false] {
             for cut in [Cut::AsGiven, Cut::Whole, Cut::Every(1), Cut::Every(2), Cut::Every(7)] {
@@ -26,7 +26,7 @@ fn what_is_decoded_is_what_the_fixtures_say() {
 }
 
 #[test]
-fn what_is_encoded_is_what_the_fixtures_say() {
+fn encoding_gives_the_text_of_the_fixtures() {
     for entry in encode_entries() {
         let name = &entry.name;
         // Bytes that are in the buffer already stay.
@@ -48,7 +48,7 @@ fn what_is_encoded_is_what_the_fixtures_say() {
 }
 
 #[test]
-fn case_098_what_would_break_a_line_is_refused_and_nothing_is_written() {
+fn case_098_a_name_that_would_break_a_line_is_refused_and_nothing_is_written() {
     for entry in refused_entries() {
         let error = entry.event.build().expect_err(&entry.name);
         assert_eq!(error.field(), entry.refused.field(), "case {}", entry.name);

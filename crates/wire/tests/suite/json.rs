@@ -77,7 +77,7 @@ fn a_variant_is_the_name_and_its_content_the_data() {
 }
 
 #[test]
-fn what_is_no_enum_is_an_error_and_so_is_a_name_of_two_lines() {
+fn a_value_that_is_no_enum_and_a_name_of_two_lines_are_errors() {
     #[derive(Serialize, Deserialize)]
     #[serde(tag = "type")]
     enum Tagged {

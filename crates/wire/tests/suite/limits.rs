@@ -186,7 +186,7 @@ fn case_061_an_id_that_never_ends_is_an_error_and_leaves_the_last_one() {
 }
 
 #[test]
-fn case_061_the_error_says_what_the_limit_is_and_what_to_do() {
+fn case_061_the_error_names_the_limit_and_the_remedy() {
     let mut decoder = Decoder::new().with_max_event_bytes(4);
     let mut items = decoder.feed(b"data: 12345\n\n");
     let error = items.next().unwrap().unwrap_err();
@@ -198,7 +198,7 @@ fn case_061_the_error_says_what_the_limit_is_and_what_to_do() {
 
 /// After one large event, a decoder that lives for days does not hold its size for ever.
 #[test]
-fn what_a_large_event_took_is_given_back() {
+fn the_memory_of_a_large_event_is_freed() {
     let large = line_of(15 << 20);
     let mut decoder = Decoder::new();
     let info = measure(|| {

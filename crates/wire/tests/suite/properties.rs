@@ -14,7 +14,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
-    fn case_062_any_chunking_gives_what_the_standard_says(
+    fn case_062_any_chunking_gives_the_events_of_the_standard(
         stream in stream(),
         cuts in vec(any::<Index>(), 0..12),
         size in 1_usize..20,
@@ -27,7 +27,7 @@ proptest! {
     /// The end of a stream loses an event exactly when the stream says that it is inside one, and has data of
     /// it; and it can be asked to give that event.
     #[test]
-    fn the_end_of_a_stream_gives_what_a_blank_line_would_give(
+    fn the_end_of_a_stream_gives_the_same_event_as_a_blank_line(
         stream in stream(),
         cuts in vec(any::<Index>(), 0..4),
     ) {
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn case_101_what_is_encoded_decodes_to_itself(written in vec(written(), 0..8), size in 1_usize..100) {
+    fn case_101_an_encoded_event_decodes_to_itself(written in vec(written(), 0..8), size in 1_usize..100) {
         let mut stream = Vec::new();
         let mut wanted = Outcome::default();
         for written in &written {
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn case_098_names_are_refused_exactly_when_they_would_break_a_line_and_ids_when_no_header_gives_them_back(text in text()) {
+    fn case_098_names_and_ids_are_refused_exactly_when_a_line_or_a_header_cannot_hold_them(text in text()) {
         let line_end = text.find(['\r', '\n']);
         let name = Event::new("x").with_event(text.as_str());
         prop_assert_eq!(name.as_ref().err().map(|error| error.position()), line_end);

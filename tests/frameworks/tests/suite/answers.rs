@@ -7,7 +7,7 @@ use ssekit_frameworks::{App, Client, End, Framework, Server, Stream, on_each_fra
 use tokio::sync::mpsc;
 
 on_each_framework! {
-    case_102_the_head_is_sent_at_once_and_says_what_the_standard_asks_for
+    case_102_the_head_is_sent_at_once_with_the_headers_of_the_standard
     case_102_headers_and_status_are_the_callers
     case_102_a_header_that_cannot_be_sent_is_an_error_and_starts_nothing
     case_102_every_event_arrives_before_the_next_is_emitted
@@ -16,7 +16,7 @@ on_each_framework! {
     a_large_event_arrives_whole
 }
 
-async fn case_102_the_head_is_sent_at_once_and_says_what_the_standard_asks_for<F: Framework>() {
+async fn case_102_the_head_is_sent_at_once_with_the_headers_of_the_standard<F: Framework>() {
     let stream = Stream::open::<F>(|produce| produce).await;
     // Nothing was emitted yet.
     let client = &stream.client;

@@ -6,7 +6,7 @@ use ssekit_frameworks::{App, Client, End, Framework, Server, Stream, on_each_fra
 use tokio::sync::mpsc;
 
 on_each_framework! {
-    case_106_unlock_ends_the_stream_cleanly_after_what_is_queued
+    case_106_unlock_ends_the_stream_cleanly_after_queued_events
     case_105_emitting_after_the_stop_is_an_error
     case_105_a_start_that_fails_ends_its_stream_alone
     case_105_a_start_that_panics_ends_its_stream_alone
@@ -16,7 +16,7 @@ on_each_framework! {
     a_server_without_streams_stops
 }
 
-async fn case_106_unlock_ends_the_stream_cleanly_after_what_is_queued<F: Framework>() {
+async fn case_106_unlock_ends_the_stream_cleanly_after_queued_events<F: Framework>() {
     let mut stream = Stream::open::<F>(|produce| produce.ids_from(0)).await;
     let mut expected = String::new();
     for n in 0..100 {

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 
 on_each_framework! {
     case_109_a_client_that_returns_again_and_again_misses_nothing_and_gets_nothing_twice
-    case_109_an_unknown_id_is_told_in_the_head_and_by_an_event
+    case_109_an_unknown_id_is_reported_by_a_header_and_an_event
     case_109_the_last_event_id_comes_from_the_header_or_the_query
-    case_109_what_is_no_id_is_answered_with_400_and_the_reason
+    case_109_an_invalid_id_is_answered_with_400_and_the_reason
 }
 
 /// Events are published all the while, also between a client's leaving and its return.
@@ -57,7 +57,7 @@ async fn case_109_a_client_that_returns_again_and_again_misses_nothing_and_gets_
     publisher.await.unwrap();
 }
 
-async fn case_109_an_unknown_id_is_told_in_the_head_and_by_an_event<F: Framework>() {
+async fn case_109_an_unknown_id_is_reported_by_a_header_and_an_event<F: Framework>() {
     let channel = Channel::new();
     let server = {
         let channel = channel.clone();
@@ -127,7 +127,7 @@ async fn case_109_the_last_event_id_comes_from_the_header_or_the_query<F: Framew
     }
 }
 
-async fn case_109_what_is_no_id_is_answered_with_400_and_the_reason<F: Framework>() {
+async fn case_109_an_invalid_id_is_answered_with_400_and_the_reason<F: Framework>() {
     let server = echo::<F>().await;
     for (path, reason) in [
         ("/echo?lastEventId=a%0Ab".to_owned(), "contains a line break"),
