@@ -28,7 +28,7 @@ async function anHourLater() {
   await run(() => fetch('/blank').then(() => {}))
 }
 
-test('4.1 an event stream is told as open, whatever parameters its content type has', async () => {
+test('4.1 an event stream with any parameters of its content type calls the open callback', async () => {
   for (const type of ['text/event-stream', 'text/event-stream; charset=utf-8', 'Text/Event-Stream;charset=UTF-8']) {
     it.site.on('/types', (_request, response) => begin(response, { 'content-type': type, 'x-of': 'the answer' }))
     await loadPackage(it.page)
@@ -52,7 +52,7 @@ test('4.1 an event stream is told as open, whatever parameters its content type 
   }
 })
 
-test('4.2 a refusal is told with its status and text, then the close, once', async () => {
+test('4.2 a refusal calls the error callback with status and text, then the close callback, once', async () => {
   it.site.on('/refused', refusing(403, { 'content-type': 'text/plain', 'x-of': 'the answer' }, 'members only'))
   await it.page.clock.install()
   await watch('/refused')
@@ -65,7 +65,7 @@ test('4.2 a refusal is told with its status and text, then the close, once', asy
   assert.equal(it.site.asked('/refused').length, 1)
 })
 
-test('4.3 what is no event stream is refused, and no byte of it is read as one', async () => {
+test('4.3 an answer of another type is refused, and no byte of it is decoded', async () => {
   const types = ['text/html', 'text/event-stream-not', 'application/json', '']
   for (const type of types) {
     it.site.on('/wrong', (_request, response) => {
@@ -89,7 +89,7 @@ test('4.4 204 No Content ends it for good, and is no error of the server', async
   assert.equal(it.site.asked('/none').length, 1)
 })
 
-test('4.5 a message is told to the callback, then to the stores, in the order of the stream', async () => {
+test('4.5 a message goes to the callback, then to the stores, in the order of the stream', async () => {
   it.site.on('/order', streaming({ id: 7, event: 'x', data: 'one' }, { event: 'x', data: 'two' }))
   await watch('/order', { select: ['x'] })
   await it.noted('value', 3)
@@ -123,7 +123,7 @@ test('4.7 one that the server has given a reconnection time is asked for again, 
   assert.equal((await notesOf(it.page, 'close')).length, 0)
 })
 
-test('4.8 a local close is told once, at once, and nothing comes after it', async () => {
+test('4.8 a local close calls the callback once, at once, and nothing comes after it', async () => {
   it.site.on('/local', streaming({ retry: 10, data: 'one' }))
   await it.page.clock.install()
   await watch('/local')
@@ -177,7 +177,7 @@ const gone = async (request, response) => {
 }
 const codes = async () => (await notesOf(it.page, 'error')).map(({ error }) => error.code)
 
-test('4.11 a first connection that fails is told, and tried again', async () => {
+test('4.11 a first connection that fails is an error, and is tried again', async () => {
   it.site.on('/first', gone)
   await watch('/first', { reconnect: FAST })
   assert.deepEqual(await it.noted('message'), [['', 'message', 'at last']])
@@ -185,7 +185,7 @@ test('4.11 a first connection that fails is told, and tried again', async () => 
   assert.deepEqual([error.error.code, error.status], ['connect', 0])
 })
 
-test('4.12 a reconnection that fails is told as what it is: there is no answer', async () => {
+test('4.12 a reconnection that fails is an error without an answer', async () => {
   it.site.on('/worse', ending({ retry: 20, data: 'one' }), gone)
   await watch('/worse', { reconnect: FAST })
   assert.deepEqual((await it.noted('message', 2)).at(-1), ['', 'message', 'at last'])
@@ -193,7 +193,7 @@ test('4.12 a reconnection that fails is told as what it is: there is no answer',
   assert.ok(errors.length >= 1 && errors.every(({ status }) => status === 0), JSON.stringify(errors))
 })
 
-test('4.13 a callback that throws is reported and told, and the stream goes on', async () => {
+test('4.13 the error of a callback is reported and given to `onerror`, and the stream goes on', async () => {
   it.site.on('/throws', streaming({ id: 1, data: 'one' }, { id: 2, data: 'two' }))
   await loadPackage(it.page)
   await run(() => {
@@ -352,7 +352,7 @@ test('4.18 the callbacks and options of release 0.14, nested, work as those of 0
   assert.deepEqual(asked, [['PUT', 'nested', 'hello'], ['PUT', 'flat', 'hello']])
 })
 
-test('4.19 what a source asks with: POST, Accept, and no id before there is one', async () => {
+test('4.19 the request of a source: POST, Accept, and no id before there is one', async () => {
   it.site.on('/asks', streaming({ data: 'one' }))
   await watch('/asks')
   await it.noted('message')

@@ -30,7 +30,7 @@ async function listen(path, names = ['message'], page = undefined) {
   return page
 }
 
-test('events, names, ids and pings are what was emitted', async () => {
+test('events, names, ids and pings arrive as they were emitted', async () => {
   const page = await listen('/ping?every=50', ['message', 'ping'])
   const events = await it.noted('event', 3, page)
   assert.deepEqual(events.slice(0, 3), [['message', 'hello', '1'], ['ping', '', '1'], ['ping', '', '1']])

@@ -38,7 +38,7 @@ import { until } from '../support/until.mjs'
 const it = inChromium()
 const run = (script, argument) => it.page.evaluate(script, argument)
 
-test('Q4 who reconnects in the close callback of a refusal does so by the policy, not in a hot loop', async () => {
+test('Q4 a reconnection in the close callback of a refusal follows the policy, not a hot loop', async () => {
   it.site.on('/loop', refusing(404))
   await it.page.clock.install()
   await loadPackage(it.page)
@@ -98,7 +98,7 @@ test('Q6 a page may begin after an id that it was rendered with', async () => {
   assert.equal(it.site.asked('/resume')[0].headers['last-event-id'], '41')
 })
 
-test('Q6 an id that no header can hold is told, and the rest goes on', async () => {
+test('Q6 an id that no header can hold is an error, and the rest goes on', async () => {
   it.site.on('/odd', ending({ retry: 10, id: '🎈', data: 'one' }), streaming({ data: 'two' }))
   await loadPackage(it.page)
   await run(() => void watch('/odd', { reconnect: { minDelay: 1 } }))

@@ -79,7 +79,7 @@ test('a tab that does not lead is frozen and thawed: it misses nothing', async (
   for (const page of [leader, other]) await sawAll(page, last, 1)
 })
 
-test('a tab that stood still for longer than the others remember is told that it has missed events, and goes on', async () => {
+test('a tab that stood still for longer than the others keep events gets an error for the missed ones, and goes on', async () => {
   const [leader, other] = [await open({ tabs: true, key: 'news' }), await open({ tabs: true, key: 'news' })]
   const megabyte = ' '.repeat(1 << 20)
   for (let number = 1; number <= 3; number++) await channel.server.publish('news', number)

@@ -39,7 +39,7 @@ test('clock and figures are live, over one connection of each page', async () =>
   assert.equal(await figure(page, 'opened'), 2)
 })
 
-test('it says what the connection does: closed and opened again by its user, and while the server restarts', async () => {
+test('it shows the status: closed and opened again by its user, and while the server restarts', async () => {
   const page = await open()
   await status(page, /^live$/)
   await page.getByRole('button', { name: 'Close' }).click()

@@ -218,7 +218,7 @@ test('a page that is opened offline connects when there is a network', async () 
   assert.equal(it.site.asked('/later').length, 2)
 })
 
-test('500 and 503, then 200: errors are told with their status, and the stream opens', async () => {
+test('500 and 503, then 200: errors have their status, and the stream opens', async () => {
   it.site.on('/ill', refusing(500, {}, 'on fire'), refusing(503), streaming({ data: 'one' }))
   await watch('/ill', { reconnect: FAST })
   await it.noted('message')
@@ -267,7 +267,7 @@ test('delays grow, and after the last retry it gives up, once', async () => {
   assert.equal(it.site.asked('/hopeless').length, 5)
 })
 
-test('a first connection that is refused is told, and tried until the server is there', async () => {
+test('a first connection that is refused is an error, and is tried until the server is there', async () => {
   const server = await startSite()
   const allowed = { 'access-control-allow-origin': '*' }
   const url = server.on('/late', (_request, response) => {
@@ -333,7 +333,7 @@ test('bytes that come one by one give the same events', async () => {
   assert.deepEqual(await it.noted('message', 3), messages)
 })
 
-test('an event of several megabytes arrives whole; one beyond the limit is told, and the next one comes', async () => {
+test('an event of several megabytes arrives whole; one beyond the limit is an error, and the next one comes', async () => {
   const large = 'ä🎈'.repeat(500_000)
   it.site.on('/large', streaming({ id: 1, data: large }))
   await loadPackage(it.page)

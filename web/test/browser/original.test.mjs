@@ -156,7 +156,7 @@ for (const server of ['the Rust server', 'produce']) {
   })
 }
 
-test('callbacks are told the status 500 before there is a response, and components may leave and come back', async () => {
+test('callbacks get the status 500 before there is a response, and components may leave and come back', async () => {
   const { page, url } = await open('the Rust server')
   await page.evaluate((url) => {
     const tell = (kind) => ({ status, statusText, isLocal }) => note(kind, [status, statusText, isLocal])
@@ -172,7 +172,7 @@ test('callbacks are told the status 500 before there is a response, and componen
   await it.fixture.untilOpen(0)
 })
 
-test('a server that is killed is told to `error`, and the page shows the way back', async () => {
+test('a server that is killed calls `error`, and the page shows the reconnection', async () => {
   const server = await startFixture()
   try {
     const page = await it.newPage(blankPageOf(server))

@@ -47,7 +47,7 @@ test('2.1 events arrive with the ids that they are given, in order, and the stop
   })
 })
 
-test('2.2 unlocking sends what was emitted, ends the stream, and refuses what comes later', async () => {
+test('2.2 unlocking sends the emitted events, ends the stream, and refuses later ones', async () => {
   const results = []
   const ended = []
   const answer = (produce) =>

@@ -36,7 +36,7 @@ const run = (script, argument, page = it.page) => page.evaluate(script, argument
 const events = (count, page) => it.noted('event', count, page)
 const statuses = async (page = it.page) => notesOf(page, 'status')
 
-test('every event of a Rust server, in order, as JSON; what is none is told where it was', async () => {
+test('every event of a Rust server, in order, as JSON; invalid JSON is an error in its place', async () => {
   const page = await read('/json', { event: 'stats' }, await it.fixturePage())
   const seen = await events(5, page)
   assert.deepEqual(seen.map((stats) => stats.sequence), [1, 2, undefined, 4, 5])
@@ -53,7 +53,7 @@ test('a URL may be relative to the page', async () => {
   await until(() => it.site.asked('/deep/events').length === 1, 'the request')
 })
 
-test('POST with a body and headers; only what was asked for is sent', async () => {
+test('POST with a body and headers; only these are sent', async () => {
   it.site.on('/post', streaming({ data: '1' }))
   const headers = { authorization: 'Bearer ü', 'content-type': 'application/json' }
   await read('/post', { headers, body: '{"a":"ä"}' })
@@ -105,7 +105,7 @@ test('no connection and 503 are retried; 204 is the end', async () => {
   await it.noted('end')
 })
 
-test('a redirect is followed, and told', async () => {
+test('a redirect is followed, and its URL reported', async () => {
   it.site.on('/moved', refusing(307, { location: '/arrived' }))
   it.site.on('/arrived', streaming({ data: '1' }))
   await read('/moved')
@@ -113,7 +113,7 @@ test('a redirect is followed, and told', async () => {
   assert.deepEqual(await it.noted('open'), [[200, `${it.site.url}/arrived`]])
 })
 
-test('what the browser decompresses is an event stream', async () => {
+test('an event stream that the browser decompresses is accepted', async () => {
   it.site.on('/gzip', (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' })
     response.end(gzipSync(event({ data: '1' })))
@@ -135,7 +135,7 @@ test('another origin: without a preflight, with cookies if they are asked for', 
   assert.deepEqual(cookies, [['GET', undefined], ['GET', 'who=ada']])
 })
 
-test('who leaves last aborts the request; so does a close, after which it can be opened again', async () => {
+test('the last leave aborts the request; so does a close, after which it can be opened again', async () => {
   it.site.on('/left', streaming({ id: 1, data: '1' }))
   await read('/left')
   await events(1)
@@ -270,7 +270,7 @@ test('a page that was frozen goes on where it was; the time that it stood still 
   }
 })
 
-test('what it listens to in a page goes with it', async () => {
+test('its event listeners in a page are removed with it', async () => {
   const page = await it.fixturePage()
   await page.evaluate(() => {
     globalThis.listening = 0

@@ -76,7 +76,7 @@ test('3.2 nothing connects until somebody subscribes, iterates or asks for it', 
   }
 })
 
-test('3.3 sources of one request share a connection, and all of them are told', async () => {
+test('3.3 sources of one request share a connection, and the callbacks of all are called', async () => {
   const feeding = feed()
   await loadPackage(it.page)
   await run(() => {
@@ -108,7 +108,7 @@ test('3.3 a request with a body is never shared: two equal questions get two ans
   assert.deepEqual(feeding.asked().map(({ body }) => body), Array(3).fill('{"prompt":"hello"}'))
 })
 
-test('3.3 every source that shares a connection is told of it; one that does not is not', async () => {
+test('3.3 every source that shares a connection is called; one that does not is not', async () => {
   const feeding = feed()
   await loadPackage(it.page)
   await run(() => {
@@ -210,7 +210,7 @@ test('3.7 json: `or` is asked for messages that came, with the last value that w
   assert.deepEqual(plain.filter((value) => value !== null), [{ n: 1 }, 2])
 })
 
-test('3.8 transform: null, then what the function gives for every message, equal ones too', async () => {
+test('3.8 transform: null, then the result of the function for every message, equal ones too', async () => {
   const feeding = feed()
   await loadPackage(it.page)
   await run(() => {
@@ -222,7 +222,7 @@ test('3.8 transform: null, then what the function gives for every message, equal
   assert.deepEqual(await it.noted('length', 5), [null, 0, 1, 1, 2])
 })
 
-test('3.9 stores keep their last value, give it to who comes back, and transform nothing twice', async () => {
+test('3.9 stores keep their last value, give it to returning subscribers, and transform nothing twice', async () => {
   const feeding = feed()
   await loadPackage(it.page)
   await run(() => {
@@ -279,7 +279,7 @@ test('3.10 a connection closes when the last of all its subscribers has left, an
   assert.deepEqual(await it.noted('back', 2), ['still here', 'again'])
 })
 
-test('3.11 to close what is not open does nothing', async () => {
+test('3.11 to close a source that is not open does nothing', async () => {
   const feeding = feed()
   await loadPackage(it.page)
   await run(() => {
@@ -354,7 +354,7 @@ test('3.14 an iterator reads every event of any name in order, and of one name b
   await until(() => it.site.asked('/all').every(({ gone }) => gone), 'the connection is closed')
 })
 
-test('3.15 an iterator that lags is told how many events it has missed, and goes on', async () => {
+test('3.15 an iterator that lags gets the number of missed events, and goes on', async () => {
   it.site.on('/fast', streaming(...Array.from({ length: 20 }, (_, n) => ({ data: `${n}` })), { event: 'done', data: '' }))
   await loadPackage(it.page)
   await run(() => {

@@ -119,7 +119,7 @@ test('a tab that closes its source leaves alone; when the last one has left, the
   assert.deepEqual(await numbersOf(pages[0]), [1])
 })
 
-test('the end of the stream is told in every tab, once', async () => {
+test('the end of the stream calls the callbacks of every tab, once', async () => {
   const pages = []
   for (let count = 0; count < 3; count++) {
     const page = await it.newPage(blankPageOf(server))
@@ -153,7 +153,7 @@ test('the leading tab crashes while events come: the others miss none and get no
   for (const page of rest) await sawAll(page, last, 1)
 })
 
-test('the leading tab is closed while the next one is busy: who is ahead of the new leader gets nothing twice', async () => {
+test('the leading tab is closed while the next one is busy: a tab ahead of the new leader gets nothing twice', async () => {
   const [leader, next, other] = await tabs(3)
   const publisher = publishing(server)
   await heard([leader, next, other])

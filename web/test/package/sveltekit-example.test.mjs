@@ -120,7 +120,7 @@ function plays(prepare) {
     for (const tab of tabs) await ticks(tab)
   })
 
-  test('two talk; who finds the seats taken waits, and enters when somebody leaves; all return after a restart', async () => {
+  test('two talk; a third waits while the room is full, and enters when somebody leaves; all return after a restart', async () => {
     const ada = await enter('Ada')
     await inside(ada)
     const grace = await enter('Grace')

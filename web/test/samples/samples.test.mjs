@@ -190,12 +190,12 @@ function samples(entry) {
     await untilShown(page, /authorization: Bearer \.\.\./)
   })
 
-  test('transform: the store has what the function returns', async () => {
+  test('transform: the store has the result of the function', async () => {
     const page = await open('/transform')
     await untilLogged(page, /transformed: the time is \d{13}/, 2)
   })
 
-  test('json: what is none becomes what `or` returns, which is the value before', async () => {
+  test('json: invalid JSON becomes the result of `or`, which is the value before', async () => {
     const page = await it.context.newPage()
     page.log = []
     page.on('console', (message) => page.log.push(message.text()))
@@ -207,7 +207,7 @@ function samples(entry) {
     assert.equal(page.log.filter((line) => /^Could not parse/.test(line)).length, 1)
   })
 
-  test('third-party data: who is online is in the map, and can be sent to from elsewhere', async () => {
+  test('third-party data: online clients are in the map, and can be sent to from elsewhere', async () => {
     const online = async () => (await fetch(`${url}/some-file`)).json()
     const page = await listen('events', 'some-session-id')
     await until(async () => (await online()).includes('some-session-id'), 'the session in the map')
@@ -226,7 +226,7 @@ function samples(entry) {
     })
   })
 
-  test('Postgres: what is notified reaches the client of the session', async () => {
+  test('Postgres: a notification reaches the client of the session', async () => {
     const page = await listen('events', 'some-session-id')
     const online = async () => (await fetch(`${url}/some-file`)).json()
     await until(async () => (await online()).includes('some-session-id'), 'the session in the map')

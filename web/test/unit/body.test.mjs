@@ -80,7 +80,7 @@ test('a body that cannot be read into a buffer is read as it is', async () => {
   assert.deepEqual(await numbers(plainStream(pieces(3))), upTo(20_050))
 })
 
-test('who closes a stream that is read into a buffer closes its body', async () => {
+test('to close a stream that is read into a buffer closes its body', async () => {
   const { stream, filled } = byteStream(pieces(1))
   const connection = source('http://localhost/', {
     fetch: async () => new Response(stream, { headers: { 'content-type': 'text/event-stream' } }),

@@ -71,7 +71,7 @@ test('whole, block by block, in pieces of any size: the same events', async () =
   assert(count > 500)
 })
 
-test('pieces beyond what crosses at once', async () => {
+test('pieces larger than the input are read in parts', async () => {
   const event = `id: 1\ndata: ${'漢x'.repeat(30_000)}\n\n`
   const whole = encoder.encode(event.repeat(5))
   const { events } = await read([whole])

@@ -90,7 +90,7 @@ test('json without `or` throws at data that are none; with it, it goes on', asyn
   connection.close()
 })
 
-test('who reads on loses nothing, however much comes at once', async () => {
+test('an iterator that reads on loses nothing, however much comes at once', async () => {
   const server = new Server()
   const connection = source(url, options(server))
   const done = (async () => {
@@ -104,7 +104,7 @@ test('who reads on loses nothing, however much comes at once', async () => {
   await done
 })
 
-test('who does not read loses the oldest, is told how many, and goes on; the others get all', async () => {
+test('a full iterator loses its oldest events, gets their number, and goes on; the others get all', async () => {
   const server = new Server()
   const connection = source(url, options(server, { buffer: 10 }))
   const iterator = connection[Symbol.asyncIterator]()

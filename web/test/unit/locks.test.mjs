@@ -43,7 +43,7 @@ for (const [name, refused] of [
   })
 }
 
-test('a last event ID that is none is told, with `tabs`, too', async (t) => {
+test('an invalid last event ID is an error, with `tabs`, too', async (t) => {
   replace(t, 'navigator', { locks: { request: async (_name, _options, run) => run({}), query: async () => ({}) } })
   const told = []
   const options = { tabs: true, key: 'ada', lastEventId: 'a\nb', onerror: ({ error }) => told.push(error.code), onclose: ({ reason }) => told.push(reason) }

@@ -15,7 +15,7 @@ before(() => {
 })
 
 for (const entry of ['index', 'sveltekit-sse', 'ssekit', 'node']) {
-  test(`${entry}.js is imported, and does what it does elsewhere`, async (t) => {
+  test(`${entry}.js is imported, and behaves as elsewhere`, async (t) => {
     const { produce, source } = await import(`../../dist/${entry}.js`)
     if (produce) assert.match(await produce(({ emit, close }) => (emit('a', 'b'), close())).text(), /event: a\ndata: b\n\n/)
     if (!source) return

@@ -15,7 +15,7 @@ async function request(options) {
   return request
 }
 
-test('POST without a body by default, and what an event stream needs', async () => {
+test('POST without a body by default, and the options of an event stream', async () => {
   const { init, headers, url: asked } = await request({})
   assert.equal(asked, url)
   assert.equal(init.method, 'POST')
@@ -123,7 +123,7 @@ test('an aborted signal closes the source, also before it has opened', async () 
   assert.equal(server.requests.length, 1)
 })
 
-test('what cannot be requested is told, and is the end', async () => {
+test('an invalid request is an error, and is the end', async () => {
   const failed = async (from, options) => {
     const codes = []
     const note = (kind) => ({ error }) => codes.push(`${kind} ${error.code}`)

@@ -197,7 +197,7 @@ test('start runs when the answer is first read, and not before', async () => {
   assert.equal(started, 1)
 })
 
-test('emit never throws: what is wrong is its answer', async () => {
+test('emit never throws: the problem is its answer', async () => {
   const errors = []
   await written(({ emit, lock }) => {
     for (const [name, data] of [[1, 'x'], ['x', { a: 1 }], ['a\nb', ''], ['a\rb', '']]) errors.push(emit(name, data))
@@ -217,7 +217,7 @@ test('emit never throws: what is wrong is its answer', async () => {
   )
 })
 
-test('who does not read fills the buffer, not the memory; send waits for room', async () => {
+test('a client that does not read fills the buffer, not the memory; send waits for room', async () => {
   const data = 'x'.repeat(1000)
   let sent = 0
   let full
@@ -250,7 +250,7 @@ test('one event always has room, if it is not monstrous', async () => {
   assert.equal(text, `event: m\ndata: ${large}\n\n`)
 })
 
-test('stop runs once, then what start returned, after start; both get the source', async () => {
+test('stop runs once, then the function that start returned, after start; both get the source', async () => {
   const calls = []
   let context
   const reader = read(

@@ -81,7 +81,7 @@ test('a stream that the server ends stays closed, unless the server has sent ret
   standard.connection.close()
 })
 
-test('what is final is told once, and what may pass is retried', async () => {
+test('a final error is reported once, and a temporary one is retried', async () => {
   const final = async (answer, ...expected) => {
     const { server, told, connection } = connected()
     ;(await server.request()).answer(answer).end?.()
@@ -157,7 +157,7 @@ test('silence beyond the read timeout, and no answer within the connect timeout'
   connection.close()
 })
 
-test('close is told once, also when it has not opened, and not when it was never to open', async () => {
+test('close is called once, also before it has opened, and not when it was never to open', async () => {
   const { server, connection, told } = connected()
   connection.close()
   connection.close()
@@ -265,7 +265,7 @@ test('connect in the callback of an early close opens a source, and one that can
   await until(() => attempts.length === 2)
 })
 
-test('what came and was not delivered is not delivered after close', async () => {
+test('received events that were not delivered are not delivered after close', async () => {
   const server = new Server()
   const seen = []
   const connection = source(url, {
@@ -296,7 +296,7 @@ test('restart drops the connection and resumes, without an error', async () => {
   connection.close()
 })
 
-test('an event whose blank line is missing is dropped and told, or accepted', async () => {
+test('an event without a blank line is dropped and reported, or accepted', async () => {
   for (const acceptIncompleteEvent of [false, true]) {
     const { server, connection, told } = connected({ acceptIncompleteEvent })
     const seen = []
@@ -317,7 +317,7 @@ test('an event whose blank line is missing is dropped and told, or accepted', as
   assert.deepEqual(told, ['open', 'close ended'])
 })
 
-test('events that are too large are left out, and told of', async () => {
+test('events that are too large are skipped and reported', async () => {
   const { server, connection, told } = connected({ maxEventBytes: 20 })
   const seen = []
   connection.select().subscribe((data) => seen.push(data))

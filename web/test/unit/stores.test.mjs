@@ -38,7 +38,7 @@ test('a store tells every event of its name, equal ones too, and keeps the last'
   assert.equal(connection.select('tick'), connection.select('tick'))
 })
 
-test('invalidate is called for all before any is told', async () => {
+test('invalidate is called for all before any gets the value', async () => {
   const server = new Server()
   const connection = source(url, options(server))
   const calls = []
@@ -52,7 +52,7 @@ test('invalidate is called for all before any is told', async () => {
   connection.close()
 })
 
-test('who subscribes while others are told is told once; who has left is not', async () => {
+test('a subscriber that comes during a change gets it once; one that has left does not', async () => {
   const server = new Server()
   const connection = source(url, options(server))
   const select = connection.select()
@@ -130,7 +130,7 @@ test('methods of sources and stores work without their object', async () => {
   assert(stream.cancelled)
 })
 
-test('what a subscriber, a transform or a callback throws is told, and breaks nothing', async (t) => {
+test('the error of a subscriber, a transform or a callback is reported, and breaks nothing', async (t) => {
   const reported = t.mock.method(console, 'error', () => {})
   const server = new Server()
   const told = []

@@ -64,7 +64,7 @@ class Origin {
 const events = Array.from({ length: 5000 }, (_, i) => ({ id: String(i + 1), event: 'message', data: `e${i + 1}` }))
 const texts = (from, to) => events.slice(from - 1, to).map(({ id, data }) => `${id}:${data}`)
 
-test('who follows gets what the leader gets; who comes later gets what comes later, and the latest that was said', () => {
+test('followers get the events of the leader; a later tab gets later events, and the latest state', () => {
   const origin = new Origin()
   const [a, b] = [origin.open(), origin.open()]
   origin.lead(a)
@@ -97,7 +97,7 @@ function leftWithout(common, more) {
   return { origin, b, c }
 }
 
-test('a leader that is behind resumes from itself, and who is ahead leaves out what is repeated', () => {
+test('a leader that is behind resumes from itself, and a tab ahead of it skips repeated events', () => {
   const { origin, b, c } = leftWithout(2, 3)
   origin.lead(b)
   origin.deliver()
@@ -107,7 +107,7 @@ test('a leader that is behind resumes from itself, and who is ahead leaves out w
   assert.deepEqual(c.got, texts(1, 6))
 })
 
-test('who is behind the new leader is given what it has not got', () => {
+test('a tab behind the new leader gets the events that it lacks', () => {
   const { origin, b, c } = leftWithout(2, 3)
   origin.lead(c)
   origin.bring(1)
@@ -117,7 +117,7 @@ test('who is behind the new leader is given what it has not got', () => {
   assert.equal(b.lost + c.lost, 0)
 })
 
-test('a server that does not repeat: what comes is new', () => {
+test('a server that does not repeat: all its events are new', () => {
   const { origin, b, c } = leftWithout(1, 2)
   origin.lead(b)
   origin.resumed = 10
@@ -127,7 +127,7 @@ test('a server that does not repeat: what comes is new', () => {
   assert.deepEqual(c.got, [...texts(1, 3), ...texts(11, 12)])
 })
 
-test('events without ids cannot be told apart, and are all given', () => {
+test('events without ids cannot be distinguished, and are all delivered', () => {
   const origin = new Origin()
   const [a, b] = [origin.open(), origin.open()]
   const plain = { id: '', event: 'message', data: 'x' }
@@ -153,7 +153,7 @@ test('a message that did not arrive is noticed, and asked for', () => {
   assert.equal(b.lost, 0)
 })
 
-test('who stood still is given what it has missed, and told when that is not kept any more', () => {
+test('a tab that stood still gets the events that it missed, or an error when they are not kept any more', () => {
   const origin = new Origin()
   const [a, b] = [origin.open(), origin.open()]
   origin.lead(a)
