@@ -67,7 +67,7 @@ impl MemoryLog {
         let (watermark, _) = watch::channel(Watermark { last: Position::START, closed: false });
         Ok(Self {
             shared: Arc::new(Shared {
-                epoch: Epoch::random()?,
+                epoch: Epoch::random().map_err(OpenError::Random)?,
                 retention,
                 clock,
                 state: Mutex::new(state),

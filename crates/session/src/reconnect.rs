@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use fastrand::Rng;
 
-use crate::RepeatChoice;
+use crate::{AfterEnd, RepeatChoice};
 
 /// Whether and when a connection is made again after it failed or ended.
 ///
@@ -39,23 +39,6 @@ pub struct Reconnect {
     grows: bool,
     jitter: bool,
     choice: RepeatChoice,
-}
-
-/// Whether a connection is made again after the server has ended the stream, rather than that it broke.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AfterEnd {
-    /// Always for safe methods, as a browser's `EventSource` does; like [`Asked`](Self::Asked) for all
-    /// others.
-    #[default]
-    ByMethod,
-    /// Always, whatever the method.
-    Always,
-    /// If the server has set a reconnection time by `retry:`, and so has said that it expects clients to
-    /// return.
-    Asked,
-    /// The end of the stream is the end.
-    Never,
 }
 
 impl Default for Reconnect {

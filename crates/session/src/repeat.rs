@@ -1,7 +1,5 @@
 //! Whether a client may send its request again: one table, which every client follows.
 
-use crate::AfterEnd;
-
 /// Method classes of RFC 9110, section 9.2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MethodClass {
@@ -45,6 +43,23 @@ pub enum Progress {
         /// The stream has set a reconnection time by `retry:`, so the server expects clients to return.
         asked_to_return: bool,
     },
+}
+
+/// Whether a connection is made again after the server has ended the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AfterEnd {
+    /// Always for safe methods, as a browser's `EventSource` does; like [`Asked`](Self::Asked) for all
+    /// others.
+    #[default]
+    ByMethod,
+    /// Always, whatever the method.
+    Always,
+    /// If the server has set a reconnection time by `retry:`, and so has said that it expects clients to
+    /// return.
+    Asked,
+    /// The end of the stream is the end.
+    Never,
 }
 
 /// The caller's choice; a part of [`Reconnect`](crate::Reconnect).

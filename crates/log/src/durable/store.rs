@@ -30,24 +30,11 @@ use fjall::config::FilterPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use siphasher::sip128::SipHasher24;
 
-use super::DurableOptions;
 use super::damage::Damage;
 use super::id_index::{IdIndex, LowWatermarks};
-use super::snapshot::Snapshot;
-use super::write_batch::WriteBatch;
+use super::keys::RuleId;
+use super::options::DurableOptions;
 use crate::{Epoch, Position};
-
-/// The number of a rule in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct RuleId(pub(super) u16);
-
-impl RuleId {
-    /// The rule of the records that no other rule matches.
-    pub(super) const REST: Self = Self(0);
-
-    /// The number of rules that a store can name, with the rest.
-    pub(super) const COUNT: u16 = 1024;
-}
 
 /// The open store, and the parts of it that are in memory only.
 pub(super) struct Store {
@@ -113,14 +100,6 @@ impl Store {
 
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
-    }
-
-    pub(super) fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot::new(self)
-    }
-
-    pub(super) fn write_batch(&self) -> WriteBatch<'_> {
-        WriteBatch::new(self)
     }
 
     /// The hash of an id or a topic. Publishers cannot find collisions without knowing the epoch.
@@ -205,25 +184,6 @@ impl Store {
         Ok(())
     }
 }
-
-/// The key of a group of records, by the position of its last record.
-pub(super) fn record_key(rule: RuleId, position: Position) -> [u8; 10] {
-    let mut key = [0; 10];
-    key[..2].copy_from_slice(&rule.0.to_be_bytes());
-    key[2..].copy_from_slice(&position.0.to_be_bytes());
-    key
-}
-
-/// The key of the row of idempotency keys of a write.
-pub(super) fn keys_key(write: Position) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..4].copy_from_slice(KEYS);
-    key[4..].copy_from_slice(&write.0.to_be_bytes());
-    key
-}
-
-/// The prefix of the rows of idempotency keys.
-pub(super) const KEYS: &[u8; 4] = b"keys";
 
 /// The keyspace of ids.
 const IDS: &str = "ids";

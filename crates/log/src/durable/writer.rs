@@ -13,13 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{error, info, warn};
 
 use super::codec::encode_keys;
-use super::directory::MIN_FREE_BYTES;
+use super::failure::Failure;
 use super::last_position::LastPositionFile;
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::shared::Shared;
 use super::store::Store;
-use super::{Durability, DurableOptions};
+use super::options::{Durability, DurableOptions};
+use super::snapshot::Snapshot;
+use super::write_batch::WriteBatch;
 use crate::idempotency::{KeyedAppend, UsedKeys};
 use crate::{AppendError, Appended, IdempotencyKey, Position, Record};
 
@@ -350,11 +352,11 @@ impl Writer {
                     upto = last.0,
                     "confirmed records are lost: subscribers that resume receive a `reset` event"
                 );
-                let mut batch = store.write_batch();
+                let mut batch = WriteBatch::new(store);
                 ledger.skip_to(last, &mut batch);
                 batch.commit(Some(PersistMode::SyncAll))?;
             }
-            Ok((ledger, store.snapshot().used_keys()?))
+            Ok((ledger, Snapshot::new(store).used_keys()?))
         })?;
         self.shared.show(Vec::new(), &ledger);
         (self.ledger, self.keys) = (ledger, keys);
@@ -376,7 +378,7 @@ impl Writer {
             // No higher position is used, so the next start continues without a gap.
             store.ids.write_tables()?;
             self.ledger.set_indexed();
-            let mut batch = store.write_batch();
+            let mut batch = WriteBatch::new(&store);
             self.ledger.write(&mut batch);
             batch.set_reserved(Position(self.next.0 - 1));
             batch.commit(Some(PersistMode::SyncAll))?;
@@ -410,48 +412,6 @@ struct EndGuard(Arc<Shared>);
 impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.end();
-    }
-}
-
-/// The reason why an operation of the store failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("{0:?}")]
-    Store(fjall::Error),
-    #[error("{0}")]
-    Read(#[from] crate::ReadError),
-    #[error("that it is not open")]
-    Closed,
-}
-
-impl From<fjall::Error> for Failure {
-    fn from(error: fjall::Error) -> Self {
-        match error {
-            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => Self::Io(error),
-            error => Self::Store(error),
-        }
-    }
-}
-
-impl Failure {
-    fn append_error(&self) -> AppendError {
-        let Self::Io(error) = self else { return AppendError::Unavailable(self.to_string()) };
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Full(format!(
-                "{error}; free at least {} MiB on its disk, or reduce the retention",
-                MIN_FREE_BYTES >> 20
-            )),
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                AppendError::Unavailable(format!("{error}; allow this process to write to its folder"))
-            }
-            _ => AppendError::Unavailable(error.to_string()),
-        }
-    }
-
-    fn into_append_error(self) -> AppendError {
-        self.append_error()
     }
 }
 
