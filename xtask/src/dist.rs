@@ -162,7 +162,7 @@ fn epoch() -> String {
     set.or_else(commit).map_or_else(|| "0".to_owned(), |seconds| seconds.trim().to_owned())
 }
 
-/// Packs what a folder contains.
+/// Packs the content of a folder.
 fn tar(folder: &Path, name: &str, archive: &Path) -> Result<()> {
     let command = Command::new("tar --create --gzip --file").arg(archive).arg("--directory").arg(folder);
     // Those are flags of GNU's tar.
@@ -184,7 +184,7 @@ pub(crate) fn published() -> Result<Vec<String>> {
     Ok(names.filter_map(|package| package["name"].as_str()).map(str::to_owned).collect())
 }
 
-/// Writes what the program says of itself: man pages, and a completion script for each shell.
+/// Writes the files that the program generates: man pages, and a completion script for each shell.
 fn documents(program: &Path, man: &Path, completions: &Path) -> Result<()> {
     Command::program(program).arg("man").arg(man).run()?;
     fs::create_dir_all(completions).with_context(|| format!("cannot create {}", completions.display()))?;

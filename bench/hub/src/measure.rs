@@ -33,14 +33,14 @@ pub struct Plan {
 pub struct Measure {
     pub name: &'static str,
     contestants: &'static [Contestant],
-    /// Where the hub keeps what is published.
+    /// The hub's storage.
     kept: Kept,
     arguments: &'static str,
     /// The same in a short round.
     quick: &'static str,
 }
 
-/// Where the hub keeps what is published.
+/// The hub's storage.
 #[derive(Clone, Copy)]
 enum Kept {
     InMemory,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::measure::{MEASURES, Measured};
 use crate::server::{Contestant, broadcast, nchan_version, said};
 
-/// A column: its title, where its figure is in a report, what to multiply it with, and its digits.
+/// A column: its title, the place of its figure in a report, the factor, and the digits.
 pub type Column = (&'static str, &'static str, f64, usize);
 
 /// All tables.

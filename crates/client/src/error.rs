@@ -13,8 +13,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// An error of one attempt of a connection.
 ///
 /// Given to [`on_error`](crate::Source::on_error); the last one before a connection closes for good is in its
-/// [`CloseReason`](crate::CloseReason). The message says what happened at this level,
-/// [`source`](std::error::Error::source) says why.
+/// [`CloseReason`](crate::CloseReason). The message describes the failure at this
+/// level, [`source`](std::error::Error::source) the cause.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

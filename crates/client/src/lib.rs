@@ -141,8 +141,8 @@
 //! # }
 //! ```
 //!
-//! An [`Error`] has two parts, as usual in Rust: its text says what happened, and its
-//! [`source`](std::error::Error::source) why. The texts of [`CloseReason`] and [`SelectError`] hold both. No
+//! An [`Error`] has two parts, as usual in Rust: its text is the failure, and its
+//! [`source`](std::error::Error::source) the cause. The texts of [`CloseReason`] and [`SelectError`] hold both. No
 //! message and no `Debug` shows the user, password or query of a URL, or the value of a header.
 //!
 //! # Tokens that expire

@@ -32,7 +32,7 @@ pub(crate) use native::{Progress, defaults, refusal, shared};
 ///   retried;
 /// - answers as soon as the head of the answer is there;
 /// - gives the body as it arrives, without holding pieces back, decompressed by nobody;
-/// - stops and closes what it has when the future or the body is dropped;
+/// - stops and closes its connection or stream when the future or the body is dropped;
 /// - says [`nothing_sent`](TransportError::nothing_sent) of an error if it knows so: else the server may have
 ///   the request, and one that may have had an effect is not repeated.
 ///

@@ -49,7 +49,7 @@
 //! | are the same for many clients, also for those that were away | a [`Channel`] |
 //!
 //! All of them answer with [`Produce`], which has the options of the stream, and [`Streams`] ends and limits
-//! what is open. This page shows each with axum; [other frameworks](#frameworks) differ in a word.
+//! open streams. This page shows each with axum; [other frameworks](#frameworks) differ in a word.
 //!
 //! # Guarantees
 //!

@@ -1,5 +1,4 @@
-//! Server-sent events for Rust, end to end: *produce* them from any web framework, *consume* them natively
-//! and in a browser.
+//! Server-sent events: *produce* them from any web framework, *consume* them natively and in a browser.
 //!
 //! ```text
 //!  produce: Emitter ─▶ bounded buffer ─┐                             source(url)
@@ -101,7 +100,7 @@
 //!
 //! Every buffer, queue and count is bounded; each crate's front page has its table. The ones met first:
 //!
-//! | What | Unless set |
+//! | Limit | Default |
 //! |---|---|
 //! | one event | 16 MiB, both ways |
 //! | events that wait for a slow client | 64 KiB, then `emit` answers `Full` and `send` waits |

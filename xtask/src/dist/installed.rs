@@ -53,7 +53,7 @@ impl Hub {
     }
 }
 
-/// Unpacks the archive, checks what is in it, and starts a hub from it.
+/// Unpacks the archive, checks its content, and starts a hub from it.
 fn program_archive(build: &Build) -> Result<Hub> {
     let packed = archive::write(build)?;
     let folder = build.stage.join("unpacked");

@@ -1,4 +1,4 @@
-//! What a trouble of the session is called.
+//! Errors for the failures of the session.
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ async fn events_are_read_as_they_are_emitted_for_however_long() {
         let id = news.emit("headline", number).unwrap();
         let event = within(events.next()).await.unwrap().unwrap();
         assert_eq!(shown(&event), format!("headline={number:?} after {:?}", id.to_string()));
-        // Longer than the stall time: what was read is written.
+        // Longer than the stall time: bytes that were read count as written.
         tokio::time::sleep(Duration::from_secs(100)).await;
     }
     news.close();

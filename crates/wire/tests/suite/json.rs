@@ -1,4 +1,4 @@
-//! JSON as data, and enums as events: what is written is read again.
+//! JSON as data, and enums as events: encoded values are read again.
 
 use std::fmt::Debug;
 
