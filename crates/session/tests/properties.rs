@@ -92,7 +92,7 @@ proptest! {
     ) {
         let mut session = Session::<()>::new(config, 1);
         let mut now = Duration::from_secs(1);
-        // The state of the shell: it has a request or a stream, the stream is open, it was told of a close.
+        // The state of the shell: it has a request or a stream, the stream is open, it got a close.
         let (mut stands, mut open, mut closed) = (false, false, false);
         for (input, millis) in steps {
             now += Duration::from_millis(millis);

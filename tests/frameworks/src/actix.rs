@@ -42,7 +42,7 @@ impl Framework for ActixWeb {
             // Otherwise a client that is gone is one that has nothing more to say, until a ping is written.
             .h1_allow_half_closed(false)
             .workers(1)
-            .shutdown_signal(stop.told())
+            .shutdown_signal(stop.requested())
             .listen(bound.listener())
             .expect("it listens");
         server.run().await.expect("it serves");

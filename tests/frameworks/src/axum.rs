@@ -23,7 +23,7 @@ impl Framework for Axum {
         let compressed = routes.clone().layer(CompressionLayer::new());
         let routes = routes.nest("/compressed", compressed).layer(app.streams.clone()).with_state(app);
         let server = axum::serve(bound.tokio_listener(), routes);
-        server.with_graceful_shutdown(stop.told()).await.expect("it serves");
+        server.with_graceful_shutdown(stop.requested()).await.expect("it serves");
     }
 }
 

@@ -28,7 +28,7 @@ impl Framework for Hyper {
         let listener = bound.tokio_listener();
         let connections = GracefulShutdown::new();
         let streams = app.streams.clone();
-        let mut stop = Box::pin(stop.told());
+        let mut stop = Box::pin(stop.requested());
         loop {
             let (socket, _) = tokio::select! {
                 accepted = listener.accept() => accepted.expect("a connection"),

@@ -63,7 +63,7 @@ pub trait Framework: 'static {
     const KNOWN: Known;
 
     /// Answers `/{route}` as the application says, and `/compressed/{route}` with the same behind the
-    /// framework's own compression if it has one. Returns when it was told to stop and every connection has
+    /// framework's own compression if it has one. Returns after a request to stop, when every connection has
     /// ended.
     fn serve(app: App, bound: Bound, stop: Stop) -> impl Future<Output = ()>;
 }

@@ -33,7 +33,7 @@ impl Framework for Poem {
             .data(app);
         let listener = TcpAcceptor::from_std(bound.listener()).expect("a listener");
         let server = Server::new_with_acceptor(Watched(listener));
-        server.run_with_graceful_shutdown(routes, stop.told(), None).await.expect("it serves");
+        server.run_with_graceful_shutdown(routes, stop.requested(), None).await.expect("it serves");
     }
 }
 

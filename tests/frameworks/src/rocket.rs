@@ -32,7 +32,7 @@ impl Framework for Rocket {
         };
         let listening = AdHoc::on_liftoff("listening", |rocket| {
             let address = SocketAddr::new(rocket.config().address, rocket.config().port);
-            bound.tell(address);
+            bound.announce(address);
             Box::pin(std::future::ready(()))
         });
         let rocket = rocket::custom(config)
@@ -43,7 +43,7 @@ impl Framework for Rocket {
         let rocket = rocket.ignite().await.expect("it ignites");
         let shutdown = rocket.shutdown();
         tokio::spawn(async move {
-            stop.told().await;
+            stop.requested().await;
             shutdown.notify();
         });
         rocket.launch().await.expect("it serves");

@@ -26,7 +26,7 @@ impl Framework for Salvo {
         let server = Server::new(TcpAcceptor::try_from(bound.tokio_listener()).expect("a listener"));
         let handle = server.handle();
         tokio::spawn(async move {
-            stop.told().await;
+            stop.requested().await;
             handle.stop_graceful(None);
         });
         server.serve(routes).await;

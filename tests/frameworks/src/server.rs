@@ -12,12 +12,12 @@ use crate::{App, Client, Framework};
 
 /// Waits for a future, and fails if it takes too long.
 #[track_caller]
-pub fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
+pub fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
     async move {
-        match tokio::time::timeout(Duration::from_secs(30), what).await {
+        match tokio::time::timeout(Duration::from_secs(30), future).await {
             Ok(output) => output,
-            Err(_) => panic!("what is awaited at {caller} did not happen within 30 s"),
+            Err(_) => panic!("the future at {caller} did not complete within 30 s"),
         }
     }
 }
@@ -35,11 +35,11 @@ impl Server {
     /// Starts a framework's server with this application.
     pub async fn start<F: Framework>(app: App) -> Self {
         let (bound, address) = oneshot::channel();
-        let (stop, told) = oneshot::channel();
+        let (stop, stop_request) = oneshot::channel();
         let (done, stopped) = oneshot::channel();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(F::serve(app, Bound(bound), Stop(told)));
+            runtime.expect("a runtime").block_on(F::serve(app, Bound(bound), Stop(stop_request)));
             // The test may have ended without stopping it.
             let _ = done.send(());
         });
@@ -55,13 +55,13 @@ impl Server {
     }
 }
 
-/// How a server says where it listens.
+/// Reports the address of a server.
 #[derive(Debug)]
 pub struct Bound(oneshot::Sender<SocketAddr>);
 
 impl Bound {
-    /// Tells the address.
-    pub fn tell(self, address: SocketAddr) {
+    /// Sends the address to the test.
+    pub fn announce(self, address: SocketAddr) {
         self.0.send(address).expect("the test waits for it");
     }
 
@@ -75,7 +75,7 @@ impl Bound {
         socket.listen(128).expect("it listens");
         socket.set_nonblocking(true).expect("it does not block");
         let listener = TcpListener::from(socket);
-        self.tell(listener.local_addr().expect("it has an address"));
+        self.announce(listener.local_addr().expect("it has an address"));
         listener
     }
 
@@ -86,13 +86,13 @@ impl Bound {
     }
 }
 
-/// How a server is told to stop.
+/// The request to stop a server.
 #[derive(Debug)]
 pub struct Stop(oneshot::Receiver<()>);
 
 impl Stop {
     /// Waits for it.
-    pub async fn told(self) {
+    pub async fn requested(self) {
         // A test that has failed is gone, and says nothing.
         let _ = self.0.await;
     }

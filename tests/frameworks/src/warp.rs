@@ -23,6 +23,6 @@ impl Framework for Warp {
         let plain = warp::path::param().and(LastEventId::filter()).map(answer);
         let compressed = warp::path("compressed").and(plain.clone()).with(warp::compression::gzip());
         let routes = streams.around(warp::get().and(compressed.or(plain)));
-        warp::serve(routes).incoming(bound.tokio_listener()).graceful(stop.told()).run().await;
+        warp::serve(routes).incoming(bound.tokio_listener()).graceful(stop.requested()).run().await;
     }
 }

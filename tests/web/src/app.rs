@@ -77,7 +77,7 @@ pub(crate) fn routes(app: App) -> Router {
 struct Beginning {
     #[serde(default)]
     all: bool,
-    /// Milliseconds after which clients are told to return.
+    /// Milliseconds after which clients return.
     retry: Option<u64>,
 }
 

@@ -87,10 +87,10 @@ async fn quirk_9_every_end_is_reported_as_exactly_one_close() {
         ("refused", peers[5].url("/"), nothing, "Failed"),
     ];
     for (what, url, act, reason) in cases {
-        let (told, mut closes) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut closes) = tokio::sync::mpsc::unbounded_channel();
         let connection = source(url).reconnect(Reconnect::never()).on_close(move |reason| {
             assert!(reason.connection_status().is_closed());
-            told.send(format!("{:?}", **reason)).unwrap();
+            sender.send(format!("{:?}", **reason)).unwrap();
         });
         let mut messages = connection.select("message");
         let first = soon(what, messages.next()).await;
@@ -105,11 +105,11 @@ async fn quirk_9_every_end_is_reported_as_exactly_one_close() {
         assert_eq!(soon(what, closes.recv()).await, None, "{what}");
     }
 
-    // The failure of a first attempt is told too.
-    let (told, mut closes) = tokio::sync::mpsc::unbounded_channel();
+    // The failure of a first attempt is reported too.
+    let (sender, mut closes) = tokio::sync::mpsc::unbounded_channel();
     let connection = source(format!("http://{unreachable}/"))
         .reconnect(Reconnect::never())
-        .on_close(move |reason| told.send((**reason).clone()).unwrap());
+        .on_close(move |reason| sender.send((**reason).clone()).unwrap());
     assert!(soon("the error", connection.select("message").next()).await.is_some_and(|error| error.is_err()));
     assert!(matches!(closes.recv().await, Some(CloseReason::Failed(Error::Connect { .. }))));
 }
@@ -321,9 +321,9 @@ async fn a_callback_that_panics_is_an_error_and_affects_no_other() {
 #[tokio::test]
 async fn a_callback_for_messages_opens_nothing_and_counts_as_a_listener() {
     let peer = Peer::start([Answer::events("data: 1\n\n").then_stay()]).await;
-    let (told, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let connection =
-        source(peer.url("/")).on_message(move |message| told.send(message.data().to_owned()).unwrap());
+        source(peer.url("/")).on_message(move |message| sender.send(message.data().to_owned()).unwrap());
     assert!(matches!(connection.status(), Status::Idle));
     connection.connect();
     assert_eq!(soon("a message", seen.recv()).await.unwrap(), "1");

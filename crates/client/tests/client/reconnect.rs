@@ -28,9 +28,9 @@ async fn case_075_a_refused_or_reset_connection_is_an_error_and_is_retried() {
     let text = std::error::Error::source(&first).unwrap().to_string();
     assert!(
         matches!(first, Error::Connect { .. }) && text.contains("refused"),
-        "the first one is told: {text}"
+        "the first one is reported: {text}"
     );
-    assert!(waits, "it waits for the next attempt when the error is told");
+    assert!(waits, "it waits for the next attempt when the error is reported");
 
     let peer = Peer::start_on(
         &address.to_string(),
@@ -265,9 +265,9 @@ async fn a_server_that_is_killed_and_comes_back_is_found_again() {
 
 #[test]
 fn without_a_runtime_there_is_an_error_and_no_panic() {
-    let (told, errors) = std::sync::mpsc::channel();
+    let (sender, errors) = std::sync::mpsc::channel();
     let connection =
-        source("http://127.0.0.1:1/").on_error(move |error| told.send((**error).clone()).unwrap());
+        source("http://127.0.0.1:1/").on_error(move |error| sender.send((**error).clone()).unwrap());
     let mut messages = connection.select("message");
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let polled = futures_core::Stream::poll_next(std::pin::Pin::new(&mut messages), &mut context);

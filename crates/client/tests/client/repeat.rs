@@ -227,9 +227,9 @@ async fn a_request_that_was_never_sent_is_repeated_for_every_method() {
     for protocol in PROTOCOLS {
         for method in METHODS {
             let address = Server::start("127.0.0.1:0", Vec::new()).await.address;
-            let (told, mut errors) = tokio::sync::mpsc::unbounded_channel();
+            let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
             let source = asking(method, &format!("http://{address}/"), protocol, eager())
-                .on_error(move |error| told.send((**error).clone()).unwrap());
+                .on_error(move |error| sender.send((**error).clone()).unwrap());
             let again = Answer::events("event: again\ndata: 2\n\n").then_stay();
             let coming = async {
                 assert!(matches!(soon("an error", errors.recv()).await, Some(Error::Connect { .. })));

@@ -82,7 +82,7 @@ async fn a_name_with_a_line_break_selects_nothing_and_says_so() {
     for name in ["a\nb", "a\r"] {
         let mut messages = source("http://127.0.0.1:1/").select(name);
         assert!(
-            matches!(messages.next().await, Some(Err(SelectError::InvalidName { name: told })) if told == name)
+            matches!(messages.next().await, Some(Err(SelectError::InvalidName { name: reported })) if reported == name)
         );
         assert!(messages.next().await.is_none());
     }
@@ -99,10 +99,10 @@ impl Transport for Panicking {
 
 #[tokio::test]
 async fn a_transport_that_panics_ends_the_connection_with_an_error() {
-    let (told, mut closes) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut closes) = tokio::sync::mpsc::unbounded_channel();
     let connection = source("http://127.0.0.1:1/")
         .transport(Panicking)
-        .on_close(move |reason| told.send((**reason).clone()).unwrap());
+        .on_close(move |reason| sender.send((**reason).clone()).unwrap());
     let error = last_error(&mut connection.select("message")).await;
     assert!(matches!(error, Error::Panicked { .. }), "{error:?}");
     assert!(matches!(closes.recv().await, Some(CloseReason::Failed(Error::Panicked { .. }))));

@@ -97,11 +97,11 @@ async fn wait_makes_all_wait_for_the_slowest() {
 #[tokio::test]
 async fn lose_never_stops_reading() {
     let peer = Peer::start([numbered(5000)]).await;
-    let (told, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let connection =
         source(peer.url("/")).buffer(16, 1 << 20).when_full(WhenFull::Lose).on_message(move |message| {
             if message.event() == "end" {
-                told.send(()).unwrap();
+                sender.send(()).unwrap();
             }
         });
     let mut slow = connection.select("a");

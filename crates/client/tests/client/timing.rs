@@ -237,8 +237,8 @@ async fn no_answer_within_the_connect_timeout_is_an_error_and_is_retried() {
 #[tokio::test(start_paused = true)]
 async fn case_088_a_close_while_it_waits_cancels_the_retry() {
     let script = Script::new([Answer::refuse(), Answer::events(ONE)]);
-    let (told, mut errors) = tokio::sync::mpsc::unbounded_channel();
-    let connection = scripted(&script, exact()).on_error(move |error| told.send((**error).clone()).unwrap());
+    let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
+    let connection = scripted(&script, exact()).on_error(move |error| sender.send((**error).clone()).unwrap());
     let mut messages = connection.select("message");
     let reading = tokio::spawn(async move { messages.next().await.is_none() });
     errors.recv().await.unwrap();
@@ -253,9 +253,9 @@ async fn case_088_a_close_while_it_waits_cancels_the_retry() {
 #[tokio::test(start_paused = true)]
 async fn connect_does_not_wait_for_the_delay() {
     let script = Script::new([Answer::refuse(), Answer::events(ONE).then_stay()]);
-    let (told, mut errors) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
     let connection = scripted(&script, exact().delay(Duration::from_secs(30)))
-        .on_error(move |error| told.send((**error).clone()).unwrap());
+        .on_error(move |error| sender.send((**error).clone()).unwrap());
     let mut messages = connection.select("message");
     let reading = tokio::spawn(async move { data(&mut messages).await });
     errors.recv().await.unwrap();

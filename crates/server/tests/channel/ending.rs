@@ -130,7 +130,7 @@ fn the_answer_204_has_the_callers_headers_and_no_body() {
     assert_eq!(closed.stats().subscribers, 0);
 }
 
-/// A job that ends without saying how: each of its subscribers is cut, and is told when it comes back.
+/// A job that ends without a close: each of its subscribers is cut, and gets 410 when it comes back.
 #[test]
 fn a_channel_whose_publisher_is_dropped_fails() {
     let job = Channel::builder().name("import").first(First::All).build();

@@ -50,7 +50,7 @@ fn case_108_a_gap_is_an_event_and_the_stream_goes_on() {
         seen.events[1..].iter().map(|got| got.data.as_str()).collect::<Vec<_>>(),
         ["6", "7", "8", "9"]
     );
-    // Its id is the position before the next event, so that no client is told of the same gap twice.
+    // Its id is the position before the next event, so that no client gets the same gap twice.
     let mut lost = Subscriber::new(news.subscribe(crate::subscriber::id(&gap.id)));
     assert_eq!(lost.resumed().len(), 4);
 }
@@ -119,7 +119,7 @@ fn a_burst_that_is_larger_than_the_channel_is_reported_to_each_subscriber() {
     }
 }
 
-/// A loss of gathered events that were dropped before their release is told too, and at once.
+/// A loss of gathered events that were dropped before their release is reported too, and at once.
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_large_events_is_not_held_back_when_the_first_of_them_is_dropped() {
     let gather = std::time::Duration::from_secs(10);

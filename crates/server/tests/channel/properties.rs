@@ -55,10 +55,10 @@ const CHANNELS: usize = 3;
 struct Page {
     stream: Option<Subscriber>,
     last_event_id: String,
-    /// The number of the event that it sees next in each channel, once it has seen one, and as many as it was
-    /// told that it will not see.
+    /// The number of the event that it sees next in each channel, once it has seen one, and the number
+    /// of events that notices report as lost.
     next: HashMap<String, u64>,
-    /// It was told that it has missed nobody knows how many.
+    /// A reset said that it has missed an unknown number.
     uncertain: bool,
     /// Nothing is dropped while it is connected.
     is_waited_for: bool,
@@ -68,17 +68,17 @@ impl Page {
     fn see(&mut self, got: &Got) -> Result<(), TestCaseError> {
         let before = std::mem::replace(&mut self.last_event_id, got.id.clone());
         if matches!(got.event.as_str(), "reset" | "gap") {
-            let told: serde_json::Value = serde_json::from_str(&got.data).unwrap();
-            let channel = told["channel"].as_str().unwrap();
+            let notice: serde_json::Value = serde_json::from_str(&got.data).unwrap();
+            let channel = notice["channel"].as_str().unwrap();
             prop_assert!(!self.is_waited_for || got.event == "reset", "{got:?}");
-            match told["missed"].as_u64() {
+            match notice["missed"].as_u64() {
                 Some(missed) => {
                     prop_assert!(missed > 0);
                     *self.next.get_mut(channel).unwrap() += missed;
                 }
-                // Ids of their own are forgotten with their events: how many are gone nobody knows.
+                // Ids of their own are forgotten with their events: their number is unknown.
                 None => {
-                    prop_assert_eq!(told["reason"].as_str(), Some("unknown"));
+                    prop_assert_eq!(notice["reason"].as_str(), Some("unknown"));
                     prop_assert!(before.starts_with("own"), "{}", before);
                     self.uncertain = true;
                 }
@@ -173,7 +173,7 @@ fn run(
             }
         }
     }
-    // At the end it has seen, or was told of, everything.
+    // At the end it has seen every event, or a notice of it.
     prop_assert!(page.stream.is_some());
     for (channel, emitted) in emitted.iter().enumerate().filter(|_| !page.uncertain) {
         prop_assert_eq!(page.next[&channel.to_string()], emitted + 1, "channel {}", channel);
@@ -211,7 +211,7 @@ fn run_filtered(news: &Channel, bursts: &[(Vec<bool>, u8)]) -> Result<(), TestCa
         Subscriber::new(news.filter(|name| name == "read").subscribe(LastEventId::new(last).unwrap()))
     };
     let mut stream = Some(subscribe(""));
-    // Those that it wants and has neither seen nor been told of, and where it comes back.
+    // Those that it wants and has neither seen nor got a notice of, and its position when it comes back.
     let mut wanted = BTreeSet::new();
     let mut last = String::new();
     for (burst, then) in bursts.iter().chain([&(Vec::new(), 0), &(Vec::new(), 0)]) {

@@ -133,7 +133,7 @@ fn a_channel_that_was_restarted_is_reset_and_the_others_go_on() {
     let seen = back.seen().events;
     assert_eq!(data(&seen), ["a2", r#"{"channel":"b","reason":"unknown"}"#, "b1 again"]);
     assert_eq!(seen[1].event, "reset");
-    // Each id is the place in both: before the reset it is to be told, and after it no more.
+    // Each id is the position in both: before the reset, which then comes again, or after it.
     let mut before = Subscriber::new(a.and(&again).subscribe(id(&seen[0].id)));
     assert_eq!(before.data(), [r#"{"channel":"b","reason":"unknown"}"#, "b1 again"]);
     let mut after = Subscriber::new(a.and(&again).subscribe(id(&seen[1].id)));

@@ -1,4 +1,4 @@
-//! Each way a stream ends: `on_stop` and the clean-up run once, in this order, and emitters are told.
+//! Each way a stream ends: `on_stop` and the clean-up run once, in this order, and emitters are closed.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};

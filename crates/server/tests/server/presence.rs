@@ -16,12 +16,12 @@ fn open(clients: &Clients<&'static str>, key: &'static str) -> SseBody {
 
 /// The changes that are there already.
 fn ready<K: Clone>(presence: &mut Presence<K>) -> Vec<PresenceChange<K>> {
-    let mut told = Vec::new();
+    let mut changes = Vec::new();
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     while let Poll::Ready(Some(change)) = presence.poll_next_unpin(&mut cx) {
-        told.push(change);
+        changes.push(change);
     }
-    told
+    changes
 }
 
 /// As text, which is easier to compare.
@@ -34,7 +34,7 @@ fn text(change: &PresenceChange<&str>) -> String {
     }
 }
 
-fn told(presence: &mut Presence<&'static str>) -> Vec<String> {
+fn changes(presence: &mut Presence<&'static str>) -> Vec<String> {
     ready(presence).iter().map(text).collect()
 }
 
@@ -45,12 +45,12 @@ async fn joins_and_leaves_have_the_number_of_streams_of_their_key() {
     let mut presence = clients.presence();
     let (first, second) = (open(&clients, "ada"), open(&clients, "ada"));
     let other = open(&clients, "bob");
-    assert_eq!(told(&mut presence), ["+ada 1", "+ada 2", "+bob 1"]);
+    assert_eq!(changes(&mut presence), ["+ada 1", "+ada 2", "+bob 1"]);
     drop(first);
     drop(second);
     drop(before);
     drop(other);
-    assert_eq!(told(&mut presence), ["-ada 1", "-ada 0", "-early 0", "-bob 0"]);
+    assert_eq!(changes(&mut presence), ["-ada 1", "-ada 0", "-early 0", "-bob 0"]);
 }
 
 #[tokio::test]
@@ -58,16 +58,16 @@ async fn closed_replaced_and_refused_streams_appear_in_presence() {
     let clients = Clients::<&str>::builder().max_per_key(2).replace_oldest().build();
     let mut presence = clients.presence();
     let tabs = [open(&clients, "ada"), open(&clients, "ada"), open(&clients, "ada")];
-    assert_eq!(told(&mut presence), ["+ada 1", "+ada 2", "-ada 1", "+ada 2"]);
+    assert_eq!(changes(&mut presence), ["+ada 1", "+ada 2", "-ada 1", "+ada 2"]);
     clients.close("ada");
     drop(tabs);
-    assert_eq!(told(&mut presence), ["-ada 0"]);
+    assert_eq!(changes(&mut presence), ["-ada 0"]);
 
     let clients = Clients::<&str>::builder().max_per_key(1).build();
     let mut presence = clients.presence();
     let tabs = [open(&clients, "ada"), open(&clients, "ada")];
     drop(tabs);
-    assert_eq!(told(&mut presence), ["+ada 1", "-ada 0"]);
+    assert_eq!(changes(&mut presence), ["+ada 1", "-ada 0"]);
 }
 
 #[tokio::test]
@@ -80,9 +80,9 @@ async fn each_watcher_gets_the_changes_since_it_began_and_is_woken() {
     assert_eq!(within(waiting).await.unwrap().as_deref(), Some("+ada 1"));
 
     let mut second = clients.presence();
-    assert_eq!(told(&mut second), [""; 0]);
+    assert_eq!(changes(&mut second), [""; 0]);
     let _bob = open(&clients, "bob");
-    assert_eq!(told(&mut second), ["+bob 1"]);
+    assert_eq!(changes(&mut second), ["+bob 1"]);
 }
 
 #[tokio::test]
@@ -91,12 +91,12 @@ async fn a_slow_watcher_gets_the_number_of_missed_changes() {
     let (mut slow, mut fast) = (clients.presence(), clients.presence());
     for _ in 0..1_000 {
         drop(open(&clients, "ada"));
-        assert_eq!(told(&mut fast), ["+ada 1", "-ada 0"]);
+        assert_eq!(changes(&mut fast), ["+ada 1", "-ada 0"]);
     }
-    let changes = told(&mut slow);
-    assert_eq!(changes.len(), 1 + 1024);
-    assert_eq!(changes[..3], ["missed 976", "+ada 1", "-ada 0"]);
-    assert_eq!(told(&mut slow), [""; 0]);
+    let seen = changes(&mut slow);
+    assert_eq!(seen.len(), 1 + 1024);
+    assert_eq!(seen[..3], ["missed 976", "+ada 1", "-ada 0"]);
+    assert_eq!(changes(&mut slow), [""; 0]);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn presence_ends_when_nobody_can_join_any_more() {
     let mut presence = clients.presence();
     let ada = open(&clients, "ada");
     drop(clients);
-    assert_eq!(told(&mut presence), ["+ada 1"]);
+    assert_eq!(changes(&mut presence), ["+ada 1"]);
     assert!(poll!(pin!(presence.next())).is_pending(), "ada may leave");
     let end =
         tokio::spawn(
@@ -206,10 +206,10 @@ fn changes_on_several_threads_are_reported_in_their_order() {
         })
         .collect();
     let mut counts = HashMap::<usize, usize>::new();
-    let mut told = 0;
+    let mut total = 0;
     let mut follow = |presence: &mut Presence<usize>| {
         for change in ready(presence) {
-            told += 1;
+            total += 1;
             match change {
                 PresenceChange::Joined { key, streams } => {
                     let count = counts.entry(key).or_default();
@@ -230,6 +230,6 @@ fn changes_on_several_threads_are_reported_in_their_order() {
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     follow(&mut presence);
-    assert_eq!(told, 4 * 60 * 4);
+    assert_eq!(total, 4 * 60 * 4);
     assert!(counts.values().all(|streams| *streams == 0));
 }

@@ -145,15 +145,15 @@ async fn notifications_from_before_a_broken_connection_are_sent_first() {
 fn assert_nothing_is_missing(seen: &[Seen], writers: &[Writer]) {
     for writer in writers {
         let mut missing: BTreeSet<u64> = writer.committed().iter().copied().collect();
-        let (mut last, mut is_told) = (0, false);
+        let (mut last, mut is_reported) = (0, false);
         for event in seen {
-            is_told |= event.event == "reconnected";
+            is_reported |= event.event == "reconnected";
             let Some(number) = writer.number_of(event) else { continue };
             assert!(number > last, "writer {}: {number} after {last}", writer.name());
             missing.remove(&number);
             let lost: Vec<_> = missing.range(last + 1..number).collect();
-            assert!(lost.is_empty() || is_told, "writer {}: {lost:?} missed silently", writer.name());
-            (last, is_told) = (number, false);
+            assert!(lost.is_empty() || is_reported, "writer {}: {lost:?} missed silently", writer.name());
+            (last, is_reported) = (number, false);
         }
         let lost: Vec<_> = missing.range(last + 1..).collect();
         assert!(lost.is_empty(), "writer {}: {lost:?} missed at the end", writer.name());

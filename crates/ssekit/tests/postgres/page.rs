@@ -17,7 +17,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// The epoch and the sequence of its id.
-    pub(crate) fn place(&self) -> (&str, u64) {
+    pub(crate) fn position(&self) -> (&str, u64) {
         let (epoch, sequence) = self.id.split_once('-').expect("the id of a channel");
         (epoch, sequence.parse().expect("a number"))
     }
@@ -70,7 +70,7 @@ impl Page {
         self.wait(|seen| seen.last().is_some_and(|seen| seen.data == data)).await;
     }
 
-    /// Waits until the loss of the database was told so many times.
+    /// Waits until the loss of the database was reported so many times.
     pub(crate) async fn until_reconnected(&mut self, times: usize) {
         self.wait(|seen| seen.iter().filter(|seen| seen.event == "reconnected").count() == times).await;
     }

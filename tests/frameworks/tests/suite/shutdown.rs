@@ -69,7 +69,7 @@ async fn case_107<F: Framework>(join: fn(Produce, &Streams) -> Produce) {
     assert_eq!(count, 17);
 }
 
-/// Clients are told to come back, and not all at once.
+/// Clients get times to come back, and not all at once.
 #[track_caller]
 fn goodbye((rest, end): (String, End)) {
     let retry = rest.strip_prefix("retry: ").and_then(|rest| rest.trim_end().parse::<u64>().ok());
