@@ -4,7 +4,8 @@
 //! export SSEKIT_KEY=$(openssl rand -base64 32)
 //! cargo run -p ssekit-hub --example embedded_hub
 //! curl -N '127.0.0.1:3001/updates?topic=news'
-//! curl -H "authorization: Bearer $(ssekit token make --publish '*')" -d topic=news -d data=hello 127.0.0.1:3001/updates
+//! curl -H "authorization: Bearer $(ssekit token make --publish '*')" \
+//!     -d topic=news -d data=hello 127.0.0.1:3001/updates
 //! ```
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 

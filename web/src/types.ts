@@ -39,8 +39,8 @@ export interface Select<T = unknown> extends Readable<string>, AsyncIterable<Mes
   /**
    * The data parsed as JSON; `null` until the first event.
    *
-   * @param or returns the value for data that is not JSON; `undefined` skips the event. Without `or` the store
-   * becomes `null`, and an iterator throws.
+   * @param or returns the value for data that is not JSON; `undefined` skips the event. Without `or` the
+   * store becomes `null`, and an iterator throws.
    */
   json<U = T>(or?: (failure: JsonFailure<U>) => U | null | undefined): Values<U>
   /** The result of `fn` for the data; `null` until the first event. */

@@ -155,7 +155,8 @@ fn host() -> Result<String> {
     host.map(str::to_owned).context("`rustc -vV` names no host")
 }
 
-/// Seconds since 1970 that files in archives get: those of the commit, so that a second build has the same bytes.
+/// Seconds since 1970 that files in archives get: those of the commit, so that a second build has the same
+/// bytes.
 fn epoch() -> String {
     let set = env::var("SOURCE_DATE_EPOCH").ok();
     let commit = || Command::new("git log -1 --format=%ct").output().ok();

@@ -162,7 +162,9 @@ fn in_source(_: &str, text: &str, _: &BTreeSet<&str>) -> Vec<(usize, Rule)> {
     let mut findings = Vec::new();
     let (mut in_block, mut in_docs) = (false, false);
     for (number, line) in (1..).zip(text.lines()) {
-        if line.chars().count() > COLUMNS {
+        // Nothing can break a row of a table.
+        let is_row = line.trim_start().trim_start_matches(['/', '!']).starts_with(" |");
+        if line.chars().count() > COLUMNS && !is_row {
             findings.push((number, Rule::LongSourceLine));
         }
         let comment = comment(line, &mut in_block);
@@ -306,6 +308,7 @@ mod tests {
         let [fits, long] = [110, 111].map(|columns| "é".repeat(columns));
         assert!(rules(in_source, &fits).is_empty());
         assert_eq!(rules(in_source, &long), [(1, Rule::LongSourceLine)]);
+        assert!(rules(in_source, &format!("/// | {long} |")).is_empty(), "a row of a table cannot be broken");
         assert_eq!(rules(in_markdown, &long), [(1, Rule::LongMarkdownLine)]);
         assert!(rules(in_markdown, &format!("| {long} |")).is_empty(), "a row of a table cannot be broken");
         assert!(rules(in_markdown, &format!("```\n{long} who\n```\n")).is_empty(), "code");

@@ -117,7 +117,8 @@ pub enum Error {
     /// An event, or a comment, was larger than [`max_event_bytes`](crate::Source::max_event_bytes) and was
     /// left out; the stream goes on behind it.
     #[error(
-        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such events"
+        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such \
+         events"
     )]
     EventTooLarge {
         /// The limit in bytes.
@@ -267,7 +268,8 @@ pub enum SelectError {
     /// An event, of this or of another name, was larger than
     /// [`max_event_bytes`](crate::Source::max_event_bytes).
     #[error(
-        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such events"
+        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such \
+         events"
     )]
     EventTooLarge {
         /// The limit in bytes.

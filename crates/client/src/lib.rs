@@ -142,8 +142,8 @@
 //! ```
 //!
 //! An [`Error`] has two parts, as usual in Rust: its text is the failure, and its
-//! [`source`](std::error::Error::source) the cause. The texts of [`CloseReason`] and [`SelectError`] hold both. No
-//! message and no `Debug` shows the user, password or query of a URL, or the value of a header.
+//! [`source`](std::error::Error::source) the cause. The texts of [`CloseReason`] and [`SelectError`] hold
+//! both. No message and no `Debug` shows the user, password or query of a URL, or the value of a header.
 //!
 //! # Tokens that expire
 //!
@@ -186,10 +186,12 @@
 //! use std::time::Duration;
 //! use ssekit::{Reconnect, source};
 //!
-//! let patient = source("http://localhost:3000/a").reconnect(Reconnect::resilient().max_delay(Duration::from_secs(300)));
+//! let slower = Reconnect::resilient().max_delay(Duration::from_secs(300));
+//! let patient = source("http://localhost:3000/a").reconnect(slower);
 //! let as_browsers_do = source("http://localhost:3000/b").reconnect(Reconnect::standard());
 //! let one_attempt = source("http://localhost:3000/c").reconnect(Reconnect::never());
-//! let by_hand = source("http://localhost:3000/d").reconnect(Reconnect::never()).on_close(|closed| closed.connect());
+//! let once = source("http://localhost:3000/d").reconnect(Reconnect::never());
+//! let by_hand = once.on_close(|closed| closed.connect());
 //! ```
 //!
 //! Give a stream with pings a [`read_timeout`](Source::read_timeout) of three times their interval; for a

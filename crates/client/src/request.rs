@@ -224,7 +224,8 @@ impl Attempt {
             if next.body.as_ref().is_some_and(|body| !body.is_empty()) {
                 let to = next.display_url();
                 return Err(error(format!(
-                    "it leads to another origin, {to}, which the body may not be meant for: request that URL directly"
+                    "it leads to another origin, {to}, which the body may not be meant for: request that URL \
+                     directly"
                 )));
             }
             next.headers = CROSS_ORIGIN_HEADERS

@@ -77,8 +77,8 @@ const INCOMPLETE_EVENT: &[u8] = b"event: incomplete\ndata:";
 pub enum BodyError {
     /// The client has not read for the [stall time](crate::Produce::stall_timeout).
     #[error(
-        "the client has not read for {after:?}: its connection is closed (a body that is collected instead of sent \
-         needs `no_stall_timeout`)"
+        "the client has not read for {after:?}: its connection is closed (a body that is collected instead of \
+         sent needs `no_stall_timeout`)"
     )]
     Stalled {
         /// For how long it had not.
@@ -86,7 +86,8 @@ pub enum BodyError {
     },
     /// The client did not read the rest of the stream when the server [shut down](crate::Streams::shutdown).
     #[error(
-        "the server is shutting down, and the client has not read the rest of its stream: its connection is closed"
+        "the server is shutting down, and the client has not read the rest of its stream: its connection is \
+         closed"
     )]
     ShutDown,
     /// The stream [failed](StopReason::Failed) or was [overtaken](StopReason::Overtaken): the client lacks a

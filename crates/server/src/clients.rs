@@ -44,7 +44,8 @@ use crate::streams::{Join, JoinFn};
 /// # async fn ctrl_c() {} // tokio::signal::ctrl_c
 /// # let _ = greet;
 /// let (clients, streams) = (Clients::new(), Streams::new());
-/// let app = Router::new().route("/events/{session}", get(events)).with_state(clients).layer(streams.clone());
+/// let app = Router::new().route("/events/{session}", get(events));
+/// let app = app.with_state(clients).layer(streams.clone());
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 /// axum::serve(listener, app).with_graceful_shutdown(streams.shutdown_on(ctrl_c())).await?;
 /// # Ok(()) }
@@ -82,9 +83,10 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     ///
     /// ```
     /// use axum::{http::StatusCode, response::{IntoResponse, Response}};
-    /// use ssekit::Clients;
     ///
-    /// async fn events(clients: Clients<String>, user: String, session: &str) -> Result<Response, StatusCode> {
+    /// type Clients = ssekit::Clients<String>;
+    ///
+    /// async fn events(clients: Clients, user: String, session: &str) -> Result<Response, StatusCode> {
     ///     let response = clients.connect(user).into_response(); // from here on, `close` reaches it
     ///     match is_logged_in(session).await {
     ///         true => Ok(response),
@@ -92,7 +94,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     ///     }
     /// }
     ///
-    /// async fn log_out(clients: Clients<String>, user: String, session: &str) {
+    /// async fn log_out(clients: Clients, user: String, session: &str) {
     ///     end_session(session).await; // first, so that whoever connects from here on is refused
     ///     clients.close(&user);
     /// }
@@ -136,7 +138,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Clients<K> {
     /// fn events(clients: &Clients<String>, user: String, session: String) -> Produce {
     ///     clients.connect_with(user, move |stream| match is_logged_in(&session) {
     ///         true => Ok(()),
-    ///         false => Err(Error::new("the session has been logged out")), // its client comes back, and gets 401
+    ///         // Its client comes back, and gets 401.
+    ///         false => Err(Error::new("the session has been logged out")),
     ///     })
     /// }
     /// # let _ = events;

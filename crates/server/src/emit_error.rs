@@ -20,7 +20,8 @@ pub enum EmitError {
     /// A [`Channel`](crate::Channel) holds no more, and is to [wait](crate::Overtaken::Wait) for a subscriber
     /// that has not read it all.
     #[error(
-        "the channel is full, and its slowest subscriber has {unread} unread events: drop the event, or wait with `send`"
+        "the channel is full, and its slowest subscriber has {unread} unread events: drop the event, or wait \
+         with `send`"
     )]
     Behind {
         /// Events that the slowest subscriber has yet to read.

@@ -51,7 +51,8 @@ pub enum HeaderError {
     Name,
     /// The value holds a character that a header cannot carry, as a line feed.
     #[error(
-        "the value of the header `{name}` contains a character that headers cannot contain, such as a line feed: remove it"
+        "the value of the header `{name}` contains a character that headers cannot contain, such as a line \
+         feed: remove it"
     )]
     Value {
         /// The header.

@@ -248,7 +248,8 @@
 //!         None => Produce::no_content(), // there is no such job, or no more
 //!     }
 //! }
-//! # let _ = axum::Router::new().route("/jobs/{id}", axum::routing::get(watch)).with_state(Jobs::default()) as axum::Router;
+//! # let routes = axum::Router::new().route("/jobs/{id}", axum::routing::get(watch));
+//! # let _ = routes.with_state(Jobs::default()) as axum::Router;
 //! # let _ = start;
 //! ```
 //!
@@ -262,7 +263,8 @@
 //! const source = new EventSource('/jobs/7')
 //! source.addEventListener('done', () => source.close()) // at once, without another request
 //! source.addEventListener('error', () => {
-//!   if (source.readyState === EventSource.CLOSED) { /* 204: it is over. Otherwise it reconnects by itself. */ }
+//!   // 204: it is over. Otherwise it reconnects by itself.
+//!   if (source.readyState === EventSource.CLOSED) { /* … */ }
 //! })
 //! ```
 //!

@@ -20,7 +20,8 @@ use crate::stop::CleanUp;
 #[diagnostic::on_unimplemented(
     message = "`start` cannot return `{Self}`",
     label = "this closure returns `{Self}`",
-    note = "return `()`, `Result<(), ssekit::server::Error>`, a clean-up closure, or a future of `Result<(), ssekit::server::Error>`",
+    note = "return `()`, `Result<(), ssekit::server::Error>`, a clean-up closure, or a future of \
+            `Result<(), ssekit::server::Error>`",
     note = "end an `async` block with `Ok(())`; `?` converts every error",
     note = "use `produce_with_cleanup` for an `async` start that returns a clean-up"
 )]

@@ -31,7 +31,8 @@ impl LastEventId {
     /// fn events(last: LastEventId) -> Produce {
     ///     produce(move |stream| stream.emit("message", last.as_str().unwrap_or("all")).unwrap_or_default())
     /// }
-    /// let route = warp::path("events").and(LastEventId::filter()).map(|last: Result<_, _>| last.map(events));
+    /// let route = warp::path("events").and(LastEventId::filter());
+    /// let route = route.map(|last: Result<_, _>| last.map(events));
     /// # let _ = warp::service(route);
     /// ```
     pub fn filter() -> impl Filter<Extract = (Result<Self, InvalidLastEventId>,), Error = Infallible> + Copy {

@@ -14,7 +14,8 @@
 //! session.start(seconds(0));
 //! assert_eq!(session.next_output(), Some(Output::Connect { first: true }));
 //!
-//! session.answered(&Answer { status: 200, content_type: Some("text/event-stream"), ..Answer::default() }, seconds(1));
+//! let answer = Answer { status: 200, content_type: Some("text/event-stream"), ..Answer::default() };
+//! session.answered(&answer, seconds(1));
 //! assert_eq!(session.next_output(), Some(Output::Opened));
 //!
 //! session.bytes(b"id: 7\ndata: hello\n\n", seconds(2), |item| println!("{item:?}"));

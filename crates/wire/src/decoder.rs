@@ -23,7 +23,8 @@ pub const DEFAULT_MAX_EVENT_BYTES: usize = 16 << 20;
 ///     let mut items = decoder.feed(piece.as_bytes());
 ///     while let Some(item) = items.next() {
 ///         if let Item::Message(message) = item? {
-///             seen.push((message.event.to_owned(), message.data.to_owned(), message.last_event_id.to_owned()));
+///             let [event, data, id] = [message.event, message.data, message.last_event_id].map(str::to_owned);
+///             seen.push((event, data, id));
 ///         }
 ///     }
 /// }
@@ -69,7 +70,8 @@ pub struct Message<'a> {
 pub enum DecodeError {
     /// The values of an event's lines add up to more than the limit. Its id, if it has one, still counts.
     #[error(
-        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such events"
+        "an event is larger than {limit} bytes and was skipped: raise max_event_bytes if you expect such \
+         events"
     )]
     EventTooLarge {
         /// The limit in bytes.

@@ -3,8 +3,8 @@
 //! ```text
 //! numbers   0 how many events   1, 2 address and length of the text   3 whether the piece is ASCII
 //!           then for each event, five:
-//!           name     its number; a new one is the next number, UNNAMED_AGAIN is not kept, TOO_LARGE, ID_ALONE
-//!                    and INCOMPLETE are no events
+//!           name     its number; a new one is the next number, UNNAMED_AGAIN is not kept, TOO_LARGE,
+//!                    ID_ALONE and INCOMPLETE are no events
 //!           name's length, if it is in the text, else ABSENT
 //!           id's length, if it is another one than before, else ABSENT
 //!           data's start in the piece, or ABSENT if it is in the text

@@ -13,7 +13,8 @@ const SOURCES: &str = "packaging/debian";
 const SCRIPTS: &[&str] = &["postinst", "postrm", "prerm"];
 const UNITS: &[&str] = &["ssekit.service", "ssekit.socket"];
 
-/// Differences of the package's unit to the example: the path of the program, and a user that the package makes.
+/// Differences of the package's unit to the example: the path of the program, and a user that the package
+/// makes.
 const CHANGES: &[(&str, &str)] = &[
     ("ExecStart=/usr/local/bin/ssekit ", "ExecStart=/usr/bin/ssekit "),
     ("DynamicUser=yes\n", "User=ssekit\nGroup=ssekit\n"),

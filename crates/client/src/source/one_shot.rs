@@ -34,7 +34,8 @@ impl Source {
     ///
     /// ```no_run
     /// # async fn example(token: &str) -> Result<(), Box<dyn std::error::Error>> {
-    /// let request = serde_json::json!({ "stream": true, "messages": [{ "role": "user", "content": "hello" }] });
+    /// let messages = serde_json::json!([{ "role": "user", "content": "hello" }]);
+    /// let request = serde_json::json!({ "stream": true, "messages": messages });
     /// let answer = ssekit::source("http://localhost:8080/v1/chat/completions")
     ///     .bearer(token)
     ///     .json(&request)

@@ -151,7 +151,7 @@ async fn a_request_can_be_made_once_with_a_token_and_json() {
 
     let map = std::collections::HashMap::from([((1, 2), 3)]);
     assert!(
-        matches!(source(peer.url("/")).json(&map).check(), Err(Error::Header { what, .. }) if what == "the body")
+        matches!(source(peer.url("/")).json(&map).check(), Err(Error::Header { part, .. }) if part == "the body")
     );
     assert!(source(peer.url("/")).bearer("a\nb").check().is_err());
 }

@@ -2,12 +2,14 @@
 
 import { source } from 'ssekit'
 
+const limits = { readTimeout: 5_000, reconnect: { maxDelay: 5_000 } }
+
 /**
  * `time`, in milliseconds since 1970, and `stats`. Sources of the same request share a connection; by `tabs`,
  * those of all tabs do: browsers open six of them to a server at once, unless it speaks HTTP/2. Five seconds
  * of silence mean that the connection is dead, whatever the proxies between say.
  */
-export const machine = () => source('/api/machine', { tabs: true, key: 'machine', readTimeout: 5_000, reconnect: { maxDelay: 5_000 } })
+export const machine = () => source('/api/machine', { tabs: true, key: 'machine', ...limits })
 
 /** The data of a `stats` event. */
 export interface Stats {

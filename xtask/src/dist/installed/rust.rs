@@ -1,4 +1,5 @@
-//! The packages of the crates, as the registry would hand them out, in a new program: the programs of the README.
+//! The packages of the crates, as the registry would hand them out, in a new program: the programs of the
+//! README.
 
 use std::path::Path;
 
@@ -48,7 +49,8 @@ pub(super) fn test(build: &Build, packages: &Path, hub: &Hub) -> Result<()> {
     Ok(())
 }
 
-/// A program that depends on the packages by version. The program's package is built as a library, and not used.
+/// A program that depends on the packages by version. The program's package is built as a library, and not
+/// used.
 fn manifest(names: &[String]) -> String {
     let patches: String = names
         .iter()
