@@ -2,7 +2,7 @@
 //! `npm run dev:rust` there. Ctrl-C ends every stream; pages return by themselves.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
-mod door;
+mod waiting_room;
 mod machine;
 mod room;
 

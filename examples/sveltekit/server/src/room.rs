@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use ssekit::server::Presence;
 use ssekit::{Clients, PresenceChange, Produce};
 
-use crate::door::Door;
+use crate::waiting_room::WaitingRoom;
 
 const SEATS: usize = 3;
 /// The number of messages that are kept for new visitors.
@@ -55,13 +55,13 @@ pub(crate) struct Room {
 
 /// Events are emitted under its lock, so that all pages get them in the same order.
 struct State {
-    door: Door<Visitor>,
+    visitors: WaitingRoom<Visitor>,
     history: VecDeque<Said>,
 }
 
 impl Room {
     pub(crate) fn new() -> Self {
-        let state = State { door: Door::new(SEATS), history: VecDeque::new() };
+        let state = State { visitors: WaitingRoom::new(SEATS), history: VecDeque::new() };
         Self { clients: Clients::new(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -88,29 +88,29 @@ impl Room {
             let mut state = self.state();
             match change {
                 PresenceChange::Joined { key, .. } => {
-                    state.door.arrive(key.clone());
+                    state.visitors.arrive(key.clone());
                     self.welcome(&state, &key);
                 }
                 PresenceChange::Left { key, streams: 0 } => {
-                    if let Some(next) = state.door.leave(&key) {
+                    if let Some(next) = state.visitors.leave(&key) {
                         self.welcome(&state, &next);
                     }
                 }
                 PresenceChange::Missed(_) => self.count_anew(&mut state),
                 _ => continue,
             }
-            self.tell_all(&state);
+            self.send_people(&state);
         }
     }
 
-    /// More have come and gone at once than can be told one by one.
+    /// Compares with the present keys, after more changes than presence keeps.
     fn count_anew(&self, state: &mut State) {
-        let gone: Vec<_> = state.door.inside().iter().chain(state.door.line()).cloned().collect();
+        let gone: Vec<_> = state.visitors.inside().iter().chain(state.visitors.queue()).cloned().collect();
         for visitor in gone.iter().filter(|visitor| !self.clients.contains(*visitor)) {
-            state.door.leave(visitor);
+            state.visitors.leave(visitor);
         }
-        self.clients.keys().into_iter().for_each(|visitor| state.door.arrive(visitor));
-        state.door.inside().iter().for_each(|visitor| self.welcome(state, visitor));
+        self.clients.keys().into_iter().for_each(|visitor| state.visitors.arrive(visitor));
+        state.visitors.inside().iter().for_each(|visitor| self.welcome(state, visitor));
     }
 
     /// Says something to those inside.
@@ -120,10 +120,10 @@ impl Room {
             return Err((StatusCode::BAD_REQUEST, "a message has 1 to 300 characters"));
         }
         let mut state = self.state();
-        let from = state.door.inside().iter().find(|visitor| visitor.session == saying.session);
-        let from = from.ok_or((StatusCode::FORBIDDEN, "only who is in the room can speak"))?.name.clone();
+        let from = state.visitors.inside().iter().find(|visitor| visitor.session == saying.session);
+        let from = from.ok_or((StatusCode::FORBIDDEN, "only visitors in the room can speak"))?.name.clone();
         let said = Said { from, text: text.to_owned(), at };
-        for visitor in state.door.inside() {
+        for visitor in state.visitors.inside() {
             // A visitor that has just gone gets nothing, and delays no other.
             let _ = self.clients.get(visitor).emit_json("said", &said);
         }
@@ -136,24 +136,24 @@ impl Room {
 
     /// Sends the kept messages to a visitor that has entered or come back.
     fn welcome(&self, state: &State, visitor: &Visitor) {
-        if state.door.place(visitor) == Some(0) {
+        if state.visitors.position(visitor) == Some(0) {
             let _ = self.clients.get(visitor).emit_json("history", &state.history);
         }
     }
 
-    /// Sends the list of visitors to all of them, and their place in the line to those that wait.
-    fn tell_all(&self, state: &State) {
+    /// Sends the list of visitors to all of them, and their position in the queue to those that wait.
+    fn send_people(&self, state: &State) {
         let people = People {
-            seats: state.door.seats(),
-            inside: state.door.inside().iter().map(|visitor| visitor.name.as_str()).collect(),
-            waiting: state.door.line().map(|visitor| visitor.name.as_str()).collect(),
+            seats: state.visitors.seats(),
+            inside: state.visitors.inside().iter().map(|visitor| visitor.name.as_str()).collect(),
+            waiting: state.visitors.queue().map(|visitor| visitor.name.as_str()).collect(),
         };
         let _ = self.clients.all().emit_json("people", &people);
-        let places = state.door.inside().iter().map(|visitor| (0, visitor));
-        for (place, visitor) in
-            places.chain(state.door.line().enumerate().map(|(index, who)| (index + 1, who)))
+        let positions = state.visitors.inside().iter().map(|visitor| (0, visitor));
+        for (position, visitor) in
+            positions.chain(state.visitors.queue().enumerate().map(|(index, visitor)| (index + 1, visitor)))
         {
-            let _ = self.clients.get(visitor).emit("place", place.to_string());
+            let _ = self.clients.get(visitor).emit("place", position.to_string());
         }
     }
 
