@@ -6,6 +6,6 @@ export async function POST({ request }) {
   if (typeof text !== 'string' || !/^.{1,300}$/s.test(text.trim())) {
     error(400, 'a message has 1 to 300 characters')
   }
-  if (!say(session, text.trim())) error(403, 'only who is in the room can speak')
+  if (!say(session, text.trim())) error(403, 'only visitors in the room can speak')
   return new Response(null, { status: 204 })
 }
