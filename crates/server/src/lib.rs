@@ -627,6 +627,8 @@ mod channel;
 
 mod streams;
 
+mod refusal;
+
 mod clients;
 
 mod presence;

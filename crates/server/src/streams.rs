@@ -1,16 +1,19 @@
+mod builder;
+
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::Notify;
 
+pub use self::builder::StreamsBuilder;
 use crate::emitter::Emitter;
 use crate::outbox::Outbox;
 use crate::timers::Lifetime;
+use crate::refusal::{Refusal, RefusalReason, jittered};
 use crate::stop::{Membership, StopReason};
 
 /// The open streams of a server: ends them all when it shuts down, and limits how many there are and for how
@@ -284,84 +287,6 @@ impl fmt::Debug for Streams {
     }
 }
 
-/// The limits of [`Streams`].
-#[derive(Clone, Debug)]
-#[must_use = "limits do nothing until `build`"]
-pub struct StreamsBuilder {
-    max: Option<usize>,
-    max_per_key: Option<usize>,
-    max_lifetime: Option<Duration>,
-    retry: Duration,
-    name: Option<Box<str>>,
-}
-
-impl Default for StreamsBuilder {
-    fn default() -> Self {
-        Self { max: None, max_per_key: None, max_lifetime: None, retry: DEFAULT_RETRY, name: None }
-    }
-}
-
-impl StreamsBuilder {
-    /// At most this many streams. Any number unless set.
-    pub fn max(mut self, streams: usize) -> Self {
-        self.max = Some(streams);
-        self
-    }
-
-    /// At most this many streams that were counted [as](crate::Produce::within_as) the same key. Any number
-    /// unless set.
-    pub fn max_per_key(mut self, streams: usize) -> Self {
-        self.max_per_key = Some(streams);
-        self
-    }
-
-    /// Ends a stream after this long, less up to a fifth at random, so that streams that began together do
-    /// not end together. Unlimited by default.
-    ///
-    /// It sends its emitted events, then a time to return, and ends, with
-    /// [`Expired`](StopReason::Expired). The client resumes: connections move to servers that have joined
-    /// since, and credentials are asked for again.
-    pub fn max_lifetime(mut self, time: Duration) -> Self {
-        self.max_lifetime = Some(time);
-        self
-    }
-
-    /// Sets the time after which the client of a stream that the server ends or refuses returns: this time on
-    /// average, spread evenly from half of it to one and a half. 3 s by default.
-    ///
-    /// It replaces the time of [`Produce::retry`](crate::Produce::retry). When the streams of n clients end
-    /// at once, one n-th of this time lies between two of them on average.
-    pub fn retry(mut self, time: Duration) -> Self {
-        self.retry = time;
-        self
-    }
-
-    /// A name, for metrics: it distinguishes several `Streams` of one program.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into().into());
-        self
-    }
-
-    /// Streams with these limits.
-    #[must_use]
-    pub fn build(self) -> Streams {
-        Streams {
-            shared: Arc::new(StreamsShared {
-                limits: self,
-                keys: RandomState::new(),
-                state: Mutex::default(),
-                ended: Notify::new(),
-                #[cfg(feature = "metrics")]
-                recorded: crate::recorded::Recorded::default(),
-            }),
-        }
-    }
-
-    fn jittered_retry(&self) -> Duration {
-        jittered_retry(self.retry)
-    }
-}
-
 /// A registry that a stream joins when its response is built.
 pub(crate) struct Join {
     /// The `Streams` that it joins, if it is these: each of them once.
@@ -371,58 +296,6 @@ pub(crate) struct Join {
 
 /// Adds a stream to others, or refuses it.
 pub(crate) type JoinFn = Box<dyn FnOnce(&Emitter) -> (Box<dyn Membership>, Option<Refusal>) + Send + Sync>;
-
-/// A stream that is not taken: why, and when its client is to return.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    reason: RefusalReason,
-    retry: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RefusalReason {
-    ShutDown,
-    Full,
-    KeyFull,
-}
-
-impl Refusal {
-    pub(crate) fn new(reason: RefusalReason, retry: Duration) -> Self {
-        Self { reason, retry }
-    }
-
-    pub(crate) fn text(&self) -> &'static str {
-        match self.reason {
-            RefusalReason::ShutDown => "the server shuts down",
-            RefusalReason::Full => "too many streams",
-            RefusalReason::KeyFull => "too many streams of this client",
-        }
-    }
-
-    pub(crate) fn reason(&self) -> StopReason {
-        match self.reason {
-            RefusalReason::ShutDown => StopReason::Shutdown,
-            RefusalReason::Full | RefusalReason::KeyFull => StopReason::Refused,
-        }
-    }
-
-    /// Ends the stream before it has begun.
-    pub(crate) fn end(&self, emitter: &Emitter) {
-        emitter.outbox().end_with_retry(self.reason(), self.retry);
-    }
-}
-
-pub(crate) const DEFAULT_RETRY: Duration = Duration::from_secs(3);
-
-/// A reconnection time of about this long.
-pub(crate) fn jittered_retry(time: Duration) -> Duration {
-    jittered(time, 0.5, 1.5)
-}
-
-fn jittered(time: Duration, least: f64, most: f64) -> Duration {
-    let factor = least + fastrand::f64() * (most - least);
-    Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or(time)
-}
 
 /// A stream's membership in [`Streams`].
 struct StreamsMembership {

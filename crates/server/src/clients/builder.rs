@@ -11,7 +11,7 @@ use super::Clients;
 use super::audience::{Losses, WhenFull};
 use super::registry::{Registry, ClientsShared};
 use crate::presence::Watchers;
-use crate::streams::DEFAULT_RETRY;
+use crate::refusal::DEFAULT_RETRY;
 
 /// The options of [`Clients`].
 #[must_use = "options do nothing until `build`"]

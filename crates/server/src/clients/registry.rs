@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::audience::Losses;
 use crate::emitter::Emitter;
 use crate::presence::{PresenceChange, PendingWakes, Watchers};
+use crate::refusal::{Refusal, RefusalReason, jittered_retry};
 use crate::stop::{Membership, StopReason};
-use crate::streams::{Refusal, RefusalReason, jittered_retry};
 
 pub(super) struct ClientsShared<K> {
     pub(super) max_per_key: Option<usize>,
