@@ -253,8 +253,8 @@ impl Connection {
         self.open();
     }
 
-    /// Waits for the head of an event stream, or gives that of the last one; the error says why none will
-    /// come.
+    /// Waits for the head of an event stream, or returns that of the last one. The error is the reason of a
+    /// close.
     pub(crate) async fn head(&self) -> Result<Response, CloseReason> {
         loop {
             let (ended, changed) = (self.ended.changed(), self.status.changed());

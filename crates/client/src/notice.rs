@@ -20,8 +20,8 @@ impl<T> Notice<T> {
         Self { content, response: connection.response(), connection: Arc::clone(connection) }
     }
 
-    /// The last answer of the server in this attempt, with its status and headers; `None` while there is
-    /// none.
+    /// The last answer of the server in this attempt; `None` while there is none. It has the status and
+    /// headers.
     pub fn response(&self) -> Option<&Response> {
         self.response.as_deref()
     }

@@ -150,8 +150,8 @@ impl Source {
         })
     }
 
-    /// Sends the [body](Self::body) only until an attempt can have reached the server, and the attempts after
-    /// it without.
+    /// Sends the [body](Self::body) with the first attempts alone: until one of them can have reached the
+    /// server.
     pub fn body_once(self) -> Self {
         self.change_request(|request| {
             request.body_once = true;
@@ -208,9 +208,8 @@ impl Source {
         self.set(|options| options.config.max_event_bytes = limit)
     }
 
-    /// Gives an event whose blank line is missing when the server ends the stream, as some servers end
-    /// theirs. By default it is dropped, as the HTML standard says (9.2.6), and reported as
-    /// [`Error::IncompleteEvent`].
+    /// Accepts an event whose blank line is missing at the end of the stream, as some servers end theirs. By
+    /// default it is dropped, as the HTML standard says (9.2.6), and reported as [`Error::IncompleteEvent`].
     pub fn accept_incomplete_event(self, accept: bool) -> Self {
         self.set(|options| options.config.accepts_incomplete_event = accept)
     }

@@ -42,8 +42,7 @@ pub struct SseBody {
     ping: Ping,
     timer: Option<Pin<Box<Sleep>>>,
     has_begun: bool,
-    /// The transport had no turn to flush since the response was built, or since the last poll handed out
-    /// bytes.
+    /// The transport had no turn to flush since the last poll handed out bytes, or since the beginning.
     unflushed: bool,
     /// Why the response is cut, once the transport has flushed its bytes.
     cut: Option<BodyError>,

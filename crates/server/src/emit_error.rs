@@ -17,8 +17,7 @@ pub enum EmitError {
         /// Bytes that the buffer takes.
         limit: usize,
     },
-    /// A [`Channel`](crate::Channel) holds no more, and is to [wait](crate::Overtaken::Wait) for a subscriber
-    /// that has not read it all.
+    /// A full [`Channel`](crate::Channel) is to [wait](crate::Overtaken::Wait) for a subscriber.
     #[error(
         "the channel is full, and its slowest subscriber has {unread} unread events: drop the event, or wait \
          with `send`"

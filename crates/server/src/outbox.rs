@@ -217,8 +217,8 @@ impl Outbox {
         state.rest = bytes;
     }
 
-    /// Hands out bytes that were read elsewhere and fit into one piece, after [`NextAction::Wait`] with room,
-    /// by the body alone.
+    /// Hands out bytes of the log that fit into one piece, by the body alone. Only after [`NextAction::Wait`]
+    /// with room.
     pub(crate) fn track_whole(
         self: &Arc<Self>,
         bytes: Bytes,

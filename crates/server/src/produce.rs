@@ -278,8 +278,8 @@ impl Produce {
         self
     }
 
-    /// Closes the connection of a client that has read nothing for this long although something was to be
-    /// read. 30 s unless set.
+    /// Closes the connection of a client that has read nothing for this long while bytes wait. 30 s unless
+    /// set.
     ///
     /// The time begins when the transport cannot write: bytes in the system's socket buffer count as read.
     /// Transports that copy their input (actix-web, poem, rocket; a TLS library without vectored writes), and

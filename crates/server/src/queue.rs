@@ -30,8 +30,8 @@ pub(crate) const DEFAULT_NAME: &str = "message";
 const FIELDS: usize = "retry: \nid: \nevent: \ndata: \n\n".len() + 2 * 20;
 
 impl Queue {
-    /// A queue of this many bytes that gives events without an id this one and the following, and whose first
-    /// line is the reconnection time.
+    /// A queue of this many bytes. Events without an id get this one and the following; the first line is the
+    /// reconnection time.
     pub(crate) fn new(limit: usize, next_id: Option<u64>, retry: Option<Duration>) -> Self {
         let mut bytes = Vec::new();
         if let Some(retry) = retry {
@@ -171,8 +171,8 @@ pub(crate) fn encode_retry(retry: Duration, out: &mut Vec<u8>) {
     out.pop();
 }
 
-/// Refuses an event that would be too large, before memory is taken for it, and one whose id no request could
-/// carry back.
+/// Refuses an event that would be too large, before memory is taken for it. Also one with an id that no
+/// request could carry back.
 pub(crate) fn check_size(event: &Event<'_>) -> Result<(), EmitError> {
     if let Some(bytes) = event.id().map(str::len).filter(|bytes| *bytes > MAX_ID_BYTES) {
         return Err(EmitError::IdTooLong { bytes, limit: MAX_ID_BYTES });

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Decides from past events and `now` when an idle stream pings, when its lifetime is over, and when a peer
-/// that does not read is given up.
+/// Decides when an idle stream pings, when its lifetime is over, and when a stalled peer is given up. Its
+/// inputs are past events and `now`.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamTimers {
     ping: Option<Millis>,

@@ -55,8 +55,7 @@ pub enum AfterEnd {
     ByMethod,
     /// Always, whatever the method.
     Always,
-    /// If the server has set a reconnection time by `retry:`, and so has said that it expects clients to
-    /// return.
+    /// If the server has set a reconnection time by `retry:`: then it expects clients to return.
     Asked,
     /// The end of the stream is the end.
     Never,

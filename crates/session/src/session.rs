@@ -159,8 +159,8 @@ impl<E: Clone + Debug> Session<E> {
         }
     }
 
-    /// Opens a closed connection after the delay that the policy has for another retry, and not before the
-    /// server's `Retry-After`.
+    /// Opens a closed connection after the policy's delay for another retry. Not before the server's
+    /// `Retry-After`.
     pub fn start_later(&mut self, retry_after: Option<Duration>, now: Duration) {
         if self.is_closed() {
             self.wait(None, retry_after, now);

@@ -11,8 +11,8 @@ use crate::items::or_message;
 pub(crate) struct Block {
     pub(crate) limit: usize,
     line: Line,
-    /// Bytes of all values taken for this block, replaced ones included, so that the limit does not depend on
-    /// chunking.
+    /// Bytes of all values taken for this block. It includes replaced ones, so that the limit does not depend
+    /// on chunking.
     size: usize,
     /// The limit was passed and reported: the rest of the block is skipped.
     too_large: bool,
@@ -107,8 +107,7 @@ impl Block {
         self.ended
     }
 
-    /// Whether the block that is being read holds an event or an id, or a part of one, that was not reported
-    /// yet.
+    /// Whether the current block holds an event or an id, or a part of one, that was not reported yet.
     pub(crate) fn holds_event(&self) -> bool {
         let is_cut_in_one = match self.line {
             Line::Name { len, .. } => len > 0,

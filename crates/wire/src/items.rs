@@ -221,8 +221,7 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// Puts the lines of data that begin at `at` and lie whole in the piece to those before them, as far as
-    /// the limit allows; gives where they end.
+    /// Joins the whole lines of data from `at` on to those before them, up to the limit; returns their end.
     fn join(&mut self, mut at: usize) -> usize {
         let piece = self.piece;
         let mut line_ends = self.line_ends;

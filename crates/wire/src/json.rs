@@ -70,8 +70,8 @@ impl Event<'_> {
 }
 
 impl Message<'_> {
-    /// The message as a value of an enum whose variants are the names of events, as [`Event::typed`] writes
-    /// it; `None` if the enum has no variant of this name.
+    /// The message as a value of an enum whose variants are the names of events. [`Event::typed`] writes it.
+    /// `None` if the enum has no variant of this name.
     ///
     /// The data of a variant without content is not looked at. A variant with `#[serde(other)]` takes every
     /// other name.

@@ -11,8 +11,7 @@ pub(crate) fn line_end(text: &[u8]) -> Option<usize> {
     LineEnds::new(text).next(0)
 }
 
-/// The line ends of a text, found a block of 64 bytes at a time and remembered for the lines that follow in
-/// it.
+/// The line ends of a text, found 64 bytes at a time and remembered for the next lines.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineEnds<'a> {
     text: &'a [u8],

@@ -6,8 +6,8 @@ use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{CloseReason, Error, Message, Notice, Response};
 
 impl Source {
-    /// Calls this when a server has answered with an event stream, before any event, with the answer's status
-    /// and headers.
+    /// Calls this for each answer that is an event stream, before any event. It gets the answer's status and
+    /// headers.
     pub fn on_open(self, callback: impl Fn(&Notice<Response>) + MaybeSend + MaybeSync + 'static) -> Self {
         self.set(|options| options.callbacks_mut().open.push(callbacks::callback(callback)))
     }

@@ -41,8 +41,7 @@ struct Settings {
     mode: Mode,
 }
 
-/// Whether cookies and HTTP logins are sent, and taken from the answer ("credentials mode" of the fetch
-/// standard).
+/// Whether cookies and HTTP logins are sent and stored ("credentials mode" of the fetch standard).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Credentials {
     /// Never.

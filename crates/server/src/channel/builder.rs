@@ -73,8 +73,7 @@ impl ChannelBuilder {
         self
     }
 
-    /// Sets the policy for subscribers that have not read an event when it is dropped; [`Overtaken::Close`]
-    /// by default.
+    /// Sets the policy for subscribers that have not read a dropped event; [`Overtaken::Close`] by default.
     pub fn when_overtaken(mut self, policy: Overtaken) -> Self {
         self.overtaken = policy;
         self

@@ -69,8 +69,7 @@ impl Cursor {
         self.rare.as_ref().map_or(StartPosition::Resumed, |rare| rare.start)
     }
 
-    /// Moves on to the oldest event that is held, if it is behind that, and returns the notice for its
-    /// client.
+    /// Moves to the oldest held event if it is behind that; returns the notice for its client.
     pub(crate) fn catch_up(&mut self, oldest: u64) -> Option<Notice> {
         let gone = oldest.saturating_sub(self.next);
         let notice = match self.start() {

@@ -47,8 +47,8 @@ impl<B> Segment<B> {
         }
     }
 
-    /// Where the events from one sequence up to another lie, no more bytes than this but one event at least,
-    /// and the sequence after them. Their frames, as they lie in those bytes, are added to `frames`.
+    /// The range of whole events from one sequence up to another, and the sequence after them. At most this
+    /// many bytes, but one event at least. Their frames, relative to those bytes, are added to `frames`.
     pub(crate) fn range(
         &self,
         from: u64,

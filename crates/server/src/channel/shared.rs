@@ -29,7 +29,7 @@ use crate::queue::check_size;
 /// task is woken, and no waker is dropped.
 pub(crate) struct ChannelShared {
     state: Mutex<ChannelState>,
-    /// The sequence of the next event that is not released yet, or `CLOSED`, so that a waiting subscriber
+    /// The sequence of the next event that is not released yet, or `CLOSED`. With it, a waiting subscriber
     /// sees without the lock that there is nothing yet.
     head: AtomicU64,
     /// Publishers that wait for subscribers wait for this first, in order.
@@ -174,8 +174,8 @@ impl ChannelShared {
         wake(state);
     }
 
-    /// Publishes as soon as every subscriber has read the events that this would drop, first come first
-    /// served.
+    /// Publishes as soon as every subscriber has read the events that this would drop. Publishers wait in
+    /// order.
     pub(crate) async fn send(&self, events: &[Event<'_>]) -> Result<EventId, EmitError> {
         match self.publish(events, Instant::now()) {
             Err(EmitError::Behind { .. }) => {}
@@ -223,8 +223,8 @@ impl ChannelShared {
         self.state().end.is_some()
     }
 
-    /// How the channel has ended, if this subscriber, which has not begun, has nothing more to read, and no
-    /// notice to get.
+    /// How the channel has ended, if this subscriber has nothing to read and no notice to get. For one that
+    /// has not begun.
     pub(crate) fn finished_for(&self, cursor: &Cursor) -> Option<End> {
         let state = self.state();
         let has_notice = match cursor.start() {
@@ -304,8 +304,8 @@ impl ChannelShared {
         self.watchers.watch()
     }
 
-    /// Releases gathered events that are due, if this subscriber is to do that, although it cannot read
-    /// itself.
+    /// Releases gathered events that are due, if this subscriber is the flusher. For one that cannot read
+    /// now.
     pub(crate) fn flush_if_due(&self, cursor: &mut Cursor, now: Instant) {
         if !self.gathers {
             return;

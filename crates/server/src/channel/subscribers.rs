@@ -59,8 +59,8 @@ impl Subscribers {
         }
     }
 
-    /// Registers a waiting subscriber, and returns its earlier waker, which must be dropped when no lock is
-    /// held.
+    /// Registers a waiting subscriber, and returns its earlier waker. The waker must be dropped when no lock
+    /// is held.
     #[must_use]
     pub(crate) fn wait(&mut self, key: usize, waker: &Waker) -> Option<Waker> {
         match &mut self.all[key].waits {

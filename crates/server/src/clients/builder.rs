@@ -54,9 +54,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> ClientsBuilder<K> {
         self
     }
 
-    /// Ends a stream whose buffer has no room for an event, so that its client returns and resumes, with
-    /// [`Overtaken`](crate::StopReason::Overtaken). Unless set, the event is left out for this stream, and
-    /// [counted](crate::Delivery).
+    /// Ends a stream whose buffer has no room for an event, so that its client returns and resumes. The
+    /// reason is [`Overtaken`](crate::StopReason::Overtaken). Unless set, the event is left out for this
+    /// stream, and [counted](crate::Delivery).
     pub fn end_when_full(mut self) -> Self {
         self.when_full = WhenFull::End;
         self
