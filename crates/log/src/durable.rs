@@ -3,12 +3,16 @@
 mod codec;
 mod damage;
 mod directory;
+mod failure;
 mod id_index;
 mod journal_repair;
 mod last_position;
+mod layout;
 mod ledger;
+mod options;
 mod plan;
 mod read;
+mod request;
 mod shared;
 mod snapshot;
 mod store;
@@ -17,7 +21,6 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
@@ -28,14 +31,17 @@ use self::directory::Directory;
 use self::journal_repair::truncate_torn_tail;
 use self::last_position::LastPositionFile;
 use self::ledger::Ledger;
+pub use self::options::{Durability, DurableOptions};
 use self::read::{find_id, read_page};
+use self::request::{Message, Request};
 use self::shared::{Shared, TailSource};
+use self::snapshot::Snapshot;
 use self::store::Store;
-use self::writer::{Message, Request, Writer};
+use self::writer::Writer;
 use crate::tail::tail;
 use crate::{
-    AppendError, Appended, Bounds, Clock, Entry, Epoch, IdempotencyKey, Keep, Limit, Log, OpenError, Page,
-    Position, ReadError, Record, Retention,
+    AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Limit, Log, OpenError, Page, Position,
+    ReadError, Record, Retention,
 };
 
 /// A log in a folder.
@@ -79,58 +85,6 @@ pub struct DurableLog {
     permits: Arc<Semaphore>,
 }
 
-/// The options of a [`DurableLog`].
-#[derive(Clone, Debug)]
-pub struct DurableOptions {
-    /// The point at which the log confirms an append. The default is [`Durability::Periodic`] of 100 ms.
-    pub durability: Durability,
-    /// The records that are kept. The default keeps all.
-    pub retention: Retention,
-    /// Bytes of the cache of read blocks. The default is 32 MiB.
-    pub cache: u64,
-    /// Bytes of written data in memory before the store writes them into tables.
-    ///
-    /// It is also the limit of records whose ids are not in tables yet. The store holds
-    /// up to six times as much while it writes tables. The default is 16 MiB; the log clamps the value to
-    /// 1 MiB to 1 GiB.
-    pub write_buffer: u64,
-    /// The source of the time.
-    pub clock: Clock,
-}
-
-/// The point at which the log confirms an append.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Before the write, which follows within this time.
-    ///
-    /// `kill -9` loses the records confirmed since the last write.
-    Memory(Duration),
-    /// After the write; a sync follows within this time.
-    ///
-    /// `kill -9` loses no confirmed record; a loss of power loses the records confirmed since the last sync.
-    Periodic(Duration),
-    /// After the sync. A loss of power loses no confirmed record, if the disk honors the sync.
-    Sync,
-}
-
-impl Default for Durability {
-    fn default() -> Self {
-        Self::Periodic(Duration::from_millis(100))
-    }
-}
-
-impl Default for DurableOptions {
-    fn default() -> Self {
-        Self {
-            durability: Durability::default(),
-            retention: Retention::of_everything(Keep::ALL).expect("no rule is outside of its limits"),
-            cache: 32 * 1024 * 1024,
-            write_buffer: 16 * 1024 * 1024,
-            clock: Clock::default(),
-        }
-    }
-}
-
 impl DurableLog {
     /// Opens the log in a folder, or creates one there.
     ///
@@ -172,7 +126,8 @@ impl DurableLog {
         let repaired = truncate_torn_tail(&directory)?;
         let torn = repaired.bytes;
         let damaged = |problem: String| OpenError::Damaged { folder: directory.path().to_owned(), problem };
-        let store = Store::open(&directory.store_path(), &options, Epoch::random()?);
+        let epoch = Epoch::random().map_err(OpenError::Random)?;
+        let store = Store::open(&directory.store_path(), &options, epoch);
         let store = store.map_err(|error| match error {
             fjall::Error::Io(source) => {
                 OpenError::Io { what: "cannot open the store in", path: directory.store_path(), source }
@@ -180,7 +135,7 @@ impl DurableLog {
             fjall::Error::Locked => OpenError::InUse(directory.path().to_owned()),
             error => damaged(format!("{error:?}")),
         })?;
-        let keys = store.snapshot().used_keys().map_err(|error| damaged(error.to_string()))?;
+        let keys = Snapshot::new(&store).used_keys().map_err(|error| damaged(error.to_string()))?;
         let loaded = Ledger::load(&store, &options.retention).map_err(|error| damaged(error.to_string()))?;
         let (mut ledger, mut batch) =
             loaded.map_err(|count| OpenError::Names { folder: directory.path().to_owned(), count })?;

@@ -64,10 +64,11 @@ impl MemoryLog {
             recent: RecentRecords::new(Position::START),
             closed: false,
         };
+        let epoch = Epoch::random().map_err(OpenError::Random)?;
         let (watermark, _) = watch::channel(Watermark { last: Position::START, closed: false });
         Ok(Self {
             shared: Arc::new(Shared {
-                epoch: Epoch::random()?,
+                epoch,
                 retention,
                 clock,
                 state: Mutex::new(state),

@@ -1,8 +1,7 @@
 //! Positions of records, and the epoch that identifies a log.
 
 use std::fmt;
-
-use crate::OpenError;
+use std::io;
 
 /// The number of a record in a log.
 ///
@@ -35,9 +34,9 @@ pub struct Epoch(pub [u8; 16]);
 
 impl Epoch {
     /// Draws a random epoch, which differs from that of every other log.
-    pub(crate) fn random() -> Result<Self, OpenError> {
+    pub(crate) fn random() -> io::Result<Self> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| OpenError::Random(error.into()))?;
+        getrandom::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 }

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::last_position::LastPosition;
+use super::layout::RuleId;
 use super::snapshot::Snapshot;
-use super::store::{RuleId, Store};
+use super::store::Store;
 use super::write_batch::WriteBatch;
 use crate::retention::{ClockSkew, Held};
 use crate::{Entry, Keep, Position, ReadError, Record, Retention};
@@ -48,12 +49,12 @@ impl Ledger {
         store: &'a Store,
         retention: &Retention,
     ) -> Result<Result<(Self, WriteBatch<'a>), usize>, ReadError> {
-        let snapshot = store.snapshot();
+        let snapshot = Snapshot::new(store);
         let state = snapshot.state()?;
         let known = snapshot.rules()?;
         let mut unused =
             (1..RuleId::COUNT).map(RuleId).filter(|id| known.iter().all(|(known, _)| known != id));
-        let mut batch = store.write_batch();
+        let mut batch = WriteBatch::new(store);
         let mut rules = Vec::new();
         for rule in retention.rules() {
             let id = match known.iter().find(|(_, name)| **name == *rule.name) {

@@ -92,8 +92,8 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(store: &'a Store, ledger: &Ledger, first: Position) -> Self {
         Self {
-            snapshot: store.snapshot(),
-            batch: store.write_batch(),
+            snapshot: Snapshot::new(store),
+            batch: WriteBatch::new(store),
             ledger: ledger.clone(),
             changed_rules: BTreeSet::new(),
             first,

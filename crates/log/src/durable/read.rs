@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::snapshot::Snapshot;
 use super::store::Store;
 use crate::tail::PageBuilder;
 use crate::{Limit, Page, Position, ReadError};
@@ -19,7 +20,7 @@ pub(super) fn read_page(store: &Store, after: Position, limit: Limit) -> Result<
 
 /// Finds the position after which records can be read again, and returns an empty page up to it.
 fn skip_damage(store: &Store, after: Position, problem: String) -> Result<Page, ReadError> {
-    let last = store.snapshot().state()?.last;
+    let last = Snapshot::new(store).state()?.last;
     if after >= last {
         return Err(ReadError::Damaged(problem));
     }
@@ -34,7 +35,7 @@ fn skip_damage(store: &Store, after: Position, problem: String) -> Result<Page, 
         let middle = damaged + (readable - damaged) / 2;
         if is_readable(middle) { readable = middle } else { damaged = middle }
     }
-    let state = store.snapshot().state()?;
+    let state = Snapshot::new(store).state()?;
     let (horizon, separate_horizon) = (state.horizon.max(Position(readable)), state.separate_horizon);
     store.damage.report(after, Position(readable), &problem);
     Ok(Page {
@@ -48,7 +49,7 @@ fn skip_damage(store: &Store, after: Position, problem: String) -> Result<Page, 
 
 /// Reads a page; returns an error if its first records are damaged.
 fn read_intact_page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
-    let snapshot = store.snapshot();
+    let snapshot = Snapshot::new(store);
     let state = snapshot.state()?;
     let mut rules = Vec::new();
     let mut heads = BinaryHeap::new();
@@ -91,7 +92,7 @@ fn read_intact_page(store: &Store, after: Position, limit: Limit) -> Result<Page
 /// Finds the oldest record with an id.
 pub(super) fn find_id(store: &Store, id: &str) -> Result<Option<Position>, ReadError> {
     let unindexed = store.ids.unindexed_positions(store.hash(id));
-    let snapshot = store.snapshot();
+    let snapshot = Snapshot::new(store);
     let rules = snapshot.state()?.rules;
     let holding = || rules.iter().filter(|(_, held, _)| held.records > 0);
     let Some(from) = holding().map(|(_, _, low_watermark)| *low_watermark).min() else { return Ok(None) };

@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, warn};
 
-use super::DurableOptions;
 use super::directory::Directory;
+use super::failure::Failure;
 use super::journal_repair::{self, truncate_torn_tail};
 use super::ledger::Ledger;
+use super::options::DurableOptions;
 use super::read::read_page;
 use super::store::Store;
-use super::writer::Failure;
 use crate::tail::{RecentRecords, Source, Watermark};
 use crate::{Bounds, Entry, Epoch, Limit, Page, Position, ReadError};
 
