@@ -35,7 +35,7 @@ pub(super) struct Writer {
     keys: UsedKeys,
     /// The position of the next record.
     next: Position,
-    /// The time of the oldest write that is not synced yet or, with [`Durability::Memory`](crate::Durability::Memory), only in memory.
+    /// The time of the oldest write that is not synced yet or, with `Durability::Memory`, is in memory only.
     dirty: Option<Instant>,
     outage: Option<Outage>,
     last_position_file: LastPositionFile,
