@@ -14,7 +14,7 @@ use http::{Request, StatusCode};
 use ssekit_client::{Http, Transport as _, TransportError};
 use url::Url;
 
-use self::local::Answer;
+use self::local::{Answer, READY};
 use crate::config::{Config, Flags, Loaded, Problems};
 use crate::exchange::{Problem, http_client, read};
 use crate::hub_url::{shown, url_with_path};
@@ -52,9 +52,6 @@ Exit codes, as in curl where it has one:
    22  not ready: the response has another status; stderr has the reason
    28  no response in time
    60  the server's certificate is not trusted; --ca adds a certificate authority";
-
-/// The path that answers whether a hub is ready.
-const READY: &str = "/readyz";
 
 impl Health {
     /// Asks once, and prints the status.

@@ -120,12 +120,14 @@
 //! | an event that `ssekit listen` prints | 16 MiB | left out, with a line on standard error |
 
 mod assets;
+pub mod bench;
 pub mod config;
 mod demo;
 mod exchange;
 pub mod generate;
 pub mod health;
 mod hub_url;
+mod key_flags;
 pub mod listen;
 pub mod publish;
 pub mod serve;

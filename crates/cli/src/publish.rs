@@ -24,8 +24,8 @@ use self::lines::Lines;
 use crate::config::{Secret, time};
 use crate::exchange::{Problem, http_client, read};
 use crate::hub_url::{hub_url, say_if_unencrypted, shown};
+use crate::key_flags::KeyFlags;
 use crate::terminal::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
-use crate::token::KeyFlags;
 
 /// Arguments of `ssekit publish`.
 #[derive(Clone, Debug, clap::Args)]

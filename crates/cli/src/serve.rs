@@ -39,7 +39,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let config = &loaded.config;
     // Mistakes in the configuration are reported before faults of the machine, such as an address in use.
     let (access, sets) = loaded.access()?;
-    let retention = loaded.kept()?;
+    let retention = loaded.log_retention()?;
     let listeners = Listeners::bind(config)?;
     // Before the addresses are announced, so that no later signal is missed.
     let mut stop = pin!(told_to_stop()?);

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::load::{Loaded, Problem, Problems};
+use super::load::Loaded;
+use super::problem::{Problem, Problems};
 use super::{Key, Secret};
 use crate::terminal::chain;
 use crate::tls::Tls;
@@ -30,7 +31,7 @@ impl Loaded {
         if let Err(wrong) = self.access() {
             problems.extend(wrong.0);
         }
-        if let Err(wrong) = self.kept() {
+        if let Err(wrong) = self.log_retention() {
             problems.extend(wrong.0);
         }
         if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
@@ -84,7 +85,11 @@ fn warn_of_other_readers(path: &Path, text: &str) {
     let is_public = text.contains("-----BEGIN PUBLIC KEY") || text.trim_start().starts_with('{');
     let mode = std::fs::metadata(path).map_or(0, |data| data.mode() & 0o777);
     if mode & 0o004 != 0 && !is_public {
-        tracing::warn!(file = %path.display(), "every user of this machine can read the key file (mode {mode:o}): run chmod 600 {}", path.display());
+        tracing::warn!(
+            file = %path.display(),
+            "every user of this machine can read the key file (mode {mode:o}): run chmod 600 {}",
+            path.display()
+        );
     }
 }
 

@@ -1,58 +1,10 @@
-//! Retention rules of a configuration.
+//! Value parsers of retention rules.
 
-use ssekit_log::{Keep, Rule};
-use ssekit_mercure::Selector;
+use ssekit_log::Keep;
 
-use super::load::{Loaded, Problem, Problems};
+use super::Retention;
 use super::value::{Raw, Refusal, Value};
 use super::value_parser::{Count, Optional, Size, Time, ValueParser, quoted};
-use super::{Retention, Store};
-
-impl Loaded {
-    /// Returns the retention rules for the log. In memory, updates without a rule have a limit too.
-    ///
-    /// # Errors
-    /// All faults of the rules.
-    pub fn kept(&self) -> Result<ssekit_log::Retention, Problems> {
-        let problem = |what| Problem { origin: self.origins.of("retention"), what };
-        // First, so that no other rule applies to subscription events.
-        let of_subscriptions = keep(&self.config.subscriptions_retention);
-        let mut rules = vec![ssekit_hub::hub::retention_rule(&self.config.hub_path, of_subscriptions)];
-        let mut problems = Vec::new();
-        for rule in &self.config.retention {
-            let keep = keep(rule);
-            match Selector::parse(&rule.topic) {
-                Ok(selector) => {
-                    rules.push(Rule::new(&*rule.topic, move |topic| selector.matches(topic), keep));
-                }
-                Err(error) => {
-                    problems.push(problem(format!(
-                        "{:?} is not a topic, a URI template or *: {error}",
-                        rule.topic
-                    )));
-                }
-            }
-        }
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
-        let rest = match self.config.store {
-            Store::Memory => Keep { records: Some(100_000), bytes: Some(64 << 20), ..Keep::ALL },
-            Store::Folder(_) => Keep::ALL,
-        };
-        let kept = ssekit_log::Retention::new(rules, rest);
-        kept.map_err(|error| Problems(vec![problem(error.to_string())]))
-    }
-}
-
-fn keep(rule: &Retention) -> Keep {
-    Keep {
-        records: rule.records,
-        bytes: rule.bytes,
-        age: rule.age,
-        last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
-    }
-}
 
 /// Limits of subscription events, as a text.
 pub(super) struct OfSubscriptions;
@@ -170,12 +122,12 @@ fn from_members(members: &[(String, Value)], rule: &Value) -> Result<Retention, 
 
 fn show(rule: &Retention) -> String {
     let topic = [("topic", Some(quoted(&rule.topic)))];
-    let said: Vec<String> = topic
+    let given: Vec<String> = topic
         .into_iter()
         .chain(members(rule))
         .filter_map(|(name, value)| Some(format!("{name} = {}", value?)))
         .collect();
-    format!("  {{ {} }},\n", said.join(", "))
+    format!("  {{ {} }},\n", given.join(", "))
 }
 
 /// Limits of a rule as TOML.

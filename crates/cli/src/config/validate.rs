@@ -1,14 +1,14 @@
 //! Rules that involve several settings.
 
-use super::load::{Origins, Problem};
-use super::{Config, Key, Origin, Store};
+use super::problem::{Origin, Origins, Problem};
+use super::{Config, Key, Store};
 
 /// Problems and warnings of a configuration.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
-    /// Reasons why nobody can use the hub.
+    /// Reasons why no client could use the hub.
     pub(super) unusable: Vec<String>,
 }
 
@@ -117,9 +117,9 @@ impl Validator<'_> {
     }
 
     fn storage(&mut self) {
-        let said = self.origins.of("durability");
-        if self.config.store == Store::Memory && said != Origin::Default {
-            self.warn(format!("durability ({said}) has no effect, because the store is in memory"));
+        let origin = self.origins.of("durability");
+        if self.config.store == Store::Memory && origin != Origin::Default {
+            self.warn(format!("durability ({origin}) has no effect, because the store is in memory"));
         }
     }
 

@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::READY;
+/// The path that answers whether a hub is ready.
+pub(super) const READY: &str = "/readyz";
 
 /// Most bytes of a response that are read.
 const MAX_RESPONSE: u64 = 64 << 10;
