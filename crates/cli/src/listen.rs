@@ -20,7 +20,7 @@ use crate::terminal::{
     FAILED, Failure, NO_CONNECTION, NO_EVENT_STREAM, NOT_TRUSTED, REFUSED, TIMED_OUT, USAGE, chain, say,
 };
 
-pub use self::output::Form;
+pub use self::output::Format;
 
 /// The arguments of `ssekit listen`.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,9 +61,9 @@ pub struct Listen {
     /// Print only events with this name (repeatable)
     #[arg(short, long = "event", value_name = "NAME")]
     events: Vec<String>,
-    /// What to print for each event
-    #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
-    output: Form,
+    /// Output format of each event
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
     /// Exit after this many events
     #[arg(short = 'n', long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -115,9 +115,9 @@ impl Listen {
     ///
     /// # Errors
     /// When it did not end as requested; the exit code names the reason.
-    pub async fn run(&self, out: &mut impl Write, colours: bool) -> Result<(), Failure> {
+    pub async fn run(&self, out: &mut impl Write, colors: bool) -> Result<(), Failure> {
         let connection = self.source().map_err(|error| Failure { code: USAGE, error })?;
-        let listening = self.write_events(&connection, out, colours);
+        let listening = self.write_events(&connection, out, colors);
         let Some(limit) = self.timeout else { return listening.await };
         timeout(limit, listening).await.unwrap_or_else(|_| {
             Err(Failure {
@@ -213,9 +213,9 @@ impl Listen {
         &self,
         connection: &Source,
         out: &mut impl Write,
-        colours: bool,
+        colors: bool,
     ) -> Result<(), Failure> {
-        let mut output = Output::new(self.output, colours);
+        let mut output = Output::new(self.output, colors);
         let mut left = self.count;
         let mut messages = connection.select_all();
         while let Some(message) = messages.next().await {
@@ -251,14 +251,14 @@ impl Listen {
             }
         }
         match connection.status() {
-            Status::Closed { reason } => judge(reason),
+            Status::Closed { reason } => exit_result(reason),
             _ => Ok(()),
         }
     }
 }
 
 /// Whether the connection ended as requested.
-fn judge(reason: CloseReason) -> Result<(), Failure> {
+fn exit_result(reason: CloseReason) -> Result<(), Failure> {
     use ssekit_client::Error::{
         Certificate, ConnectTimeout, ContentEncoding, ContentType, Header, ReadTimeout, Redirect, Status, Url,
     };

@@ -14,7 +14,7 @@ use ssekit_cli::health::Health;
 use ssekit_cli::listen::Listen;
 use ssekit_cli::publish::Publish;
 use ssekit_cli::serve;
-use ssekit_cli::terminal::{Escaped, chain, colours, say};
+use ssekit_cli::terminal::{Escaped, chain, colors, say};
 use ssekit_cli::token::Token;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -89,7 +89,7 @@ async fn main() -> ExitCode {
         Command::Listen(listen) => {
             log(if listen.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::OFF });
             end(listen
-                .run(&mut stdout(), colours(&stdout()))
+                .run(&mut stdout(), colors(&stdout()))
                 .await
                 .map_err(|failure| (failure.code, failure.error)))
         }

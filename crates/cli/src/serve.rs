@@ -42,7 +42,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let retention = loaded.log_retention()?;
     let listeners = Listeners::bind(config)?;
     // Before the addresses are announced, so that no later signal is missed.
-    let mut stop = pin!(told_to_stop()?);
+    let mut stop = pin!(stop_signal()?);
     let log = parts::log(config, retention).await?;
     let mut registry = Registry::with_prefix("ssekit");
     let (_fetching, key_renewals) = keys::keep_current(sets, &access);
@@ -60,7 +60,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     // Before the first connection, so that every visitor is noticed.
     let running = demo.as_ref().map(Demo::run);
     let opened = listeners.serve(config, &server)?;
-    announce::say(config, &opened.local, out).context("cannot print the addresses")?;
+    announce::write(config, &opened.local, out).context("cannot print the addresses")?;
     let manager = Notify::new(&Environment::read()).context("cannot notify the service manager")?;
     manager.ready();
 
@@ -115,7 +115,7 @@ async fn measure(running: Option<impl Future<Output = Result<(), EmitError>>>) -
 }
 
 /// Returns a future that ends with the first Ctrl-C or SIGTERM from now on.
-fn told_to_stop() -> Result<impl Future<Output = ()>> {
+fn stop_signal() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let (mut interrupt, mut terminate) = {
         use tokio::signal::unix::{SignalKind, signal};

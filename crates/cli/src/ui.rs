@@ -3,9 +3,9 @@
 //! It publishes, watches, and shows subscriptions, rates, and the reason why a token is refused.
 //!
 //! ```text
-//! figures of /metrics ── once a second, while it is open ──▶ Channel ─▶ GET /hub/stats
-//! Log::read ── updates that the reader may read ──────────────────────────▶ GET /hub/history
-//! a pasted token ── explain ──────────────────────────────────────────────▶ POST /hub/explain
+//! figures of /metrics ── once a second, while a reader is there ─▶ Channel ─▶ GET /hub/stats
+//! Log::read ── updates that the reader may read ───────────────────────────▶ GET /hub/history
+//! a pasted token ── explain ───────────────────────────────────────────────▶ POST /hub/explain
 //! ```
 //!
 //! The page itself is for everyone and contains no data. Its requests have the rights of its user:

@@ -11,7 +11,7 @@ use crate::terminal::chain;
 use crate::tls::Tls;
 
 /// Maximum size of a key file in bytes.
-const MOST_KEY: u64 = 1 << 20;
+const MAX_KEY: u64 = 1 << 20;
 
 impl Loaded {
     /// Checks that the files of the configuration can be read and used.
@@ -57,11 +57,11 @@ impl Key {
 
 fn read(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_KEY + 1).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(MAX_KEY + 1).read_to_string(&mut text));
     match read {
         // A truncated text would be another key.
-        Ok(bytes) if bytes as u64 > MOST_KEY => {
-            Err(format!("the key file {} is larger than {MOST_KEY} bytes", path.display()))
+        Ok(bytes) if bytes as u64 > MAX_KEY => {
+            Err(format!("the key file {} is larger than {MAX_KEY} bytes", path.display()))
         }
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(format!(
             "the key file {} is not UTF-8 text: save it as UTF-8, without a byte order mark",
@@ -105,7 +105,7 @@ mod tests {
     fn a_file_that_is_too_large_holds_no_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("key");
-        for (size, taken) in [(MOST_KEY, true), (MOST_KEY + 1, false)] {
+        for (size, taken) in [(MAX_KEY, true), (MAX_KEY + 1, false)] {
             std::fs::write(&file, "k".repeat(size as usize)).expect("it can be written");
             let key = Key { file: Some(file.clone()), ..Key::default() };
             match key.read() {

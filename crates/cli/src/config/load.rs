@@ -202,9 +202,9 @@ fn problem(key: &str, refusal: Refusal, origin: Origin) -> Problem {
 
 fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(file::MOST + 1).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(file::MAX_SIZE + 1).read_to_string(&mut text));
     match read {
-        Ok(bytes) if bytes as u64 > file::MOST => {
+        Ok(bytes) if bytes as u64 > file::MAX_SIZE => {
             Err("the configuration file is larger than 1 MiB".to_owned())
         }
         Ok(_) => Ok(text),
@@ -220,10 +220,10 @@ fn misspelled(name: &str) -> Option<String> {
         .map(|setting| (strsim::osa_distance(&setting.variable(), name), setting))
         .min_by_key(|(distance, _)| *distance)?;
     let (distance, setting) = close;
-    let near = name.len() <= MOST_NAME && distance <= 2 && setting.key.len() > 4;
+    let near = name.len() <= MAX_NAME && distance <= 2 && setting.key.len() > 4;
     let known = matches!(name, "SSEKIT_CONFIG" | "SSEKIT_TOKEN");
     (near && !known).then(|| format!("{name} has no effect; did you mean {}?", setting.variable()))
 }
 
 /// Maximum length in bytes of a name that is compared; no variable of the program has a longer name.
-const MOST_NAME: usize = 80;
+const MAX_NAME: usize = 80;

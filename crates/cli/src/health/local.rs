@@ -118,7 +118,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn status_and_body_are_read_and_anything_else_is_no_answer() {
+    fn status_and_body_are_read_and_other_bytes_are_refused() {
         let answer = parse(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\nno").expect("HTTP");
         assert_eq!((answer.status.as_u16(), &*answer.body), (503, "no"));
         assert_eq!(parse(b"HTTP/1.0 200\r\n\r\n").map(|answer| answer.status.as_u16()), Some(200));

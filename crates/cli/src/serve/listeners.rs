@@ -127,7 +127,7 @@ async fn accept_tls(
     listener: tokio::net::TcpListener,
     tls: TlsAcceptor,
     server: Arc<Server>,
-    patience: Duration,
+    handshake_timeout: Duration,
 ) {
     loop {
         let (socket, peer) = match listener.accept().await {
@@ -142,7 +142,7 @@ async fn accept_tls(
         let (tls, server) = (tls.clone(), Arc::clone(&server));
         tokio::spawn(async move {
             let handshake = tokio::select! {
-                handshake = tokio::time::timeout(patience, tls.accept(socket)) => handshake,
+                handshake = tokio::time::timeout(handshake_timeout, tls.accept(socket)) => handshake,
                 () = lease.evicted() => return server.evicted(),
             };
             match handshake {

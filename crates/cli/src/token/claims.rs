@@ -9,7 +9,7 @@ use ssekit_mercure::{Kind, Selector, shown};
 pub(super) fn warnings(claims: &Value, now: SystemTime) -> Vec<String> {
     let selectors = ["publish", "subscribe"].into_iter().flat_map(|claim| {
         let stars = granted(claims, claim).unwrap_or_default().into_iter().filter(|text| has_literal_star(text));
-        stars.take(MOST).map(move |text| {
+        stars.take(MAX_NAMED).map(move |text| {
             format!(
                 "the claim “mercure.{claim}” lists {}: `*` inside a selector is a plain character; only a \
                  selector that is `*` alone matches everything, and a template such as /books/{{id}} matches \
@@ -53,5 +53,5 @@ fn has_literal_star(text: &str) -> bool {
 }
 
 /// Maximum number of selectors of one claim that warnings name.
-const MOST: usize = 10;
+const MAX_NAMED: usize = 10;
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
