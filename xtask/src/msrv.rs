@@ -40,7 +40,7 @@ pub(crate) fn check() -> Result<()> {
         }
     }
     if !exempt.is_empty() {
-        crate::say(&format!("exempt, because only features for frameworks link it: {}", exempt.join(", ")));
+        crate::output::say(&format!("exempt, because only features for frameworks link it: {}", exempt.join(", ")));
     }
     if !problems.is_empty() {
         bail!("{}", problems.join("\n"));
@@ -49,7 +49,7 @@ pub(crate) fn check() -> Result<()> {
     let installed = Command::new("rustup run").arg(&toolchain).arg("rustc").arg("--version").succeeds()
         || install(&toolchain);
     if !installed {
-        crate::say(&format!(
+        crate::output::say(&format!(
             "rustup cannot install Rust {toolchain}, so nothing was built with it: only the rust-version of \
              each dependency was checked, and the step \"lints\" checks our use of std"
         ));

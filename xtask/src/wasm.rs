@@ -155,7 +155,7 @@ fn find() -> Result<Toolchain> {
     if Command::new("rustup target add").arg(TARGET).succeeds_within(FETCH) && has_target() {
         return Ok(Toolchain::Rustup);
     }
-    crate::say("rustup cannot install the target: using Debian's compiler");
+    crate::output::say("rustup cannot install the target: using Debian's compiler");
     tools::provide(DEBIAN)?;
     let version = Command::new("/usr/bin/rustc --version").output()?;
     let minor = version.split(['.', ' ']).nth(2).and_then(|minor| minor.parse::<u32>().ok());

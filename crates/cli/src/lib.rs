@@ -27,8 +27,8 @@
 //!
 //! | Request | Answer |
 //! |---|---|
-//! | `GET /.well-known/mercure?topic=T` | the updates of T: a topic, a URI template (RFC 6570) or `*`; repeatable |
-//! | … with `Last-Event-ID` or `&lastEventID=` | the updates after that one; `earliest` for the whole history |
+//! | `GET /.well-known/mercure?topic=T` | the updates of T: a topic, a URI template or `*`; repeatable |
+//! | … and `Last-Event-ID` or `lastEventID=` | the updates after that one; `earliest` for the history |
 //! | `POST /.well-known/mercure` | publishes a form, and answers the id |
 //! | … as `application/x-ndjson` | publishes a batch, one JSON object per line: all updates or none |
 //! | `GET /.well-known/mercure/subscriptions` | lists the active subscriptions, with `--subscriptions` |
@@ -65,8 +65,8 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /` | the page |
-//! | `GET /events?name=Ada` | the stream of the page: events `stats`, `chat` and `people`; nameless clients only watch |
-//! | `GET /stats` | events `stats`, four times a second while anyone listens |
+//! | `GET /events?name=Ada` | the stream of the page: events `stats`, `chat` and `people`; the name is optional |
+//! | `GET /stats` | events `stats`, four times a second while the stream is open |
 //! | `POST` to either stream | the same stream, for clients such as the npm package `sveltekit-sse` |
 //! | `POST /chat` | `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when it was sent |
 //!

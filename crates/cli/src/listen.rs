@@ -26,7 +26,8 @@ pub use self::output::Format;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Listen {
-    /// URL of the stream, or of the hub with --topic; may omit http:// and the hub's path /.well-known/mercure
+    /// URL of the stream, or of the hub with --topic; may omit http:// and the hub's path
+    /// /.well-known/mercure
     url: String,
 
     /// Subscribe to this topic of a hub (repeatable)

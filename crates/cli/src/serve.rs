@@ -96,7 +96,10 @@ async fn renew_keys(loaded: &Loaded, hub: &Hub) {
                     match loaded.renew_keys(hub.access()) {
                         Ok(()) => tracing::info!("SIGHUP: the key files were read again"),
                         Err(problems) => {
-                            tracing::error!(%problems, "SIGHUP: cannot read the key files again; the old keys stay in use")
+                            tracing::error!(
+                                %problems,
+                                "SIGHUP: cannot read the key files again; the old keys stay in use"
+                            );
                         }
                     }
                 }

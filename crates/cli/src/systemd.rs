@@ -341,7 +341,8 @@ mod tests {
         let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let accepted = "socket 2 of LISTEN_FDS is a connection: remove Accept=yes from the socket unit";
         assert_eq!(answer(&child(tcp(), connection, "$$")), [accepted]);
-        let other = "socket 1 of LISTEN_FDS is neither a TCP nor a Unix stream socket: configure it with ListenStream=";
+        let other = "socket 1 of LISTEN_FDS is neither a TCP nor a Unix stream socket: configure it with \
+                     ListenStream=";
         assert_eq!(answer(&child(datagrams, tcp(), "$$")), [other]);
     }
 }

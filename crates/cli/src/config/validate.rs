@@ -78,8 +78,8 @@ impl Validator<'_> {
         }
         if config.publisher_key().is_none() {
             self.report.unusable.push(
-                "nobody can publish: set --publisher-key-file (or --key-file for publishers and subscribers), or --dev on \
-                 your own machine"
+                "nobody can publish: set --publisher-key-file (or --key-file for publishers and \
+                 subscribers), or --dev on your own machine"
                     .to_owned(),
             );
         }
@@ -104,14 +104,18 @@ impl Validator<'_> {
                 self.problem(
                     "dev",
                     format!(
-                        "with --dev, everyone who can reach {addr} ({origin}) could publish and subscribe: listen on 127.0.0.1, \
-                         configure keys instead of --dev, or add --dev-anywhere"
+                        "with --dev, everyone who can reach {addr} ({origin}) could publish and subscribe: \
+                         listen on 127.0.0.1, configure keys instead of --dev, or add --dev-anywhere"
                     ),
                 );
             }
-            Some(addr) => self.warn(format!("--dev: EVERYONE WHO CAN REACH {addr} CAN PUBLISH AND SUBSCRIBE")),
+            Some(addr) => {
+                self.warn(format!("--dev: EVERYONE WHO CAN REACH {addr} CAN PUBLISH AND SUBSCRIBE"));
+            }
             None => self.warn(
-                "--dev: everyone on this machine can publish, subscribe and read private updates, without a token".to_owned(),
+                "--dev: everyone on this machine can publish, subscribe and read private updates, without a \
+                 token"
+                    .to_owned(),
             ),
         }
     }

@@ -239,8 +239,8 @@ pub(super) fn unavailable(addr: &str, error: io::Error) -> Error {
     let port = addr.rsplit(':').next().unwrap_or(addr);
     match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
-            "{addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` names \
-             it). Stop it, or use a free port with --addr 127.0.0.1:0"
+            "{addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i \
+             :{port}` names it). Stop it, or use a free port with --addr 127.0.0.1:0"
         ),
         ErrorKind::PermissionDenied => anyhow!(
             "{addr} is not allowed: ports below 1024 need root or CAP_NET_BIND_SERVICE. Use another \

@@ -93,7 +93,11 @@ pub enum TlsError {
         source: Option<pem::Error>,
     },
     /// The certificate is damaged, its key has an unknown type, or they do not belong together.
-    #[error("the certificate in {} and the private key in {} cannot be used together", cert.display(), key.display())]
+    #[error(
+        "the certificate in {} and the private key in {} cannot be used together",
+        cert.display(),
+        key.display()
+    )]
     Pair {
         /// File of the certificate.
         cert: PathBuf,

@@ -74,7 +74,8 @@ fn unreadable(rejection: &JsonRejection) -> Problem {
     // The text of other problems might repeat a part of the token.
     let words = match kind {
         ProblemKind::TooLarge => format!("the request body has more than {MAX_BODY} bytes"),
-        _ => "the request body must be JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \"topics\": […]}"
+        _ => "the request body must be JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \
+              \"topics\": […]}"
             .to_owned(),
     };
     Problem::new(kind, words)
@@ -101,7 +102,8 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
                 (read.header, read.claims)
             }
         };
-        let words = "the hub runs with --dev and has no key for this action: everyone is allowed, and tokens are not checked";
+        let words = "the hub runs with --dev and has no key for this action: everyone is allowed, and tokens are \
+                     not checked";
         return Ok(Explanation { allowed: true, checks: vec![check(true, words)], header, claims });
     }
     if token.is_empty() {
