@@ -65,7 +65,7 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /` | the page |
-//! | `GET /events?name=Ada` | the stream of the page: events `stats`, `chat` and `people`; the name is optional |
+//! | `GET /events?name=Ada` | the stream of the page: `stats`, `chat` and `people`; the name is optional |
 //! | `GET /stats` | events `stats`, four times a second while the stream is open |
 //! | `POST` to either stream | the same stream, for clients such as the npm package `sveltekit-sse` |
 //! | `POST /chat` | `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when it was sent |

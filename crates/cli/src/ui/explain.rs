@@ -102,8 +102,8 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
                 (read.header, read.claims)
             }
         };
-        let words = "the hub runs with --dev and has no key for this action: everyone is allowed, and tokens are \
-                     not checked";
+        let words = "the hub runs with --dev and has no key for this action: everyone is allowed, and \
+                     tokens are not checked";
         return Ok(Explanation { allowed: true, checks: vec![check(true, words)], header, claims });
     }
     if token.is_empty() {
