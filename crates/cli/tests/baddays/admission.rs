@@ -28,7 +28,7 @@ fn is_spread(times: &[u64]) {
 }
 
 #[test]
-fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
+fn clients_beyond_the_limit_get_different_reconnection_times() {
     let hub = Hub::start(&["--limits-connections", "30"]);
     let first: Vec<_> = (0..29).map(|_| Stream::open(&hub, "topic=a")).collect();
     let here = hub.expect_figure("ssekit_subscribers", |now| now == 29);
@@ -57,7 +57,7 @@ fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
 }
 
 #[test]
-fn one_address_takes_its_own_part_alone() {
+fn one_address_uses_only_its_share_of_connections() {
     let hub = Hub::start(&["--limits-connections-per-address", "10"]);
     let mine: Vec<_> = (0..10).map(|_| Stream::open(&hub, "topic=a")).collect();
     let times: Vec<_> = (0..30).map(|_| turned_away(&hub)).collect();
@@ -76,7 +76,7 @@ fn one_address_takes_its_own_part_alone() {
 }
 
 #[test]
-fn who_come_too_fast_are_told_when_to_return() {
+fn subscribers_beyond_the_rate_get_a_reconnection_time() {
     let hub = Hub::start(&["--limits-connects-per-second", "10"]);
     let begun = Instant::now();
     let (mut served, mut away) = (Vec::new(), Vec::new());
@@ -101,7 +101,7 @@ fn who_come_too_fast_are_told_when_to_return() {
 }
 
 #[test]
-fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
+fn many_invalid_tokens_are_refused_and_keep_no_client_out() {
     let many = scaled(5_000, 50_000);
     many_descriptors(2_000);
     let command = ["serve", "--anonymous", "--metrics", "--store", "memory", "--addr", "127.0.0.1:0"];

@@ -7,7 +7,7 @@ use crate::hub::{Hub, OPEN, PROGRAM, post, subscribe, until};
 use crate::stream::Stream;
 
 #[test]
-fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
+fn without_descriptors_it_logs_once_a_second_responds_and_recovers() {
     let limited = format!(
         "ulimit -n 32; exec {PROGRAM} {} --addr 127.0.0.1:0 --threads 1 --limits-head-time 2s",
         OPEN.join(" ")

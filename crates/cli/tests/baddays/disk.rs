@@ -51,7 +51,7 @@ impl Drop for Disk {
 }
 
 #[test]
-fn a_full_disk_is_answered_507_and_publishing_goes_on_when_there_is_room() {
+fn a_full_disk_is_answered_507_until_there_is_room() {
     let disk = Disk::new("96M");
     let hub = Hub::of(command(&disk.path().join("data"), "127.0.0.1:0").args(["--heartbeat", "1s"]));
     let mut stream = Stream::open(&hub, "topic=a");

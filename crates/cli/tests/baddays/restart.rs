@@ -11,7 +11,7 @@ use crate::kill::{Follower, Publisher, command, compare, kept};
 use crate::stream::{Next, Stream};
 
 #[test]
-fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothing() {
+fn sigterm_ends_streams_one_after_another_and_a_resume_misses_nothing() {
     let many = scaled(100, 5_000);
     many_descriptors(many + 100);
     let folder = tempfile::tempdir().expect("a folder");
@@ -80,7 +80,7 @@ fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothi
 }
 
 #[test]
-fn publishers_are_told_that_it_ends_and_silent_connections_do_not_hold_it_up() {
+fn a_shutdown_answers_publishers_and_does_not_wait_for_silent_connections() {
     let mut hub = Hub::start(&["--drain", "3s"]);
     let silent = hub.connect();
     let streams: Vec<_> = (0..20).map(|_| Stream::open(&hub, "topic=a")).collect();

@@ -60,7 +60,7 @@ fn serves(hub: &Hub) {
 }
 
 #[test]
-fn a_head_that_comes_byte_by_byte_is_closed_in_time_whatever_it_begins_with() {
+fn a_head_sent_byte_by_byte_is_closed_in_time() {
     let many = scaled(200, 2000);
     many_descriptors(many as u64 + 100);
     let hub = Hub::start(&["--limits-head-time", "1s"]);
@@ -92,7 +92,7 @@ fn a_head_that_comes_byte_by_byte_is_closed_in_time_whatever_it_begins_with() {
 }
 
 #[test]
-fn a_body_that_comes_byte_by_byte_is_answered_408() {
+fn a_body_sent_byte_by_byte_is_answered_408() {
     let many = scaled(100, 1000);
     let hub = Hub::start(&["--limits-body-time", "1s"]);
     let sockets: Vec<_> = (0..many)
@@ -117,7 +117,7 @@ fn a_body_that_comes_byte_by_byte_is_answered_408() {
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_closed_in_time_and_keeps_nobody_out() {
+fn a_silent_connection_is_closed_in_time_and_keeps_no_client_out() {
     let many = 300;
     let hub = Hub::start(&["--limits-head-time", "2s", "--limits-connections", "20"]);
     let mut silent: Vec<_> = (0..many).map(|_| hub.connect()).collect();
@@ -131,7 +131,7 @@ fn a_connection_that_says_nothing_is_closed_in_time_and_keeps_nobody_out() {
 }
 
 #[test]
-fn an_idle_connection_of_http_2_says_something_or_is_closed() {
+fn an_http_2_connection_without_settings_is_closed() {
     let hub = Hub::start(&["--limits-head-time", "1s"]);
     let mut socket = hub.connect();
     // The preface alone, without the settings that must follow.

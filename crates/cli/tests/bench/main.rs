@@ -29,7 +29,7 @@ fn report(server: &Server, arguments: &str) -> (Option<i32>, Value) {
 }
 
 #[test]
-fn what_every_subscriber_gets_once_and_in_order_is_faultless() {
+fn a_run_without_lost_repeated_or_unordered_events_is_faultless() {
     let server = Server::right();
     for arguments in [
         "--rate 500",
@@ -63,7 +63,7 @@ fn a_rate_is_kept() {
 }
 
 #[test]
-fn what_a_server_does_wrong_is_noticed() {
+fn faults_of_a_server_are_counted() {
     // The fault; the numbers of missing, and of repeated or late events among 500; the number of ended
     // streams.
     for (fault, missing, repeated, closed) in
@@ -87,7 +87,7 @@ fn what_a_server_does_wrong_is_noticed() {
 }
 
 #[test]
-fn the_last_event_that_does_not_come_or_comes_twice_is_noticed() {
+fn a_lost_or_repeated_last_event_is_counted() {
     for (fault, missing, repeated) in [(Fault::Lose, 1, 0), (Fault::Repeat, 0, 1)] {
         let server = Server::wrong(fault);
         let (code, report) = report(&server, "fanout --subscribers 3 --events 6 --warm-up 0");
@@ -101,7 +101,7 @@ fn the_last_event_that_does_not_come_or_comes_twice_is_noticed() {
 }
 
 #[test]
-fn a_fault_is_said_loudly_in_text() {
+fn the_text_names_faults_in_capitals() {
     let output = bench(&Server::wrong(Fault::Lose), "fanout --subscribers 3 --events 20 --warm-up 0");
     let text = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(3), "{text}");
@@ -111,7 +111,7 @@ fn a_fault_is_said_loudly_in_text() {
 }
 
 #[test]
-fn what_cannot_be_measured_is_said() {
+fn a_measurement_that_cannot_be_made_is_an_error() {
     let server = Server::right();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = format!("fanout --warm-up 0 --body {{data}} --topic x {}", nobody.expect("a port"));
@@ -144,7 +144,7 @@ fn what_cannot_be_measured_is_said() {
 }
 
 #[test]
-fn nobody_who_listens_is_an_error_that_names_the_address() {
+fn a_refused_connection_is_an_error_that_names_the_address() {
     let addr = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let addr = addr.expect("a port").to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
@@ -184,7 +184,7 @@ fn nothing_is_published_into_the_history_of_a_hub_without_consent() {
 }
 
 #[test]
-fn idle_subscribers_have_a_price() {
+fn the_memory_of_idle_subscribers_is_measured() {
     let server = Server::right();
     let own = std::process::id();
     let (code, report) = report(&server, &format!("idle --subscribers 500 --seconds 1 --pid {own}"));
@@ -195,7 +195,7 @@ fn idle_subscribers_have_a_price() {
 }
 
 #[test]
-fn those_who_come_at_once_are_counted() {
+fn subscribers_that_connect_at_once_are_counted() {
     let server = Server::right();
     let (code, report) = report(&server, "connects --subscribers 300 --threads 2");
     assert_eq!(code, Some(0), "{report}");
@@ -227,7 +227,7 @@ fn publications_are_counted_and_seen_by_subscribers() {
 }
 
 #[test]
-fn what_is_kept_is_replayed_to_who_comes_late() {
+fn late_subscribers_get_the_kept_events() {
     let server = Server::right();
     let all = "--subscribe GET_/all --after= --subscribers 3";
     let lines = "--publish POST_/lines --batch 100";

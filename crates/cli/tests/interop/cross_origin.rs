@@ -11,7 +11,7 @@ use crate::page;
 use crate::proxy::{ALL, Proxy};
 
 #[test]
-fn a_page_of_another_origin_survives_a_restart_of_the_hub_and_shows_what_it_missed() {
+fn a_page_of_another_origin_resumes_after_a_restart_of_the_hub() {
     let samples = samples();
     let mut browser = Chromium::start();
     for kind in ALL {

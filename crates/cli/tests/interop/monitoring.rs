@@ -99,7 +99,7 @@ fn prometheus_reads_the_alert_rules_and_every_query_of_the_dashboard() {
 }
 
 #[test]
-fn the_alerts_fire_when_updates_are_lost_and_when_the_hub_is_gone() {
+fn the_alerts_fire_for_lost_updates_and_for_a_hub_that_is_down() {
     let folder = folder("alerts");
     let test = format!(
         r#"

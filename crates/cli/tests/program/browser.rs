@@ -11,7 +11,7 @@ use crate::program::{PATIENCE, Program, Server, curl, serve, serve_by, ssekit};
 use crate::proxy::Proxy;
 
 #[test]
-fn two_pages_chat_and_see_who_is_here() {
+fn two_pages_chat_and_list_the_visitors() {
     let (server, mut browser) = (serve(), Chromium::start());
     let ada = enter(&mut browser, &server, "Ada");
     let grace = enter(&mut browser, &server, "Grace");
@@ -44,7 +44,7 @@ fn two_pages_chat_and_see_who_is_here() {
 }
 
 #[test]
-fn the_charts_are_drawn_from_what_arrives() {
+fn the_charts_are_drawn_from_the_events() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");
     for (chart, unit, colour) in
@@ -221,7 +221,7 @@ fn the_traffic_can_be_paused_and_filtered() {
 }
 
 #[test]
-fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
+fn the_page_reports_a_lost_server_and_recovers() {
     let (mut server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");
     browser.fill(&page, "text", "before");
@@ -250,7 +250,7 @@ fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
 }
 
 #[test]
-fn after_a_restart_the_pages_say_so_and_two_browsers_see_each_others_messages() {
+fn after_a_restart_the_pages_report_it_and_chat_again() {
     let (mut server, mut browser) = (serve(), Chromium::start());
     let [ada, grace] = ["Ada", "Grace"].map(|name| enter(&mut browser, &server, name));
     browser.fill(&ada, "text", "before");
@@ -276,7 +276,7 @@ fn after_a_restart_the_pages_say_so_and_two_browsers_see_each_others_messages() 
 }
 
 #[test]
-fn case_109_after_a_connection_was_lost_the_page_resumes_or_says_how_much_it_has_missed() {
+fn case_109_after_a_lost_connection_the_page_resumes_or_reports_the_missed_events() {
     let (server, mut browser) = (serve(), Chromium::start());
     let network = Proxy::of(server.addr);
     let grace = enter(&mut browser, &server, "Grace");
@@ -329,7 +329,7 @@ fn case_109_after_a_connection_was_lost_the_page_resumes_or_says_how_much_it_has
 }
 
 #[test]
-fn a_page_that_opens_its_stream_anew_goes_on_where_it_was() {
+fn a_page_that_reopens_its_stream_resumes() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");
     browser.fill(&page, "text", "once");
@@ -343,7 +343,7 @@ fn a_page_that_opens_its_stream_anew_goes_on_where_it_was() {
 }
 
 #[test]
-fn it_fits_a_phone_and_a_desktop_and_what_can_be_used_has_a_name() {
+fn the_page_fits_a_phone_and_a_desktop_and_each_control_has_a_name() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "A name that takes thirty-two ch.");
     browser.fill(&page, "text", &"unbreakable".repeat(40));

@@ -143,7 +143,7 @@ fn until(what: &str, is: impl Fn() -> bool) {
 /// The page of a server that was down used to become the secret of all tokens, and clients that came while
 /// there were no keys were refused for good.
 #[test]
-fn a_url_that_answers_no_keys_opens_the_hub_to_nobody_and_turns_nobody_away_for_good() {
+fn without_keys_from_the_url_tokens_are_refused_until_a_fetch_succeeds() {
     let issuer = Issuer::start(200, PAGE);
     let url = format!("http://{}/keys", issuer.addr);
     let (program, addr) = serve(&["--jwks", &format!("{url}?secret=1"), "--anonymous"]);
@@ -190,7 +190,7 @@ fn stream(options: &[&str], url: &str, token: &str) -> Program {
 
 /// The stream of a token whose key was removed used to continue forever.
 #[test]
-fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_transport() {
+fn sighup_replaces_keys_and_ends_the_streams_of_removed_ones_on_every_transport() {
     let folder = tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
     let (keys, socket) = (path("jwks.json"), path("socket"));

@@ -220,7 +220,7 @@ fn hubs_that_take_no_batches_get_an_update_a_request() {
 }
 
 #[test]
-fn refusals_are_told_in_words_with_what_to_do() {
+fn refusals_are_reported_with_a_remedy() {
     let problem = |status: &str, kind: &str, title: &str, detail: &str| {
         let body = json!({ "type": kind, "title": title, "detail": detail }).to_string();
         answer(status, "content-type: application/problem+json\r\n", &body)
@@ -295,7 +295,7 @@ fn refusals_are_told_in_words_with_what_to_do() {
 }
 
 #[test]
-fn what_does_not_answer_is_told() {
+fn a_hub_that_does_not_respond_is_an_error() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = silent.local_addr().expect("it has one").to_string();
     let output = run(ssekit().args(["publish", &addr, "-t", "a", "data", "--timeout", "100ms"]));
@@ -314,7 +314,7 @@ fn what_does_not_answer_is_told() {
 }
 
 #[test]
-fn what_is_asked_wrongly_is_said() {
+fn wrong_arguments_are_usage_errors() {
     for (arguments, expected) in [
         (vec!["publish", "localhost:1", "data"], "--topic"),
         (vec!["publish", "localhost:1", "-t", "a"], "DATA"),
@@ -347,7 +347,7 @@ fn what_is_asked_wrongly_is_said() {
 }
 
 #[test]
-fn who_does_not_read_the_ids_does_not_stop_the_publishing() {
+fn a_closed_output_does_not_stop_the_publications() {
     let server = Scripted::new(["1", "2"].map(published));
     let command = format!(
         "printf 'x\\ny\\n' | {} publish {} -t a --lines --no-batch | true",
@@ -369,7 +369,7 @@ pub(crate) fn hub(flags: &[&str]) -> (Program, String) {
 }
 
 #[test]
-fn our_own_hub_takes_it_and_hands_it_on() {
+fn our_own_hub_accepts_and_delivers_the_update() {
     let folder = Folder::new("own-hub");
     let key = folder.file("key", SECRET);
     let (_hub, url) = hub(&["--publisher-key-file", &key, "--anonymous"]);

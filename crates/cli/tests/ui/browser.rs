@@ -8,7 +8,7 @@ use crate::chromium::{Chromium, DESKTOP, Look, Page};
 use crate::hub::{HUB, get, locked, open, publish, serve, start, token};
 
 #[test]
-fn what_is_published_on_the_page_is_watched_listed_and_kept() {
+fn updates_published_on_the_page_appear_in_watch_and_history() {
     let (server, mut browser) = (open(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
@@ -54,7 +54,7 @@ fn what_is_published_on_the_page_is_watched_listed_and_kept() {
 }
 
 #[test]
-fn subscription_events_are_in_the_history_for_those_who_ask() {
+fn subscription_events_are_in_the_history_on_request() {
     let (server, mut browser) = (open(), Chromium::start());
     publish(&server, "", &[json!({ "topic": "https://example.com/books/1", "data": "a book" })]);
     let _subscriber = get(&server, &format!("{HUB}?topic=https://example.com/books/1"), "");
@@ -82,7 +82,7 @@ fn subscription_events_are_in_the_history_for_those_who_ask() {
 }
 
 #[test]
-fn subscriptions_come_and_go_before_ones_eyes() {
+fn the_list_of_subscriptions_follows_their_beginnings_and_ends() {
     let (server, mut browser) = (open(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     let of = |topic: &str, count: u32| {
@@ -169,7 +169,7 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
 }
 
 #[test]
-fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
+fn without_a_token_the_page_names_the_missing_grant_and_a_token_unlocks_it() {
     let (server, mut browser) = (locked(), Chromium::start());
     let topic = "https://example.com/books/1";
     let publisher = token(&["*"], &[]);
