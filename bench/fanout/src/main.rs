@@ -40,7 +40,7 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
-    /// Subscribes, publishes, and prints what it has measured as JSON
+    /// Subscribes, publishes, and prints its measurements as JSON
     Load(load::Plan),
 }
 

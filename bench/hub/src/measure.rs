@@ -33,14 +33,14 @@ pub struct Plan {
 pub struct Measure {
     pub name: &'static str,
     contestants: &'static [Contestant],
-    /// Where the hub keeps what is published.
+    /// Storage of the hub.
     kept: Kept,
     arguments: &'static str,
     /// The same in a short round.
     quick: &'static str,
 }
 
-/// Where the hub keeps what is published.
+/// Storage of the hub.
 #[derive(Clone, Copy)]
 enum Kept {
     InMemory,

@@ -165,7 +165,8 @@ fn tls_peers_that_read_nothing_stay_within_the_budget() {
     for _ in 0..50 {
         let body = line.repeat(100);
         let head = format!(
-            "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+            "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: \
+             application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         assert_eq!(tls.ask(&(head + &body)).status, 200);

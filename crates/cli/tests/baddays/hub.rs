@@ -98,7 +98,8 @@ impl Hub {
             let now = left.min(batch);
             let body = line.repeat(now);
             let answer = self.ask(&format!(
-                "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n{body}",
+                "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: \
+                 application/x-ndjson\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             ));
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -234,7 +235,8 @@ pub(crate) fn memory_of(pid: u32) -> u64 {
 pub(crate) fn post(form: &str, more: &str) -> String {
     let length = form.len();
     format!(
-        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n{more}content-length: {length}\r\n\r\n{form}"
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         {more}content-length: {length}\r\n\r\n{form}"
     )
 }
 

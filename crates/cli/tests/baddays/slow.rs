@@ -237,7 +237,8 @@ fn bodies_that_are_too_large_are_answered_413_and_not_kept() {
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
     }
     let length = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1000000000000\r\n\r\n"
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1000000000000\r\n\
+         \r\n"
     );
     let answer = hub.ask(&length);
     assert_eq!(answer.status, 413, "{answer:?}");

@@ -256,7 +256,8 @@ fn the_help_is_in_plain_english() {
                 "Check the configuration and exit (0 valid, 1 invalid)",
                 "turns on --ui, --metrics, --subscriptions,",
                 "Serve an admin page at /hub/",
-                "When to answer publishers: at once (memory), after the OS has the data (periodic), after it is on disk (sync)",
+                "When to answer publishers: at once (memory), after the OS has the data (periodic), after \
+                 it is on disk (sync)",
                 "What to keep per topic [default: everything]; the first matching rule applies",
                 "Accept only these JWT algorithms",
                 "Origins allowed to subscribe (CORS)",

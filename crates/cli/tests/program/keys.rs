@@ -112,7 +112,8 @@ fn publish(addr: SocketAddr, token: &str) -> Answer {
     request(
         addr,
         &format!(
-            "POST {HUB} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+            "POST {HUB} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\ncontent-type: \
+             application/x-www-form-urlencoded\r\n\
              content-length: {}\r\n\r\n{form}",
             form.len()
         ),
@@ -123,7 +124,8 @@ fn subscribe(addr: SocketAddr, token: &str, accept: &str) -> Answer {
     request(
         addr,
         &format!(
-            "GET {HUB}?topic=a HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\naccept: {accept}\r\n\r\n"
+            "GET {HUB}?topic=a HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\naccept: \
+             {accept}\r\n\r\n"
         ),
     )
 }
@@ -280,7 +282,8 @@ fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
         verifies.verify(token.trim_end(), SystemTime::now()).expect("it is signed with the secret alone");
     }
     let utf16: Vec<u8> = format!("\u{FEFF}{secret}").encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
+                  -----END PUBLIC KEY-----\n";
     for (bytes, words) in [
         (format!("\u{FEFF}{secret}"), BOM),
         (format!("\u{FEFF}{secret}\r\n"), BOM),

@@ -418,7 +418,8 @@ fn case_061_an_event_beyond_the_limit_is_reported_and_the_next_one_arrives() {
     let large = "x".repeat(17 << 20);
     let server = Scripted::new([stream(&format!("data: {large}\n\ndata: next\n\n"))]);
     let output = run(listen(&server).args(["--no-reconnect", "-o", "raw", "-q"]));
-    let why = "ssekit: an event is larger than 16777216 bytes and was skipped: raise max_event_bytes if you expect such events\n";
+    let why = "ssekit: an event is larger than 16777216 bytes and was skipped: raise max_event_bytes if you \
+               expect such events\n";
     assert_eq!(text(&output), (Some(0), "next\n".to_owned(), why.to_owned()));
 }
 

@@ -235,12 +235,14 @@ fn refusals_are_reported_with_a_remedy() {
                 "nothing selects “a”",
             ),
             &["--token", "a.b.c"][..],
-            "the hub refused the publication with 403 Forbidden: the token does not grant this: nothing selects “a”",
+            "the hub refused the publication with 403 Forbidden: the token does not grant this: nothing \
+             selects “a”",
         ),
         (
             problem("401 Unauthorized", "urn:ssekit:problem:x", "a token is needed", "send one"),
             none,
-            "the hub refused the publication with 401 Unauthorized: a token is needed: send one; set --token, or --key-file to create one",
+            "the hub refused the publication with 401 Unauthorized: a token is needed: send one; set \
+             --token, or --key-file to create one",
         ),
         (
             answer("401 Unauthorized", "", "Unauthorized\n"),
@@ -260,7 +262,8 @@ fn refusals_are_reported_with_a_remedy() {
         (
             answer("308 Permanent Redirect", "location: https://b.example/hub\r\n", ""),
             none,
-            "the hub refused the publication with 308 Permanent Redirect; it redirects to https://b.example/hub",
+            "the hub refused the publication with 308 Permanent Redirect; it redirects to \
+             https://b.example/hub",
         ),
     ] {
         let server = Scripted::new([given]);
@@ -281,7 +284,8 @@ fn refusals_are_reported_with_a_remedy() {
     // The number of lines that were published before is known.
     let server = Scripted::new([published("1"), answer("400 Bad Request", "", "missing topic")]);
     let output = fed(&mut publish(&server, &["-t", "a", "--lines", "--no-batch"]), b"x\ny\nz\n");
-    let expected = "ssekit: 1 lines were published before this error: the hub refused the publication with 400 Bad Request: missing topic\n";
+    let expected = "ssekit: 1 lines were published before this error: the hub refused the publication with \
+                    400 Bad Request: missing topic\n";
     assert_eq!(
         (output.status.code(), text(&output.stdout), text(&output.stderr)),
         (Some(22), "1\n".to_owned(), expected.to_owned())
@@ -300,7 +304,8 @@ fn a_hub_that_does_not_respond_is_an_error() {
     let addr = silent.local_addr().expect("it has one").to_string();
     let output = run(ssekit().args(["publish", &addr, "-t", "a", "data", "--timeout", "100ms"]));
     let expected = format!(
-        "ssekit: http://{addr}{HUB} did not respond within 0.1 s; it is unknown whether the update was published\n"
+        "ssekit: http://{addr}{HUB} did not respond within 0.1 s; it is unknown whether the update was \
+         published\n"
     );
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(28), expected));
 

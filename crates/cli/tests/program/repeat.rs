@@ -129,7 +129,8 @@ fn a_post_that_may_have_had_an_effect_is_reported_and_not_repeated() {
         assert_eq!((code, requests), (Some(22), 1), "{errors}");
         assert_eq!(
             errors,
-            "ssekit: the request was not repeated, because it may have had an effect: the server answered 502 Bad \
+            "ssekit: the request was not repeated, because it may have had an effect: the server answered \
+             502 Bad \
              Gateway; --repeat sends it again anyway\n"
         );
         let server = Counting::new(http2, Reply::Status(503));

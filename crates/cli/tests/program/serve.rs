@@ -255,7 +255,8 @@ fn a_name_that_another_site_points_here_is_refused() {
             &format!("GET {path} HTTP/1.1\r\nhost: evil.example:{}\r\n\r\n", server.addr.port()),
         );
         let why = format!(
-            "\"evil.example:{}\" is not a name of this server: use localhost, its IP address, or the host name from \
+            "\"evil.example:{}\" is not a name of this server: use localhost, its IP address, or the host \
+             name from \
              --addr\n",
             server.addr.port()
         );
@@ -392,7 +393,8 @@ fn an_address_in_use_is_an_error_with_a_remedy() {
     assert_eq!(output.stdout, b"");
     let port = addr.port();
     let message = format!(
-        "ssekit: {addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` \
+        "ssekit: {addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i \
+         :{port}` \
          names it). Stop it, or use a free port with --addr 127.0.0.1:0\n"
     );
     assert_eq!(String::from_utf8_lossy(&output.stderr), message);
@@ -482,7 +484,8 @@ fn metrics_have_the_format_that_the_client_accepts() {
             &format!("# HELP {counter} Events accepted from publishers."),
             &format!("# TYPE {counter} counter"),
             "ssekit_events_published_total 0",
-            "# HELP ssekit_publish_to_write_seconds Delivery latency, from publication to the last socket write.",
+            "# HELP ssekit_publish_to_write_seconds Delivery latency, from publication to the last socket \
+             write.",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }

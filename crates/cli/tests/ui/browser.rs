@@ -268,7 +268,8 @@ fn two_windows_side_by_side_leave_connections_to_publish_with() {
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
     // A window opens only after a key press.
-    let opens = "document.getElementById('active-filter').onkeydown = () => (window.second ??= open('/hub/', '', 'popup')); 0";
+    let opens = "document.getElementById('active-filter').onkeydown = () => (window.second ??= \
+                 open('/hub/', '', 'popup')); 0";
     browser.evaluate(&page, opens);
     browser.fill(&page, "active-filter", "x");
     browser.wait_for(&page, "!!window.second");
@@ -308,7 +309,8 @@ fn it_fits_every_window_and_names_every_control() {
     let _subscriber = get(&server, &format!("{HUB}?topic={long}"), "");
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
-    browser.wait_for(&page, "document.querySelectorAll('#history li').length > 0 && document.querySelectorAll('#active li').length > 0");
+    browser.wait_for(&page, "document.querySelectorAll('#history li').length > 0 && \
+                             document.querySelectorAll('#active li').length > 0");
     browser
         .evaluate(&page, "document.querySelectorAll('details').forEach((details) => (details.open = true))");
     let mut grounds = Vec::new();
@@ -328,7 +330,8 @@ fn it_fits_every_window_and_names_every_control() {
     }
     assert_ne!(grounds[0], grounds[1], "dark is not light");
     let nameless = "[...document.querySelectorAll('button, input, textarea, select, canvas, [tabindex]')]
-        .filter((part) => !(part.ariaLabel || part.textContent.trim() || part.labels?.[0]?.textContent.trim() || part.matches('.rest pre, #said-text')))
+        .filter((part) => !(part.ariaLabel || part.textContent.trim() || \
+        part.labels?.[0]?.textContent.trim() || part.matches('.rest pre, #said-text')))
         .map((part) => part.outerHTML)";
     assert_eq!(browser.evaluate(&page, nameless), json!([]));
     assert_eq!(browser.problems(), [] as [Value; 0]);
@@ -498,7 +501,8 @@ fn set(browser: &mut Chromium, page: &Page, id: &str, text: &str) {
     browser.evaluate(
         page,
         &format!(
-            "((field) => {{ field.value = {}; field.dispatchEvent(new Event('input', {{ bubbles: true }})) }})(document.getElementById({id:?}))",
+            "((field) => {{ field.value = {}; field.dispatchEvent(new Event('input', {{ bubbles: true }})) \
+             }})(document.getElementById({id:?}))",
             json!(text)
         ),
     );
@@ -529,4 +533,5 @@ fn assert_refusals(browser: &mut Chromium, count: usize) {
 const LIVE: &str = "document.querySelector('#state').textContent.trim() === 'live'";
 /// The watched events: name, id and data.
 const EVENTS: &str = "[...document.querySelectorAll('#events [data-event]')].map((event) =>
-    [event.querySelector('b'), event.querySelector('.head code'), event.querySelector('.data')].map((part) => part.textContent).join('|'))";
+    [event.querySelector('b'), event.querySelector('.head code'), event.querySelector('.data')].map((part) \
+    => part.textContent).join('|'))";

@@ -56,7 +56,8 @@ fn send(target: &Target, media_type: &str, body: &str) -> std::io::Result<Answer
     let mut socket = TcpStream::connect(target.addr)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let head = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n",
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+         content-type: {media_type}\r\ncontent-length: {}\r\n\r\n",
         target.writer,
         body.len()
     );
