@@ -115,7 +115,7 @@ Goal: not slower than the faster of eventsource-parser and sveltekit-sse.
 ${met(contests)}
 
 ${section('Over HTTP', 'From a server on the same machine: one event a write where the row has a pace, otherwise pieces of 16 to\n64 KiB, as fast as they are read.', of('network'))}
-${section('From memory', 'The same clients, whose `fetch` is answered from memory: rows with a pace above come in pieces of one event, as\nfast as they are read; the others in the same pieces as above. So only the work of the client itself remains.', of('memory'))}
+${section('From memory', 'The same clients, whose `fetch` is answered from memory: rows with a pace above come in pieces of one event,\nas fast as they are read; the others in the same pieces as above. So only the work of the client\nitself remains.', of('memory'))}
 ${new Date().toISOString().slice(0, 10)} on ${cpus()[0].model}, ${cpus().length} cores, load average ${loadavg()[2].toFixed(1)};
 ${browser}; ${versions()}.
 Command: \`cd bench/web && npm ci && node run.mjs --write\`, after \`cargo xtask web\`.

@@ -16,9 +16,9 @@ pub fn table(runs: &[Run]) -> Result<String> {
         "\
 HTTP/1.1 over loopback, events with 100 bytes of data, published by `POST` over one connection. Each server
 runs in its own process, the load in another on the same cores; {rounds} rounds in turns, medians, in
-parentheses the least and the most. The floor is one thread that knows its subscribers and calls `send` for each, with no
-runtime; it loses bytes that do not fit into a full buffer. The others run under `axum::serve`, on tokio's
-multi-thread runtime. axum's broadcast keeps {CAPACITY} events."
+parentheses the least and the most. The floor is one thread that knows its subscribers and calls `send` for
+each, with no runtime; it loses bytes that do not fit into a full buffer. The others run under `axum::serve`,
+on tokio's multi-thread runtime. axum's broadcast keeps {CAPACITY} events."
     )?;
 
     steady(&mut out, runs)?;
@@ -82,7 +82,8 @@ fn unwaiting(out: &mut String, runs: &[Run]) -> Result<()> {
     writeln!(out, "\n## A publisher that does not wait\n")?;
     writeln!(
         out,
-        "It publishes again as soon as it is answered: once without a limit, and once at most {WINDOW} events\n\
+        "It publishes again as soon as it is answered: once without a limit, and once at most {WINDOW} \
+         events\n\
          ahead of the slowest subscriber, so that no subscriber has to lose any.\n"
     )?;
     writeln!(

@@ -33,7 +33,8 @@ pub fn all(count: u64) -> Result<String> {
     write!(out, "\n## {} records\n\n{READING}\n", grouped(count))?;
     out.push_str(
         "\n| store | records | filled in | most memory | on disk | start after `kill -9`, least to most \
-         (processor) | after it was closed | memory then | page of 1,000 | p99 | find an id | p99 | memory then |\n\
+         (processor) | after it was closed | memory then | page of 1,000 | p99 | find an id | p99 | memory \
+         then |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for (store, name, plain, batch) in [

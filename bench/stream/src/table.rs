@@ -22,7 +22,10 @@ pub fn table(contestants: &[Contestant], rounds: &[(&str, Measured)]) -> Result<
         out,
         "its process (the Rust ones on one thread, under `axum::serve`), the same client, {rounds} rounds in"
     )?;
-    writeln!(out, "turns, medians; in parentheses the slowest and the fastest round. The npm package cannot wait")?;
+    writeln!(
+        out,
+        "turns, medians; in parentheses the slowest and the fastest round. The npm package cannot wait"
+    )?;
     writeln!(out, "for its client: so that its memory has a limit, the bench holds its producer back.\n")?;
     writeln!(
         out,

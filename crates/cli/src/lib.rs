@@ -132,8 +132,8 @@ pub mod listen;
 pub mod publish;
 pub mod serve;
 #[cfg(unix)]
-pub mod systemd;
+mod systemd;
 pub mod terminal;
-pub mod tls;
+mod tls;
 pub mod token;
 mod ui;

@@ -66,7 +66,7 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
 
     tokio::select! {
         ended = measure(running) => ended.context("the demo failed")?,
-        () = manager.keep_alive(|| true) => {}
+        () = manager.keep_alive() => {}
         () = renew_keys(loaded, &hub) => {}
         () = &mut stop => {}
     }

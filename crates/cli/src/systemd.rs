@@ -16,16 +16,16 @@ use tracing::warn;
 
 /// Passed sockets, non-blocking for tokio.
 #[derive(Debug, Default)]
-pub struct Sockets {
+pub(crate) struct Sockets {
     /// Those of `ListenStream=` with an address or a port.
-    pub tcp: Vec<TcpListener>,
+    pub(crate) tcp: Vec<TcpListener>,
     /// Those of `ListenStream=` with a path.
-    pub unix: Vec<UnixListener>,
+    pub(crate) unix: Vec<UnixListener>,
 }
 
 impl Sockets {
     /// Whether no socket was passed.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.tcp.is_empty() && self.unix.is_empty()
     }
 }
@@ -39,7 +39,7 @@ const MAX_SOCKETS: usize = 64;
 ///
 /// # Errors
 /// When one of them does not listen, as with `Accept=yes`, or has another type, as with `ListenDatagram=`.
-pub fn sockets() -> io::Result<Sockets> {
+pub(crate) fn sockets() -> io::Result<Sockets> {
     let count = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     if count > MAX_SOCKETS {
         let what = format!("LISTEN_FDS={count}: at most {MAX_SOCKETS} sockets are supported");
@@ -77,25 +77,25 @@ fn refused(index: usize, why: &str) -> io::Error {
 
 /// Reports the state of the service to the service manager.
 #[derive(Debug, Default)]
-pub struct Notify {
+pub(crate) struct Notify {
     to: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
 }
 
 /// Variables of the service manager.
 #[derive(Clone, Debug, Default)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// `NOTIFY_SOCKET`: address of the notifications.
-    pub notify_socket: Option<OsString>,
+    pub(crate) notify_socket: Option<OsString>,
     /// `WATCHDOG_USEC`: time in microseconds within which it expects a sign of life.
-    pub watchdog_usec: Option<String>,
+    pub(crate) watchdog_usec: Option<String>,
     /// `WATCHDOG_PID`: process of which it expects that.
-    pub watchdog_pid: Option<String>,
+    pub(crate) watchdog_pid: Option<String>,
 }
 
 impl Environment {
     /// Reads the variables of this process.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self {
             notify_socket: std::env::var_os("NOTIFY_SOCKET"),
             watchdog_usec: std::env::var("WATCHDOG_USEC").ok(),
@@ -109,7 +109,7 @@ impl Notify {
     ///
     /// # Errors
     /// When its address is invalid.
-    pub fn new(environment: &Environment) -> io::Result<Self> {
+    pub(crate) fn new(environment: &Environment) -> io::Result<Self> {
         let Some(path) = environment.notify_socket.as_deref().filter(|path| !path.is_empty()) else {
             return Ok(Self::default());
         };
@@ -125,29 +125,22 @@ impl Notify {
     }
 
     /// Reports that the service answers requests.
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.send("READY=1");
     }
 
     /// Reports that the service is about to end.
-    pub fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.send("STOPPING=1");
     }
 
-    /// Reports the status for `systemctl status`, on one line.
-    pub fn status(&self, text: &str) {
-        self.send(&format!("STATUS={}", text.replace('\n', " ")));
-    }
-
-    /// Reports repeatedly that the service is alive, while it is well, until the future is dropped.
+    /// Reports repeatedly that the service is alive, until the future is dropped.
     ///
     /// Without a watchdog, it waits forever.
-    pub async fn keep_alive(&self, is_well: impl Fn() -> bool) {
+    pub(crate) async fn keep_alive(&self) {
         let Some(interval) = self.watchdog else { return std::future::pending().await };
         loop {
-            if is_well() {
-                self.send("WATCHDOG=1");
-            }
+            self.send("WATCHDOG=1");
             tokio::time::sleep(interval).await;
         }
     }
@@ -214,13 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn ready_status_and_stopping_are_sent() {
+    fn ready_and_stopping_are_sent() {
         let (socket, path) = listener("states");
         let notify = Notify::new(&environment(path.clone(), "", None)).expect("the address is valid");
         notify.ready();
-        notify.status("42 subscribers\nREADY=0");
         notify.stopping();
-        assert_eq!(received(&socket), ["READY=1", "STATUS=42 subscribers READY=0", "STOPPING=1"]);
+        assert_eq!(received(&socket), ["READY=1", "STOPPING=1"]);
         std::fs::remove_file(path).expect("it is there");
         // The listener is gone, which ends nothing.
         notify.ready();
@@ -251,19 +243,18 @@ mod tests {
 
     // The clock is paused, except while the test waits.
     #[tokio::test(start_paused = true)]
-    async fn the_watchdog_is_served_while_the_service_is_well() {
+    async fn the_watchdog_gets_signs_of_life_of_this_process() {
         let ours = Some(std::process::id());
-        for (name, usec, pid, is_well, expected) in [
-            ("well", "2000000", ours, true, 10),
-            ("any", "2000000", None, true, 10),
-            ("sick", "2000000", ours, false, 0),
-            ("other", "2000000", Some(1), true, 0),
-            ("never", "0", ours, true, 0),
-            ("odd", "soon", ours, true, 0),
+        for (name, usec, pid, expected) in [
+            ("ours", "2000000", ours, 10),
+            ("any", "2000000", None, 10),
+            ("other", "2000000", Some(1), 0),
+            ("never", "0", ours, 0),
+            ("odd", "soon", ours, 0),
         ] {
             let (socket, path) = listener(name);
             let notify = Notify::new(&environment(path.clone(), usec, pid)).expect("the address is valid");
-            let alive = notify.keep_alive(|| is_well);
+            let alive = notify.keep_alive();
             tokio::time::timeout(Duration::from_millis(9_500), alive).await.expect_err("it goes on for ever");
             assert_eq!(received(&socket), vec!["WATCHDOG=1"; expected], "{name}");
             std::fs::remove_file(path).expect("it is there");

@@ -16,17 +16,16 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tracing::{error, info};
 
-use self::files::Files;
-pub use self::files::TlsError;
+use self::files::{Files, TlsError};
 
 /// Interval of the checks of the files.
-pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Certificate in use, and its files.
 ///
 /// Clones are cheap and share the certificate.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub(crate) struct Tls {
     files: Arc<Files>,
     served: Arc<Served>,
     config: Arc<ServerConfig>,
@@ -37,7 +36,7 @@ impl Tls {
     ///
     /// # Errors
     /// When a file cannot be read, or is invalid.
-    pub fn open(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub(crate) fn open(cert: &Path, key: &Path) -> Result<Self, TlsError> {
         let provider = Arc::new(default_provider());
         let files = Files { cert: cert.to_owned(), key: key.to_owned(), seen: Mutex::default() };
         let read = files.read()?;
@@ -57,7 +56,7 @@ impl Tls {
     }
 
     /// Configuration for an acceptor; it stays the same when the files change.
-    pub fn config(&self) -> Arc<ServerConfig> {
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }
 
@@ -68,7 +67,7 @@ impl Tls {
     /// # Errors
     /// When the new files cannot be used; the earlier certificate stays in use. The same files are refused
     /// once.
-    pub fn reload(&self) -> Result<bool, TlsError> {
+    fn reload(&self) -> Result<bool, TlsError> {
         let read = self.files.read()?;
         let mut seen = self.files.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.as_ref() == Some(&read) {
@@ -81,7 +80,7 @@ impl Tls {
     }
 
     /// Reloads at SIGHUP and every [`CHECK_INTERVAL`], until it is dropped; logs loaded files and failures.
-    pub async fn keep_current(self) {
+    pub(crate) async fn keep_current(self) {
         let mut hangup = Hangup::new();
         let mut refused = false;
         loop {

@@ -72,8 +72,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 /// Reason why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
