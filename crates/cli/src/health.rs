@@ -15,6 +15,7 @@ use ssekit_client::{Http, Transport as _, TransportError};
 use url::Url;
 
 use self::local::{Answer, READY};
+use crate::arguments::timeout;
 use crate::config::{Config, Flags, Loaded, Problems};
 use crate::exchange::{Problem, http_client, read};
 use crate::hub_url::{shown, url_with_path};
@@ -35,7 +36,7 @@ pub struct Health {
     #[arg(long, value_name = "PATH", requires = "url")]
     ca: Option<PathBuf>,
     /// Give up after this time
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = crate::publish::timeout)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = timeout)]
     timeout: Duration,
 }
 

@@ -119,6 +119,7 @@
 //! | unread streams at shutdown | 0.5 s | cut |
 //! | an event that `ssekit listen` prints | 16 MiB | left out, with a line on standard error |
 
+mod arguments;
 mod assets;
 pub mod bench;
 pub mod config;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use self::body::Body;
 use self::output::Output;
+use crate::arguments::token;
 use crate::config::Secret;
 use crate::exchange::http_client;
 use crate::hub_url::{hub_url, say_if_unencrypted, shown, with_scheme};
@@ -34,7 +35,7 @@ pub struct Listen {
     #[arg(short, long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
     /// Send this token as authorization: Bearer … [with --topic, env: SSEKIT_TOKEN]
-    #[arg(long, value_name = "JWT", value_parser = crate::publish::token)]
+    #[arg(long, value_name = "JWT", value_parser = token)]
     token: Option<Secret>,
     /// Also trust the certificate authorities in this PEM file
     #[arg(long, value_name = "PATH")]

@@ -14,6 +14,7 @@ use ssekit_mercure::issue::Signer;
 
 use self::hub::{BATCH, FORM, Hub, Login};
 use self::lines::Lines;
+use crate::arguments::{timeout, token};
 use crate::config::{Secret, time};
 use crate::exchange::http_client;
 use crate::hub_url::{hub_url, say_if_unencrypted};
@@ -231,14 +232,4 @@ fn published_before(published: usize, error: Error) -> Error {
 
 fn retry(text: &str) -> Result<Duration, String> {
     time(text).ok_or_else(|| "expected a time such as 500ms, 3s or 1m".to_owned())
-}
-
-pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
-    let time = time(text).filter(|time| !time.is_zero());
-    time.ok_or_else(|| "expected a time above 0, such as 500ms, 30s or 5m".to_owned())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the parser of flags asks for it")]
-pub(crate) fn token(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text.trim()))
 }

@@ -204,16 +204,16 @@ impl DurableLog {
 }
 
 impl Log for DurableLog {
-    fn epoch(&self) -> Epoch {
-        self.shared.epoch
-    }
-
     fn append_with_key(
         &self,
         key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
         self.append_all(key, records).boxed()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.shared.epoch
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -85,16 +85,16 @@ impl Drop for MemoryLog {
 }
 
 impl Log for MemoryLog {
-    fn epoch(&self) -> Epoch {
-        self.shared.epoch
-    }
-
     fn append_with_key(
         &self,
         key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
         future::lazy(move |_| self.shared.append(key, records)).boxed()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.shared.epoch
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

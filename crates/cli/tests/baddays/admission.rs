@@ -49,9 +49,9 @@ fn clients_beyond_the_limit_get_different_reconnection_times() {
     drop(first);
     let turned_away = hub.expect_figure("ssekit_connections_turned_away_total", |_| true);
     assert!(turned_away >= 31, "{turned_away}");
-    crate::hub::until("it says so", || !hub.said("limits.connections").is_empty());
-    let said = hub.said("limits.connections");
-    assert!(said.len() < 20, "{}", hub.all_said());
+    crate::hub::until("it says so", || !hub.log_lines("limits.connections").is_empty());
+    let said = hub.log_lines("limits.connections");
+    assert!(said.len() < 20, "{}", hub.log());
     hub.publish("a", "hello");
     assert_eq!(last.next().data, "hello");
 }
@@ -155,5 +155,5 @@ fn many_invalid_tokens_are_refused_and_keep_no_client_out() {
     assert_eq!(hub.ask(&publish).status, 200);
     assert_eq!(stream.next().data, "hello");
     // The log reveals nothing of a token.
-    assert!(!hub.all_said().contains(&good[good.len() - 20..]));
+    assert!(!hub.log().contains(&good[good.len() - 20..]));
 }

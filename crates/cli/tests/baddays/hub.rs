@@ -154,12 +154,12 @@ impl Hub {
     }
 
     /// Lines on standard error with this text.
-    pub(crate) fn said(&self, text: &str) -> Vec<String> {
+    pub(crate) fn log_lines(&self, text: &str) -> Vec<String> {
         let said = self.said.lock().expect("nobody panics with it");
         said.iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
-    pub(crate) fn all_said(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.said.lock().expect("nobody panics with it").join("\n")
     }
 
@@ -199,7 +199,7 @@ impl Drop for Hub {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            let said = self.all_said();
+            let said = self.log();
             let from = said.len().saturating_sub(2000);
             let from = (from..=said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(0);
             eprintln!("the hub has said:\n{}", &said[from..]);

@@ -194,7 +194,7 @@ fn confirmed_updates_survive_any_kill_and_a_resume_misses_nothing() {
         hub = next.expect("it has started");
         if cycle % 2 == 0 {
             // A torn tail is repaired, and reported.
-            until("it says that it was not closed", || !hub.said("was not closed").is_empty());
+            until("it says that it was not closed", || !hub.log_lines("was not closed").is_empty());
         }
     }
     let from = followers.iter().map(seen).max().expect("some");

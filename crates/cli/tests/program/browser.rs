@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::chromium::{Chromium, DESKTOP, Look, Page};
-use crate::http::{own_place, say};
+use crate::http::{own_position, send_message};
 use crate::node;
 use crate::program::{PATIENCE, Program, Server, curl, serve, serve_by, ssekit};
 use crate::proxy::Proxy;
@@ -169,7 +169,7 @@ struct Block {
 
 impl Block {
     fn new(id: &str, name: &str, data: &str) -> Self {
-        Self { place: own_place(name, id).to_owned(), name: name.to_owned(), data: data.to_owned() }
+        Self { place: own_position(name, id).to_owned(), name: name.to_owned(), data: data.to_owned() }
     }
 
     fn of(lines: &str) -> Self {
@@ -318,7 +318,7 @@ fn case_109_after_a_lost_connection_the_page_resumes_or_reports_the_missed_event
     network.cut();
     browser.wait_for(&ada, lost);
     for number in 5..65 {
-        say(server.addr, "Grace", &number.to_string());
+        send_message(server.addr, "Grace", &number.to_string());
     }
     network.mend();
     let news = browser.wait_for(&ada, NEWS);

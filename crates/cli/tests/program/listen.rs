@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
-use crate::http::say;
+use crate::http::send_message;
 use crate::program::{Program, curl, run, serve, serve_by, ssekit};
 use crate::scripted::{OPEN, STREAM, Scripted, answer};
 
@@ -360,7 +360,7 @@ fn a_server_that_restarts_is_connected_to_again() {
         "raw",
     ]));
     listener.stderr.find("connected to");
-    say(server.addr, "Ada", "before");
+    send_message(server.addr, "Ada", "before");
     assert!(listener.stdout.find("before").starts_with("{\"from\":\"Ada\",\"text\":\"before\""));
     server.program.signal("KILL");
     server.program.wait();
@@ -372,7 +372,7 @@ fn a_server_that_restarts_is_connected_to_again() {
         let reset = format!("{{\"channel\":\"{channel}\",\"reason\":\"unknown\"}}");
         assert_eq!(listener.stdout.find(""), reset);
     }
-    say(server.addr, "Ada", "after");
+    send_message(server.addr, "Ada", "after");
     listener.stdout.find("after");
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::http::{Event, Stream, get, post, request, say};
+use crate::http::{Event, Stream, get, post, request, send_message};
 use crate::program::{PATIENCE, Program, curl, run, serve, serve_by, ssekit};
 
 #[test]
@@ -118,7 +118,7 @@ fn a_message_reaches_all_visitors() {
     let mut grace = Stream::open(server.addr, "/events?name=Grace");
     ada.find("people");
     grace.find("people");
-    say(server.addr, "Ada", "data: 1\n\nid: 666 \u{1F980}");
+    send_message(server.addr, "Ada", "data: 1\n\nid: 666 \u{1F980}");
     let heard = ada.find("chat");
     assert_eq!(heard.json()["from"], "Ada");
     assert_eq!(heard.json()["text"], "data: 1\n\nid: 666 \u{1F980}");
@@ -156,7 +156,7 @@ fn the_list_of_visitors_is_sent_on_join_and_leave() {
 fn a_new_visitor_gets_the_latest_messages_and_a_returning_one_the_missed_ones() {
     let server = serve();
     for number in 1..=53 {
-        say(server.addr, "Ada", &format!("message {number}"));
+        send_message(server.addr, "Ada", &format!("message {number}"));
     }
     let mut newcomer = Stream::open(server.addr, "/events");
     let told: Vec<Event> = (0..50).map(|_| newcomer.find("chat")).collect();
@@ -167,7 +167,7 @@ fn a_new_visitor_gets_the_latest_messages_and_a_returning_one_the_missed_ones() 
     for missed in &told[48..] {
         assert_eq!(returned.find("chat").common(), missed.common());
     }
-    say(server.addr, "Ada", "message 54");
+    send_message(server.addr, "Ada", "message 54");
     assert_eq!(returned.find("chat").json()["text"], "message 54");
 }
 
@@ -175,7 +175,7 @@ fn a_new_visitor_gets_the_latest_messages_and_a_returning_one_the_missed_ones() 
 fn case_109_a_reset_comes_first_if_missed_messages_are_no_longer_kept() {
     let server = serve();
     for number in 1..=53 {
-        say(server.addr, "Ada", &format!("message {number}"));
+        send_message(server.addr, "Ada", &format!("message {number}"));
     }
     // Each channel's reset comes before the events of that channel.
     let reset = |id: &str, count: usize| {
@@ -376,7 +376,7 @@ fn a_client_that_does_not_read_does_not_keep_the_program_from_ending() {
     sleeper.find("people");
     let text = "\u{1F980}".repeat(500);
     for _ in 0..4_000 {
-        say(server.addr, "Ada", &text);
+        send_message(server.addr, "Ada", &text);
     }
     let told = Instant::now();
     server.program.signal("TERM");

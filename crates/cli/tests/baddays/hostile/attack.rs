@@ -69,7 +69,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         many: 10,
         hold: Duration::ZERO,
         reads: true,
-        say: come_and_go,
+        say: connect_and_leave,
     },
     Attack { name: "not a byte", many: 300, hold: seconds(60), reads: true, say: |_, _| Ok(()) },
     Attack {
@@ -214,7 +214,7 @@ fn templates(socket: &mut TcpStream, number: usize) -> std::io::Result<()> {
     socket.write_all(subscribe(&query).as_bytes())
 }
 
-fn come_and_go(socket: &mut TcpStream, number: usize) -> std::io::Result<()> {
+fn connect_and_leave(socket: &mut TcpStream, number: usize) -> std::io::Result<()> {
     let selectors: Vec<_> =
         (0..64).map(|selector| format!("topic=gone-{number}-{selector}-{}", "x".repeat(60))).collect();
     socket.write_all(subscribe(&selectors.join("&")).as_bytes())?;

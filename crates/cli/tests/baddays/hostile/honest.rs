@@ -255,7 +255,7 @@ impl Reconnecting {
     pub(crate) fn start(target: &Target) -> Self {
         let target = target.clone();
         let (stop, stopped) = channel();
-        Self { thread: thread::spawn(move || come_and_go(&target, &stopped)), stop }
+        Self { thread: thread::spawn(move || connect_and_leave(&target, &stopped)), stop }
     }
 
     pub(crate) fn finish(self) -> (Ledger, Histogram<u64>) {
@@ -264,7 +264,7 @@ impl Reconnecting {
     }
 }
 
-fn come_and_go(target: &Target, stopped: &Receiver<()>) -> (Ledger, Histogram<u64>) {
+fn connect_and_leave(target: &Target, stopped: &Receiver<()>) -> (Ledger, Histogram<u64>) {
     let mut ledger = Ledger::default();
     let mut resumes = Histogram::new(3).expect("three digits");
     while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
