@@ -14,7 +14,7 @@ pub(super) enum Failure {
     Store(fjall::Error),
     #[error("{0}")]
     Read(#[from] ReadError),
-    #[error("that it is not open")]
+    #[error("the store is not open")]
     Closed,
 }
 

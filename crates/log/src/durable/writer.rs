@@ -255,7 +255,7 @@ impl Writer {
 
     fn start_outage(&mut self, failure: &Failure) {
         let error = failure.append_error();
-        warn!(folder = %self.shared.path.display(), "{error}; the store reports {failure}");
+        warn!(folder = %self.shared.path.display(), "{error}; the store reports: {failure}");
         self.outage = Some(Outage { error, retry: Instant::now() });
     }
 
