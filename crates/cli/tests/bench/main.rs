@@ -2,6 +2,8 @@
 
 mod server;
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -113,7 +115,7 @@ fn the_text_names_faults_in_capitals() {
 #[test]
 fn a_measurement_that_cannot_be_made_is_an_error() {
     let server = Server::right();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = format!("fanout --warm-up 0 --body {{data}} --topic x {}", nobody.expect("a port"));
     for (arguments, code, said) in [
         (
@@ -132,7 +134,11 @@ fn a_measurement_that_cannot_be_made_is_an_error() {
         ("publish --publish POST_/nowhere", 1, "a publication was refused with 404"),
         ("idle --subscribers 3", 1, "--pid is required"),
         ("idle --subscribers 3 --pid 4194304", 1, "check that --pid 4194304 is the server"),
+        ("fanout --key-file /nowhere/key", 1, "cannot read the key file /nowhere/key"),
+        ("connects --key short", 1, "secret"),
         ("fanout --events 0", 2, "--events"),
+        ("publish --token x --key y", 2, "cannot be used with"),
+        ("replay --key x --key-file y", 2, "cannot be used with"),
         ("fanout --rate 0", 2, "--rate"),
         (&nobody, 2, "unexpected argument"),
     ] {
@@ -144,8 +150,27 @@ fn a_measurement_that_cannot_be_made_is_an_error() {
 }
 
 #[test]
+fn a_key_signs_the_token_of_each_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("an address").to_string();
+    let request = std::thread::spawn(move || {
+        let (socket, _) = listener.accept().expect("a subscriber connects");
+        let lines = BufReader::new(socket).lines().map_while(Result::ok);
+        lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>()
+    });
+    let key = "0123456789abcdef0123456789abcdef";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
+    command.env_remove("SSEKIT_TOKEN").args(["bench", "connects", "--subscribers", "1", "--key", key, &addr]);
+    let output = command.output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(3), "the connection is closed without a response: {output:?}");
+    let request = request.join().expect("the request is read");
+    let token = request.iter().find_map(|line| line.strip_prefix("authorization: Bearer "));
+    assert_eq!(token.map(|token| token.split('.').count()), Some(3), "{request:?}");
+}
+
+#[test]
 fn a_refused_connection_is_an_error_that_names_the_address() {
-    let addr = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let addr = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let addr = addr.expect("a port").to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
     let output = command.args(["bench", "fanout", "--yes", &addr]).output().expect("the program starts");
