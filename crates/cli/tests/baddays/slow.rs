@@ -36,7 +36,9 @@ fn drip(sockets: Vec<(TcpStream, Vec<u8>)>, pace: Duration) -> Vec<String> {
             };
             let ended = ended
                 || sent < bytes.len()
-                    && matches!(socket.write(&bytes[sent..=sent]), Err(error) if error.kind() != std::io::ErrorKind::WouldBlock);
+                    && socket
+                        .write(&bytes[sent..=sent])
+                        .is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock);
             if ended {
                 // Output of the hub before it closed the connection.
                 let _ = socket.set_nonblocking(false).and_then(|()| socket.read_to_end(&mut heard));

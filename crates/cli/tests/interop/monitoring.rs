@@ -9,7 +9,9 @@ use serde_json::Value;
 use crate::hub::{Hub, example, folder, read_example};
 use crate::program::run;
 
-/// The metrics of a hub in Prometheus' text format. It has refused a token, since refusals exist from the first.
+/// The metrics of a hub in Prometheus' text format.
+///
+/// It has refused a token, because the metrics of refusals exist from the first refusal on.
 fn metrics() -> String {
     let hub = Hub::start(&["--subscriptions"]);
     let refused = ["-sS", "-H", "authorization: Bearer x", &format!("{}?topic=a", hub.url())];

@@ -552,7 +552,8 @@ proptest! {
         let mut loaded = load(&[], &[]).expect("it is sound");
         loaded.config = config;
         let printed = loaded.to_toml();
-        let again = load_file("roundtrip", &printed).map_err(|problems| TestCaseError::fail(format!("{problems}\n{printed}")))?;
+        let again = load_file("roundtrip", &printed);
+        let again = again.map_err(|problems| TestCaseError::fail(format!("{problems}\n{printed}")))?;
         prop_assert_eq!(again.config, loaded.config);
     }
 

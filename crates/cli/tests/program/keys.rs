@@ -22,7 +22,8 @@ const PAGE: &str = "<!doctype html><html><head><title>Down for maintenance</titl
 fn set(name: &str) -> String {
     // 32 bytes of `A`.
     format!(
-        "{{\"keys\": [{{\"kty\": \"oct\", \"kid\": \"{name}\", \"k\": \"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\"}}]}}"
+        "{{\"keys\": [{{\"kty\": \"oct\", \"kid\": \"{name}\", \
+         \"k\": \"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\"}}]}}"
     )
 }
 

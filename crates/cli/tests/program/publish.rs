@@ -430,7 +430,8 @@ proptest! {
         let output = fed(&mut publish(&server, &["-t", "a", "-q", "-"]), format!("{data}\n").as_bytes());
         prop_assert_eq!(output.status.code(), Some(0), "{:?}", output);
         let request = server.request();
-        let fields: Vec<(String, String)> = form_urlencoded::parse(body(&request).as_bytes()).into_owned().collect();
+        let fields = form_urlencoded::parse(body(&request).as_bytes()).into_owned();
+        let fields: Vec<(String, String)> = fields.collect();
         prop_assert_eq!(&fields[1], &("data".to_owned(), data));
     }
 }

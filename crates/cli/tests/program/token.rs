@@ -281,7 +281,10 @@ fn claims_that_are_probably_not_intended_cause_warnings() {
     let milliseconds = "it must be in seconds since 1970, not milliseconds";
     for (claims, warnings) in [
         (
-            json!({ "mercure": { "publish": ["*"], "subscribe": ["/a/{path*}", "{+a*}", "b"] }, "exp": now + 60 }),
+            json!({
+                "mercure": { "publish": ["*"], "subscribe": ["/a/{path*}", "{+a*}", "b"] },
+                "exp": now + 60,
+            }),
             vec![],
         ),
         (json!({ "mercure": { "publish": ["https://example.com/*"] } }), vec![star]),

@@ -156,7 +156,8 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
             const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
             let count = 0;
             for (let at = 0; at < data.length; at += 4) {
-                const near = Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue);
+                const near =
+                    Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue);
                 if (near < 24 && data[at + 3] > 200) count += 1;
             }
             return count > 10;
@@ -443,7 +444,10 @@ fn picture_of_the_page() {
         let updates: Vec<Value> = (0..wave as usize)
             .map(|more| match (number + more) % 9 {
                 8 => json!({
-                    "topic": [format!("https://example.com/orders/{number}"), "https://example.com/users/1/inbox"],
+                    "topic": [
+                        format!("https://example.com/orders/{number}"),
+                        "https://example.com/users/1/inbox",
+                    ],
                     "private": true, "type": "order", "data": { "order": number, "status": "paid" },
                 }),
                 of => json!({
