@@ -64,12 +64,12 @@ fn the_charts_are_drawn_from_the_events() {
                 probe.fillRect(0, 0, 1, 1);
                 const [red, green, blue] = probe.getImageData(0, 0, 1, 1).data;
                 const half = canvas.width >> 1;
-                const {{ data }} = canvas.getContext('2d').getImageData(half, 0, canvas.width - half, \
-                canvas.height);
+                const width = canvas.width - half;
+                const {{ data }} = canvas.getContext('2d').getImageData(half, 0, width, canvas.height);
                 let count = 0;
                 for (let at = 0; at < data.length; at += 4) {{
-                    const near = Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + \
-                    Math.abs(data[at + 2] - blue);
+                    const near =
+                        Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue);
                     if (near < 24 && data[at + 3] > 200) count += 1;
                 }}
                 return count > 10 ? count : false;
@@ -363,8 +363,8 @@ fn the_page_fits_a_phone_and_a_desktop_and_each_control_has_a_name() {
     assert_ne!(grounds[0], grounds[1], "dark is not light");
 
     let nameless = "[...document.querySelectorAll('button, input, canvas, [role=tab], [tabindex]')]
-        .filter((part) => !(part.ariaLabel || part.textContent.trim() || \
-        part.labels?.[0]?.textContent.trim()))
+        .filter((part) => !(part.ariaLabel || part.textContent.trim() ||
+            part.labels?.[0]?.textContent.trim()))
         .map((part) => part.outerHTML)";
     assert_eq!(browser.evaluate(&page, nameless), json!([]));
     assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);

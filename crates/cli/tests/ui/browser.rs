@@ -331,8 +331,8 @@ fn it_fits_every_window_and_names_every_control() {
     }
     assert_ne!(grounds[0], grounds[1], "dark is not light");
     let nameless = "[...document.querySelectorAll('button, input, textarea, select, canvas, [tabindex]')]
-        .filter((part) => !(part.ariaLabel || part.textContent.trim() || \
-        part.labels?.[0]?.textContent.trim() || part.matches('.rest pre, #said-text')))
+        .filter((part) => !(part.ariaLabel || part.textContent.trim() ||
+            part.labels?.[0]?.textContent.trim() || part.matches('.rest pre, #said-text')))
         .map((part) => part.outerHTML)";
     assert_eq!(browser.evaluate(&page, nameless), json!([]));
     assert_eq!(browser.problems(), [] as [Value; 0]);
@@ -505,8 +505,8 @@ fn set(browser: &mut Chromium, page: &Page, id: &str, text: &str) {
     browser.evaluate(
         page,
         &format!(
-            "((field) => {{ field.value = {}; field.dispatchEvent(new Event('input', {{ bubbles: true }})) \
-             }})(document.getElementById({id:?}))",
+            "((field) => {{ field.value = {}; field.dispatchEvent(new Event('input', {{ bubbles: true }})); }})
+             (document.getElementById({id:?}))",
             json!(text)
         ),
     );
@@ -537,5 +537,5 @@ fn assert_refusals(browser: &mut Chromium, count: usize) {
 const LIVE: &str = "document.querySelector('#state').textContent.trim() === 'live'";
 /// The watched events: name, id and data.
 const EVENTS: &str = "[...document.querySelectorAll('#events [data-event]')].map((event) =>
-    [event.querySelector('b'), event.querySelector('.head code'), event.querySelector('.data')].map((part) \
-    => part.textContent).join('|'))";
+    [event.querySelector('b'), event.querySelector('.head code'), event.querySelector('.data')]
+        .map((part) => part.textContent).join('|'))";
