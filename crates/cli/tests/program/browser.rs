@@ -69,7 +69,9 @@ fn the_charts_are_drawn_from_the_events() {
                 let count = 0;
                 for (let at = 0; at < data.length; at += 4) {{
                     const near =
-                        Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue);
+                        Math.abs(data[at] - red) +
+                        Math.abs(data[at + 1] - green) +
+                        Math.abs(data[at + 2] - blue);
                     if (near < 24 && data[at + 3] > 200) count += 1;
                 }}
                 return count > 10 ? count : false;

@@ -505,8 +505,10 @@ fn set(browser: &mut Chromium, page: &Page, id: &str, text: &str) {
     browser.evaluate(
         page,
         &format!(
-            "((field) => {{ field.value = {}; field.dispatchEvent(new Event('input', {{ bubbles: true }})); }})
-             (document.getElementById({id:?}))",
+            "((field) => {{
+                field.value = {};
+                field.dispatchEvent(new Event('input', {{ bubbles: true }}));
+             }})(document.getElementById({id:?}))",
             json!(text)
         ),
     );
