@@ -94,28 +94,30 @@ function met(contests) {
     })
     const missed = rows.filter(({ ratio }) => ratio > 1)
     const list = missed.map(({ row, way, ratio }) => `${row.label} (${ways[way]}): ${digits(ratio)}`)
-    return `- ${label}: not slower on ${rows.length - missed.length} of ${rows.length} rows${list.length ? `; slower on ${list.join('; ')}` : ''}.`
+    return `- ${label}: not slower on ${rows.length - missed.length} of ${rows.length} rows${list.length ? `; slower on\n  ${list.join(';\n  ')}` : ''}.`
   }).join('\n')
 }
 
 /** The page that `--write` writes. */
 export function markdown(contests, rounds, browser) {
   const of = (way) => contests.filter((contest) => contest.way === way)
-  return `# In the browser: what a client costs the page
+  return `# In the browser: the cost of a client for the page
 
-Processor time of the page's main thread (\`ThreadTime\` of the DevTools protocol, in thread ticks): not the time that passes,
-so that what else runs on the machine counts for little; what Chromium does in other threads and processes does not count.
-Each figure is a page of its own in a process of its own, warmed by up to 20,000 events, garbage collected before; ${rounds} rounds
-in turns, medians, in parentheses the least and the most; shares are taken round by round. A client that misses an event is an
-error. What runs the clients is in [web/clients](web/clients): peers as their README shows them.
+Processor time of the page's main thread (\`ThreadTime\` of the DevTools protocol, in thread ticks), not elapsed
+time: other load of the machine changes it little, and Chromium's other threads and processes do not count.
+Each figure is from its own page in its own process, warmed by up to 20,000 events, after a garbage
+collection; ${rounds} rounds in turns: medians, in parentheses the least and the most; shares are taken round by
+round. A client that misses an event is an error. The clients are in [web/clients](web/clients), each used as
+its README shows.
 
 Goal: not slower than the faster of eventsource-parser and sveltekit-sse.
 
 ${met(contests)}
 
-${section('Over HTTP', 'From a server on the same machine: one event a write where the row has a pace, otherwise as fast as it is read in pieces of 16 to 64 KiB.', of('network'))}
-${section('From memory', 'The same clients, whose `fetch` is answered from memory: rows with a pace above come in pieces of one event, as fast as they are read; the others in the same pieces as above. What is left is what the client itself does.', of('memory'))}
-${new Date().toISOString().slice(0, 10)} on ${cpus()[0].model}, ${cpus().length} cores, of which ${loadavg()[2].toFixed(1)} were asked for meanwhile; ${browser}; ${versions()}.
+${section('Over HTTP', 'From a server on the same machine: one event a write where the row has a pace, otherwise pieces of 16 to\n64 KiB, as fast as they are read.', of('network'))}
+${section('From memory', 'The same clients, whose `fetch` is answered from memory: rows with a pace above come in pieces of one event,\nas fast as they are read; the others in the same pieces as above. So only the work of the client\nitself remains.', of('memory'))}
+${new Date().toISOString().slice(0, 10)} on ${cpus()[0].model}, ${cpus().length} cores, load average ${loadavg()[2].toFixed(1)};
+${browser}; ${versions()}.
 Command: \`cd bench/web && npm ci && node run.mjs --write\`, after \`cargo xtask web\`.
 `
 }

@@ -25,7 +25,8 @@ mod tests {
 
     #[test]
     fn a_section_ends_before_the_next_version_or_the_links() {
-        let text = "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2027-01-01\n\n- New.\n\n### Fixed\n\n- Old.\n\n\
+        let text = "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2027-01-01\n\n- New.\n\n\
+                    ### Fixed\n\n- Old.\n\n\
                     ## [0.1.0] - 2026-12-01\n\nThe first.\n\n[0.1.0]: https://example.com\n";
         assert_eq!(find(text, "0.2.0").as_deref(), Some("- New.\n\n### Fixed\n\n- Old.\n"));
         assert_eq!(find(text, "0.1.0").as_deref(), Some("The first.\n"));

@@ -13,6 +13,7 @@ mod dist;
 mod fuzz;
 mod msrv;
 mod node;
+mod output;
 mod pages;
 mod prose;
 mod publish;
@@ -23,6 +24,7 @@ mod web;
 mod workflows;
 
 use command::Command;
+use output::say;
 use tools::Tool;
 
 const USAGE: &str = "\
@@ -241,9 +243,4 @@ fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
     }
     say(&format!("{name}: {} s", start.elapsed().as_secs()));
     Ok(())
-}
-
-#[allow(clippy::print_stderr, reason = "output for the terminal")]
-fn say(line: &str) {
-    eprintln!("==> {line}");
 }

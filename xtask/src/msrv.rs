@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::Command;
 use crate::dependencies::{linked, packages, text, without_frameworks};
+use crate::output::say;
 use crate::tools;
 
 /// Checks that the `rust-version` of the workspace is sufficient.
@@ -40,7 +41,7 @@ pub(crate) fn check() -> Result<()> {
         }
     }
     if !exempt.is_empty() {
-        crate::say(&format!("exempt, because only features for frameworks link it: {}", exempt.join(", ")));
+        say(&format!("exempt, because only features for frameworks link it: {}", exempt.join(", ")));
     }
     if !problems.is_empty() {
         bail!("{}", problems.join("\n"));
@@ -49,7 +50,7 @@ pub(crate) fn check() -> Result<()> {
     let installed = Command::new("rustup run").arg(&toolchain).arg("rustc").arg("--version").succeeds()
         || install(&toolchain);
     if !installed {
-        crate::say(&format!(
+        say(&format!(
             "rustup cannot install Rust {toolchain}, so nothing was built with it: only the rust-version of \
              each dependency was checked, and the step \"lints\" checks our use of std"
         ));

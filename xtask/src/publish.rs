@@ -1,7 +1,7 @@
 //! `cargo xtask publish`: the steps of a release that need registries, a container engine or GitHub.
 //!
-//! The workflow `release` runs them; RELEASING.md describes the order. A step that ran before skips its
-//! earlier publications.
+//! The workflow `release` runs them; RELEASING.md describes the order. A step that runs again skips packages
+//! that are published already.
 
 use std::env;
 use std::fs;

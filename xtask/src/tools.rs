@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::Command;
+use crate::output::say;
 
 /// A required program: its name in PATH or the path of a file, its Debian package, and its purpose.
 pub(crate) type Tool = (&'static str, &'static str, &'static str);
@@ -64,7 +65,7 @@ pub(crate) fn install_without_question() {
 
 /// Announces an installation, and asks whether to go on, unless packages are installed without a question.
 pub(crate) fn confirm(announcement: &str, command: &str) -> Result<()> {
-    crate::say(announcement);
+    say(announcement);
     let in_ci = || std::env::var("CI").is_ok_and(|value| value == "true");
     if *INSTALL.get_or_init(in_ci) {
         return Ok(());
@@ -72,7 +73,7 @@ pub(crate) fn confirm(announcement: &str, command: &str) -> Result<()> {
     if !stdin().is_terminal() {
         bail!("nothing was installed: run `{command}`, or use `cargo xtask test --install`, or set CI=true");
     }
-    crate::say("Install now? [y/N]");
+    say("Install now? [y/N]");
     let mut answer = String::new();
     stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
     if !matches!(answer.trim(), "y" | "Y" | "yes") {

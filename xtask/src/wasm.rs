@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{Command, target};
 use crate::tools::{self, Tool};
+use crate::output::say;
 
 /// The package and features that a page in Rust selects.
 pub(crate) const BROWSER: &str = "--package ssekit --no-default-features --features client";
@@ -155,7 +156,7 @@ fn find() -> Result<Toolchain> {
     if Command::new("rustup target add").arg(TARGET).succeeds_within(FETCH) && has_target() {
         return Ok(Toolchain::Rustup);
     }
-    crate::say("rustup cannot install the target: using Debian's compiler");
+    say("rustup cannot install the target: using Debian's compiler");
     tools::provide(DEBIAN)?;
     let version = Command::new("/usr/bin/rustc --version").output()?;
     let minor = version.split(['.', ' ']).nth(2).and_then(|minor| minor.parse::<u32>().ok());

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::command::{Command, root, target};
 use crate::node;
 use crate::wasm::{self, Library};
+use crate::output::say;
 
 /// The sources of the package.
 const SOURCES: &[&str] = &["crates/session/src", "crates/wire/src", "web/build.mjs", "web/src", "web/wasm"];
@@ -31,7 +32,7 @@ pub(crate) fn build() -> Result<()> {
     let bundle = fs::read_to_string(root().join(BUNDLE)).with_context(|| format!("cannot read {BUNDLE}"))?;
     fs::write(root().join(COPY), format!("{head}\n{bundle}"))
         .with_context(|| format!("cannot write {COPY}"))?;
-    crate::say(&format!("{COPY} has changed: commit it"));
+    say(&format!("{COPY} has changed: commit it"));
     Ok(())
 }
 

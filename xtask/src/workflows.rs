@@ -45,8 +45,9 @@ mod tests {
     use super::other_command;
 
     #[test]
-    fn a_step_that_runs_something_else_is_found() {
-        let ours = "steps:\n  - uses: actions/checkout@v4\n  - run: cargo xtask test\n  - name: x\n    run: cargo xtask dist\n";
+    fn a_step_that_runs_another_command_is_found() {
+        let ours = "steps:\n  - uses: actions/checkout@v4\n  - run: cargo xtask test\n  - name: x\n    \
+                    run: cargo xtask dist\n";
         assert_eq!(other_command(ours), None);
         assert_eq!(other_command(&format!("{ours}  - run: |\n")), Some("|"));
         assert_eq!(other_command(&format!("{ours}  - run: cargo test\n")), Some("cargo test"));

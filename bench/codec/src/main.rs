@@ -247,13 +247,22 @@ fn machine() -> String {
     let lock = include_str!("../../Cargo.lock");
     let versions = ["sse-core", "sse-stream", "sseer", "russe", "eventsource-stream", "axum", "memchr"]
         .map(|name| format!("{name} {}", version(lock, name)));
+    let versions = versions.join(", ").replace(", axum", ",\naxum");
     format!(
-        "# The codec against its peers\n\n`cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-codec` wrote this.\n\n\
-         {date}; {processor}, {cores} cores; {rustc}, plain `--release`; {}.\n\n\
-         Each contestant is fed through its fastest public interface; all take turns in {ROUNDS} rounds, and the median counts. A \
-         stream of 1 MiB is read again and again, so it lies in the cache, as bytes from a socket do. Every figure was checked \
-         to have delivered all events and all bytes of data, or says what it got wrong and does not count as the best peer.\n",
-        versions.join(", ")
+        "\
+# The codec against its peers
+
+`cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-codec` wrote this.
+
+{date}; {processor}, {cores} cores;
+{rustc}, plain `--release`;
+{versions}.
+
+Each contestant is fed through its fastest public interface; all take turns in {ROUNDS} rounds, and the median
+counts. A stream of 1 MiB is read repeatedly, so it lies in the cache, as bytes from a socket do. Each figure
+was checked: either all events and all bytes of data were delivered, or the figure names the fault and does
+not count as the best peer.
+"
     )
 }
 

@@ -163,7 +163,8 @@ impl Delivered {
 
 fn said(phase: &Delivered) -> String {
     format!(
-        "{:.2} µs ({:.2} user; load {:.2}), {:.0}/s, {:.2} % lost, {} closed, {:.1} a read, p50 {:.2} ms, p99 {:.2} ms, {:.1} MiB",
+        "{:.2} µs ({:.2} user; load {:.2}), {:.0}/s, {:.2} % lost, {} closed, {:.1} a read, p50 {:.2} ms, \
+         p99 {:.2} ms, {:.1} MiB",
         phase.cpu(),
         phase.user,
         phase.load,

@@ -13,21 +13,13 @@ pub fn table(runs: &[Run]) -> Result<String> {
     let rounds = runs.len() / CONTESTANTS.len() / rounds::SCENARIOS.len();
     writeln!(
         out,
-        "HTTP/1.1 over loopback, events with 100 bytes of data, published by `POST` over one connection. Each server in a"
+        "\
+HTTP/1.1 over loopback, events with 100 bytes of data, published by `POST` over one connection. Each server
+runs in its own process, the load in another on the same cores; {rounds} rounds in turns, medians, in
+parentheses the least and the most. The floor is one thread that knows its subscribers and calls `send` for
+each, with no runtime; it loses bytes that do not fit into a full buffer. The others run under `axum::serve`,
+on tokio's multi-thread runtime. axum's broadcast keeps {CAPACITY} events."
     )?;
-    writeln!(
-        out,
-        "process of its own, the load in another on the same cores; {rounds} rounds in turns, medians, in parentheses the"
-    )?;
-    writeln!(
-        out,
-        "least and the most. The floor is one thread that knows its subscribers and calls `send` for each, with no"
-    )?;
-    writeln!(
-        out,
-        "runtime; it loses what a full buffer does not take. The others run under `axum::serve`, on tokio's"
-    )?;
-    writeln!(out, "multi-thread runtime. axum's broadcast keeps {CAPACITY} events.")?;
 
     steady(&mut out, runs)?;
     unwaiting(&mut out, runs)?;
@@ -36,7 +28,7 @@ pub fn table(runs: &[Run]) -> Result<String> {
     goals(&mut out, runs)?;
     writeln!(
         out,
-        "\n{} on {}, {} cores; Linux {}; {}; axum 0.8, tokio 1.",
+        "\n{} on {}, {} cores; Linux {};\n{}; axum 0.8, tokio 1.",
         said("date", &["-u", "+%F"])?,
         cpu_name()?,
         std::thread::available_parallelism()?,
@@ -54,11 +46,13 @@ fn steady(out: &mut String, runs: &[Run]) -> Result<()> {
     writeln!(out, "\n## A steady publisher\n")?;
     writeln!(
         out,
-        "The server's processor time for one delivery, user and system, and how long an event was on its way.\n"
+        "The server's processor time for one delivery, user and system, and how long an event was on its \
+         way.\n"
     )?;
     writeln!(
         out,
-        "| subscribers | events/s | server | CPU per delivery | of it user | × axum | p50 | p99 | events a read | lost |"
+        "| subscribers | events/s | server | CPU per delivery | of it user | × axum | p50 | p99 | events a \
+         read | lost |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
     for subscribers in [1000, 10_000] {
@@ -68,7 +62,8 @@ fn steady(out: &mut String, runs: &[Run]) -> Result<()> {
             let cpu = of(contestant, |run| run.steady().cpu());
             writeln!(
                 out,
-                "| {subscribers} | {rate} | {} | {} µs | {:.2} µs | {:.2} | {} ms | {} ms | {:.1} | {:.1} % |",
+                "| {subscribers} | {rate} | {} | {} µs | {:.2} µs | {:.2} | {} ms | {} ms | {:.1} | {:.1} % \
+                 |",
                 contestant.title(),
                 cpu.text(2),
                 of(contestant, |run| run.steady().user).median,
@@ -87,12 +82,14 @@ fn unwaiting(out: &mut String, runs: &[Run]) -> Result<()> {
     writeln!(out, "\n## A publisher that does not wait\n")?;
     writeln!(
         out,
-        "It publishes again as soon as it is answered: once without regard to anybody, and once never more than"
+        "It publishes again as soon as it is answered: once without a limit, and once at most {WINDOW} \
+         events\n\
+         ahead of the slowest subscriber, so that no subscriber has to lose any.\n"
     )?;
-    writeln!(out, "{WINDOW} events ahead of the slowest subscriber, so that nobody has to lose any.\n")?;
     writeln!(
         out,
-        "| subscribers | server | deliveries/s | lost | × axum | with a window, deliveries/s | lost | × axum | CPU per delivery |"
+        "| subscribers | server | deliveries/s | lost | × axum | with a window, deliveries/s | lost | × \
+         axum | CPU per delivery |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     for subscribers in [1000, 10_000] {
@@ -121,7 +118,7 @@ fn memory(out: &mut String, runs: &[Run]) -> Result<()> {
     writeln!(out, "\n## Memory of an idle subscriber\n")?;
     writeln!(
         out,
-        "What the server's resident memory has grown by for each. What the system holds for a socket is not in it.\n"
+        "Growth of the server's resident memory for each, without the memory of the system for a socket.\n"
     )?;
     writeln!(out, "| server | 1000 subscribers | 10,000 subscribers |\n|---|---|---|")?;
     for &contestant in CONTESTANTS {
@@ -137,11 +134,13 @@ fn stalled(out: &mut String, runs: &[Run]) -> Result<()> {
     writeln!(out, "\n## {HALF} stalled subscribers beside {HALF} that read\n")?;
     writeln!(
         out,
-        "The stalled ones never read; events have filled the system's buffers for them before. 100 events/s.\n"
+        "The stalled ones never read; events have filled the system's buffers for them before. 100 \
+         events/s.\n"
     )?;
     writeln!(
         out,
-        "| server | p99 without them | with them | × | CPU per delivery without | with | memory without | with |"
+        "| server | p99 without them | with them | × | CPU per delivery without | with | memory without | \
+         with |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|")?;
     for &contestant in CONTESTANTS {

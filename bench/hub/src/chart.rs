@@ -50,7 +50,8 @@ const PANELS: [Panel; 4] = [
 /// A chart of the medians in SVG; nothing where a panel has none.
 pub fn chart(measured: &Measured) -> Result<Option<String>> {
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"The hub beside its peers\">\n{STYLE}\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"The hub \
+         beside its peers\">\n{STYLE}\n",
         2 * WIDTH,
         2 * HEIGHT
     );
@@ -76,7 +77,9 @@ pub fn chart(measured: &Measured) -> Result<Option<String>> {
             let digits = panel.digits;
             writeln!(
                 out,
-                "<text x=\"76\" y=\"{}\" class=\"name\">{}</text><rect x=\"84\" y=\"{top}\" width=\"{width:.1}\" height=\"18\" rx=\"2\" class=\"{class}\"/><text x=\"{:.1}\" y=\"{}\">{median:.digits$}</text>",
+                "<text x=\"76\" y=\"{}\" class=\"name\">{}</text><rect x=\"84\" y=\"{top}\" \
+                 width=\"{width:.1}\" height=\"18\" rx=\"2\" class=\"{class}\"/><text x=\"{:.1}\" \
+                 y=\"{}\">{median:.digits$}</text>",
                 top + 14,
                 contestant.name(),
                 90.0 + width,

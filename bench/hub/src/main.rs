@@ -1,9 +1,11 @@
-//! The hub beside its peers and the floor, all measured by `ssekit bench`: fan-out, idle subscribers, many that come at
-//! once, publications that are kept, replay and restart.
+//! The hub, its peers and the floor, all measured by `ssekit bench`.
 //!
-//! `cargo run --release --manifest-path bench/hub/Cargo.toml [-- --write]` builds the program, measures, and prints the
-//! tables; with `--write` it puts them into `bench/hub.md`, with a chart. `-- --quick` is one short round, `-- --only WORD` the
-//! measurements that have it in their names, `-- --servers floor,axum` those alone. As root on Debian it installs nchan.
+//! It measures fan-out, idle subscribers, subscribers that connect at once, publications, replay and restart.
+//!
+//! `cargo run --release --manifest-path bench/Cargo.toml --package ssekit-bench-hub` builds the program,
+//! measures, and prints the tables. `-- --write` puts them into `bench/hub.md`, with a chart; `-- --quick` is
+//! one short round; `-- --only WORD` runs the measurements whose names contain the word, and `-- --servers
+//! floor,axum` these servers alone. As root on Debian it installs nchan.
 //!
 //! By hand: `serve NAME` prints its address and serves `GET /events` and `POST /publish` until it is killed.
 

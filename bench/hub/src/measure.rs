@@ -33,14 +33,14 @@ pub struct Plan {
 pub struct Measure {
     pub name: &'static str,
     contestants: &'static [Contestant],
-    /// The hub's storage.
+    /// Storage of the hub.
     kept: Kept,
     arguments: &'static str,
     /// The same in a short round.
     quick: &'static str,
 }
 
-/// The hub's storage.
+/// Storage of the hub.
 #[derive(Clone, Copy)]
 enum Kept {
     InMemory,

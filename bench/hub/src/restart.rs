@@ -17,7 +17,7 @@ pub struct Restart {
     pub killed: f64,
 }
 
-/// Fills a hub, kills it, and starts it again on the same folder; kills it at some more moments, and at last asks it to end.
+/// Fills a hub, kills it, and starts it again on the same folder, several times; at last, asks it to end.
 pub fn run(program: &Program, events: u64) -> Result<Restart> {
     let folder = tempfile::tempdir()?;
     let start = || -> Result<(Server, f64)> {

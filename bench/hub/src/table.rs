@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::measure::{MEASURES, Measured};
 use crate::server::{Contestant, broadcast, nchan_version, said};
 
-/// A column: its title, the place of its figure in a report, the factor, and the digits.
+/// A column: its title, the place of its figure in a report, a factor for the figure, and its digits.
 pub type Column = (&'static str, &'static str, f64, usize);
 
 /// All tables.
@@ -16,20 +16,13 @@ pub fn table(measured: &Measured) -> Result<String> {
     let mut out = String::from("# The hub\n\n![The medians as bars](hub.svg)\n\n");
     writeln!(
         out,
-        "HTTP/1.1 over loopback, events with 100 bytes of data, measured by `ssekit bench` on the same cores. Each server in"
-    )?;
-    writeln!(
-        out,
-        "processes of its own, fresh for each figure; {} rounds in turns: the median, in parentheses the least and the most.",
-        measured.rounds()
-    )?;
-    writeln!(
-        out,
-        "The hub is `ssekit serve --dev --subscriptions=false`. The floor is one thread that sends one buffer to each socket: no"
-    )?;
-    writeln!(
-        out,
-        "topics, no history, no heartbeats, and what a full socket does not take is lost. axum's broadcast keeps {} events, nchan\na million in memory.",
+        "\
+HTTP/1.1 over loopback, events with 100 bytes of data, measured by `ssekit bench` on the same cores. Each
+server runs in its own processes, fresh for each figure; {} rounds in turns: the median, in parentheses the
+least and the most. The hub is `ssekit serve --dev --subscriptions=false`. The floor is one thread that sends
+one buffer to each socket: no topics, no history, no heartbeats, and it loses bytes that do not fit into a
+full socket. axum's broadcast keeps {} events, nchan a million in memory.",
+        measured.rounds(),
         broadcast::CAPACITY
     )?;
     for subscribers in ["1000", "10000"] {
@@ -96,7 +89,7 @@ pub fn table(measured: &Measured) -> Result<String> {
         ],
         true,
     )?;
-    for (heading, word) in [("Publications", "publish"), ("Replay of what is kept", "replay")] {
+    for (heading, word) in [("Publications", "publish"), ("Replay of kept updates", "replay")] {
         let names = MEASURES.iter().map(|measure| measure.name).filter(|name| name.starts_with(word));
         let names: Vec<_> = names.filter(|name| measured.has(name)).collect();
         if names.is_empty() {
@@ -106,7 +99,10 @@ pub fn table(measured: &Measured) -> Result<String> {
         if word == "publish" {
             writeln!(
                 out,
-                "\nThe hub answers when the system has them (`kill -9` loses none), and syncs within 100 ms; where it says so, it syncs before it answers.\nThe others keep them in memory."
+                "\nThe hub answers when the system has them (`kill -9` loses none), and syncs within 100 \
+                 ms; in the \
+                 rows named\n\
+                 “synced”, it syncs before it answers. The others keep them in memory."
             )?;
         }
         for name in names {
@@ -131,7 +127,10 @@ pub fn table(measured: &Measured) -> Result<String> {
         writeln!(out, "\n## Restart\n")?;
         writeln!(
             out,
-            "With {} events kept, from the start of the process to a subscriber's stream: {:.3} s after SIGTERM, at most {:.3} s after five times SIGKILL.",
+            "With {} events kept, from the start of the process to a subscriber's stream: {:.3} s after \
+             SIGTERM, \
+             at\n\
+             most {:.3} s after five times SIGKILL.",
             restart.events, restart.asked, restart.killed
         )?;
     }
@@ -143,7 +142,7 @@ pub fn table(measured: &Measured) -> Result<String> {
     };
     writeln!(
         out,
-        "\n{} on {}, {} cores, load average {}; Linux {}; {}; axum 0.8, tokio 1{nchan}.",
+        "\n{} on {}, {} cores, load average {};\nLinux {}; {};\naxum 0.8, tokio 1{nchan}.",
         said("date", &["-u", "+%F"])?,
         cpu_name()?,
         std::thread::available_parallelism()?,
@@ -153,7 +152,8 @@ pub fn table(measured: &Measured) -> Result<String> {
     )?;
     writeln!(
         out,
-        "Command: `cargo run --release --manifest-path bench/Cargo.toml --package ssekit-bench-hub -- --write`"
+        "Command: `cargo run --release --manifest-path bench/Cargo.toml --package ssekit-bench-hub -- \
+         --write`"
     )?;
     Ok(out)
 }

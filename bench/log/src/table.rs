@@ -31,7 +31,12 @@ pub fn all(count: u64) -> Result<String> {
         out.push('\n');
     }
     write!(out, "\n## {} records\n\n{READING}\n", grouped(count))?;
-    out.push_str("\n| store | records | filled in | most memory | on disk | start after `kill -9`, least to most (processor) | after it was closed | memory then | page of 1,000 | p99 | find an id | p99 | memory then |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    out.push_str(
+        "\n| store | records | filled in | most memory | on disk | start after `kill -9`, least to most \
+         (processor) | after it was closed | memory then | page of 1,000 | p99 | find an id | p99 | memory \
+         then |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
     for (store, name, plain, batch) in [
         ("log", "the log, on fjall", false, 1000),
         ("log", "the log, without ids", true, 1000),
@@ -46,7 +51,8 @@ pub fn all(count: u64) -> Result<String> {
     }
     write!(
         out,
-        "\n{THROUGH}\n\n| an answer says | callers | records each | ids | kept | records/s | answered in | p99 | most memory |\n|---|---|---|---|---|---|---|---|---|\n"
+        "\n{THROUGH}\n\n| an answer says | callers | records each | ids | kept | records/s | answered in | \
+         p99 | most memory |\n|---|---|---|---|---|---|---|---|---|\n"
     )?;
     for (level, callers, batch, ids, keep) in [
         ("memory", 64, 1, false, None),
@@ -193,23 +199,28 @@ fn mib(bytes: u64) -> String {
 
 const HEAD: &str = "# The log's store
 
-Records of 100 bytes, on this machine's disk, two cores; each measurement in a process and a folder of its own. `fjall` 3.1 is an LSM tree with a
-journal, `redb` 4.6 a copy-on-write B-tree.
+Records of 100 bytes, on this machine's disk, two cores; each measurement in its own process and folder.
+`fjall` 3.1 is an LSM tree with a journal, `redb` 4.6 a copy-on-write B-tree.
 
 ## Appends
 
-Records a second, each with an id, by one thread that waits for every answer. `redb` has nothing between a commit that the
-process alone has and one that is synced.
+Records a second, each with an id, by one thread that waits for every answer. `redb` has no level between a
+commit that the process alone has and one that is synced.
 ";
 
-const READING: &str = "Filled in batches of 1,000, each record with an id unless it says so, at the level at which `kill -9` loses nothing (`redb`: synced every
-100,000 records, and what lies between is lost). Then killed ten times: right after that, and each time after up to 400,000 more, so that it happens at any moment between two tables and
-two journals; the table has the shortest of the ten starts that followed and the longest, in parentheses the processor's time, to 10 ms. `one by one`: those 400,000 are appended each by itself, so that journals are full of small
-writes. Started once more after it was closed. Pages and ids at random places, from files that the system has in memory.";
+const READING: &str = "\
+Filled in batches of 1,000, each record with an id unless the row says otherwise, at the level at which
+`kill -9` loses nothing (`redb`: synced every 100,000 records, and `kill -9` loses the records between). Then
+killed ten times: right after that, and each time after up to 400,000 more records, so that the kill happens
+at any moment between two tables and two journals. The table has the shortest and the longest of the ten
+starts that followed, in parentheses the processor's time, to 10 ms. In the rows “one by one”, those 400,000
+records are appended one at a time, so that the journals are full of small writes. Then the store is closed,
+and started once more. Pages and ids are read at random places, from files that the system has in memory.";
 
 /// How often a store is killed once it is filled, besides the first time.
 const KILLS: usize = 9;
 
 const THROUGH: &str = "## The log
 
-Records a second through `DurableLog`, from tasks that each wait for their answer before they append again, on two cores with the log.";
+Records a second through `DurableLog`, from tasks that each wait for their answer before they append again, on
+the same two cores as the log.";

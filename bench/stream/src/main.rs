@@ -1,8 +1,9 @@
-//! One stream over loopback, events as fast as they go: `produce`, axum's `Sse`, and the npm package `sveltekit-sse`
-//! under Node. The same event, the same client, in turns; the table shows medians.
+//! One stream over loopback, as fast as possible: `produce`, axum's `Sse`, and `sveltekit-sse` under Node.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-stream [-- --write]` prints the table, and
-//! with `--write` puts it into `bench/stream.md`.
+//! All send the same event to the same client, in turns; the table shows medians.
+//!
+//! `cargo run --release --manifest-path bench/Cargo.toml -p ssekit-bench-stream [-- --write]` prints the
+//! table, and with `--write` puts it into `bench/stream.md`.
 
 mod client;
 mod contestant;

@@ -24,12 +24,13 @@ pub fn table(contestants: &[Contestant], rounds: &[(&str, Measured)]) -> Result<
     )?;
     writeln!(
         out,
-        "turns, medians; in parentheses the slowest and the fastest round. The npm package cannot wait for its"
+        "turns, medians; in parentheses the slowest and the fastest round. The npm package cannot wait"
     )?;
-    writeln!(out, "client: so that its memory has a bound at all, the bench holds its producer back.\n")?;
+    writeln!(out, "for its client: so that its memory has a limit, the bench holds its producer back.\n")?;
     writeln!(
         out,
-        "| server | M events/s | ssekit is faster by | CPU per event | peak memory | the same, client not reading |"
+        "| server | M events/s | ssekit is faster by | CPU per event | peak memory | the same, client not \
+         reading |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|")?;
     let ours = of(OURS, |m| m.rate).0;
@@ -41,7 +42,8 @@ pub fn table(contestants: &[Contestant], rounds: &[(&str, Measured)]) -> Result<
         let stalled = of(name, |m| m.stalled as f64 / 1024.0).0;
         writeln!(
             out,
-            "| {name} | {rate:.3} ({slowest:.3}–{fastest:.3}) | {:.1} | {cpu:.0} ns | {reading:.1} MiB | {stalled:.1} MiB |",
+            "| {name} | {rate:.3} ({slowest:.3}–{fastest:.3}) | {:.1} | {cpu:.0} ns | {reading:.1} MiB | \
+             {stalled:.1} MiB |",
             ours / 1e6 / rate
         )?;
     }
@@ -52,7 +54,7 @@ pub fn table(contestants: &[Contestant], rounds: &[(&str, Measured)]) -> Result<
     writeln!(out, "\nGoals: {}; {}.\n", goal(AXUM, 3.0), goal(SEED, 40.0))?;
     writeln!(
         out,
-        "{} on {}, {} cores; {}; Node {}; `sveltekit-sse` 0.14.3.",
+        "{} on {}, {} cores; {};\nNode {}; `sveltekit-sse` 0.14.3.",
         said("date", &["-u", "+%F"])?,
         cpu_name()?,
         std::thread::available_parallelism()?,

@@ -14,8 +14,10 @@ mod defaults;
 mod file;
 mod flags;
 mod load;
+mod log_retention;
 mod predicates;
 mod print;
+mod problem;
 mod retention;
 mod secret;
 mod settings;
@@ -31,7 +33,8 @@ use ssekit_mercure::{Algorithm, AllowedOrigin, RequiredClaims};
 
 pub use self::access::KeySet;
 pub use self::flags::Flags;
-pub use self::load::{Loaded, Origin, Problem, Problems};
+pub use self::load::Loaded;
+pub use self::problem::{Origin, Problem, Problems};
 pub use self::secret::Secret;
 
 pub(crate) use self::units::{show_time, time};

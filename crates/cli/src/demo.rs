@@ -25,7 +25,7 @@ use ssekit_server::{Channel, Clients, EmitError, First, LastEventId, Presence, P
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::machine::{Figures, Machine};
-use self::room::{MAX_HISTORY, Name, People, Said};
+use self::room::{MAX_HISTORY, Name, People, ChatMessage};
 
 /// Maximum size of a request body in bytes: the longest message as JSON, with every character escaped.
 const MAX_BODY: usize = 8 << 10;
@@ -82,16 +82,16 @@ impl Demo {
     ///
     /// Visitors that join from this call on are noticed.
     pub(crate) fn run(&self) -> impl Future<Output = Result<(), EmitError>> {
-        let (listeners, guests) = (self.figures.presence(), self.clients.presence());
-        async { tokio::try_join!(self.measure(listeners), self.introduce(guests)).map(|_| ()) }
+        let (listeners, visitors) = (self.figures.presence(), self.clients.presence());
+        async { tokio::try_join!(self.measure(listeners), self.publish_visitors(visitors)).map(|_| ()) }
     }
 
-    /// Reads the machine once for all streams, while anybody listens.
+    /// Reads the machine once for all streams, while there is a listener.
     async fn measure(&self, mut listeners: Presence<()>) -> Result<(), EmitError> {
         let mut machine = Machine::new();
-        let heard = || self.figures.stats().subscribers > 0;
+        let has_listeners = || self.figures.stats().subscribers > 0;
         while listeners.next().await.is_some() {
-            if !heard() {
+            if !has_listeners() {
                 continue;
             }
             // The time without listeners belongs to no figure.
@@ -99,7 +99,7 @@ impl Demo {
             let mut ticks = interval(PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
-            while heard() {
+            while has_listeners() {
                 ticks.tick().await;
                 let figures = machine.read(Instant::now());
                 self.figures
@@ -110,8 +110,8 @@ impl Demo {
     }
 
     /// Sends the list of visitors to all of them whenever one joins or leaves.
-    async fn introduce(&self, mut guests: Presence<Name>) -> Result<(), EmitError> {
-        while let Some(change) = guests.next().await {
+    async fn publish_visitors(&self, mut visitors: Presence<Name>) -> Result<(), EmitError> {
+        while let Some(change) = visitors.next().await {
             self.people.emit_json("people", &People::after(change, &self.clients))?;
         }
         Ok(())
@@ -161,7 +161,7 @@ async fn stats(State(demo): State<Demo>, last: LastEventId) -> Produce {
 }
 
 #[derive(Deserialize)]
-struct Saying {
+struct NewMessage {
     from: String,
     text: String,
 }
@@ -171,21 +171,21 @@ struct Saying {
 /// A page of another site cannot: a JSON request from elsewhere needs a permission that is not given.
 async fn chat(
     State(demo): State<Demo>,
-    saying: Result<Json<Saying>, JsonRejection>,
+    body: Result<Json<NewMessage>, JsonRejection>,
 ) -> Result<StatusCode, Refusal> {
-    let Json(Saying { from, text }) =
-        saying.map_err(|problem| refuse(problem.status(), problem.body_text()))?;
-    let said = Said::new(from, text, now());
-    let said = said.map_err(|problem| refuse(StatusCode::UNPROCESSABLE_ENTITY, problem))?;
-    let sent = demo.room.emit_json("chat", &said);
+    let Json(NewMessage { from, text }) =
+        body.map_err(|problem| refuse(problem.status(), problem.body_text()))?;
+    let message = ChatMessage::new(from, text, now());
+    let message = message.map_err(|problem| refuse(StatusCode::UNPROCESSABLE_ENTITY, problem))?;
+    let sent = demo.room.emit_json("chat", &message);
     sent.map_err(|problem| refuse(StatusCode::INTERNAL_SERVER_ERROR, problem))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 type Refusal = (StatusCode, String);
 
-fn refuse(status: StatusCode, why: impl Display) -> Refusal {
-    (status, format!("{why}\n"))
+fn refuse(status: StatusCode, reason: impl Display) -> Refusal {
+    (status, format!("{reason}\n"))
 }
 
 /// Milliseconds since 1970.
@@ -203,14 +203,14 @@ mod tests {
 
     // The clock is paused, except while the test waits.
     #[tokio::test(start_paused = true)]
-    async fn the_machine_is_read_only_while_somebody_listens() {
+    async fn the_machine_is_read_only_while_a_stream_is_open() {
         let demo = Demo::new();
         let reading = demo.clone();
         tokio::spawn(async move { reading.run().await });
-        let nobody_for = |time| tokio::time::sleep(time);
+        let without_listeners = |time| tokio::time::sleep(time);
 
         // Each reading is an event, so the ids show their number.
-        nobody_for(HOUR).await;
+        without_listeners(HOUR).await;
         let mut stream = listen(&demo).await;
         assert_eq!([next_id(&mut stream).await, next_id(&mut stream).await], [1, 2]);
         // A second client first gets the latest figures.
@@ -219,9 +219,9 @@ mod tests {
         assert_eq!([next_id(&mut second).await, next_id(&mut second).await], [2, 3]);
         drop(second);
 
-        nobody_for(HOUR).await;
+        without_listeners(HOUR).await;
         let next = next_id(&mut listen(&demo).await).await;
-        assert!(next <= 5, "the machine was read {} times for nobody", next - 4);
+        assert!(next <= 5, "the machine was read {} times without listeners", next - 4);
     }
 
     const HOUR: Duration = Duration::from_secs(3_600);

@@ -14,7 +14,8 @@ use http::{Request, StatusCode};
 use ssekit_client::{Http, Transport as _, TransportError};
 use url::Url;
 
-use self::local::Answer;
+use self::local::{Answer, READY};
+use crate::arguments::timeout;
 use crate::config::{Config, Flags, Loaded, Problems};
 use crate::exchange::{Problem, http_client, read};
 use crate::hub_url::{shown, url_with_path};
@@ -35,7 +36,7 @@ pub struct Health {
     #[arg(long, value_name = "PATH", requires = "url")]
     ca: Option<PathBuf>,
     /// Give up after this time
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = crate::publish::timeout)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = timeout)]
     timeout: Duration,
 }
 
@@ -52,9 +53,6 @@ Exit codes, as in curl where it has one:
    22  not ready: the response has another status; stderr has the reason
    28  no response in time
    60  the server's certificate is not trusted; --ca adds a certificate authority";
-
-/// The path that answers whether a hub is ready.
-const READY: &str = "/readyz";
 
 impl Health {
     /// Asks once, and prints the status.

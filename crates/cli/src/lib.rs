@@ -27,8 +27,8 @@
 //!
 //! | Request | Answer |
 //! |---|---|
-//! | `GET /.well-known/mercure?topic=T` | the updates of T: a topic, a URI template (RFC 6570) or `*`; repeatable |
-//! | … with `Last-Event-ID` or `&lastEventID=` | the updates after that one; `earliest` for the whole history |
+//! | `GET /.well-known/mercure?topic=T` | the updates of T: a topic, a URI template or `*`; repeatable |
+//! | … and `Last-Event-ID` or `lastEventID=` | the updates after that one; `earliest` for the history |
 //! | `POST /.well-known/mercure` | publishes a form, and answers the id |
 //! | … as `application/x-ndjson` | publishes a batch, one JSON object per line: all updates or none |
 //! | `GET /.well-known/mercure/subscriptions` | lists the active subscriptions, with `--subscriptions` |
@@ -65,8 +65,8 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /` | the page |
-//! | `GET /events?name=Ada` | the stream of the page: events `stats`, `chat` and `people`; nameless clients only watch |
-//! | `GET /stats` | events `stats`, four times a second while anyone listens |
+//! | `GET /events?name=Ada` | the stream of the page: `stats`, `chat` and `people`; the name is optional |
+//! | `GET /stats` | events `stats`, four times a second while the stream is open |
 //! | `POST` to either stream | the same stream, for clients such as the npm package `sveltekit-sse` |
 //! | `POST /chat` | `{"from": "Ada", "text": "hello"}` as `application/json`; 204 when it was sent |
 //!
@@ -119,19 +119,22 @@
 //! | unread streams at shutdown | 0.5 s | cut |
 //! | an event that `ssekit listen` prints | 16 MiB | left out, with a line on standard error |
 
+mod arguments;
 mod assets;
+pub mod bench;
 pub mod config;
 mod demo;
 mod exchange;
 pub mod generate;
 pub mod health;
 mod hub_url;
+mod key_flags;
 pub mod listen;
 pub mod publish;
 pub mod serve;
 #[cfg(unix)]
-pub mod systemd;
+mod systemd;
 pub mod terminal;
-pub mod tls;
+mod tls;
 pub mod token;
 mod ui;

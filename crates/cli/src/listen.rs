@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use self::body::Body;
 use self::output::Output;
+use crate::arguments::token;
 use crate::config::Secret;
 use crate::exchange::http_client;
 use crate::hub_url::{hub_url, say_if_unencrypted, shown, with_scheme};
@@ -20,20 +21,21 @@ use crate::terminal::{
     FAILED, Failure, NO_CONNECTION, NO_EVENT_STREAM, NOT_TRUSTED, REFUSED, TIMED_OUT, USAGE, chain, say,
 };
 
-pub use self::output::Form;
+pub use self::output::Format;
 
 /// The arguments of `ssekit listen`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Listen {
-    /// URL of the stream, or of the hub with --topic; may omit http:// and the hub's path /.well-known/mercure
+    /// URL of the stream, or of the hub with --topic; may omit http:// and the hub's path
+    /// /.well-known/mercure
     url: String,
 
     /// Subscribe to this topic of a hub (repeatable)
     #[arg(short, long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
     /// Send this token as authorization: Bearer … [with --topic, env: SSEKIT_TOKEN]
-    #[arg(long, value_name = "JWT", value_parser = crate::publish::token)]
+    #[arg(long, value_name = "JWT", value_parser = token)]
     token: Option<Secret>,
     /// Also trust the certificate authorities in this PEM file
     #[arg(long, value_name = "PATH")]
@@ -61,9 +63,9 @@ pub struct Listen {
     /// Print only events with this name (repeatable)
     #[arg(short, long = "event", value_name = "NAME")]
     events: Vec<String>,
-    /// What to print for each event
-    #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
-    output: Form,
+    /// Output format of each event
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: Format,
     /// Exit after this many events
     #[arg(short = 'n', long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -115,9 +117,9 @@ impl Listen {
     ///
     /// # Errors
     /// When it did not end as requested; the exit code names the reason.
-    pub async fn run(&self, out: &mut impl Write, colours: bool) -> Result<(), Failure> {
+    pub async fn run(&self, out: &mut impl Write, colors: bool) -> Result<(), Failure> {
         let connection = self.source().map_err(|error| Failure { code: USAGE, error })?;
-        let listening = self.write_events(&connection, out, colours);
+        let listening = self.write_events(&connection, out, colors);
         let Some(limit) = self.timeout else { return listening.await };
         timeout(limit, listening).await.unwrap_or_else(|_| {
             Err(Failure {
@@ -213,9 +215,9 @@ impl Listen {
         &self,
         connection: &Source,
         out: &mut impl Write,
-        colours: bool,
+        colors: bool,
     ) -> Result<(), Failure> {
-        let mut output = Output::new(self.output, colours);
+        let mut output = Output::new(self.output, colors);
         let mut left = self.count;
         let mut messages = connection.select_all();
         while let Some(message) = messages.next().await {
@@ -251,14 +253,14 @@ impl Listen {
             }
         }
         match connection.status() {
-            Status::Closed { reason } => judge(reason),
+            Status::Closed { reason } => exit_result(reason),
             _ => Ok(()),
         }
     }
 }
 
 /// Whether the connection ended as requested.
-fn judge(reason: CloseReason) -> Result<(), Failure> {
+fn exit_result(reason: CloseReason) -> Result<(), Failure> {
     use ssekit_client::Error::{
         Certificate, ConnectTimeout, ContentEncoding, ContentType, Header, ReadTimeout, Redirect, Status, Url,
     };

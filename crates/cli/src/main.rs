@@ -7,16 +7,15 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use ssekit_cli::bench::Bench;
 use ssekit_cli::config::{Flags, Loaded, Log, LogFormat, LogLevel, Problems};
 use ssekit_cli::generate::{self, Shell};
 use ssekit_cli::health::Health;
 use ssekit_cli::listen::Listen;
 use ssekit_cli::publish::Publish;
 use ssekit_cli::serve;
-use ssekit_cli::terminal::{Escaped, chain, colours, say};
-use ssekit_cli::token::{KeyFlags, Token};
-use ssekit_load::{Bench, Verdict};
-use ssekit_mercure::issue::Signer;
+use ssekit_cli::terminal::{Escaped, chain, colors, say};
+use ssekit_cli::token::Token;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -75,7 +74,7 @@ async fn main() -> ExitCode {
         }
         Command::Completions { shell } => end(print(&generate::completions(shell, Cli::command()))),
         Command::Man { folder } => end(generate::man(Cli::command(), &folder).map_err(|error| (1, error))),
-        Command::Bench(bench) => match run_bench(bench) {
+        Command::Bench(bench) => match bench.run(&mut stdout()) {
             Ok(verdict) => ExitCode::from(verdict.code()),
             Err(error) => end(Err((1, error))),
         },
@@ -90,19 +89,11 @@ async fn main() -> ExitCode {
         Command::Listen(listen) => {
             log(if listen.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::OFF });
             end(listen
-                .run(&mut stdout(), colours(&stdout()))
+                .run(&mut stdout(), colors(&stdout()))
                 .await
                 .map_err(|failure| (failure.code, failure.error)))
         }
     }
-}
-
-fn run_bench(mut bench: Bench) -> anyhow::Result<Verdict> {
-    let (key, key_file) = bench.key_flags();
-    if let Some(key) = KeyFlags::new(key, key_file).read()? {
-        bench.sign_with(&Signer::read(key.expose())?)?;
-    }
-    bench.run(&mut stdout())
 }
 
 /// Returns the arguments, with the default command if there is none.
@@ -113,8 +104,8 @@ fn arguments() -> Vec<OsString> {
         text.starts_with('-') && !matches!(&*text, "-h" | "--help" | "-V" | "--version")
     };
     if arguments.get(1).is_none_or(is_flag) {
-        let place = arguments.len().min(1);
-        arguments.splice(place..place, ["serve", "--demo", "--store", "memory"].map(OsString::from));
+        let start = arguments.len().min(1);
+        arguments.splice(start..start, ["serve", "--demo", "--store", "memory"].map(OsString::from));
     }
     arguments
 }

@@ -1,31 +1,25 @@
 //! `ssekit publish`: updates from the command line, to any Mercure hub.
 
+mod hub;
 mod lines;
 
 use std::io::{ErrorKind, IsTerminal as _, Read as _, Write, stdin};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Error, anyhow, bail};
-use bytes::Bytes;
 use form_urlencoded::Serializer;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use ring::rand::SystemRandom;
 use serde::Serialize;
-use ssekit_client::{Http, Transport as _, TransportError};
-use ssekit_mercure::issue::{Claims, Grants, Lifetime, Signer, make};
-use ssekit_mercure::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_LIFETIME};
-use ssekit_session::{MethodClass, Progress, RepeatChoice, repeat};
-use tokio::time::sleep;
-use url::Url;
+use ssekit_mercure::issue::Signer;
 
+use self::hub::{BATCH, FORM, Hub, Login};
 use self::lines::Lines;
+use crate::arguments::{timeout, token};
 use crate::config::{Secret, time};
-use crate::exchange::{Problem, http_client, read};
-use crate::hub_url::{hub_url, say_if_unencrypted, shown};
-use crate::terminal::{FAILED, Failure, NO_CONNECTION, REFUSED, TIMED_OUT, USAGE, escape, say};
-use crate::token::KeyFlags;
+use crate::exchange::http_client;
+use crate::hub_url::{hub_url, say_if_unencrypted};
+use crate::key_flags::KeyFlags;
+use crate::terminal::{FAILED, Failure, USAGE, escape, say};
 
 /// Arguments of `ssekit publish`.
 #[derive(Clone, Debug, clap::Args)]
@@ -81,9 +75,10 @@ pub struct Publish {
 }
 
 const AFTER_HELP: &str = "\
-Prints the id of each update. With a key instead of a token, creates a token for each request, for these topics and one minute.
-Each request has a random Idempotency-Key. If its response is lost and the hub remembers keys, the request is sent again until
---timeout, and the update is published once. With other hubs, an unknown outcome is reported.
+Prints the id of each update. With a key instead of a token, creates a token for each request, for these
+topics and one minute. Each request has a random Idempotency-Key. If its response is lost and the hub
+remembers keys, the request is sent again until --timeout, and the update is published once. With other hubs,
+an unknown outcome is reported.
 
 Exit codes, as in curl where it has one:
     0  all updates were published
@@ -93,12 +88,8 @@ Exit codes, as in curl where it has one:
    22  the hub refused the publication
    28  the hub did not respond in time";
 
-/// Lifetime of a token that the command makes; longer than a request takes.
-const TOKEN_LIFETIME: Lifetime = Lifetime(Some(Duration::from_secs(60)));
 /// Maximum size of data from standard input in bytes; larger than a hub accepts.
-const MOST_DATA: u64 = 64 << 20;
-/// Time between two attempts to publish.
-const PAUSE: Duration = Duration::from_millis(500);
+const MAX_DATA: u64 = 64 << 20;
 
 impl Publish {
     /// Publishes, and prints the ids.
@@ -119,20 +110,20 @@ impl Publish {
         let mut lines = Lines::read(stdin());
         let mut published = 0;
         while let Some(batch) = lines.next().await {
-            let batch = batch.map_err(|error| Failure { code: FAILED, error: far(published, error) })?;
+            let batch = batch.map_err(|error| Failure { code: FAILED, error: published_before(published, error) })?;
             if self.no_batch {
                 for line in &batch {
                     let ids = hub
                         .post(FORM, self.form(line))
                         .await
-                        .map_err(|failure| failed(published, failure))?;
+                        .map_err(|failure| after_lines(published, failure))?;
                     published += 1;
                     self.print(&ids, out)?;
                 }
                 continue;
             }
             let body: String = batch.iter().map(|line| self.json(line)).collect();
-            let ids = hub.post(BATCH, body).await.map_err(|failure| failed(published, failure))?;
+            let ids = hub.post(BATCH, body).await.map_err(|failure| after_lines(published, failure))?;
             published += batch.len();
             self.print(&ids, out)?;
         }
@@ -146,9 +137,9 @@ impl Publish {
         let login = match (token, self.key.read()?) {
             (Some(token), _) => Login::Token(token.clone()),
             (None, Some(key)) => Login::Key(Box::new(Signer::read(key.expose())?), self.topics.clone()),
-            (None, None) => Login::Nobody,
+            (None, None) => Login::Anonymous,
         };
-        if !matches!(login, Login::Nobody) {
+        if !matches!(login, Login::Anonymous) {
             say_if_unencrypted(url.as_str());
         }
         Ok(Hub { http, url, login, timeout: self.timeout })
@@ -163,9 +154,9 @@ impl Publish {
             say("reading data from the terminal; press Ctrl-D to end it");
         }
         let mut data = Vec::new();
-        let read = stdin().lock().take(MOST_DATA + 1).read_to_end(&mut data).context("cannot read stdin")?;
-        if read as u64 > MOST_DATA {
-            bail!("stdin is longer than {} MiB", MOST_DATA >> 20);
+        let read = stdin().lock().take(MAX_DATA + 1).read_to_end(&mut data).context("cannot read stdin")?;
+        if read as u64 > MAX_DATA {
+            bail!("stdin is longer than {} MiB", MAX_DATA >> 20);
         }
         let mut data = String::from_utf8(data)
             .map_err(|_| anyhow!("stdin is not UTF-8: encode it, for example as base64"))?;
@@ -230,193 +221,15 @@ impl Publish {
     }
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
-const BATCH: &str = "application/x-ndjson";
-
-/// Hub, with the credentials of the publisher.
-struct Hub {
-    http: Http,
-    url: Url,
-    login: Login,
-    timeout: Duration,
-}
-
-enum Login {
-    Nobody,
-    Token(Secret),
-    /// Key that signs tokens, and their topics.
-    Key(Box<Signer>, Vec<String>),
-}
-
-impl Hub {
-    /// Publishes with one request, which is repeated if its answer is lost; returns the ids, one per line.
-    async fn post(&self, content_type: &'static str, body: String) -> Result<String, Failure> {
-        let request = self.request(content_type, body).map_err(|error| Failure { code: USAGE, error })?;
-        let mut last = None;
-        let sent = tokio::time::timeout(self.timeout, self.send(&request, &mut last)).await;
-        let answer = sent.ok().or(last).ok_or_else(|| Failure {
-            code: TIMED_OUT,
-            error: anyhow!(
-                "{} did not respond within {} s; it is unknown whether the update was published",
-                shown(self.url.as_str()),
-                self.timeout.as_secs_f64()
-            ),
-        })?;
-        let answer = answer.map_err(|error: TransportError| Failure {
-            code: NO_CONNECTION,
-            error: Error::from(error).context(format!("cannot publish to {}", shown(self.url.as_str()))),
-        })?;
-        if answer.status().is_success() {
-            return Ok(answer.into_body());
-        }
-        Err(Failure { code: REFUSED, error: anyhow!(self.refusal(&answer, content_type)) })
-    }
-
-    /// Sends a request.
-    ///
-    /// If the answer is lost and the hub remembers idempotency keys, sends it again until there is a final
-    /// answer; `last` is the outcome of the last attempt, if there was more than one.
-    async fn send(&self, request: &Request<Bytes>, last: &mut Option<Outcome>) -> Outcome {
-        let first = self.attempt(request.clone()).await;
-        let lost = matches!(&first, Err(error) if !error.is_nothing_sent());
-        if !lost {
-            return first;
-        }
-        let outcome = last.insert(first);
-        if !self.remembers_keys().await {
-            return outcome.clone();
-        }
-        say("the response was lost: publishing again with the same Idempotency-Key");
-        loop {
-            *outcome = self.attempt(request.clone()).await;
-            if !may_be_repeated(outcome) {
-                return outcome.clone();
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// Asks the hub, until it answers, whether it remembers idempotency keys.
-    async fn remembers_keys(&self) -> bool {
-        loop {
-            let options =
-                Request::builder().method(Method::OPTIONS).uri(self.url.as_str()).body(Bytes::new());
-            let Ok(options) = options else { return false };
-            let outcome = self.attempt(options).await;
-            match outcome {
-                Ok(answer) if !may_be_repeated(&outcome) => {
-                    return answer.headers().contains_key(IDEMPOTENCY_KEY_LIFETIME);
-                }
-                _ => sleep(PAUSE).await,
-            }
-        }
-    }
-
-    async fn attempt(&self, request: Request<Bytes>) -> Outcome {
-        let response = self.http.send(request).await?;
-        let (head, body) = response.into_parts();
-        Ok(Response::from_parts(head, read(body).await?))
-    }
-
-    fn request(&self, content_type: &'static str, body: String) -> Result<Request<Bytes>, Error> {
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(self.url.as_str())
-            .header(CONTENT_TYPE, content_type)
-            .header(IDEMPOTENCY_KEY, random_key()?)
-            .body(Bytes::from(body))?;
-        let token = match &self.login {
-            Login::Nobody => return Ok(request),
-            Login::Token(token) => token.expose().to_owned(),
-            Login::Key(signer, topics) => {
-                let grants = Grants { publish: topics.clone(), ..Grants::default() };
-                make(&Claims::new(grants, SystemTime::now(), TOKEN_LIFETIME), signer, None, None)?
-            }
-        };
-        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
-            anyhow!("the token contains a character that a token cannot have, perhaps a line feed")
-        })?;
-        value.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, value);
-        Ok(request)
-    }
-
-    /// Describes the refusal of the hub.
-    fn refusal(&self, answer: &Response<String>, content_type: &str) -> String {
-        let status = answer.status();
-        let problem = Problem::read(answer.body());
-        let said = problem.reason(answer.body());
-        let mut words = format!("the hub refused the publication with {status}");
-        if !said.is_empty() {
-            words = format!("{words}: {said}");
-        }
-        let is_ours = problem.kind.is_some_and(|kind| kind.starts_with("urn:ssekit:"));
-        match status {
-            StatusCode::UNAUTHORIZED if matches!(self.login, Login::Nobody) => {
-                words.push_str("; set --token, or --key-file to create one");
-            }
-            StatusCode::BAD_REQUEST | StatusCode::UNSUPPORTED_MEDIA_TYPE
-                if content_type == BATCH && !is_ours =>
-            {
-                words.push_str("; if it does not accept batches, use --no-batch");
-            }
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-                words = format!("{words}; is {} the hub's URL?", shown(self.url.as_str()));
-            }
-            _ if status.is_redirection() => {
-                let location = answer
-                    .headers()
-                    .get(LOCATION)
-                    .map(|location| shown(&String::from_utf8_lossy(location.as_bytes())));
-                words = format!("{words}; it redirects to {}", location.unwrap_or_default());
-            }
-            _ => {}
-        }
-        words
-    }
-}
-
-/// Whether an idempotent request may be sent again after this outcome.
-fn may_be_repeated(outcome: &Outcome) -> bool {
-    let progress = match outcome {
-        Ok(answer) if answer.status().is_success() => return false,
-        Ok(answer) => Progress::Refused { status: answer.status().as_u16(), resumes: false },
-        Err(error) if error.is_nothing_sent() => Progress::NothingSent,
-        Err(_) => Progress::NoHead { resumes: false },
-    };
-    repeat(MethodClass::Idempotent, progress, RepeatChoice::default()).is_ok()
-}
-
-/// Makes a random idempotency key, as a quoted string.
-fn random_key() -> Result<String, Error> {
-    let random = ring::rand::generate::<[u8; 16]>(&SystemRandom::new());
-    let random =
-        random.map_err(|_| anyhow!("cannot create an idempotency key: the system has no random bytes"))?;
-    Ok(format!("\"{:032x}\"", u128::from_be_bytes(random.expose())))
-}
-
-/// Answer to a request, or the error that prevented one.
-type Outcome = Result<Response<String>, TransportError>;
-
-fn failed(published: usize, failure: Failure) -> Failure {
-    Failure { error: far(published, failure.error), ..failure }
+fn after_lines(published: usize, failure: Failure) -> Failure {
+    Failure { error: published_before(published, failure.error), ..failure }
 }
 
 /// Adds the number of published lines to the error.
-fn far(published: usize, error: Error) -> Error {
+fn published_before(published: usize, error: Error) -> Error {
     error.context(format!("{published} lines were published before this error"))
 }
 
 fn retry(text: &str) -> Result<Duration, String> {
     time(text).ok_or_else(|| "expected a time such as 500ms, 3s or 1m".to_owned())
-}
-
-pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
-    let time = time(text).filter(|time| !time.is_zero());
-    time.ok_or_else(|| "expected a time above 0, such as 500ms, 30s or 5m".to_owned())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the parser of flags asks for it")]
-pub(crate) fn token(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text.trim()))
 }

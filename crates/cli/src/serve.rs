@@ -39,10 +39,10 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     let config = &loaded.config;
     // Mistakes in the configuration are reported before faults of the machine, such as an address in use.
     let (access, sets) = loaded.access()?;
-    let retention = loaded.kept()?;
+    let retention = loaded.log_retention()?;
     let listeners = Listeners::bind(config)?;
     // Before the addresses are announced, so that no later signal is missed.
-    let mut stop = pin!(told_to_stop()?);
+    let mut stop = pin!(stop_signal()?);
     let log = parts::log(config, retention).await?;
     let mut registry = Registry::with_prefix("ssekit");
     let (_fetching, key_renewals) = keys::keep_current(sets, &access);
@@ -60,13 +60,13 @@ pub async fn run(loaded: &Loaded, out: &mut impl Write) -> Result<()> {
     // Before the first connection, so that every visitor is noticed.
     let running = demo.as_ref().map(Demo::run);
     let opened = listeners.serve(config, &server)?;
-    announce::say(config, &opened.local, out).context("cannot print the addresses")?;
+    announce::write(config, &opened.local, out).context("cannot print the addresses")?;
     let manager = Notify::new(&Environment::read()).context("cannot notify the service manager")?;
     manager.ready();
 
     tokio::select! {
         ended = measure(running) => ended.context("the demo failed")?,
-        () = manager.keep_alive(|| true) => {}
+        () = manager.keep_alive() => {}
         () = renew_keys(loaded, &hub) => {}
         () = &mut stop => {}
     }
@@ -96,7 +96,10 @@ async fn renew_keys(loaded: &Loaded, hub: &Hub) {
                     match loaded.renew_keys(hub.access()) {
                         Ok(()) => tracing::info!("SIGHUP: the key files were read again"),
                         Err(problems) => {
-                            tracing::error!(%problems, "SIGHUP: cannot read the key files again; the old keys stay in use")
+                            tracing::error!(
+                                %problems,
+                                "SIGHUP: cannot read the key files again; the old keys stay in use"
+                            );
                         }
                     }
                 }
@@ -115,7 +118,7 @@ async fn measure(running: Option<impl Future<Output = Result<(), EmitError>>>) -
 }
 
 /// Returns a future that ends with the first Ctrl-C or SIGTERM from now on.
-fn told_to_stop() -> Result<impl Future<Output = ()>> {
+fn stop_signal() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let (mut interrupt, mut terminate) = {
         use tokio::signal::unix::{SignalKind, signal};

@@ -16,22 +16,22 @@ use tracing::warn;
 
 /// Passed sockets, non-blocking for tokio.
 #[derive(Debug, Default)]
-pub struct Sockets {
+pub(crate) struct Sockets {
     /// Those of `ListenStream=` with an address or a port.
-    pub tcp: Vec<TcpListener>,
+    pub(crate) tcp: Vec<TcpListener>,
     /// Those of `ListenStream=` with a path.
-    pub unix: Vec<UnixListener>,
+    pub(crate) unix: Vec<UnixListener>,
 }
 
 impl Sockets {
     /// Whether no socket was passed.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.tcp.is_empty() && self.unix.is_empty()
     }
 }
 
 /// Maximum number of sockets; no unit has more.
-const MOST_SOCKETS: usize = 64;
+const MAX_SOCKETS: usize = 64;
 
 /// Takes the sockets that the environment names (`LISTEN_FDS`, if `LISTEN_PID` is this process).
 ///
@@ -39,10 +39,10 @@ const MOST_SOCKETS: usize = 64;
 ///
 /// # Errors
 /// When one of them does not listen, as with `Accept=yes`, or has another type, as with `ListenDatagram=`.
-pub fn sockets() -> io::Result<Sockets> {
+pub(crate) fn sockets() -> io::Result<Sockets> {
     let count = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
-    if count > MOST_SOCKETS {
-        let what = format!("LISTEN_FDS={count}: at most {MOST_SOCKETS} sockets are supported");
+    if count > MAX_SOCKETS {
+        let what = format!("LISTEN_FDS={count}: at most {MAX_SOCKETS} sockets are supported");
         return Err(io::Error::new(ErrorKind::InvalidInput, what));
     }
     let mut given = ListenFd::from_env();
@@ -77,25 +77,25 @@ fn refused(index: usize, why: &str) -> io::Error {
 
 /// Reports the state of the service to the service manager.
 #[derive(Debug, Default)]
-pub struct Notify {
+pub(crate) struct Notify {
     to: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
 }
 
 /// Variables of the service manager.
 #[derive(Clone, Debug, Default)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// `NOTIFY_SOCKET`: address of the notifications.
-    pub notify_socket: Option<OsString>,
+    pub(crate) notify_socket: Option<OsString>,
     /// `WATCHDOG_USEC`: time in microseconds within which it expects a sign of life.
-    pub watchdog_usec: Option<String>,
+    pub(crate) watchdog_usec: Option<String>,
     /// `WATCHDOG_PID`: process of which it expects that.
-    pub watchdog_pid: Option<String>,
+    pub(crate) watchdog_pid: Option<String>,
 }
 
 impl Environment {
     /// Reads the variables of this process.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self {
             notify_socket: std::env::var_os("NOTIFY_SOCKET"),
             watchdog_usec: std::env::var("WATCHDOG_USEC").ok(),
@@ -109,7 +109,7 @@ impl Notify {
     ///
     /// # Errors
     /// When its address is invalid.
-    pub fn new(environment: &Environment) -> io::Result<Self> {
+    pub(crate) fn new(environment: &Environment) -> io::Result<Self> {
         let Some(path) = environment.notify_socket.as_deref().filter(|path| !path.is_empty()) else {
             return Ok(Self::default());
         };
@@ -125,34 +125,27 @@ impl Notify {
     }
 
     /// Reports that the service answers requests.
-    pub fn ready(&self) {
-        self.tell("READY=1");
+    pub(crate) fn ready(&self) {
+        self.send("READY=1");
     }
 
     /// Reports that the service is about to end.
-    pub fn stopping(&self) {
-        self.tell("STOPPING=1");
+    pub(crate) fn stopping(&self) {
+        self.send("STOPPING=1");
     }
 
-    /// Reports the status for `systemctl status`, on one line.
-    pub fn status(&self, text: &str) {
-        self.tell(&format!("STATUS={}", text.replace('\n', " ")));
-    }
-
-    /// Reports repeatedly that the service is alive, while it is well, until the future is dropped.
+    /// Reports repeatedly that the service is alive, until the future is dropped.
     ///
     /// Without a watchdog, it waits forever.
-    pub async fn keep_alive(&self, is_well: impl Fn() -> bool) {
+    pub(crate) async fn keep_alive(&self) {
         let Some(interval) = self.watchdog else { return std::future::pending().await };
         loop {
-            if is_well() {
-                self.tell("WATCHDOG=1");
-            }
+            self.send("WATCHDOG=1");
             tokio::time::sleep(interval).await;
         }
     }
 
-    fn tell(&self, state: &str) {
+    fn send(&self, state: &str) {
         let Some((socket, address)) = &self.to else { return };
         if let Err(error) = socket.send_to_addr(state.as_bytes(), address) {
             warn!(%error, state, "cannot notify the service manager");
@@ -187,7 +180,7 @@ mod tests {
     use super::*;
 
     /// Notifications so far.
-    fn heard(socket: &UnixDatagram) -> Vec<String> {
+    fn received(socket: &UnixDatagram) -> Vec<String> {
         socket.set_nonblocking(true).expect("it can be set");
         let mut buffer = [0; 256];
         let next = || {
@@ -214,13 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_when_it_is_ready_what_it_does_and_when_it_stops() {
+    fn ready_and_stopping_are_sent() {
         let (socket, path) = listener("states");
-        let notify = Notify::new(&environment(path.clone(), "", None)).expect("it can be told");
+        let notify = Notify::new(&environment(path.clone(), "", None)).expect("the address is valid");
         notify.ready();
-        notify.status("42 subscribers\nREADY=0");
         notify.stopping();
-        assert_eq!(heard(&socket), ["READY=1", "STATUS=42 subscribers READY=0", "STOPPING=1"]);
+        assert_eq!(received(&socket), ["READY=1", "STOPPING=1"]);
         std::fs::remove_file(path).expect("it is there");
         // The listener is gone, which ends nothing.
         notify.ready();
@@ -228,20 +220,20 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn it_tells_a_socket_without_a_path() {
+    fn an_abstract_socket_gets_notifications() {
         use std::os::linux::net::SocketAddrExt as _;
         let name = format!("ssekit-notify-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).expect("it is short");
         let socket = UnixDatagram::bind_addr(&address).expect("a socket can be made");
-        Notify::new(&environment(format!("@{name}").into(), "", None)).expect("it can be told").ready();
-        assert_eq!(heard(&socket), ["READY=1"]);
+        Notify::new(&environment(format!("@{name}").into(), "", None)).expect("the address is valid").ready();
+        assert_eq!(received(&socket), ["READY=1"]);
     }
 
     #[test]
-    fn whom_nobody_wants_to_hear_says_nothing_and_whom_cannot_be_told_is_said() {
-        for nobody in [None, Some(OsString::new())] {
-            let environment = Environment { notify_socket: nobody, ..Environment::default() };
-            Notify::new(&environment).expect("nobody is fine").ready();
+    fn without_a_socket_nothing_is_sent_and_an_invalid_one_is_an_error() {
+        for socket in [None, Some(OsString::new())] {
+            let environment = Environment { notify_socket: socket, ..Environment::default() };
+            Notify::new(&environment).expect("a socket is not required").ready();
         }
         for path in ["relative", "vsock:2:1234"] {
             let error = Notify::new(&environment(path.into(), "", None)).expect_err("it is no path");
@@ -251,21 +243,20 @@ mod tests {
 
     // The clock is paused, except while the test waits.
     #[tokio::test(start_paused = true)]
-    async fn it_is_alive_as_long_as_it_is_well() {
+    async fn the_watchdog_gets_signs_of_life_of_this_process() {
         let ours = Some(std::process::id());
-        for (name, usec, pid, is_well, expected) in [
-            ("well", "2000000", ours, true, 10),
-            ("any", "2000000", None, true, 10),
-            ("sick", "2000000", ours, false, 0),
-            ("other", "2000000", Some(1), true, 0),
-            ("never", "0", ours, true, 0),
-            ("odd", "soon", ours, true, 0),
+        for (name, usec, pid, expected) in [
+            ("ours", "2000000", ours, 10),
+            ("any", "2000000", None, 10),
+            ("other", "2000000", Some(1), 0),
+            ("never", "0", ours, 0),
+            ("odd", "soon", ours, 0),
         ] {
             let (socket, path) = listener(name);
-            let notify = Notify::new(&environment(path.clone(), usec, pid)).expect("it can be told");
-            let alive = notify.keep_alive(|| is_well);
+            let notify = Notify::new(&environment(path.clone(), usec, pid)).expect("the address is valid");
+            let alive = notify.keep_alive();
             tokio::time::timeout(Duration::from_millis(9_500), alive).await.expect_err("it goes on for ever");
-            assert_eq!(heard(&socket), vec!["WATCHDOG=1"; expected], "{name}");
+            assert_eq!(received(&socket), vec!["WATCHDOG=1"; expected], "{name}");
             std::fs::remove_file(path).expect("it is there");
         }
     }
@@ -300,7 +291,7 @@ mod tests {
                 let empty = sockets.is_empty();
                 eprintln!("CHILD tcp {tcp:?} unix {} empty {empty} again {again}", unix.len());
                 for socket in sockets.tcp {
-                    let error = socket.accept().expect_err("nobody has come");
+                    let error = socket.accept().expect_err("no client has connected");
                     eprintln!("CHILD {:?}", error.kind());
                 }
             }
@@ -316,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_that_are_given_are_taken_once() {
+    fn passed_sockets_are_taken_once() {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = tcp.local_addr().expect("it has one");
         let path = std::env::temp_dir().join(format!("ssekit-given-{}", std::process::id()));
@@ -335,13 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_listener_is_refused_with_what_to_change() {
+    fn a_socket_that_does_not_listen_is_an_error_with_a_remedy() {
         let tcp = || TcpListener::bind("127.0.0.1:0").expect("a free port");
         let (connection, _other) = UnixStream::pair().expect("a pair can be made");
         let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let accepted = "socket 2 of LISTEN_FDS is a connection: remove Accept=yes from the socket unit";
         assert_eq!(answer(&child(tcp(), connection, "$$")), [accepted]);
-        let other = "socket 1 of LISTEN_FDS is neither a TCP nor a Unix stream socket: configure it with ListenStream=";
+        let other = "socket 1 of LISTEN_FDS is neither a TCP nor a Unix stream socket: configure it with \
+                     ListenStream=";
         assert_eq!(answer(&child(datagrams, tcp(), "$$")), [other]);
     }
 }

@@ -9,7 +9,7 @@ use ssekit_client::TransportError;
 
 pub use self::escape::Escaped;
 #[cfg(test)]
-pub(crate) use self::escape::is_obeyed;
+pub(crate) use self::escape::is_interpreted;
 pub(crate) use self::escape::{escape, escape_json};
 
 /// Error that ends a command.
@@ -48,6 +48,6 @@ pub fn say(text: &str) {
 }
 
 /// Whether the output is a terminal and NO_COLOR is not set.
-pub fn colours(terminal: &impl IsTerminal) -> bool {
+pub fn colors(terminal: &impl IsTerminal) -> bool {
     terminal.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -3,73 +3,32 @@
 //! New files are loaded at SIGHUP, and otherwise within ten seconds. Open connections keep their certificate.
 //! Invalid or incomplete files change nothing: the earlier certificate stays in use, and an error is logged.
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+mod files;
+
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{Ticketer, default_provider};
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tracing::{error, info};
 
-/// Interval of the checks of the files.
-pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+use self::files::{Files, TlsError};
 
-/// Maximum size of a certificate or key file in bytes.
-const MOST: u64 = 1 << 20;
+/// Interval of the checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Certificate in use, and its files.
 ///
 /// Clones are cheap and share the certificate.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub(crate) struct Tls {
     files: Arc<Files>,
     served: Arc<Served>,
     config: Arc<ServerConfig>,
-}
-
-/// Reason why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A file is invalid.
-    #[error("{} contains no {what} in PEM format", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// The expected content: a certificate, or a private key.
-        what: &'static str,
-        /// Error of the parser, if the file begins as PEM.
-        source: Option<pem::Error>,
-    },
-    /// The certificate is damaged, its key has an unknown type, or they do not belong together.
-    #[error("the certificate in {} and the private key in {} cannot be used together", cert.display(), key.display())]
-    Pair {
-        /// File of the certificate.
-        cert: PathBuf,
-        /// File of the key.
-        key: PathBuf,
-        /// The cause.
-        source: rustls::Error,
-    },
-    /// TLS does not work on this machine.
-    #[error("cannot set up TLS")]
-    Setup(#[source] rustls::Error),
 }
 
 impl Tls {
@@ -77,7 +36,7 @@ impl Tls {
     ///
     /// # Errors
     /// When a file cannot be read, or is invalid.
-    pub fn open(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub(crate) fn open(cert: &Path, key: &Path) -> Result<Self, TlsError> {
         let provider = Arc::new(default_provider());
         let files = Files { cert: cert.to_owned(), key: key.to_owned(), seen: Mutex::default() };
         let read = files.read()?;
@@ -97,7 +56,7 @@ impl Tls {
     }
 
     /// Configuration for an acceptor; it stays the same when the files change.
-    pub fn config(&self) -> Arc<ServerConfig> {
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }
 
@@ -108,7 +67,7 @@ impl Tls {
     /// # Errors
     /// When the new files cannot be used; the earlier certificate stays in use. The same files are refused
     /// once.
-    pub fn reload(&self) -> Result<bool, TlsError> {
+    fn reload(&self) -> Result<bool, TlsError> {
         let read = self.files.read()?;
         let mut seen = self.files.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.as_ref() == Some(&read) {
@@ -120,14 +79,14 @@ impl Tls {
         Ok(true)
     }
 
-    /// Reloads at SIGHUP and every [`LOOK_EVERY`], until it is dropped; logs loaded files and failures.
-    pub async fn keep_current(self) {
+    /// Reloads at SIGHUP and every [`CHECK_INTERVAL`], until it is dropped; logs loaded files and failures.
+    pub(crate) async fn keep_current(self) {
         let mut hangup = Hangup::new();
         let mut refused = false;
         loop {
-            let told = tokio::select! {
+            let hangup_received = tokio::select! {
                 () = hangup.next() => true,
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = tokio::time::sleep(CHECK_INTERVAL) => false,
             };
             let tls = self.clone();
             let cert = self.files.cert.display();
@@ -136,10 +95,10 @@ impl Tls {
                     refused = false;
                     info!(%cert, "the certificate was reloaded");
                 }
-                Ok(Ok(false)) if told => info!(%cert, "the certificate files have not changed"),
+                Ok(Ok(false)) if hangup_received => info!(%cert, "the certificate files have not changed"),
                 Ok(Ok(false)) => {}
                 // A missing file is missing at every check, and is reported once.
-                Ok(Err(_)) if refused && !told => {}
+                Ok(Err(_)) if refused && !hangup_received => {}
                 Ok(Err(error)) => {
                     refused = true;
                     let error = crate::terminal::chain(&error);
@@ -148,59 +107,6 @@ impl Tls {
                 Err(error) => error!(%cert, %error, "cannot check the certificate files"),
             }
         }
-    }
-}
-
-struct Files {
-    cert: PathBuf,
-    key: PathBuf,
-    /// Contents of the files at the last time.
-    seen: Mutex<Option<Contents>>,
-}
-
-#[derive(PartialEq, Eq)]
-struct Contents {
-    cert: Vec<u8>,
-    key: Vec<u8>,
-}
-
-impl fmt::Debug for Files {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Files").field("cert", &self.cert).field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-impl Files {
-    fn read(&self) -> Result<Contents, TlsError> {
-        Ok(Contents { cert: read(&self.cert)?, key: read(&self.key)? })
-    }
-
-    fn pair(&self, contents: &Contents, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-        let pem = |path: &Path, what, source| TlsError::Pem { path: path.to_owned(), what, source };
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&contents.cert)
-            .collect::<Result<_, _>>()
-            .map_err(|error| pem(&self.cert, "certificate", Some(error)))?;
-        if chain.is_empty() {
-            return Err(pem(&self.cert, "certificate", None));
-        }
-        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|error| match error {
-            pem::Error::NoItemsFound => pem(&self.key, "private key", None),
-            error => pem(&self.key, "private key", Some(error)),
-        })?;
-        CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
-            cert: self.cert.clone(),
-            key: self.key.clone(),
-            source,
-        })
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(bytes),
-        Err(source) => Err(TlsError::Read { path: path.to_owned(), source }),
     }
 }
 
@@ -252,6 +158,7 @@ impl Hangup {
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
+    use std::path::PathBuf;
 
     use rcgen::{CertifiedKey as Made, generate_simple_self_signed};
     use rustls::pki_types::ServerName;
@@ -361,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_file() {
+    fn errors_name_the_file() {
         let (folder, one, two) = (Folder::new("wrong"), certificate(), certificate());
         let key = one.signing_key.serialize_pem();
         for (cert, key, expected, has_cause) in [
@@ -415,13 +322,13 @@ mod tests {
         };
         tokio::select! {
             () = keeping => unreachable!("it goes on for ever"),
-            served = tokio::time::timeout(LOOK_EVERY / 2, served) => served.expect("the second is served"),
+            served = tokio::time::timeout(CHECK_INTERVAL / 2, served) => served.expect("the second is served"),
         }
     }
 
     // The clock is paused, except while the test waits.
     #[tokio::test(start_paused = true)]
-    async fn the_files_are_looked_at_every_ten_seconds() {
+    async fn the_files_are_checked_every_ten_seconds() {
         let _alone = SIGNALS.lock().await;
         let (folder, one, two) = (Folder::new("look"), certificate(), certificate());
         folder.write(one.cert.pem(), one.signing_key.serialize_pem());
@@ -430,10 +337,10 @@ mod tests {
         folder.write(two.cert.pem(), two.signing_key.serialize_pem());
         let since = tokio::time::Instant::now();
         while handshake(&tls, &two, &[]).is_err() {
-            assert!(since.elapsed() < 3 * LOOK_EVERY, "nobody looks");
-            tokio::time::sleep(LOOK_EVERY / 10).await;
+            assert!(since.elapsed() < 3 * CHECK_INTERVAL, "the files are not checked");
+            tokio::time::sleep(CHECK_INTERVAL / 10).await;
         }
-        assert!(since.elapsed() >= LOOK_EVERY);
+        assert!(since.elapsed() >= CHECK_INTERVAL);
         keeping.abort();
     }
 }

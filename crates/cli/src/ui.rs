@@ -3,9 +3,9 @@
 //! It publishes, watches, and shows subscriptions, rates, and the reason why a token is refused.
 //!
 //! ```text
-//! figures of /metrics ── once a second, while anybody looks ──▶ Channel ─▶ GET /hub/stats
-//! Log::read ── updates that the reader may read ──────────────────────────▶ GET /hub/history
-//! a pasted token ── explain ──────────────────────────────────────────────▶ POST /hub/explain
+//! figures of /metrics ── once a second, while a reader is there ─▶ Channel ─▶ GET /hub/stats
+//! Log::read ── updates that the reader may read ───────────────────────────▶ GET /hub/history
+//! a pasted token ── explain ───────────────────────────────────────────────▶ POST /hub/explain
 //! ```
 //!
 //! The page itself is for everyone and contains no data. Its requests have the rights of its user:
@@ -27,42 +27,37 @@
 mod explain;
 mod history;
 mod page;
+mod state;
 mod stats;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::Serialize;
+use ssekit_hub::hub::Hub;
 use ssekit_server::{Channel, First, Streams};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use ssekit_hub::hub::Hub;
+use self::state::PageState;
 
-/// State of the page's requests. Clones share it.
-#[derive(Clone, Debug)]
+/// The hub's page, and the task that reads its figures.
+#[derive(Debug)]
 pub(crate) struct Ui {
-    hub: Arc<Hub>,
-    figures: Channel,
-    streams: Streams,
-    /// Permits to read pages of history.
-    readers: Arc<Semaphore>,
-    /// Task that reads the figures.
+    state: PageState,
     meter: AbortHandle,
 }
 
 impl Ui {
-    /// Makes a page for a hub. It reads the hub's figures from now on, while anybody looks.
+    /// Makes a page for a hub. It reads the hub's figures from now on, while a client receives them.
     pub(crate) fn start(hub: Arc<Hub>) -> Self {
         let figures =
             Channel::builder().name("figures").keep_for(stats::KEPT).first(First::Last(u64::MAX)).build();
         let meter = tokio::spawn(stats::measure(Arc::clone(&hub), figures.clone())).abort_handle();
         let streams = Streams::builder().max(MAX_STREAMS).retry(hub.retry()).build();
-        Self { hub, figures, streams, readers: Arc::new(Semaphore::new(MAX_READERS)), meter }
+        let state = PageState { hub, figures, streams, readers: Arc::new(Semaphore::new(MAX_READERS)) };
+        Self { state, meter }
     }
 
     /// Returns the page, and the routes of its requests.
@@ -72,21 +67,15 @@ impl Ui {
             .route("/hub/history", get(history::history))
             .route("/hub/explain", post(explain::explain))
             .layer(DefaultBodyLimit::max(explain::MAX_BODY))
-            .with_state(self.clone());
-        page::router(&self.hub).merge(answers)
+            .with_state(self.state.clone());
+        page::router(&self.state.hub).merge(answers)
     }
 
     /// Ends every stream, and opens no more.
     pub(crate) fn close(&self) {
         self.meter.abort();
-        self.streams.shutdown();
+        self.state.streams.shutdown();
     }
-}
-
-/// Answer in JSON, which no cache keeps and no browser takes for another type.
-fn json(value: impl Serialize) -> Response {
-    let headers = [(CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, Json(value)).into_response()
 }
 
 /// Maximum number of streams of figures.
@@ -99,6 +88,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::{Duration, SystemTime};
 
+    use axum::Json;
     use axum::body::Body;
     use axum::extract::{Request, State};
     use axum::http::StatusCode;
@@ -154,7 +144,7 @@ mod tests {
 
     /// Formerly, the page's requests were refused while the hub's own requests waited for the key.
     #[tokio::test]
-    async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt() {
+    async fn a_token_of_a_new_key_is_accepted_at_the_first_attempt() {
         let subscribers = Keys::read(&set(0)).expect("keys");
         let schedule = Schedule { at_least: Duration::ZERO, ..Schedule::default() };
         let (rotation, renewal) = Rotation::new("the issuer", subscribers.clone(), None, schedule);
@@ -176,14 +166,14 @@ mod tests {
             let request = Request::get(path).header("authorization", format!("Bearer {}", token_of(name)));
             request.body(Body::empty()).expect("a request")
         };
-        let history = history::history(State(ui.clone()), request("/hub/history?topic=*", 1)).await;
+        let history = history::history(State(ui.state.clone()), request("/hub/history?topic=*", 1)).await;
         assert_eq!((history.status(), fetched.load(Ordering::SeqCst)), (StatusCode::OK, 2));
         let last = LastEventId::default();
-        let stats = stats::stats(State(ui.clone()), last, request("/hub/stats", 2)).await;
+        let stats = stats::stats(State(ui.state.clone()), last, request("/hub/stats", 2)).await;
         assert_eq!((stats.status(), fetched.load(Ordering::SeqCst)), (StatusCode::OK, 3));
         let question = json!({ "token": token_of(3), "action": "subscribe" });
         let question = from_value(question).map(Json).expect("a question");
-        let explained = explain::explain(State(ui.clone()), Ok(question)).await;
+        let explained = explain::explain(State(ui.state.clone()), Ok(question)).await;
         let body = axum::body::to_bytes(explained.into_body(), explain::MAX_BODY).await.expect("a body");
         let explained: Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!((&explained["allowed"], fetched.load(Ordering::SeqCst)), (&json!(true), 4), "{explained}");

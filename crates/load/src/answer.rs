@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_read_by_what_the_head_says() {
+    fn the_head_determines_the_end_of_the_body() {
         let chunked = "transfer-encoding: chunked";
         let cases = [
             ("content-length: 5", "hello, and more", "hello", true),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunk_is_an_error() {
+    fn an_invalid_chunk_is_an_error() {
         for body in ["\r\n", "x\r\n", "-1\r\n", "11111111111111111\r\n", "2\r\nhello"] {
             let stream = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}");
             content(stream.as_bytes(), &[]).expect_err(body);
@@ -283,7 +283,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_give_the_same_content_however_they_are_cut(
+        fn any_division_into_pieces_gives_the_same_content(
             pieces in vec(vec(any::<u8>(), 1..40), 0..8),
             mut cuts in vec(0_usize..400, 0..12),
         ) {
@@ -300,7 +300,7 @@ mod tests {
         }
 
         #[test]
-        fn answers_are_told_apart_however_they_are_cut(
+        fn any_division_into_pieces_gives_the_same_answers(
             answers in vec((200_u16..600, "[a-z]{0,30}", any::<bool>()), 0..6),
             mut cuts in vec(0_usize..800, 0..12),
         ) {
@@ -309,7 +309,8 @@ mod tests {
                 let size = text.len();
                 stream += &match (chunked, size) {
                     (true, 1..) => format!(
-                        "HTTP/1.1 {status} X\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n{text}\r\n0\r\n\r\n"
+                        "HTTP/1.1 {status} X\r\ntransfer-encoding: chunked\r\n\r\n\
+                         {size:x}\r\n{text}\r\n0\r\n\r\n"
                     ),
                     _ => format!("HTTP/1.1 {status} X\r\ncontent-length: {size}\r\n\r\n{text}"),
                 };
@@ -330,7 +331,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_of_any_kind_do_no_harm(bytes in vec(any::<u8>(), 0..400)) {
+        fn arbitrary_bytes_cause_no_panic(bytes in vec(any::<u8>(), 0..400)) {
             let _ = Answers::default().take(&bytes, |_| {});
             let mut body = Body::Chunked(Chunk::Size { value: 0, digits: 0 });
             let mut rest = &bytes[..];

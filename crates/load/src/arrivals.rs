@@ -58,8 +58,8 @@ impl Workload {
         let cursors = u64::from(self.publishers) * u64::from(subscribers);
         ensure!(
             cursors <= MOST && self.total() <= MOST,
-            "{} events of {} publishers to {subscribers} subscribers are too many to check: the limit is {MOST} events, and \
-             the same for publishers times subscribers",
+            "{} events of {} publishers to {subscribers} subscribers are too many to check: the limit is \
+             {MOST} events, and the same for publishers times subscribers",
             self.total(),
             self.publishers
         );
@@ -73,11 +73,11 @@ impl Workload {
 }
 
 impl Arrivals {
-    pub(super) fn new(course: Workload, subscribers: Range<u32>) -> Self {
-        let lanes = course.publishers as usize;
+    pub(super) fn new(workload: Workload, subscribers: Range<u32>) -> Self {
+        let lanes = workload.publishers as usize;
         Self {
-            run: course.run,
-            settled: vec![vec![0; course.events as usize]; lanes],
+            run: workload.run,
+            settled: vec![vec![0; workload.events as usize]; lanes],
             complete: vec![0; lanes],
             next: vec![0; lanes * subscribers.len()],
             subscribers,
@@ -123,14 +123,14 @@ impl Arrivals {
     }
 
     /// Notes the end of a subscriber's stream. The events that it has missed are not awaited any more.
-    pub(super) fn close(&mut self, subscriber: usize, why: &str) {
+    pub(super) fn close(&mut self, subscriber: usize, reason: &str) {
         for lane in 0..self.complete.len() {
             let next = &mut self.next[subscriber * self.complete.len() + lane];
             let left = &mut self.settled[lane][*next as usize..];
             if !left.is_empty() {
                 self.fault.get_or_insert_with(|| {
                     let subscriber = self.subscribers.start as usize + subscriber;
-                    format!("subscriber {subscriber}: the stream ended before event {next}: {why}")
+                    format!("subscriber {subscriber}: the stream ended before event {next}: {reason}")
                 });
             }
             left.iter_mut().for_each(|count| *count += 1);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_repeated_or_out_of_order_is_noticed() {
+    fn lost_repeated_and_unordered_events_are_counted() {
         // Arrivals; delivered, repeated, complete before, complete.
         type Case<'a> = (&'a [(usize, u32)], u64, u64, u32, bool);
         let cases: [Case<'_>; 7] = [
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_gone_is_not_waited_for() {
+    fn a_closed_stream_is_not_awaited() {
         let mut all = after(&[(0, 0), (1, 0), (1, 1), (1, 2)]);
         all.close(0, "reset");
         assert!(all.is_complete());
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_other_runs_and_publishers_are_left_alone() {
+    fn events_of_other_runs_and_publishers_are_ignored() {
         let mut all = after(&[]);
         for (run, publisher) in [(RUN + 1, 0), (RUN, 1)] {
             all.add(0, Mark { run, publisher, number: 0, at: Duration::ZERO }, Duration::ZERO);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_run_can_be_the_one_that_counts() {
+    fn the_run_of_the_first_event_can_be_the_one_that_counts() {
         let mut all = Arrivals::new(Workload { run: Run::First, publishers: 1, events: 2 }, 0..1);
         for (run, number) in [(3, 0), (4, 0), (3, 1)] {
             all.add(0, Mark { run, publisher: 0, number, at: Duration::ZERO }, Duration::ZERO);

@@ -5,32 +5,54 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::arrivals::Workload;
+use super::arguments::within;
 use super::latency::Summary;
+use super::options::{Common, Subscribers};
 use super::payload::Clock;
-use super::progress::Progress;
 use super::report::{self, Report, costs};
 use super::subscriber::MOST;
-use super::target::Target;
 use super::usage::{Cost, Usage};
-use super::{Output, Subscribers};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Connects {
-    #[command(flatten)]
-    pub(super) target: Target,
     /// Number of subscribers; all connect at once, unless --at-once limits them
-    #[arg(short, long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]
+    #[arg(short, long, default_value_t = 10_000, value_parser = within(1..=MOST))]
     subscribers: u32,
     #[command(flatten)]
-    crowd: Subscribers,
-    #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) common: Common,
+}
+
+impl Connects {
+    pub(super) fn run(&self) -> Result<ConnectsReport> {
+        let clock = Clock::start();
+        let mut progress = self.common.start_progress();
+        let pids = &self.common.output.pids;
+        let before = Usage::of_any(pids)?;
+        let subscribers = Subscribers { at_once: self.subscribers, ..Subscribers::new(self.subscribers) };
+        // The connections stay open until the cost of the server is known.
+        let (_pool, connected) = self.common.connect(subscribers, clock, &mut progress)?;
+        let after = Usage::of_any(pids)?;
+        drop(progress);
+        let opened = connected.opened;
+        let reason = connected.failure.unwrap_or_default();
+        let failed = (connected.failed > 0)
+            .then(|| format!("{} could not open a stream; the first reason: {reason}", connected.failed));
+        Ok(ConnectsReport {
+            measure: "connects",
+            subscribers: self.subscribers,
+            opened,
+            seconds: connected.seconds,
+            per_second: f64::from(opened) / connected.seconds.max(1e-9),
+            latency: connected.latencies.summary(),
+            server: before.zip(after).map(|(before, after)| Cost::between(&before, &after, opened.into())),
+            faults: failed.into_iter().collect(),
+        })
+    }
 }
 
 /// Result of the measurement.
 #[derive(Debug, Serialize)]
-pub(super) struct Came {
+pub(super) struct ConnectsReport {
     measure: &'static str,
     subscribers: u32,
     opened: u32,
@@ -44,41 +66,13 @@ pub(super) struct Came {
     faults: Vec<String>,
 }
 
-impl Connects {
-    pub(super) fn run(&self) -> Result<Came> {
-        let clock = Clock::start();
-        let mut progress = Progress::start(self.output.quiet);
-        let before = Usage::of_any(&self.output.pids)?;
-        let crowd =
-            Subscribers { at_once: self.crowd.at_once.or(Some(self.subscribers)), ..self.crowd.clone() };
-        let (_crowd, connected) =
-            crowd.gather(&self.target, self.subscribers, None, Workload::NONE, (clock, &mut progress))?;
-        let after = Usage::of_any(&self.output.pids)?;
-        drop(progress);
-        let opened = connected.opened;
-        let why = connected.failure.unwrap_or_default();
-        let failed = (connected.failed > 0)
-            .then(|| format!("{} could not open a stream; the first reason: {why}", connected.failed));
-        Ok(Came {
-            measure: "connects",
-            subscribers: self.subscribers,
-            opened,
-            seconds: connected.seconds,
-            per_second: f64::from(opened) / connected.seconds.max(1e-9),
-            latency: connected.latencies.summary(),
-            server: before.zip(after).map(|(before, after)| Cost::between(&before, &after, opened.into())),
-            faults: failed.into_iter().collect(),
-        })
-    }
-}
-
-impl Report for Came {
+impl Report for ConnectsReport {
     fn faults(&self) -> &[String] {
         &self.faults
     }
 }
 
-impl fmt::Display for Came {
+impl fmt::Display for ConnectsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { opened, subscribers, seconds, per_second, .. } = self;
         let number = |value: u32| report::number(value.into());
@@ -91,6 +85,6 @@ impl fmt::Display for Came {
         )?;
         costs(f, "subscriber", self.server.as_ref(), None)?;
         report::latencies(f, "from connecting to the stream", self.latency.as_ref())?;
-        report::said(f, &self.faults)
+        report::write_faults(f, &self.faults)
     }
 }

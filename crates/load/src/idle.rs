@@ -6,34 +6,56 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::arrivals::Workload;
+use super::arguments::within;
+use super::options::{Common, Subscribers};
 use super::payload::Clock;
-use super::progress::Progress;
 use super::report::{self, Report};
 use super::subscriber::MOST;
-use super::target::Target;
 use super::usage::{Memory, Usage};
-use super::{Output, Subscribers, all_are_here};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Idle {
-    #[command(flatten)]
-    pub(super) target: Target,
     /// Number of subscribers
-    #[arg(short, long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]
+    #[arg(short, long, default_value_t = 10_000, value_parser = within(1..=MOST))]
     subscribers: u32,
     /// Duration of the measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     #[command(flatten)]
-    crowd: Subscribers,
-    #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) common: Common,
+}
+
+impl Idle {
+    pub(super) fn run(&self) -> Result<IdleReport> {
+        let (pids, clock) = (&self.common.output.pids, Clock::start());
+        ensure!(!pids.is_empty(), "--pid is required: the process whose memory is measured");
+        let mut progress = self.common.start_progress();
+        let before = Usage::of(pids)?;
+        let subscribers = Subscribers::new(self.subscribers);
+        let (mut pool, _) = self.common.connect_all(subscribers, clock, &mut progress)?;
+        // The consequences of connecting end before the measurement begins.
+        let ended = pool.idle(SETTLE, "settling", &mut progress)?;
+        let settled = Usage::of(pids)?;
+        let closed = ended + pool.idle(Duration::from_secs(self.seconds), "idle", &mut progress)?;
+        let after = Usage::of(pids)?;
+        drop(progress);
+        let each = |kib: f64| kib * 1024.0 / f64::from(self.subscribers);
+        Ok(IdleReport {
+            measure: "idle",
+            subscribers: self.subscribers,
+            memory_before: before.memory,
+            memory_after: after.memory,
+            resident_per_subscriber: each(after.memory.resident - before.memory.resident),
+            anonymous_per_subscriber: each(after.memory.anonymous - before.memory.anonymous),
+            cpu_ms_per_second: (after.cpu() - settled.cpu()) * 1e3 / self.seconds as f64,
+            faults: if closed > 0 { vec![format!("{closed} streams ended")] } else { Vec::new() },
+        })
+    }
 }
 
 /// Result of the measurement.
 #[derive(Debug, Serialize)]
-pub(super) struct Idled {
+pub(super) struct IdleReport {
     measure: &'static str,
     subscribers: u32,
     /// Memory of the server, in KiB.
@@ -49,47 +71,13 @@ pub(super) struct Idled {
     faults: Vec<String>,
 }
 
-impl Idle {
-    pub(super) fn run(&self) -> Result<Idled> {
-        let (pids, clock) = (&self.output.pids, Clock::start());
-        ensure!(!pids.is_empty(), "--pid is required: the process whose memory is measured");
-        let mut progress = Progress::start(self.output.quiet);
-        let before = Usage::of(pids)?;
-        let (mut crowd, connected) = self.crowd.gather(
-            &self.target,
-            self.subscribers,
-            None,
-            Workload::NONE,
-            (clock, &mut progress),
-        )?;
-        all_are_here(&connected)?;
-        // The consequences of connecting end before the measurement begins.
-        let ended = crowd.idle(SETTLE, "settling", &mut progress)?;
-        let settled = Usage::of(pids)?;
-        let closed = ended + crowd.idle(Duration::from_secs(self.seconds), "idle", &mut progress)?;
-        let after = Usage::of(pids)?;
-        drop(progress);
-        let each = |kib: f64| kib * 1024.0 / f64::from(self.subscribers);
-        Ok(Idled {
-            measure: "idle",
-            subscribers: self.subscribers,
-            memory_before: before.memory,
-            memory_after: after.memory,
-            resident_per_subscriber: each(after.memory.resident - before.memory.resident),
-            anonymous_per_subscriber: each(after.memory.anonymous - before.memory.anonymous),
-            cpu_ms_per_second: (after.cpu() - settled.cpu()) * 1e3 / self.seconds as f64,
-            faults: if closed > 0 { vec![format!("{closed} streams ended")] } else { Vec::new() },
-        })
-    }
-}
-
-impl Report for Idled {
+impl Report for IdleReport {
     fn faults(&self) -> &[String] {
         &self.faults
     }
 }
 
-impl fmt::Display for Idled {
+impl fmt::Display for IdleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} idle subscribers", report::number(self.subscribers.into()))?;
         writeln!(
@@ -102,8 +90,9 @@ impl fmt::Display for Idled {
             self.memory_after.resident / 1024.0
         )?;
         writeln!(f, "server CPU: {:.1} ms per second", self.cpu_ms_per_second)?;
-        report::said(f, &self.faults)
+        report::write_faults(f, &self.faults)
     }
 }
 
+/// Time after which the work of connecting is done.
 const SETTLE: Duration = Duration::from_millis(500);

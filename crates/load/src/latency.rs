@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_and_bars_say_what_was_recorded() {
+    fn quantiles_and_bars_describe_the_recorded_times() {
         let mut latencies = Latencies::new();
         for micros in 1..=1000 {
             latencies.record(Duration::from_micros(micros));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_is_no_summary() {
+    fn without_times_there_is_no_summary() {
         assert!(Latencies::new().summary().is_none());
     }
 }

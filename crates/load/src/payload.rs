@@ -149,7 +149,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_found_however_the_stream_is_cut(
+        fn any_division_into_pieces_gives_the_written_marks(
             marks in vec((marks(), "[ -~\n]{0,40}"), 0..8),
             cuts in vec(0_usize..600, 0..12),
         ) {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_mark_is_none() {
+    fn similar_bytes_are_no_mark() {
         let mut found = 0;
         Marks::default().find(b"~123 ~~~ ~00001000000000001000000000000x2 ~", |_| found += 1);
         assert_eq!(found, 0);

@@ -22,15 +22,15 @@ impl Progress {
     }
 
     /// Shows the number of finished items of all.
-    pub(super) fn show(&mut self, what: &str, done: u64, of: u64) {
-        self.draw(|passed| counted(what, done, of, passed));
+    pub(super) fn show(&mut self, label: &str, done: u64, of: u64) {
+        self.draw(|passed| counted(label, done, of, passed));
     }
 
     /// Shows the time that has passed of all.
-    pub(super) fn show_time(&mut self, what: &str, of: Duration) {
+    pub(super) fn show_time(&mut self, label: &str, of: Duration) {
         self.draw(|passed| {
             let share = passed.as_secs_f64() / of.as_secs_f64();
-            format!("{what} {}  {:.1} of {:.1} s", bar(share), passed.as_secs_f64(), of.as_secs_f64())
+            format!("{label} {}  {:.1} of {:.1} s", bar(share), passed.as_secs_f64(), of.as_secs_f64())
         });
     }
 
@@ -54,10 +54,10 @@ impl Drop for Progress {
     }
 }
 
-fn counted(what: &str, done: u64, of: u64, passed: Duration) -> String {
+fn counted(label: &str, done: u64, of: u64, passed: Duration) -> String {
     let bar = bar(if of == 0 { 1.0 } else { done as f64 / of as f64 });
     let rate = done as f64 / passed.as_secs_f64().max(1e-3);
-    format!("{what} {bar}  {} of {}, {}/s", number(done), number(of), number(rate as u64))
+    format!("{label} {bar}  {} of {}, {}/s", number(done), number(of), number(rate as u64))
 }
 
 fn bar(share: f64) -> String {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_how_far_it_is() {
+    fn a_line_shows_the_share_the_count_and_the_rate() {
         let half = counted("connecting", 1500, 3000, Duration::from_secs(3));
         assert!(half.contains(" 50 %  1,500 of 3,000, 500/s"), "{half}");
         assert_eq!((half.matches('█').count(), half.matches('░').count()), (15, 15), "{half}");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_apart() {
+    fn thousands_have_separators() {
         for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(number(value), text);
         }

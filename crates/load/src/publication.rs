@@ -75,7 +75,7 @@ const PLACE: &str = "{data}";
 const LARGEST: usize = 64 << 20;
 
 /// Permitted sizes of an event's data in bytes.
-pub(super) const SIZES: RangeInclusive<i64> = SIZE as i64..=1 << 20;
+pub(super) const SIZES: RangeInclusive<u32> = SIZE as u32..=1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn templates_without_one_place_and_large_batches_are_refused() {
         for template in ["", "{data}{data}"] {
             Publication::new("", template, 100, 1).expect_err(template);
         }

@@ -14,11 +14,10 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use super::answer::{Answer, Answers};
-
 use super::latency::Latencies;
 use super::payload::{Clock, Mark};
 use super::publication::Publication;
-use super::run_state::{PATIENCE, RunState};
+use super::run_state::{RESPONSE_TIMEOUT, RunState};
 
 /// Pace of the events of a publisher.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +41,11 @@ pub(super) fn pace(
     mut publication: Publication,
     (run, publisher, events): (u32, u32, u32),
     pace: Pace,
-    standing: &RunState,
+    state: &RunState,
 ) -> Result<Latencies> {
-    let clock = standing.clock;
-    let mut socket = TcpStream::connect_timeout(&server, PATIENCE).context("a publisher cannot connect")?;
-    socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    let clock = state.clock;
+    let mut socket = connect(&server)?;
+    socket.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
     let (mut answers, mut piece) = (Answers::default(), [0; 16 << 10]);
     let mut latencies = Latencies::new();
     let begin = clock.now();
@@ -69,7 +67,7 @@ pub(super) fn pace(
             }
             Pace::Window(window) => {
                 if let Some(event) = number.checked_sub(window) {
-                    standing.everybody_has(publisher, event)?;
+                    state.wait_until_received(publisher, event)?;
                     at = clock.now();
                 }
             }
@@ -81,7 +79,7 @@ pub(super) fn pace(
         while answered.is_none() {
             let read = socket
                 .read(&mut piece)
-                .with_context(|| format!("no response to publication {number} within {PATIENCE:?}"))?;
+                .with_context(|| format!("no response to publication {number} within {RESPONSE_TIMEOUT:?}"))?;
             ensure!(read > 0, "the server closed the publisher's connection after {number} publications");
             answers.take(&piece[..read], |answer| answered = Some(answer))?;
         }
@@ -89,6 +87,12 @@ pub(super) fn pace(
         latencies.record(clock.now().saturating_sub(at));
     }
     Ok(latencies)
+}
+
+fn connect(server: &SocketAddr) -> Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(server, RESPONSE_TIMEOUT).context("a publisher cannot connect")?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
 }
 
 fn accepted(answer: &Answer) -> Result<()> {
@@ -119,15 +123,13 @@ pub(super) fn flood(
     plan: Flood,
     publication: &Publication,
     clock: Clock,
-    mut told: impl FnMut(u64),
+    mut answered_events: impl FnMut(u64),
 ) -> Result<Latencies> {
-    let mut poll = Poll::new().context("no epoll")?;
+    let mut poll = Poll::new().context("cannot create a poller for publishers")?;
     let mut events = Events::with_capacity(1024);
     let mut publishers = Vec::new();
     for number in 0..plan.connections {
-        let socket =
-            TcpStream::connect_timeout(&plan.server, PATIENCE).context("a publisher cannot connect")?;
-        socket.set_nodelay(true)?;
+        let socket = connect(&plan.server)?;
         socket.set_nonblocking(true)?;
         let mut socket = mio::net::TcpStream::from_std(socket);
         let token = Token(number as usize);
@@ -136,7 +138,7 @@ pub(super) fn flood(
     }
     let mut latencies = Latencies::new();
     let mut piece = vec![0; 64 << 10];
-    let (mut busy, mut heard) = (publishers.len(), clock.now());
+    let (mut busy, mut last_answer) = (publishers.len(), clock.now());
     while busy > 0 {
         poll.poll(&mut events, Some(Duration::from_millis(100)))?;
         for event in &events {
@@ -145,15 +147,18 @@ pub(super) fn flood(
                 continue;
             }
             let mut answers = 0;
-            publisher.turn(event, &mut piece, clock, |answered| {
+            publisher.handle_event(event, &mut piece, clock, |answered| {
                 latencies.record(answered);
                 answers += 1;
             })?;
-            told(answers * u64::from(publication.events()));
+            answered_events(answers * u64::from(publication.events()));
             busy -= usize::from(publisher.is_done());
-            heard = clock.now();
+            last_answer = clock.now();
         }
-        ensure!(clock.now() - heard < PATIENCE, "no response to any publication for {PATIENCE:?}");
+        ensure!(
+            clock.now() - last_answer < RESPONSE_TIMEOUT,
+            "no response to any publication for {RESPONSE_TIMEOUT:?}"
+        );
     }
     Ok(latencies)
 }
@@ -182,7 +187,7 @@ impl Flooder {
         self.next.number >= self.plan.events && self.sent.is_empty()
     }
 
-    fn turn(
+    fn handle_event(
         &mut self,
         event: &Event,
         piece: &mut [u8],

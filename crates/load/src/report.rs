@@ -5,8 +5,28 @@ use std::fmt;
 use serde::Serialize;
 
 use super::latency::Summary;
-use super::subscriber_pool::Seen;
+pub(super) use super::progress::number;
+use super::subscriber_pool::RunResult;
 use super::usage::{Cost, Memory, load_average};
+
+/// Verdict of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every subscriber received every event once and in order.
+    Faultless,
+    /// Events were lost, repeated or out of order, or streams ended; the report says so.
+    Faulty,
+}
+
+impl Verdict {
+    /// Exit code of the program.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Faultless => 0,
+            Self::Faulty => 3,
+        }
+    }
+}
 
 /// Result of a measurement: JSON by [`Serialize`], text by [`fmt::Display`].
 pub(super) trait Report: Serialize + fmt::Display {
@@ -41,22 +61,22 @@ pub(super) struct Delivered {
 }
 
 impl Delivered {
-    pub(super) fn of<T>(seen: &Seen<T>) -> Self {
-        let delivered = seen.delivered;
-        let per_second = |amount: u64| amount as f64 / seen.seconds.max(1e-9);
+    pub(super) fn of<T>(run: &RunResult<T>) -> Self {
+        let delivered = run.delivered;
+        let per_second = |amount: u64| amount as f64 / run.seconds.max(1e-9);
         Self {
-            expected: seen.expected,
+            expected: run.expected,
             delivered,
-            missing: seen.expected.saturating_sub(delivered),
-            repeated: seen.repeated,
-            closed: seen.closed,
-            seconds: seen.seconds,
+            missing: run.expected.saturating_sub(delivered),
+            repeated: run.repeated,
+            closed: run.closed,
+            seconds: run.seconds,
             per_second: per_second(delivered),
-            megabytes_per_second: per_second(seen.bytes) / 1e6,
-            events_per_read: delivered as f64 / seen.reads.max(1) as f64,
-            server: seen.server.map(|(before, after)| Cost::between(&before, &after, delivered)),
-            load: seen.own.map(|(before, after)| Cost::between(&before, &after, delivered)),
-            memory: seen.server.map(|(_, after)| after.memory),
+            megabytes_per_second: per_second(run.bytes) / 1e6,
+            events_per_read: delivered as f64 / run.reads.max(1) as f64,
+            server: run.server.map(|(before, after)| Cost::between(&before, &after, delivered)),
+            load: run.own.map(|(before, after)| Cost::between(&before, &after, delivered)),
+            memory: run.server.map(|(_, after)| after.memory),
             load_average: load_average(),
         }
     }
@@ -108,27 +128,25 @@ impl fmt::Display for Delivered {
 /// Writes the cost of one item for the server and the load generator.
 pub(super) fn costs(
     f: &mut fmt::Formatter<'_>,
-    what: &str,
+    item: &str,
     server: Option<&Cost>,
     load: Option<&Cost>,
 ) -> fmt::Result {
-    for (who, cost) in [("the server", server), ("this load generator", load)] {
+    for (process, cost) in [("the server", server), ("this load generator", load)] {
         if let Some(Cost { user, system, cpu }) = cost {
-            writeln!(f, "CPU of {who}: {cpu:.2} µs per {what} (user {user:.2}, system {system:.2})")?;
+            writeln!(f, "CPU of {process}: {cpu:.2} µs per {item} (user {user:.2}, system {system:.2})")?;
         }
     }
     Ok(())
 }
 
 /// Writes a histogram of latencies.
-pub(super) fn latencies(f: &mut fmt::Formatter<'_>, what: &str, summary: Option<&Summary>) -> fmt::Result {
+pub(super) fn latencies(f: &mut fmt::Formatter<'_>, title: &str, summary: Option<&Summary>) -> fmt::Result {
     let Some(summary) = summary else { return Ok(()) };
-    write!(f, "{what}: {}\n{summary}", summary.line())
+    write!(f, "{title}: {}\n{summary}", summary.line())
 }
 
 /// Writes the faults, one per line.
-pub(super) fn said(f: &mut fmt::Formatter<'_>, faults: &[String]) -> fmt::Result {
+pub(super) fn write_faults(f: &mut fmt::Formatter<'_>, faults: &[String]) -> fmt::Result {
     faults.iter().try_for_each(|fault| writeln!(f, "FAULT: {fault}"))
 }
-
-pub(super) use super::progress::number;

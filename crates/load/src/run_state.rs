@@ -51,18 +51,19 @@ impl RunState {
         }
     }
 
-    /// Waits until no subscriber waits for this event of a publisher.
+    /// Waits until each subscriber has received this event of a publisher, or has missed it.
     ///
     /// # Errors
-    /// When that takes too long.
-    pub(super) fn everybody_has(&self, publisher: u32, event: u32) -> Result<()> {
-        let deadline = self.clock.now() + PATIENCE;
+    /// When that takes longer than [`RESPONSE_TIMEOUT`].
+    pub(super) fn wait_until_received(&self, publisher: u32, event: u32) -> Result<()> {
+        let deadline = self.clock.now() + RESPONSE_TIMEOUT;
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let has = |shard: &Vec<AtomicU32>| shard[publisher as usize].load(Ordering::Acquire) > event;
         while !self.complete.iter().all(has) {
             ensure!(
                 self.clock.now() < deadline,
-                "event {event} of publisher {publisher} did not reach all subscribers within {PATIENCE:?}"
+                "event {event} of publisher {publisher} did not reach all subscribers within \
+                 {RESPONSE_TIMEOUT:?}"
             );
             let waited = self.moved.wait_timeout(guard, Duration::from_millis(100));
             guard = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -133,7 +134,7 @@ impl RunState {
     }
 
     /// Notes that a shard, or the publishers, are done.
-    pub(super) fn leave(&self) {
+    pub(super) fn finish_worker(&self) {
         self.working.fetch_sub(1, Ordering::AcqRel);
         self.main.unpark();
     }
@@ -147,17 +148,17 @@ impl RunState {
     }
 }
 
-/// Calls [`leave`](RunState::leave) when it is dropped, also during a panic.
-pub(super) struct Leave<'a>(pub(super) &'a RunState);
+/// Calls [`finish_worker`](RunState::finish_worker) when it is dropped, also during a panic.
+pub(super) struct FinishGuard<'a>(pub(super) &'a RunState);
 
-impl Drop for Leave<'_> {
+impl Drop for FinishGuard<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.publishers_are_done(true);
         }
-        self.0.leave();
+        self.0.finish_worker();
     }
 }
 
 /// Maximum time of an answer or an event.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);

@@ -10,9 +10,19 @@ use mio::{Events, Poll};
 use super::arrivals::{Arrivals, Workload};
 use super::latency::Latencies;
 use super::payload::Clock;
-use super::run_state::{PATIENCE, RunState};
+use super::run_state::{RESPONSE_TIMEOUT, RunState};
 use super::subscriber::{Subscriber, Tally};
-use super::subscriber_pool::Gathering;
+
+/// Plan of the connections of all subscribers.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectPlan {
+    pub(super) server: SocketAddr,
+    pub(super) request: Vec<u8>,
+    pub(super) subscribers: u32,
+    /// Maximum number of subscribers without an answer.
+    pub(super) at_once: u32,
+    pub(super) threads: u32,
+}
 
 /// Subscribers of one thread.
 #[derive(Debug)]
@@ -43,17 +53,17 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Makes the shard with this number, of `of` shards.
-    pub(super) fn new(plan: &Gathering, number: u32, of: u32, course: Workload) -> Result<Self> {
+    pub(super) fn new(plan: &ConnectPlan, number: u32, of: u32, workload: Workload) -> Result<Self> {
         let share = |number: u32| u64::from(plan.subscribers) * u64::from(number) / u64::from(of);
         let range = u32::try_from(share(number))?..u32::try_from(share(number + 1))?;
         Ok(Self {
-            poll: Poll::new().context("no epoll")?,
+            poll: Poll::new().context("cannot create a poller for subscribers")?,
             events: Events::with_capacity(4096),
             buffer: vec![0; 256 << 10],
             server: plan.server,
             request: plan.request.clone(),
             members: Vec::with_capacity(range.len()),
-            arrivals: Arrivals::new(course, range.clone()),
+            arrivals: Arrivals::new(workload, range.clone()),
             tally: Tally::default(),
             open: 0,
             expected: range.len(),
@@ -73,8 +83,8 @@ impl Shard {
     }
 
     /// Forgets all arrivals, and expects this run.
-    pub(super) fn expect(&mut self, course: Workload) {
-        self.arrivals = Arrivals::new(course, self.range.clone());
+    pub(super) fn expect(&mut self, workload: Workload) {
+        self.arrivals = Arrivals::new(workload, self.range.clone());
         (self.tally, self.closed, self.expected) = (Tally::default(), 0, self.open);
         for (index, member) in self.members.iter().enumerate() {
             if !member.is_open() {
@@ -85,13 +95,14 @@ impl Shard {
     }
 
     /// Connects its members, some at a time.
-    pub(super) fn gather(&mut self, at_once: usize, standing: &RunState) {
-        let clock = standing.clock;
-        let mut heard = (clock.now(), 0);
+    pub(super) fn connect(&mut self, at_once: usize, state: &RunState) {
+        let clock = state.clock;
+        let mut last_progress = (clock.now(), 0);
         loop {
             let settled = self.open + self.failed as usize + self.closed as usize;
             let waiting = self.members.len().saturating_sub(settled);
-            let may = at_once.saturating_sub(waiting).min(self.range.len() - self.members.len()).min(STRETCH);
+            let missing = self.range.len() - self.members.len();
+            let may = at_once.saturating_sub(waiting).min(missing).min(CONNECTS_PER_POLL);
             if waiting == 0 && may == 0 {
                 return;
             }
@@ -107,14 +118,14 @@ impl Shard {
             }
             let wait = if may > 0 { Duration::ZERO } else { Duration::from_millis(100) };
             let before = self.open;
-            if let Err(error) = self.turn(wait, clock) {
+            if let Err(error) = self.read_events(wait, clock) {
                 self.error = Some(error);
                 return;
             }
-            standing.arrived(self.open.saturating_sub(before) as u64);
-            if settled != heard.1 || may > 0 {
-                heard = (clock.now(), settled);
-            } else if clock.now() - heard.0 > PATIENCE {
+            state.arrived(self.open.saturating_sub(before) as u64);
+            if settled != last_progress.1 || may > 0 {
+                last_progress = (clock.now(), settled);
+            } else if clock.now() - last_progress.0 > RESPONSE_TIMEOUT {
                 self.give_up();
                 return;
             }
@@ -134,40 +145,40 @@ impl Shard {
                 member.close();
                 self.failed += 1;
                 self.arrivals.close(index, "no response");
-                self.failure.get_or_insert_with(|| format!("no response within {PATIENCE:?}"));
+                self.failure.get_or_insert_with(|| format!("no response within {RESPONSE_TIMEOUT:?}"));
             }
         }
     }
 
     /// Reads until every member has every event, or no more arrive.
-    pub(super) fn watch(&mut self, number: usize, standing: &RunState) {
-        let mut told = 0;
+    pub(super) fn watch(&mut self, number: usize, state: &RunState) {
+        let mut reported = 0;
         while !self.arrivals.is_complete() {
-            if let Err(error) = self.turn(Duration::from_millis(100), standing.clock) {
+            if let Err(error) = self.read_events(Duration::from_millis(100), state.clock) {
                 self.error = Some(error);
                 return;
             }
-            standing.update(number, &self.arrivals);
-            standing.arrived(self.arrivals.delivered - told);
-            told = self.arrivals.delivered;
-            let quiet = standing.done().map(|done| done.max(self.arrivals.last) + QUIET);
-            if quiet.is_some_and(|quiet| standing.clock.now() > quiet) || standing.has_failed() {
+            state.update(number, &self.arrivals);
+            state.arrived(self.arrivals.delivered - reported);
+            reported = self.arrivals.delivered;
+            let quiet = state.done().map(|done| done.max(self.arrivals.last) + QUIET);
+            if quiet.is_some_and(|quiet| state.clock.now() > quiet) || state.has_failed() {
                 return;
             }
         }
-        standing.update(number, &self.arrivals);
+        state.update(number, &self.arrivals);
     }
 
     /// Reads for a while after everything has arrived, to find repeated events.
-    pub(super) fn linger(&mut self, standing: &RunState) {
-        let until = standing.clock.now() + LINGER;
-        while self.error.is_none() && standing.clock.now() < until {
-            self.error = self.turn(LINGER / 4, standing.clock).err();
+    pub(super) fn linger(&mut self, state: &RunState) {
+        let until = state.clock.now() + LINGER;
+        while self.error.is_none() && state.clock.now() < until {
+            self.error = self.read_events(LINGER / 4, state.clock).err();
         }
     }
 
     /// Waits, and reads all that has arrived.
-    pub(super) fn turn(&mut self, wait: Duration, clock: Clock) -> Result<()> {
+    pub(super) fn read_events(&mut self, wait: Duration, clock: Clock) -> Result<()> {
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
             polled => polled.context("cannot wait for subscribers")?,
@@ -177,21 +188,21 @@ impl Shard {
             let member = &mut self.members[index];
             let was_open = member.is_open();
             let (tally, arrivals) = (&mut self.tally, &mut self.arrivals);
-            let turn = member.turn(event, &self.request, &mut self.buffer, clock, tally, arrivals);
-            if let Some(time) = turn.opened {
+            let outcome = member.handle_event(event, &self.request, &mut self.buffer, clock, tally, arrivals);
+            if let Some(time) = outcome.opened {
                 self.open += 1;
                 self.connecting.record(time);
                 self.last_opened = clock.now();
             }
-            let Some(why) = turn.ended else { continue };
-            if was_open || turn.opened.is_some() {
+            let Some(reason) = outcome.ended else { continue };
+            if was_open || outcome.opened.is_some() {
                 self.open -= 1;
                 self.closed += 1;
             } else {
                 self.failed += 1;
             }
-            self.failure.get_or_insert_with(|| why.clone());
-            self.arrivals.close(index, &why);
+            self.failure.get_or_insert_with(|| reason.clone());
+            self.arrivals.close(index, &reason);
         }
         Ok(())
     }
@@ -204,4 +215,4 @@ const QUIET: Duration = Duration::from_secs(3);
 const LINGER: Duration = Duration::from_millis(200);
 
 /// Number of subscribers that connect before the thread looks for answers.
-const STRETCH: usize = 100;
+const CONNECTS_PER_POLL: usize = 100;

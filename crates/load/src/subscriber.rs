@@ -31,15 +31,15 @@ pub(super) struct Subscriber {
 #[derive(Debug)]
 enum Stage {
     /// Number of bytes of the request that were sent.
-    Asking(usize),
+    SendingRequest(usize),
     /// Received part of the answer's head.
-    Head(Vec<u8>),
+    ReadingHead(Vec<u8>),
     Stream(Body),
 }
 
 /// Result of reading from a subscriber.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct Outcome {
     /// Its stream has begun, this long after it began to connect.
     pub(super) opened: Option<Duration>,
     /// Reason of its end.
@@ -81,13 +81,13 @@ impl Subscriber {
         }
         let mut subscriber = Self {
             socket: Some(TcpStream::from_std(socket.into())),
-            stage: Stage::Asking(0),
+            stage: Stage::SendingRequest(0),
             marks: Marks::default(),
             since,
         };
-        subscriber.ask(request).with_context(|| format!("cannot connect to {server}"))?;
-        let asking = matches!(subscriber.stage, Stage::Asking(_));
-        let interest = if asking { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        subscriber.send_request(request).with_context(|| format!("cannot connect to {server}"))?;
+        let is_sending = matches!(subscriber.stage, Stage::SendingRequest(_));
+        let interest = if is_sending { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         let socket = subscriber.socket.as_mut().expect("just made");
         registry
             .register(socket, Token(index), interest)
@@ -108,7 +108,7 @@ impl Subscriber {
     }
 
     /// Makes as much progress as possible now.
-    pub(super) fn turn(
+    pub(super) fn handle_event(
         &mut self,
         event: &Event,
         request: &[u8],
@@ -116,21 +116,21 @@ impl Subscriber {
         clock: Clock,
         tally: &mut Tally,
         arrivals: &mut Arrivals,
-    ) -> Turn {
-        let mut turn = Turn::default();
-        let ended = self.ask(request).map_err(Into::into).and_then(|()| {
-            self.read(event.token().0, event.is_read_closed(), buffer, clock, tally, arrivals, &mut turn)
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let ended = self.send_request(request).map_err(Into::into).and_then(|()| {
+            self.read(event.token().0, event.is_read_closed(), buffer, clock, tally, arrivals, &mut outcome)
         });
         if let Err(error) = ended {
-            turn.ended = Some(format!("{error:#}"));
+            outcome.ended = Some(format!("{error:#}"));
             self.socket = None;
         }
-        turn
+        outcome
     }
 
     /// Sends the rest of the request.
-    fn ask(&mut self, request: &[u8]) -> std::io::Result<()> {
-        while let (Some(socket), Stage::Asking(sent)) = (&mut self.socket, &mut self.stage) {
+    fn send_request(&mut self, request: &[u8]) -> std::io::Result<()> {
+        while let (Some(socket), Stage::SendingRequest(sent)) = (&mut self.socket, &mut self.stage) {
             match socket.write(&request[*sent..]) {
                 Ok(more) => *sent += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -138,13 +138,13 @@ impl Subscriber {
                 Err(error) => return Err(error),
             }
             if *sent == request.len() {
-                self.stage = Stage::Head(Vec::new());
+                self.stage = Stage::ReadingHead(Vec::new());
             }
         }
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "what all subscribers share is not theirs")]
+    #[allow(clippy::too_many_arguments, reason = "the buffer, tally and arrivals serve all subscribers")]
     fn read(
         &mut self,
         index: usize,
@@ -153,7 +153,7 @@ impl Subscriber {
         clock: Clock,
         tally: &mut Tally,
         arrivals: &mut Arrivals,
-        turn: &mut Turn,
+        outcome: &mut Outcome,
     ) -> Result<()> {
         while let Some(socket) = &mut self.socket {
             let read = match socket.read(buffer) {
@@ -168,17 +168,17 @@ impl Subscriber {
             tally.bytes += read as u64;
             let bytes = &buffer[..read];
             match &mut self.stage {
-                Stage::Asking(_) => anyhow::bail!("the server responded before the request"),
+                Stage::SendingRequest(_) => anyhow::bail!("the server responded before the request"),
                 Stage::Stream(body) => {
-                    follow(body, &mut self.marks, bytes, |mark| arrivals.add(index, mark, now))?
+                    find_marks(body, &mut self.marks, bytes, |mark| arrivals.add(index, mark, now))?
                 }
-                Stage::Head(held) => {
+                Stage::ReadingHead(held) => {
                     held.extend_from_slice(bytes);
                     if let Some(head) = Head::read(held)? {
                         let rest = held.split_off(head.size);
-                        let mut body = stream(head, &rest)?;
-                        turn.opened = Some(now - self.since);
-                        follow(&mut body, &mut self.marks, &rest, |mark| arrivals.add(index, mark, now))?;
+                        let mut body = stream_body(head, &rest)?;
+                        outcome.opened = Some(now - self.since);
+                        find_marks(&mut body, &mut self.marks, &rest, |mark| arrivals.add(index, mark, now))?;
                         self.stage = Stage::Stream(body);
                     }
                 }
@@ -193,7 +193,12 @@ impl Subscriber {
 }
 
 /// Finds the marks in a piece of the stream.
-fn follow(body: &mut Body, marks: &mut Marks, mut bytes: &[u8], mut each: impl FnMut(Mark)) -> Result<()> {
+fn find_marks(
+    body: &mut Body,
+    marks: &mut Marks,
+    mut bytes: &[u8],
+    mut each: impl FnMut(Mark),
+) -> Result<()> {
     while let Some(piece) = body.next(&mut bytes)? {
         marks.find(piece, &mut each);
     }
@@ -202,7 +207,7 @@ fn follow(body: &mut Body, marks: &mut Marks, mut bytes: &[u8], mut each: impl F
 }
 
 /// Returns the body of an answer that is an event stream.
-fn stream(head: Head, rest: &[u8]) -> Result<Body> {
+fn stream_body(head: Head, rest: &[u8]) -> Result<Body> {
     let Head { status, media_type, body, .. } = head;
     if status == 200 && media_type == EVENT_STREAM {
         return Ok(body);

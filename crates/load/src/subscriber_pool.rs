@@ -1,6 +1,5 @@
 //! Pool of subscribers, in a few threads.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -10,20 +9,9 @@ use super::arrivals::Workload;
 use super::latency::Latencies;
 use super::payload::Clock;
 use super::progress::Progress;
-use super::run_state::{Leave, RunState};
-use super::shard::Shard;
+use super::run_state::{FinishGuard, RunState};
+use super::shard::{ConnectPlan, Shard};
 use super::usage::Usage;
-
-/// Plan of the connections of subscribers.
-#[derive(Clone, Debug)]
-pub(super) struct Gathering {
-    pub(super) server: SocketAddr,
-    pub(super) request: Vec<u8>,
-    pub(super) subscribers: u32,
-    /// Maximum number of subscribers without an answer.
-    pub(super) at_once: u32,
-    pub(super) threads: u32,
-}
 
 /// Connected subscribers.
 #[derive(Debug)]
@@ -48,7 +36,7 @@ pub(super) struct Connected {
 /// A run to be observed.
 #[derive(Debug)]
 pub(super) struct Watch<'a> {
-    pub(super) course: Workload,
+    pub(super) workload: Workload,
     /// Whether publishers wait for subscribers.
     pub(super) windowed: bool,
     /// Process IDs of the server.
@@ -59,7 +47,7 @@ pub(super) struct Watch<'a> {
 
 /// Result of a run at the subscribers.
 #[derive(Debug)]
-pub(super) struct Seen<T> {
+pub(super) struct RunResult<T> {
     pub(super) expected: u64,
     pub(super) delivered: u64,
     pub(super) repeated: u64,
@@ -82,29 +70,29 @@ impl SubscriberPool {
     ///
     /// # Errors
     /// When this machine lacks a resource.
-    pub(super) fn gather(
-        plan: &Gathering,
-        course: Workload,
+    pub(super) fn connect(
+        plan: &ConnectPlan,
+        workload: Workload,
         clock: Clock,
         progress: &mut Progress,
     ) -> Result<(Self, Connected)> {
-        course.check(plan.subscribers)?;
+        workload.check(plan.subscribers)?;
         let threads = plan.threads.min(plan.subscribers).max(1);
-        let shard = |number| Shard::new(plan, number, threads, course);
+        let shard = |number| Shard::new(plan, number, threads, workload);
         let mut shards = (0..threads).map(shard).collect::<Result<Vec<_>>>()?;
-        let standing = RunState::new(shards.len(), 0, clock, false);
+        let state = RunState::new(shards.len(), 0, clock, false);
         let begin = clock.now();
         progress.restart();
         thread::scope(|scope| {
             for shard in &mut shards {
-                let (standing, at_once) = (&standing, plan.at_once.div_ceil(threads));
+                let (state, at_once) = (&state, plan.at_once.div_ceil(threads));
                 scope.spawn(move || {
-                    shard.gather(at_once as usize, standing);
-                    standing.leave();
+                    shard.connect(at_once as usize, state);
+                    state.finish_worker();
                 });
             }
-            standing.wait(|| {
-                let opened = standing.arrivals();
+            state.wait(|| {
+                let opened = state.arrivals();
                 progress.show("connecting", opened, plan.subscribers.into());
             });
         });
@@ -126,14 +114,14 @@ impl SubscriberPool {
     }
 
     /// Makes a pool without subscribers.
-    pub(super) fn nobody(clock: Clock) -> Self {
+    pub(super) fn empty(clock: Clock) -> Self {
         Self { shards: Vec::new(), clock }
     }
 
     /// Forgets all arrivals, and expects this run.
-    pub(super) fn expect(&mut self, course: Workload) {
+    pub(super) fn expect(&mut self, workload: Workload) {
         for shard in &mut self.shards {
-            shard.expect(course);
+            shard.expect(workload);
         }
     }
 
@@ -143,13 +131,14 @@ impl SubscriberPool {
     /// Those of the publishers; when a process of the server has gone.
     pub(super) fn watch<T: Send>(
         &mut self,
-        Watch { course, windowed, pids, publications }: Watch<'_>,
+        Watch { workload, windowed, pids, publications }: Watch<'_>,
         progress: &mut Progress,
         publish: impl FnOnce(&RunState) -> Result<T> + Send,
-    ) -> Result<Seen<T>> {
-        let standing = RunState::new(self.shards.len(), course.publishers, self.clock, windowed);
-        let standing = standing.with_publishers();
-        let expected = course.total() * self.shards.iter().map(|shard| shard.expected() as u64).sum::<u64>();
+    ) -> Result<RunResult<T>> {
+        let state = RunState::new(self.shards.len(), workload.publishers, self.clock, windowed);
+        let state = state.with_publishers();
+        let streams: u64 = self.shards.iter().map(|shard| shard.expected() as u64).sum();
+        let expected = workload.total() * streams;
         let own = [std::process::id()];
         // The cost of the load generator itself is reported on systems that provide it.
         let before = (Usage::of_any(pids)?, Usage::of(&own).ok());
@@ -158,28 +147,28 @@ impl SubscriberPool {
         let (published, after) = thread::scope(|scope| {
             let publishing = scope.spawn(|| {
                 // After any error or panic, nothing waits forever.
-                let _leave = Leave(&standing);
-                let published = publish(&standing);
-                standing.publishers_are_done(published.is_err());
+                let _finish = FinishGuard(&state);
+                let published = publish(&state);
+                state.publishers_are_done(published.is_err());
                 published
             });
             for (number, shard) in self.shards.iter_mut().enumerate() {
-                let standing = &standing;
+                let state = &state;
                 scope.spawn(move || {
-                    shard.watch(number, standing);
-                    standing.leave();
-                    shard.linger(standing);
+                    shard.watch(number, state);
+                    state.finish_worker();
+                    shard.linger(state);
                 });
             }
-            standing.wait(|| match publications {
-                None => progress.show("arrived", standing.arrivals(), expected),
-                Some(all) => progress.show("published", standing.answers(), all),
+            state.wait(|| match publications {
+                None => progress.show("arrived", state.arrivals(), expected),
+                Some(all) => progress.show("published", state.answers(), all),
             });
             let published =
                 publishing.join().unwrap_or_else(|_| Err(anyhow!("the publisher thread panicked")));
             (published, (Usage::of_any(pids), Usage::of(&own).ok()))
         });
-        let mut seen = Seen {
+        let mut result = RunResult {
             expected,
             delivered: 0,
             repeated: 0,
@@ -198,31 +187,31 @@ impl SubscriberPool {
             if let Some(error) = shard.error.take() {
                 return Err(error);
             }
-            seen.delivered += shard.arrivals.delivered;
-            seen.repeated += shard.arrivals.repeated;
-            seen.fault = seen.fault.or_else(|| shard.arrivals.fault.take());
-            seen.closed += shard.closed;
-            seen.latencies.add(&shard.arrivals.latencies);
-            seen.reads += shard.tally.reads;
-            seen.bytes += shard.tally.bytes;
+            result.delivered += shard.arrivals.delivered;
+            result.repeated += shard.arrivals.repeated;
+            result.fault = result.fault.or_else(|| shard.arrivals.fault.take());
+            result.closed += shard.closed;
+            result.latencies.add(&shard.arrivals.latencies);
+            result.reads += shard.tally.reads;
+            result.bytes += shard.tally.bytes;
             last = last.max(shard.arrivals.last);
         }
-        seen.seconds = (last - begin).as_secs_f64();
-        Ok(seen)
+        result.seconds = (last - begin).as_secs_f64();
+        Ok(result)
     }
 
     /// Observes the subscribers for this time without publications; returns the number of streams that ended.
     ///
     /// # Errors
     /// When the system does not allow the wait.
-    pub(super) fn idle(&mut self, time: Duration, what: &str, progress: &mut Progress) -> Result<u32> {
+    pub(super) fn idle(&mut self, time: Duration, label: &str, progress: &mut Progress) -> Result<u32> {
         self.expect(Workload::NONE);
         let begin = self.clock.now();
         progress.restart();
         while self.clock.now() - begin < time {
-            progress.show_time(what, time);
+            progress.show_time(label, time);
             for shard in &mut self.shards {
-                shard.turn(Duration::from_millis(20), self.clock)?;
+                shard.read_events(Duration::from_millis(20), self.clock)?;
             }
         }
         Ok(self.shards.iter().map(|shard| shard.closed).sum())

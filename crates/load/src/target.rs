@@ -1,7 +1,6 @@
 //! Target of a measurement: the server, and its requests.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::SystemTime;
 
@@ -12,6 +11,7 @@ use http::Uri;
 use serde::Serialize;
 use ssekit_mercure::issue::{Claims, Grants, Lifetime, SignError, Signer, make};
 
+use super::arguments::within;
 use super::publication::{self, Publication};
 
 /// Options of the target: the server, and the requests that subscribe and publish there.
@@ -26,21 +26,16 @@ pub(super) struct Target {
     #[arg(long, default_value = "bench", help_heading = REQUESTS)]
     topic: String,
     /// Token (JWT) of every request [default: with a key, one that grants everything]
-    #[arg(long, env = "SSEKIT_TOKEN", hide_env_values = true, conflicts_with_all = ["key", "key_file"], help_heading = REQUESTS)]
+    #[arg(long, env = "SSEKIT_TOKEN", hide_env_values = true, help_heading = REQUESTS)]
     token: Option<String>,
-    /// Key: a secret, or a private key as PEM [env: SSEKIT_KEY]
-    #[arg(long, value_name = "SECRET", conflicts_with = "key_file")]
-    pub(super) key: Option<String>,
-    /// File with the key; unlike --key, it stays out of `ps` [env: SSEKIT_KEY_FILE]
-    #[arg(long, value_name = "PATH")]
-    pub(super) key_file: Option<PathBuf>,
     /// Request that subscribes [default: GET /.well-known/mercure?topic=TOPIC; plain: GET /events]
     #[arg(long, value_name = "METHOD PATH", help_heading = REQUESTS)]
     subscribe: Option<RequestLine>,
     /// Request that publishes [default: POST /.well-known/mercure; plain: POST /publish]
     #[arg(long, value_name = "METHOD PATH", help_heading = REQUESTS)]
     publish: Option<RequestLine>,
-    /// Body of a publication, with {data}; one line of a batch [default: a form; in a batch JSON; plain: {data}]
+    /// Body of a publication, with {data}; one line of a batch
+    /// [default: a form; in a batch JSON; plain: {data}]
     #[arg(long, value_name = "TEMPLATE", help_heading = REQUESTS)]
     body: Option<String>,
     /// Content type of a publication
@@ -50,7 +45,13 @@ pub(super) struct Target {
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = REQUESTS)]
     headers: Vec<Header>,
     /// Size of an event's data, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(publication::SIZES), help_heading = REQUESTS)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 100,
+        value_parser = within(publication::SIZES),
+        help_heading = REQUESTS
+    )]
     pub(super) size: u32,
 }
 
@@ -102,8 +103,8 @@ impl Target {
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => bail!(
-                "{}: ssekit bench supports plain HTTP/1.1 only, because it would otherwise measure TLS; use the \
-                 port behind the TLS proxy",
+                "{}: ssekit bench supports plain HTTP/1.1 only, because it would otherwise measure TLS; use \
+                 the port behind the TLS proxy",
                 self.url
             ),
             _ => bail!("{}: expected an http:// URL", self.url),
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn presets_say_how_to_ask() {
+    fn presets_determine_the_requests() {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let mercure = target(&["h:1", "--topic", "a b", "--token", "abc"]);
         let request = text(mercure.subscription(Some("earliest")).expect("a request"));
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_a_request_is_refused() {
+    fn arguments_that_would_break_a_request_are_refused() {
         for arguments in [
             ["--subscribe", "GET"],
             ["--subscribe", "GET /a b"],

@@ -32,7 +32,10 @@ impl Usage {
             let read = |file| {
                 let path = format!("/proc/{pid}/{file}");
                 read_to_string(&path).with_context(|| {
-                    format!("cannot read {path}: check that --pid {pid} is the server and that this system is Linux")
+                    format!(
+                        "cannot read {path}: check that --pid {pid} is the server and that this system is \
+                         Linux"
+                    )
                 })
             };
             usage.add(&read("stat")?, &read("status")?).context("/proc has an unknown format")?;
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_figures_are_found_behind_any_name() {
+    fn any_process_name_is_skipped() {
         let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 0 0 0 150 250 0 0 20 0 1 0 1 1 1";
         let status = "Name:\ta) b (c\nVmRSS:\t    2048 kB\nRssAnon:\t     1024 kB\n";
         let mut usage = Usage::default();

@@ -6,12 +6,13 @@ mod directory;
 mod failure;
 mod id_index;
 mod journal_repair;
-mod keys;
 mod last_position;
+mod layout;
 mod ledger;
 mod options;
 mod plan;
 mod read;
+mod request;
 mod shared;
 mod snapshot;
 mod store;
@@ -32,10 +33,11 @@ use self::last_position::LastPositionFile;
 use self::ledger::Ledger;
 pub use self::options::{Durability, DurableOptions};
 use self::read::{find_id, read_page};
+use self::request::{Message, Request};
 use self::shared::{Shared, TailSource};
 use self::snapshot::Snapshot;
 use self::store::Store;
-use self::writer::{Message, Request, Writer};
+use self::writer::Writer;
 use crate::tail::tail;
 use crate::{
     AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Limit, Log, OpenError, Page, Position,
@@ -124,7 +126,8 @@ impl DurableLog {
         let repaired = truncate_torn_tail(&directory)?;
         let torn = repaired.bytes;
         let damaged = |problem: String| OpenError::Damaged { folder: directory.path().to_owned(), problem };
-        let store = Store::open(&directory.store_path(), &options, Epoch::random().map_err(OpenError::Random)?);
+        let epoch = Epoch::random().map_err(OpenError::Random)?;
+        let store = Store::open(&directory.store_path(), &options, epoch);
         let store = store.map_err(|error| match error {
             fjall::Error::Io(source) => {
                 OpenError::Io { what: "cannot open the store in", path: directory.store_path(), source }
@@ -201,16 +204,16 @@ impl DurableLog {
 }
 
 impl Log for DurableLog {
-    fn epoch(&self) -> Epoch {
-        self.shared.epoch
-    }
-
     fn append_with_key(
         &self,
         key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
         self.append_all(key, records).boxed()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.shared.epoch
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

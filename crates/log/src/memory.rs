@@ -64,10 +64,11 @@ impl MemoryLog {
             recent: RecentRecords::new(Position::START),
             closed: false,
         };
+        let epoch = Epoch::random().map_err(OpenError::Random)?;
         let (watermark, _) = watch::channel(Watermark { last: Position::START, closed: false });
         Ok(Self {
             shared: Arc::new(Shared {
-                epoch: Epoch::random().map_err(OpenError::Random)?,
+                epoch,
                 retention,
                 clock,
                 state: Mutex::new(state),
@@ -84,16 +85,16 @@ impl Drop for MemoryLog {
 }
 
 impl Log for MemoryLog {
-    fn epoch(&self) -> Epoch {
-        self.shared.epoch
-    }
-
     fn append_with_key(
         &self,
         key: Option<IdempotencyKey>,
         records: Vec<Record>,
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
         future::lazy(move |_| self.shared.append(key, records)).boxed()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.shared.epoch
     }
 
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -1,6 +1,7 @@
 //! Positions of records, and the epoch that identifies a log.
 
-use std::{fmt, io};
+use std::fmt;
+use std::io;
 
 /// The number of a record in a log.
 ///

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Build, VERSION, documents, files, host, tar};
+use super::build::{Build, VERSION, documents, host, tar};
+use super::files;
 use crate::command::root;
 
 const DOCUMENTS: &[&str] = &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];

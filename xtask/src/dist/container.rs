@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Build, VERSION, files, host, tar};
+use super::build::{Build, VERSION, host, tar};
+use super::files;
 use crate::command::{Command, root};
 
 /// The user of the hub, by number, because the system that runs the container does not know its name.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Build, VERSION, files, published};
+use super::build::{Build, VERSION, published};
+use super::files;
 use crate::command::{Command, target};
 
 /// Packages each crate that is published, and returns the folder with the packages.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Build, VERSION, documents, epoch, files};
+use super::build::{Build, VERSION, documents, epoch};
+use super::files;
 use crate::command::{Command, root};
 
 /// Scripts and lists for dpkg, and the configuration.
@@ -13,8 +14,9 @@ const SOURCES: &str = "packaging/debian";
 const SCRIPTS: &[&str] = &["postinst", "postrm", "prerm"];
 const UNITS: &[&str] = &["ssekit.service", "ssekit.socket"];
 
-/// Differences of the package's unit to the example: the path of the program, and a user that the package
-/// makes.
+/// Differences of the package's unit to the example.
+///
+/// They are the path of the program, and a user that the package makes.
 const CHANGES: &[(&str, &str)] = &[
     ("ExecStart=/usr/local/bin/ssekit ", "ExecStart=/usr/bin/ssekit "),
     ("DynamicUser=yes\n", "User=ssekit\nGroup=ssekit\n"),

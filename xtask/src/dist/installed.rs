@@ -1,26 +1,22 @@
 //! Installs and uses each artifact of a release as its users do, in clean folders and a fresh Debian.
 
+mod chroot;
 mod debian;
+mod hub;
 mod manifests;
 mod root;
 mod rust;
 
-use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Build, VERSION, archive, crates, files, host};
-use crate::command::{Command, Running};
+use self::hub::{Hub, START, clean, free_port, has_version, publish};
+use super::build::{Build, VERSION, host};
+use super::{archive, crates, files};
+use crate::command::Command;
 use crate::node;
-
-/// Longer than any of these programs takes to start.
-const START: Duration = Duration::from_secs(30);
-
-/// The topic of all updates here.
-const TOPIC: &str = "https://example.com/news";
+use crate::output::say;
 
 /// Builds the artifacts with the program that the tests have built, and uses them.
 pub(crate) fn test() -> Result<()> {
@@ -36,24 +32,11 @@ pub(crate) fn test() -> Result<()> {
 fn step<T>(name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = std::time::Instant::now();
     let result = run().with_context(|| name.to_owned())?;
-    crate::say(&format!("{name}: {} s", start.elapsed().as_secs()));
+    say(&format!("{name}: {} s", start.elapsed().as_secs()));
     Ok(result)
 }
 
-/// A hub that runs, with an update in its history.
-struct Hub {
-    _running: Running,
-    url: String,
-}
-
-impl Hub {
-    /// URL of a subscription that begins with the history.
-    fn history(&self) -> String {
-        format!("{}/.well-known/mercure?topic={TOPIC}&lastEventID=earliest", self.url)
-    }
-}
-
-/// Unpacks the archive, checks its content, and starts a hub from it.
+/// Unpacks the archive, checks its contents, and starts a hub from it.
 fn program_archive(build: &Build) -> Result<Hub> {
     let packed = archive::write(build)?;
     let folder = build.stage.join("unpacked");
@@ -102,7 +85,9 @@ import { source } from 'ssekit'
 const { exports } = JSON.parse(readFileSync('node_modules/ssekit/package.json'))
 for (const [name, targets] of Object.entries(exports)) {
   const files = typeof targets === 'string' ? [targets] : Object.values(targets)
-  for (const file of files) if (!existsSync(`node_modules/ssekit/${file}`)) throw new Error(`${name}: no ${file}`)
+  for (const file of files) {
+    if (!existsSync(`node_modules/ssekit/${file}`)) throw new Error(`${name}: no ${file}`)
+  }
   if (!existsSync(fileURLToPath(import.meta.resolve(`ssekit${name.slice(1)}`)))) throw new Error(name)
 }
 for await (const { data } of source(process.argv[2], { method: 'GET' })) {
@@ -118,61 +103,9 @@ console.log('received')
     Ok(())
 }
 
-/// Publishes an update, and checks that an id is printed.
-fn publish(program: &Path, address: &str, token: Option<&str>) -> Result<()> {
-    let command = Command::program(program).args(["publish", address, "--topic", TOPIC, "hello, world"]);
-    let command = clean(command);
-    let command = if let Some(token) = token { command.env("SSEKIT_TOKEN", token) } else { command };
-    let id = command.output()?;
-    if !id.starts_with("urn:ssekit:") {
-        bail!("`ssekit publish` printed {id:?} instead of an id");
-    }
-    Ok(())
-}
-
-/// Without the settings of whoever runs this.
-fn clean(command: Command) -> Command {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let ours = names.filter(|name| name.starts_with("SSEKIT_"));
-    ours.fold(command, |command, name| command.env_remove(&name))
-}
-
-fn has_version(printed: &str) -> Result<()> {
-    if printed.trim() != format!("ssekit {VERSION}") {
-        bail!("`ssekit --version` printed {printed:?}, not the version {VERSION}");
-    }
-    Ok(())
-}
-
 fn contains(path: &Path, text: &str) -> Result<()> {
     if !files::read(path)?.contains(text) {
         bail!("{} does not contain {text:?}", path.display());
     }
     Ok(())
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
-    Ok(listener.local_addr()?.port())
-}
-
-/// A root file system for `chroot`.
-struct Root(PathBuf);
-
-impl Root {
-    /// A program in it, run as a user.
-    fn command(&self, user: &str, line: &str) -> Command {
-        clean(Command::new("chroot --userspec").arg(user).arg(&self.0).args(line.split(' ')))
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .within(&self.0)
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.join(path.trim_start_matches('/'))
-    }
-
-    fn has(&self, path: &str) -> bool {
-        fs::symlink_metadata(self.path(path)).is_ok()
-    }
 }

@@ -50,8 +50,8 @@ fn install() -> Result<()> {
         .status();
     ensure!(
         installed.is_ok_and(|status| status.success()),
-        "nchan is missing: as root on Debian, apt-get install nginx-light libnginx-mod-nchan; or leave it out, with \
-         --servers floor,axum,hub"
+        "nchan is missing: as root on Debian, apt-get install nginx-light libnginx-mod-nchan; or leave it \
+         out, with --servers floor,axum,hub"
     );
     // Debian starts one at once.
     let _ = Command::new("service").args(["nginx", "stop"]).stdout(Stdio::null()).status();

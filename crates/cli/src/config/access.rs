@@ -3,7 +3,8 @@
 use ssekit_hub::jwks::Source;
 use ssekit_mercure::{Access, Algorithm, Keys, Origins};
 
-use super::load::{Loaded, Problem, Problems};
+use super::load::Loaded;
+use super::problem::{Problem, Problems};
 use super::{Config, Key, Secret};
 
 /// Key set that must be read or fetched repeatedly.

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::load::{Loaded, Problem, Problems};
+use super::load::Loaded;
+use super::problem::{Problem, Problems};
 use super::{Key, Secret};
 use crate::terminal::chain;
 use crate::tls::Tls;
 
 /// Maximum size of a key file in bytes.
-const MOST_KEY: u64 = 1 << 20;
+const MAX_KEY: u64 = 1 << 20;
 
 impl Loaded {
     /// Checks that the files of the configuration can be read and used.
@@ -30,7 +31,7 @@ impl Loaded {
         if let Err(wrong) = self.access() {
             problems.extend(wrong.0);
         }
-        if let Err(wrong) = self.kept() {
+        if let Err(wrong) = self.log_retention() {
             problems.extend(wrong.0);
         }
         if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
@@ -56,11 +57,11 @@ impl Key {
 
 fn read(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_KEY + 1).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(MAX_KEY + 1).read_to_string(&mut text));
     match read {
         // A truncated text would be another key.
-        Ok(bytes) if bytes as u64 > MOST_KEY => {
-            Err(format!("the key file {} is larger than {MOST_KEY} bytes", path.display()))
+        Ok(bytes) if bytes as u64 > MAX_KEY => {
+            Err(format!("the key file {} is larger than {MAX_KEY} bytes", path.display()))
         }
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(format!(
             "the key file {} is not UTF-8 text: save it as UTF-8, without a byte order mark",
@@ -84,7 +85,11 @@ fn warn_of_other_readers(path: &Path, text: &str) {
     let is_public = text.contains("-----BEGIN PUBLIC KEY") || text.trim_start().starts_with('{');
     let mode = std::fs::metadata(path).map_or(0, |data| data.mode() & 0o777);
     if mode & 0o004 != 0 && !is_public {
-        tracing::warn!(file = %path.display(), "every user of this machine can read the key file (mode {mode:o}): run chmod 600 {}", path.display());
+        tracing::warn!(
+            file = %path.display(),
+            "every user of this machine can read the key file (mode {mode:o}): run chmod 600 {}",
+            path.display()
+        );
     }
 }
 
@@ -100,7 +105,7 @@ mod tests {
     fn a_file_that_is_too_large_holds_no_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("key");
-        for (size, taken) in [(MOST_KEY, true), (MOST_KEY + 1, false)] {
+        for (size, taken) in [(MAX_KEY, true), (MAX_KEY + 1, false)] {
             std::fs::write(&file, "k".repeat(size as usize)).expect("it can be written");
             let key = Key { file: Some(file.clone()), ..Key::default() };
             match key.read() {

@@ -14,7 +14,7 @@ pub(super) struct Mistake {
 }
 
 /// Maximum size in bytes.
-pub(super) const MOST: u64 = 1 << 20;
+pub(super) const MAX_SIZE: u64 = 1 << 20;
 
 /// Reads the settings of a file, by name.
 pub(super) fn read(text: &str) -> (Vec<(&'static str, Value)>, Vec<Mistake>) {
@@ -100,7 +100,7 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let elsewhere = settings::all().find(|setting| name(setting.key) == name(key));
     let distance = |setting: &settings::Setting| {
         // The computation is quadratic, and a name may have any length.
-        if key.len() > MOST_NAME { usize::MAX } else { strsim::osa_distance(setting.key, key) }
+        if key.len() > MAX_NAME { usize::MAX } else { strsim::osa_distance(setting.key, key) }
     };
     let close =
         settings::all().map(|setting| (distance(setting), setting)).min_by_key(|(distance, _)| *distance);
@@ -109,4 +109,4 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
 }
 
 /// Maximum length in bytes of a name that is compared; no setting has a longer name.
-const MOST_NAME: usize = 64;
+const MAX_NAME: usize = 64;

@@ -132,6 +132,7 @@ fn help(setting: &Setting) -> String {
 const WIDTH: usize = 110;
 
 const AFTER_HELP: &str = "\
-Each flag is also an environment variable and a setting in the file: --limits-body-size, SSEKIT_LIMITS_BODY_SIZE, limits.body_size.
-Flags override variables, variables override the file, and the file overrides --dev and the defaults. --print shows all settings.
+Each flag is also an environment variable and a setting in the file: --limits-body-size,
+SSEKIT_LIMITS_BODY_SIZE, limits.body_size. Flags override variables, variables override the file, and the
+file overrides --dev and the defaults. --print shows all settings.
 Relative paths are relative to the current directory.";

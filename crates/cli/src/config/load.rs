@@ -1,12 +1,12 @@
 //! Loader: reads the file, the variables and the flags, and reports all problems.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
+use super::problem::{Origin, Origins, Problem, Problems};
 use super::settings::{self, Setting};
 use super::validate::{self, Report};
 use super::value::{Refusal, Value};
@@ -19,82 +19,9 @@ pub struct Loaded {
     pub config: Config,
     /// Sentences that an operator should read before the hub starts.
     pub warnings: Vec<String>,
-    /// Reasons why nobody can use a hub with this configuration: `serve` warns of them, and `--check` fails.
+    /// Reasons why no client could use a hub with this configuration: `serve` warns, and `--check` fails.
     pub unusable: Vec<String>,
     pub(super) origins: Origins,
-}
-
-/// Source of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The default.
-    Default,
-    /// The setting `dev`, which changes some defaults.
-    Dev,
-    /// A file and a line, counted from 1.
-    File(PathBuf, usize),
-    /// An environment variable.
-    Variable(String),
-    /// A flag, without the dashes.
-    Flag(String),
-}
-
-/// Problem of a setting, with the source of its value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Problem {
-    /// The source of the value.
-    pub origin: Origin,
-    /// The fault, and the permitted values.
-    pub what: String,
-}
-
-/// Writes the source of the value, unless it is a default, and the fault.
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.origin {
-            Origin::Default => f.write_str(&self.what),
-            origin => write!(f, "{origin}: {}", self.what),
-        }
-    }
-}
-
-/// All problems of a configuration; at least one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Problems(pub Vec<Problem>);
-
-/// Writes one problem per line.
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::Dev => f.write_str("--dev"),
-            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
-            Self::Variable(name) => f.write_str(name),
-            Self::Flag(name) => write!(f, "--{name}"),
-        }
-    }
-}
-
-/// Sources of the values; a setting that is absent has its default.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Origins(BTreeMap<&'static str, Origin>);
-
-impl Origins {
-    pub(super) fn of(&self, key: &str) -> Origin {
-        self.get(key).unwrap_or(Origin::Default)
-    }
-
-    /// Source of a setting; `None` for a default.
-    pub(super) fn get(&self, key: &str) -> Option<Origin> {
-        self.0.get(key).cloned()
-    }
 }
 
 impl Loaded {
@@ -117,7 +44,7 @@ impl Loaded {
     /// # Errors
     /// All values that are not valid.
     pub fn settings(flags: &Flags) -> Result<Config, Problems> {
-        match Layers::collect(flags, &environment()).settle() {
+        match Layers::collect(flags, &environment()).resolve() {
             (config, _, problems) if problems.is_empty() => Ok(config),
             (_, _, problems) => Err(Problems(problems)),
         }
@@ -127,7 +54,7 @@ impl Loaded {
     ///
     /// Errors of the configuration are logged with these settings.
     pub fn log(flags: &Flags) -> Log {
-        Layers::collect(flags, &environment()).settle().0.log
+        Layers::collect(flags, &environment()).resolve().0.log
     }
 
     /// Reads the configuration from these flags and variables.
@@ -139,7 +66,7 @@ impl Loaded {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Problems> {
         let mut layers = Layers::collect(flags, &variables.into_iter().collect());
-        let (config, origins, mut problems) = layers.settle();
+        let (config, origins, mut problems) = layers.resolve();
         let report =
             if problems.is_empty() { validate::validate(&config, &origins) } else { Report::default() };
         problems.extend(report.problems);
@@ -168,7 +95,7 @@ fn named_file(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
 /// Values by setting; a later source replaces an earlier one.
 #[derive(Default)]
 struct Layers {
-    said: BTreeMap<&'static str, (Value, Origin)>,
+    values: BTreeMap<&'static str, (Value, Origin)>,
     problems: Vec<Problem>,
     warnings: Vec<String>,
 }
@@ -182,20 +109,20 @@ impl Layers {
         }
         layers.variables(variables);
         for (key, value) in flags.values() {
-            layers.say(key, value.clone(), |setting| Origin::Flag(setting.flag()));
+            layers.set(key, value.clone(), |setting| Origin::Flag(setting.flag()));
         }
         layers
     }
 
-    fn say(&mut self, key: &'static str, value: Value, origin: impl FnOnce(&Setting) -> Origin) {
-        let setting = settings::find(key).expect("sources say what is in the table");
+    fn set(&mut self, key: &'static str, value: Value, origin: impl FnOnce(&Setting) -> Origin) {
+        let setting = settings::find(key).expect("each source has checked the name");
         // A replaced value must be valid too. Otherwise the error would appear when the replacing value is
         // removed.
         let origin = origin(setting);
         if let Err(refusal) = (setting.read)(&mut Config::default(), &value) {
             self.problems.push(problem(key, refusal, origin.clone()));
         }
-        self.said.insert(key, (value, origin));
+        self.values.insert(key, (value, origin));
     }
 
     fn file(&mut self, path: &Path) {
@@ -214,7 +141,7 @@ impl Layers {
         }
         for (key, value) in values {
             let line = value.line.unwrap_or(1);
-            self.say(key, value, |_| Origin::File(path.to_owned(), line));
+            self.set(key, value, |_| Origin::File(path.to_owned(), line));
         }
         self.problems.sort_by_key(|problem| match problem.origin {
             Origin::File(_, line) => line,
@@ -227,19 +154,19 @@ impl Layers {
         for (name, value) in ours {
             match settings::all().find(|setting| setting.variable() == *name) {
                 Some(setting) => {
-                    self.say(setting.key, Value::text(value), |_| Origin::Variable(name.clone()));
+                    self.set(setting.key, Value::text(value), |_| Origin::Variable(name.clone()));
                 }
-                None => self.warnings.extend(misspelt(name)),
+                None => self.warnings.extend(misspelled(name)),
             }
         }
     }
 
     /// Combines the values.
-    fn settle(&mut self) -> (Config, Origins, Vec<Problem>) {
+    fn resolve(&mut self) -> (Config, Origins, Vec<Problem>) {
         let mut config = Config::default();
         let mut origins = Origins::default();
         let mut dev = Config::default();
-        if let Some((value, _)) = self.said.get("dev") {
+        if let Some((value, _)) = self.values.get("dev") {
             // An invalid value is among the problems already.
             let _ = settings::find("dev").map(|setting| (setting.read)(&mut dev, value));
         }
@@ -250,8 +177,8 @@ impl Layers {
                 origins.0.insert(key, Origin::Dev);
             }
         }
-        for (key, (value, origin)) in &self.said {
-            let setting = settings::find(key).expect("sources say what is in the table");
+        for (key, (value, origin)) in &self.values {
+            let setting = settings::find(key).expect("each source has checked the name");
             if (setting.read)(&mut config, value).is_ok() {
                 origins.0.insert(key, origin.clone());
             }
@@ -275,9 +202,9 @@ fn problem(key: &str, refusal: Refusal, origin: Origin) -> Problem {
 
 fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(file::MOST + 1).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(file::MAX_SIZE + 1).read_to_string(&mut text));
     match read {
-        Ok(bytes) if bytes as u64 > file::MOST => {
+        Ok(bytes) if bytes as u64 > file::MAX_SIZE => {
             Err("the configuration file is larger than 1 MiB".to_owned())
         }
         Ok(_) => Ok(text),
@@ -288,15 +215,15 @@ fn read(path: &Path) -> Result<String, String> {
 /// Warns of a variable that resembles one of the program's.
 ///
 /// Other variables may have the prefix: Kubernetes creates `SSEKIT_PORT` for a service `ssekit`.
-fn misspelt(name: &str) -> Option<String> {
+fn misspelled(name: &str) -> Option<String> {
     let close = settings::all()
         .map(|setting| (strsim::osa_distance(&setting.variable(), name), setting))
         .min_by_key(|(distance, _)| *distance)?;
     let (distance, setting) = close;
-    let near = name.len() <= MOST_NAME && distance <= 2 && setting.key.len() > 4;
+    let near = name.len() <= MAX_NAME && distance <= 2 && setting.key.len() > 4;
     let known = matches!(name, "SSEKIT_CONFIG" | "SSEKIT_TOKEN");
     (near && !known).then(|| format!("{name} has no effect; did you mean {}?", setting.variable()))
 }
 
 /// Maximum length in bytes of a name that is compared; no variable of the program has a longer name.
-const MOST_NAME: usize = 80;
+const MAX_NAME: usize = 80;

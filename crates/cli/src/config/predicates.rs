@@ -15,30 +15,30 @@ pub(super) const JWKS: Text = Text { allowed: "a file path or an https:// URL", 
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host_is_sound = match inside {
+    let host_is_valid = match inside {
         Some(inside) => inside.parse::<Ipv6Addr>().is_ok(),
         None => {
-            let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-            !host.is_empty() && host.bytes().all(sound)
+            let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+            !host.is_empty() && host.bytes().all(valid)
         }
     };
-    host_is_sound && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    host_is_valid && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
 }
 
 fn is_path(text: &str) -> bool {
-    let sound = |segment: &str| {
+    let valid = |segment: &str| {
         !matches!(segment, "" | "." | "..")
             && segment
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
     };
-    text.strip_prefix('/').is_some_and(|path| path.split('/').all(sound))
+    text.strip_prefix('/').is_some_and(|path| path.split('/').all(valid))
 }
 
 /// A `token` of RFC 9110, section 5.6.2.
 fn is_token(text: &str) -> bool {
-    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(sound)
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(valid)
 }
 
 /// Whether this may be the source of a key set. A party that can change the set in transit can publish.
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_what_they_must_be() {
+    fn each_condition_accepts_only_valid_texts() {
         type Is = fn(&str) -> bool;
         let table: [(Is, &[&str], &[&str]); 4] = [
             (
@@ -104,11 +104,11 @@ mod tests {
                 ],
             ),
         ];
-        for (is, sound, unsound) in table {
-            for text in sound {
+        for (is, valid, invalid) in table {
+            for text in valid {
                 assert!(is(text), "{text:?}");
             }
-            for text in unsound {
+            for text in invalid {
                 assert!(!is(text), "{text:?}");
             }
         }

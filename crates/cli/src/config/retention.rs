@@ -1,63 +1,15 @@
-//! Retention rules of a configuration.
+//! Value parsers of retention rules.
 
-use ssekit_log::{Keep, Rule};
-use ssekit_mercure::Selector;
+use ssekit_log::Keep;
 
-use super::load::{Loaded, Problem, Problems};
+use super::Retention;
 use super::value::{Raw, Refusal, Value};
 use super::value_parser::{Count, Optional, Size, Time, ValueParser, quoted};
-use super::{Retention, Store};
-
-impl Loaded {
-    /// Returns the retention rules for the log. In memory, updates without a rule have a limit too.
-    ///
-    /// # Errors
-    /// All faults of the rules.
-    pub fn kept(&self) -> Result<ssekit_log::Retention, Problems> {
-        let problem = |what| Problem { origin: self.origins.of("retention"), what };
-        // First, so that no other rule applies to subscription events.
-        let of_subscriptions = keep(&self.config.subscriptions_retention);
-        let mut rules = vec![ssekit_hub::hub::retention_rule(&self.config.hub_path, of_subscriptions)];
-        let mut problems = Vec::new();
-        for rule in &self.config.retention {
-            let keep = keep(rule);
-            match Selector::parse(&rule.topic) {
-                Ok(selector) => {
-                    rules.push(Rule::new(&*rule.topic, move |topic| selector.matches(topic), keep));
-                }
-                Err(error) => {
-                    problems.push(problem(format!(
-                        "{:?} is not a topic, a URI template or *: {error}",
-                        rule.topic
-                    )));
-                }
-            }
-        }
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
-        let rest = match self.config.store {
-            Store::Memory => Keep { records: Some(100_000), bytes: Some(64 << 20), ..Keep::ALL },
-            Store::Folder(_) => Keep::ALL,
-        };
-        let kept = ssekit_log::Retention::new(rules, rest);
-        kept.map_err(|error| Problems(vec![problem(error.to_string())]))
-    }
-}
-
-fn keep(rule: &Retention) -> Keep {
-    Keep {
-        records: rule.records,
-        bytes: rule.bytes,
-        age: rule.age,
-        last_per_topic: rule.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)),
-    }
-}
 
 /// Limits of subscription events, as a text.
-pub(super) struct OfSubscriptions;
+pub(super) struct SubscriptionRetention;
 
-impl ValueParser<Retention> for OfSubscriptions {
+impl ValueParser<Retention> for SubscriptionRetention {
     fn read(&self, value: &Value) -> Result<Retention, Refusal> {
         match &value.raw {
             Raw::Text(text) if !text.split_whitespace().any(|word| word.starts_with("topic=")) => {
@@ -73,8 +25,8 @@ impl ValueParser<Retention> for OfSubscriptions {
     }
 }
 
-/// Rules, each a table; or texts, separated by `;`: `topic=* records=1000 age=7d`.
-pub(super) struct Rules;
+/// RetentionRules, each a table; or texts, separated by `;`: `topic=* records=1000 age=7d`.
+pub(super) struct RetentionRules;
 
 /// Members of a rule.
 const MEMBERS: &str = "topic, records, bytes, age, last";
@@ -84,7 +36,7 @@ const BYTES: Optional<Size> = Optional(Size(1, i64::MAX as u64));
 const AGE: Optional<Time> = Optional(Time(1_000, 100 * 365 * 86_400_000));
 const LAST: Optional<Count> = Optional(Count(1, Keep::LAST_PER_TOPIC as u64));
 
-impl ValueParser<Vec<Retention>> for Rules {
+impl ValueParser<Vec<Retention>> for RetentionRules {
     const REPEATS: bool = true;
 
     fn read(&self, value: &Value) -> Result<Vec<Retention>, Refusal> {
@@ -102,8 +54,8 @@ impl ValueParser<Vec<Retention>> for Rules {
             }
             _ => return Err(value.refused("a list of retention rules: [[retention]]")),
         };
-        if rules.len() > MOST_RULES {
-            let why = format!("there are {} retention rules; the limit is {MOST_RULES}", rules.len());
+        if rules.len() > MAX_RULES {
+            let why = format!("there are {} retention rules; the limit is {MAX_RULES}", rules.len());
             return Err(Refusal { line: value.line, why });
         }
         Ok(rules)
@@ -119,7 +71,7 @@ impl ValueParser<Vec<Retention>> for Rules {
 }
 
 /// Every update is compared with the rules.
-const MOST_RULES: usize = ssekit_log::Retention::RULES - 1;
+const MAX_RULES: usize = ssekit_log::Retention::RULES - 1;
 
 fn from_texts(text: &str, value: &Value) -> Result<Vec<Retention>, Refusal> {
     let rules = text.split(';').map(str::trim).filter(|rule| !rule.is_empty());
@@ -170,12 +122,12 @@ fn from_members(members: &[(String, Value)], rule: &Value) -> Result<Retention, 
 
 fn show(rule: &Retention) -> String {
     let topic = [("topic", Some(quoted(&rule.topic)))];
-    let said: Vec<String> = topic
+    let given: Vec<String> = topic
         .into_iter()
         .chain(members(rule))
         .filter_map(|(name, value)| Some(format!("{name} = {}", value?)))
         .collect();
-    format!("  {{ {} }},\n", said.join(", "))
+    format!("  {{ {} }},\n", given.join(", "))
 }
 
 /// Limits of a rule as TOML.
@@ -194,7 +146,7 @@ mod tests {
 
     /// Formerly, only the items of a list of tables were counted.
     #[test]
-    fn rules_are_counted_however_they_are_written() {
+    fn rules_in_texts_and_tables_are_counted() {
         let text = |count: usize| Raw::Text("topic=a;".repeat(count));
         let value = |raw: Raw| Value { raw, line: Some(3) };
         for (raw, taken) in [
@@ -203,7 +155,7 @@ mod tests {
             (Raw::List(vec![value(text(32)), value(text(32))]), true),
             (Raw::List(vec![value(text(32)), value(text(33))]), false),
         ] {
-            let read = Rules.read(&value(raw));
+            let read = RetentionRules.read(&value(raw));
             assert_eq!(read.as_ref().map(Vec::len).ok(), taken.then_some(64));
             if let Err(refusal) = read {
                 assert_eq!(refusal.why, "there are 65 retention rules; the limit is 64");

@@ -5,7 +5,7 @@
 use ssekit_mercure::Selector;
 
 use super::predicates::{ADDRESS, ANY_TEXT, COOKIE, HUB_PATH, JWKS};
-use super::retention::{OfSubscriptions, Rules};
+use super::retention::{SubscriptionRetention, RetentionRules};
 use super::value::{Refusal, Value};
 use super::value_parser::{
     Bool, Choice, Count, List, Mode, Optional, Path, Range, SecretText, Signing, Size, StorePath, Time,
@@ -38,19 +38,19 @@ pub(super) struct Group {
     pub(super) settings: &'static [Setting],
 }
 
-/// `key, field, "PLACEHOLDER", form, "help"`.
+/// `key, field, "PLACEHOLDER", parser, "help"`.
 macro_rules! setting {
-    ($key:literal, $($field:ident).+, $placeholder:literal, $form:expr, $help:literal) => {
+    ($key:literal, $($field:ident).+, $placeholder:literal, $parser:expr, $help:literal) => {
         Setting {
             key: $key,
             placeholder: $placeholder,
             help: $help,
             read: |config, value| {
-                config.$($field).+ = $form.read(value)?;
+                config.$($field).+ = $parser.read(value)?;
                 Ok(())
             },
-            repeats: |config| repeats(&$form, &config.$($field).+),
-            show: |config| $form.show(&config.$($field).+),
+            repeats: |config| repeats(&$parser, &config.$($field).+),
+            show: |config| $parser.show(&config.$($field).+),
         }
     };
 }
@@ -149,7 +149,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "retention",
                 retention,
                 "RULE",
-                Rules,
+                RetentionRules,
                 "What to keep per topic [default: everything]; the first matching rule applies: 'topic=* \
                  age=7d bytes=1GiB'"
             ),
@@ -315,7 +315,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "subscriptions_retention",
                 subscriptions_retention,
                 "LIMITS",
-                OfSubscriptions,
+                SubscriptionRetention,
                 "What to keep of subscription events: 'records=10000 bytes=16MiB age=1d'"
             ),
         ],
@@ -542,7 +542,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_a_name_a_flag_and_a_variable_of_its_own() {
+    fn each_setting_has_its_own_name_flag_and_variable() {
         let names: [fn(&Setting) -> String; 3] =
             [|setting| setting.key.to_owned(), Setting::flag, Setting::variable];
         for name in names {

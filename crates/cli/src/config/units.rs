@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_as_people_write_them() {
+    fn valid_times_are_read_and_others_refused() {
         let ms = Duration::from_millis;
         for (text, expected) in [
             ("0", Some(ms(0))),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn valid_sizes_are_read_and_others_refused() {
         for (text, expected) in [
             ("0", Some(0)),
             ("65536", Some(65_536)),
@@ -169,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(number: u64, shift in 0_u32..64) {
+        fn written_times_and_sizes_are_read_again(number: u64, shift in 0_u32..64) {
             let number = number >> shift;
             prop_assert_eq!(size(&show_size(number)), Some(number));
             let span = Duration::from_millis(number);
@@ -177,7 +177,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_it_panic(text: String) {
+        fn arbitrary_text_causes_no_panic(text: String) {
             let _ = (time(&text), size(&text));
         }
     }

@@ -1,14 +1,14 @@
 //! Rules that involve several settings.
 
-use super::load::{Origins, Problem};
-use super::{Config, Key, Origin, Store};
+use super::problem::{Origin, Origins, Problem};
+use super::{Config, Key, Store};
 
 /// Problems and warnings of a configuration.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
-    /// Reasons why nobody can use the hub.
+    /// Reasons why no client could use the hub.
     pub(super) unusable: Vec<String>,
 }
 
@@ -78,8 +78,8 @@ impl Validator<'_> {
         }
         if config.publisher_key().is_none() {
             self.report.unusable.push(
-                "nobody can publish: set --publisher-key-file (or --key-file for publishers and subscribers), or --dev on \
-                 your own machine"
+                "nobody can publish: set --publisher-key-file (or --key-file for publishers and \
+                 subscribers), or --dev on your own machine"
                     .to_owned(),
             );
         }
@@ -104,22 +104,26 @@ impl Validator<'_> {
                 self.problem(
                     "dev",
                     format!(
-                        "with --dev, everyone who can reach {addr} ({origin}) could publish and subscribe: listen on 127.0.0.1, \
-                         configure keys instead of --dev, or add --dev-anywhere"
+                        "with --dev, everyone who can reach {addr} ({origin}) could publish and subscribe: \
+                         listen on 127.0.0.1, configure keys instead of --dev, or add --dev-anywhere"
                     ),
                 );
             }
-            Some(addr) => self.warn(format!("--dev: EVERYONE WHO CAN REACH {addr} CAN PUBLISH AND SUBSCRIBE")),
+            Some(addr) => {
+                self.warn(format!("--dev: EVERYONE WHO CAN REACH {addr} CAN PUBLISH AND SUBSCRIBE"));
+            }
             None => self.warn(
-                "--dev: everyone on this machine can publish, subscribe and read private updates, without a token".to_owned(),
+                "--dev: everyone on this machine can publish, subscribe and read private updates, without a \
+                 token"
+                    .to_owned(),
             ),
         }
     }
 
     fn storage(&mut self) {
-        let said = self.origins.of("durability");
-        if self.config.store == Store::Memory && said != Origin::Default {
-            self.warn(format!("durability ({said}) has no effect, because the store is in memory"));
+        let origin = self.origins.of("durability");
+        if self.config.store == Store::Memory && origin != Origin::Default {
+            self.warn(format!("durability ({origin}) has no effect, because the store is in memory"));
         }
     }
 

@@ -57,7 +57,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.raw {
             Raw::Text(text) => {
-                let shown: String = text.chars().take(MOST_SHOWN).collect();
+                let shown: String = text.chars().take(MAX_SHOWN).collect();
                 let rest = if shown.len() < text.len() { "…" } else { "" };
                 write!(f, "{shown:?}{rest}")
             }
@@ -71,4 +71,4 @@ impl fmt::Display for Value {
 }
 
 /// Maximum number of characters of a value in an error.
-const MOST_SHOWN: usize = 80;
+const MAX_SHOWN: usize = 80;

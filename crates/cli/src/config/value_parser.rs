@@ -148,8 +148,8 @@ impl ValueParser<u32> for Mode {
         // `unix_mode = 660` is decimal in TOML, and would have another meaning than it seems.
         let Raw::Text(text) = &value.raw else { return Err(allowed()) };
         let digits = text.strip_prefix("0o").unwrap_or(text);
-        let sound = !digits.is_empty() && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-        let mode = sound.then(|| u32::from_str_radix(digits, 8).ok()).flatten();
+        let is_octal = !digits.is_empty() && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+        let mode = is_octal.then(|| u32::from_str_radix(digits, 8).ok()).flatten();
         mode.filter(|mode| *mode <= 0o777).ok_or_else(allowed)
     }
 
@@ -217,10 +217,10 @@ impl<T, F: ValueParser<T>> ValueParser<Vec<T>> for List<F> {
 }
 
 fn at_most<T>(items: Vec<T>, value: &Value) -> Result<Vec<T>, Refusal> {
-    if items.len() <= MOST_ITEMS {
+    if items.len() <= MAX_ITEMS {
         return Ok(items);
     }
-    Err(Refusal { line: value.line, why: format!("the list has more than {MOST_ITEMS} items") })
+    Err(Refusal { line: value.line, why: format!("the list has more than {MAX_ITEMS} items") })
 }
 
 /// Signature algorithm.
@@ -267,7 +267,7 @@ impl ValueParser<AllowedOrigin> for WebOrigin {
 }
 
 /// Maximum number of items: origins are compared one by one.
-const MOST_ITEMS: usize = 1_000;
+const MAX_ITEMS: usize = 1_000;
 
 /// Path of a file or folder.
 pub(super) struct Path;
@@ -365,7 +365,7 @@ mod tests {
 
     /// Formerly, only the items of an array were counted.
     #[test]
-    fn items_are_counted_however_they_are_written() {
+    fn items_in_texts_and_arrays_are_counted() {
         let text = |count: usize| Raw::Text(vec!["RS256"; count].join(","));
         let value = |raw: Raw| Value { raw, line: None };
         for (raw, taken) in [

@@ -12,7 +12,7 @@ pub(crate) const MAX_HISTORY: u64 = 50;
 
 /// Message: the data of a `chat` event.
 #[derive(Debug, Serialize)]
-pub(crate) struct Said {
+pub(crate) struct ChatMessage {
     from: Name,
     text: Text,
     /// Milliseconds since 1970.
@@ -44,7 +44,7 @@ struct Person {
     streams: usize,
 }
 
-impl Said {
+impl ChatMessage {
     /// Makes a message, or returns why the name or the text cannot be shown.
     pub(crate) fn new(from: String, text: String, at: u64) -> Result<Self, String> {
         Ok(Self { from: from.try_into()?, text: text.try_into()?, at })
@@ -71,7 +71,7 @@ impl TryFrom<String> for Name {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        shown("name", &name, MAX_NAME, |character| !character.is_control()).map(Self)
+        visible("name", &name, MAX_NAME, |character| !character.is_control()).map(Self)
     }
 }
 
@@ -79,21 +79,21 @@ impl TryFrom<String> for Text {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        shown("message", &text, MAX_TEXT, |character| character == '\n' || !character.is_control()).map(Self)
+        visible("message", &text, MAX_TEXT, |character| character == '\n' || !character.is_control()).map(Self)
     }
 }
 
 /// Trims the text and checks that it is visible.
-fn shown(what: &str, text: &str, most: usize, may_hold: fn(char) -> bool) -> Result<String, String> {
+fn visible(label: &str, text: &str, most: usize, is_allowed: fn(char) -> bool) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(format!("the {what} is empty"));
+        return Err(format!("the {label} is empty"));
     }
     if text.chars().nth(most).is_some() {
-        return Err(format!("the {what} is longer than {most} characters"));
+        return Err(format!("the {label} is longer than {most} characters"));
     }
-    if !text.chars().all(may_hold) {
-        return Err(format!("the {what} contains a control character"));
+    if !text.chars().all(is_allowed) {
+        return Err(format!("the {label} contains a control character"));
     }
     Ok(text.to_owned())
 }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_messages_are_bounded_and_hold_nothing_unseen() {
+    fn names_and_messages_are_limited_and_visible() {
         for (good, shown) in [(" Ada ", "Ada"), ("Zoë 👩‍🚀", "Zoë 👩‍🚀"), (&"x".repeat(32), &"x".repeat(32))]
         {
             assert_eq!(Name::try_from(good.to_owned()), Ok(Name(shown.to_owned())));

@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::READY;
+/// The path that answers whether a hub is ready.
+pub(super) const READY: &str = "/readyz";
 
 /// Most bytes of a response that are read.
 const MAX_RESPONSE: u64 = 64 << 10;
@@ -117,7 +118,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn status_and_body_are_read_and_anything_else_is_no_answer() {
+    fn status_and_body_are_read_and_other_bytes_are_refused() {
         let answer = parse(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\nno").expect("HTTP");
         assert_eq!((answer.status.as_u16(), &*answer.body), (503, "no"));
         assert_eq!(parse(b"HTTP/1.0 200\r\n\r\n").map(|answer| answer.status.as_u16()), Some(200));

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::terminal::{escape, escape_json};
 
-/// The form of the output.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub enum Format {
     /// The fields of the event, as in the stream, with control characters escaped
     #[default]
     Text,
@@ -22,8 +22,8 @@ pub enum Form {
 /// Formatter of events.
 #[derive(Debug)]
 pub(crate) struct Output {
-    form: Form,
-    colours: bool,
+    format: Format,
+    colors: bool,
     /// Last event ID before this event: an event that does not change it has brought none.
     last_event_id: String,
 }
@@ -36,16 +36,16 @@ struct Line<'a> {
 }
 
 impl Output {
-    pub(crate) fn new(form: Form, colours: bool) -> Self {
-        Self { form, colours, last_event_id: String::new() }
+    pub(crate) fn new(format: Format, colors: bool) -> Self {
+        Self { format, colors, last_event_id: String::new() }
     }
 
     /// Formats the event.
     pub(crate) fn event(&mut self, event: &str, data: &str, last_event_id: &str) -> String {
-        match self.form {
-            Form::Raw => format!("{data}\n"),
-            Form::Json => json(&Line { event, data, id: last_event_id }),
-            Form::Text => self.text(event, data, last_event_id),
+        match self.format {
+            Format::Raw => format!("{data}\n"),
+            Format::Json => json(&Line { event, data, id: last_event_id }),
+            Format::Text => self.text(event, data, last_event_id),
         }
     }
 
@@ -70,10 +70,10 @@ impl Output {
         text
     }
 
-    fn line(&self, text: &mut String, colour: &str, field: &str, value: &str) {
+    fn line(&self, text: &mut String, color: &str, field: &str, value: &str) {
         let value = escape(value);
-        if self.colours {
-            let _ = writeln!(text, "{colour}{field}:{PLAIN} {value}");
+        if self.colors {
+            let _ = writeln!(text, "{color}{field}:{PLAIN} {value}");
         } else {
             let _ = writeln!(text, "{field}: {value}");
         }
@@ -93,11 +93,11 @@ const PLAIN: &str = "\u{1b}[0m";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::is_obeyed;
+    use crate::terminal::is_interpreted;
 
     #[test]
     fn text_shows_the_events_own_lines() {
-        let mut output = Output::new(Form::Text, false);
+        let mut output = Output::new(Format::Text, false);
         assert_eq!(output.event("stats", "a\nb", "1"), "id: 1\nevent: stats\ndata: a\ndata: b\n\n");
         // An event without an id has the last event ID of the one before.
         assert_eq!(output.event("ping", "", "1"), "event: ping\ndata: \n\n");
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn colours_are_around_the_fields_names_alone() {
-        let mut output = Output::new(Form::Text, true);
+        let mut output = Output::new(Format::Text, true);
         assert_eq!(output.event("e", "d", ""), "\u{1b}[34mevent:\u{1b}[0m e\n\u{1b}[32mdata:\u{1b}[0m d\n\n");
     }
 
@@ -116,17 +116,17 @@ mod tests {
     fn no_control_character_of_the_stream_reaches_a_terminal_in_text_or_json() {
         let evil = "\u{1b}[2J\u{9b}2J\u{7f}\u{8}\u{202e}\u{0}";
         let safe = r"\u{1b}[2J\u{9b}2J\u{7f}\u{8}\u{202e}\u{0}";
-        let mut output = Output::new(Form::Text, false);
+        let mut output = Output::new(Format::Text, false);
         assert_eq!(output.event(evil, evil, evil), format!("id: {safe}\nevent: {safe}\ndata: {safe}\n\n"));
 
-        let line = Output::new(Form::Json, false).event(evil, evil, evil);
-        assert!(line.trim_end_matches('\n').chars().all(|character| !is_obeyed(character)), "{line:?}");
+        let line = Output::new(Format::Json, false).event(evil, evil, evil);
+        assert!(line.trim_end_matches('\n').chars().all(|character| !is_interpreted(character)), "{line:?}");
         let read: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
         assert_eq!(read, serde_json::json!({ "event": evil, "data": evil, "id": evil }));
     }
 
     #[test]
     fn raw_is_the_data_and_nothing_else() {
-        assert_eq!(Output::new(Form::Raw, true).event("e", "a\n\u{1b}b", "1"), "a\n\u{1b}b\n");
+        assert_eq!(Output::new(Format::Raw, true).event("e", "a\n\u{1b}b", "1"), "a\n\u{1b}b\n");
     }
 }

@@ -13,11 +13,11 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 pub(super) struct Lines(Receiver<Result<Vec<String>, Error>>);
 
 /// Maximum number of lines of a batch.
-const MOST_LINES: usize = 1_000;
+const MAX_LINES: usize = 1_000;
 /// Bytes of a batch; one line may exceed it.
-const MOST_BYTES: usize = 256 << 10;
+const MAX_BYTES: usize = 256 << 10;
 /// Maximum number of bytes of a line; larger than a hub accepts.
-const MOST_LINE: u64 = 4 << 20;
+const MAX_LINE: u64 = 4 << 20;
 
 impl Lines {
     pub(super) fn read(input: impl Read + Send + 'static) -> Self {
@@ -33,7 +33,7 @@ impl Lines {
 }
 
 fn read(input: impl Read, sender: &Sender<Result<Vec<String>, Error>>) {
-    let mut input = BufReader::with_capacity(MOST_BYTES, input).take(MOST_LINE);
+    let mut input = BufReader::with_capacity(MAX_BYTES, input).take(MAX_LINE);
     let mut number = 0;
     loop {
         let mut lines = Vec::new();
@@ -61,7 +61,7 @@ fn fill<R: Read>(
     let mut bytes = 0;
     loop {
         let mut line = Vec::new();
-        input.set_limit(MOST_LINE);
+        input.set_limit(MAX_LINE);
         let read = input.read_until(b'\n', &mut line).context("cannot read stdin")?;
         if read == 0 {
             return Ok(true);
@@ -72,13 +72,13 @@ fn fill<R: Read>(
             if line.last() == Some(&b'\r') {
                 line.pop();
             }
-        } else if read as u64 == MOST_LINE {
-            bail!("line {number} of stdin is longer than {} MiB", MOST_LINE >> 20);
+        } else if read as u64 == MAX_LINE {
+            bail!("line {number} of stdin is longer than {} MiB", MAX_LINE >> 20);
         }
         bytes += line.len();
         lines.push(String::from_utf8(line).map_err(|_| anyhow!("line {number} of stdin is not UTF-8"))?);
         let is_there = input.get_ref().buffer().contains(&b'\n');
-        if !is_there || lines.len() == MOST_LINES || bytes >= MOST_BYTES {
+        if !is_there || lines.len() == MAX_LINES || bytes >= MAX_BYTES {
             return Ok(false);
         }
     }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_is_what_is_there() {
+    async fn a_batch_has_all_available_lines() {
         let pieces = Pieces(vec!["a\nb\n", "c", "d\r\ne", "f"]);
         let expected = [vec!["a", "b"], vec!["cd"], vec!["ef"]]
             .map(|lines| lines.into_iter().map(str::to_owned).collect::<Vec<_>>());
@@ -128,19 +128,19 @@ mod tests {
 
     #[tokio::test]
     async fn batches_are_bounded_and_lose_nothing() {
-        let count = 3 * MOST_LINES + 7;
+        let count = 3 * MAX_LINES + 7;
         let (batches, error) = all(Cursor::new("x\n".repeat(count))).await;
         assert_eq!((batches.iter().map(Vec::len).sum::<usize>(), error), (count, None));
-        assert!(batches.iter().all(|batch| batch.len() <= MOST_LINES));
+        assert!(batches.iter().all(|batch| batch.len() <= MAX_LINES));
 
-        let line = "y".repeat(MOST_BYTES / 4);
+        let line = "y".repeat(MAX_BYTES / 4);
         let (batches, _) = all(Cursor::new(format!("{line}\n").repeat(20))).await;
         assert_eq!(batches.concat().len(), 20);
-        assert!(batches.iter().all(|batch| batch.concat().len() <= MOST_BYTES + line.len()));
+        assert!(batches.iter().all(|batch| batch.concat().len() <= MAX_BYTES + line.len()));
     }
 
     #[tokio::test]
-    async fn what_is_no_line_is_said_with_its_number() {
+    async fn an_invalid_line_is_an_error_with_its_number() {
         // The lines before it are published.
         let (batches, error) = all(Cursor::new([&b"a\n"[..], b"\xff\n"].concat())).await;
         assert_eq!(

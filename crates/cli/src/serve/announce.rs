@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::config::{Config, LogFormat};
 
 /// Writes the addresses and flushes them, because scripts wait for them. If logs are JSON, logs them instead.
-pub(super) fn say(config: &Config, local: &[SocketAddr], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(config: &Config, local: &[SocketAddr], out: &mut impl Write) -> io::Result<()> {
     let scheme = if config.tls.cert.is_some() { "https" } else { "http" };
     if config.log.format == LogFormat::Json {
         for addr in local {

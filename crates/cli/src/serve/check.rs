@@ -84,11 +84,11 @@ fn is_available(addr: &str, config: &Config) -> Result<Option<String>, String> {
 /// Whether a hub answers at this address, over plain HTTP, to a subscription without a topic.
 fn is_hub(addr: &str, path: &str) -> bool {
     let ask = |addr: SocketAddr| -> io::Result<bool> {
-        let mut socket = TcpStream::connect_timeout(&reachable(addr), PATIENCE)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        let mut socket = TcpStream::connect_timeout(&reachable(addr), ANSWER_TIMEOUT)?;
+        socket.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
-        socket.take(MOST_ANSWER).read_to_string(&mut answer)?;
+        socket.take(MAX_ANSWER).read_to_string(&mut answer)?;
         Ok(answer.contains("urn:ssekit:problem:"))
     };
     let resolved = addr.to_socket_addrs().ok().and_then(|mut found| found.next());
@@ -117,6 +117,6 @@ fn is_available_path(path: &Path) -> Result<Option<String>, String> {
 }
 
 /// Time in which a program that listens on an address must answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Number of bytes of its answer that are read.
-const MOST_ANSWER: u64 = 4096;
+const MAX_ANSWER: u64 = 4096;

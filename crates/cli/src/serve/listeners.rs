@@ -127,7 +127,7 @@ async fn accept_tls(
     listener: tokio::net::TcpListener,
     tls: TlsAcceptor,
     server: Arc<Server>,
-    patience: Duration,
+    handshake_timeout: Duration,
 ) {
     loop {
         let (socket, peer) = match listener.accept().await {
@@ -142,7 +142,7 @@ async fn accept_tls(
         let (tls, server) = (tls.clone(), Arc::clone(&server));
         tokio::spawn(async move {
             let handshake = tokio::select! {
-                handshake = tokio::time::timeout(patience, tls.accept(socket)) => handshake,
+                handshake = tokio::time::timeout(handshake_timeout, tls.accept(socket)) => handshake,
                 () = lease.evicted() => return server.evicted(),
             };
             match handshake {
@@ -239,8 +239,8 @@ pub(super) fn unavailable(addr: &str, error: io::Error) -> Error {
     let port = addr.rsplit(':').next().unwrap_or(addr);
     match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
-            "{addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` names \
-             it). Stop it, or use a free port with --addr 127.0.0.1:0"
+            "{addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i \
+             :{port}` names it). Stop it, or use a free port with --addr 127.0.0.1:0"
         ),
         ErrorKind::PermissionDenied => anyhow!(
             "{addr} is not allowed: ports below 1024 need root or CAP_NET_BIND_SERVICE. Use another \

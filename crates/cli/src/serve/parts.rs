@@ -64,7 +64,7 @@ pub(super) fn hub(config: &Config, access: Access, key_renewals: KeyRenewals) ->
 pub(super) fn server(config: &Config, pages: Option<http::Pages>) -> http::Options {
     let limits = &config.limits;
     http::Options {
-        connections: limits.connections.min(places()),
+        connections: limits.connections.min(connection_descriptors()),
         connections_per_address: limits.connections_per_address,
         connects_per_second: limits.connects_per_second,
         head_size: limits.head_size,
@@ -77,7 +77,7 @@ pub(super) fn server(config: &Config, pages: Option<http::Pages>) -> http::Optio
 }
 
 /// Number of connections for which the process may have descriptors; it asks the system for the maximum.
-fn places() -> usize {
+fn connection_descriptors() -> usize {
     #[cfg(unix)]
     {
         let allowed = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
@@ -85,8 +85,8 @@ fn places() -> usize {
             u64::MAX
         });
         // The store, the listeners and the threads need some, too.
-        let others = (allowed / 4).min(OTHERS);
-        usize::try_from(allowed - others).unwrap_or(usize::MAX)
+        let reserved = (allowed / 4).min(RESERVED);
+        usize::try_from(allowed - reserved).unwrap_or(usize::MAX)
     }
     #[cfg(not(unix))]
     usize::MAX
@@ -94,4 +94,4 @@ fn places() -> usize {
 
 /// Descriptors that are not connections.
 #[cfg(unix)]
-const OTHERS: u64 = 256;
+const RESERVED: u64 = 256;

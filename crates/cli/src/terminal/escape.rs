@@ -11,7 +11,7 @@ pub(crate) fn escape(text: &str) -> String {
     for character in text.chars() {
         match character {
             '\t' => escaped.push('\t'),
-            character if is_obeyed(character) => escaped.extend(character.escape_unicode()),
+            character if is_interpreted(character) => escaped.extend(character.escape_unicode()),
             character => escaped.push(character),
         }
     }
@@ -24,7 +24,7 @@ pub(crate) fn escape(text: &str) -> String {
 pub(crate) fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
-        if is_obeyed(character) {
+        if is_interpreted(character) {
             let _ = write!(escaped, "\\u{:04x}", u32::from(character));
         } else {
             escaped.push(character);
@@ -37,7 +37,7 @@ pub(crate) fn escape_json(json: &str) -> String {
 ///
 /// These are control characters including C1, line and paragraph separators, and characters that change the
 /// direction of text (Unicode, UAX #9).
-pub(crate) fn is_obeyed(character: char) -> bool {
+pub(crate) fn is_interpreted(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_for_people_stays_as_it_is() {
+    fn readable_text_stays_unchanged() {
         for text in ["", "plain", "tab\there", "Zoë 👩‍🚀 שלום", "back\\slash"] {
             assert_eq!(escape(text), text);
             assert!(!escape_json(text).contains('\t'), "a tab is no JSON");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn no_character_that_a_terminal_obeys_stays() {
+    fn no_character_that_a_terminal_interprets_stays() {
         let controls = (0..0x20).chain(0x7F..0xA0).filter(|&control| control != u32::from(b'\t'));
         let directions = [0x61C, 0x200E, 0x200F].into_iter().chain(0x2028..=0x202E).chain(0x2066..=0x2069);
         for character in controls.chain(directions).filter_map(char::from_u32) {

@@ -1,16 +1,19 @@
 //! `ssekit token explain`: contents of a token, and the checks of a hub.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Error, anyhow};
+use anyhow::{Context as _, Error, anyhow};
 use serde_json::Value;
 use ssekit_mercure::{Access, Action, Explanation, Keys, RequiredClaims, Selector, explain};
 
-use super::{Answer, KeyFlags, argument, doubts};
+use super::answer::Answer;
+use super::claims::{granted, warnings};
 use crate::config::{Key, show_time};
-use crate::terminal::{Failure, USAGE, escape};
+use crate::key_flags::KeyFlags;
+use crate::terminal::{FAILED, Failure, USAGE, escape};
 
 /// The flags of `ssekit token explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,7 +43,7 @@ pub struct Explain {
 
 impl Explain {
     pub(super) fn run(&self, now: SystemTime) -> Result<Answer, Failure> {
-        let token = argument(&self.token)?;
+        let token = token(&self.token)?;
         let access = self.access().map_err(|error| Failure { code: USAGE, error })?;
         let has_key = access.is_some();
         let mut required = RequiredClaims::default();
@@ -62,8 +65,8 @@ impl Explain {
         report.value("claims", claims);
         report.times(claims, now);
         report.grants(claims);
-        for doubt in doubts(claims, now) {
-            report.line("warning", &doubt);
+        for warning in warnings(claims, now) {
+            report.line("warning", &warning);
         }
         if !has_key {
             if let Err(error) = required.check(claims.get("aud"), claims.get("iss")) {
@@ -190,12 +193,6 @@ impl Report {
     }
 }
 
-/// Selectors of the claim.
-pub(super) fn granted<'a>(claims: &'a Value, name: &str) -> Option<Vec<&'a str>> {
-    let grants = claims.get("https://mercure.rocks/").or_else(|| claims.get("mercure"))?;
-    Some(grants.get(name)?.as_array()?.iter().filter_map(Value::as_str).collect())
-}
-
 /// Describes a time, and its distance from now.
 fn distance(time: SystemTime, now: SystemTime) -> String {
     let seconds = |span: Duration| show_time(Duration::from_secs(span.as_secs()));
@@ -205,3 +202,21 @@ fn distance(time: SystemTime, now: SystemTime) -> String {
         Err(error) => format!("{} ago ({date})", seconds(error.duration())),
     }
 }
+
+/// The token of an argument; for `-`, that of standard input.
+fn token(text: &str) -> Result<String, Failure> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(MAX_TOKEN)
+        .read_to_string(&mut text)
+        .context("cannot read stdin")
+        .map_err(|error| Failure { code: FAILED, error })?;
+    Ok(text.trim().to_owned())
+}
+
+/// Maximum size of a token in bytes; larger than a hub accepts.
+const MAX_TOKEN: u64 = 1 << 20;

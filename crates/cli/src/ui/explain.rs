@@ -12,7 +12,7 @@ use ssekit_mercure::{
     Access, Action, Check, Explanation, Object, Problem, ProblemKind, explain as explained,
 };
 
-use super::{Ui, json};
+use super::state::{PageState, json};
 
 /// Maximum size of a question in bytes.
 pub(super) const MAX_BODY: usize = 64 << 10;
@@ -49,12 +49,12 @@ impl Wanted {
 ///
 /// A page of another site cannot ask: a JSON request from elsewhere needs a permission that is not given.
 pub(super) async fn explain(
-    State(ui): State<Ui>,
+    State(state): State<PageState>,
     question: Result<Json<Object<Question>>, JsonRejection>,
 ) -> Response {
-    let access = ui.hub.access();
+    let access = state.hub.access();
     if let Ok(Json(Object(Question { token, action, .. }))) = &question
-        && let Some(renewal) = ui.hub.renewal_for(token.trim(), action.action())
+        && let Some(renewal) = state.hub.renewal_for(token.trim(), action.action())
     {
         // As for a request with this token.
         renewal.renewed().await;
@@ -74,7 +74,8 @@ fn unreadable(rejection: &JsonRejection) -> Problem {
     // The text of other problems might repeat a part of the token.
     let words = match kind {
         ProblemKind::TooLarge => format!("the request body has more than {MAX_BODY} bytes"),
-        _ => "the request body must be JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \"topics\": […]}"
+        _ => "the request body must be JSON: {\"token\": …, \"action\": \"publish\" or \"subscribe\", \
+              \"topics\": […]}"
             .to_owned(),
     };
     Problem::new(kind, words)
@@ -101,7 +102,8 @@ fn answer(question: &Question, access: &Access) -> Result<Explanation, Problem> 
                 (read.header, read.claims)
             }
         };
-        let words = "the hub runs with --dev and has no key for this action: everyone is allowed, and tokens are not checked";
+        let words = "the hub runs with --dev and has no key for this action: everyone is allowed, and \
+                     tokens are not checked";
         return Ok(Explanation { allowed: true, checks: vec![check(true, words)], header, claims });
     }
     if token.is_empty() {

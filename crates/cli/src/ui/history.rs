@@ -12,14 +12,14 @@ use ssekit_log::{Entry, Limit, Position, ReadError};
 use ssekit_mercure::{Cursor, Problem, ProblemKind, Selector, Token, may_read, selects, subscriptions};
 use ssekit_wire::{Decoder, Item};
 
+use super::state::{PageState, json};
 use super::stats::milliseconds;
-use super::{Ui, json};
 
 /// Default number of updates of one page, and the maximum.
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 100;
 /// Updates, and bytes, that are searched for one page.
-const MAX_LOOKED_AT: usize = 20_000;
+const MAX_SEARCHED: usize = 20_000;
 const MAX_BYTES: usize = 16 << 20;
 /// Number of bytes that are shown of an update's data.
 const MAX_DATA: usize = 2 << 10;
@@ -70,11 +70,11 @@ struct Shown {
 }
 
 /// Returns a page of the updates that the reader may read.
-pub(super) async fn history(State(ui): State<Ui>, request: Request) -> Response {
+pub(super) async fn history(State(state): State<PageState>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let read = async {
-        let (asked, reader) = Reader::read(&ui.hub, &parts).await?;
-        let _turn = ui.readers.acquire().await;
+        let (asked, reader) = Reader::read(&state.hub, &parts).await?;
+        let _permit = state.readers.acquire().await;
         reader.page(&asked).await
     };
     match read.await {
@@ -96,13 +96,13 @@ struct Reader<'a> {
 #[derive(Default)]
 struct Found {
     events: Vec<(Position, Shown)>,
-    looked_at: usize,
+    searched: usize,
     bytes: usize,
 }
 
 impl Found {
     fn is_enough(&self, wanted: usize) -> bool {
-        self.events.len() >= wanted || self.looked_at >= MAX_LOOKED_AT || self.bytes >= MAX_BYTES
+        self.events.len() >= wanted || self.searched >= MAX_SEARCHED || self.bytes >= MAX_BYTES
     }
 }
 
@@ -127,15 +127,15 @@ impl<'a> Reader<'a> {
         // In an empty log, the first position is behind the last.
         let first = first.unwrap_or(Position(last.0 + 1));
         match (&asked.after, &asked.before) {
-            (Some(after), _) => self.newer(self.place(after, last).await?, first, last, wanted).await,
-            (None, Some(before)) => self.older(self.place(before, last).await?, first, last, wanted).await,
+            (Some(after), _) => self.newer(self.position(after, last).await?, first, last, wanted).await,
+            (None, Some(before)) => self.older(self.position(before, last).await?, first, last, wanted).await,
             (None, None) => self.older(Position(last.0 + 1), first, last, wanted).await,
         }
         .map_err(|error| read_problem(&error))
     }
 
     /// Position of an update, or of the end of a page.
-    async fn place(&self, id: &str, last: Position) -> Result<Position, Problem> {
+    async fn position(&self, id: &str, last: Position) -> Result<Position, Problem> {
         let id = match Cursor::read(id, self.hub.limits())? {
             Cursor::Earliest => return Ok(Position::START),
             Cursor::Now => return Ok(last),
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
                     break;
                 }
                 through = entry.position;
-                self.look(entry, &mut found);
+                self.add(entry, &mut found);
             }
             tokio::task::yield_now().await;
         }
@@ -197,13 +197,13 @@ impl<'a> Reader<'a> {
         let mut stretch = (wanted as u64).max(SHORTEST);
         while end > first.0 && !found.is_enough(wanted) {
             let begin = end.saturating_sub(stretch).max(first.0);
-            let looked_at = found.looked_at;
+            let searched = found.searched;
             let Some(events) = self.stretch(begin, end, &mut found).await? else {
                 // The stretch has more updates than can be kept until its end is found.
                 stretch = (stretch / 16).max(SHORTEST);
                 continue;
             };
-            let seen = (found.looked_at - looked_at) as u64;
+            let seen = (found.searched - searched) as u64;
             stretch = if seen < stretch / 8 { stretch.saturating_mul(8) } else { (stretch * 2).min(LONGEST) };
             found.events.extend(events.into_iter().rev());
             end = begin;
@@ -235,10 +235,10 @@ impl<'a> Reader<'a> {
                 if entry.position.0 >= end {
                     break 'reading;
                 }
-                self.look(entry, &mut here);
+                self.add(entry, &mut here);
             }
-            if end - begin > SHORTEST && (here.looked_at > LONGEST as usize || here.bytes >= MAX_BYTES / 4) {
-                found.looked_at += here.looked_at;
+            if end - begin > SHORTEST && (here.searched > LONGEST as usize || here.bytes >= MAX_BYTES / 4) {
+                found.searched += here.searched;
                 found.bytes += here.bytes;
                 return Ok(None);
             }
@@ -248,13 +248,13 @@ impl<'a> Reader<'a> {
             // A long search must not delay others.
             tokio::task::yield_now().await;
         }
-        found.looked_at += here.looked_at;
+        found.searched += here.searched;
         found.bytes += here.bytes;
         Ok(Some(here.events))
     }
 
-    fn look(&self, entry: Entry, found: &mut Found) {
-        found.looked_at += 1;
+    fn add(&self, entry: Entry, found: &mut Found) {
+        found.searched += 1;
         found.bytes += entry.record.size();
         let Entry { position, time, record } = entry;
         let token = self.token.as_deref();

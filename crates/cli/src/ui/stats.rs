@@ -16,7 +16,7 @@ use ssekit_mercure::{Problem, Token, subscriptions};
 use ssekit_server::{Channel, LastEventId, produce};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::Ui;
+use super::state::PageState;
 
 /// Time for which figures are kept for new readers.
 pub(super) const KEPT: Duration = Duration::from_secs(60);
@@ -62,9 +62,9 @@ struct Held {
 }
 
 /// Returns the stream of figures, if the reader may see them.
-pub(super) async fn stats(State(ui): State<Ui>, last: LastEventId, request: Request) -> Response {
+pub(super) async fn stats(State(state): State<PageState>, last: LastEventId, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let token = match ui.hub.reader(&parts).await.and_then(|token| authorised(&ui.hub, token)) {
+    let token = match state.hub.reader(&parts).await.and_then(|token| authorized(&state.hub, token)) {
         Ok(token) => token,
         Err(problem) => return refusal(&problem),
     };
@@ -78,30 +78,30 @@ pub(super) async fn stats(State(ui): State<Ui>, last: LastEventId, request: Requ
         }
         Ok(())
     });
-    stream.follow(&ui.figures, last).retry(ui.hub.retry()).within(&ui.streams).into_response()
+    stream.follow(&state.figures, last).retry(state.hub.retry()).within(&state.streams).into_response()
 }
 
 /// Checks that the reader may list all subscriptions, because figures are about others.
-fn authorised(hub: &Hub, token: Option<Arc<Token>>) -> Result<Option<Arc<Token>>, Problem> {
+fn authorized(hub: &Hub, token: Option<Arc<Token>>) -> Result<Option<Arc<Token>>, Problem> {
     if !hub.access().open {
         subscriptions::authorize(&subscriptions::all(hub.path()), token.as_deref())?;
     }
     Ok(token)
 }
 
-/// Reads the figures once for all readers, while anybody looks.
+/// Reads the figures once for all readers, while there is a reader.
 pub(super) async fn measure(hub: Arc<Hub>, figures: Channel) {
     let mut meter = Meter::new(hub);
     let mut listeners = figures.presence();
-    let heard = || figures.stats().subscribers > 0;
+    let has_readers = || figures.stats().subscribers > 0;
     loop {
-        if heard() {
+        if has_readers() {
             // The time without readers belongs to no second.
             meter.read(Instant::now()).await;
             let mut ticks = interval(PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
-            while heard() {
+            while has_readers() {
                 ticks.tick().await;
                 let stats = meter.read(Instant::now()).await;
                 if let Err(error) = figures.emit_json("stats", &stats) {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_of_what_was_added() {
+    fn quantiles_cover_only_the_added_counts() {
         let before = buckets(&[0.5]);
         let nothing: [f64; 0] = [];
         for (values, part, is) in [

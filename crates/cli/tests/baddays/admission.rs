@@ -28,7 +28,7 @@ fn is_spread(times: &[u64]) {
 }
 
 #[test]
-fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
+fn clients_beyond_the_limit_get_different_reconnection_times() {
     let hub = Hub::start(&["--limits-connections", "30"]);
     let first: Vec<_> = (0..29).map(|_| Stream::open(&hub, "topic=a")).collect();
     let here = hub.expect_figure("ssekit_subscribers", |now| now == 29);
@@ -49,15 +49,15 @@ fn who_finds_no_room_is_told_when_to_return_each_at_another_time() {
     drop(first);
     let turned_away = hub.expect_figure("ssekit_connections_turned_away_total", |_| true);
     assert!(turned_away >= 31, "{turned_away}");
-    crate::hub::until("it says so", || !hub.said("limits.connections").is_empty());
-    let said = hub.said("limits.connections");
-    assert!(said.len() < 20, "{}", hub.all_said());
+    crate::hub::until("it says so", || !hub.log_lines("limits.connections").is_empty());
+    let said = hub.log_lines("limits.connections");
+    assert!(said.len() < 20, "{}", hub.log());
     hub.publish("a", "hello");
     assert_eq!(last.next().data, "hello");
 }
 
 #[test]
-fn one_address_takes_its_own_part_alone() {
+fn one_address_uses_only_its_share_of_connections() {
     let hub = Hub::start(&["--limits-connections-per-address", "10"]);
     let mine: Vec<_> = (0..10).map(|_| Stream::open(&hub, "topic=a")).collect();
     let times: Vec<_> = (0..30).map(|_| turned_away(&hub)).collect();
@@ -76,7 +76,7 @@ fn one_address_takes_its_own_part_alone() {
 }
 
 #[test]
-fn who_come_too_fast_are_told_when_to_return() {
+fn subscribers_beyond_the_rate_get_a_reconnection_time() {
     let hub = Hub::start(&["--limits-connects-per-second", "10"]);
     let begun = Instant::now();
     let (mut served, mut away) = (Vec::new(), Vec::new());
@@ -101,7 +101,7 @@ fn who_come_too_fast_are_told_when_to_return() {
 }
 
 #[test]
-fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
+fn many_invalid_tokens_are_refused_and_keep_no_client_out() {
     let many = scaled(5_000, 50_000);
     many_descriptors(2_000);
     let command = ["serve", "--anonymous", "--metrics", "--store", "memory", "--addr", "127.0.0.1:0"];
@@ -155,5 +155,5 @@ fn a_storm_of_invalid_tokens_is_refused_and_keeps_nobody_out() {
     assert_eq!(hub.ask(&publish).status, 200);
     assert_eq!(stream.next().data, "hello");
     // The log reveals nothing of a token.
-    assert!(!hub.all_said().contains(&good[good.len() - 20..]));
+    assert!(!hub.log().contains(&good[good.len() - 20..]));
 }

@@ -21,7 +21,7 @@ fn library() -> PathBuf {
 }
 
 #[test]
-fn a_wall_clock_that_jumps_changes_what_is_valid_and_how_old_things_are_and_nothing_else() {
+fn a_jump_of_the_wall_clock_affects_only_validity_and_ages() {
     let folder = tempfile::tempdir().expect("a folder");
     let offset = folder.path().join("offset");
     let jump = |hours: i64| {

@@ -7,7 +7,7 @@ use crate::hub::{Hub, OPEN, PROGRAM, post, subscribe, until};
 use crate::stream::Stream;
 
 #[test]
-fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
+fn without_descriptors_it_logs_once_a_second_responds_and_recovers() {
     let limited = format!(
         "ulimit -n 32; exec {PROGRAM} {} --addr 127.0.0.1:0 --threads 1 --limits-head-time 2s",
         OPEN.join(" ")
@@ -55,13 +55,13 @@ fn without_descriptors_it_says_so_once_a_second_answers_and_recovers() {
     let passed = begun.elapsed().as_secs() as usize;
     println!("{served} served, {told} told to return, {stored} published, within {passed} s");
     assert!(served > 0 && told > 0, "{served} served, {told} told to return");
-    until("it says so", || !hub.said("descriptor").is_empty());
-    let said = hub.said("descriptor");
+    until("it says so", || !hub.log_lines("descriptor").is_empty());
+    let said = hub.log_lines("descriptor");
     assert!(
         !said.is_empty() && said.len() <= passed + 3,
         "{} lines in {passed} s:\n{}",
         said.len(),
-        hub.all_said()
+        hub.log()
     );
     assert!(said.iter().any(|line| line.contains("LimitNOFILE")), "{said:?}");
     // Earlier subscribers stay: they get every accepted update, and nothing else.

@@ -51,7 +51,7 @@ impl Drop for Disk {
 }
 
 #[test]
-fn a_full_disk_is_answered_507_and_publishing_goes_on_when_there_is_room() {
+fn a_full_disk_is_answered_507_until_there_is_room() {
     let disk = Disk::new("96M");
     let hub = Hub::of(command(&disk.path().join("data"), "127.0.0.1:0").args(["--heartbeat", "1s"]));
     let mut stream = Stream::open(&hub, "topic=a");
@@ -81,7 +81,7 @@ fn a_full_disk_is_answered_507_and_publishing_goes_on_when_there_is_room() {
                 && refused.body.contains("urn:ssekit:problem:storage-full"),
             "{refused:?}"
         );
-        until("it says so", || !hub.said("the log is full").is_empty());
+        until("it says so", || !hub.log_lines("the log is full").is_empty());
         // Subscribers stay, get heartbeats, and no refused update; new subscribers are served, from the
         // start, too.
         let beats = hub.figure("ssekit_heartbeats_total");

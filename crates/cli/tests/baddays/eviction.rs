@@ -17,7 +17,7 @@ const BUSY_FOREVER: [&str; 4] = ["--limits-connections", LIMIT, "--limits-head-t
 
 /// Such connections used to hold all permits until their time was over.
 #[test]
-fn who_begins_a_request_and_does_not_end_it_keeps_nobody_out() {
+fn unfinished_requests_keep_no_client_out() {
     many_descriptors(1_000);
     let half = subscribe("topic=a");
     let post = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n");
@@ -54,7 +54,7 @@ fn who_begins_a_request_and_does_not_end_it_keeps_nobody_out() {
 }
 
 #[test]
-fn who_asked_once_and_is_idle_keeps_nobody_out() {
+fn idle_connections_keep_no_client_out() {
     many_descriptors(1_000);
     let hub = Hub::start(&BUSY_FOREVER);
     let mut evil = Vec::new();
@@ -76,7 +76,7 @@ fn who_asked_once_and_is_idle_keeps_nobody_out() {
 }
 
 #[test]
-fn who_begins_tls_and_asks_nothing_keeps_nobody_out() {
+fn tls_connections_without_a_request_keep_no_client_out() {
     many_descriptors(1_000);
     for way in ["silent", "one byte", "handshake", "half a head"] {
         let tls = TlsHub::start(&BUSY_FOREVER);

@@ -81,7 +81,7 @@ fn serves(hub: &Hub, kept: usize) {
 /// Each of a thousand streams used to get a page of the history that nothing counted once the response had
 /// it; and when the streams were ended for reading nothing, all pages stayed in memory.
 #[test]
-fn a_thousand_replays_without_a_window_cost_what_the_budget_allows_and_are_closed() {
+fn a_thousand_replays_to_full_sockets_stay_within_the_budget_and_are_closed() {
     let hub = Hub::start(&["--stall", "3s", "--limits-pending-memory", "16MiB", "--limits-recent", "1MiB"]);
     hub.fill("a", 5_000, 4000);
     let peak = Peak::watch(&hub);
@@ -101,7 +101,7 @@ fn a_thousand_replays_without_a_window_cost_what_the_budget_allows_and_are_close
 
 /// Each set of selectors used to have its own copy of the updates that were published together.
 #[test]
-fn a_thousand_streams_without_a_window_share_what_is_published() {
+fn a_thousand_streams_to_full_sockets_share_the_published_bytes() {
     let hub = Hub::start(&["--stall", "1h", "--limits-pending-memory", "16MiB", "--limits-recent", "4MiB"]);
     let mut good = Stream::open(&hub, "topic=a");
     let peak = Peak::watch(&hub);
@@ -158,14 +158,15 @@ fn events_that_slow_sockets_have_begun_are_in_the_budget() {
 }
 
 #[test]
-fn peers_of_tls_that_read_nothing_cost_what_the_budget_allows() {
+fn tls_peers_that_read_nothing_stay_within_the_budget() {
     many_descriptors(1_000);
     let tls = TlsHub::start(&["--stall", "3s", "--limits-pending-memory", "8MiB", "--limits-recent", "1MiB"]);
     let line = format!("{{\"topic\":\"a\",\"data\":\"{}\"}}\n", "x".repeat(4000));
     for _ in 0..50 {
         let body = line.repeat(100);
         let head = format!(
-            "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+            "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: \
+             application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         assert_eq!(tls.ask(&(head + &body)).status, 200);
@@ -195,7 +196,7 @@ fn peers_of_tls_that_read_nothing_cost_what_the_budget_allows() {
 }
 
 #[test]
-fn each_stream_of_http_2_takes_a_place() {
+fn each_stream_of_http_2_counts_as_a_subscriber() {
     let hub = Hub::start(&["--limits-connections", "50"]);
     let mut http2 = Http2::over(hub.connect(), 65_535);
     for n in 0..100 {
@@ -254,7 +255,7 @@ fn send_unfinished(hub: &Hub, token: Option<&str>) -> (Arc<AtomicBool>, thread::
 
 /// The hub used to hold 1 MiB for 30 s for each connection that announced it, whoever sent it.
 #[test]
-fn bodies_of_a_thousand_who_may_not_publish_are_not_held() {
+fn bodies_of_a_thousand_unauthorized_publishers_are_not_kept() {
     many_descriptors(2_000);
     let command = ["serve", "--anonymous", "--metrics", "--store", "memory", "--addr", "127.0.0.1:0"];
     let hub = Hub::of(ssekit().args(command).env("SSEKIT_KEY", SECRET));

@@ -51,7 +51,7 @@ const READERS: usize = 2;
 const MEMORY: u64 = 320 << 20;
 
 #[test]
-fn honest_clients_lose_nothing_while_every_attack_goes_on() {
+fn honest_clients_lose_nothing_during_all_attacks() {
     let long = std::env::var("SSEKIT_HOSTILE_SECONDS")
         .ok()
         .map(|seconds| seconds.parse().expect("SSEKIT_HOSTILE_SECONDS is a number"));

@@ -98,7 +98,8 @@ impl Hub {
             let now = left.min(batch);
             let body = line.repeat(now);
             let answer = self.ask(&format!(
-                "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n{body}",
+                "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: \
+                 application/x-ndjson\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             ));
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -153,12 +154,12 @@ impl Hub {
     }
 
     /// Lines on standard error with this text.
-    pub(crate) fn said(&self, text: &str) -> Vec<String> {
+    pub(crate) fn log_lines(&self, text: &str) -> Vec<String> {
         let said = self.said.lock().expect("nobody panics with it");
         said.iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
-    pub(crate) fn all_said(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.said.lock().expect("nobody panics with it").join("\n")
     }
 
@@ -198,7 +199,7 @@ impl Drop for Hub {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            let said = self.all_said();
+            let said = self.log();
             let from = said.len().saturating_sub(2000);
             let from = (from..=said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(0);
             eprintln!("the hub has said:\n{}", &said[from..]);
@@ -234,7 +235,8 @@ pub(crate) fn memory_of(pid: u32) -> u64 {
 pub(crate) fn post(form: &str, more: &str) -> String {
     let length = form.len();
     format!(
-        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n{more}content-length: {length}\r\n\r\n{form}"
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         {more}content-length: {length}\r\n\r\n{form}"
     )
 }
 

@@ -167,7 +167,7 @@ pub(crate) fn compare(answered: &[Answered], kept: &[Event]) {
 }
 
 #[test]
-fn what_was_answered_outlives_any_kill_and_who_resumes_misses_nothing() {
+fn confirmed_updates_survive_any_kill_and_a_resume_misses_nothing() {
     let cycles = std::env::var("SSEKIT_KILL_CYCLES")
         .map_or(5, |cycles| cycles.parse().expect("SSEKIT_KILL_CYCLES is a number"));
     let folder = tempfile::tempdir().expect("a folder");
@@ -194,7 +194,7 @@ fn what_was_answered_outlives_any_kill_and_who_resumes_misses_nothing() {
         hub = next.expect("it has started");
         if cycle % 2 == 0 {
             // A torn tail is repaired, and reported.
-            until("it says that it was not closed", || !hub.said("was not closed").is_empty());
+            until("it says that it was not closed", || !hub.log_lines("was not closed").is_empty());
         }
     }
     let from = followers.iter().map(seen).max().expect("some");

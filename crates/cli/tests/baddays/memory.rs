@@ -39,7 +39,7 @@ fn sip(
 }
 
 #[test]
-fn one_that_reads_byte_by_byte_delays_nobody_and_is_ended_when_it_is_overtaken_or_stalls() {
+fn a_subscriber_that_reads_byte_by_byte_delays_no_other_and_is_closed() {
     let hub = Hub::start(&[
         "--stall",
         "2s",
@@ -162,7 +162,7 @@ fn replays_of_slow_readers_leave_room_for_others() {
 }
 
 #[test]
-fn replays_of_who_has_gone_are_given_up() {
+fn replays_of_closed_subscribers_are_given_up() {
     many_descriptors(1000);
     let hub = Hub::start(&["--limits-recent", "64KiB", "--threads", "1"]);
     hub.fill("other", 40_000, 10);
@@ -189,7 +189,7 @@ fn replays_of_who_has_gone_are_given_up() {
 }
 
 #[test]
-fn what_a_large_record_takes_counts_in_full() {
+fn the_memory_of_a_large_record_counts_in_full() {
     let hub = Hub::start(&["--stall", "1h", "--limits-pending-memory", "4MiB", "--limits-recent", "64KiB"]);
     for _ in 0..12 {
         hub.fill("a", 1, 900_000);

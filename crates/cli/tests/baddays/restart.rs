@@ -11,7 +11,7 @@ use crate::kill::{Follower, Publisher, command, compare, kept};
 use crate::stream::{Next, Stream};
 
 #[test]
-fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothing() {
+fn sigterm_ends_streams_one_after_another_and_a_resume_misses_nothing() {
     let many = scaled(100, 5_000);
     many_descriptors(many + 100);
     let folder = tempfile::tempdir().expect("a folder");
@@ -48,7 +48,7 @@ fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothi
         ends[0].0,
         ends[ends.len() - 1].0
     );
-    assert_eq!(status.code(), Some(0), "{}", hub.all_said());
+    assert_eq!(status.code(), Some(0), "{}", hub.log());
     assert!(took < Duration::from_secs(2 + 8), "{took:?}");
     // Spread over the given time, not all at its beginning or end.
     let (first, last) = (ends[ends.len() / 10].0, ends[ends.len() * 9 / 10].0);
@@ -57,7 +57,7 @@ fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothi
     assert!(times.len() > 20 && times.iter().all(|time| (500..=1500).contains(*time)), "{times:?}");
 
     let hub = start(&addr.to_string());
-    assert!(hub.said("was not closed").is_empty(), "it was closed in order: {}", hub.all_said());
+    assert!(hub.log_lines("was not closed").is_empty(), "it was closed in order: {}", hub.log());
     let before: Vec<_> = followers.iter().map(|follower| *follower.seen.lock().expect("it counts")).collect();
     until("events are delivered again", || {
         followers
@@ -80,7 +80,7 @@ fn sigterm_sends_subscribers_away_one_after_another_and_who_resumes_misses_nothi
 }
 
 #[test]
-fn publishers_are_told_that_it_ends_and_silent_connections_do_not_hold_it_up() {
+fn a_shutdown_answers_publishers_and_does_not_wait_for_silent_connections() {
     let mut hub = Hub::start(&["--drain", "3s"]);
     let silent = hub.connect();
     let streams: Vec<_> = (0..20).map(|_| Stream::open(&hub, "topic=a")).collect();
@@ -125,7 +125,7 @@ fn subscription_events_of_five_restarts_leave_ten_updates_in_a_history_of_ten() 
         });
         assert_eq!(kept(&hub, "a", "a\""), 10, "with two subscribers after {restarts} restarts");
         hub.signal("TERM");
-        assert_eq!(hub.wait().code(), Some(0), "{}", hub.all_said());
+        assert_eq!(hub.wait().code(), Some(0), "{}", hub.log());
         drop(streams);
         hub = start();
     }

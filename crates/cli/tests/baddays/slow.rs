@@ -36,7 +36,9 @@ fn drip(sockets: Vec<(TcpStream, Vec<u8>)>, pace: Duration) -> Vec<String> {
             };
             let ended = ended
                 || sent < bytes.len()
-                    && matches!(socket.write(&bytes[sent..=sent]), Err(error) if error.kind() != std::io::ErrorKind::WouldBlock);
+                    && socket
+                        .write(&bytes[sent..=sent])
+                        .is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock);
             if ended {
                 // Output of the hub before it closed the connection.
                 let _ = socket.set_nonblocking(false).and_then(|()| socket.read_to_end(&mut heard));
@@ -60,7 +62,7 @@ fn serves(hub: &Hub) {
 }
 
 #[test]
-fn a_head_that_comes_byte_by_byte_is_closed_in_time_whatever_it_begins_with() {
+fn a_head_sent_byte_by_byte_is_closed_in_time() {
     let many = scaled(200, 2000);
     many_descriptors(many as u64 + 100);
     let hub = Hub::start(&["--limits-head-time", "1s"]);
@@ -92,7 +94,7 @@ fn a_head_that_comes_byte_by_byte_is_closed_in_time_whatever_it_begins_with() {
 }
 
 #[test]
-fn a_body_that_comes_byte_by_byte_is_answered_408() {
+fn a_body_sent_byte_by_byte_is_answered_408() {
     let many = scaled(100, 1000);
     let hub = Hub::start(&["--limits-body-time", "1s"]);
     let sockets: Vec<_> = (0..many)
@@ -117,7 +119,7 @@ fn a_body_that_comes_byte_by_byte_is_answered_408() {
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_closed_in_time_and_keeps_nobody_out() {
+fn a_silent_connection_is_closed_in_time_and_keeps_no_client_out() {
     let many = 300;
     let hub = Hub::start(&["--limits-head-time", "2s", "--limits-connections", "20"]);
     let mut silent: Vec<_> = (0..many).map(|_| hub.connect()).collect();
@@ -131,7 +133,7 @@ fn a_connection_that_says_nothing_is_closed_in_time_and_keeps_nobody_out() {
 }
 
 #[test]
-fn an_idle_connection_of_http_2_says_something_or_is_closed() {
+fn an_http_2_connection_without_settings_is_closed() {
     let hub = Hub::start(&["--limits-head-time", "1s"]);
     let mut socket = hub.connect();
     // The preface alone, without the settings that must follow.
@@ -237,7 +239,8 @@ fn bodies_that_are_too_large_are_answered_413_and_not_kept() {
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
     }
     let length = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1000000000000\r\n\r\n"
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1000000000000\r\n\
+         \r\n"
     );
     let answer = hub.ask(&length);
     assert_eq!(answer.status, 413, "{answer:?}");

@@ -91,7 +91,7 @@ fn an_update_of_many_topics_is_delivered_once_and_of_too_many_refused() {
 }
 
 #[test]
-fn who_comes_and_goes_leaves_nothing_behind() {
+fn closed_subscribers_leave_no_memory_behind() {
     let hub = Hub::start(&[]);
     let round = |round: usize| {
         let sockets = subscribers(&hub, 10_000, |number| format!("https://example.com/{round}/{number}"));

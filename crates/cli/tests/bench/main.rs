@@ -2,6 +2,8 @@
 
 mod server;
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -29,7 +31,7 @@ fn report(server: &Server, arguments: &str) -> (Option<i32>, Value) {
 }
 
 #[test]
-fn what_every_subscriber_gets_once_and_in_order_is_faultless() {
+fn a_run_without_lost_repeated_or_unordered_events_is_faultless() {
     let server = Server::right();
     for arguments in [
         "--rate 500",
@@ -63,7 +65,7 @@ fn a_rate_is_kept() {
 }
 
 #[test]
-fn what_a_server_does_wrong_is_noticed() {
+fn faults_of_a_server_are_counted() {
     // The fault; the numbers of missing, and of repeated or late events among 500; the number of ended
     // streams.
     for (fault, missing, repeated, closed) in
@@ -87,7 +89,7 @@ fn what_a_server_does_wrong_is_noticed() {
 }
 
 #[test]
-fn the_last_event_that_does_not_come_or_comes_twice_is_noticed() {
+fn a_lost_or_repeated_last_event_is_counted() {
     for (fault, missing, repeated) in [(Fault::Lose, 1, 0), (Fault::Repeat, 0, 1)] {
         let server = Server::wrong(fault);
         let (code, report) = report(&server, "fanout --subscribers 3 --events 6 --warm-up 0");
@@ -101,7 +103,7 @@ fn the_last_event_that_does_not_come_or_comes_twice_is_noticed() {
 }
 
 #[test]
-fn a_fault_is_said_loudly_in_text() {
+fn the_text_names_faults_in_capitals() {
     let output = bench(&Server::wrong(Fault::Lose), "fanout --subscribers 3 --events 20 --warm-up 0");
     let text = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(3), "{text}");
@@ -111,9 +113,9 @@ fn a_fault_is_said_loudly_in_text() {
 }
 
 #[test]
-fn what_cannot_be_measured_is_said() {
+fn a_measurement_that_cannot_be_made_is_an_error() {
     let server = Server::right();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = format!("fanout --warm-up 0 --body {{data}} --topic x {}", nobody.expect("a port"));
     for (arguments, code, said) in [
         (
@@ -132,7 +134,11 @@ fn what_cannot_be_measured_is_said() {
         ("publish --publish POST_/nowhere", 1, "a publication was refused with 404"),
         ("idle --subscribers 3", 1, "--pid is required"),
         ("idle --subscribers 3 --pid 4194304", 1, "check that --pid 4194304 is the server"),
+        ("fanout --key-file /nowhere/key", 1, "cannot read the key file /nowhere/key"),
+        ("connects --key short", 1, "secret"),
         ("fanout --events 0", 2, "--events"),
+        ("publish --token x --key y", 2, "cannot be used with"),
+        ("replay --key x --key-file y", 2, "cannot be used with"),
         ("fanout --rate 0", 2, "--rate"),
         (&nobody, 2, "unexpected argument"),
     ] {
@@ -144,8 +150,27 @@ fn what_cannot_be_measured_is_said() {
 }
 
 #[test]
-fn nobody_who_listens_is_an_error_that_names_the_address() {
-    let addr = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+fn a_key_signs_the_token_of_each_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("an address").to_string();
+    let request = std::thread::spawn(move || {
+        let (socket, _) = listener.accept().expect("a subscriber connects");
+        let lines = BufReader::new(socket).lines().map_while(Result::ok);
+        lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>()
+    });
+    let key = "0123456789abcdef0123456789abcdef";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
+    command.env_remove("SSEKIT_TOKEN").args(["bench", "connects", "--subscribers", "1", "--key", key, &addr]);
+    let output = command.output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(3), "the connection is closed without a response: {output:?}");
+    let request = request.join().expect("the request is read");
+    let token = request.iter().find_map(|line| line.strip_prefix("authorization: Bearer "));
+    assert_eq!(token.map(|token| token.split('.').count()), Some(3), "{request:?}");
+}
+
+#[test]
+fn a_refused_connection_is_an_error_that_names_the_address() {
+    let addr = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let addr = addr.expect("a port").to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssekit"));
     let output = command.args(["bench", "fanout", "--yes", &addr]).output().expect("the program starts");
@@ -184,7 +209,7 @@ fn nothing_is_published_into_the_history_of_a_hub_without_consent() {
 }
 
 #[test]
-fn idle_subscribers_have_a_price() {
+fn the_memory_of_idle_subscribers_is_measured() {
     let server = Server::right();
     let own = std::process::id();
     let (code, report) = report(&server, &format!("idle --subscribers 500 --seconds 1 --pid {own}"));
@@ -195,7 +220,7 @@ fn idle_subscribers_have_a_price() {
 }
 
 #[test]
-fn those_who_come_at_once_are_counted() {
+fn subscribers_that_connect_at_once_are_counted() {
     let server = Server::right();
     let (code, report) = report(&server, "connects --subscribers 300 --threads 2");
     assert_eq!(code, Some(0), "{report}");
@@ -227,7 +252,7 @@ fn publications_are_counted_and_seen_by_subscribers() {
 }
 
 #[test]
-fn what_is_kept_is_replayed_to_who_comes_late() {
+fn late_subscribers_get_the_kept_events() {
     let server = Server::right();
     let all = "--subscribe GET_/all --after= --subscribers 3";
     let lines = "--publish POST_/lines --batch 100";

@@ -46,7 +46,7 @@ fn events_pass_at_once_while_the_stream_stays_open() {
 }
 
 #[test]
-fn who_is_cut_off_by_a_restart_of_the_proxy_goes_on_where_it_was() {
+fn a_client_resumes_after_a_restart_of_the_proxy() {
     for kind in ALL {
         let hub = Hub::start(&[]);
         let mut proxy = Proxy::start(kind, &hub.addr.to_string());
@@ -88,7 +88,7 @@ fn who_is_cut_off_by_a_restart_of_the_proxy_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_page_in_a_browser_survives_a_restart_of_the_hub_and_shows_what_it_missed() {
+fn a_page_in_a_browser_resumes_after_a_restart_of_the_hub() {
     let mut browser = Chromium::start();
     for kind in ALL {
         let addr = free_addr();
@@ -141,7 +141,7 @@ fn a_page_in_a_browser_survives_a_restart_of_the_hub_and_shows_what_it_missed() 
 }
 
 #[test]
-fn the_hub_learns_that_a_client_has_gone_before_its_next_heartbeat() {
+fn the_hub_notices_a_closed_client_before_the_next_heartbeat() {
     for kind in ALL {
         let hub = Hub::start(&["--heartbeat", "1h"]);
         let proxy = Proxy::start(kind, &hub.addr.to_string());
@@ -188,7 +188,7 @@ fn stay_open(kind: Kind) {
 }
 
 #[test]
-fn what_is_the_operators_stays_on_this_machine() {
+fn paths_for_operators_are_not_reachable_through_the_proxy() {
     for kind in ALL {
         let hub = Hub::start(&[]);
         let proxy = Proxy::start(kind, &hub.addr.to_string());

@@ -11,7 +11,7 @@ use crate::page;
 use crate::proxy::{ALL, Proxy};
 
 #[test]
-fn a_page_of_another_origin_survives_a_restart_of_the_hub_and_shows_what_it_missed() {
+fn a_page_of_another_origin_resumes_after_a_restart_of_the_hub() {
     let samples = samples();
     let mut browser = Chromium::start();
     for kind in ALL {
@@ -98,7 +98,8 @@ const CLIENT: &str = include_str!("../../assets/ssekit.js");
 /// Text of a page.
 const NEWS: &str = "[...document.querySelectorAll('#news li')].map((line) => line.textContent).join()";
 /// Number of answers that a page has had from the hub's URL.
-const ASKED: &str = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('.well-known/mercure')).length";
+const ASKED: &str = "performance.getEntriesByType('resource').filter(({ name }) => \
+                     name.includes('.well-known/mercure')).length";
 
 fn asked(browser: &mut Chromium, page: &Page) -> u64 {
     browser.evaluate(page, ASKED).as_u64().expect("a number")

@@ -10,7 +10,7 @@ use crate::hub::{Hub, KEY, folder, free_addr, read_example};
 use crate::program::{PATIENCE, Program, run, ssekit};
 
 #[test]
-fn systemd_takes_the_units_and_finds_the_service_well_confined() {
+fn systemd_accepts_the_units_and_rates_the_confinement_as_good() {
     let folder = folder("units");
     for name in ["ssekit.service", "ssekit.socket"] {
         let unit = read_example(name).replace("/usr/local/bin/ssekit", env!("CARGO_BIN_EXE_ssekit"));
@@ -34,7 +34,7 @@ fn systemd_takes_the_units_and_finds_the_service_well_confined() {
 }
 
 #[test]
-fn who_connects_before_the_hub_runs_waits_and_systemd_is_told_when_it_is_ready() {
+fn connections_before_the_start_wait_and_systemd_is_notified_of_readiness() {
     let folder = folder("activation");
     let notified = UnixDatagram::bind(folder.join("notify")).expect("a socket can be made");
     notified.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
@@ -64,7 +64,7 @@ fn who_connects_before_the_hub_runs_waits_and_systemd_is_told_when_it_is_ready()
 }
 
 #[test]
-fn the_configuration_is_sound_and_says_all_that_it_says() {
+fn the_example_configuration_is_valid_without_warnings() {
     let folder = folder("configuration");
     let text = read_example("ssekit.toml");
     let text = text.replace("/etc/ssekit", &folder.display().to_string());
@@ -83,7 +83,7 @@ fn the_configuration_is_sound_and_says_all_that_it_says() {
 }
 
 #[test]
-fn the_container_is_built_of_what_cargo_needs() {
+fn the_container_is_built_from_the_files_that_cargo_needs() {
     let folder = folder("container");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for copied in instructions("COPY").iter().filter(|copied| !copied.starts_with("--from")) {

@@ -8,7 +8,7 @@ use crate::hub::{Hub, NEWS, topic};
 use crate::program::{PATIENCE, Program};
 
 #[test]
-fn a_browser_that_comes_back_meanwhile_by_a_kept_connection_is_told_to_come_back_later() {
+fn a_browser_that_reconnects_during_the_shutdown_gets_a_reconnection_time() {
     let hub = Hub::start(&["--drain", "10s"]);
     let streams: Vec<Program> =
         std::iter::repeat_with(|| crate::program::curl(&topic(&hub.url(), NEWS))).take(8).collect();

@@ -9,7 +9,9 @@ use serde_json::Value;
 use crate::hub::{Hub, example, folder, read_example};
 use crate::program::run;
 
-/// The metrics of a hub in Prometheus' text format. It has refused a token, since refusals exist from the first.
+/// The metrics of a hub in Prometheus' text format.
+///
+/// It has refused a token, because the metrics of refusals exist from the first refusal on.
 fn metrics() -> String {
     let hub = Hub::start(&["--subscriptions"]);
     let refused = ["-sS", "-H", "authorization: Bearer x", &format!("{}?topic=a", hub.url())];
@@ -99,7 +101,7 @@ fn prometheus_reads_the_alert_rules_and_every_query_of_the_dashboard() {
 }
 
 #[test]
-fn the_alerts_fire_when_updates_are_lost_and_when_the_hub_is_gone() {
+fn the_alerts_fire_for_lost_updates_and_for_a_hub_that_is_down() {
     let folder = folder("alerts");
     let test = format!(
         r#"

@@ -7,7 +7,7 @@ use crate::hub::{PATH, folder, free_addr};
 use crate::program::{Program, run};
 
 #[test]
-fn the_first_minutes_are_as_they_are_told() {
+fn the_commands_for_the_own_machine_work() {
     let text = text();
     let (_, own_machine) = text.split_once("\n## On your own machine\n").expect("the chapter is there");
     let (own_machine, _) = own_machine.split_once("\n## ").expect("it is not the last one");

@@ -26,7 +26,8 @@ pub(crate) fn files(listener: TcpListener, files: Vec<(&'static str, &'static st
 fn answer(content_type: &str, cookie: &str, text: &str) -> String {
     let length = text.len();
     format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{cookie}content-length: {length}\r\nconnection: close\r\n\r\n{text}"
+        "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{cookie}content-length: {length}\r\nconnection: \
+         close\r\n\r\n{text}"
     )
 }
 

@@ -151,7 +151,9 @@ impl Proxy {
                 (
                     "http {\n",
                     format!(
-                        "http {{\nclient_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n"
+                        "http {{\nclient_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; \
+                         fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path \
+                         {folder}/scgi;\n"
                     ),
                 ),
                 ("listen 443 ssl http2", format!("listen {} ssl http2", self.addr)),

@@ -15,7 +15,7 @@ use crate::program::{Lines, PATIENCE, Program, curl, run, ssekit};
 use crate::python::python;
 
 #[test]
-fn every_publisher_reaches_every_subscriber_and_what_is_private_only_those_who_are_granted_it() {
+fn every_publisher_reaches_all_subscribers_and_private_updates_only_authorized_ones() {
     let hub = Hub::start(&["--cors-origins", "*"]);
     let granted = token("--subscribe", NEWS);
     let elsewhere = token("--subscribe", "https://example.com/other");
@@ -72,7 +72,7 @@ fn every_publisher_reaches_every_subscriber_and_what_is_private_only_those_who_a
 }
 
 #[test]
-fn a_browser_receives_what_is_private_by_symfonys_cookie_and_by_a_token_in_the_url() {
+fn a_browser_receives_private_updates_with_symfonys_cookie_or_a_token_in_the_url() {
     // Another server has the pages; cookies depend on the host, not on the port.
     let addr = free_addr();
     let url = format!("http://{addr}{PATH}");
@@ -109,7 +109,7 @@ fn a_browser_receives_what_is_private_by_symfonys_cookie_and_by_a_token_in_the_u
 }
 
 #[test]
-fn who_is_refused_is_told_why_in_every_language() {
+fn every_client_library_shows_the_reason_of_a_refusal() {
     let hub = Hub::start(&[]);
     let other = token("--publish", "https://example.com/other");
     for (name, publisher) in PUBLISHERS {

@@ -35,7 +35,7 @@ fn ask(proxy: &Proxy, origin: &str, arguments: &[&str]) -> Answer {
 }
 
 #[test]
-fn only_streams_are_told_to_reconnect_and_pages_of_allowed_origins_can_read_every_answer() {
+fn only_streams_get_a_reconnection_time_and_allowed_origins_can_read_every_response() {
     for kind in ALL {
         // Nothing listens there.
         let proxy = Proxy::start(kind, &free_addr());
@@ -78,7 +78,7 @@ fn only_streams_are_told_to_reconnect_and_pages_of_allowed_origins_can_read_ever
 }
 
 #[test]
-fn each_client_is_told_another_time_to_reconnect() {
+fn each_client_gets_another_reconnection_time() {
     for kind in ALL {
         let proxy = Proxy::start(kind, &free_addr());
         let stream = topic(&proxy.url(), NEWS);

@@ -5,13 +5,13 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::chromium::{Chromium, DESKTOP, Look, Page};
-use crate::http::{own_place, say};
+use crate::http::{own_position, send_message};
 use crate::node;
 use crate::program::{PATIENCE, Program, Server, curl, serve, serve_by, ssekit};
 use crate::proxy::Proxy;
 
 #[test]
-fn two_pages_chat_and_see_who_is_here() {
+fn two_pages_chat_and_list_the_visitors() {
     let (server, mut browser) = (serve(), Chromium::start());
     let ada = enter(&mut browser, &server, "Ada");
     let grace = enter(&mut browser, &server, "Grace");
@@ -32,7 +32,8 @@ fn two_pages_chat_and_see_who_is_here() {
     browser.evaluate(&ada, "window.isOld = true; location.reload()");
     browser.wait_for(
         &ada,
-        &format!("!window.isOld && {SAID}.length === 2 && {OPEN} && document.querySelector('#name').value === 'Ada'"),
+        &format!("!window.isOld && {SAID}.length === 2 && {OPEN} && document.querySelector('#name').value \
+                  === 'Ada'"),
     );
 
     browser.close(&grace);
@@ -44,7 +45,7 @@ fn two_pages_chat_and_see_who_is_here() {
 }
 
 #[test]
-fn the_charts_are_drawn_from_what_arrives() {
+fn the_charts_are_drawn_from_the_events() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");
     for (chart, unit, colour) in
@@ -63,10 +64,14 @@ fn the_charts_are_drawn_from_what_arrives() {
                 probe.fillRect(0, 0, 1, 1);
                 const [red, green, blue] = probe.getImageData(0, 0, 1, 1).data;
                 const half = canvas.width >> 1;
-                const {{ data }} = canvas.getContext('2d').getImageData(half, 0, canvas.width - half, canvas.height);
+                const width = canvas.width - half;
+                const {{ data }} = canvas.getContext('2d').getImageData(half, 0, width, canvas.height);
                 let count = 0;
                 for (let at = 0; at < data.length; at += 4) {{
-                    const near = Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue);
+                    const near =
+                        Math.abs(data[at] - red) +
+                        Math.abs(data[at + 1] - green) +
+                        Math.abs(data[at + 2] - blue);
                     if (near < 24 && data[at + 3] > 200) count += 1;
                 }}
                 return count > 10 ? count : false;
@@ -166,7 +171,7 @@ struct Block {
 
 impl Block {
     fn new(id: &str, name: &str, data: &str) -> Self {
-        Self { place: own_place(name, id).to_owned(), name: name.to_owned(), data: data.to_owned() }
+        Self { place: own_position(name, id).to_owned(), name: name.to_owned(), data: data.to_owned() }
     }
 
     fn of(lines: &str) -> Self {
@@ -221,7 +226,7 @@ fn the_traffic_can_be_paused_and_filtered() {
 }
 
 #[test]
-fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
+fn the_page_reports_a_lost_server_and_recovers() {
     let (mut server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");
     browser.fill(&page, "text", "before");
@@ -250,7 +255,7 @@ fn the_page_says_that_the_server_is_gone_and_recovers_when_it_returns() {
 }
 
 #[test]
-fn after_a_restart_the_pages_say_so_and_two_browsers_see_each_others_messages() {
+fn after_a_restart_the_pages_report_it_and_chat_again() {
     let (mut server, mut browser) = (serve(), Chromium::start());
     let [ada, grace] = ["Ada", "Grace"].map(|name| enter(&mut browser, &server, name));
     browser.fill(&ada, "text", "before");
@@ -276,7 +281,7 @@ fn after_a_restart_the_pages_say_so_and_two_browsers_see_each_others_messages() 
 }
 
 #[test]
-fn case_109_after_a_connection_was_lost_the_page_resumes_or_says_how_much_it_has_missed() {
+fn case_109_after_a_lost_connection_the_page_resumes_or_reports_the_missed_events() {
     let (server, mut browser) = (serve(), Chromium::start());
     let network = Proxy::of(server.addr);
     let grace = enter(&mut browser, &server, "Grace");
@@ -315,7 +320,7 @@ fn case_109_after_a_connection_was_lost_the_page_resumes_or_says_how_much_it_has
     network.cut();
     browser.wait_for(&ada, lost);
     for number in 5..65 {
-        say(server.addr, "Grace", &number.to_string());
+        send_message(server.addr, "Grace", &number.to_string());
     }
     network.mend();
     let news = browser.wait_for(&ada, NEWS);
@@ -329,7 +334,7 @@ fn case_109_after_a_connection_was_lost_the_page_resumes_or_says_how_much_it_has
 }
 
 #[test]
-fn a_page_that_opens_its_stream_anew_goes_on_where_it_was() {
+fn a_page_that_reopens_its_stream_resumes() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "Ada");
     browser.fill(&page, "text", "once");
@@ -343,7 +348,7 @@ fn a_page_that_opens_its_stream_anew_goes_on_where_it_was() {
 }
 
 #[test]
-fn it_fits_a_phone_and_a_desktop_and_what_can_be_used_has_a_name() {
+fn the_page_fits_a_phone_and_a_desktop_and_each_control_has_a_name() {
     let (server, mut browser) = (serve(), Chromium::start());
     let page = enter(&mut browser, &server, "A name that takes thirty-two ch.");
     browser.fill(&page, "text", &"unbreakable".repeat(40));
@@ -360,7 +365,8 @@ fn it_fits_a_phone_and_a_desktop_and_what_can_be_used_has_a_name() {
     assert_ne!(grounds[0], grounds[1], "dark is not light");
 
     let nameless = "[...document.querySelectorAll('button, input, canvas, [role=tab], [tabindex]')]
-        .filter((part) => !(part.ariaLabel || part.textContent.trim() || part.labels?.[0]?.textContent.trim()))
+        .filter((part) => !(part.ariaLabel || part.textContent.trim() ||
+            part.labels?.[0]?.textContent.trim()))
         .map((part) => part.outerHTML)";
     assert_eq!(browser.evaluate(&page, nameless), json!([]));
     assert_eq!(browser.problems(), [] as [serde_json::Value; 0]);

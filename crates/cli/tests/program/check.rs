@@ -42,7 +42,7 @@ fn a_valid_configuration_is_reported_as_such() {
 }
 
 #[test]
-fn a_hub_that_nobody_can_use_is_invalid() {
+fn a_hub_without_access_for_anyone_is_invalid() {
     let unusable = |flags: &[&str]| {
         let usual = ["serve", "--check", "--store", "memory", "--addr", "127.0.0.1:0"];
         let output = run(ssekit().args(usual).args(flags));
@@ -135,7 +135,7 @@ fn the_unix_socket_must_be_free() {
 /// killed program.
 #[cfg(unix)]
 #[test]
-fn a_file_in_the_place_of_the_unix_socket_is_not_removed() {
+fn a_file_at_the_path_of_the_unix_socket_is_not_removed() {
     let folder = Folder::new("unix-file");
     let file = folder.file("file", "precious");
     let serve = ["serve", "--dev", "--store", "memory", "--addr", "127.0.0.1:0", "--unix", &*file];
@@ -193,7 +193,7 @@ fn json_lines(output: &Output) -> Vec<Value> {
 }
 
 #[test]
-fn with_json_logs_nothing_else_is_printed() {
+fn with_json_logs_every_line_is_json() {
     let folder = Folder::new("json");
     let file = folder.file("ssekit.toml", "log.format = \"json\"\nheartbeet = \"1s\"\n");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -256,7 +256,8 @@ fn the_help_is_in_plain_english() {
                 "Check the configuration and exit (0 valid, 1 invalid)",
                 "turns on --ui, --metrics, --subscriptions,",
                 "Serve an admin page at /hub/",
-                "When to answer publishers: at once (memory), after the OS has the data (periodic), after it is on disk (sync)",
+                "When to answer publishers: at once (memory), after the OS has the data (periodic), after \
+                 it is on disk (sync)",
                 "What to keep per topic [default: everything]; the first matching rule applies",
                 "Accept only these JWT algorithms",
                 "Origins allowed to subscribe (CORS)",

@@ -53,7 +53,8 @@ impl Chromium {
             places.find(|place| place.is_file()).map(|place| place.to_string_lossy().into_owned())
         });
         let program = program.expect(
-            "this test needs Chromium: `apt-get install chromium` (Debian, Ubuntu), or set CHROMIUM to the program",
+            "this test needs Chromium: `apt-get install chromium` (Debian, Ubuntu), or set CHROMIUM to the \
+             program",
         );
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -145,7 +146,8 @@ impl Chromium {
 
     /// Time since the page was loaded, and its last finished requests.
     pub(crate) fn requests(&mut self, page: &Page) -> Value {
-        let ended = "performance.getEntriesByType('resource').slice(-5).map((one) => `${one.name} ${one.responseStatus} ${one.startTime} to ${one.responseEnd}`)";
+        let ended = "performance.getEntriesByType('resource').slice(-5).map((one) => `${one.name} \
+                     ${one.responseStatus} ${one.startTime} to ${one.responseEnd}`)";
         self.evaluate(page, &format!("[performance.now(), ...{ended}]"))
     }
 

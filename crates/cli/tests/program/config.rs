@@ -152,7 +152,7 @@ fn a_file_sets_everything() {
 }
 
 #[test]
-fn nothing_said_is_sound_and_lets_nobody_in() {
+fn the_default_configuration_is_valid_and_denies_everything() {
     let loaded = load(&[], &[]).expect("it is sound");
     assert_eq!(loaded.config, Config::default());
     assert_eq!((loaded.config.publisher_key(), loaded.config.subscriber_key()), (None, None));
@@ -228,7 +228,7 @@ fn every_setting_has_a_variable_and_a_flag_of_the_same_meaning() {
 }
 
 #[test]
-fn dev_turns_on_what_a_developer_wants_unless_it_is_said_otherwise() {
+fn dev_turns_on_settings_that_are_not_set() {
     let config = load(&["--dev"], &[]).expect("it is sound").config;
     assert!(config.dev && config.anonymous && config.ui && config.metrics && config.subscriptions);
     let config = load(&["--dev", "--ui=false"], &[("SSEKIT_METRICS", "off")]).expect("it is sound").config;
@@ -238,7 +238,7 @@ fn dev_turns_on_what_a_developer_wants_unless_it_is_said_otherwise() {
 }
 
 #[test]
-fn dev_where_others_can_reach_it_takes_a_second_word() {
+fn dev_on_a_reachable_address_needs_a_second_flag() {
     for (addr, reachable) in [
         ("127.0.0.1:0", false),
         ("127.9.9.9:0", false),
@@ -263,32 +263,47 @@ fn dev_where_others_can_reach_it_takes_a_second_word() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place_its_value_and_what_is_allowed() {
+fn a_problem_names_its_source_its_value_and_the_permitted_ones() {
     let size = "a size: a number of bytes, or a number with a unit, such as 64KiB, 16MiB, 1GiB or 500MB";
     let time = "a time: a number with a unit, such as 100ms, 25s, 5m, 1h30m or 7d";
     for (text, expected) in [
         ("\nlimits.body_size = \"big\"", format!("ssekit.toml:2: limits.body_size: \"big\" is not {size}")),
-        ("[limits]\nbody_size = \"2GiB\"", "ssekit.toml:2: limits.body_size: \"2GiB\" is not a size from 1KiB to 1GiB".to_owned()),
+        ("[limits]\nbody_size = \"2GiB\"", "ssekit.toml:2: limits.body_size: \"2GiB\" is not a size from \
+                                            1KiB to 1GiB".to_owned()),
         ("heartbeat = 25", format!("ssekit.toml:1: heartbeat: 25 is not {time}")),
         ("heartbeat = \"0\"", "ssekit.toml:1: heartbeat: \"0\" is not a time from 1s to 1h".to_owned()),
         ("anonymous = \"maybe\"", "ssekit.toml:1: anonymous: \"maybe\" is not true or false".to_owned()),
-        ("durability = \"never\"", "ssekit.toml:1: durability: \"never\" is not memory, periodic or sync".to_owned()),
+        ("durability = \"never\"", "ssekit.toml:1: durability: \"never\" is not memory, periodic or \
+                                    sync".to_owned()),
         ("threads = 1.5", "ssekit.toml:1: threads: 1.5 is not a number from 1 to 1024".to_owned()),
         ("threads = -1", "ssekit.toml:1: threads: -1 is not a number from 1 to 1024".to_owned()),
-        ("unix_mode = 660", "ssekit.toml:1: unix_mode: 660 is not file permissions in octal and in quotes, such as \"660\"".to_owned()),
-        ("addr = [\n\"127.0.0.1:1\",\n\"3000\"]", "ssekit.toml:3: addr: \"3000\" is not an address of the form HOST:PORT".to_owned()),
-        ("retry = \"2s..1s\"", "ssekit.toml:1: retry: \"2s..1s\" is not a time or a range of times, such as 1s or 500ms..1500ms".to_owned()),
-        ("hub_path = \"hub\"", "ssekit.toml:1: hub_path: \"hub\" is not an absolute path such as /.well-known/mercure".to_owned()),
-        ("jwks = \"http://a.example/\"", "ssekit.toml:1: jwks: \"http://a.example/\" is not a file path or an https:// URL".to_owned()),
+        ("unix_mode = 660", "ssekit.toml:1: unix_mode: 660 is not file permissions in octal and in quotes, \
+                             such as \"660\"".to_owned()),
+        ("addr = [\n\"127.0.0.1:1\",\n\"3000\"]", "ssekit.toml:3: addr: \"3000\" is not an address of the \
+                                                   form HOST:PORT".to_owned()),
+        ("retry = \"2s..1s\"", "ssekit.toml:1: retry: \"2s..1s\" is not a time or a range of times, such as \
+                                1s or 500ms..1500ms".to_owned()),
+        ("hub_path = \"hub\"", "ssekit.toml:1: hub_path: \"hub\" is not an absolute path such as \
+                                /.well-known/mercure".to_owned()),
+        ("jwks = \"http://a.example/\"", "ssekit.toml:1: jwks: \"http://a.example/\" is not a file path or \
+                                          an https:// URL".to_owned()),
         ("limits = 5", "ssekit.toml:1: `limits` is a table and needs no value: write [limits]".to_owned()),
-        ("\n\nheartbeet = \"1s\"", "ssekit.toml:3: unknown setting `heartbeet`; did you mean `heartbeat`?".to_owned()),
-        ("body_size = 1", "ssekit.toml:1: unknown setting `body_size`; did you mean `limits.body_size`?".to_owned()),
-        ("[limits]\ntopix = 1", "ssekit.toml:2: unknown setting `limits.topix`; did you mean `limits.topics`?".to_owned()),
-        ("zzz = 1", "ssekit.toml:1: unknown setting `zzz`; `ssekit serve --print` shows all settings".to_owned()),
-        ("[[retention]]\nlast = 1", "ssekit.toml:1: retention: a retention rule needs a topic; \"*\" matches all topics".to_owned()),
+        ("\n\nheartbeet = \"1s\"", "ssekit.toml:3: unknown setting `heartbeet`; did you mean \
+                                    `heartbeat`?".to_owned()),
+        ("body_size = 1", "ssekit.toml:1: unknown setting `body_size`; did you mean \
+                           `limits.body_size`?".to_owned()),
+        ("[limits]\ntopix = 1", "ssekit.toml:2: unknown setting `limits.topix`; did you mean \
+                                 `limits.topics`?".to_owned()),
+        ("zzz = 1", "ssekit.toml:1: unknown setting `zzz`; `ssekit serve --print` shows all \
+                     settings".to_owned()),
+        ("[[retention]]\nlast = 1", "ssekit.toml:1: retention: a retention rule needs a topic; \"*\" \
+                                     matches all topics".to_owned()),
         ("[[retention]]\ntopic = \"*\"\nage = 7", format!("ssekit.toml:3: retention: age: 7 is not {time}")),
-        ("[[retention]]\ntopic = \"*\"\nmax = 7", "ssekit.toml:3: retention: unknown key \"max\" in a retention rule; the keys are: topic, records, bytes, age, last".to_owned()),
-        ("tls.cert = \"a\"", "ssekit.toml:1: tls.cert requires tls.key: TLS needs a certificate and its key, each a PEM file".to_owned()),
+        ("[[retention]]\ntopic = \"*\"\nmax = 7", "ssekit.toml:3: retention: unknown key \"max\" in a \
+                                                   retention rule; the keys are: topic, records, bytes, \
+                                                   age, last".to_owned()),
+        ("tls.cert = \"a\"", "ssekit.toml:1: tls.cert requires tls.key: TLS needs a certificate and its \
+                              key, each a PEM file".to_owned()),
         ("addr = []", "ssekit.toml:1: the hub has no address to listen on: set addr or unix".to_owned()),
     ] {
         assert_eq!(problems(load_file("mistake", text)), [expected], "{text}");
@@ -308,7 +323,8 @@ fn what_is_wrong_is_said_with_its_place_its_value_and_what_is_allowed() {
     assert_eq!(
         said,
         [
-            "--publisher-key-file: publisher.key_file conflicts with publisher.key (SSEKIT_PUBLISHER_KEY): set only one of them"
+            "--publisher-key-file: publisher.key_file conflicts with publisher.key (SSEKIT_PUBLISHER_KEY): \
+             set only one of them"
         ]
     );
     let said = problems(load(&["--retention", "topic=* last"], &[]));
@@ -324,14 +340,14 @@ fn what_is_wrong_is_said_with_its_place_its_value_and_what_is_allowed() {
 }
 
 #[test]
-fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
+fn all_problems_are_reported_together_in_the_order_of_the_file() {
     let said = problems(load_file("several", "zzz = 1\nheartbeat = 1\n[limits]\nyyy = 1\ntopics = 0\n"));
     let places: Vec<&str> = said.iter().map(|line| &line[..13]).collect();
     assert_eq!(places, ["ssekit.toml:1", "ssekit.toml:2", "ssekit.toml:4", "ssekit.toml:5"]);
 }
 
 #[test]
-fn what_a_variable_may_mean_is_said() {
+fn a_misspelled_variable_is_reported_with_the_similar_one() {
     let warned = |name| load(&[], &[(name, "1")]).expect("it is sound").warnings.join("\n");
     assert!(
         warned("SSEKIT_HEARTBEET").contains("SSEKIT_HEARTBEET has no effect; did you mean SSEKIT_HEARTBEAT?")
@@ -386,7 +402,7 @@ fn a_key_for_both_is_overruled_by_one_of_its_own_and_lends_it_its_algorithms() {
 }
 
 #[test]
-fn what_publishers_or_subscribers_have_of_their_own_counts_with_the_key_for_both() {
+fn own_algorithms_audiences_and_issuers_take_precedence_over_common_ones() {
     let secret = "0123456789abcdef0123456789abcdef";
     let flags = [
         "--key",
@@ -439,7 +455,7 @@ fn a_text_that_is_no_origin_is_refused_and_patterns_are_kept() {
 }
 
 #[test]
-fn the_protocol_is_told_who_may_do_what() {
+fn the_access_rules_follow_the_configuration() {
     let secret = "0123456789abcdef0123456789abcdef";
     let keys = ["--key", secret, "--subscriber-jwks=https://a.example/jwks", "--algorithms=HS512"];
     let rest = ["--cookie=c", "--cors-origins=https://a.example", "--query-token=false", "--limits-topics=7"];
@@ -502,7 +518,7 @@ fn files_of_keys_are_read_again_when_that_is_asked_for() {
 
 proptest! {
     #[test]
-    fn what_is_printed_is_read_again(
+    fn the_printed_configuration_is_read_again(
         numbers in prop::collection::vec(1_u64..1_000_000, 8),
         text in "[^\u{0}-\u{20}\u{7f}-\u{a0}]{1,20}",
         topic in "\\PC{1,20}",
@@ -536,7 +552,8 @@ proptest! {
         let mut loaded = load(&[], &[]).expect("it is sound");
         loaded.config = config;
         let printed = loaded.to_toml();
-        let again = load_file("roundtrip", &printed).map_err(|problems| TestCaseError::fail(format!("{problems}\n{printed}")))?;
+        let again = load_file("roundtrip", &printed);
+        let again = again.map_err(|problems| TestCaseError::fail(format!("{problems}\n{printed}")))?;
         prop_assert_eq!(again.config, loaded.config);
     }
 

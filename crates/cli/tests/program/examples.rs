@@ -16,7 +16,7 @@ fn the_client_on_the_page_follows_the_machine() {
 }
 
 #[test]
-fn the_server_on_the_page_tells_curl_and_our_listener_the_time() {
+fn the_server_of_the_page_sends_the_time_to_curl_and_to_listen() {
     let server = Program::start(example("page_produce").arg("127.0.0.1:0"));
     let line = server.stdout.find("curl -N ");
     let url = line.strip_prefix("curl -N ").expect("only that");

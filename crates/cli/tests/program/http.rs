@@ -40,7 +40,7 @@ pub(crate) fn post(addr: SocketAddr, path: &str, json: &str) -> (u16, String) {
     (answer.status, answer.text())
 }
 
-pub(crate) fn say(addr: SocketAddr, from: &str, text: &str) {
+pub(crate) fn send_message(addr: SocketAddr, from: &str, text: &str) {
     let json = serde_json::json!({ "from": from, "text": text }).to_string();
     assert_eq!(post(addr, "/chat", &json), (204, String::new()));
 }
@@ -167,19 +167,19 @@ impl Event {
 
     /// Sequence of this event in its channel; its id has the stream's position in all channels.
     pub(crate) fn sequence(&self) -> u64 {
-        let sequence = own_place(&self.name, &self.id).rsplit_once('-').map(|(_, sequence)| sequence.parse());
+        let sequence = own_position(&self.name, &self.id).rsplit_once('-').map(|(_, sequence)| sequence.parse());
         sequence.and_then(Result::ok).unwrap_or_else(|| panic!("no number in {:?}", self.id))
     }
 
     /// The parts of the event that are the same for every reader.
     pub(crate) fn common(&self) -> (&str, &str, &str) {
-        (own_place(&self.name, &self.id), &self.name, &self.data)
+        (own_position(&self.name, &self.id), &self.name, &self.data)
     }
 }
 
 /// Part of an id that belongs to the event's own channel: the stream may have been at other positions in the
 /// other channels.
-pub(crate) fn own_place<'a>(name: &str, id: &'a str) -> &'a str {
+pub(crate) fn own_position<'a>(name: &str, id: &'a str) -> &'a str {
     let channel = ["stats", "chat", "people"].iter().position(|channel| *channel == name);
     let place = channel.and_then(|channel| id.split(',').nth(channel));
     place.unwrap_or_else(|| panic!("no place of {name:?} in {id:?}"))

@@ -22,7 +22,8 @@ const PAGE: &str = "<!doctype html><html><head><title>Down for maintenance</titl
 fn set(name: &str) -> String {
     // 32 bytes of `A`.
     format!(
-        "{{\"keys\": [{{\"kty\": \"oct\", \"kid\": \"{name}\", \"k\": \"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\"}}]}}"
+        "{{\"keys\": [{{\"kty\": \"oct\", \"kid\": \"{name}\", \
+         \"k\": \"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\"}}]}}"
     )
 }
 
@@ -112,7 +113,8 @@ fn publish(addr: SocketAddr, token: &str) -> Answer {
     request(
         addr,
         &format!(
-            "POST {HUB} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+            "POST {HUB} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\ncontent-type: \
+             application/x-www-form-urlencoded\r\n\
              content-length: {}\r\n\r\n{form}",
             form.len()
         ),
@@ -123,7 +125,8 @@ fn subscribe(addr: SocketAddr, token: &str, accept: &str) -> Answer {
     request(
         addr,
         &format!(
-            "GET {HUB}?topic=a HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\naccept: {accept}\r\n\r\n"
+            "GET {HUB}?topic=a HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\naccept: \
+             {accept}\r\n\r\n"
         ),
     )
 }
@@ -143,7 +146,7 @@ fn until(what: &str, is: impl Fn() -> bool) {
 /// The page of a server that was down used to become the secret of all tokens, and clients that came while
 /// there were no keys were refused for good.
 #[test]
-fn a_url_that_answers_no_keys_opens_the_hub_to_nobody_and_turns_nobody_away_for_good() {
+fn without_keys_from_the_url_tokens_are_refused_until_a_fetch_succeeds() {
     let issuer = Issuer::start(200, PAGE);
     let url = format!("http://{}/keys", issuer.addr);
     let (program, addr) = serve(&["--jwks", &format!("{url}?secret=1"), "--anonymous"]);
@@ -190,7 +193,7 @@ fn stream(options: &[&str], url: &str, token: &str) -> Program {
 
 /// The stream of a token whose key was removed used to continue forever.
 #[test]
-fn sighup_replaces_keys_and_ends_the_streams_of_those_that_are_gone_on_every_transport() {
+fn sighup_replaces_keys_and_ends_the_streams_of_removed_ones_on_every_transport() {
     let folder = tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
     let (keys, socket) = (path("jwks.json"), path("socket"));
@@ -280,7 +283,8 @@ fn a_key_file_holds_the_key_alone_or_is_refused_with_the_way_to_fix_it() {
         verifies.verify(token.trim_end(), SystemTime::now()).expect("it is signed with the secret alone");
     }
     let utf16: Vec<u8> = format!("\u{FEFF}{secret}").encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
+                  -----END PUBLIC KEY-----\n";
     for (bytes, words) in [
         (format!("\u{FEFF}{secret}"), BOM),
         (format!("\u{FEFF}{secret}\r\n"), BOM),

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
-use crate::http::say;
+use crate::http::send_message;
 use crate::program::{Program, curl, run, serve, serve_by, ssekit};
 use crate::scripted::{OPEN, STREAM, Scripted, answer};
 
@@ -48,7 +48,7 @@ fn events_are_filtered_by_name_and_counted_after_that() {
 }
 
 #[test]
-fn what_a_terminal_would_obey_is_escaped_on_both_streams() {
+fn control_characters_are_escaped_on_both_streams() {
     let evil = "\u{1b}[2J\u{9b}31m";
     let server = Scripted::new([stream(&format!("event: {evil}\ndata: {evil}\n\n"))]);
     let output = run(listen(&server).args(["--no-reconnect", "-q"]));
@@ -61,7 +61,7 @@ fn what_a_terminal_would_obey_is_escaped_on_both_streams() {
 }
 
 #[test]
-fn what_the_libraries_log_is_escaped_too() {
+fn logs_of_libraries_are_escaped_too() {
     let evil = "\u{202e}\u{1b}[2J\u{9b}31m\u{2028}\u{61c}";
     let server = Scripted::new([answer("404 Not Found", &format!("x-evil: {}\r\n", "\u{202e}"), evil)]);
     let (_, _, errors) = text(&run(listen(&server).arg("-vv")));
@@ -83,7 +83,7 @@ fn no_secret_of_the_url_is_shown() {
 }
 
 #[test]
-fn an_event_without_its_blank_line_is_told_or_printed() {
+fn an_event_without_its_blank_line_is_reported_or_printed() {
     let server = Scripted::new([stream("data: last\n"), stream("data: last\n")]);
     let (code, lines, errors) = text(&run(listen(&server).args(["--no-reconnect", "-o", "raw", "-q"])));
     let why =
@@ -121,7 +121,7 @@ fn colours_are_for_terminals_that_like_them() {
 }
 
 #[test]
-fn the_request_is_what_was_asked_for() {
+fn the_flags_determine_the_request() {
     let server = Scripted::new([stream(""), stream(""), stream(""), stream(""), stream("")]);
     run(listen(&server).args([
         "--no-reconnect",
@@ -176,7 +176,7 @@ fn the_request_is_what_was_asked_for() {
 }
 
 #[test]
-fn a_hub_is_asked_for_topics_with_a_token_and_from_a_place() {
+fn a_hub_gets_topics_a_token_and_a_last_event_id() {
     let server = Scripted::new([stream(""), stream(""), stream(""), stream("")]);
     let hub = server.addr.to_string();
     let topics = ["-t", "https://example.com/a b", "--topic", "news", "--from", "earliest", "--no-reconnect"];
@@ -237,7 +237,7 @@ fn a_certificate_that_is_not_trusted_is_final_and_an_authority_can_be_added() {
 }
 
 #[test]
-fn exit_codes_say_how_it_ended() {
+fn exit_codes_name_the_reason_of_the_end() {
     let refused =
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let broken = format!("{}content-length: 999\r\n\r\ndata: x\n\n", &STREAM[..STREAM.len() - 2]);
@@ -280,7 +280,7 @@ fn exit_codes_say_how_it_ended() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_a_usage_error() {
+fn invalid_requests_are_usage_errors() {
     for (arguments, why) in [
         (vec!["http://["], "cannot request \"http://[\": invalid IPv6 address"),
         (vec!["ftp://x/"], "its scheme is \"ftp\", not http or https"),
@@ -319,7 +319,7 @@ fn case_068_redirects_are_followed() {
 }
 
 #[test]
-fn case_077_it_reconnects_where_it_was_and_says_so() {
+fn case_077_it_resumes_after_the_last_event_and_reports_it() {
     let server = Scripted::new([
         stream("retry: 100\nid: 41\ndata: one\n\n"),
         answer("500 Oh", "", ""),
@@ -346,7 +346,7 @@ fn case_077_it_reconnects_where_it_was_and_says_so() {
 }
 
 #[test]
-fn a_server_that_is_killed_and_comes_back_is_found_again() {
+fn a_server_that_restarts_is_connected_to_again() {
     let mut server = serve();
     let addr = server.addr.to_string();
     let listener = Program::start(ssekit().args([
@@ -360,7 +360,7 @@ fn a_server_that_is_killed_and_comes_back_is_found_again() {
         "raw",
     ]));
     listener.stderr.find("connected to");
-    say(server.addr, "Ada", "before");
+    send_message(server.addr, "Ada", "before");
     assert!(listener.stdout.find("before").starts_with("{\"from\":\"Ada\",\"text\":\"before\""));
     server.program.signal("KILL");
     server.program.wait();
@@ -372,12 +372,12 @@ fn a_server_that_is_killed_and_comes_back_is_found_again() {
         let reset = format!("{{\"channel\":\"{channel}\",\"reason\":\"unknown\"}}");
         assert_eq!(listener.stdout.find(""), reset);
     }
-    say(server.addr, "Ada", "after");
+    send_message(server.addr, "Ada", "after");
     listener.stdout.find("after");
 }
 
 #[test]
-fn the_program_hears_what_it_serves() {
+fn the_program_listens_to_its_own_demo() {
     let server = serve();
     let curl = curl(&server.url("/stats"));
     let listener = Program::start(ssekit().args(["listen", &server.url("/stats")]));
@@ -414,11 +414,12 @@ fn the_answers_head_is_shown_when_asked_for() {
 }
 
 #[test]
-fn case_061_an_event_beyond_the_limit_is_told_and_the_next_one_arrives() {
+fn case_061_an_event_beyond_the_limit_is_reported_and_the_next_one_arrives() {
     let large = "x".repeat(17 << 20);
     let server = Scripted::new([stream(&format!("data: {large}\n\ndata: next\n\n"))]);
     let output = run(listen(&server).args(["--no-reconnect", "-o", "raw", "-q"]));
-    let why = "ssekit: an event is larger than 16777216 bytes and was skipped: raise max_event_bytes if you expect such events\n";
+    let why = "ssekit: an event is larger than 16777216 bytes and was skipped: raise max_event_bytes if you \
+               expect such events\n";
     assert_eq!(text(&output), (Some(0), "next\n".to_owned(), why.to_owned()));
 }
 

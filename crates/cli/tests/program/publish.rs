@@ -220,7 +220,7 @@ fn hubs_that_take_no_batches_get_an_update_a_request() {
 }
 
 #[test]
-fn refusals_are_told_in_words_with_what_to_do() {
+fn refusals_are_reported_with_a_remedy() {
     let problem = |status: &str, kind: &str, title: &str, detail: &str| {
         let body = json!({ "type": kind, "title": title, "detail": detail }).to_string();
         answer(status, "content-type: application/problem+json\r\n", &body)
@@ -235,12 +235,14 @@ fn refusals_are_told_in_words_with_what_to_do() {
                 "nothing selects “a”",
             ),
             &["--token", "a.b.c"][..],
-            "the hub refused the publication with 403 Forbidden: the token does not grant this: nothing selects “a”",
+            "the hub refused the publication with 403 Forbidden: the token does not grant this: nothing \
+             selects “a”",
         ),
         (
             problem("401 Unauthorized", "urn:ssekit:problem:x", "a token is needed", "send one"),
             none,
-            "the hub refused the publication with 401 Unauthorized: a token is needed: send one; set --token, or --key-file to create one",
+            "the hub refused the publication with 401 Unauthorized: a token is needed: send one; set \
+             --token, or --key-file to create one",
         ),
         (
             answer("401 Unauthorized", "", "Unauthorized\n"),
@@ -260,7 +262,8 @@ fn refusals_are_told_in_words_with_what_to_do() {
         (
             answer("308 Permanent Redirect", "location: https://b.example/hub\r\n", ""),
             none,
-            "the hub refused the publication with 308 Permanent Redirect; it redirects to https://b.example/hub",
+            "the hub refused the publication with 308 Permanent Redirect; it redirects to \
+             https://b.example/hub",
         ),
     ] {
         let server = Scripted::new([given]);
@@ -281,7 +284,8 @@ fn refusals_are_told_in_words_with_what_to_do() {
     // The number of lines that were published before is known.
     let server = Scripted::new([published("1"), answer("400 Bad Request", "", "missing topic")]);
     let output = fed(&mut publish(&server, &["-t", "a", "--lines", "--no-batch"]), b"x\ny\nz\n");
-    let expected = "ssekit: 1 lines were published before this error: the hub refused the publication with 400 Bad Request: missing topic\n";
+    let expected = "ssekit: 1 lines were published before this error: the hub refused the publication with \
+                    400 Bad Request: missing topic\n";
     assert_eq!(
         (output.status.code(), text(&output.stdout), text(&output.stderr)),
         (Some(22), "1\n".to_owned(), expected.to_owned())
@@ -295,12 +299,13 @@ fn refusals_are_told_in_words_with_what_to_do() {
 }
 
 #[test]
-fn what_does_not_answer_is_told() {
+fn a_hub_that_does_not_respond_is_an_error() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = silent.local_addr().expect("it has one").to_string();
     let output = run(ssekit().args(["publish", &addr, "-t", "a", "data", "--timeout", "100ms"]));
     let expected = format!(
-        "ssekit: http://{addr}{HUB} did not respond within 0.1 s; it is unknown whether the update was published\n"
+        "ssekit: http://{addr}{HUB} did not respond within 0.1 s; it is unknown whether the update was \
+         published\n"
     );
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(28), expected));
 
@@ -314,7 +319,7 @@ fn what_does_not_answer_is_told() {
 }
 
 #[test]
-fn what_is_asked_wrongly_is_said() {
+fn wrong_arguments_are_usage_errors() {
     for (arguments, expected) in [
         (vec!["publish", "localhost:1", "data"], "--topic"),
         (vec!["publish", "localhost:1", "-t", "a"], "DATA"),
@@ -347,7 +352,7 @@ fn what_is_asked_wrongly_is_said() {
 }
 
 #[test]
-fn who_does_not_read_the_ids_does_not_stop_the_publishing() {
+fn a_closed_output_does_not_stop_the_publications() {
     let server = Scripted::new(["1", "2"].map(published));
     let command = format!(
         "printf 'x\\ny\\n' | {} publish {} -t a --lines --no-batch | true",
@@ -369,7 +374,7 @@ pub(crate) fn hub(flags: &[&str]) -> (Program, String) {
 }
 
 #[test]
-fn our_own_hub_takes_it_and_hands_it_on() {
+fn our_own_hub_accepts_and_delivers_the_update() {
     let folder = Folder::new("own-hub");
     let key = folder.file("key", SECRET);
     let (_hub, url) = hub(&["--publisher-key-file", &key, "--anonymous"]);
@@ -425,7 +430,8 @@ proptest! {
         let output = fed(&mut publish(&server, &["-t", "a", "-q", "-"]), format!("{data}\n").as_bytes());
         prop_assert_eq!(output.status.code(), Some(0), "{:?}", output);
         let request = server.request();
-        let fields: Vec<(String, String)> = form_urlencoded::parse(body(&request).as_bytes()).into_owned().collect();
+        let fields = form_urlencoded::parse(body(&request).as_bytes()).into_owned();
+        let fields: Vec<(String, String)> = fields.collect();
         prop_assert_eq!(&fields[1], &("data".to_owned(), data));
     }
 }

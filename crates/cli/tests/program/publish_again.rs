@@ -84,7 +84,7 @@ fn a_hub_that_does_not_remember_keys_gets_a_publication_once() {
 }
 
 #[test]
-fn a_hub_that_does_not_come_back_is_given_up_after_the_timeout() {
+fn a_hub_that_stays_down_is_given_up_after_the_timeout() {
     for script in [vec![lost()], vec![lost(), remembers()]] {
         let server = Scripted::new(script);
         let output = run(publish(&server, &["-t", "a", "data"]).args(["--timeout", "1s"]));
@@ -95,7 +95,7 @@ fn a_hub_that_does_not_come_back_is_given_up_after_the_timeout() {
 
 /// A final answer to the second attempt is the result.
 #[test]
-fn a_refusal_of_the_repetition_is_told() {
+fn a_refusal_of_the_repetition_is_reported() {
     let server = Scripted::new([lost(), remembers(), answer("403 Forbidden", "", "no")]);
     let output = run(&mut publish(&server, &["-t", "a", "data"]));
     assert_eq!(output.status.code(), Some(22));

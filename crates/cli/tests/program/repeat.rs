@@ -121,7 +121,7 @@ fn a_post_is_repeated_if_the_server_or_the_caller_asks_for_it() {
 }
 
 #[test]
-fn a_post_that_may_have_had_an_effect_is_not_repeated_and_that_is_said() {
+fn a_post_that_may_have_had_an_effect_is_reported_and_not_repeated() {
     for http2 in [false, true] {
         let server = Counting::new(http2, Reply::Status(502));
         let protocol: &[&str] = if http2 { &["--http2-prior-knowledge"] } else { &[] };
@@ -129,7 +129,8 @@ fn a_post_that_may_have_had_an_effect_is_not_repeated_and_that_is_said() {
         assert_eq!((code, requests), (Some(22), 1), "{errors}");
         assert_eq!(
             errors,
-            "ssekit: the request was not repeated, because it may have had an effect: the server answered 502 Bad \
+            "ssekit: the request was not repeated, because it may have had an effect: the server answered \
+             502 Bad \
              Gateway; --repeat sends it again anyway\n"
         );
         let server = Counting::new(http2, Reply::Status(503));

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::http::{Event, Stream, get, post, request, say};
+use crate::http::{Event, Stream, get, post, request, send_message};
 use crate::program::{PATIENCE, Program, curl, run, serve, serve_by, ssekit};
 
 #[test]
-fn the_page_and_all_it_refers_to_are_served_and_nothing_comes_from_elsewhere() {
+fn the_page_and_its_files_are_served_and_nothing_is_loaded_from_elsewhere() {
     let server = serve();
     let page = get(server.addr, "/");
     assert_eq!(page.status, 200);
@@ -112,13 +112,13 @@ fn every_stream_receives_the_same_events_at_the_same_places() {
 }
 
 #[test]
-fn what_one_says_reaches_all() {
+fn a_message_reaches_all_visitors() {
     let server = serve();
     let mut ada = Stream::open(server.addr, "/events?name=Ada");
     let mut grace = Stream::open(server.addr, "/events?name=Grace");
     ada.find("people");
     grace.find("people");
-    say(server.addr, "Ada", "data: 1\n\nid: 666 \u{1F980}");
+    send_message(server.addr, "Ada", "data: 1\n\nid: 666 \u{1F980}");
     let heard = ada.find("chat");
     assert_eq!(heard.json()["from"], "Ada");
     assert_eq!(heard.json()["text"], "data: 1\n\nid: 666 \u{1F980}");
@@ -127,7 +127,7 @@ fn what_one_says_reaches_all() {
 }
 
 #[test]
-fn who_is_here_is_told_on_join_and_leave() {
+fn the_list_of_visitors_is_sent_on_join_and_leave() {
     let server = serve();
     let mut ada = Stream::open(server.addr, "/events?name=Ada");
     let ada_alone = json!([{ "name": "Ada", "streams": 1 }]);
@@ -153,10 +153,10 @@ fn who_is_here_is_told_on_join_and_leave() {
 }
 
 #[test]
-fn a_newcomer_is_told_the_latest_messages_and_one_who_returns_what_they_missed() {
+fn a_new_visitor_gets_the_latest_messages_and_a_returning_one_the_missed_ones() {
     let server = serve();
     for number in 1..=53 {
-        say(server.addr, "Ada", &format!("message {number}"));
+        send_message(server.addr, "Ada", &format!("message {number}"));
     }
     let mut newcomer = Stream::open(server.addr, "/events");
     let told: Vec<Event> = (0..50).map(|_| newcomer.find("chat")).collect();
@@ -167,15 +167,15 @@ fn a_newcomer_is_told_the_latest_messages_and_one_who_returns_what_they_missed()
     for missed in &told[48..] {
         assert_eq!(returned.find("chat").common(), missed.common());
     }
-    say(server.addr, "Ada", "message 54");
+    send_message(server.addr, "Ada", "message 54");
     assert_eq!(returned.find("chat").json()["text"], "message 54");
 }
 
 #[test]
-fn case_109_who_cannot_be_told_all_that_was_missed_is_told_so_first() {
+fn case_109_a_reset_comes_first_if_missed_messages_are_no_longer_kept() {
     let server = serve();
     for number in 1..=53 {
-        say(server.addr, "Ada", &format!("message {number}"));
+        send_message(server.addr, "Ada", &format!("message {number}"));
     }
     // Each channel's reset comes before the events of that channel.
     let reset = |id: &str, count: usize| {
@@ -218,7 +218,7 @@ fn case_109_who_cannot_be_told_all_that_was_missed_is_told_so_first() {
 }
 
 #[test]
-fn what_is_too_long_or_malformed_is_refused_with_the_reason() {
+fn long_and_malformed_messages_are_refused_with_the_reason() {
     let server = serve();
     let said = |from: &str, text: &str| {
         post(server.addr, "/chat", &json!({ "from": from, "text": text }).to_string())
@@ -255,7 +255,8 @@ fn a_name_that_another_site_points_here_is_refused() {
             &format!("GET {path} HTTP/1.1\r\nhost: evil.example:{}\r\n\r\n", server.addr.port()),
         );
         let why = format!(
-            "\"evil.example:{}\" is not a name of this server: use localhost, its IP address, or the host name from \
+            "\"evil.example:{}\" is not a name of this server: use localhost, its IP address, or the host \
+             name from \
              --addr\n",
             server.addr.port()
         );
@@ -270,7 +271,7 @@ fn a_name_that_another_site_points_here_is_refused() {
 }
 
 #[test]
-fn a_stream_beyond_the_limit_is_answered_as_browsers_survive_and_a_place_is_free_again_when_one_ends() {
+fn a_stream_beyond_the_limit_ends_with_a_retry_until_another_one_ends() {
     let server = serve();
     let mut streams: Vec<Stream> = (0..256).map(|_| Stream::open(server.addr, "/stats")).collect();
     streams[0].find("stats");
@@ -375,7 +376,7 @@ fn a_client_that_does_not_read_does_not_keep_the_program_from_ending() {
     sleeper.find("people");
     let text = "\u{1F980}".repeat(500);
     for _ in 0..4_000 {
-        say(server.addr, "Ada", &text);
+        send_message(server.addr, "Ada", &text);
     }
     let told = Instant::now();
     server.program.signal("TERM");
@@ -384,7 +385,7 @@ fn a_client_that_does_not_read_does_not_keep_the_program_from_ending() {
 }
 
 #[test]
-fn a_taken_address_is_said_with_what_to_do() {
+fn an_address_in_use_is_an_error_with_a_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("an address");
     let output = run(ssekit().args(["serve", "--demo", "--store", "memory", "--addr", &addr.to_string()]));
@@ -392,14 +393,15 @@ fn a_taken_address_is_said_with_what_to_do() {
     assert_eq!(output.stdout, b"");
     let port = addr.port();
     let message = format!(
-        "ssekit: {addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` \
+        "ssekit: {addr} is in use: another program listens there (`ss -ltnp 'sport = :{port}'` or `lsof -i \
+         :{port}` \
          names it). Stop it, or use a free port with --addr 127.0.0.1:0\n"
     );
     assert_eq!(String::from_utf8_lossy(&output.stderr), message);
 }
 
 #[test]
-fn an_address_that_is_none_is_said() {
+fn an_invalid_address_is_an_error() {
     let output = run(ssekit().args(["--addr", "3000"]));
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -407,7 +409,7 @@ fn an_address_that_is_none_is_said() {
 }
 
 #[test]
-fn without_a_command_the_demo_is_served_and_the_environment_says_where() {
+fn without_a_command_the_demo_is_served_at_the_address_of_the_environment() {
     let server = serve_by(ssekit().env("SSEKIT_ADDR", "127.0.0.1:0"));
     assert_eq!(get(server.addr, "/").status, 200);
     let curl = server.program.stdout.find("curl");
@@ -417,7 +419,7 @@ fn without_a_command_the_demo_is_served_and_the_environment_says_where() {
 }
 
 #[test]
-fn without_a_key_nobody_publishes_and_that_is_said_with_what_to_do() {
+fn without_a_key_a_warning_names_the_remedy_and_publications_are_refused() {
     let program = Program::start(ssekit().args(["serve", "--store", "memory", "--addr", "127.0.0.1:0"]));
     let said = program.stderr.find("nobody can publish");
     assert!(said.contains("--publisher-key-file") && said.contains("--dev"), "{said}");
@@ -452,7 +454,7 @@ fn a_store_without_a_retention_rule_is_announced_at_the_start() {
 }
 
 #[test]
-fn metrics_come_in_the_format_that_the_client_accepts() {
+fn metrics_have_the_format_that_the_client_accepts() {
     let server = serve_by(ssekit().args([
         "serve",
         "--demo",
@@ -482,7 +484,8 @@ fn metrics_come_in_the_format_that_the_client_accepts() {
             &format!("# HELP {counter} Events accepted from publishers."),
             &format!("# TYPE {counter} counter"),
             "ssekit_events_published_total 0",
-            "# HELP ssekit_publish_to_write_seconds Delivery latency, from publication to the last socket write.",
+            "# HELP ssekit_publish_to_write_seconds Delivery latency, from publication to the last socket \
+             write.",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }

@@ -58,7 +58,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_token_says_what_was_asked_for() {
+fn a_token_has_the_requested_claims() {
     let before = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
     let flags = [
         "--key",
@@ -120,7 +120,7 @@ fn each_kind_of_key_makes_tokens_that_its_other_half_verifies() {
 }
 
 #[test]
-fn what_makes_no_token_is_said() {
+fn arguments_that_make_no_token_are_usage_errors() {
     let folder = Folder::new("wrong-keys");
     let public = openssl(&["pkey", "-pubout"], &openssl(PAIRS[1].1, ""));
     let sec1 = openssl(&["ec"], &openssl(PAIRS[1].1, ""));
@@ -166,7 +166,7 @@ fn with_claims(claims: &Value) -> String {
 }
 
 #[test]
-fn it_is_explained_what_a_token_holds_and_what_it_is_good_for() {
+fn explain_shows_the_claims_and_the_grants() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
     let good =
         with_claims(&json!({ "mercure": { "publish": ["/b/{id}"], "subscribe": ["*"] }, "exp": now + 7200 }));
@@ -242,7 +242,7 @@ fn it_is_explained_what_a_token_holds_and_what_it_is_good_for() {
 }
 
 #[test]
-fn a_token_may_come_from_stdin_so_that_no_history_keeps_it() {
+fn a_token_may_come_from_stdin() {
     let folder = Folder::new("stdin");
     let token = made_for_an_hour();
     let file = std::fs::File::open(folder.file("token", &format!("{token}\n"))).expect("it was written");
@@ -253,7 +253,7 @@ fn a_token_may_come_from_stdin_so_that_no_history_keeps_it() {
 }
 
 #[test]
-fn what_a_token_holds_does_nothing_to_the_terminal() {
+fn control_characters_of_a_token_are_escaped() {
     let evil = with_claims(&json!({ "mercure": { "publish": ["\u{1b}[2J\u{9b}31m\n"] }, "\u{202e}": 1 }));
     let output = token(&["explain", &evil]);
     let said = text(&output.stdout);
@@ -263,7 +263,7 @@ fn what_a_token_holds_does_nothing_to_the_terminal() {
 }
 
 #[test]
-fn the_library_gives_what_the_command_prints() {
+fn the_library_creates_the_same_tokens() {
     use ssekit_mercure::issue::{Claims, Grants, Lifetime, Signer, make};
     let signer = Signer::read(SECRET).expect("a secret");
     let grants = Grants { publish: vec!["*".to_owned()], ..Grants::default() };
@@ -275,13 +275,16 @@ fn the_library_gives_what_the_command_prints() {
 }
 
 #[test]
-fn what_is_valid_but_hardly_meant_is_warned_of() {
+fn claims_that_are_probably_not_intended_cause_warnings() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
     let star = "`*` inside a selector is a plain character";
     let milliseconds = "it must be in seconds since 1970, not milliseconds";
     for (claims, warnings) in [
         (
-            json!({ "mercure": { "publish": ["*"], "subscribe": ["/a/{path*}", "{+a*}", "b"] }, "exp": now + 60 }),
+            json!({
+                "mercure": { "publish": ["*"], "subscribe": ["/a/{path*}", "{+a*}", "b"] },
+                "exp": now + 60,
+            }),
             vec![],
         ),
         (json!({ "mercure": { "publish": ["https://example.com/*"] } }), vec![star]),

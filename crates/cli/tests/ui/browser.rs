@@ -8,7 +8,7 @@ use crate::chromium::{Chromium, DESKTOP, Look, Page};
 use crate::hub::{HUB, get, locked, open, publish, serve, start, token};
 
 #[test]
-fn what_is_published_on_the_page_is_watched_listed_and_kept() {
+fn updates_published_on_the_page_appear_in_watch_and_history() {
     let (server, mut browser) = (open(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
@@ -54,35 +54,35 @@ fn what_is_published_on_the_page_is_watched_listed_and_kept() {
 }
 
 #[test]
-fn subscription_events_are_in_the_history_for_those_who_ask() {
+fn subscription_events_are_in_the_history_on_request() {
     let (server, mut browser) = (open(), Chromium::start());
     publish(&server, "", &[json!({ "topic": "https://example.com/books/1", "data": "a book" })]);
     let _subscriber = get(&server, &format!("{HUB}?topic=https://example.com/books/1"), "");
     let page = browser.open(&server.url("/hub/"), DESKTOP);
-    browser.wait_for(&page, &says("history", "a book"));
+    browser.wait_for(&page, &contains_text("history", "a book"));
     // The event is in the history before the box is checked.
     let deadline = Instant::now() + Duration::from_secs(60);
     while !get(&server, "/hub/history?topic=*", "").text().contains("/subscriptions/") {
         assert!(Instant::now() < deadline, "the subscription is not announced");
     }
     click(&mut browser, &page, "#history-form [type=submit]");
-    browser.wait_for(&page, &says("history-count", "1 update"));
-    assert_eq!(browser.evaluate(&page, &says("history", "subscribed to")), false);
+    browser.wait_for(&page, &contains_text("history-count", "1 update"));
+    assert_eq!(browser.evaluate(&page, &contains_text("history", "subscribed to")), false);
     click(&mut browser, &page, "#history-subscriptions");
-    browser.wait_for(&page, &says("history", "subscribed to https://example.com/books/1"));
-    browser.wait_for(&page, &says("history", "a book"));
+    browser.wait_for(&page, &contains_text("history", "subscribed to https://example.com/books/1"));
+    browser.wait_for(&page, &contains_text("history", "a book"));
     if let Some(path) = std::env::var_os("SSEKIT_TEST_SCREENSHOT") {
         browser.evaluate(&page, "document.querySelector('#past').scrollIntoView()");
         std::fs::write(path, browser.screenshot(&page)).expect("a file");
     }
     click(&mut browser, &page, "#history-subscriptions");
-    browser.wait_for(&page, &format!("!{}", says("history", "subscribed to")));
-    assert_eq!(browser.evaluate(&page, &says("history", "a book")), true);
+    browser.wait_for(&page, &format!("!{}", contains_text("history", "subscribed to")));
+    assert_eq!(browser.evaluate(&page, &contains_text("history", "a book")), true);
     assert_eq!(browser.problems(), [] as [Value; 0]);
 }
 
 #[test]
-fn subscriptions_come_and_go_before_ones_eyes() {
+fn the_list_of_subscriptions_follows_their_beginnings_and_ends() {
     let (server, mut browser) = (open(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     let of = |topic: &str, count: u32| {
@@ -121,7 +121,7 @@ fn more_subscriptions_than_one_answer_has_are_listed() {
         .collect();
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     // Including the page's own.
-    browser.wait_for(&page, &says("active-count", "10,101 subscriptions of 102 subscribers"));
+    browser.wait_for(&page, &contains_text("active-count", "10,101 subscriptions of 102 subscribers"));
     drop(streams);
     assert_eq!(browser.problems(), [] as [Value; 0]);
 }
@@ -156,7 +156,8 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
             const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
             let count = 0;
             for (let at = 0; at < data.length; at += 4) {
-                const near = Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue);
+                const near =
+                    Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue);
                 if (near < 24 && data[at + 3] > 200) count += 1;
             }
             return count > 10;
@@ -169,7 +170,7 @@ fn the_charts_are_drawn_from_the_hubs_figures() {
 }
 
 #[test]
-fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
+fn without_a_token_the_page_names_the_missing_grant_and_a_token_unlocks_it() {
     let (server, mut browser) = (locked(), Chromium::start());
     let topic = "https://example.com/books/1";
     let publisher = token(&["*"], &[]);
@@ -177,44 +178,44 @@ fn who_has_no_token_is_told_what_is_missing_and_a_token_opens_it() {
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(
         &page,
-        &says("notice", "The metrics need a token that grants /.well-known/mercure/subscriptions"),
+        &contains_text("notice", "The metrics need a token that grants /.well-known/mercure/subscriptions"),
     );
     let row = |id: &str| format!("document.querySelector('#{id}').getBoundingClientRect().top");
     let beside = browser.evaluate(&page, &format!("{} === {}", row("subscriptions"), row("explaining")));
     assert_eq!(beside, true, "there is a hole where the figures would be");
-    browser.wait_for(&page, &says("active-words", "whose claim “mercure.subscribe” matches"));
-    browser.wait_for(&page, &says("history-words", "private updates, which need a token"));
+    browser.wait_for(&page, &contains_text("active-words", "whose claim “mercure.subscribe” matches"));
+    browser.wait_for(&page, &contains_text("history-words", "private updates, which need a token"));
     click(&mut browser, &page, "#send");
-    browser.wait_for(&page, &says("publish-said", "Not published. Publishing needs a token"));
+    browser.wait_for(&page, &contains_text("publish-said", "Not published. Publishing needs a token"));
 
     // An insufficient token, then a sufficient one.
     give(&mut browser, &page, &token(&[], &["https://example.com/other"]));
-    browser.wait_for(&page, &says("notice", "does not grant the topic"));
+    browser.wait_for(&page, &contains_text("notice", "does not grant the topic"));
     give(&mut browser, &page, &token(&["*"], &["*"]));
     browser.wait_for(&page, LIVE);
     browser.wait_for(&page, "document.querySelector('#notice').hidden");
-    browser.wait_for(&page, &says("history", "secret"));
-    browser.wait_for(&page, &says("active-count", "1 subscription of 1 subscriber"));
+    browser.wait_for(&page, &contains_text("history", "secret"));
+    browser.wait_for(&page, &contains_text("active-count", "1 subscription of 1 subscriber"));
     click(&mut browser, &page, "#send");
-    browser.wait_for(&page, &says("publish-said", "Published: urn:ssekit:"));
+    browser.wait_for(&page, &contains_text("publish-said", "Published: urn:ssekit:"));
 
     // With and without the token, from the start of the history.
     browser.evaluate(&page, "document.querySelector('#watch-from').value = 'earliest'; 0");
     set(&mut browser, &page, "selectors", topic);
     click(&mut browser, &page, "#watch-go");
-    browser.wait_for(&page, &says("events", "secret"));
+    browser.wait_for(&page, &contains_text("events", "secret"));
     click(&mut browser, &page, "#watch-go");
     click(&mut browser, &page, "#watch-clear");
     click(&mut browser, &page, "#watch-token");
     click(&mut browser, &page, "#watch-go");
-    browser.wait_for(&page, &says("events", "On the Origin of Events"));
+    browser.wait_for(&page, &contains_text("events", "On the Origin of Events"));
     let events = browser.evaluate(&page, "document.querySelector('#events').textContent");
     assert!(!events.as_str().expect("text").contains("secret"), "{events}");
 
     // Without the token, everything is as before.
     click(&mut browser, &page, "#who");
     click(&mut browser, &page, "#token-forget");
-    browser.wait_for(&page, &says("notice", "The metrics need a token"));
+    browser.wait_for(&page, &contains_text("notice", "The metrics need a token"));
     browser.wait_for(&page, "!document.querySelector('#history').textContent.includes('secret')");
 }
 
@@ -268,7 +269,8 @@ fn two_windows_side_by_side_leave_connections_to_publish_with() {
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
     // A window opens only after a key press.
-    let opens = "document.getElementById('active-filter').onkeydown = () => (window.second ??= open('/hub/', '', 'popup')); 0";
+    let opens = "document.getElementById('active-filter').onkeydown = () => (window.second ??= \
+                 open('/hub/', '', 'popup')); 0";
     browser.evaluate(&page, opens);
     browser.fill(&page, "active-filter", "x");
     browser.wait_for(&page, "!!window.second");
@@ -308,7 +310,8 @@ fn it_fits_every_window_and_names_every_control() {
     let _subscriber = get(&server, &format!("{HUB}?topic={long}"), "");
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
-    browser.wait_for(&page, "document.querySelectorAll('#history li').length > 0 && document.querySelectorAll('#active li').length > 0");
+    browser.wait_for(&page, "document.querySelectorAll('#history li').length > 0 && \
+                             document.querySelectorAll('#active li').length > 0");
     browser
         .evaluate(&page, "document.querySelectorAll('details').forEach((details) => (details.open = true))");
     let mut grounds = Vec::new();
@@ -328,7 +331,8 @@ fn it_fits_every_window_and_names_every_control() {
     }
     assert_ne!(grounds[0], grounds[1], "dark is not light");
     let nameless = "[...document.querySelectorAll('button, input, textarea, select, canvas, [tabindex]')]
-        .filter((part) => !(part.ariaLabel || part.textContent.trim() || part.labels?.[0]?.textContent.trim() || part.matches('.rest pre, #said-text')))
+        .filter((part) => !(part.ariaLabel || part.textContent.trim() ||
+            part.labels?.[0]?.textContent.trim() || part.matches('.rest pre, #said-text')))
         .map((part) => part.outerHTML)";
     assert_eq!(browser.evaluate(&page, nameless), json!([]));
     assert_eq!(browser.problems(), [] as [Value; 0]);
@@ -348,12 +352,12 @@ fn the_events_are_a_list_within_a_log() {
 fn a_refusal_disappears_when_its_cause_is_edited() {
     let (server, mut browser) = (locked(), Chromium::start());
     let page = browser.open(&server.url("/hub/"), DESKTOP);
-    browser.wait_for(&page, &says("history-words", "The history is empty"));
+    browser.wait_for(&page, &contains_text("history-words", "The history is empty"));
     let is_hidden = |id: &str| format!("document.querySelector('#{id}').hidden");
     let long = "x".repeat(5_000);
 
     click(&mut browser, &page, "#send");
-    browser.wait_for(&page, &says("publish-said", "Not published."));
+    browser.wait_for(&page, &contains_text("publish-said", "Not published."));
     set(&mut browser, &page, "data", "something else");
     assert_eq!(browser.evaluate(&page, &is_hidden("publish-said")), true);
     click(&mut browser, &page, "#send");
@@ -370,15 +374,15 @@ fn a_refusal_disappears_when_its_cause_is_edited() {
 
     set(&mut browser, &page, "history-topic", &long);
     click(&mut browser, &page, "#history-form [type=submit]");
-    browser.wait_for(&page, &says("history-words", "5000 bytes"));
+    browser.wait_for(&page, &contains_text("history-words", "5000 bytes"));
     set(&mut browser, &page, "history-topic", "*");
     assert_eq!(browser.evaluate(&page, &is_hidden("history-words")), true);
 
     set(&mut browser, &page, "selectors", &long);
     click(&mut browser, &page, "#watch-go");
-    browser.wait_for(&page, &says("watch-state", "refused"));
+    browser.wait_for(&page, &contains_text("watch-state", "refused"));
     set(&mut browser, &page, "selectors", "*");
-    browser.wait_for(&page, &says("watch-state", "not subscribed"));
+    browser.wait_for(&page, &contains_text("watch-state", "not subscribed"));
 }
 
 #[test]
@@ -386,7 +390,7 @@ fn a_text_with_braces_that_is_no_template_is_explained() {
     let (server, mut browser) = (open(), Chromium::start());
     publish(&server, "", &[json!({ "topic": "https://example.com/books/1", "data": "a book" })]);
     let page = browser.open(&server.url("/hub/"), DESKTOP);
-    browser.wait_for(&page, &says("history", "a book"));
+    browser.wait_for(&page, &contains_text("history", "a book"));
     for (topic, is_template) in [
         ("{", false),
         ("https://example.com/books/{id", false),
@@ -395,11 +399,11 @@ fn a_text_with_braces_that_is_no_template_is_explained() {
     ] {
         let explained = format!("“{topic}” is not a URI template");
         search_history(&mut browser, &page, topic);
-        browser.wait_for(&page, &format!("{} === {}", says("history-words", &explained), !is_template));
+        browser.wait_for(&page, &format!("{} === {}", contains_text("history-words", &explained), !is_template));
     }
     set(&mut browser, &page, "selectors", "{");
     click(&mut browser, &page, "#watch-go");
-    browser.wait_for(&page, &says("events", "“{” is not a URI template"));
+    browser.wait_for(&page, &contains_text("events", "“{” is not a URI template"));
 }
 
 /// `cargo test -p ssekit-cli --test ui -- --ignored picture` draws the picture anew.
@@ -440,7 +444,10 @@ fn picture_of_the_page() {
         let updates: Vec<Value> = (0..wave as usize)
             .map(|more| match (number + more) % 9 {
                 8 => json!({
-                    "topic": [format!("https://example.com/orders/{number}"), "https://example.com/users/1/inbox"],
+                    "topic": [
+                        format!("https://example.com/orders/{number}"),
+                        "https://example.com/users/1/inbox",
+                    ],
                     "private": true, "type": "order", "data": { "order": number, "status": "paid" },
                 }),
                 of => json!({
@@ -467,7 +474,7 @@ fn picture_of_the_page() {
 }
 
 /// Condition that an element has these words.
-fn says(id: &str, words: &str) -> String {
+fn contains_text(id: &str, words: &str) -> String {
     format!("document.querySelector('#{id}').textContent.includes({words:?})")
 }
 
@@ -476,7 +483,7 @@ fn says(id: &str, words: &str) -> String {
 /// On a very busy machine, Chromium has sometimes left such a search without an answer, for an unknown
 /// reason: then the test prints the requests of the page, and searches again, as a person would.
 fn search_history(browser: &mut Chromium, page: &Page, topic: &str) {
-    let found_nothing = says("history-words", "The history has no update of this topic");
+    let found_nothing = contains_text("history-words", "The history has no update of this topic");
     for _ in 0..3 {
         set(browser, page, "history-topic", topic);
         click(browser, page, "#history-form [type=submit]");
@@ -498,7 +505,10 @@ fn set(browser: &mut Chromium, page: &Page, id: &str, text: &str) {
     browser.evaluate(
         page,
         &format!(
-            "((field) => {{ field.value = {}; field.dispatchEvent(new Event('input', {{ bubbles: true }})) }})(document.getElementById({id:?}))",
+            "((field) => {{
+                field.value = {};
+                field.dispatchEvent(new Event('input', {{ bubbles: true }}));
+             }})(document.getElementById({id:?}))",
             json!(text)
         ),
     );
@@ -529,4 +539,5 @@ fn assert_refusals(browser: &mut Chromium, count: usize) {
 const LIVE: &str = "document.querySelector('#state').textContent.trim() === 'live'";
 /// The watched events: name, id and data.
 const EVENTS: &str = "[...document.querySelectorAll('#events [data-event]')].map((event) =>
-    [event.querySelector('b'), event.querySelector('.head code'), event.querySelector('.data')].map((part) => part.textContent).join('|'))";
+    [event.querySelector('b'), event.querySelector('.head code'), event.querySelector('.data')]
+        .map((part) => part.textContent).join('|'))";

@@ -11,7 +11,7 @@ use crate::hub::{
 use crate::program::Server;
 
 #[test]
-fn the_page_and_all_it_refers_to_are_served_and_nothing_comes_from_elsewhere() {
+fn the_page_and_its_files_are_served_and_nothing_is_loaded_from_elsewhere() {
     let server = locked();
     let page = get(&server, "/hub/", "");
     assert_eq!(page.status, 200);
@@ -51,7 +51,7 @@ fn the_page_and_all_it_refers_to_are_served_and_nothing_comes_from_elsewhere() {
 }
 
 #[test]
-fn beside_the_page_it_is_said_where_there_is_something_and_what_may_be_asked() {
+fn unknown_paths_get_404_with_the_known_ones_and_wrong_methods_405() {
     let server = locked();
     for path in ["/hub/nothing", "/nothing", "/hub/stats/x"] {
         let answer = get(&server, path, "");
@@ -140,7 +140,7 @@ fn data(page: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn private_updates_are_for_those_who_have_a_grant() {
+fn the_history_shows_private_updates_only_with_a_grant() {
     let server = locked();
     let publisher = token(&["*"], &[]);
     publish(
@@ -189,7 +189,7 @@ fn private_updates_are_for_those_who_have_a_grant() {
 }
 
 #[test]
-fn who_may_not_subscribe_reads_no_history() {
+fn without_the_right_to_subscribe_there_is_no_history() {
     let server = start(with_key(&mut serve()).args(["--store", "memory"]));
     let (status, problem) = json_of(get(&server, "/hub/history?topic=*", ""));
     assert_eq!((status, &problem["type"]), (401, &json!("urn:ssekit:problem:missing-token")));
@@ -329,7 +329,7 @@ fn walk(
 }
 
 #[test]
-fn a_search_ends_in_time_and_says_where_to_go_on() {
+fn a_search_ends_in_time_and_names_the_next_page() {
     let server = locked();
     let publisher = token(&["*"], &[]);
     publish(&server, &publisher, &[json!({ "topic": A, "data": "first" })]);
@@ -355,7 +355,7 @@ fn a_search_ends_in_time_and_says_where_to_go_on() {
 // Figures
 
 #[test]
-fn figures_are_for_who_may_list_the_subscriptions() {
+fn metrics_need_the_grant_to_list_subscriptions() {
     let server = locked();
     let all = format!("{HUB}/subscriptions");
     for (token, status) in [
@@ -383,7 +383,7 @@ fn figures_end_with_the_token_that_they_were_asked_by() {
 }
 
 #[test]
-fn figures_are_those_of_the_metrics() {
+fn the_pages_figures_equal_the_metrics() {
     let server = open();
     let subscriber = get(&server, &format!("{HUB}?topic={A}"), "");
     let mut figures = Stream::open(server.addr, "/hub/stats");

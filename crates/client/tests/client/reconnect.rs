@@ -252,7 +252,7 @@ async fn a_closed_connection_can_be_opened_again_and_resumes() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_and_comes_back_is_found_again() {
+async fn a_server_that_restarts_is_connected_to_again() {
     let peer = Peer::start([Answer::events("id: 1\ndata: before\n\n").then_stay()]).await;
     let connection = source(peer.url("/")).reconnect(eager());
     let mut messages = connection.select("message");

@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use super::{End, Frame};
 
@@ -48,83 +48,58 @@ struct Reason {
 }
 
 impl Metrics {
-    /// Registers the metrics.
+    /// Registers the metrics, in the order in which `/metrics` lists them.
     pub fn new(registry: &mut Registry) -> Arc<Self> {
+        let mut add = Adder(registry);
         let metrics = Self {
-            subscribers: Gauge::default(),
-            delivered: Counter::default(),
-            replayed: Counter::default(),
-            replays: Gauge::default(),
-            behind: Gauge::default(),
-            // From one to a million.
-            replay: Histogram::new(exponential_buckets(1.0, 4.0, 11)),
-            blocked: Counter::default(),
-            gaps: Counter::default(),
-            tail_gaps: Counter::default(),
-            heartbeats: Counter::default(),
-            matching: Counter::default(),
-            // From 50 µs to 13 s.
-            latency: Histogram::new(exponential_buckets(50e-6, 2.0, 19)),
-            ends: Family::default(),
+            subscribers: add.default("subscribers", "Connected subscribers"),
+            delivered: add.default("events_delivered", "Events written to subscribers"),
+            replayed: add.default(
+                "events_replayed",
+                "Events read from the log for subscribers that resumed or fell behind",
+            ),
+            replays: add.default(
+                "replays",
+                "Reads of the log for subscribers that resumed or fell behind: running, or waiting for \
+                 memory",
+            ),
+            behind: add.default(
+                "subscribers_behind",
+                "Subscribers that are resuming or behind the newest event",
+            ),
+            replay: add.metric(
+                "replay_events",
+                "Events per replay, until the subscriber was up to date or disconnected",
+                // From one to a million.
+                Histogram::new(exponential_buckets(1.0, 4.0, 11)),
+            ),
+            blocked: add.default("subscribers_blocked", "Times that a subscriber's socket was full"),
+            gaps: add.default(
+                "gaps",
+                "Gaps reported to subscribers: events that were removed before the subscriber had read them",
+            ),
+            tail_gaps: add.default(
+                "tail_gaps",
+                "Times that retention removed updates before the hub had delivered them",
+            ),
+            heartbeats: add.default("heartbeats", "Heartbeat comments sent to idle subscribers"),
+            matching: add.default(
+                "matching_steps",
+                "Cost of matching topics with selectors, in operations on up to 64 bytes of a topic, over \
+                 all threads",
+            ),
+            latency: add.metric(
+                "publish_to_write_seconds",
+                "Delivery latency, from publication to the last socket write",
+                // From 50 µs to 13 s.
+                Histogram::new(exponential_buckets(50e-6, 2.0, 19)),
+            ),
+            ends: add.default("subscriptions_ended", "Ended subscriptions, by reason"),
         };
         for end in End::ALL {
             // So each counter is shown from the start.
             drop(metrics.ends.get_or_create(&Reason { reason: end.name() }));
         }
-        registry.register("subscribers", "Connected subscribers", metrics.subscribers.clone());
-        registry.register("events_delivered", "Events written to subscribers", metrics.delivered.clone());
-        registry.register(
-            "events_replayed",
-            "Events read from the log for subscribers that resumed or fell behind",
-            metrics.replayed.clone(),
-        );
-        registry.register(
-            "replays",
-            "Reads of the log for subscribers that resumed or fell behind: running, or waiting for memory",
-            metrics.replays.clone(),
-        );
-        registry.register(
-            "subscribers_behind",
-            "Subscribers that are resuming or behind the newest event",
-            metrics.behind.clone(),
-        );
-        registry.register(
-            "replay_events",
-            "Events per replay, until the subscriber was up to date or disconnected",
-            metrics.replay.clone(),
-        );
-        registry.register(
-            "subscribers_blocked",
-            "Times that a subscriber's socket was full",
-            metrics.blocked.clone(),
-        );
-        registry.register(
-            "gaps",
-            "Gaps reported to subscribers: events that were removed before the subscriber had read them",
-            metrics.gaps.clone(),
-        );
-        registry.register(
-            "tail_gaps",
-            "Times that retention removed updates before the hub had delivered them",
-            metrics.tail_gaps.clone(),
-        );
-        registry.register(
-            "heartbeats",
-            "Heartbeat comments sent to idle subscribers",
-            metrics.heartbeats.clone(),
-        );
-        registry.register(
-            "matching_steps",
-            "Cost of matching topics with selectors, in operations on up to 64 bytes of a topic, over \
-             all threads",
-            metrics.matching.clone(),
-        );
-        registry.register(
-            "publish_to_write_seconds",
-            "Delivery latency, from publication to the last socket write",
-            metrics.latency.clone(),
-        );
-        registry.register("subscriptions_ended", "Ended subscriptions, by reason", metrics.ends.clone());
         Arc::new(metrics)
     }
 
@@ -144,5 +119,19 @@ impl Metrics {
             let took = now.duration_since(frame.time).unwrap_or_default();
             self.latency.observe(took.as_secs_f64());
         }
+    }
+}
+
+/// Adds metrics to a registry.
+struct Adder<'a>(&'a mut Registry);
+
+impl Adder<'_> {
+    fn default<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        self.metric(name, help, M::default())
+    }
+
+    fn metric<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
     }
 }

@@ -67,7 +67,7 @@ async fn until_listed(hub: &TestHub, topics: &[&str]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_97_whoever_comes_and_goes_is_told_and_line_101_by_the_document_of_a_subscription() {
+async fn line_97_begins_and_ends_are_announced_and_line_101_by_the_document_of_a_subscription() {
     Way::each(async |way| {
         let hub = telling_hub().await;
         let mut watcher = watch(way, &hub, None).await;
@@ -133,7 +133,7 @@ async fn line_100_a_subscriber_has_an_id_of_its_own_that_it_cannot_choose() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_102_who_is_not_granted_the_path_is_told_of_nobody() {
+async fn line_102_without_a_grant_of_the_path_there_are_no_subscription_events() {
     Way::each(async |way| {
         let hub = telling_hub().await;
         let get = Request::get(format!("{HUB}?topic=*&lastEventID=earliest"));
@@ -156,7 +156,7 @@ async fn line_102_who_is_not_granted_the_path_is_told_of_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_103_to_108_the_api_has_three_paths_and_says_after_which_event_it_holds() {
+async fn line_103_to_108_the_api_has_three_paths_and_the_id_of_the_last_event() {
     let hub = telling_hub().await;
     let first = Way::Socket.subscribe(&hub, "topic=a&topic=b/{x}").await;
     let _second = Way::Http2.subscribe(&hub, "topic=a").await;
@@ -213,7 +213,7 @@ async fn line_103_to_108_the_api_has_three_paths_and_says_after_which_event_it_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_104_the_path_alone_is_what_must_be_granted() {
+async fn line_104_the_path_alone_must_be_granted() {
     let hub = telling_hub().await;
     let _stream = Way::Socket.subscribe(&hub, "topic=a").await;
     let single = until_listed(&hub, &["a"]).await[0]["id"].as_str().unwrap().to_owned();
@@ -302,7 +302,7 @@ async fn line_109_an_answer_that_still_holds_is_304_and_one_that_does_not_is_new
 
 /// After a hub was killed, the next one has none of its subscribers, and no event has announced that.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_of_one_hub_is_not_taken_for_that_of_the_next_on_the_same_log() {
+async fn a_cached_answer_of_one_hub_is_not_valid_for_the_next_on_the_same_log() {
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
     let setup = || Setup { subscriptions: true, ..Setup::default() };
     let first = TestHub::over(log.clone(), setup()).await;
@@ -318,7 +318,7 @@ async fn an_answer_of_one_hub_is_not_taken_for_that_of_the_next_on_the_same_log(
 /// A client that reads the list and then the events after its id ends up with the same state as one that
 /// reads the list later.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_and_the_events_after_it_tell_the_same_while_subscribers_come_and_go() {
+async fn the_list_and_the_events_after_it_agree_while_subscribers_connect_and_leave() {
     let hub = telling_hub().await;
     let churn = join_all((0..6).map(async |number| {
         let mut staying = Vec::new();
@@ -417,7 +417,7 @@ async fn held(hub: &TestHub, topic: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_come_and_go_with_64_selectors_drop_no_update_and_reset_nobody_but_those_who_watch()
+async fn many_short_connections_with_64_selectors_drop_no_update_and_reset_only_their_watchers()
 {
     let log = Arc::new(MemoryLog::new(kept(300, 50)).unwrap());
     let hub = TestHub::over(log.clone(), telling()).await;

@@ -45,7 +45,7 @@ async fn check_turned_away(hub: &TestHub) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_15_connections_are_bounded_and_who_is_too_many_is_told_when_to_come_back() {
+async fn line_15_connections_are_limited_and_further_ones_get_a_reconnection_time() {
     let hub = TestHub::start(|setup| {
         setup.server.connections = 3;
         setup.access.cors_origins = Origins::Any;
@@ -108,7 +108,7 @@ async fn line_15_connections_of_one_address_are_bounded_and_do_not_keep_others_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_says_nothing_or_not_enough_is_closed_in_time() {
+async fn silent_and_incomplete_requests_are_closed_in_time() {
     let patience = Duration::from_millis(300);
     let hub = TestHub::start(|setup| setup.server.head_time = patience).await;
     for said in ["", "G", "GET /.well-known/mercure?topic=a HTTP/1.1\r\nhost: hub.test\r\n", "POST /"] {
@@ -122,7 +122,7 @@ async fn who_says_nothing_or_not_enough_is_closed_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_may_come_in_pieces_of_any_size() {
+async fn a_request_may_arrive_in_pieces_of_any_size() {
     let hub = TestHub::usual().await;
     hub.publish("topic=a&data=x").await;
     let request = Request::get(format!("{HUB}?topic=a&lastEventID=earliest")).encode();

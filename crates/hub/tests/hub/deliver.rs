@@ -5,7 +5,7 @@ use crate::setup::{HUB, TestHub, encoded, publication};
 use crate::stream::{Got, Stream, Way};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_12_one_selector_that_matches_is_enough_and_line_14_an_update_comes_once() {
+async fn line_12_one_matching_selector_is_enough_and_line_14_an_update_is_sent_once() {
     // Topics of each update, whose data is its number.
     const UPDATES: [&[&str]; 7] = [
         &["a"],
@@ -163,7 +163,7 @@ async fn line_120_nothing_published_ends_an_event_or_adds_a_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_86_every_event_has_the_id_that_its_publisher_was_told() {
+async fn line_86_every_event_has_the_id_that_its_publisher_got() {
     Way::each(async |way| {
         let hub = TestHub::usual().await;
         let mut stream = way.subscribe(&hub, "topic=a").await;
@@ -181,7 +181,7 @@ async fn line_86_every_event_has_the_id_that_its_publisher_was_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_receive_what_several_publish_in_one_order() {
+async fn all_subscribers_receive_the_updates_of_several_publishers_in_one_order() {
     let hub = TestHub::usual().await;
     let mut streams = Vec::new();
     for way in Way::ALL {
@@ -210,7 +210,7 @@ async fn all_receive_what_several_publish_in_one_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_3_subscriptions_are_get_and_head_tells_what_get_would() {
+async fn line_3_subscriptions_are_get_and_head_is_answered_without_a_stream() {
     let hub = TestHub::start(|setup| setup.subscriptions = true).await;
     Way::each(async |way| {
         let head = Request::new("HEAD", format!("{HUB}?topic=a&lastEventID=earliest"));

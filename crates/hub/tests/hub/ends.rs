@@ -119,7 +119,7 @@ async fn line_82_every_stream_ends_after_the_longest_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_end_all_are_sent_away_one_after_the_other_and_told_when_to_come_back() {
+async fn at_shutdown_streams_end_one_after_the_other_with_a_reconnection_time() {
     let mut hub = TestHub::usual().await;
     let mut streams = Vec::new();
     for way in Way::ALL {

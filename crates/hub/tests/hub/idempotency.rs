@@ -295,7 +295,7 @@ async fn without_tokens_all_publishers_share_their_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_oldest_keys_make_room_for_new_ones() {
+async fn the_oldest_keys_are_forgotten_first() {
     let hub = TestHub::usual().await;
     let first = published(&hub, Way::Socket, &keyed("topic=a&data=x", "first")).await;
     let second = published(&hub, Way::Socket, &keyed("topic=a&data=x", "second")).await;

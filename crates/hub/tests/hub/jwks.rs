@@ -43,7 +43,7 @@ fn signed_with(secret: &str) -> String {
 }
 
 #[test]
-fn line_122_keys_come_by_https_or_from_this_machine() {
+fn line_122_keys_are_fetched_by_https_or_from_this_machine() {
     for url in [
         "https://issuer.example/keys",
         "https://10.0.0.1/keys",
@@ -154,7 +154,7 @@ async fn only_a_set_of_keys_replaces_keys() {
 
 /// An answer that may be older than the request proves nothing.
 #[tokio::test(start_paused = true)]
-async fn a_fetch_that_had_begun_before_does_not_say_that_a_key_is_missing() {
+async fn an_earlier_fetch_is_no_proof_that_a_key_is_missing() {
     let keys = Keys::none();
     let (rotation, renewal) = Rotation::new("the issuer", keys.clone(), None, Schedule::default());
     let (begun, mut begins) = mpsc::unbounded_channel();
@@ -258,7 +258,7 @@ async fn line_122_a_fetch_follows_no_redirect_and_reads_no_more_than_keys() {
 }
 
 #[tokio::test]
-async fn keys_come_from_a_file_as_well() {
+async fn keys_are_read_from_a_file_too() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../mercure/tests/mercure/tokens/jwks.json");
     let source = Source::parse(path).unwrap();
     assert_eq!(Keys::read_set(&source.fetch(&Http::new()).await.unwrap()).unwrap().len(), 5);

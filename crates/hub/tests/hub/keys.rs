@@ -36,7 +36,7 @@ fn token_of(name: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_a_key_that_is_new_is_taken_at_the_first_attempt_by_whatever_way() {
+async fn a_token_of_a_new_key_is_accepted_at_the_first_attempt_on_every_transport() {
     let keys = Keys::read(&set(0)).unwrap();
     let fetched = Arc::new(AtomicUsize::new(0));
     let hub = TestHub::start(|setup| {
@@ -112,7 +112,7 @@ async fn begun(hub: &TestHub, publication: &Request) -> (Connection, Vec<u8>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_revoked_while_the_body_comes_publishes_nothing() {
+async fn a_key_that_is_revoked_during_the_body_publishes_nothing() {
     let hub = TestHub::usual().await;
     let (mut kept, body) = begun(&hub, &publication("topic=a&data=x")).await;
     let (mut revoked, other_body) = begun(&hub, &publication("topic=a&data=y")).await;
@@ -156,7 +156,7 @@ fn asked(kid: Option<&str>, letter: char) -> Request {
 
 /// Streams whose key had been revoked used to continue forever.
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_end_whose_token_no_longer_verifies_and_the_others_go_on() {
+async fn streams_with_an_invalid_token_end_and_the_others_continue() {
     let hub = TestHub::start(|setup| {
         setup.access.subscribers = set_of(&[("1", 'a'), ("2", 'b'), ("3", 'c')]);
     })
@@ -200,7 +200,7 @@ async fn streams_end_whose_token_no_longer_verifies_and_the_others_go_on() {
 
 /// Keys are replaced between the verification of the token and the thread that serves the stream.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_does_not_begin_whose_key_was_replaced_meanwhile() {
+async fn a_stream_does_not_begin_after_its_key_was_replaced() {
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
     let options = Setup::default().fanout;
     let fanout = Fanout::start(log, &options, Metrics::new(&mut Registry::default())).await.unwrap();
@@ -225,7 +225,7 @@ async fn a_stream_does_not_begin_whose_key_was_replaced_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_publishes_with_a_token_that_ends_before_the_body_is_there_is_refused() {
+async fn a_token_that_ends_before_the_body_is_complete_is_refused() {
     let hub = TestHub::usual().await;
     let exp = unix_now() as u64 + 3;
     let mut claims = claims(&["*"], &[]);

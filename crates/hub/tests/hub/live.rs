@@ -248,7 +248,7 @@ async fn whoever_joins_leaves_and_reads_slowly_gets_everything_once_and_in_order
 /// The client may have the head of a response before the fan-out knows the subscriber: the updates after that
 /// must be delivered all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_after_a_subscription_is_answered_is_delivered() {
+async fn updates_published_after_the_response_of_a_subscription_are_delivered() {
     let log = Arc::new(MemoryLog::new(Retention::of_everything(Keep::ALL).unwrap()).unwrap());
     let mut options = Setup::default().fanout;
     options.threads = 1;

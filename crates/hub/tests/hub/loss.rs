@@ -292,7 +292,7 @@ async fn a_subscriber_that_races_with_retention_gets_events_each_time() {
 
 /// The record of its id is in the log when it is looked up, and gone when the log is read.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resume_whose_place_goes_while_it_begins_is_told_and_goes_on() {
+async fn a_resume_whose_position_is_dropped_while_it_begins_gets_a_gap_and_continues() {
     for overtaken in [Overtaken::Close, Overtaken::Skip] {
         Way::each(async |way| {
             let log = Contended::keeping(Keep { records: Some(50), ..Keep::ALL });

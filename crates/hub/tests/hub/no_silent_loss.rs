@@ -42,7 +42,7 @@ async fn run(seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_subscriber_receives_each_event_or_a_notice_of_what_is_missing() {
+async fn every_subscriber_receives_each_event_or_a_notice_of_its_loss() {
     for seed in cases(FEW, MANY) {
         if let Err(panic) = tokio::spawn(run(seed)).await {
             panic!("SSEKIT_SEED={seed}: {panic}");

@@ -180,7 +180,7 @@ async fn where_every_page_may_read_none_sends_cookies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_asks_first_is_told_what_it_may_send() {
+async fn a_preflight_request_is_answered_with_the_allowed_methods_and_headers() {
     let hub = hub_for_pages().await;
     for path in [HUB.to_owned(), format!("{HUB}/subscriptions"), format!("{HUB}/subscriptions/a/b")] {
         let ask = |origin: &str| {

@@ -59,7 +59,7 @@ fn selects(selector: &str, topic: &str) -> bool {
 }
 
 #[test]
-fn the_reference_knows_what_selectors_mean() {
+fn the_reference_implements_selectors() {
     let template = "https://example.com/{a}/{b}";
     for (selector, topic, wanted) in [
         ("t/0", "t/0", true),
@@ -319,7 +319,7 @@ async fn refusals(hub: &TestHub, rng: &mut Rng, texts: &mut Texts) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_2_line_18_what_is_private_is_seen_by_exactly_those_who_are_granted_it() {
+async fn line_2_line_18_private_updates_reach_exactly_the_authorized_subscribers() {
     listen_to_the_log();
     for seed in cases(4, 400) {
         if let Err(panic) = tokio::spawn(run(seed)).await {
@@ -382,7 +382,7 @@ impl MakeWriter<'_> for Listener {
 /// A proxy that asks for a password passes its header on, and the token comes elsewhere; such requests used
 /// to be refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_found_beside_what_is_none() {
+async fn a_token_is_found_beside_other_credentials() {
     let hub = TestHub::usual().await;
     let token = sign(&claims_with_payload(&["*"], json!(null)));
     let cookie = format!("mercureAuthorization=; mercureAuthorization={token}");

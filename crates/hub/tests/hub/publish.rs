@@ -143,7 +143,7 @@ async fn a_subscription_may_be_pipelined_between_other_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_51_what_is_too_large_is_413_and_is_not_published() {
+async fn line_51_a_large_body_is_413_and_is_not_published() {
     let hub = TestHub::start(|setup| {
         let limits = &mut setup.access.limits;
         (limits.body, limits.batch, limits.topics) = (10_000, 5, 3);
@@ -187,7 +187,7 @@ async fn line_51_what_is_too_large_is_413_and_is_not_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_is_408_and_one_that_is_cut_off_is_not_published() {
+async fn a_missing_body_is_408_and_a_truncated_one_is_not_published() {
     let hub = TestHub::start(|setup| setup.server.body_time = Duration::from_millis(200)).await;
     let mut slow = Connection::open(hub.addr).await;
     let mut bytes = publication("topic=a&data=never").encode();
@@ -204,7 +204,7 @@ async fn a_body_that_does_not_come_is_408_and_one_that_is_cut_off_is_not_publish
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_log_refuses_is_503_with_the_time_to_come_back() {
+async fn a_refusal_of_the_log_is_503_with_a_retry_time() {
     let hub = TestHub::usual().await;
     hub.log.close().await.unwrap();
     let answer = hub.ask(&publication("topic=a&data=x")).await;
@@ -225,7 +225,7 @@ fn head(token: Option<&str>, more: &str) -> Vec<u8> {
 
 /// If the length was announced, the hub used to wait for the body and hold it before it verified the token.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_publish_is_told_so_before_the_body_by_whatever_way() {
+async fn an_unauthorized_publisher_is_refused_before_the_body_on_every_transport() {
     let hub = TestHub::usual().await;
     let (granted, not) = (token(&["*"], &[]), token(&[], &["*"]));
     for way in ["first", "split", "later"] {
@@ -259,7 +259,7 @@ async fn who_may_not_publish_is_told_so_before_the_body_by_whatever_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_for_which_there_is_no_memory_is_503_and_small_ones_are_taken() {
+async fn a_body_beyond_the_memory_is_503_and_small_ones_are_accepted() {
     let hub = TestHub::start(|setup| setup.server.body_memory = 100_000).await;
     let token = token(&["*"], &[]);
     let form = |size: usize| format!("topic=a&data={}", "x".repeat(size));

@@ -69,7 +69,7 @@ fn forged() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_64_to_67_every_refusal_of_a_subscriber_says_which_and_why_by_each_way() {
+async fn line_64_to_67_every_refusal_of_a_subscriber_names_the_reason_on_each_transport() {
     let hub = TestHub::usual().await;
     let get = |query: &str| Request::get(format!("{HUB}?{query}"));
     let refusals = [
@@ -131,7 +131,7 @@ async fn line_64_to_67_every_refusal_of_a_subscriber_says_which_and_why_by_each_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_refusal_of_a_publisher_says_which_and_why_and_publishes_nothing() {
+async fn every_refusal_of_a_publisher_names_the_reason_and_publishes_nothing() {
     let hub = TestHub::usual().await;
     let post = |form: &str| Request::post(HUB, form);
     let cookie = format!("mercureAuthorization={}", token(&["*"], &[]));
@@ -179,7 +179,7 @@ async fn every_refusal_of_a_publisher_says_which_and_why_and_publishes_nothing()
 
 /// A client that sends a POST by mistake, as `fetch` with a body does.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_post_that_wants_a_stream_is_told_how_to_subscribe() {
+async fn a_post_that_accepts_a_stream_is_answered_with_a_hint() {
     let hub = TestHub::usual().await;
     Way::each(async |way| {
         for (request, problem) in [
@@ -270,7 +270,7 @@ async fn a_request_without_a_host_or_with_two_is_400_by_whatever_way() {
 
 /// Such a stream used to be announced as kept alive, and its reader waited for the end in vain.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_over_http_1_0_ends_with_its_connection_and_says_so() {
+async fn a_stream_over_http_1_0_ends_with_its_connection() {
     let hub = TestHub::usual().await;
     for more in ["", "connection: keep-alive\r\n"] {
         let mut connection = Connection::open(hub.addr).await;

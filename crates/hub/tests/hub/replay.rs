@@ -25,7 +25,7 @@ fn begins_after(stream: &Stream) -> Option<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_kept_and_what_is_replayed_is_counted() {
+async fn kept_and_replayed_events_are_counted() {
     let hub = TestHub::usual().await;
     publish(&hub, "a", 6).await;
     publish(&hub, "b", 4).await;
@@ -68,7 +68,7 @@ async fn line_88_the_last_event_id_is_read_from_the_header_first_and_from_the_qu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_89_everything_after_it_is_replayed_and_then_goes_on_live() {
+async fn line_89_all_events_after_the_id_are_replayed_before_live_ones() {
     // The window has only the newest frame, or everything: log and memory give the same events.
     for window in [1, 4 << 20] {
         let hub = TestHub::start(|setup| setup.fanout.window = window).await;
@@ -90,7 +90,7 @@ async fn line_89_everything_after_it_is_replayed_and_then_goes_on_live() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_90_what_is_replayed_is_authorised_by_the_token_of_now() {
+async fn line_90_replayed_events_are_authorized_by_the_present_token() {
     for window in [1, 4 << 20] {
         let hub = TestHub::start(|setup| setup.fanout.window = window).await;
         for (topic, data) in [("a", "1"), ("b", "2"), ("a", "3"), ("b", "4"), ("a&topic=b", "5")] {
@@ -153,7 +153,7 @@ async fn line_92_a_repeated_id_means_its_first_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_93_the_answer_says_after_which_event_it_begins_and_why_when_it_is_another() {
+async fn line_93_the_response_names_the_event_after_which_it_begins_and_the_reason_of_another() {
     let retention = || Retention::of_everything(Keep { records: Some(3), ..Keep::ALL }).unwrap();
     let other = TestHub::usual().await;
     let foreign = other.publish("topic=a&data=of another log").await;
@@ -198,7 +198,7 @@ async fn line_93_the_answer_says_after_which_event_it_begins_and_why_when_it_is_
 ///
 /// See `Hub::position`.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_read_an_update_may_go_on_after_it_and_is_shown_nothing_of_it() {
+async fn the_id_of_an_unreadable_update_resumes_and_shows_nothing_of_it() {
     let hub = TestHub::usual().await;
     hub.publish("topic=a&data=before").await;
     let given = hub.publish("topic=secret&data=hidden&private=on").await;
@@ -277,7 +277,7 @@ async fn a_long_history_is_replayed_to_many_within_a_small_budget_of_memory() {
 /// A late subscriber does not get an update that a newer one of its topic has replaced, even while the update
 /// is still in memory for others.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_for_everything_gets_what_the_log_keeps_of_it() {
+async fn a_replay_of_the_whole_history_has_all_kept_events() {
     for window in [1, 4 << 20] {
         let hub = TestHub::start(|setup| {
             setup.fanout.window = window;

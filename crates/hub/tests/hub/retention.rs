@@ -112,7 +112,7 @@ fn check(published: &Published, had: &[Option<Position>], keep: Keep, rate: usiz
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_of_everything_get_events_and_are_told_of_losses_at_any_rate() {
+async fn subscribers_to_all_topics_get_events_and_notices_of_losses_at_any_rate() {
     let time = Duration::from_millis(if std::env::var_os("SSEKIT_SOAK").is_some() { 5000 } else { 150 });
     let keeps = [
         Keep { records: Some(200), ..Keep::ALL },

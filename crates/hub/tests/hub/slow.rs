@@ -54,7 +54,7 @@ fn number(data: &str) -> usize {
 const MUCH: usize = 4000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_overtaken_by_retention_is_closed_and_told_when_it_is_back() {
+async fn a_subscriber_overtaken_by_retention_is_closed_and_gets_a_reset_on_return() {
     Way::each(async |way| {
         let hub = TestHub::start(|setup| {
             narrow(setup);
@@ -82,7 +82,7 @@ async fn who_is_overtaken_by_retention_is_closed_and_told_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_overtaken_by_retention_goes_on_after_a_gap_where_it_is_configured_so() {
+async fn a_subscriber_overtaken_by_retention_continues_after_a_gap_if_configured() {
     Way::each(async |way| {
         let hub = TestHub::start(|setup| {
             narrow(setup);
@@ -118,7 +118,7 @@ async fn who_is_overtaken_by_retention_goes_on_after_a_gap_where_it_is_configure
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_delays_nobody_and_loses_nothing_that_the_log_keeps() {
+async fn a_subscriber_that_does_not_read_delays_no_other_and_loses_no_kept_update() {
     Way::each(async |way| {
         let hub = TestHub::start(narrow).await;
         let mut slow = idle_reader(way, &hub).await;
@@ -173,7 +173,7 @@ async fn a_new_subscriber_that_was_sent_nothing_yet_has_not_stalled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_reads_nothing_for_too_long_is_closed() {
+async fn a_subscriber_that_reads_nothing_for_too_long_is_closed() {
     Way::each(async |way| {
         let hub = TestHub::start(|setup| {
             narrow(setup);

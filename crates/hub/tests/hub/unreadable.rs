@@ -108,7 +108,7 @@ const PAGE: &str = "https://app.example";
 /// A browser gives up for good on any status but 200 (HTML, section 9.2.3), and on an answer that its page
 /// may not read.
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_log_cannot_be_read_a_browser_is_told_when_to_return_and_others_why() {
+async fn while_the_log_cannot_be_read_browsers_get_a_retry_and_others_the_reason() {
     let log = Moody::new();
     let mut setup = Setup::default();
     setup.access.cors_origins = Origins::parse([PAGE]).unwrap();
@@ -139,7 +139,7 @@ async fn while_the_log_cannot_be_read_a_browser_is_told_when_to_return_and_other
 
 /// The search for a last event ID may take a while, and the token may expire meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn line_81_nothing_is_delivered_to_who_waited_for_the_log_until_the_token_had_ended() {
+async fn line_81_a_token_that_ends_while_the_log_is_read_delivers_nothing() {
     let log = Moody::new();
     let hub = TestHub::over(Arc::clone(&log) as Arc<dyn Log>, Setup::default()).await;
     hub.publish("topic=a&data=secret&private=on").await;
@@ -200,7 +200,7 @@ async fn when_reading_the_log_panics_streams_that_are_behind_end_and_resume() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_tail_of_the_log_panics_the_hub_goes_on_at_the_same_place() {
+async fn after_a_panic_in_the_tail_of_the_log_the_hub_continues_at_the_same_position() {
     let log = Moody::new();
     let hub = TestHub::over(Arc::clone(&log) as Arc<dyn Log>, Setup::default()).await;
     let mut stream = Way::Socket.subscribe(&hub, "topic=a").await;

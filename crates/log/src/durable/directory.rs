@@ -142,7 +142,8 @@ impl Directory {
             tracing::warn!(
                 file = %self.damaged_path().display(),
                 %error,
-                "cannot remove the mark of a damaged journal: delete this file, or the next start reports the same lost records again"
+                "cannot remove the mark of a damaged journal: delete this file, or the next start reports \
+                 the same lost records again"
             );
         }
     }

@@ -1,7 +1,9 @@
+//! The reason why an operation of the store failed, and the error that an append gets for it.
+
 use std::io;
 
 use super::directory::MIN_FREE_BYTES;
-use crate::AppendError;
+use crate::{AppendError, ReadError};
 
 /// The reason why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -11,8 +13,8 @@ pub(super) enum Failure {
     #[error("{0:?}")]
     Store(fjall::Error),
     #[error("{0}")]
-    Read(#[from] crate::ReadError),
-    #[error("that it is not open")]
+    Read(#[from] ReadError),
+    #[error("the store is not open")]
     Closed,
 }
 
@@ -26,6 +28,7 @@ impl From<fjall::Error> for Failure {
 }
 
 impl Failure {
+    /// The error of the appends that the failure refuses.
     pub(super) fn append_error(&self) -> AppendError {
         let Self::Io(error) = self else { return AppendError::Unavailable(self.to_string()) };
         match error.kind() {
@@ -38,9 +41,5 @@ impl Failure {
             }
             _ => AppendError::Unavailable(error.to_string()),
         }
-    }
-
-    pub(super) fn into_append_error(self) -> AppendError {
-        self.append_error()
     }
 }

@@ -15,7 +15,7 @@ use fjall::compaction::filter::{
     CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
 };
 
-use super::keys::RuleId;
+use super::layout::RuleId;
 use crate::Position;
 
 /// The hash of an id, and the position of its record.

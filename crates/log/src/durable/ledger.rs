@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::last_position::LastPosition;
+use super::layout::RuleId;
 use super::snapshot::Snapshot;
-use super::keys::RuleId;
 use super::store::Store;
 use super::write_batch::WriteBatch;
 use crate::retention::{ClockSkew, Held};

@@ -1,4 +1,8 @@
+//! The options of a log on disk.
+
 use std::time::Duration;
+
+use fjall::PersistMode;
 
 use crate::{Clock, Keep, Retention};
 
@@ -50,6 +54,33 @@ impl Default for DurableOptions {
             cache: 32 * 1024 * 1024,
             write_buffer: 16 * 1024 * 1024,
             clock: Clock::default(),
+        }
+    }
+}
+
+impl Durability {
+    /// The mode of each write; `None` leaves it in memory.
+    pub(super) fn mode(self) -> Option<PersistMode> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Periodic(_) => Some(PersistMode::Buffer),
+            Self::Sync => Some(PersistMode::SyncData),
+        }
+    }
+
+    /// The mode of the later step that makes writes durable.
+    pub(super) fn deferred_mode(self) -> PersistMode {
+        match self {
+            Self::Memory(_) => PersistMode::Buffer,
+            Self::Periodic(_) | Self::Sync => PersistMode::SyncData,
+        }
+    }
+
+    /// The longest time until that step.
+    pub(super) fn interval(self) -> Duration {
+        match self {
+            Self::Memory(interval) | Self::Periodic(interval) => interval,
+            Self::Sync => Duration::ZERO,
         }
     }
 }

@@ -4,7 +4,7 @@ use fjall::Readable;
 use tracing::warn;
 
 use super::codec::{Group, decode_keys};
-use super::keys::{KEYS, RuleId, keys_key, record_key};
+use super::layout::{KEYS, RuleId, keys_key, record_key};
 use super::store::Store;
 use crate::idempotency::UsedKeys;
 use crate::retention::Held;

@@ -1,20 +1,4 @@
-//! The store of a log: an LSM tree on disk (`fjall`) with four keyspaces.
-//!
-//! ```text
-//! records   rule u16 · position u64       a group of records; the position is that of its last (codec.rs)
-//! ids       hash of the id · position     rule u16; only for records with an id (id_index.rs)
-//! topics    rule u16 · hash of the topic  positions of the newest records, for rules with `last_per_topic`
-//! meta      "epoch"                       16 bytes
-//!           "reserved"                    the position up to which positions may have been used
-//!           "rule" · rule u16             the name of the rule; rule 0 is the rest
-//!           "held" · rule u16             of the rule: records, bytes, low watermark; of the log at that
-//!                                         write: last position, horizon, position up to which all ids are
-//!                                         in tables, separate horizon
-//!           "keys" · position u64         idempotency keys of the write with this first position (codec.rs)
-//! ```
-//! Numbers are big-endian, so that the order of keys is that of their numbers. The key of a group begins with
-//! the rule, so that the records which retention drops are neighbors. The position of the last record of the
-//! group follows, so that one seek finds the records after a position.
+//! The store of a log: an LSM tree on disk (`fjall`) with the four keyspaces of `layout.rs`.
 //!
 //! After `kill -9`, a start reads the store's journals, which have 64 MiB or more. The time for that depends
 //! on the number of items, hardly on their bytes. So a write has few items: groups of records instead of
@@ -32,7 +16,7 @@ use siphasher::sip128::SipHasher24;
 
 use super::damage::Damage;
 use super::id_index::{IdIndex, LowWatermarks};
-use super::keys::RuleId;
+use super::layout::RuleId;
 use super::options::DurableOptions;
 use crate::{Epoch, Position};
 

@@ -3,7 +3,7 @@
 use fjall::{Keyspace, PersistMode};
 
 use super::id_index::IdKey;
-use super::keys::{RuleId, keys_key, record_key};
+use super::layout::{RuleId, keys_key, record_key};
 use super::store::Store;
 use crate::Position;
 use crate::retention::Held;

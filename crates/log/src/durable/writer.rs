@@ -9,40 +9,22 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fjall::PersistMode;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::codec::encode_keys;
 use super::failure::Failure;
 use super::last_position::LastPositionFile;
 use super::ledger::Ledger;
+use super::options::DurableOptions;
 use super::plan::Plan;
+use super::request::{Decision, Message, Request, adds_records};
 use super::shared::Shared;
-use super::store::Store;
-use super::options::{Durability, DurableOptions};
 use super::snapshot::Snapshot;
+use super::store::Store;
 use super::write_batch::WriteBatch;
-use crate::idempotency::{KeyedAppend, UsedKeys};
-use crate::{AppendError, Appended, IdempotencyKey, Position, Record};
-
-/// A message to the writer.
-#[derive(Debug)]
-pub(super) enum Message {
-    Append(Request),
-    Close(oneshot::Sender<Result<(), AppendError>>),
-}
-
-/// An append that waits for the writer.
-#[derive(Debug)]
-pub(super) struct Request {
-    /// The records, each with its rule.
-    pub(super) records: Vec<(usize, Record)>,
-    pub(super) key: Option<IdempotencyKey>,
-    pub(super) size: usize,
-    pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
-    /// The permit for the bytes that wait.
-    pub(super) _permit: OwnedSemaphorePermit,
-}
+use crate::idempotency::UsedKeys;
+use crate::{AppendError, Appended, Position, ReadError};
 
 /// The state of the writer's thread.
 #[derive(Debug)]
@@ -53,7 +35,7 @@ pub(super) struct Writer {
     keys: UsedKeys,
     /// The position of the next record.
     next: Position,
-    /// The time of the oldest write that is not synced yet or, with [`Durability::Memory`], only in memory.
+    /// The time of the oldest write that is not synced yet or, with `Durability::Memory`, is in memory only.
     dirty: Option<Instant>,
     outage: Option<Outage>,
     last_position_file: LastPositionFile,
@@ -175,7 +157,7 @@ impl Writer {
                 self.end_outage().and_then(|()| {
                     self.write(&group).map_err(|failure| {
                         self.start_outage(&failure);
-                        failure.into_append_error()
+                        failure.append_error()
                     })
                 })
             }),
@@ -198,8 +180,9 @@ impl Writer {
 
     /// Writes the records of a group, except those of repeated appends. Returns the result of each append.
     fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
-        let first = self.next;
-        let Decision { answers, next, keyed, forgotten, time } = self.decide(group);
+        let (first, time) = (self.next, self.options.clock.now());
+        // If the write fails, `reopen` reads the keys again before the next one.
+        let Decision { answers, next, keyed, forgotten } = Decision::new(&mut self.keys, group, first, time);
         // A failed write uses up its positions, too.
         self.next = next;
         if next == first && forgotten.is_empty() {
@@ -218,40 +201,10 @@ impl Writer {
         Ok(answers)
     }
 
-    /// Decides which appends of a group add records and at which positions, and remembers their keys.
-    ///
-    /// If the write fails later, [`reopen`](Self::reopen) reads the keys again before the next write.
-    fn decide(&mut self, group: &[Request]) -> Decision {
-        let time = self.options.clock.now();
-        let has_keys = group.iter().any(|request| request.key.is_some());
-        let mut forgotten = if has_keys { self.keys.forget(time) } else { Vec::new() };
-        let mut keyed = Vec::new();
-        let mut next = self.next;
-        let answers = group.iter().map(|request| {
-            if let Some(answer) = request.key.and_then(|key| self.keys.find(&key)) {
-                return answer;
-            }
-            let first = next;
-            next = Position(first.0 + request.records.len() as u64);
-            if let Some(key) = request.key {
-                let count = u32::try_from(request.records.len()).expect("an append's records are limited");
-                let append = KeyedAppend { key, first, count };
-                self.keys.insert(append, self.next, time);
-                keyed.push(append);
-            }
-            Ok(Appended { positions: (first.0..next.0).map(Position).collect(), repeated: false })
-        });
-        let answers = answers.collect();
-        if !keyed.is_empty() {
-            forgotten.extend(self.keys.forget(time));
-        }
-        Decision { answers, next, keyed, forgotten, time }
-    }
-
     /// Makes a plan, writes it, and shows its records to readers.
     fn commit<P>(&mut self, plan: P) -> Result<(), Failure>
     where
-        P: for<'a> FnOnce(&'a Store, &Ledger, SystemTime) -> Result<Plan<'a>, crate::ReadError>,
+        P: for<'a> FnOnce(&'a Store, &Ledger, SystemTime) -> Result<Plan<'a>, ReadError>,
     {
         self.shared.mark_running()?;
         let store = self.shared.store().ok_or(Failure::Closed)?;
@@ -302,7 +255,7 @@ impl Writer {
 
     fn start_outage(&mut self, failure: &Failure) {
         let error = failure.append_error();
-        warn!(folder = %self.shared.path.display(), "{error}; the store reports {failure}");
+        warn!(folder = %self.shared.path.display(), "{error}; the store reports: {failure}");
         self.outage = Some(Outage { error, retry: Instant::now() });
     }
 
@@ -384,26 +337,10 @@ impl Writer {
             batch.commit(Some(PersistMode::SyncAll))?;
             Ok(store.flush()?)
         })();
-        let flushed = flushed.map_err(Failure::into_append_error)?;
+        let flushed = flushed.map_err(|failure| failure.append_error())?;
         self.shared.set_complete(flushed);
         Ok(())
     }
-}
-
-/// The decision on the appends of a group.
-struct Decision {
-    answers: Vec<Result<Appended, AppendError>>,
-    /// The position after the added records.
-    next: Position,
-    /// The appends with keys that add records.
-    keyed: Vec<KeyedAppend>,
-    /// Earlier writes whose keys are all forgotten.
-    forgotten: Vec<Position>,
-    time: SystemTime,
-}
-
-fn adds_records(answer: &Result<Appended, AppendError>) -> bool {
-    matches!(answer, Ok(Appended { repeated: false, .. }))
 }
 
 /// A guard that ends the log when it is dropped.
@@ -412,33 +349,6 @@ struct EndGuard(Arc<Shared>);
 impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.end();
-    }
-}
-
-impl Durability {
-    /// The mode of each write; `None` leaves it in memory.
-    fn mode(self) -> Option<PersistMode> {
-        match self {
-            Self::Memory(_) => None,
-            Self::Periodic(_) => Some(PersistMode::Buffer),
-            Self::Sync => Some(PersistMode::SyncData),
-        }
-    }
-
-    /// The mode of the later step that makes writes durable.
-    fn deferred_mode(self) -> PersistMode {
-        match self {
-            Self::Memory(_) => PersistMode::Buffer,
-            Self::Periodic(_) | Self::Sync => PersistMode::SyncData,
-        }
-    }
-
-    /// The longest time until that step.
-    fn interval(self) -> Duration {
-        match self {
-            Self::Memory(interval) | Self::Periodic(interval) => interval,
-            Self::Sync => Duration::ZERO,
-        }
     }
 }
 

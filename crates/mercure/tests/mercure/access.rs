@@ -27,7 +27,7 @@ fn check(problem: &Problem, status: u16, error: Option<&str>) {
 }
 
 #[test]
-fn line_50_nobody_publishes_without_a_token_unless_anyone_may() {
+fn line_50_publishing_needs_a_token_unless_the_hub_is_open() {
     let closed = ssekit_mercure::Access::default();
     check(&closed.publisher(&post(&[]), now()).unwrap_err(), 401, None);
     check(
@@ -215,7 +215,7 @@ fn line_67_a_token_presented_wrongly_is_400() {
 
 /// A proxy that asks for a password passes its header on, and the token comes in the cookie or the query.
 #[test]
-fn what_is_no_token_is_no_reason_to_look_no_further() {
+fn other_credentials_do_not_end_the_search_for_a_token() {
     let access = access();
     let [of_query, of_cookie, of_header] = ["query", "cookie", "header"].map(|name| subscriber(&[name]));
     let query = format!("authorization={of_query}");

@@ -172,7 +172,7 @@ fn every_line_is_in_the_table_once() {
 }
 
 #[test]
-fn every_line_that_is_said_to_be_tested_is() {
+fn every_line_with_the_status_tested_has_a_test() {
     let mut tests = BTreeMap::new();
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // The tests of the hub cover the lines that need sockets, a log or a configuration.

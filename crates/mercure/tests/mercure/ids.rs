@@ -24,7 +24,7 @@ fn an_id_keeps_its_meaning() {
 }
 
 #[test]
-fn line_94_ids_tell_neither_order_nor_number() {
+fn line_94_ids_reveal_neither_order_nor_number() {
     let ids = Ids::new(Epoch([7; 16]));
     let made: Vec<String> = (0..1000).map(|position| ids.id(Position(position))).collect();
     let rising = made.windows(2).filter(|pair| pair[0] < pair[1]).count();
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_id_is_none(text in "(urn:ssekit:)?[A-Za-z0-9_=-]{0,24}|\\PC{0,40}") {
+    fn other_texts_are_no_ids(text in "(urn:ssekit:)?[A-Za-z0-9_=-]{0,24}|\\PC{0,40}") {
         prop_assert_eq!(Ids::new(Epoch([1; 16])).position(&text), None);
     }
 }

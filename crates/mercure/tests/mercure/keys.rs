@@ -91,7 +91,7 @@ fn line_69_a_token_chooses_neither_none_nor_another_use_of_a_key() {
 }
 
 #[test]
-fn line_70_a_key_is_found_by_its_name_and_never_taken_from_the_token() {
+fn line_70_a_key_is_found_by_its_name_and_never_read_from_the_token() {
     let set = Keys::read(JWKS).unwrap();
     assert_eq!(set.len(), 5);
     for (algorithm, _, token) in tokens() {
@@ -283,7 +283,7 @@ fn replaced_keys_count_in_every_clone() {
 }
 
 #[test]
-fn an_explanation_tells_each_check_up_to_the_one_that_fails() {
+fn an_explanation_lists_each_check_up_to_the_one_that_fails() {
     let checks = |token: &str, action, topics: &[&str]| {
         let explanation = explain(token, &access(), action, topics, now());
         let checks: Vec<_> = explanation.checks.iter().map(|check| (check.name, check.passed)).collect();

@@ -81,7 +81,7 @@ fn line_105_pages_may_read_the_headers_that_matter() {
 }
 
 #[test]
-fn line_93_the_answer_says_after_which_event_it_begins() {
+fn line_93_the_answer_names_the_event_after_which_it_begins() {
     for id in ["urn:ssekit:x", discovery::EARLIEST, "é"] {
         let mut headers = HeaderMap::new();
         discovery::begins_after(id, &mut headers);
@@ -92,7 +92,7 @@ fn line_93_the_answer_says_after_which_event_it_begins() {
 }
 
 #[test]
-fn line_110_the_hub_says_where_it_is() {
+fn line_110_the_hub_advertises_its_path() {
     let mut headers = HeaderMap::new();
     discovery::link(HUB, &mut headers);
     assert_eq!(of(&headers, "link"), Some("</.well-known/mercure>; rel=\"mercure\""));

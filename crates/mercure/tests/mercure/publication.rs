@@ -136,7 +136,7 @@ fn line_38_every_topic_is_checked() {
 }
 
 #[test]
-fn line_39_nobody_publishes_in_the_hubs_namespace() {
+fn line_39_publications_in_the_hubs_namespace_are_refused() {
     let reserved = [
         "/.well-known/mercure",
         "/.well-known/mercure/",
@@ -197,7 +197,7 @@ fn line_39_nobody_publishes_in_the_hubs_namespace() {
 }
 
 #[test]
-fn line_121_neither_the_namespace_nor_the_type_of_the_hub_can_be_taken() {
+fn line_121_the_namespace_and_the_type_of_the_hub_are_reserved() {
     check_refused(
         &[("topic", "/.well-known/mercure/subscriptions/a/b")],
         ProblemKind::ReservedTopic,
@@ -238,7 +238,7 @@ fn line_43_a_field_private_makes_it_private_whatever_its_value() {
 }
 
 #[test]
-fn line_44_an_id_is_what_the_hub_can_tell_from_its_own() {
+fn line_44_an_id_must_differ_from_the_hubs_own() {
     for id in ["#1", "#", "earliest"] {
         check_refused(&[("topic", "a"), ("id", id)], ProblemKind::InvalidId, id);
     }
@@ -358,7 +358,7 @@ fn line_48_unknown_fields_are_refused_and_known_ones_not_repeated() {
 }
 
 #[test]
-fn line_51_what_is_too_much_is_answered_413() {
+fn line_51_data_beyond_a_limit_is_413() {
     let limits = Limits::default();
     let long = |length: usize| "x".repeat(length);
     let at_limit = |name: &str, most: usize| {
@@ -383,7 +383,7 @@ fn line_51_what_is_too_much_is_answered_413() {
 }
 
 #[test]
-fn a_batch_is_taken_whole_or_not_at_all() {
+fn a_batch_is_accepted_as_a_whole_or_refused() {
     let batch = |lines: &str| {
         publications_ndjson(Some("application/x-ndjson"), lines.as_bytes(), HUB, &Limits::default())
     };

@@ -34,7 +34,7 @@ fn line_28_the_star_selects_everything_and_is_no_pattern() {
 }
 
 #[test]
-fn line_25_an_exact_selector_and_a_template_are_told_apart() {
+fn line_25_exact_selectors_differ_from_templates() {
     let text = "https://example.com/{id}";
     let (exact, template) = (Selector::exact(text).unwrap(), selector(text));
     assert_eq!((exact.kind(), template.kind()), (Kind::Exact, Kind::Template));
@@ -70,7 +70,7 @@ fn equal_selectors_are_one_in_a_set() {
 
 /// The index of the fan-out relies on this.
 #[test]
-fn a_prefix_is_what_every_match_begins_with() {
+fn every_match_begins_with_the_literal_prefix() {
     let cases = [
         ("*", ""),
         ("https://a/1", "https://a/1"),
@@ -84,7 +84,7 @@ fn a_prefix_is_what_every_match_begins_with() {
 }
 
 #[test]
-fn line_18_nobody_reads_a_private_update_without_a_grant() {
+fn line_18_a_private_update_needs_a_grant() {
     let update = topics(&["https://example.com/1", "https://example.com/users/ada/1"]);
     let cases: &[(Option<Option<&[&str]>>, bool)] = &[
         (None, false),
@@ -117,7 +117,7 @@ proptest! {
     /// The rule over random grants and updates: a private update needs a selector of the token for one of its
     /// topics.
     #[test]
-    fn line_2_private_updates_reach_only_who_is_granted_one_of_their_topics(
+    fn line_2_private_updates_need_a_grant_of_one_of_their_topics(
         granted in option::of(vec("[ab]/([ab]|\\{x\\})|\\*", 0..3)),
         update in vec("[ab]/[ab]", 1..3),
         private: bool,

@@ -106,7 +106,7 @@ fn line_14_each_selector_is_one_subscription() {
 }
 
 #[test]
-fn line_88_the_header_says_where_to_go_on_before_the_query() {
+fn line_88_the_header_takes_precedence_over_the_query() {
     let after = |id: &str| Some(Cursor::After(id.into()));
     for (query, header, cursor) in [
         ("", None, None),

@@ -47,7 +47,7 @@ fn line_100_a_subscriber_has_a_random_id_of_its_own() {
 }
 
 #[test]
-fn line_101_an_event_says_who_subscribes_to_what() {
+fn line_101_an_event_names_subscriber_and_selector() {
     let wanted = |active: bool| {
         json!({
             "@context": "https://mercure.rocks/", "id": PATH, "type": "Subscription", "topic": "https://example.com/{id}",
@@ -60,7 +60,7 @@ fn line_101_an_event_says_who_subscribes_to_what() {
 }
 
 #[test]
-fn line_84_the_payload_of_the_token_goes_into_events_and_api() {
+fn line_84_the_payload_of_the_token_is_in_events_and_api() {
     let event = data(&example().event(HUB, true));
     let one: Value = serde_json::from_str(&example().json(HUB, "urn:1")).unwrap();
     let all: Value = serde_json::from_str(&collection(PATH, HUB, "urn:1", [&example()], None)).unwrap();
@@ -115,7 +115,7 @@ fn line_103_the_api_has_three_paths() {
 }
 
 #[test]
-fn line_104_the_api_is_read_by_who_is_granted_its_path() {
+fn line_104_the_api_needs_a_grant_of_its_path() {
     let check = |path: &str, selector: Option<&str>| {
         let headers: Vec<_> =
             selector.iter().map(|selector| ("authorization", bearer(&subscriber(&[*selector])))).collect();
@@ -167,7 +167,7 @@ fn line_107_several_are_a_collection() {
 }
 
 #[test]
-fn line_108_an_answer_says_where_to_go_on_after_it() {
+fn line_108_an_answer_names_the_id_to_continue_from() {
     let link = |id: &str| {
         let mut headers = HeaderMap::new();
         discovery::link_after(HUB, id, ssekit_mercure::subscriptions::CONTENT_TYPE, &mut headers);
@@ -181,7 +181,7 @@ fn line_108_an_answer_says_where_to_go_on_after_it() {
 }
 
 #[test]
-fn line_109_who_has_the_answer_already_is_told_so() {
+fn line_109_an_unchanged_answer_is_recognized_by_its_tag() {
     let tag = etag("urn:5");
     let with = |value: &str| {
         let mut headers = HeaderMap::new();
@@ -206,7 +206,7 @@ fn line_109_who_has_the_answer_already_is_told_so() {
 
 proptest! {
     #[test]
-    fn a_path_reads_back_as_what_it_is_of(topic in "\\PC{1,20}", id in "\\PC{1,20}") {
+    fn the_path_of_a_subscription_is_parsed_into_a_filter_that_includes_it(topic in "\\PC{1,20}", id in "\\PC{1,20}") {
         if let Ok(selector) = Selector::parse(&topic) {
             let subscription = Subscription { selector, subscriber: id.into(), payload: None };
             let asked = Asked::read(&subscription.path(HUB), HUB).unwrap().unwrap();

@@ -159,7 +159,7 @@ fn a_template_matches_nothing_that_no_value_gives() {
 }
 
 #[test]
-fn what_is_no_template_is_a_topic() {
+fn a_text_without_valid_expressions_is_a_topic() {
     let texts = [
         "a{",
         "a}",
@@ -207,7 +207,7 @@ fn a_bound_of_variables_holds() {
 /// Backtracking would try this pattern in more ways than there are atoms; matching ends at once, or the test
 /// never would.
 #[test]
-fn line_34_matching_takes_linear_time() {
+fn line_34_matching_needs_linear_time() {
     let selector = Selector::parse(&format!("{}!", "{a}{+b}".repeat(Selector::MAX_VARIABLES / 2))).unwrap();
     let topic = "a".repeat(4096);
     assert!(!selector.matches(&topic));
@@ -270,7 +270,7 @@ proptest! {
     }
 
     #[test]
-    fn a_template_matches_what_the_naive_reference_matches(
+    fn a_template_matches_the_same_topics_as_the_naive_reference(
         parts in vec(a_part(), 1..6),
         values in vec(a_value(), 3),
         topic in a_topic(),

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Root, START, free_port, has_version, publish};
+use super::chroot::Root;
+use super::hub::{START, free_port, has_version, publish};
 use crate::command::{Command, target};
-use crate::dist::{Build, debian, files};
+use crate::dist::build::Build;
+use crate::dist::{debian, files};
 
 pub(super) fn test(build: &Build) -> Result<()> {
     let package = debian::write(build)?;

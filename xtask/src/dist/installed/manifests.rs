@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::clean;
+use super::hub::clean;
 use crate::command::{Command, target};
-use crate::dist::{Build, VERSION, files};
+use crate::dist::build::{Build, VERSION};
+use crate::dist::files;
 
 /// The validator, with the schemas of these versions of Kubernetes.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";

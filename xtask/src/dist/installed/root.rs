@@ -2,9 +2,11 @@
 
 use anyhow::{Result, bail};
 
-use super::{Root, START, free_port, has_version, publish};
+use super::chroot::Root;
+use super::hub::{START, free_port, has_version, publish};
 use crate::command::{Command, root};
-use crate::dist::{Build, container, files};
+use crate::dist::build::Build;
+use crate::dist::{container, files};
 
 pub(super) fn test(build: &Build) -> Result<()> {
     let folder = container::write(build)?;

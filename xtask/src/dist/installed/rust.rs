@@ -1,13 +1,13 @@
-//! The packages of the crates, as the registry would hand them out, in a new program: the programs of the
-//! README.
+//! The packages of the crates, as a registry has them, in a new project with the programs of the README.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Hub;
+use super::hub::Hub;
 use crate::command::{Command, root, target};
-use crate::dist::{Build, VERSION, files, published};
+use crate::dist::build::{Build, VERSION, published};
+use crate::dist::files;
 
 pub(super) fn test(build: &Build, packages: &Path, hub: &Hub) -> Result<()> {
     let unpacked = build.stage.join("packages");
@@ -49,15 +49,17 @@ pub(super) fn test(build: &Build, packages: &Path, hub: &Hub) -> Result<()> {
     Ok(())
 }
 
-/// A program that depends on the packages by version. The program's package is built as a library, and not
-/// used.
+/// Manifest of a project that depends on the packages by version.
+///
+/// The package of the program is built as a library, and not used.
 fn manifest(names: &[String]) -> String {
     let patches: String = names
         .iter()
         .map(|name| format!("{name} = {{ path = \"../packages/{name}-{VERSION}\" }}\n"))
         .collect();
     format!(
-        "[package]\nname = \"new\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
+        "[package]\nname = \"new\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
+         [dependencies]\n\
          axum = \"0.8\"\nssekit = {{ version = \"{VERSION}\", features = [\"axum\"] }}\n\
          ssekit-cli = \"{VERSION}\"\ntokio = {{ version = \"1\", features = [\"full\"] }}\n\n\
          [patch.crates-io]\n{patches}"

@@ -69,7 +69,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         many: 10,
         hold: Duration::ZERO,
         reads: true,
-        say: come_and_go,
+        say: connect_and_leave,
     },
     Attack { name: "not a byte", many: 300, hold: seconds(60), reads: true, say: |_, _| Ok(()) },
     Attack {
@@ -184,7 +184,8 @@ fn pings(socket: &mut TcpStream, _: usize) -> std::io::Result<()> {
 
 fn unfinished_body(socket: &mut TcpStream, _: usize) -> std::io::Result<()> {
     let head = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n",
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         content-length: {}\r\n\r\n",
         1 << 20
     );
     socket.write_all(head.as_bytes())?;
@@ -213,7 +214,7 @@ fn templates(socket: &mut TcpStream, number: usize) -> std::io::Result<()> {
     socket.write_all(subscribe(&query).as_bytes())
 }
 
-fn come_and_go(socket: &mut TcpStream, number: usize) -> std::io::Result<()> {
+fn connect_and_leave(socket: &mut TcpStream, number: usize) -> std::io::Result<()> {
     let selectors: Vec<_> =
         (0..64).map(|selector| format!("topic=gone-{number}-{selector}-{}", "x".repeat(60))).collect();
     socket.write_all(subscribe(&selectors.join("&")).as_bytes())?;
@@ -226,7 +227,8 @@ fn forged(socket: &mut TcpStream, number: usize) -> std::io::Result<()> {
     let token = token("another secret, which is as long as it must be", &claims);
     let (method, query) = if number.is_multiple_of(2) { ("GET", "?topic=honest") } else { ("POST", "") };
     let request = format!(
-        "{method} {PATH}{query} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n"
+        "{method} {PATH}{query} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-length: 0\r\n\r\n"
     );
     socket.write_all(request.as_bytes())?;
     let mut answer = [0; 12];

@@ -56,7 +56,8 @@ fn send(target: &Target, media_type: &str, body: &str) -> std::io::Result<Answer
     let mut socket = TcpStream::connect(target.addr)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let head = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n",
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+         content-type: {media_type}\r\ncontent-length: {}\r\n\r\n",
         target.writer,
         body.len()
     );
@@ -254,7 +255,7 @@ impl Reconnecting {
     pub(crate) fn start(target: &Target) -> Self {
         let target = target.clone();
         let (stop, stopped) = channel();
-        Self { thread: thread::spawn(move || come_and_go(&target, &stopped)), stop }
+        Self { thread: thread::spawn(move || connect_and_leave(&target, &stopped)), stop }
     }
 
     pub(crate) fn finish(self) -> (Ledger, Histogram<u64>) {
@@ -263,7 +264,7 @@ impl Reconnecting {
     }
 }
 
-fn come_and_go(target: &Target, stopped: &Receiver<()>) -> (Ledger, Histogram<u64>) {
+fn connect_and_leave(target: &Target, stopped: &Receiver<()>) -> (Ledger, Histogram<u64>) {
     let mut ledger = Ledger::default();
     let mut resumes = Histogram::new(3).expect("three digits");
     while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =

@@ -1,20 +1,19 @@
-//! Warnings about claims that are valid but probably not intended.
+//! Claims of a token: their selectors, and warnings about those that are probably not intended.
 
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use ssekit_mercure::{Kind, Selector, shown};
 
-use super::explain::granted;
-
 /// Describes claims of a token that are valid but probably not intended.
-pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
+pub(super) fn warnings(claims: &Value, now: SystemTime) -> Vec<String> {
     let selectors = ["publish", "subscribe"].into_iter().flat_map(|claim| {
         let stars = granted(claims, claim).unwrap_or_default().into_iter().filter(|text| has_literal_star(text));
-        stars.take(MOST).map(move |text| {
+        stars.take(MAX_NAMED).map(move |text| {
             format!(
-                "the claim “mercure.{claim}” lists {}: `*` inside a selector is a plain character; only a selector that is `*` alone matches \
-                 everything, and a template such as /books/{{id}} matches many topics",
+                "the claim “mercure.{claim}” lists {}: `*` inside a selector is a plain character; only a \
+                 selector that is `*` alone matches everything, and a template such as /books/{{id}} matches \
+                 many topics",
                 shown(text)
             )
         })
@@ -29,6 +28,12 @@ pub(super) fn doubts(claims: &Value, now: SystemTime) -> Vec<String> {
         ))
     });
     selectors.chain(times).collect()
+}
+
+/// Selectors of the claim.
+pub(super) fn granted<'a>(claims: &'a Value, name: &str) -> Option<Vec<&'a str>> {
+    let grants = claims.get("https://mercure.rocks/").or_else(|| claims.get("mercure"))?;
+    Some(grants.get(name)?.as_array()?.iter().filter_map(Value::as_str).collect())
 }
 
 /// Whether a selector has a `*` that selects only itself.
@@ -48,5 +53,5 @@ fn has_literal_star(text: &str) -> bool {
 }
 
 /// Maximum number of selectors of one claim that warnings name.
-const MOST: usize = 10;
+const MAX_NAMED: usize = 10;
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
