@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md: the functions that it names exist where it says, and crates depend on each other as it says.
+//! ARCHITECTURE.md: its functions exist where it says, and crates depend on each other as it says.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -46,7 +46,8 @@ fn crates_depend_on_each_other_as_the_table_says() {
 /// The rows of the first table below a heading, without its head.
 fn rows<'a>(text: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
     let (_, rest) = text.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
-    let table = rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let is_row = |line: &&str| line.starts_with('|');
+    let table = rest.lines().skip_while(|line| !is_row(line)).take_while(is_row);
     table.skip(2).map(|row| row.trim_matches(['|', ' ']).split(" | ").collect()).collect()
 }
 

@@ -1,8 +1,8 @@
 //! The commands and small programs of each document run in the order of the document.
 //!
-//! A command that does not end, such as a hub or a stream, runs beside the following ones. `cargo run --release`
-//! stands for the built program. Other commands of cargo are checked and not run: they would build, download or
-//! change something.
+//! A command that does not end, such as a hub or a stream, runs beside the following ones. `cargo run
+//! --release` stands for the built program. Other commands of cargo are checked and not run: they would build,
+//! download or change something.
 
 use std::thread;
 
@@ -260,7 +260,8 @@ fn commands_are_recognized() {
     ] {
         assert_eq!(check_cargo(command), Ok(()), "{command}");
     }
-    for command in ["xtask tests", "add ssekit --features axun", "install ssekit-x", "run --example x", "clean"] {
+    let unknown = ["xtask tests", "add ssekit --features axun", "install ssekit-x", "run --example x", "clean"];
+    for command in unknown {
         assert!(check_cargo(command).is_err(), "{command}");
     }
 }

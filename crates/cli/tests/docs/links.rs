@@ -12,7 +12,8 @@ fn every_link_leads_to_a_file_and_a_heading() {
             let file = if file.is_empty() { page.path.clone() } else { join(folder, file) };
             assert!(root().join(&file).exists(), "{}: {link}: {file} is not there", page.path);
             let target = || crate::blocks::page(file.as_str());
-            assert!(heading.is_empty() || has_heading(&target(), heading), "{}: {link}: no heading", page.path);
+            let is_there = heading.is_empty() || has_heading(&target(), heading);
+            assert!(is_there, "{}: {link}: there is no such heading", page.path);
             checked += 1;
         }
     }
@@ -22,7 +23,8 @@ fn every_link_leads_to_a_file_and_a_heading() {
 #[test]
 fn examples_that_are_named_exist() {
     for page in pages() {
-        let words = page.text.split(|character: char| character.is_whitespace() || "`\"()".contains(character));
+        let is_end = |character: char| character.is_whitespace() || "`\"()".contains(character);
+        let words = page.text.split(is_end);
         let words = words.map(|word| word.trim_end_matches(['.', ',', ':', ';']));
         for word in words.filter(|word| word.starts_with("examples/")) {
             assert!(root().join(word).exists(), "{}: {word} is not there", page.path);

@@ -43,7 +43,8 @@ impl Workspace {
         std::fs::create_dir(self.folder.join("etc")).expect("a folder can be made");
         self.write("etc/key", KEY);
         let secret = URL_SAFE_NO_PAD.encode("a secret of these tests, long enough");
-        self.write("etc/keys.json", &json!({ "keys": [{ "kty": "oct", "kid": "1", "k": secret }] }).to_string());
+        let key_set = json!({ "keys": [{ "kty": "oct", "kid": "1", "k": secret }] });
+        self.write("etc/keys.json", &key_set.to_string());
         let only_ours = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(self.folder.join("etc/key"), only_ours).expect("it is ours");
         self.write("etc/ssekit.toml", &self.adapt(&read_example("ssekit.toml")));
