@@ -105,7 +105,8 @@ impl Session {
     fn start(&mut self, endless: Endless, command: &str) {
         if endless == Endless::Hub {
             // A reader stops a hub before another one listens on the same address.
-            self.running.retain(|(other, _)| *other != Endless::Hub);
+            self.expect_events();
+            self.running.clear();
         }
         let program = Program::start(&mut self.workspace.shell(&format!("exec {command}")));
         match endless {
@@ -175,8 +176,9 @@ fn without_comment(command: &str) -> &str {
 /// Replaces cargo by the program that it runs.
 fn of_program(command: &str) -> String {
     match command.strip_prefix("cargo run --release") {
-        Some(rest) => format!("ssekit{}", rest.strip_prefix(" --").unwrap_or(rest)),
-        None => command.to_owned(),
+        Some(rest) if without_comment(rest).trim().is_empty() => format!("ssekit{rest}"),
+        Some(rest) if rest.starts_with(" -- ") => rest.replacen(" --", "ssekit", 1),
+        _ => command.to_owned(),
     }
 }
 
@@ -230,7 +232,7 @@ fn manifest(name: &str) -> Option<String> {
 }
 
 fn is_crate(folder: &str, name: &str) -> bool {
-    read(&format!("{folder}/Cargo.toml")).contains(&format!("\nname = \"{name}\"\n"))
+    read(&format!("{folder}/Cargo.toml")).starts_with(&format!("[package]\nname = \"{name}\"\n"))
 }
 
 #[test]
