@@ -7,6 +7,7 @@ mod commands;
 #[allow(dead_code, reason = "the tests of interoperation start more hubs")]
 #[path = "../interop/hub.rs"]
 mod hub;
+mod limits;
 mod links;
 mod operating;
 #[allow(dead_code, reason = "the tests of the program start it otherwise")]
