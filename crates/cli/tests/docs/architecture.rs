@@ -28,7 +28,7 @@ fn crates_depend_on_each_other_as_the_table_says() {
         .iter()
         .map(|row| {
             let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-            let [name, of]: [BTreeSet<String>; 2] = [names(&row[0]), names(&row[1])];
+            let [name, of]: [BTreeSet<String>; 2] = [names(row[0]), names(row[1])];
             (name.into_iter().next().expect("a crate"), of)
         })
         .collect();
