@@ -1,8 +1,8 @@
 //! The commands and small programs of each document run in the order of the document.
 //!
 //! A command that does not end, such as a hub or a stream, runs beside the following ones. `cargo run
-//! --release` stands for the built program. Other commands of cargo are checked and not run: they would build,
-//! download or change something.
+//! --release` stands for the built program. Other commands of cargo are checked and not run, because they
+//! would build, download or change something.
 
 use std::thread;
 

@@ -9,6 +9,7 @@ mod commands;
 mod hub;
 mod limits;
 mod links;
+mod names;
 mod operating;
 #[allow(dead_code, reason = "the tests of the program start it otherwise")]
 #[path = "../program/program.rs"]
