@@ -33,6 +33,7 @@ pub(crate) const AROUND_THE_HUB: &[Tool] = &[
     ("openssl", "openssl", "creates certificates and keys"),
     ("php", "php-cli", "publishes"),
     ("promtool", "prometheus", "checks the alert rules"),
+    ("ruby", "ruby", "publishes, as docs/publishers.md shows"),
     (
         "/usr/share/php/Symfony/Component/Mercure/autoload.php",
         "php-symfony-mercure",

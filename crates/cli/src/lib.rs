@@ -47,7 +47,7 @@
 //! the reason `expired` or `unknown`, and the headers `Last-Event-ID: earliest` and `ssekit-reset`. The whole
 //! history follows.
 //!
-//! `docs/operating.md` describes a hub behind nginx with TLS. `ssekit serve --help` lists the settings; each
+//! `docs/deployment.md` describes a hub behind nginx with TLS. `ssekit serve --help` lists the settings; each
 //! is a flag, an environment variable and a line of TOML.
 //!
 //! # `ssekit serve --demo`
@@ -103,7 +103,7 @@
 //!
 //! # Limits
 //!
-//! The limits of the hub are in the table of `ARCHITECTURE.md` and in `ssekit serve --help`; those of `ssekit
+//! The limits of the hub are in `docs/limits.md` and in `ssekit serve --help`; those of `ssekit
 //! bench` are in the crate `ssekit-load`. The demo and `listen` have these:
 //!
 //! | Limited | Limit | Beyond it |

@@ -27,7 +27,7 @@
 //!
 //! # Limits
 //!
-//! Section "Limits" of `ARCHITECTURE.md` has the table. `fanout::Options`, `http::Options`, and `Limits` of
+//! `docs/limits.md` has the table. `fanout::Options`, `http::Options`, and `Limits` of
 //! `ssekit-mercure` change the defaults.
 
 mod active_subscriptions;

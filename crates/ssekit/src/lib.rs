@@ -129,3 +129,12 @@ pub use ssekit_server::{
 };
 #[doc(inline)]
 pub use ssekit_wire as wire;
+
+/// The programs in these documents are doctests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../docs/concepts.md")]
+    mod concepts {}
+    #[doc = include_str!("../../../docs/recipes.md")]
+    mod recipes {}
+}

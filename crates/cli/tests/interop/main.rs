@@ -11,7 +11,6 @@ mod ending;
 mod hub;
 mod logs;
 mod monitoring;
-mod operating;
 mod page;
 #[allow(dead_code, reason = "the tests of the demo start it otherwise")]
 #[path = "../program/program.rs"]

@@ -54,9 +54,9 @@ fn every_metric_that_is_named_exists_and_every_metric_has_a_panel() {
     assert!(families.len() > 20 && families.contains("ssekit_subscribers"), "{metrics}");
     let dashboard = read_example("grafana.json");
     let alerts = read_example("alerts.yaml");
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating.md");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
     let docs = std::fs::read_to_string(docs).expect("a document");
-    for (place, text) in [("grafana.json", &dashboard), ("alerts.yaml", &alerts), ("operating.md", &docs)] {
+    for (place, text) in [("grafana.json", &dashboard), ("alerts.yaml", &alerts), ("metrics.md", &docs)] {
         let names = names(text);
         assert!(names.len() > 5, "{place}: {names:?}");
         for name in names {

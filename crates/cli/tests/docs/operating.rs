@@ -1,14 +1,15 @@
-//! `docs/operating.md`: its commands work, and the named files and settings exist.
+//! The output of the first commands of `docs/operating.md`, and the times of `docs/timeouts.md`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::blocks::{read, root};
 use crate::hub::{PATH, folder, free_addr};
 use crate::program::{Program, run};
 
 #[test]
 fn the_commands_for_the_own_machine_work() {
-    let text = text();
+    let text = read("docs/operating.md");
     let (_, own_machine) = text.split_once("\n## On your own machine\n").expect("the chapter is there");
     let (own_machine, _) = own_machine.split_once("\n## ").expect("it is not the last one");
     let blocks: Vec<&str> =
@@ -47,37 +48,12 @@ fn the_commands_for_the_own_machine_work() {
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
 }
 
-#[test]
-fn all_that_is_named_is_there() {
-    for (name, links) in [("operating.md", 8), ("page.md", 5)] {
-        let text = document(name);
-        let found: Vec<&str> = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
-        assert!(found.len() >= links, "{name}: {found:?}");
-        for link in found.into_iter().filter(|link| !link.starts_with("https://")) {
-            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let file = if file.is_empty() { name } else { file };
-            let path = root().join("docs").join(file);
-            assert!(path.exists(), "{name}: {} is not there", path.display());
-            let slug = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
-            let is_there =
-                || document(file).lines().any(|line| line.starts_with('#') && slug(line) == heading);
-            assert!(heading.is_empty() || is_there(), "{name}: {link} names no heading");
-        }
-        let words = text.split(|character: char| character.is_whitespace() || "`\"".contains(character));
-        for word in words.filter(|word| word.starts_with("examples/")) {
-            assert!(root().join(word).exists(), "{name}: {word} is not there");
-        }
-    }
-}
-
 /// The interval of heartbeats is shorter than each idle timeout.
 ///
 /// Where the whole response is limited, the table has a recommended setting.
 #[test]
 fn the_heartbeat_is_shorter_than_every_idle_timeout() {
-    let text = text();
-    let (_, chapter) = text.split_once("\n## Idle timeouts\n").expect("the chapter is there");
-    let (chapter, _) = chapter.split_once("\n## ").expect("it is not the last one");
+    let chapter = read("docs/timeouts.md");
     let heartbeat = ssekit_cli::config::Config::default().heartbeat.as_secs();
     assert!(chapter.contains(&format!("each {heartbeat} s (`heartbeat`)")), "{chapter}");
     let rows = chapter.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
@@ -106,18 +82,4 @@ fn the_heartbeat_is_shorter_than_every_idle_timeout() {
         }
     }
     assert!(rows.len() > 15, "{rows:?}");
-}
-
-fn text() -> String {
-    document("operating.md")
-}
-
-fn document(name: &str) -> String {
-    let path = root().join("docs").join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn root() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().expect("the repository is there")
 }
