@@ -253,6 +253,10 @@ impl Log for DurableLog {
         self.shared.epoch
     }
 
+    fn retention(&self) -> &Retention {
+        &self.retention
+    }
+
     fn append_with_key(
         &self,
         key: Option<IdempotencyKey>,
@@ -266,7 +270,7 @@ impl Log for DurableLog {
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        let horizon = self.shared.live().bounds.horizon_of_all();
+        let horizon = self.shared.live().bounds.horizons.of_all();
         tail(Arc::new(TailSource::new(&self.shared)), after, horizon, self.shared.watermark.subscribe())
     }
 
@@ -276,12 +280,12 @@ impl Log for DurableLog {
     }
 
     fn bounds(&self) -> BoxFuture<'_, Result<Bounds, ReadError>> {
-        async { Ok(self.shared.live().bounds) }.boxed()
+        async { Ok(self.shared.live().bounds.clone()) }.boxed()
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
-        let horizon = self.shared.live().bounds.horizon;
-        self.shared.read(move |store| store.damage.check(horizon)).boxed()
+        let empty_upto = self.shared.live().empty_upto;
+        self.shared.read(move |store| store.damage.check(empty_upto)).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

@@ -44,6 +44,7 @@
 mod clock;
 mod durable;
 mod error;
+mod horizons;
 mod idempotency;
 mod log;
 mod memory;
@@ -55,6 +56,7 @@ mod tail;
 pub use self::clock::Clock;
 pub use self::durable::{Durability, DurableLog, DurableOptions};
 pub use self::error::{AppendError, OpenError, ReadError};
+pub use self::horizons::{Horizons, RuleSet};
 pub use self::idempotency::{Appended, IdempotencyKey};
 pub use self::log::{Bounds, Limit, Log, Page};
 pub use self::memory::MemoryLog;

@@ -7,9 +7,11 @@
 //! meta      "epoch"                       16 bytes
 //!           "reserved"                    the position up to which positions may have been used
 //!           "rule" · rule u16             the name of the rule; rule 0 is the rest
+//!           "order"                       the position of the last change of the rules, and their numbers
+//!                                         u16 in the order of their precedence
 //!           "held" · rule u16             of the rule: records, bytes, low watermark; of the log at that
-//!                                         write: last position, horizon, position up to which all ids are
-//!                                         in tables, separate horizon
+//!                                         write: last position, common horizon, position up to which all
+//!                                         ids are in tables; of the rule: horizon
 //!           "keys" · position u64         idempotency keys of the write with this first position (codec.rs)
 //! ```
 //! Numbers are big-endian, so that the order of keys is that of their numbers. The key of a group begins with
@@ -21,7 +23,7 @@
 //! records, no ids, and a minimal average size of the items (write_batch.rs).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -59,6 +61,8 @@ pub(super) struct Store {
     pub(super) topics: Keyspace,
     pub(super) meta: Keyspace,
     pub(super) damage: Damage,
+    /// The order of the log's rules, the rest last.
+    order: OnceLock<Vec<RuleId>>,
     /// The bytes of writes after which the store begins a flush, and the bytes since the last one.
     write_buffer: u64,
     written: AtomicU64,
@@ -106,13 +110,23 @@ impl Store {
             }
         };
         let (write_buffer, written) = (options.write_buffer, AtomicU64::new(0));
-        let damage = Damage::default();
+        let (damage, order) = (Damage::default(), OnceLock::new());
         let path = path.to_owned();
-        Ok(Self { epoch, path, database, records, ids, topics, meta, damage, write_buffer, written })
+        Ok(Self { epoch, path, database, records, ids, topics, meta, damage, order, write_buffer, written })
     }
 
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The order of the log's rules, the rest last; empty before [`set_order`](Self::set_order).
+    pub(super) fn order(&self) -> &[RuleId] {
+        self.order.get().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Sets the order of the log's rules, which does not change while the store is open.
+    pub(super) fn set_order(&self, order: Vec<RuleId>) {
+        self.order.get_or_init(|| order);
     }
 
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
