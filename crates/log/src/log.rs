@@ -42,8 +42,8 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// return its positions.
     ///
     /// The key is as durable as the records. The log remembers it for [`IdempotencyKey::LIFETIME`], as long
-    /// as it is among the newest [`IdempotencyKey::COUNT`] keys and among the newest
-    /// [`IdempotencyKey::COUNT_PER_PUBLISHER`] of its publisher.
+    /// as there are not more than [`IdempotencyKey::COUNT`]; beyond that, it forgets the oldest key of the
+    /// publisher with the most keys.
     ///
     /// # Errors
     /// [`AppendError::KeyReused`] if the earlier append had other content; otherwise the errors of

@@ -72,7 +72,7 @@ macro_rules! contract {
                 a_key_outlives_its_records,
                 keys_are_forgotten_by_age,
                 the_oldest_keys_are_forgotten_by_count,
-                a_publisher_with_many_keys_loses_only_its_own,
+                publishers_with_many_keys_lose_only_their_own,
             );
         }
     };
