@@ -24,9 +24,11 @@ use crate::log_limit::LogLimit;
 /// They count separately from updates, so that visitors that come and go drop no update.
 pub fn retention_rule(hub_path: &str, keep: Keep) -> Rule {
     let below = subscriptions::below(hub_path);
-    // No topic has a control character, so no rule of the configuration has this name.
-    Rule::new("\u{1}subscriptions", move |topic| topic.starts_with(&*below), keep).counted_separately()
+    Rule::new(RULE, move |topic| topic.starts_with(&*below), keep)
 }
+
+/// Name of the rule. No topic has a control character, so no rule of the configuration has this name.
+pub(crate) const RULE: &str = "\u{1}subscriptions";
 
 /// The active subscriptions.
 #[derive(Clone, Debug)]

@@ -11,14 +11,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use ssekit_log::{AppendError, Appended, Bounds, IdempotencyKey, Log, Position, ReadError, Record};
+use ssekit_log::{AppendError, Appended, Bounds, IdempotencyKey, Log, Position, ReadError, Record, RuleSet};
 use ssekit_wire::{Event, media_type};
 
-use crate::active_subscriptions::ActiveSubscriptions;
+use crate::active_subscriptions::{self, ActiveSubscriptions};
 pub use crate::active_subscriptions::retention_rule;
 use ssekit_mercure::{
-    Access, Action, Cursor, Ids, Limits, Problem, ProblemKind, Publisher, Replacements, Subscribe, Token,
-    cors, discovery, subscriptions,
+    Access, Action, Cursor, Ids, Kind as SelectorKind, Limits, Problem, ProblemKind, Publisher, Replacements,
+    Subscribe, Token, cors, discovery, subscriptions,
 };
 
 use crate::fanout::{
@@ -398,7 +398,7 @@ impl Hub {
             _ if self.is_ending() => Err(Problem::new(ProblemKind::Unavailable, "the hub is shutting down")
                 .retry_after(self.pace.retry())),
             Some(cursor) => self
-                .place(cursor, self.reads_subscriptions(&subscribe))
+                .place(cursor, self.rules(&subscribe))
                 .await
                 .map(Some)
                 .map_err(|error| read_problem(&error)),
@@ -454,9 +454,8 @@ impl Hub {
         }
         let left = [remaining_lifetime(&subscribe), self.max_lifetime].into_iter().flatten().min();
         let ends = left.and_then(|left| Instant::now().checked_add(left));
-        let reads_subscriptions = self.reads_subscriptions(&subscribe);
-        let interest =
-            Interest::new(subscribe.selectors, subscribe.token).with_subscriptions(reads_subscriptions);
+        let rules = self.rules(&subscribe);
+        let interest = Interest::new(subscribe.selectors, subscribe.token).with_rules(rules);
         let start = place.map(|place| place.start);
         Granted {
             headers,
@@ -504,9 +503,9 @@ impl Hub {
     }
 
     /// Finds the start of a subscriber with a last event ID.
-    async fn place(&self, cursor: Cursor, reads_subscriptions: bool) -> Result<Place, ReadError> {
+    async fn place(&self, cursor: Cursor, rules: RuleSet) -> Result<Place, ReadError> {
         let bounds = self.log.bounds().await?;
-        let horizon = if reads_subscriptions { bounds.horizon_of_all() } else { bounds.horizon };
+        let horizon = bounds.horizons.of(rules);
         let everything = |reset| Place {
             start: Start { after: Position::START, told: None, stored: bounds.last },
             before: discovery::EARLIEST.to_owned(),
@@ -530,9 +529,21 @@ impl Hub {
         })
     }
 
-    /// Whether a subscriber may get subscription events, so that it misses those that retention drops.
-    fn reads_subscriptions(&self, subscribe: &Subscribe) -> bool {
-        subscriptions::may_be_read(&subscribe.selectors, subscribe.token.as_deref(), &self.path)
+    /// Retention rules of the updates that a subscriber may get.
+    ///
+    /// A subscriber to exact topics misses nothing when the log drops updates of other rules, and a
+    /// subscriber without a right to subscription events nothing when it drops those.
+    fn rules(&self, subscribe: &Subscribe) -> RuleSet {
+        let retention = self.log.retention();
+        let events = retention.rule_named(active_subscriptions::RULE);
+        let selected = subscribe.selectors.iter().map(|selector| match selector.kind() {
+            SelectorKind::Exact => retention.rules_of(selector.text()),
+            _ => RuleSet::ALL.without(events),
+        });
+        let selected = selected.fold(RuleSet::NONE, |all, rules| all | rules);
+        let reads_events =
+            subscriptions::may_be_read(&subscribe.selectors, subscribe.token.as_deref(), &self.path);
+        if reads_events { selected | events } else { selected }
     }
 
     /// Id of the newest update; `earliest` if the log is empty.

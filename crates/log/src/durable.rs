@@ -216,12 +216,16 @@ impl Log for DurableLog {
         self.shared.epoch
     }
 
+    fn retention(&self) -> &Retention {
+        &self.retention
+    }
+
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
         self.shared.read(move |store| read_page(store, after, limit)).boxed()
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        let horizon = self.shared.live().bounds.horizon_of_all();
+        let horizon = self.shared.live().bounds.horizons.of_all();
         tail(Arc::new(TailSource::new(&self.shared)), after, horizon, self.shared.watermark.subscribe())
     }
 
@@ -231,12 +235,12 @@ impl Log for DurableLog {
     }
 
     fn bounds(&self) -> BoxFuture<'_, Result<Bounds, ReadError>> {
-        async { Ok(self.shared.live().bounds) }.boxed()
+        async { Ok(self.shared.live().bounds.clone()) }.boxed()
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), ReadError>> {
-        let horizon = self.shared.live().bounds.horizon;
-        self.shared.read(move |store| store.damage.check(horizon)).boxed()
+        let empty_upto = self.shared.live().empty_upto;
+        self.shared.read(move |store| store.damage.check(empty_upto)).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

@@ -1,6 +1,7 @@
 //! Idempotency keys: a second append with the same key adds no record. The number of keys is limited.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use crate::{AppendError, Position};
@@ -12,7 +13,7 @@ use crate::{AppendError, Position};
 pub struct IdempotencyKey {
     /// Hash of the key and of the publisher that chose it.
     pub hash: [u8; 16],
-    /// Hash of the publisher: a log limits the number of keys of each publisher.
+    /// Hash of the publisher: a log that has too many keys forgets those of the publisher with the most.
     pub publisher: [u8; 8],
     /// Hash of the appended content: an append of other content with the same key is refused.
     pub content: [u8; 16],
@@ -22,14 +23,11 @@ impl IdempotencyKey {
     /// The time for which a log remembers a key.
     pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// The most keys that a log remembers; it forgets the oldest first.
-    pub const COUNT: usize = 100_000;
-
-    /// The most keys of one publisher that a log remembers.
+    /// The most keys that a log remembers.
     ///
-    /// Beyond it, the log forgets the oldest key of this publisher. So no publisher can displace more than
-    /// this number of keys of the others.
-    pub const COUNT_PER_PUBLISHER: usize = Self::COUNT / 2;
+    /// Beyond it, the log forgets the oldest key of the publisher that has the most keys. So the keys of a
+    /// publisher stay as long as another has more.
+    pub const COUNT: usize = 100_000;
 }
 
 /// The result of [`Log::append_with_key`](crate::Log::append_with_key).
@@ -56,7 +54,7 @@ impl KeyedAppend {
     }
 }
 
-/// The keys of the newest appends, limited in age, in number, and in number for each publisher.
+/// The keys of appends, limited in age and in number.
 #[derive(Debug, Default)]
 pub(crate) struct UsedKeys {
     by_hash: HashMap<[u8; 16], KeyedAppend>,
@@ -64,6 +62,8 @@ pub(crate) struct UsedKeys {
     oldest: BTreeMap<Position, UsedKey>,
     /// The first positions of each publisher's appends, oldest first.
     publishers: HashMap<[u8; 8], VecDeque<Position>>,
+    /// The number of keys and the oldest of each publisher: the last publisher loses a key next.
+    sizes: BTreeSet<(usize, Reverse<Position>, [u8; 8])>,
     /// The number of keys of each write.
     writes: HashMap<Position, usize>,
     /// The writes whose keys are all forgotten, until [`forget`](Self::forget) returns them.
@@ -92,29 +92,43 @@ impl UsedKeys {
 
     /// Remembers the key of an append, which belongs to the write with this first position.
     ///
-    /// Forgets the publisher's oldest key if the publisher has too many. Callers insert appends in the order
-    /// of their positions.
+    /// Forgets the oldest key of the publisher with the most keys if there are too many. Callers insert
+    /// appends in the order of their positions.
     pub(crate) fn insert(&mut self, append: KeyedAppend, write: Position, time: SystemTime) {
         let KeyedAppend { key: IdempotencyKey { hash, publisher, .. }, first, .. } = append;
         self.by_hash.insert(hash, append);
         self.oldest.insert(first, UsedKey { hash, publisher, time, write });
         *self.writes.entry(write).or_default() += 1;
-        let own = self.publishers.entry(publisher).or_default();
-        own.push_back(first);
-        if own.len() > IdempotencyKey::COUNT_PER_PUBLISHER {
-            let oldest = own[0];
+        self.change(publisher, |own| own.push_back(first));
+        if self.oldest.len() > IdempotencyKey::COUNT
+            && let Some((_, Reverse(oldest), _)) = self.sizes.last().copied()
+        {
             self.remove(oldest);
         }
     }
 
-    /// Forgets keys that are too old or too many, oldest first.
+    /// Changes the appends of a publisher.
+    fn change(&mut self, publisher: [u8; 8], change: impl FnOnce(&mut VecDeque<Position>)) {
+        let own = self.publishers.entry(publisher).or_default();
+        let size = |own: &VecDeque<Position>| Some((own.len(), Reverse(*own.front()?), publisher));
+        if let Some(before) = size(own) {
+            self.sizes.remove(&before);
+        }
+        change(own);
+        match size(own) {
+            Some(after) => drop(self.sizes.insert(after)),
+            None => drop(self.publishers.remove(&publisher)),
+        }
+    }
+
+    /// Forgets keys that are too old.
     ///
     /// Returns the writes whose last key was forgotten since the previous call.
     pub(crate) fn forget(&mut self, now: SystemTime) -> Vec<Position> {
         while let Some((&first, oldest)) = self.oldest.first_key_value() {
             // A clock that was set back leaves times in the future; they count as now.
             let age = now.duration_since(oldest.time).unwrap_or_default();
-            if self.oldest.len() <= IdempotencyKey::COUNT && age < IdempotencyKey::LIFETIME {
+            if age < IdempotencyKey::LIFETIME {
                 break;
             }
             self.remove(first);
@@ -129,12 +143,7 @@ impl UsedKeys {
         if self.by_hash.get(&hash).is_some_and(|append| append.first == first) {
             self.by_hash.remove(&hash);
         }
-        if let Some(own) = self.publishers.get_mut(&publisher) {
-            own.pop_front();
-            if own.is_empty() {
-                self.publishers.remove(&publisher);
-            }
-        }
+        self.change(publisher, |own| drop(own.pop_front()));
         if let Some(keys) = self.writes.get_mut(&write) {
             *keys -= 1;
             if *keys == 0 {

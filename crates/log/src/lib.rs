@@ -31,8 +31,7 @@
 //! | records whose ids are in memory only (size and 64 bytes each) | 16 MiB | the ids go into tables |
 //! | a store that does not complete its writes | 20 s | reopened; [`AppendError::Unavailable`] |
 //! | free space on a disk that was full | 16 MiB, tried every 0.5 s | [`AppendError::Full`] |
-//! | idempotency keys: age, number | 24 h, 100,000 (220 bytes of memory each) | the oldest are forgotten |
-//! | idempotency keys of one publisher | 50,000 | the oldest of this publisher are forgotten |
+//! | idempotency keys: age, number | 24 h, 100,000 (220 bytes of memory each) | the oldest of the publisher with the most keys are forgotten |
 //! | retention rules, last records of a topic | 65, 1,000 | [`RetentionError`] |
 //! | stored names of rules in a folder | 1,023 | [`OpenError::Names`] |
 //! | records that retention drops at once | 8,192 | the next write drops the rest |
@@ -44,6 +43,7 @@
 mod clock;
 mod durable;
 mod error;
+mod horizons;
 mod idempotency;
 mod log;
 mod memory;
@@ -55,6 +55,7 @@ mod tail;
 pub use self::clock::Clock;
 pub use self::durable::{Durability, DurableLog, DurableOptions};
 pub use self::error::{AppendError, OpenError, ReadError};
+pub use self::horizons::{Horizons, RuleSet};
 pub use self::idempotency::{Appended, IdempotencyKey};
 pub use self::log::{Bounds, Limit, Log, Page};
 pub use self::memory::MemoryLog;

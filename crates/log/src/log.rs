@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use futures_util::stream::BoxStream;
 
-use crate::{AppendError, Appended, Entry, Epoch, IdempotencyKey, Position, ReadError, Record};
+use crate::{
+    AppendError, Appended, Entry, Epoch, Horizons, IdempotencyKey, Position, ReadError, Record, Retention,
+};
 
 /// An ordered, append-only sequence of records.
 ///
@@ -17,6 +19,9 @@ pub trait Log: Debug + Send + Sync + 'static {
     ///
     /// They are stored as long as its records. Positions of one log mean nothing in another.
     fn epoch(&self) -> Epoch;
+
+    /// The rules for the records that the log keeps.
+    fn retention(&self) -> &Retention;
 
     /// Appends at most [`Record::BATCH`] records of [`Record::BATCH_SIZE`] bytes, all of them or none.
     ///
@@ -37,8 +42,8 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// return its positions.
     ///
     /// The key is as durable as the records. The log remembers it for [`IdempotencyKey::LIFETIME`], as long
-    /// as it is among the newest [`IdempotencyKey::COUNT`] keys and among the newest
-    /// [`IdempotencyKey::COUNT_PER_PUBLISHER`] of its publisher.
+    /// as there are not more than [`IdempotencyKey::COUNT`]; beyond that, it forgets the oldest key of the
+    /// publisher with the most keys.
     ///
     /// # Errors
     /// [`AppendError::KeyReused`] if the earlier append had other content; otherwise the errors of
@@ -84,7 +89,7 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// Checks that no held record is known to be unreadable.
     ///
     /// [`read`](Self::read) and [`tail`](Self::tail) skip damaged records like records that retention has
-    /// dropped: the page after them has a later [`Page::horizon`].
+    /// dropped: the page after them has later [`Page::horizons`].
     ///
     /// # Errors
     /// If the storage cannot be read, or if damage was found in records that retention has not dropped yet.
@@ -119,43 +124,19 @@ pub struct Page {
     pub through: Position,
     /// The log held no record after `through` at the time of the read.
     pub end: bool,
-    /// [`Bounds::horizon`] at the time of the read, or the end of damaged records.
-    ///
-    /// A reader whose cursor lies before it has missed records.
-    pub horizon: Position,
-    /// [`Bounds::separate_horizon`] at the time of the read.
-    pub separate_horizon: Position,
+    /// [`Bounds::horizons`] at the time of the read, and the end of damaged records.
+    pub horizons: Horizons,
 }
 
 /// The extent of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The position up to which retention may have dropped records by number, bytes or age.
-    ///
-    /// A reader whose cursor lies before it has missed records. A record that was replaced by a newer one of
-    /// its topic does not move the horizon.
-    pub horizon: Position,
-    /// The same for records of rules with [`Rule::separate`](crate::Rule::separate), which do not move
-    /// [`horizon`](Self::horizon).
-    pub separate_horizon: Position,
+    /// The positions up to which retention may have dropped records.
+    pub horizons: Horizons,
     /// The position of the newest record, even if it was dropped; [`Position::START`] in a new log.
     pub last: Position,
     /// The number of held records; an estimate if the storage does not count them.
     pub records: u64,
     /// The bytes of held records ([`Record::size`]); an estimate if the storage does not count them.
     pub bytes: u64,
-}
-
-impl Bounds {
-    /// The horizon for a reader of the records of all rules.
-    pub fn horizon_of_all(&self) -> Position {
-        self.horizon.max(self.separate_horizon)
-    }
-}
-
-impl Page {
-    /// The horizon for a reader of the records of all rules.
-    pub fn horizon_of_all(&self) -> Position {
-        self.horizon.max(self.separate_horizon)
-    }
 }

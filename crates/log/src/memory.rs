@@ -13,8 +13,8 @@ use crate::idempotency::{KeyedAppend, UsedKeys};
 use crate::retention::{ClockSkew, Held};
 use crate::tail::{PageBuilder, RecentRecords, Source, Watermark, tail};
 use crate::{
-    AppendError, Appended, Bounds, Clock, Entry, Epoch, IdempotencyKey, Keep, Limit, Log, OpenError, Page,
-    Position, ReadError, Record, Retention,
+    AppendError, Appended, Bounds, Clock, Entry, Epoch, Horizons, IdempotencyKey, Keep, Limit, Log, OpenError,
+    Page, Position, ReadError, Record, Retention, RuleSet,
 };
 
 /// A log in memory, which ends with its process.
@@ -53,10 +53,8 @@ impl MemoryLog {
         let rules = retention.rules().len() + 1;
         let state = State {
             limits: retention.rules().iter().map(|rule| rule.keep).chain([retention.rest()]).collect(),
-            separate: retention.rules().iter().map(|rule| rule.separate).chain([false]).collect(),
             last: Position::START,
-            horizon: Position::START,
-            separate_horizon: Position::START,
+            horizons: vec![Position::START; rules].into(),
             entries: BTreeMap::new(),
             rules: (0..rules).map(|_| RuleRecords::default()).collect(),
             ids: HashMap::new(),
@@ -97,12 +95,16 @@ impl Log for MemoryLog {
         self.shared.epoch
     }
 
+    fn retention(&self) -> &Retention {
+        &self.shared.retention
+    }
+
     fn read(&self, after: Position, limit: Limit) -> BoxFuture<'_, Result<Page, ReadError>> {
         future::lazy(move |_| Ok(self.shared.state().page(after, limit))).boxed()
     }
 
     fn tail(&self, after: Position) -> BoxStream<'static, Result<Vec<Entry>, ReadError>> {
-        let horizon = self.shared.state().bounds().horizon_of_all();
+        let horizon = self.shared.state().bounds().horizons.of_all();
         tail(Arc::clone(&self.shared), after, horizon, self.shared.watermark.subscribe())
     }
 
@@ -147,8 +149,11 @@ impl Shared {
 
     fn append(&self, key: Option<IdempotencyKey>, records: Vec<Record>) -> Result<Appended, AppendError> {
         Record::check(&records)?;
-        let rules: Vec<usize> =
-            records.iter().map(|record| self.retention.rule_of(&record.topics[0])).collect();
+        let rule_of = |record: &Record| {
+            let rule = self.retention.rule_of(&record.topics[0]);
+            (rule, self.retention.rules_moved_by(rule, record))
+        };
+        let rules: Vec<_> = records.iter().map(rule_of).collect();
         let now = self.clock.now();
         let mut state = self.state();
         if state.closed {
@@ -165,7 +170,7 @@ impl Shared {
             state.keys.forget(now);
         }
         let positions =
-            records.into_iter().zip(rules).map(|(record, rule)| state.append(record, rule, now)).collect();
+            records.into_iter().zip(rules).map(|(record, rules)| state.append(record, rules, now)).collect();
         let last = state.last;
         drop(state);
         // Two concurrent appends may get here in either order.
@@ -190,13 +195,11 @@ impl Source for Shared {
 struct State {
     /// The limits of each rule, and of the records that no rule matches.
     limits: Box<[Keep]>,
-    /// Whether each rule moves the separate horizon.
-    separate: Box<[bool]>,
     last: Position,
-    horizon: Position,
-    separate_horizon: Position,
-    /// The held records, each with its rule.
-    entries: BTreeMap<Position, (usize, Entry)>,
+    /// The horizon of each rule, and of the rest.
+    horizons: Box<[Position]>,
+    /// The held records, each with its rule and the rules whose horizons it moves.
+    entries: BTreeMap<Position, (usize, RuleSet, Entry)>,
     rules: Vec<RuleRecords>,
     /// The positions of records with ids, by id, oldest first.
     ids: HashMap<Box<str>, VecDeque<Position>>,
@@ -216,7 +219,7 @@ struct RuleRecords {
 }
 
 impl State {
-    fn append(&mut self, record: Record, rule: usize, now: SystemTime) -> Position {
+    fn append(&mut self, record: Record, (rule, moved): (usize, RuleSet), now: SystemTime) -> Position {
         self.last = self.last.next();
         let position = self.last;
         let size = record.size();
@@ -236,7 +239,7 @@ impl State {
         }
         let entry = Entry { position, time: now, record };
         self.recent.push(entry.clone());
-        self.entries.insert(position, (rule, entry));
+        self.entries.insert(position, (rule, moved, entry));
         if let Some(replaced) = replaced {
             self.remove(replaced);
         }
@@ -248,21 +251,23 @@ impl State {
     fn trim(&mut self, rule: usize, now: SystemTime) {
         let keep = self.limits[rule];
         while let Some(oldest) = self.rules[rule].positions.first().copied() {
-            let time = self.entries.get(&oldest).filter(|_| keep.age.is_some()).map(|(_, entry)| entry.time);
+            let time = self.entries.get(&oldest).filter(|_| keep.age.is_some()).map(|(.., entry)| entry.time);
             let expired = time.is_some_and(|time| {
                 keep.is_expired(self.rules[rule].clock_skew.effective_time(time, now), now)
             });
             if !expired && !keep.exceeded_by(self.rules[rule].held) {
                 break;
             }
+            let moved = self.entries.get(&oldest).map_or(RuleSet::of(rule), |(_, moved, _)| *moved);
             self.remove(oldest);
-            let horizon = if self.separate[rule] { &mut self.separate_horizon } else { &mut self.horizon };
-            *horizon = oldest.max(*horizon);
+            for (_, horizon) in (0..).zip(&mut *self.horizons).filter(|(rule, _)| moved.has(*rule)) {
+                *horizon = oldest.max(*horizon);
+            }
         }
     }
 
     fn remove(&mut self, position: Position) {
-        let Some((rule, entry)) = self.entries.remove(&position) else { return };
+        let Some((rule, _, entry)) = self.entries.remove(&position) else { return };
         let records = &mut self.rules[rule];
         records.held.remove(entry.record.size());
         records.positions.remove(&position);
@@ -286,9 +291,9 @@ impl State {
     fn page(&self, after: Position, limit: Limit) -> Page {
         let mut page = PageBuilder::new(limit);
         let mut later =
-            self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, (_, entry))| entry);
+            self.entries.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, (.., entry))| entry);
         let end = later.all(|entry| page.push_copy(entry));
-        let mut page = page.finish(after, end, [self.horizon, self.separate_horizon]);
+        let mut page = page.finish(after, end, self.horizons());
         if end {
             page.through = page.through.max(self.last);
         }
@@ -300,7 +305,10 @@ impl State {
             .rules
             .iter()
             .fold((0, 0), |(records, bytes), rule| (records + rule.held.records, bytes + rule.held.bytes));
-        let (horizon, separate_horizon, last) = (self.horizon, self.separate_horizon, self.last);
-        Bounds { horizon, separate_horizon, last, records, bytes }
+        Bounds { horizons: self.horizons(), last: self.last, records, bytes }
+    }
+
+    fn horizons(&self) -> Horizons {
+        Horizons::new(Position::START, self.horizons.iter().copied())
     }
 }

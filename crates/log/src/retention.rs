@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::{Record, RuleSet};
+
 /// The rules for the records that a log keeps, and for how long.
 ///
 /// The first rule that matches the canonical topic of a record applies to it; `rest` applies to the records
@@ -31,13 +33,13 @@ pub struct Retention {
 pub struct Rule {
     /// The name that identifies the rule across restarts: unique in its log, 1 to [`Rule::NAME`] bytes.
     pub name: Arc<str>,
-    /// Returns true for the canonical topics of the rule. The log calls it once for each record, in order.
+    /// Returns true for the canonical topics of the rule.
+    ///
+    /// Equal topics must get equal answers, also after a restart with a rule of this name. The log calls it
+    /// for each topic of a record, and not under a lock.
     pub matches: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// The limits of the rule.
     pub keep: Keep,
-    /// Whether dropped records move [`Bounds::separate_horizon`](crate::Bounds::separate_horizon) instead of
-    /// [`Bounds::horizon`](crate::Bounds::horizon): for records that most readers never read.
-    pub separate: bool,
 }
 
 /// The limits of a rule. Retention drops the oldest records that exceed one of them.
@@ -101,6 +103,25 @@ impl Retention {
         self.rest
     }
 
+    /// The rules of the records that a reader of this topic may get.
+    ///
+    /// A record with several topics counts for the rules of all of them.
+    pub fn rules_of(&self, topic: &str) -> RuleSet {
+        RuleSet::of(self.rule_of(topic))
+    }
+
+    /// The rule with this name; none if there is none.
+    pub fn rule_named(&self, name: &str) -> RuleSet {
+        let rule = self.rules.iter().position(|rule| *rule.name == *name);
+        rule.map_or(RuleSet::NONE, RuleSet::of)
+    }
+
+    /// The rules whose horizon a record of this rule moves when it is dropped.
+    pub(crate) fn rules_moved_by(&self, rule: usize, record: &Record) -> RuleSet {
+        let others = record.topics.iter().skip(1).map(|topic| self.rules_of(topic));
+        others.fold(RuleSet::of(rule), |rules, other| rules | other)
+    }
+
     /// The index of the rule for this canonical topic; the number of rules if none matches.
     pub(crate) fn rule_of(&self, topic: &str) -> usize {
         self.rules.iter().position(|rule| (rule.matches)(topic)).unwrap_or(self.rules.len())
@@ -117,13 +138,7 @@ impl Rule {
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
         keep: Keep,
     ) -> Self {
-        Self { name: name.into(), matches: Arc::new(matches), keep, separate: false }
-    }
-
-    /// Sets [`Rule::separate`].
-    #[must_use]
-    pub fn counted_separately(self) -> Self {
-        Self { separate: true, ..self }
+        Self { name: name.into(), matches: Arc::new(matches), keep }
     }
 }
 
@@ -132,7 +147,6 @@ impl fmt::Debug for Rule {
         f.debug_struct("Rule")
             .field("name", &self.name)
             .field("keep", &self.keep)
-            .field("separate", &self.separate)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
 
-use crate::{Entry, Limit, Page, Position, ReadError, Record};
+use crate::{Entry, Horizons, Limit, Page, Position, ReadError, Record};
 
 /// The last position of a log, and whether the log is closed.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ impl<S: Source> Cursor<S> {
                     return Some(Err(error));
                 }
             };
-            let horizon = page.horizon_of_all();
+            let horizon = page.horizons.of_all();
             if horizon > self.after.max(self.ignored_upto) {
                 let missed = ReadError::Missed { after: self.after, horizon };
                 self.after = horizon;
@@ -128,7 +128,7 @@ impl RecentRecords {
         let first = self.entries.partition_point(|entry| entry.position <= after);
         let mut page = PageBuilder::new(limit);
         let end = self.entries.range(first..).all(|entry| page.push_copy(entry));
-        Some(page.finish(after, end, [Position::START; 2]))
+        Some(page.finish(after, end, Horizons::default()))
     }
 }
 
@@ -167,9 +167,8 @@ impl PageBuilder {
     }
 
     /// The page of the added records, which follow `after`; `end` states that no further record follows.
-    pub(crate) fn finish(self, after: Position, end: bool, horizons: [Position; 2]) -> Page {
-        let [horizon, separate_horizon] = horizons;
+    pub(crate) fn finish(self, after: Position, end: bool, horizons: Horizons) -> Page {
         let through = self.entries.last().map_or(after, |entry| entry.position);
-        Page { entries: self.entries, through, end, horizon, separate_horizon }
+        Page { entries: self.entries, through, end, horizons }
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use proptest::prelude::*;
 use ssekit_log::{
-    AppendError, Bounds, Clock, DurableLog, DurableOptions, Entry, IdempotencyKey, Keep, Limit, Log,
-    MemoryLog, Position, Record, Retention, Rule,
+    AppendError, Bounds, Clock, DurableLog, DurableOptions, Entry, Horizons, IdempotencyKey, Keep, Limit,
+    Log, MemoryLog, Position, Record, Retention, Rule,
 };
 use tempfile::TempDir;
 
@@ -149,7 +149,7 @@ impl Logs {
         let mut after = Position::START;
         loop {
             let page = self.disk.read(after, limit).await.unwrap();
-            assert_eq!(self.positions[&page.horizon], expected.horizon);
+            self.check_horizons(&page.horizons, &expected.horizons);
             read.extend(page.entries.into_iter().map(|entry| self.in_memory(entry)));
             after = page.through;
             if page.end {
@@ -162,15 +162,18 @@ impl Logs {
             let found = self.disk.find(&id).await.unwrap().map(|position| self.positions[&position]);
             assert_eq!(found, self.memory.find(&id).await.unwrap(), "{id}");
         }
-        let Bounds { horizon, separate_horizon, last, records, bytes } = self.disk.bounds().await.unwrap();
-        let bounds = Bounds {
-            horizon: self.positions[&horizon],
-            separate_horizon: self.positions[&separate_horizon],
-            last: self.positions[&last],
-            records,
-            bytes,
-        };
-        assert_eq!(bounds, self.memory.bounds().await.unwrap());
+        let Bounds { horizons, last, records, bytes } = self.disk.bounds().await.unwrap();
+        let expected = self.memory.bounds().await.unwrap();
+        self.check_horizons(&horizons, &expected.horizons);
+        let last = self.positions[&last];
+        assert_eq!((last, records, bytes), (expected.last, expected.records, expected.bytes));
+    }
+
+    fn check_horizons(&self, disk: &Horizons, memory: &Horizons) {
+        for topic in 0..6 {
+            let rules = self.memory.retention().rules_of(&format!("topic {topic}"));
+            assert_eq!(self.positions[&disk.of(rules)], memory.of(rules), "of topic {topic}");
+        }
     }
 }
 

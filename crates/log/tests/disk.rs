@@ -122,7 +122,7 @@ async fn damaged(folder: &Path) {
     for reader in readers {
         missed += reader.await.unwrap();
     }
-    let horizon = log.bounds().await.unwrap().horizon;
+    let horizon = log.bounds().await.unwrap().horizons.of_all();
     assert!(horizon >= last, "the journal of records up to {last} is damaged, the horizon is {horizon}");
     println!("{} records were confirmed, {missed} pages reported missing ones", confirmed.len());
     log.close().await.unwrap();
@@ -140,7 +140,7 @@ async fn read_until(log: Arc<DurableLog>, confirmed: Vec<Position>, ended: Arc<A
         };
         let found: HashSet<_> = page.entries.iter().map(|entry| entry.position).collect();
         if let Some(missing) = confirmed.iter().rfind(|position| !found.contains(position)) {
-            assert!(page.horizon >= *missing, "{missing} is missing, the page's horizon is {}", page.horizon);
+            assert!(page.horizons.of_all() >= *missing, "{missing} is missing, the page's horizon is {}", page.horizons.of_all());
             missed += 1;
         }
     }

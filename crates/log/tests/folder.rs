@@ -120,7 +120,7 @@ async fn the_position_of_a_lost_record_is_not_reused() {
     assert_eq!(bodies(&reopened).await, ["first"]);
     let bounds = reopened.bounds().await.unwrap();
     assert!(
-        bounds.horizon >= lost,
+        bounds.horizons.of_all() >= lost,
         "the horizon reports the loss to readers of the first and the lost record: {bounds:?}, {first}"
     );
     assert!(reopened.append(vec![record("next")]).await.unwrap()[0] > lost);
@@ -168,7 +168,7 @@ async fn lost_records_of_a_journal_are_reported_and_no_position_is_reused() {
             assert!(lines.text().contains("ERROR"), "{name_of_damage} {intact}: {}", lines.text());
             let expected: Vec<_> = (0..intact).map(|number| format!("record {number}")).collect();
             assert_eq!(bodies(&log).await, expected, "{name_of_damage}");
-            let horizon = log.bounds().await.unwrap().horizon;
+            let horizon = log.bounds().await.unwrap().horizons.of_all();
             assert!(horizon >= last, "{name_of_damage} {intact}: older ids lie before the horizon");
             assert!(log.append(vec![record("next")]).await.unwrap()[0] > horizon, "{name_of_damage}");
             log.close().await.unwrap();
@@ -191,7 +191,7 @@ async fn damage_is_reported_even_if_the_start_that_found_it_was_killed() {
     drop(log);
     fs::write(folder.path().join("damaged"), "").unwrap();
     let log = open(folder.path()).await.unwrap();
-    let horizon = log.bounds().await.unwrap().horizon;
+    let horizon = log.bounds().await.unwrap().horizons.of_all();
     assert!(horizon >= last, "{horizon}");
     assert_eq!(bodies(&log).await, ["one"]);
     log.close().await.unwrap();
@@ -199,7 +199,7 @@ async fn damage_is_reported_even_if_the_start_that_found_it_was_killed() {
     // The next start does not report it again.
     assert!(!folder.path().join("damaged").exists());
     let log = open(folder.path()).await.unwrap();
-    assert_eq!(log.bounds().await.unwrap().horizon, horizon);
+    assert_eq!(log.bounds().await.unwrap().horizons.of_all(), horizon);
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn no_position_is_reused_without_the_file_of_the_last_position() {
         fs::write(folder.path().join("used"), damage).unwrap();
         let log = open(folder.path()).await.unwrap();
         assert_eq!(bodies(&log).await, ["one"]);
-        assert!(log.bounds().await.unwrap().horizon > last);
+        assert!(log.bounds().await.unwrap().horizons.of_all() > last);
         log.close().await.unwrap();
     }
     // One valid copy in the file is sufficient.
@@ -231,7 +231,7 @@ async fn no_position_is_reused_without_the_file_of_the_last_position() {
         let log = open(folder.path()).await.unwrap();
         let bounds = log.bounds().await.unwrap();
         assert!(bounds.last >= last);
-        horizons.push(bounds.horizon);
+        horizons.push(bounds.horizons.of_all());
         log.close().await.unwrap();
     }
     assert!(horizons.iter().all(|horizon| *horizon < last), "{horizons:?}");
@@ -261,7 +261,7 @@ async fn damaged_records_are_skipped_and_reported() {
         loop {
             let page = log.read(after, Limit { records: 100, bytes: 1 << 20 }).await.unwrap();
             found += page.entries.len();
-            missed += usize::from(page.horizon > after);
+            missed += usize::from(page.horizons.of_all() > after);
             after = page.through;
             if page.end {
                 break;

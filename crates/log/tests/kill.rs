@@ -126,8 +126,8 @@ async fn damaged_cycles() {
         let mut after = Position::START;
         loop {
             let page = log.read(after, Limit { records: 4096, bytes: 1 << 24 }).await.unwrap();
-            if page.horizon > after {
-                reported.push(after.0..=page.horizon.0);
+            if page.horizons.of_all() > after {
+                reported.push(after.0..=page.horizons.of_all().0);
             }
             for entry in page.entries {
                 let body = std::str::from_utf8(&entry.record.body).unwrap();
@@ -140,7 +140,7 @@ async fn damaged_cycles() {
                 break;
             }
         }
-        let horizon = log.bounds().await.unwrap().horizon.0;
+        let horizon = log.bounds().await.unwrap().horizons.of_all().0;
         for (position, name) in &confirmed {
             match held.get(position) {
                 Some(held) => assert_eq!(held, name, "{damage}: at {position}"),
@@ -420,7 +420,7 @@ impl Witness {
                 }
             }
             let bounds = log.bounds().await.unwrap();
-            assert_eq!((bounds.records, bounds.bytes, bounds.horizon), (records, bytes, Position::START));
+            assert_eq!((bounds.records, bounds.bytes, bounds.horizons.of_all()), (records, bytes, Position::START));
             assert!(prices.values().all(|count| *count <= 2), "{prices:?}");
         }
         log.close().await.unwrap();

@@ -292,7 +292,8 @@ impl ValueParser<Store> for StorePath {
     fn read(&self, value: &Value) -> Result<Store, Refusal> {
         match &value.raw {
             Raw::Text(text) if text == "memory" => Ok(Store::Memory),
-            Raw::Text(text) if !text.is_empty() => Ok(Store::Folder(text.into())),
+            // A URL of a database must not become a folder of that name.
+            Raw::Text(text) if !text.is_empty() && !text.contains("://") => Ok(Store::Folder(text.into())),
             _ => Err(value.refused("`memory` or the path of a folder")),
         }
     }

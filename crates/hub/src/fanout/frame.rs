@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ssekit_log::{Entry, Position};
+use ssekit_log::{Entry, Position, RuleSet};
 use ssekit_mercure::{Ids, Selector, Token, may_read, selects, shown};
 
 use super::budget::{Budget, InWindow};
@@ -82,8 +82,8 @@ pub struct Interest {
     pub(super) selectors: Arc<[Selector]>,
     /// Token for private updates.
     pub(super) token: Option<Arc<Token>>,
-    /// Whether the subscriber may get subscription events.
-    pub(super) subscriptions: bool,
+    /// Retention rules of the updates that the subscriber may get.
+    pub(super) rules: RuleSet,
 }
 
 impl Interest {
@@ -91,15 +91,15 @@ impl Interest {
     pub fn new(mut selectors: Vec<Selector>, token: Option<Arc<Token>>) -> Self {
         let mut seen = std::collections::HashSet::new();
         selectors.retain(|selector| seen.insert(selector.clone()));
-        Self { selectors: selectors.into(), token, subscriptions: true }
+        Self { selectors: selectors.into(), token, rules: RuleSet::ALL }
     }
 
-    /// Sets whether the subscriber may get subscription events.
+    /// Sets the retention rules of the updates that the subscriber may get; all rules by default.
     ///
-    /// If not, it misses nothing when some of them are dropped.
+    /// It misses nothing when the log drops updates of other rules.
     #[must_use]
-    pub fn with_subscriptions(self, subscriptions: bool) -> Self {
-        Self { subscriptions, ..self }
+    pub fn with_rules(self, rules: RuleSet) -> Self {
+        Self { rules, ..self }
     }
 
     /// Whether the token no longer verifies.

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::BoxStream;
 use ssekit_log::{
     AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Limit, Log, Page, Position, ReadError,
-    Record,
+    Record, Retention,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -108,6 +108,10 @@ impl Unread {
 impl Log for PacedLog {
     fn epoch(&self) -> Epoch {
         self.log.epoch()
+    }
+
+    fn retention(&self) -> &Retention {
+        self.log.retention()
     }
 
     fn append_with_key(

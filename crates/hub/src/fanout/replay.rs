@@ -162,7 +162,7 @@ impl Replay {
         loop {
             let page = self.log.read(draft.after, Limit { records: RECORDS, bytes: size }).await?;
             // The horizon at the time of this read: retention may have moved it since.
-            let horizon = if wanted.interest.subscriptions { page.horizon_of_all() } else { page.horizon };
+            let horizon = page.horizons.of(wanted.interest.rules);
             if draft.told.is_some_and(|told| horizon > draft.after.max(told)) {
                 if !draft.bytes.is_empty() {
                     // The next page begins with the notice, so that it follows the events before the loss.

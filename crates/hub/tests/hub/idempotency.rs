@@ -301,8 +301,8 @@ async fn the_oldest_keys_are_forgotten_first() {
     let second = published(&hub, Way::Socket, &keyed("topic=a&data=x", "second")).await;
     // Appended past the hub, because they are many: the log counts the keys.
     for number in 2..=IdempotencyKey::COUNT as u128 {
-        // Of two publishers, because each has its own limit.
-        let publisher = [u8::from(number % 2 == 0); 8];
+        // Each of another publisher, so that the publisher of the first two has the most keys.
+        let publisher = (number as u64).to_be_bytes();
         let key = IdempotencyKey { hash: number.to_be_bytes(), publisher, content: [0; 16] };
         let record =
             Record { topics: ["b".into()].into(), private: false, id: None, body: "data\n\n".into() };

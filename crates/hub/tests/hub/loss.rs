@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use ssekit_hub::fanout::{Fanout, Metrics, Overtaken};
 use ssekit_log::{
     AppendError, Appended, Bounds, DurableLog, DurableOptions, Entry, Epoch, IdempotencyKey, Keep, Limit,
-    Log, MemoryLog, Page, Position, ReadError, Record, Retention,
+    Log, MemoryLog, Page, Position, ReadError, Record, Retention, Rule,
 };
 use tokio::sync::watch;
 
@@ -51,6 +51,10 @@ fn record(number: usize, size: usize) -> Record {
 impl Log for Contended {
     fn epoch(&self) -> Epoch {
         self.log.epoch()
+    }
+
+    fn retention(&self) -> &Retention {
+        self.log.retention()
     }
 
     fn append_with_key(
@@ -322,4 +326,33 @@ async fn a_resume_whose_position_is_dropped_while_it_begins_gets_a_gap_and_conti
         })
         .await;
     }
+}
+
+/// Retention drops updates of another topic only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_misses_nothing_when_updates_of_other_rules_are_dropped() {
+    let busy = Rule::new("busy", |topic| topic == "busy", Keep { records: Some(5), ..Keep::ALL });
+    let retention = Retention::new(vec![busy], Keep::ALL).unwrap();
+    let log = Arc::new(MemoryLog::new(retention).unwrap());
+    let hub = TestHub::over(log, Setup::default()).await;
+    let id = hub.publish("topic=a&data=1").await;
+    for number in 0..20 {
+        hub.publish(&format!("topic=busy&data={number}")).await;
+    }
+    hub.publish("topic=a&data=2").await;
+    Way::each(async |way| {
+        let resume = async |query: &str| {
+            way.subscribe(&hub, &format!("{query}&lastEventID={}", encoded(&id))).await
+        };
+        let mut stream = resume("topic=a").await;
+        assert_eq!(stream.header("ssekit-reset"), None);
+        assert_eq!(stream.data().await, "2");
+        let template = format!("topic={}", encoded("{any}"));
+        for query in ["topic=a&topic=busy", "topic=*", &template] {
+            let mut stream = resume(query).await;
+            assert_eq!(stream.header("ssekit-reset"), Some("expired"), "{query}");
+            assert_eq!(stream.event().await.name, "reset");
+        }
+    })
+    .await;
 }

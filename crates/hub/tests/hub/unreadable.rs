@@ -55,6 +55,10 @@ impl Log for Moody {
         self.log.epoch()
     }
 
+    fn retention(&self) -> &Retention {
+        self.log.retention()
+    }
+
     fn append_with_key(
         &self,
         key: Option<IdempotencyKey>,

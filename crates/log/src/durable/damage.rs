@@ -26,10 +26,10 @@ impl Damage {
         }
     }
 
-    /// Returns an error while a range lies after the horizon.
-    pub(super) fn check(&self, horizon: Position) -> Result<(), ReadError> {
+    /// Returns an error while a range lies after this position, up to which no rule holds a record.
+    pub(super) fn check(&self, empty_upto: Position) -> Result<(), ReadError> {
         let mut ranges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ranges.retain(|upto, _| *upto > horizon);
+        ranges.retain(|upto, _| *upto > empty_upto);
         ranges.iter().next().map_or(Ok(()), |(upto, problem)| {
             Err(ReadError::Damaged(format!("records up to {upto} cannot be read: {problem}")))
         })

@@ -7,9 +7,11 @@
 //! meta      "epoch"                       16 bytes
 //!           "reserved"                    the position up to which positions may have been used
 //!           "rule" · rule u16             the name of the rule; rule 0 is the rest
+//!           "order"                       the position of the last change of the rules, and their numbers
+//!                                         u16 in the order of their precedence
 //!           "held" · rule u16             of the rule: records, bytes, low watermark; of the log at that
-//!                                         write: last position, horizon, position up to which all ids are
-//!                                         in tables, separate horizon
+//!                                         write: last position, common horizon, position up to which all
+//!                                         ids are in tables; of the rule: horizon
 //!           "keys" · position u64         idempotency keys of the write with this first position (codec.rs)
 //! ```
 //! Numbers are big-endian, so that the order of keys is that of their numbers. The key of a group begins with

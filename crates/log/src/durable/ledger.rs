@@ -4,18 +4,21 @@ use std::time::{Duration, SystemTime};
 
 use super::last_position::LastPosition;
 use super::layout::RuleId;
-use super::snapshot::Snapshot;
+use super::snapshot::{RuleRow, Snapshot};
 use super::store::Store;
 use super::write_batch::WriteBatch;
 use crate::retention::{ClockSkew, Held};
-use crate::{Entry, Keep, Position, ReadError, Record, Retention};
+use crate::{Entry, Horizons, Keep, Position, ReadError, Record, Retention};
 
 /// The counts and positions of a log.
 #[derive(Clone, Debug)]
 pub(super) struct Ledger {
     pub(super) last: Position,
-    pub(super) horizon: Position,
-    pub(super) separate_horizon: Position,
+    /// The position up to which records of any rule may be missing.
+    common_horizon: Position,
+    /// Records up to this position may have been appended under other rules.
+    order_changed: Position,
+    retention: Retention,
     /// Positions up to this one may have been used by records that were lost.
     pub(super) reserved: Position,
     /// The ids of all records up to this position are in tables.
@@ -31,11 +34,11 @@ pub(super) struct Ledger {
 pub(super) struct RuleState {
     pub(super) id: RuleId,
     pub(super) keep: Keep,
-    /// Whether dropped records move the separate horizon.
-    pub(super) separate: bool,
     pub(super) held: Held,
     /// The position before which the rule holds no record.
     pub(super) low_watermark: Position,
+    /// The position up to which records of the rule may be missing.
+    horizon: Position,
     /// The time of the oldest record, if it is known.
     pub(super) oldest: Option<SystemTime>,
     pub(super) clock_skew: ClockSkew,
@@ -65,38 +68,45 @@ impl Ledger {
                     id
                 }
             };
-            rules.push((id, rule.keep, rule.separate));
+            rules.push((id, rule.keep));
         }
-        rules.push((RuleId::REST, retention.rest(), false));
+        rules.push((RuleId::REST, retention.rest()));
+        let order: Vec<RuleId> = rules.iter().map(|(id, _)| *id).collect();
         // The limits of the rest apply to records of former rules.
-        let former = known.iter().filter(|(id, _)| rules.iter().all(|(used, ..)| used != id));
-        let former: Vec<_> = former.map(|(id, _)| (*id, retention.rest(), false)).collect();
+        let former = known.iter().filter(|(id, _)| rules.iter().all(|(used, _)| used != id));
+        let former: Vec<_> = former.map(|(id, _)| (*id, retention.rest())).collect();
         rules.extend(former);
-        let rules = rules.into_iter().map(|(id, keep, separate)| {
-            let row = state.rules.iter().find(|(rule, ..)| *rule == id);
-            let (held, low_watermark) =
-                row.map_or_else(Default::default, |(_, held, low_watermark)| (*held, *low_watermark));
-            RuleState {
-                id,
-                keep,
-                separate,
-                held,
-                low_watermark,
-                oldest: None,
-                clock_skew: ClockSkew::default(),
-            }
+        let rules = rules.into_iter().map(|(id, keep)| {
+            let row = state.rules.iter().find(|row| row.id == id).copied();
+            let RuleRow { held, low_watermark, horizon, .. } = row.unwrap_or_else(|| RuleRow::new(id));
+            RuleState { id, keep, held, low_watermark, horizon, oldest: None, clock_skew: ClockSkew::default() }
         });
         let mut ledger = Self {
             last: state.last,
-            horizon: state.horizon,
-            separate_horizon: state.separate_horizon,
+            common_horizon: state.common_horizon,
+            order_changed: state.order_changed,
+            retention: retention.clone(),
             reserved: snapshot.reserved()?,
             indexed: state.indexed,
             unindexed: 0,
             rules: rules.collect(),
         };
+        if order != state.order {
+            ledger.change_order(&order, &mut batch);
+        }
+        store.set_order(order);
         ledger.load_ids(store, &snapshot)?;
         Ok(Ok((ledger, batch)))
+    }
+
+    /// Begins another order of the rules. A topic may have another rule in it than its records have.
+    fn change_order(&mut self, order: &[RuleId], batch: &mut WriteBatch<'_>) {
+        self.order_changed = self.last;
+        for rule in &mut self.rules {
+            self.common_horizon = self.common_horizon.max(std::mem::take(&mut rule.horizon));
+        }
+        batch.set_order(self.order_changed, order);
+        self.write(batch);
     }
 
     /// Reads the ids that are not in tables yet from the records.
@@ -130,12 +140,12 @@ impl Ledger {
         }
     }
 
-    /// Continues after a position up to which records are lost, and moves the horizons to it.
+    /// Continues after a position up to which records are lost, and moves the horizon of all rules to it.
     ///
     /// So readers whose cursors lie before it learn that records are missing.
     pub(super) fn skip_to(&mut self, position: Position, batch: &mut WriteBatch<'_>) {
         self.last = self.last.max(position);
-        (self.horizon, self.separate_horizon) = (self.last, self.last);
+        self.common_horizon = self.last;
         self.write(batch);
     }
 
@@ -152,20 +162,38 @@ impl Ledger {
 
     /// Writes the counts of one rule.
     pub(super) fn write_rule(&self, rule: usize, batch: &mut WriteBatch<'_>) {
-        let RuleState { id, held, low_watermark, .. } = self.rules[rule];
-        batch.set_held(
-            id,
-            held,
-            low_watermark,
-            [self.last, self.horizon, self.indexed, self.separate_horizon],
-        );
+        let RuleState { id, held, low_watermark, horizon, .. } = self.rules[rule];
+        let row = RuleRow { id, held, low_watermark, horizon };
+        batch.set_held(&row, [self.last, self.common_horizon, self.indexed]);
     }
 
-    /// Moves the horizon of a rule to the position of a record that it has dropped.
-    pub(super) fn advance_horizon(&mut self, rule: usize, position: Position) {
-        let separate = self.rules[rule].separate;
-        let horizon = if separate { &mut self.separate_horizon } else { &mut self.horizon };
-        *horizon = position.max(*horizon);
+    /// Moves the horizons of rules to the position of a dropped record, and returns the rules that changed.
+    pub(super) fn advance_horizons(&mut self, rule: usize, entry: &Entry) -> Vec<usize> {
+        let position = entry.position;
+        if position <= self.order_changed {
+            self.common_horizon = position.max(self.common_horizon);
+            return vec![rule];
+        }
+        let moved = self.retention.rules_moved_by(rule, &entry.record);
+        let moved: Vec<usize> = (0..self.rules.len()).filter(|rule| moved.has(*rule)).collect();
+        for rule in &moved {
+            let horizon = &mut self.rules[*rule].horizon;
+            *horizon = position.max(*horizon);
+        }
+        moved
+    }
+
+    /// The positions up to which records of each rule may be missing.
+    pub(super) fn horizons(&self) -> Horizons {
+        let rules = self.rules.iter().take(self.retention.rules().len() + 1);
+        Horizons::new(self.common_horizon, rules.map(|rule| rule.horizon))
+    }
+
+    /// The position up to which no rule holds a record.
+    pub(super) fn empty_upto(&self) -> Position {
+        let holding = self.rules.iter().filter(|rule| rule.held.records > 0);
+        let horizons = holding.map(|rule| rule.horizon.max(self.common_horizon));
+        horizons.min().unwrap_or(self.last)
     }
 
     /// The sum of the counts of all rules.

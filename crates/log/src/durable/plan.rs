@@ -155,7 +155,7 @@ impl<'a> Planner<'a> {
             }
             self.drops_left -= 1;
             self.remove_stored(rule, group, &entry)?;
-            self.ledger.advance_horizon(rule, entry.position);
+            self.changed_rules.extend(self.ledger.advance_horizons(rule, &entry));
         }
         self.ledger.rules[rule].low_watermark = self.first;
         for index in 0..self.appended.len() {
@@ -174,7 +174,8 @@ impl<'a> Planner<'a> {
                 self.newest_of(rule, &topic)?.retain(|newest| *newest != position);
             }
             self.drop_appended(index);
-            self.ledger.advance_horizon(rule, position);
+            let entry = &self.appended[index].1;
+            self.changed_rules.extend(self.ledger.advance_horizons(rule, entry));
         }
         // No record of the rule is left, even if the count says otherwise.
         self.ledger.rules[rule].held = Held::default();

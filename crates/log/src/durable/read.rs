@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{RuleRow, Snapshot};
 use super::store::Store;
 use crate::tail::PageBuilder;
 use crate::{Limit, Page, Position, ReadError};
@@ -36,14 +36,12 @@ fn skip_damage(store: &Store, after: Position, problem: String) -> Result<Page, 
         if is_readable(middle) { readable = middle } else { damaged = middle }
     }
     let state = Snapshot::new(store).state()?;
-    let (horizon, separate_horizon) = (state.horizon.max(Position(readable)), state.separate_horizon);
     store.damage.report(after, Position(readable), &problem);
     Ok(Page {
         entries: Vec::new(),
         through: Position(readable),
         end: readable >= last.0,
-        horizon,
-        separate_horizon,
+        horizons: state.horizons(store.order()).with_common(Position(readable)),
     })
 }
 
@@ -51,9 +49,10 @@ fn skip_damage(store: &Store, after: Position, problem: String) -> Result<Page, 
 fn read_intact_page(store: &Store, after: Position, limit: Limit) -> Result<Page, ReadError> {
     let snapshot = Snapshot::new(store);
     let state = snapshot.state()?;
+    let horizons = state.horizons(store.order());
     let mut rules = Vec::new();
     let mut heads = BinaryHeap::new();
-    for (rule, held, low_watermark) in state.rules {
+    for RuleRow { id: rule, held, low_watermark, .. } in state.rules {
         if held.records == 0 || after.0 == u64::MAX {
             continue;
         }
@@ -69,7 +68,7 @@ fn read_intact_page(store: &Store, after: Position, limit: Limit) -> Result<Page
     while let Some(Reverse((_, rule))) = heads.pop() {
         let (head, entries) = &mut rules[rule];
         if !builder.has_room(head.record.size()) {
-            return Ok(builder.finish(after, false, [state.horizon, state.separate_horizon]));
+            return Ok(builder.finish(after, false, horizons));
         }
         match entries.next() {
             Some(Ok(entry)) => {
@@ -79,12 +78,12 @@ fn read_intact_page(store: &Store, after: Position, limit: Limit) -> Result<Page
             // The read of the next page reports the error.
             Some(Err(_)) => {
                 builder.push(head.clone());
-                return Ok(builder.finish(after, false, [state.horizon, state.separate_horizon]));
+                return Ok(builder.finish(after, false, horizons));
             }
             None => builder.push(head.clone()),
         }
     }
-    let mut page = builder.finish(after, true, [state.horizon, state.separate_horizon]);
+    let mut page = builder.finish(after, true, horizons);
     page.through = page.through.max(state.last);
     Ok(page)
 }
@@ -94,12 +93,12 @@ pub(super) fn find_id(store: &Store, id: &str) -> Result<Option<Position>, ReadE
     let unindexed = store.ids.unindexed_positions(store.hash(id));
     let snapshot = Snapshot::new(store);
     let rules = snapshot.state()?.rules;
-    let holding = || rules.iter().filter(|(_, held, _)| held.records > 0);
-    let Some(from) = holding().map(|(_, _, low_watermark)| *low_watermark).min() else { return Ok(None) };
+    let holding = || rules.iter().filter(|row| row.held.records > 0);
+    let Some(from) = holding().map(|row| row.low_watermark).min() else { return Ok(None) };
     for candidate in snapshot.id_positions(id, from).chain(unindexed.into_iter().map(Ok)) {
         let (rule, position) = candidate?;
         // The tables may still have ids of dropped records.
-        let is_held = holding().any(|(held, _, low_watermark)| *held == rule && *low_watermark <= position);
+        let is_held = holding().any(|row| row.id == rule && row.low_watermark <= position);
         if is_held
             && snapshot.record(rule, position)?.is_some_and(|entry| entry.record.id.as_deref() == Some(id))
         {

@@ -48,6 +48,8 @@ pub(super) struct Shared {
 pub(super) struct Live {
     recent: RecentRecords,
     pub(super) bounds: Bounds,
+    /// The position up to which no rule holds a record.
+    pub(super) empty_upto: Position,
 }
 
 impl fmt::Debug for Shared {
@@ -68,7 +70,11 @@ impl Shared {
             flushed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             tails: AtomicUsize::new(0),
-            live: Mutex::new(Live { recent: RecentRecords::new(ledger.last), bounds: bounds(ledger) }),
+            live: Mutex::new(Live {
+                recent: RecentRecords::new(ledger.last),
+                bounds: bounds(ledger),
+                empty_upto: ledger.empty_upto(),
+            }),
             watermark,
             read_permits: Arc::new(Semaphore::new(MAX_READS)),
         }
@@ -106,7 +112,7 @@ impl Shared {
     /// Shows written records and their bounds to readers, and wakes the tails.
     pub(super) fn show(&self, entries: Vec<Entry>, ledger: &Ledger) {
         let mut live = self.live();
-        live.bounds = bounds(ledger);
+        (live.bounds, live.empty_upto) = (bounds(ledger), ledger.empty_upto());
         entries.into_iter().for_each(|entry| live.recent.push(entry));
         drop(live);
         self.watermark
@@ -231,13 +237,7 @@ impl Source for TailSource {
 
 fn bounds(ledger: &Ledger) -> Bounds {
     let held = ledger.held();
-    Bounds {
-        horizon: ledger.horizon,
-        separate_horizon: ledger.separate_horizon,
-        last: ledger.last,
-        records: held.records,
-        bytes: held.bytes,
-    }
+    Bounds { horizons: ledger.horizons(), last: ledger.last, records: held.records, bytes: held.bytes }
 }
 
 /// The most concurrent reads of the store.

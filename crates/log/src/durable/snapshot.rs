@@ -8,7 +8,7 @@ use super::layout::{KEYS, RuleId, keys_key, record_key};
 use super::store::Store;
 use crate::idempotency::UsedKeys;
 use crate::retention::Held;
-use crate::{Entry, Position, ReadError};
+use crate::{Entry, Horizons, Position, ReadError};
 
 /// A consistent view of the store.
 pub(super) struct Snapshot<'a> {
@@ -20,12 +20,45 @@ pub(super) struct Snapshot<'a> {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) last: Position,
-    pub(super) horizon: Position,
-    pub(super) separate_horizon: Position,
+    /// The position up to which records of any rule may be missing.
+    pub(super) common_horizon: Position,
     /// The ids of all records up to this position are in tables.
     pub(super) indexed: Position,
-    /// The counts of each rule, and the position before which it holds no record.
-    pub(super) rules: Vec<(RuleId, Held, Position)>,
+    pub(super) rules: Vec<RuleRow>,
+    /// The order of the rules, the rest last.
+    pub(super) order: Vec<RuleId>,
+    /// The position of the last change of that order.
+    pub(super) order_changed: Position,
+}
+
+/// The stored counts and positions of a rule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RuleRow {
+    pub(super) id: RuleId,
+    pub(super) held: Held,
+    /// The position before which the rule holds no record.
+    pub(super) low_watermark: Position,
+    /// The position up to which records of the rule may be missing.
+    pub(super) horizon: Position,
+}
+
+impl RuleRow {
+    pub(super) fn new(id: RuleId) -> Self {
+        Self { id, held: Held::default(), low_watermark: Position::START, horizon: Position::START }
+    }
+}
+
+impl State {
+    /// The horizons of the rules in this order, which the store may not have yet.
+    pub(super) fn horizons(&self, order: &[RuleId]) -> Horizons {
+        if self.order != order {
+            let all = self.rules.iter().map(|row| row.horizon);
+            return Horizons::new(all.fold(self.common_horizon, Position::max), []);
+        }
+        let row = |id: &RuleId| self.rules.iter().find(|row| row.id == *id);
+        let rules = order.iter().map(|id| row(id).map_or(Position::START, |row| row.horizon));
+        Horizons::new(self.common_horizon, rules)
+    }
 }
 
 impl<'a> Snapshot<'a> {
@@ -99,16 +132,19 @@ impl<'a> Snapshot<'a> {
             let (key, row) = guard.into_inner().map_err(read_error)?;
             let rule = rule(&key)?;
             state.last = state.last.max(number_at(&row, 3));
-            state.horizon = state.horizon.max(number_at(&row, 4));
+            state.common_horizon = state.common_horizon.max(number_at(&row, 4));
             state.indexed = state.indexed.max(number_at(&row, 5));
-            // Rows of older versions end before this number, or have zeros there.
-            state.separate_horizon = state.separate_horizon.max(number_at(&row, 6));
-            state.rules.push((
-                rule,
-                Held { records: number_at(&row, 0).0, bytes: number_at(&row, 1).0 },
-                number_at(&row, 2),
-            ));
+            state.rules.push(RuleRow {
+                id: rule,
+                held: Held { records: number_at(&row, 0).0, bytes: number_at(&row, 1).0 },
+                low_watermark: number_at(&row, 2),
+                horizon: number_at(&row, 6),
+            });
         }
+        let order = self.snapshot.get(&self.store.meta, "order").map_err(read_error)?.unwrap_or_default();
+        state.order_changed = number_at(&order, 0);
+        let numbers = order.get(8..).unwrap_or_default().chunks_exact(2);
+        state.order = numbers.map(|number| RuleId(u16::from_be_bytes([number[0], number[1]]))).collect();
         Ok(state)
     }
 

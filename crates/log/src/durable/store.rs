@@ -5,7 +5,7 @@
 //! records, no ids, and a minimal average size of the items (write_batch.rs).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub(super) struct Store {
     pub(super) topics: Keyspace,
     pub(super) meta: Keyspace,
     pub(super) damage: Damage,
+    /// The order of the log's rules, the rest last.
+    order: OnceLock<Vec<RuleId>>,
     /// The bytes of writes after which the store begins a flush, and the bytes since the last one.
     write_buffer: u64,
     written: AtomicU64,
@@ -77,13 +79,23 @@ impl Store {
             }
         };
         let (write_buffer, written) = (options.write_buffer, AtomicU64::new(0));
-        let damage = Damage::default();
+        let (damage, order) = (Damage::default(), OnceLock::new());
         let path = path.to_owned();
-        Ok(Self { epoch, path, database, records, ids, topics, meta, damage, write_buffer, written })
+        Ok(Self { epoch, path, database, records, ids, topics, meta, damage, order, write_buffer, written })
     }
 
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The order of the log's rules, the rest last; empty before [`set_order`](Self::set_order).
+    pub(super) fn order(&self) -> &[RuleId] {
+        self.order.get().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Sets the order of the log's rules, which does not change while the store is open.
+    pub(super) fn set_order(&self, order: Vec<RuleId>) {
+        self.order.get_or_init(|| order);
     }
 
     /// The hash of an id or a topic. Publishers cannot find collisions without knowing the epoch.

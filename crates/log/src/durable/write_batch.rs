@@ -4,9 +4,9 @@ use fjall::{Keyspace, PersistMode};
 
 use super::id_index::IdKey;
 use super::layout::{RuleId, keys_key, record_key};
+use super::snapshot::RuleRow;
 use super::store::Store;
 use crate::Position;
-use crate::retention::Held;
 
 /// Changes that the store makes all at once, or not at all.
 pub(super) struct WriteBatch<'a> {
@@ -95,13 +95,23 @@ impl<'a> WriteBatch<'a> {
         self.put(&self.store.meta, [b"rule".as_slice(), &rule.0.to_be_bytes()].concat(), name);
     }
 
-    /// Sets the counts and the low watermark of a rule, and the positions of the log.
+    /// Stores the order of the rules, and the position of its last change.
+    pub(super) fn set_order(&mut self, changed: Position, order: &[RuleId]) {
+        let numbers = order.iter().flat_map(|rule| rule.0.to_be_bytes());
+        let value: Vec<u8> = changed.0.to_be_bytes().into_iter().chain(numbers).collect();
+        self.put(&self.store.meta, "order", value);
+    }
+
+    /// Sets the counts and positions of a rule, and the positions of the log.
     ///
-    /// `log` has the last position, the horizon, the position up to which ids are in tables, and the separate
-    /// horizon.
-    pub(super) fn set_held(&mut self, rule: RuleId, held: Held, low_watermark: Position, log: [Position; 4]) {
-        let [last, horizon, indexed, separate] = log.map(|position| position.0);
-        self.held.push((rule, [held.records, held.bytes, low_watermark.0, last, horizon, indexed, separate]));
+    /// `log` has the last position, the common horizon, and the position up to which ids are in tables.
+    pub(super) fn set_held(&mut self, row: &RuleRow, log: [Position; 3]) {
+        let RuleRow { id, held, low_watermark, horizon } = row;
+        let [last, common, indexed] = log.map(|position| position.0);
+        self.held.push((
+            *id,
+            [held.records, held.bytes, low_watermark.0, last, common, indexed, horizon.0],
+        ));
     }
 
     fn put(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {

@@ -56,6 +56,7 @@ macro_rules! contract {
                 records_with_future_times_expire,
                 older_records_of_a_topic_are_replaced,
                 the_first_matching_rule_applies,
+                a_dropped_record_moves_the_horizons_of_its_topics,
                 a_dropped_record_is_not_found_by_its_id,
                 an_id_of_a_replaced_record_finds_the_remaining_one,
                 random_rules_keep_the_records_of_a_model,
@@ -71,7 +72,7 @@ macro_rules! contract {
                 a_key_outlives_its_records,
                 keys_are_forgotten_by_age,
                 the_oldest_keys_are_forgotten_by_count,
-                a_publisher_with_many_keys_loses_only_its_own,
+                publishers_with_many_keys_lose_only_their_own,
             );
         }
     };
@@ -87,6 +88,7 @@ macro_rules! contract_on_disk {
                 $factory,
                 restart: a_reopened_log_has_the_same_records,
                 changed_rules_apply_after_a_restart,
+                horizons_survive_a_restart_with_the_same_rules,
                 an_open_tail_reads_all_records_after_close,
             );
             cases!(

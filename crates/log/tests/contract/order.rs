@@ -21,7 +21,7 @@ pub(crate) async fn positions_grow_in_the_order_of_a_batch(factory: &impl Factor
     assert_eq!(entries.iter().map(body).collect::<Vec<_>>(), ["0", "1", "2", "3", "4"]);
     let bounds = log.bounds().await.unwrap();
     assert_eq!(
-        (bounds.last, bounds.horizon, bounds.records, bounds.bytes),
+        (bounds.last, bounds.horizons.of_all(), bounds.records, bounds.bytes),
         (positions[4], Position::START, 5, 5 * 6)
     );
 }
@@ -89,7 +89,7 @@ pub(crate) async fn an_empty_append_adds_no_record(factory: &impl Factory) {
     assert_eq!(page.through, Position::START);
     let bounds = log.bounds().await.unwrap();
     assert_eq!(
-        (bounds.last, bounds.horizon, bounds.records, bounds.bytes),
+        (bounds.last, bounds.horizons.of_all(), bounds.records, bounds.bytes),
         (Position::START, Position::START, 0, 0)
     );
 }

@@ -2,7 +2,7 @@
 
 use ssekit_log::{Keep, Position, Retention, Rule};
 
-use crate::factory::{Factory, MANY, are_many, bodies, held_after, many, record, records, take, with_id};
+use crate::factory::{ANY, Factory, MANY, are_many, bodies, held_after, many, record, records, take, with_id};
 
 pub(crate) async fn a_reopened_log_has_the_same_records(factory: &impl Factory) {
     let retention = || {
@@ -83,4 +83,38 @@ pub(crate) async fn changed_rules_apply_after_a_restart(factory: &impl Factory) 
         log.close().await.unwrap();
         drop(log);
     }
+}
+
+/// With other rules, a topic may have another rule than its records, so every rule has the greatest horizon.
+pub(crate) async fn horizons_survive_a_restart_with_the_same_rules(factory: &impl Factory) {
+    let rule = |name: &'static str| {
+        let keep = Keep { records: Some(1), ..Keep::ALL };
+        Rule::new(name, move |topic| topic.starts_with(name), keep)
+    };
+    let retention = |names: &[&'static str]| {
+        Retention::new(names.iter().map(|name| rule(name)).collect(), Keep::ALL).unwrap()
+    };
+    let mut horizons = Vec::new();
+    for names in [["a", "b"], ["a", "b"], ["b", "a"], ["b", "a"]] {
+        let log = factory.open(retention(&names)).await;
+        let of = async |topic: &str| {
+            let bounds = log.bounds().await.unwrap().horizons;
+            let page = log.read(Position::START, ANY).await.unwrap().horizons;
+            let rules = log.retention().rules_of(topic);
+            assert_eq!(bounds.of(rules), page.of(rules));
+            bounds.of(rules)
+        };
+        if horizons.is_empty() {
+            log.append(["a", "a", "b"].map(|topic| record(topic, topic)).into()).await.unwrap();
+        }
+        horizons.push((of("a").await, of("b").await, of("c").await));
+        log.close().await.unwrap();
+        drop(log);
+    }
+    let (a, b, c) = horizons[0];
+    assert!(a > Position::START);
+    assert_eq!((b, c), (Position::START, Position::START));
+    assert_eq!(horizons[1], horizons[0]);
+    assert_eq!(horizons[2], (a, a, a));
+    assert_eq!(horizons[3], (a, a, a));
 }

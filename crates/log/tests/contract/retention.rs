@@ -6,21 +6,21 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use ssekit_log::{Keep, Position, Retention, RetentionError, Rule};
+use ssekit_log::{Keep, Position, Record, Retention, RetentionError, Rule};
 
-use crate::factory::{Factory, bodies, body, held_after, record, records, with_id};
+use crate::factory::{ANY, Factory, bodies, body, held_after, record, records, with_id};
 
 pub(crate) async fn the_oldest_records_beyond_the_count_are_dropped(factory: &impl Factory) {
     let log = factory.open_keeping(Keep { records: Some(3), ..Keep::ALL }).await;
     let first = log.append(records(0..2)).await.unwrap();
-    assert_eq!(log.bounds().await.unwrap().horizon, Position::START);
+    assert_eq!(log.bounds().await.unwrap().horizons.of_all(), Position::START);
     let second = log.append(records(2..4)).await.unwrap();
     assert_eq!(bodies(&*log).await, ["1", "2", "3"]);
     let bounds = log.bounds().await.unwrap();
-    assert_eq!((bounds.horizon, bounds.last, bounds.records, bounds.bytes), (first[0], second[1], 3, 18));
+    assert_eq!((bounds.horizons.of_all(), bounds.last, bounds.records, bounds.bytes), (first[0], second[1], 3, 18));
     let all = log.append(records(4..14)).await.unwrap();
     assert_eq!(bodies(&*log).await, ["11", "12", "13"]);
-    assert_eq!(log.bounds().await.unwrap().horizon, all[6]);
+    assert_eq!(log.bounds().await.unwrap().horizons.of_all(), all[6]);
 }
 
 pub(crate) async fn the_oldest_records_beyond_the_bytes_are_dropped(factory: &impl Factory) {
@@ -32,7 +32,7 @@ pub(crate) async fn the_oldest_records_beyond_the_bytes_are_dropped(factory: &im
     // A record larger than the limit is dropped at once, and so are all before it.
     let last = log.append(records(["x".repeat(20)])).await.unwrap();
     let bounds = log.bounds().await.unwrap();
-    assert_eq!((bounds.horizon, bounds.last, bounds.records, bounds.bytes), (last[0], last[0], 0, 0));
+    assert_eq!((bounds.horizons.of_all(), bounds.last, bounds.records, bounds.bytes), (last[0], last[0], 0, 0));
 }
 
 pub(crate) async fn records_beyond_the_age_are_dropped(factory: &impl Factory) {
@@ -44,7 +44,7 @@ pub(crate) async fn records_beyond_the_age_are_dropped(factory: &impl Factory) {
     factory.time().pass(Duration::from_millis(1));
     log.append(records(3..4)).await.unwrap();
     assert_eq!(bodies(&*log).await, ["2", "3"]);
-    assert_eq!(log.bounds().await.unwrap().horizon, first[1]);
+    assert_eq!(log.bounds().await.unwrap().horizons.of_all(), first[1]);
 }
 
 pub(crate) async fn older_records_of_a_topic_are_replaced(factory: &impl Factory) {
@@ -57,9 +57,9 @@ pub(crate) async fn older_records_of_a_topic_are_replaced(factory: &impl Factory
     assert_eq!(bodies(&*log).await, ["3", "4", "5", "6", "7"]);
     // Replaced records do not move the horizon.
     let bounds = log.bounds().await.unwrap();
-    assert_eq!((bounds.horizon, bounds.records), (Position::START, 5));
+    assert_eq!((bounds.horizons.of_all(), bounds.records), (Position::START, 5));
     // Records of one batch replace each other, and only canonical topics count.
-    let alternate = ssekit_log::Record { topics: ["d".into(), "c".into()].into(), ..record("", "alternate") };
+    let alternate = Record { topics: ["d".into(), "c".into()].into(), ..record("", "alternate") };
     log.append(vec![record("c", 8), record("c", 9), record("c", 10), alternate]).await.unwrap();
     assert_eq!(bodies(&*log).await, ["3", "5", "6", "7", "9", "10", "alternate"]);
     assert_eq!(log.bounds().await.unwrap().records, 7);
@@ -81,6 +81,36 @@ pub(crate) async fn the_first_matching_rule_applies(factory: &impl Factory) {
         log.append(vec![record(topic, number)]).await.unwrap();
     }
     assert_eq!(bodies(&*log).await, ["5", "6", "7", "8", "9"]);
+}
+
+/// A reader of a topic misses nothing when the log drops records of other rules.
+pub(crate) async fn a_dropped_record_moves_the_horizons_of_its_topics(factory: &impl Factory) {
+    let newest = Keep { records: Some(1), ..Keep::ALL };
+    let rules = vec![
+        Rule::new("short", |topic| topic.starts_with("short"), newest),
+        Rule::new("long", |topic| topic.starts_with("long"), Keep::ALL),
+    ];
+    let log = factory.open(Retention::new(rules, Keep::ALL).unwrap()).await;
+    let expect = async |short: Position, long: Position| {
+        let bounds = log.bounds().await.unwrap();
+        let page = log.read(Position::START, ANY).await.unwrap();
+        for horizons in [bounds.horizons, page.horizons] {
+            let of = |topic| horizons.of(log.retention().rules_of(topic));
+            assert_eq!((of("short"), of("long"), of("other")), (short, long, Position::START));
+            assert_eq!(horizons.of_all(), short);
+            let both = log.retention().rules_of("other") | log.retention().rule_named("long");
+            assert_eq!(horizons.of(both), long);
+        }
+    };
+    let first = log.append(vec![record("short", 0), record("long", 1), record("other", 2)]).await.unwrap();
+    expect(Position::START, Position::START).await;
+    let alternate = Record { topics: ["short".into(), "long".into()].into(), ..record("", 3) };
+    let second = log.append(vec![alternate]).await.unwrap();
+    expect(first[0], Position::START).await;
+    // The reader of the topic “long” has missed the record with both topics.
+    log.append(vec![record("short", 4)]).await.unwrap();
+    expect(second[0], second[0]).await;
+    assert_eq!(bodies(&*log).await, ["1", "2", "4"]);
 }
 
 pub(crate) async fn a_dropped_record_is_not_found_by_its_id(factory: &impl Factory) {
@@ -173,7 +203,7 @@ pub(crate) async fn random_rules_keep_the_records_of_a_model(factory: &impl Fact
                 .iter()
                 .map(|(number, size, id)| {
                     let id = id.map(|id| format!("{round} {id}").into());
-                    ssekit_log::Record { id, ..record(&topic(*number), "x".repeat(*size)) }
+                    Record { id, ..record(&topic(*number), "x".repeat(*size)) }
                 })
                 .collect();
             let positions = log.append(sent.clone()).await.unwrap();
@@ -239,7 +269,7 @@ pub(crate) async fn random_rules_keep_the_records_of_a_model(factory: &impl Fact
             }
             let bounds = log.bounds().await.unwrap();
             if round == 0 {
-                assert_eq!(bounds.horizon, horizon);
+                assert_eq!(bounds.horizons.of_all(), horizon);
                 assert_eq!(bounds.records, expected.len() as u64);
                 assert_eq!(bounds.bytes, expected.iter().map(|entry| entry.size).sum::<u64>());
             }

@@ -81,14 +81,14 @@ pub(crate) async fn a_tail_reports_dropped_records(factory: &impl Factory) {
         let missed =
             timeout(DEADLINE, tail.next()).await.expect("an item in time").expect("the tail continues");
         let Err(ReadError::Missed { after, horizon }) = missed else { panic!("{missed:?}") };
-        assert_eq!((after, horizon), (start, bounds.horizon));
+        assert_eq!((after, horizon), (start, bounds.horizons.of_all()));
         assert_eq!(take(tail, 10).await, held);
     }
     // A tail from the start does not ask for records that were dropped before it was opened.
     let mut later = log.tail(Position::START);
     assert_eq!(take(&mut later, 10).await, held);
     let page = log.read(first[0], Limit { records: 1, bytes: 1 }).await.unwrap();
-    assert_eq!(page.horizon, bounds.horizon);
+    assert_eq!(page.horizons.of_all(), bounds.horizons.of_all());
 }
 
 /// Appends more records than a tail finds in memory.

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use ssekit_log::{
     AppendError, Appended, Bounds, Entry, Epoch, IdempotencyKey, Limit, Log, Page, Position, ReadError,
-    Record,
+    Record, Retention,
 };
 use tokio::sync::watch;
 
@@ -61,6 +61,10 @@ impl Noting {
 impl Log for Noting {
     fn epoch(&self) -> Epoch {
         self.log.epoch()
+    }
+
+    fn retention(&self) -> &Retention {
+        self.log.retention()
     }
 
     fn append_with_key(
