@@ -103,6 +103,11 @@
 //! # }
 //! ```
 //!
+//! # A response that you have already
+//!
+//! [`events`] decodes the body of a response of any HTTP client, and [`events_of`] does so in a thread. They do
+//! not reconnect, because the request is not theirs.
+//!
 //! # The latest value
 //!
 //! ```no_run
@@ -281,6 +286,7 @@ mod callbacks;
 mod connection;
 mod driver;
 mod error;
+mod events;
 mod latest;
 mod message;
 mod notice;
@@ -301,6 +307,7 @@ mod transport;
 mod notify;
 
 pub use error::{BoxError, Error, SelectError, TransportError};
+pub use events::{Events, EventsOf, events, events_of};
 pub use http::{HeaderMap, HeaderValue, StatusCode};
 pub use latest::{Latest, Subscription};
 pub use message::Message;
