@@ -103,6 +103,11 @@
 //! # }
 //! ```
 //!
+//! # A response that you have already
+//!
+//! [`events`] decodes the body of a response of any HTTP client, and [`events_of`] does so in a thread. They do
+//! not reconnect, because the request is not theirs.
+//!
 //! # The latest value
 //!
 //! ```no_run
@@ -283,26 +288,28 @@ mod callbacks;
 mod connection;
 mod driver;
 mod error;
+mod events;
 mod latest;
 mod message;
 mod notice;
+mod notify;
 mod options;
 mod panics;
+mod redact;
 mod registry;
 mod request;
 mod response;
 mod runtime;
-mod subscription;
 mod select;
-mod redact;
 mod source;
 mod status;
 mod store;
 mod subscribers;
+mod subscription;
 mod transport;
-mod notify;
 
 pub use error::{BoxError, Error, SelectError, TransportError};
+pub use events::{Events, EventsOf, events, events_of};
 pub use http::{HeaderMap, HeaderValue, StatusCode};
 pub use latest::{Latest, Subscription};
 pub use message::Message;

@@ -7,6 +7,7 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
 use crate::connection::NextItem;
+use crate::message::{is_last, parse_json, parse_typed};
 use crate::store::Store;
 use crate::runtime::{MaybeSend, MaybeSync, ThreadBound};
 use crate::subscription::EventSubscription;
@@ -106,12 +107,7 @@ impl Select {
     /// # }
     /// ```
     pub fn json<T: DeserializeOwned + 'static>(self) -> Select<T> {
-        self.map(|message| {
-            Some(
-                serde_json::from_str(message.data())
-                    .map_err(|error| SelectError::Json { message, source: Arc::new(error) }),
-            )
-        })
+        self.map(|message| Some(parse_json(message)))
     }
 
     /// Parses each message's data as JSON; `or` returns the replacement of invalid data: another value,
@@ -166,11 +162,7 @@ impl Select {
     /// ```
     #[doc(alias("enum", "events"))]
     pub fn typed<T: DeserializeOwned + 'static>(self) -> Select<T> {
-        self.map(|message| {
-            let (event, data, last_event_id) = (message.event(), message.data(), message.last_event_id());
-            let value = ssekit_wire::Message { event, data, last_event_id }.typed()?;
-            Some(value.map_err(|error| SelectError::Json { message, source: Arc::new(error) }))
-        })
+        self.map(parse_typed)
     }
 
     /// Each message's data, turned into something else.
@@ -291,11 +283,6 @@ impl<T: 'static> Stream for Select<T> {
             return Poll::Ready(Some(item));
         }
     }
-}
-
-/// Whether the stream ends at this message.
-fn is_last(message: &Message, until: Option<&str>) -> bool {
-    until.is_some_and(|until| until == message.data())
 }
 
 impl<T> fmt::Debug for Select<T> {

@@ -50,6 +50,12 @@ pub enum EmitError {
         /// The id.
         id: Box<str>,
     },
+    /// A [run](crate::Runs) has reached a limit.
+    #[error("the limit of the {limit} is reached: end the run, or raise the limit")]
+    RunFull {
+        /// The limit and its option.
+        limit: &'static str,
+    },
     /// The name or the id holds a character that would end its line.
     #[error(transparent)]
     Field(#[from] FieldError),

@@ -633,6 +633,8 @@ mod clients;
 
 mod presence;
 
+mod runs;
+
 mod stop;
 
 mod last_event_id;
@@ -699,6 +701,7 @@ pub use headers::HeaderError;
 pub use last_event_id::{InvalidLastEventId, LastEventId};
 pub use presence::{Presence, PresenceChange, SettledPresence};
 pub use produce::{Produce, produce, produce_with_cleanup};
+pub use runs::{InvalidRunId, Run, RunId, RunLimit, RunOutput, RunState, RunStatus, Runs, RunsBuilder};
 pub use ssekit_wire::{Event, Field, FieldError};
 pub use start::Started;
 pub use stop::StopReason;

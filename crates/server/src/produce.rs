@@ -170,7 +170,12 @@ impl Produce {
     /// # let _ = report;
     /// ```
     pub fn no_content() -> Self {
-        Self { nothing_left: Some(StatusCode::NO_CONTENT), ..Self::silent() }
+        Self::nothing(StatusCode::NO_CONTENT)
+    }
+
+    /// The answer with this status, instead of a stream.
+    pub(crate) fn nothing(status: StatusCode) -> Self {
+        Self { nothing_left: Some(status), ..Self::silent() }
     }
 
     /// The status for a client for whom there is nothing left, if that is so.

@@ -112,7 +112,7 @@
 #[doc(inline)]
 pub use ssekit_client as client;
 #[cfg(feature = "client")]
-pub use ssekit_client::{Latest, Message, Reconnect, Select, Source, Status, source};
+pub use ssekit_client::{Latest, Message, Reconnect, Select, Source, Status, events, source};
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use ssekit_server as server;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod callbacks;
+mod events;
 mod latest;
 mod open;
 mod peer;

@@ -327,7 +327,7 @@ fn push_id(out: &mut Vec<u8>, before: &[u8], subscription: &Subscription, sequen
 }
 
 /// A text as JSON writes it.
-fn json_text(text: &str) -> String {
+pub(crate) fn json_text(text: &str) -> String {
     let mut json = String::from('"');
     for character in text.chars() {
         match character {

@@ -29,6 +29,8 @@ mod clients;
 
 mod presence;
 
+mod runs;
+
 mod testing;
 
 mod transports;
