@@ -148,11 +148,16 @@ pub(crate) struct Running {
 
 impl Running {
     /// Sends SIGTERM, and checks that the program ends successfully.
-    pub(crate) fn terminate(mut self) -> Result<()> {
+    pub(crate) fn terminate(self) -> Result<()> {
         Command::new("kill -s TERM").arg(self.child.id().to_string()).run()?;
+        self.wait().context("after SIGTERM")
+    }
+
+    /// Waits until the program ends, and fails if it does not end successfully.
+    pub(crate) fn wait(mut self) -> Result<()> {
         let status = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.line))?;
         if !status.success() {
-            bail!("`{}` ended with {status} after SIGTERM", self.line);
+            bail!("`{}` ended with {status}", self.line);
         }
         Ok(())
     }
