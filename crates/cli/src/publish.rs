@@ -76,9 +76,9 @@ pub struct Publish {
 
 const AFTER_HELP: &str = "\
 Prints the id of each update. With a key instead of a token, creates a token for each request, for these
-topics and one minute. Each request has a random Idempotency-Key. If its response is lost and the hub
-remembers keys, the request is sent again until --timeout, and the update is published once. With other hubs,
-an unknown outcome is reported.
+topics and one minute. Each request has a random Idempotency-Key.
+If its response is lost and the hub remembers keys, the request is sent again until --timeout, and the update
+is published once. With other hubs, an unknown outcome is reported.
 
 Exit codes, as in curl where it has one:
     0  all updates were published

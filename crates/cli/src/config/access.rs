@@ -127,7 +127,7 @@ impl Loaded {
 
 impl Config {
     /// Limits of the protocol.
-    pub fn protocol_limits(&self) -> ssekit_mercure::Limits {
+    pub(crate) fn protocol_limits(&self) -> ssekit_mercure::Limits {
         let limits = &self.limits;
         ssekit_mercure::Limits {
             body: limits.body_size,

@@ -12,7 +12,7 @@ impl Loaded {
     ///
     /// # Errors
     /// All faults of the rules.
-    pub fn log_retention(&self) -> Result<ssekit_log::Retention, Problems> {
+    pub(crate) fn log_retention(&self) -> Result<ssekit_log::Retention, Problems> {
         let problem = |what| Problem { origin: self.origins.of("retention"), what };
         // First, so that no other rule applies to subscription events.
         let of_subscriptions = keep(&self.config.subscriptions_retention);

@@ -167,12 +167,12 @@ impl Config {
 
 impl Key {
     /// Whether this is a key set at a URL.
-    pub fn is_fetched(&self) -> bool {
+    pub(crate) fn is_fetched(&self) -> bool {
         self.jwks.as_ref().is_some_and(|jwks| jwks.contains("://"))
     }
 
     /// Whether a key is set.
-    pub fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.secret.is_some() || self.file.is_some() || self.jwks.is_some()
     }
 }

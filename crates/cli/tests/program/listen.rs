@@ -94,14 +94,14 @@ fn an_event_without_its_blank_line_is_reported_or_printed() {
 }
 
 #[test]
-fn there_are_no_colours_where_there_is_no_terminal() {
+fn without_a_terminal_there_are_no_colors() {
     let server = Scripted::new([stream(EVENTS)]);
     let output = run(listen(&server).args(["--no-reconnect", "-vv"]).env("CLICOLOR_FORCE", "1"));
     assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{output:?}");
 }
 
 #[test]
-fn colours_are_for_terminals_that_like_them() {
+fn colors_are_for_terminals_without_no_color() {
     // `script` gives a program a terminal.
     let on_a_terminal = |server: &Scripted, no_color: &str| {
         let command =
@@ -114,8 +114,8 @@ fn colours_are_for_terminals_that_like_them() {
         String::from_utf8(output.stdout).expect("text")
     };
     let server = Scripted::new([stream(EVENTS), stream(EVENTS)]);
-    let colourful = on_a_terminal(&server, "");
-    assert!(colourful.contains("\u{1b}[34mevent:\u{1b}[0m first\r\n"), "{colourful:?}");
+    let colored = on_a_terminal(&server, "");
+    assert!(colored.contains("\u{1b}[34mevent:\u{1b}[0m first\r\n"), "{colored:?}");
     let plain = on_a_terminal(&server, "1");
     assert!(plain.contains("event: first\r\n") && !plain.contains('\u{1b}'), "{plain:?}");
 }
