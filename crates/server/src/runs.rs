@@ -198,7 +198,9 @@ impl Runs {
         let mut running = self.shared.running.subscribe();
         if tokio::time::timeout(grace, running.wait_for(|running| *running == 0)).await.is_err() {
             let runs: Vec<Run> = self.registry().runs.values().cloned().collect();
-            runs.iter().for_each(|run| run.stop(RunState::Interrupted));
+            for run in &runs {
+                run.stop(RunState::Interrupted);
+            }
             // Each task only has to drop its future. The sender lives as long as `self`.
             let _ = running.wait_for(|running| *running == 0).await;
         }

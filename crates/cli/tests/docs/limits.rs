@@ -35,10 +35,7 @@ fn the_table_has_the_defaults_of_the_program() {
         ("unacknowledged TCP data", vec![time(config.peer_timeout)]),
         ("one record, its topics", vec![size(Record::SIZE), count(Record::TOPICS), count(Record::BATCH)]),
         ("retention rules", counts(&[Retention::RULES])),
-        (
-            "idempotency keys,",
-            vec!["24 h".to_owned(), count(IdempotencyKey::COUNT), count(IdempotencyKey::COUNT_PER_PUBLISHER)],
-        ),
+        ("idempotency keys,", vec!["24 h".to_owned(), count(IdempotencyKey::COUNT)]),
     ];
     assert_eq!(IdempotencyKey::LIFETIME, Duration::from_secs(24 * 60 * 60));
     let page = page("docs/limits.md");
