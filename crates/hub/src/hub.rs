@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 use ssekit_log::{AppendError, Appended, Bounds, IdempotencyKey, Log, Position, ReadError, Record, RuleSet};
 use ssekit_wire::{Event, media_type};
 
-use crate::active_subscriptions::{self, ActiveSubscriptions};
 pub use crate::active_subscriptions::retention_rule;
+use crate::active_subscriptions::{self, ActiveSubscriptions};
 use ssekit_mercure::{
     Access, Action, Cursor, Ids, Kind as SelectorKind, Limits, Problem, ProblemKind, Publisher, Replacements,
     Subscribe, Token, cors, discovery, subscriptions,

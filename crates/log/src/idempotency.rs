@@ -115,9 +115,10 @@ impl UsedKeys {
             self.sizes.remove(&before);
         }
         change(own);
-        match size(own) {
-            Some(after) => drop(self.sizes.insert(after)),
-            None => drop(self.publishers.remove(&publisher)),
+        if let Some(after) = size(own) {
+            self.sizes.insert(after);
+        } else {
+            self.publishers.remove(&publisher);
         }
     }
 
@@ -143,7 +144,9 @@ impl UsedKeys {
         if self.by_hash.get(&hash).is_some_and(|append| append.first == first) {
             self.by_hash.remove(&hash);
         }
-        self.change(publisher, |own| drop(own.pop_front()));
+        self.change(publisher, |own| {
+            own.pop_front();
+        });
         if let Some(keys) = self.writes.get_mut(&write) {
             *keys -= 1;
             if *keys == 0 {

@@ -13,8 +13,8 @@ use crate::idempotency::{KeyedAppend, UsedKeys};
 use crate::retention::{ClockSkew, Held};
 use crate::tail::{PageBuilder, RecentRecords, Source, Watermark, tail};
 use crate::{
-    AppendError, Appended, Bounds, Clock, Entry, Epoch, Horizons, IdempotencyKey, Keep, Limit, Log, OpenError,
-    Page, Position, ReadError, Record, Retention, RuleSet,
+    AppendError, Appended, Bounds, Clock, Entry, Epoch, Horizons, IdempotencyKey, Keep, Limit, Log,
+    OpenError, Page, Position, ReadError, Record, Retention, RuleSet,
 };
 
 /// A log in memory, which ends with its process.
@@ -64,15 +64,7 @@ impl MemoryLog {
         };
         let epoch = Epoch::random().map_err(OpenError::Random)?;
         let (watermark, _) = watch::channel(Watermark { last: Position::START, closed: false });
-        Ok(Self {
-            shared: Arc::new(Shared {
-                epoch,
-                retention,
-                clock,
-                state: Mutex::new(state),
-                watermark,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { epoch, retention, clock, state: Mutex::new(state), watermark }) })
     }
 }
 
@@ -258,7 +250,7 @@ impl State {
             if !expired && !keep.exceeded_by(self.rules[rule].held) {
                 break;
             }
-            let moved = self.entries.get(&oldest).map_or(RuleSet::of(rule), |(_, moved, _)| *moved);
+            let moved = self.entries.get(&oldest).map_or_else(|| RuleSet::of(rule), |(_, moved, _)| *moved);
             self.remove(oldest);
             for (_, horizon) in (0..).zip(&mut *self.horizons).filter(|(rule, _)| moved.has(*rule)) {
                 *horizon = oldest.max(*horizon);

@@ -144,10 +144,7 @@ impl Rule {
 
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rule")
-            .field("name", &self.name)
-            .field("keep", &self.keep)
-            .finish_non_exhaustive()
+        f.debug_struct("Rule").field("name", &self.name).field("keep", &self.keep).finish_non_exhaustive()
     }
 }
 

@@ -140,7 +140,11 @@ async fn read_until(log: Arc<DurableLog>, confirmed: Vec<Position>, ended: Arc<A
         };
         let found: HashSet<_> = page.entries.iter().map(|entry| entry.position).collect();
         if let Some(missing) = confirmed.iter().rfind(|position| !found.contains(position)) {
-            assert!(page.horizons.of_all() >= *missing, "{missing} is missing, the page's horizon is {}", page.horizons.of_all());
+            assert!(
+                page.horizons.of_all() >= *missing,
+                "{missing} is missing, the page's horizon is {}",
+                page.horizons.of_all()
+            );
             missed += 1;
         }
     }

@@ -420,7 +420,10 @@ impl Witness {
                 }
             }
             let bounds = log.bounds().await.unwrap();
-            assert_eq!((bounds.records, bounds.bytes, bounds.horizons.of_all()), (records, bytes, Position::START));
+            assert_eq!(
+                (bounds.records, bounds.bytes, bounds.horizons.of_all()),
+                (records, bytes, Position::START)
+            );
             assert!(prices.values().all(|count| *count <= 2), "{prices:?}");
         }
         log.close().await.unwrap();

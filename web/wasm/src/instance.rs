@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use ssekit_session::{Answer, CloseReason, Config, MethodClass, Output, Session, Failure};
+use ssekit_session::{Answer, CloseReason, Config, Failure, MethodClass, Output, Session};
 
 use crate::Settings;
 use crate::settings::duration;

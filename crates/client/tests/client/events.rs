@@ -25,20 +25,26 @@ impl Read for Slow<'_> {
     }
 }
 
-fn parts(message: Message) -> (String, String, String) {
+fn parts(message: &Message) -> (String, String, String) {
     (message.event().to_owned(), message.data().to_owned(), message.last_event_id().to_owned())
 }
 
 #[tokio::test]
 async fn a_body_gives_the_same_events_wherever_it_is_cut() {
-    let expected: Vec<_> =
-        [("token", "{\"text\":\"Hé\"}"), ("message", "[1,\n2]"), ("message", "no JSON"), ("message", "[DONE]"), ("message", "3")]
-            .map(|(event, data)| (event.to_owned(), data.to_owned(), "7".to_owned()))
-            .into();
+    let expected: Vec<_> = [
+        ("token", "{\"text\":\"Hé\"}"),
+        ("message", "[1,\n2]"),
+        ("message", "no JSON"),
+        ("message", "[DONE]"),
+        ("message", "3"),
+    ]
+    .map(|(event, data)| (event.to_owned(), data.to_owned(), "7".to_owned()))
+    .into();
     for size in [1, 2, 7, 1000] {
-        let streamed: Vec<_> = events(stream::iter(pieces(TEXT, size))).map(|item| parts(item.unwrap())).collect().await;
+        let streamed: Vec<_> =
+            events(stream::iter(pieces(TEXT, size))).map(|item| parts(&item.unwrap())).collect().await;
         assert_eq!(streamed, expected, "pieces of {size} bytes");
-        let read: Vec<_> = events_of(Slow(TEXT.as_bytes(), size)).map(|item| parts(item.unwrap())).collect();
+        let read: Vec<_> = events_of(Slow(TEXT.as_bytes(), size)).map(|item| parts(&item.unwrap())).collect();
         assert_eq!(read, expected, "reads of {size} bytes");
     }
 }
@@ -48,7 +54,9 @@ async fn json_ends_at_the_last_message_and_invalid_data_is_an_error_in_its_place
     let mut chunks = events(stream::iter(pieces(TEXT, 5))).until("[DONE]").json::<Value>();
     assert_eq!(chunks.next().await.unwrap().unwrap(), json!({ "text": "Hé" }));
     assert_eq!(chunks.next().await.unwrap().unwrap(), json!([1, 2]));
-    assert!(matches!(chunks.next().await, Some(Err(SelectError::Json { message, .. })) if message.data() == "no JSON"));
+    assert!(
+        matches!(chunks.next().await, Some(Err(SelectError::Json { message, .. })) if message.data() == "no JSON")
+    );
     for _ in 0..2 {
         assert!(chunks.next().await.is_none());
     }
@@ -85,7 +93,10 @@ async fn a_body_that_is_incomplete_ends_with_an_error() {
         last
     };
     assert!(last(vec![whole()], None).await.is_none());
-    assert!(matches!(last(vec![whole(), cut()], None).await, Some(Err(SelectError::Closed(Error::IncompleteEvent)))));
+    assert!(matches!(
+        last(vec![whole(), cut()], None).await,
+        Some(Err(SelectError::Closed(Error::IncompleteEvent)))
+    ));
     match last(vec![whole(), cut(), broken()], Some("end")).await {
         Some(Err(SelectError::Closed(error @ Error::Read(_)))) => {
             assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "reset by peer");

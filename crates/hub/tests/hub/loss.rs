@@ -341,9 +341,8 @@ async fn a_subscriber_misses_nothing_when_updates_of_other_rules_are_dropped() {
     }
     hub.publish("topic=a&data=2").await;
     Way::each(async |way| {
-        let resume = async |query: &str| {
-            way.subscribe(&hub, &format!("{query}&lastEventID={}", encoded(&id))).await
-        };
+        let resume =
+            async |query: &str| way.subscribe(&hub, &format!("{query}&lastEventID={}", encoded(&id))).await;
         let mut stream = resume("topic=a").await;
         assert_eq!(stream.header("ssekit-reset"), None);
         assert_eq!(stream.data().await, "2");

@@ -79,7 +79,15 @@ impl Ledger {
         let rules = rules.into_iter().map(|(id, keep)| {
             let row = state.rules.iter().find(|row| row.id == id).copied();
             let RuleRow { held, low_watermark, horizon, .. } = row.unwrap_or_else(|| RuleRow::new(id));
-            RuleState { id, keep, held, low_watermark, horizon, oldest: None, clock_skew: ClockSkew::default() }
+            RuleState {
+                id,
+                keep,
+                held,
+                low_watermark,
+                horizon,
+                oldest: None,
+                clock_skew: ClockSkew::default(),
+            }
         });
         let mut ledger = Self {
             last: state.last,

@@ -5,8 +5,8 @@
 //! records, no ids, and a minimal average size of the items (write_batch.rs).
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use fjall::compaction::Leveled;

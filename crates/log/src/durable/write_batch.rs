@@ -108,10 +108,7 @@ impl<'a> WriteBatch<'a> {
     pub(super) fn set_held(&mut self, row: &RuleRow, log: [Position; 3]) {
         let RuleRow { id, held, low_watermark, horizon } = row;
         let [last, common, indexed] = log.map(|position| position.0);
-        self.held.push((
-            *id,
-            [held.records, held.bytes, low_watermark.0, last, common, indexed, horizon.0],
-        ));
+        self.held.push((*id, [held.records, held.bytes, low_watermark.0, last, common, indexed, horizon.0]));
     }
 
     fn put(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {

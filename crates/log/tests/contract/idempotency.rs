@@ -223,9 +223,13 @@ pub(crate) async fn a_restart_remembers_the_newest_keys_of_each_publisher(factor
     log.close().await.unwrap();
     drop(log);
     let log = factory.open_keeping(Keep { records: Some(10), ..Keep::ALL }).await;
-    for (key, is_remembered) in
-        [(seldom(5), true), (often(1000), true), (often(999), false), (often(1000), false), (often(1002), true)]
-    {
+    for (key, is_remembered) in [
+        (seldom(5), true),
+        (often(1000), true),
+        (often(999), false),
+        (often(1000), false),
+        (often(1002), true),
+    ] {
         let answer = log.append_with_key(Some(key), records(["x"])).await.unwrap();
         assert_eq!(answer.repeated, is_remembered, "{key:?}");
     }

@@ -2,7 +2,9 @@
 
 use ssekit_log::{Keep, Position, Retention, Rule};
 
-use crate::factory::{ANY, Factory, MANY, are_many, bodies, held_after, many, record, records, take, with_id};
+use crate::factory::{
+    ANY, Factory, MANY, are_many, bodies, held_after, many, record, records, take, with_id,
+};
 
 pub(crate) async fn a_reopened_log_has_the_same_records(factory: &impl Factory) {
     let retention = || {

@@ -17,7 +17,10 @@ pub(crate) async fn the_oldest_records_beyond_the_count_are_dropped(factory: &im
     let second = log.append(records(2..4)).await.unwrap();
     assert_eq!(bodies(&*log).await, ["1", "2", "3"]);
     let bounds = log.bounds().await.unwrap();
-    assert_eq!((bounds.horizons.of_all(), bounds.last, bounds.records, bounds.bytes), (first[0], second[1], 3, 18));
+    assert_eq!(
+        (bounds.horizons.of_all(), bounds.last, bounds.records, bounds.bytes),
+        (first[0], second[1], 3, 18)
+    );
     let all = log.append(records(4..14)).await.unwrap();
     assert_eq!(bodies(&*log).await, ["11", "12", "13"]);
     assert_eq!(log.bounds().await.unwrap().horizons.of_all(), all[6]);
@@ -32,7 +35,10 @@ pub(crate) async fn the_oldest_records_beyond_the_bytes_are_dropped(factory: &im
     // A record larger than the limit is dropped at once, and so are all before it.
     let last = log.append(records(["x".repeat(20)])).await.unwrap();
     let bounds = log.bounds().await.unwrap();
-    assert_eq!((bounds.horizons.of_all(), bounds.last, bounds.records, bounds.bytes), (last[0], last[0], 0, 0));
+    assert_eq!(
+        (bounds.horizons.of_all(), bounds.last, bounds.records, bounds.bytes),
+        (last[0], last[0], 0, 0)
+    );
 }
 
 pub(crate) async fn records_beyond_the_age_are_dropped(factory: &impl Factory) {

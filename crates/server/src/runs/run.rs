@@ -46,13 +46,8 @@ struct Progress {
 impl Run {
     pub(super) fn new(id: RunId) -> Self {
         let channel = Channel::builder().keep_all().first(First::All).build();
-        let progress = Progress {
-            state: RunState::Running,
-            ended: None,
-            events: 0,
-            bytes: 0,
-            active: Instant::now(),
-        };
+        let progress =
+            Progress { state: RunState::Running, ended: None, events: 0, bytes: 0, active: Instant::now() };
         let (stop, _) = watch::channel(None);
         let inner = Inner { id, channel, started: SystemTime::now(), progress: Mutex::new(progress), stop };
         Self { inner: Arc::new(inner) }
@@ -82,7 +77,9 @@ impl Run {
     pub(super) fn stop(&self, state: RunState) -> bool {
         let is_running = self.progress().state == RunState::Running;
         if is_running {
-            self.inner.stop.send_modify(|stop| drop(stop.get_or_insert(state)));
+            self.inner.stop.send_modify(|stop| {
+                stop.get_or_insert(state);
+            });
         }
         is_running
     }

@@ -34,7 +34,10 @@ impl RunState {
         };
         match self {
             Self::Failed { reason } => {
-                format!("{{\"status\":\"{status}\",\"reason\":{}}}", crate::channel::reader::json_text(reason))
+                format!(
+                    "{{\"status\":\"{status}\",\"reason\":{}}}",
+                    crate::channel::reader::json_text(reason)
+                )
             }
             _ => format!("{{\"status\":\"{status}\"}}"),
         }

@@ -74,7 +74,10 @@ async fn a_run_that_is_started_again_runs_once() {
             starts.fetch_add(1, Ordering::SeqCst);
             out.emit("token", "x").map(drop).map_err(Into::into)
         });
-        assert_eq!(read(run.unwrap().follow(LastEventId::default())).await, pairs(&[("token", "x"), FINISHED]));
+        assert_eq!(
+            read(run.unwrap().follow(LastEventId::default())).await,
+            pairs(&[("token", "x"), FINISHED])
+        );
     }
     assert_eq!(starts.load(Ordering::SeqCst), 1);
 }
@@ -82,7 +85,8 @@ async fn a_run_that_is_started_again_runs_once() {
 #[tokio::test]
 async fn the_end_states_the_error_of_the_producer_and_its_panic() {
     let runs = Runs::builder().end_event("done").build();
-    let failed = runs.start(id("failed"), |_| async { Err(ssekit_server::Error::new("no \"model\"")) }).unwrap();
+    let failed =
+        runs.start(id("failed"), |_| async { Err(ssekit_server::Error::new("no \"model\"")) }).unwrap();
     let expected = "{\"status\":\"failed\",\"reason\":\"no \\\"model\\\"\"}";
     assert_eq!(read(failed.follow(LastEventId::default())).await, pairs(&[("done", expected)]));
     for (name, early) in [("early", true), ("late", false)] {

@@ -2,9 +2,9 @@
 //! `npm run dev:rust` there. Ctrl-C ends every stream; pages return by themselves.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
-mod waiting_room;
 mod machine;
 mod room;
+mod waiting_room;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
