@@ -9,12 +9,12 @@ use ssekit_session::{Config, Session};
 
 use crate::callbacks::Callbacks;
 use crate::driver;
+use crate::notify::{Notify, Watch};
 use crate::panics::lock;
-use crate::store::Store;
 use crate::request::{HeadersFrom, Request};
 use crate::runtime;
+use crate::store::Store;
 use crate::subscribers::{Buffer, InboxItem, Subscribers};
-use crate::notify::{Notify, Watch};
 use crate::{CloseReason, Error, Response, Status, Transport};
 
 mod calling;

@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::response::Parts;
-use ssekit_session::{Output, Session, Failure};
+use ssekit_session::{Failure, Output, Session};
 
-use self::errors::asked_url;
 use self::decoded::{DecodedItem, DecodedQueue};
-use self::in_flight::{IoEvent, InFlight, request_headers};
+use self::errors::asked_url;
+use self::in_flight::{InFlight, IoEvent, request_headers};
 use crate::connection::{Connect, Connection};
 use crate::request::Attempt;
-use crate::runtime::{Instant, HostMonitor, now, sleep_until, consume_budget, wall_clock, yield_now};
+use crate::runtime::{HostMonitor, Instant, consume_budget, now, sleep_until, wall_clock, yield_now};
 use crate::subscribers::{Delivery, Offer};
 use crate::transport::{FinalUrl, Progress};
 use crate::{CloseReason, Error, Response, Status};
 
-mod errors;
 mod decoded;
+mod errors;
 mod in_flight;
 
 /// At most this many bytes are decoded before their items are delivered, which bounds the waiting items.
@@ -179,7 +179,9 @@ impl Driver {
         let Some(session) = &mut self.session else { return };
         match (&self.in_flight, &self.attempt) {
             (_, None) => session.nothing_sent(),
-            (InFlight::Sending(_), Some(attempt)) if !attempt.is_redirected() && self.progress.is_unsent() => {
+            (InFlight::Sending(_), Some(attempt))
+                if !attempt.is_redirected() && self.progress.is_unsent() =>
+            {
                 session.nothing_sent();
             }
             _ => session.sent(),

@@ -8,9 +8,9 @@ use ssekit_session::Config;
 use crate::Error;
 use crate::callbacks::Callbacks;
 use crate::connection::Connection;
+use crate::redact::redacted_text;
 use crate::registry::{self, Key};
 use crate::request::{HeadersFrom, Request};
-use crate::redact::redacted_text;
 use crate::subscribers::Buffer;
 use crate::transport::Transport;
 

@@ -7,11 +7,11 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
 use crate::connection::NextItem;
-use crate::store::Store;
-use crate::runtime::{MaybeSend, MaybeSync, ThreadBound};
-use crate::subscription::EventSubscription;
 use crate::options::SourceState;
+use crate::runtime::{MaybeSend, MaybeSync, ThreadBound};
+use crate::store::Store;
 use crate::subscribers::{self, Delivery, InboxItem};
+use crate::subscription::EventSubscription;
 use crate::{Error, Latest, Message, SelectError};
 
 /// The events of one name, or of all, as a stream: every one, in order.

@@ -11,9 +11,9 @@ use ssekit_wire::Decoder;
 use url::Url;
 
 use crate::options::{Options, SourceState};
+use crate::redact::redacted_text;
 use crate::request::{Request, is_http};
 use crate::runtime::{self, MaybeSend, MaybeSync, ThreadBound};
-use crate::redact::redacted_text;
 use crate::subscribers::{Buffer, WhenFull};
 use crate::transport::{self, Transport};
 use crate::{BoxError, CloseReason, Error, Latest, Reconnect, Response, Select, Status};

@@ -1,6 +1,6 @@
 use crate::Error;
-use crate::runtime::Instant;
 use crate::redact::ErrorChain;
+use crate::runtime::Instant;
 
 /// Where a connection stands. A [store](crate::Source::statuses) of it can be read at any time.
 #[derive(Clone, Debug)]

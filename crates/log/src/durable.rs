@@ -124,7 +124,8 @@ impl DurableLog {
         let repaired = truncate_torn_tail(&directory)?;
         let torn = repaired.bytes;
         let damaged = |problem: String| OpenError::Damaged { folder: directory.path().to_owned(), problem };
-        let store = Store::open(&directory.store_path(), &options, Epoch::random().map_err(OpenError::Random)?);
+        let store =
+            Store::open(&directory.store_path(), &options, Epoch::random().map_err(OpenError::Random)?);
         let store = store.map_err(|error| match error {
             fjall::Error::Io(source) => {
                 OpenError::Io { what: "cannot open the store in", path: directory.store_path(), source }

@@ -16,10 +16,10 @@ use crate::emit_error::EmitError;
 use crate::emitter::Emitter;
 use crate::error::Error;
 use crate::outbox::{NextAction, Outbox};
-use crate::timers::StreamTimers;
 use crate::queue::Ping;
-use crate::start::{StartOutcome, Running, Start, StartFuture};
+use crate::start::{Running, Start, StartFuture, StartOutcome};
 use crate::stop::{CleanUp, Stop, StopReason, catch_panic, log_panic};
+use crate::timers::StreamTimers;
 
 /// The body of the response: the stream itself, driven by the connection that reads it.
 ///
@@ -119,7 +119,8 @@ impl SseBody {
         timers: StreamTimers,
         ping: Ping,
     ) -> Self {
-        let start_state = start.map_or(StartState::Done, |(start, emitter)| StartState::Waiting(start, emitter));
+        let start_state =
+            start.map_or(StartState::Done, |(start, emitter)| StartState::Waiting(start, emitter));
         let encoder = encoder.map(|encoder| Box::new(SyncWrapper::new(encoder)));
         Self {
             outbox,
@@ -189,7 +190,14 @@ impl SseBody {
             }
             let more_may_come = matches!(self.start_state, StartState::Running(_)) || self.reader.is_some();
             let compress = self.encoder.is_some();
-            match self.outbox.next_action(&mut self.timers, self.ping, more_may_come, compress, cx.waker(), now) {
+            match self.outbox.next_action(
+                &mut self.timers,
+                self.ping,
+                more_may_come,
+                compress,
+                cx.waker(),
+                now,
+            ) {
                 NextAction::Send(bytes) => return Poll::Ready(Some(Ok(bytes))),
                 NextAction::Compress(bytes) => self.offer(Ok(bytes)),
                 NextAction::End(reason) if reason.is_incomplete() => {
@@ -284,9 +292,14 @@ impl SseBody {
 
     /// Runs `start` up to where it returns or first waits.
     fn start(&mut self) {
-        let StartState::Waiting(start, emitter) = std::mem::replace(&mut self.start_state, StartState::Done) else { return };
+        let StartState::Waiting(start, emitter) = std::mem::replace(&mut self.start_state, StartState::Done)
+        else {
+            return;
+        };
         match catch_panic(|| start.into_inner()(emitter)) {
-            Ok(Running(StartOutcome::Pending(future))) => self.start_state = StartState::Running(SyncWrapper::new(future)),
+            Ok(Running(StartOutcome::Pending(future))) => {
+                self.start_state = StartState::Running(SyncWrapper::new(future))
+            }
             Ok(Running(StartOutcome::Done(result))) => self.started(result),
             Err(panic) => self.started(Err(panic)),
         }

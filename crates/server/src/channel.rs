@@ -2,11 +2,11 @@
 
 mod builder;
 mod close_on_drop;
+mod cursor;
 mod id;
 mod log;
 mod policy;
 pub(crate) mod reader;
-mod cursor;
 mod segment;
 mod selection;
 mod shared;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use self::audience::{Audience, AudienceError, Delivery};
 pub use self::builder::ClientsBuilder;
-use self::registry::{NoMembership, ClientsMembership, ClientsShared};
+use self::registry::{ClientsMembership, ClientsShared, NoMembership};
 use crate::emitter::Emitter;
 use crate::presence::{Presence, PresenceChange};
 use crate::produce::{Produce, produce};

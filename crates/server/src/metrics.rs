@@ -73,7 +73,8 @@ impl Streams {
             self.refused(),
         );
         let ended = self.ends().map(|(reason, ends)| {
-            counter_of("ssekit_streams_ended_total", "Ended event streams, by reason", ends).with_reason(reason)
+            counter_of("ssekit_streams_ended_total", "Ended event streams, by reason", ends)
+                .with_reason(reason)
         });
         self.recorded().record(("streams", self.name()), [open, refused].into_iter().chain(ended));
     }

@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::emit_error::EmitError;
-use crate::timers::{Flight, StreamTimers, Stall};
 use crate::queue::{Ping, Queue};
 use crate::stop::StopReason;
+use crate::timers::{Flight, Stall, StreamTimers};
 
 /// The queue and wakers between the emitters of a stream, on any thread, and the connection that reads it.
 ///

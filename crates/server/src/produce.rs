@@ -17,11 +17,11 @@ use crate::emitter::Emitter;
 use crate::error::Error;
 use crate::headers::{HEADERS, HeaderError, REFUSED, header};
 use crate::outbox::Outbox;
-use crate::timers::{Lifetime, StreamTimers};
 use crate::queue::{Ping, Queue};
 use crate::start::{Running, Start, Started};
 use crate::stop::{CleanUp, OnStop, Stop, StopReason};
 use crate::streams::{Join, Streams};
+use crate::timers::{Lifetime, StreamTimers};
 
 /// Produces an event stream: a response whose events come from `start`, or from code that has its
 /// [`Emitter`].

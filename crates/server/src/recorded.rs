@@ -11,7 +11,11 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    pub(crate) fn record(&self, (label, name): (&'static str, Option<&str>), numbers: impl IntoIterator<Item = Number>) {
+    pub(crate) fn record(
+        &self,
+        (label, name): (&'static str, Option<&str>),
+        numbers: impl IntoIterator<Item = Number>,
+    ) {
         let mut changes = Vec::new();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         for number in numbers {

@@ -136,7 +136,10 @@ impl Stop {
 
     /// Leaves the registries.
     pub(crate) fn leave(&mut self, reason: &StopReason) {
-        self.actions.iter_mut().flat_map(|actions| &mut actions.memberships).for_each(|membership| membership.leave(reason));
+        self.actions
+            .iter_mut()
+            .flat_map(|actions| &mut actions.memberships)
+            .for_each(|membership| membership.leave(reason));
     }
 
     fn actions(&mut self) -> &mut StopActions {

@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 pub use self::builder::StreamsBuilder;
 use crate::emitter::Emitter;
 use crate::outbox::Outbox;
-use crate::timers::Lifetime;
 use crate::refusal::{Refusal, RefusalReason, jittered};
 use crate::stop::{Membership, StopReason};
+use crate::timers::Lifetime;
 
 /// The open streams of a server: ends them all when it shuts down, and limits how many there are and for how
 /// long.

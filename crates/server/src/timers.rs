@@ -63,7 +63,8 @@ impl StreamTimers {
 
     /// Sets the time after which the stream ends.
     pub(crate) fn with_lifetime(mut self, lifetime: Option<Lifetime>) -> Self {
-        self.end = lifetime.map(|lifetime| Box::new(EndTimers { lifetime: Some(lifetime), ..EndTimers::default() }));
+        self.end =
+            lifetime.map(|lifetime| Box::new(EndTimers { lifetime: Some(lifetime), ..EndTimers::default() }));
         self
     }
 

@@ -28,17 +28,17 @@ extern crate alloc;
 
 mod answer;
 mod config;
+mod failure;
 mod output;
 mod reconnect;
 mod repeat;
 mod session;
-mod failure;
 
 pub use answer::Answer;
 pub use config::Config;
+pub use failure::{CloseReason, Failure};
 pub use output::Output;
 pub use reconnect::Reconnect;
 pub use repeat::{AfterEnd, MethodClass, NotRepeated, Progress, RepeatChoice, repeat};
 pub use session::Session;
 pub use ssekit_wire::{DecodeError, Item, Message};
-pub use failure::{CloseReason, Failure};

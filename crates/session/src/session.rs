@@ -20,7 +20,7 @@ use fastrand::Rng;
 use ssekit_wire::{DecodeError, Decoder, FieldError, Item};
 
 use crate::answer::Verdict;
-use crate::{Answer, CloseReason, Config, Output, Failure};
+use crate::{Answer, CloseReason, Config, Failure, Output};
 
 mod outcome;
 mod page;

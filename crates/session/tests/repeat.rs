@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use ssekit_session::{
-    AfterEnd, Answer, CloseReason, Config, MethodClass, NotRepeated, Output, Progress, Reconnect,
-    RepeatChoice, Session, Failure, repeat,
+    AfterEnd, Answer, CloseReason, Config, Failure, MethodClass, NotRepeated, Output, Progress, Reconnect,
+    RepeatChoice, Session, repeat,
 };
 
 use MethodClass::{Idempotent, Neither, Safe};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ssekit_session::{
-    AfterEnd, Answer, CloseReason, Config, DecodeError, Item, MethodClass, Output, Reconnect, Session,
-    Failure,
+    AfterEnd, Answer, CloseReason, Config, DecodeError, Failure, Item, MethodClass, Output, Reconnect,
+    Session,
 };
 
 /// An input of a session.

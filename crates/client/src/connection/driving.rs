@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use ssekit_session::Session;
 
-use super::{Connect, Connection, Commands};
+use super::{Commands, Connect, Connection};
 use crate::callbacks::{Callback, Callbacks};
 use crate::panics::lock;
 use crate::subscribers::{self, Delivery, Offer};

@@ -13,7 +13,7 @@ use web_sys::{
     RequestInit, RequestMode, Response, ResponseType,
 };
 
-use super::{FinalUrl, Body, Sending, Transport};
+use super::{Body, FinalUrl, Sending, Transport};
 use crate::TransportError;
 use crate::runtime::{call, property};
 
@@ -131,8 +131,9 @@ impl Transport for Http {
     fn send(&self, request: http::Request<Bytes>) -> Sending {
         let settings = *self.settings;
         Box::pin(async move {
-            let abort =
-                AbortOnDrop(AbortController::new().map_err(|error| exception_error("AbortController", &error))?);
+            let abort = AbortOnDrop(
+                AbortController::new().map_err(|error| exception_error("AbortController", &error))?,
+            );
             let request =
                 settings.request(&request, &abort).map_err(|error| exception_error("new Request", &error))?;
             let answer = fetch(&request).await.map_err(|error| {

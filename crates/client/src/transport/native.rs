@@ -180,8 +180,11 @@ fn request_error(error: legacy::Error) -> TransportError {
     let is_untrusted = causes(&error).any(is_certificate);
     let is_unconnected = error.is_connect();
     let transport_error = TransportError::caused_by(error);
-    let transport_error =
-        if is_closed { transport_error.reworded("the server closed the connection without a response") } else { transport_error };
+    let transport_error = if is_closed {
+        transport_error.reworded("the server closed the connection without a response")
+    } else {
+        transport_error
+    };
     if is_untrusted {
         transport_error.certificate()
     } else if is_unconnected {

@@ -238,7 +238,8 @@ async fn no_answer_within_the_connect_timeout_is_an_error_and_is_retried() {
 async fn case_088_a_close_while_it_waits_cancels_the_retry() {
     let script = Script::new([Answer::refuse(), Answer::events(ONE)]);
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
-    let connection = scripted(&script, exact()).on_error(move |error| sender.send((**error).clone()).unwrap());
+    let connection =
+        scripted(&script, exact()).on_error(move |error| sender.send((**error).clone()).unwrap());
     let mut messages = connection.select("message");
     let reading = tokio::spawn(async move { messages.next().await.is_none() });
     errors.recv().await.unwrap();

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::keys::RuleId;
 use super::last_position::LastPosition;
 use super::snapshot::Snapshot;
-use super::keys::RuleId;
 use super::store::Store;
 use super::write_batch::WriteBatch;
 use crate::retention::{ClockSkew, Held};

@@ -101,7 +101,9 @@ impl ChannelBuilder {
     #[must_use]
     pub fn build(self) -> Channel {
         let Self { retention, gather, name, overtaken, first, after_reset } = self;
-        Channel { shared: Arc::new(ChannelShared::new(retention, gather, name, overtaken, first, after_reset)) }
+        Channel {
+            shared: Arc::new(ChannelShared::new(retention, gather, name, overtaken, first, after_reset)),
+        }
     }
 }
 

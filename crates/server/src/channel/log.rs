@@ -257,7 +257,11 @@ impl Log {
 }
 
 /// Takes an event's own id out of the index, unless a newer event has it too; gives the event's bytes.
-fn unindex<B: AsRef<[u8]>>(segment: &Segment<B>, sequence: u64, custom: &mut HashMap<Box<str>, u64>) -> usize {
+fn unindex<B: AsRef<[u8]>>(
+    segment: &Segment<B>,
+    sequence: u64,
+    custom: &mut HashMap<Box<str>, u64>,
+) -> usize {
     let index = (sequence - segment.first) as usize;
     if segment.frames[index].custom {
         let id = segment.id(index);

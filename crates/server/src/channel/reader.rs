@@ -6,9 +6,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::cursor::{StartPosition, Notice, Reset, Cursor};
+use super::cursor::{Cursor, Notice, Reset, StartPosition};
 use super::segment::{Frame, ID};
-use super::shared::{End, Reading, ChannelShared};
+use super::shared::{ChannelShared, End, Reading};
 use crate::compress::{Encoding, Piece};
 use crate::error::{ChannelFailed, Error};
 use crate::stop::{StopReason, catch_panic};
@@ -77,9 +77,18 @@ impl Reader {
 
     pub(crate) fn new(subscriptions: impl Iterator<Item = Subscription>, resumes: bool) -> Self {
         let subscriptions: SmallVec<[Subscription; 1]> = subscriptions.collect();
-        let position_unsent =
-            subscriptions.iter().any(|subscription| matches!(subscription.cursor.start(), StartPosition::New(_) | StartPosition::All));
-        Self { subscriptions, has_begun: false, resumes, position_unsent, turn: 0, task: None, encoding: None }
+        let position_unsent = subscriptions.iter().any(|subscription| {
+            matches!(subscription.cursor.start(), StartPosition::New(_) | StartPosition::All)
+        });
+        Self {
+            subscriptions,
+            has_begun: false,
+            resumes,
+            position_unsent,
+            turn: 0,
+            task: None,
+            encoding: None,
+        }
     }
 
     /// Reads other channels too; one that is read already is not read twice.
@@ -243,7 +252,8 @@ impl Reader {
         if alone && matching.iter().all(|&matches| matches) {
             return Ok(Some(bytes.clone()));
         }
-        let [before, after] = [&self.subscriptions[..*index], &self.subscriptions[index + 1..]].map(encode_positions);
+        let [before, after] =
+            [&self.subscriptions[..*index], &self.subscriptions[index + 1..]].map(encode_positions);
         let mut out = Vec::new();
         let (mut begin, mut sequence) = (0, next - frames.len() as u64);
         for (frame, matches) in frames.iter().zip(matching) {
@@ -263,7 +273,8 @@ impl Reader {
     /// An event of our own, whose id is the position from which the stream goes on: before `from` in its
     /// channel.
     fn encode_notice(&self, notice: Notice, index: usize, from: u64, out: &mut Vec<u8>) {
-        let [before, after] = [&self.subscriptions[..index], &self.subscriptions[index + 1..]].map(encode_positions);
+        let [before, after] =
+            [&self.subscriptions[..index], &self.subscriptions[index + 1..]].map(encode_positions);
         push_id(out, &before, &self.subscriptions[index], from - 1, &after);
         let (event, fields) = match notice {
             Notice::Gap(missed) => ("gap", format!(r#""missed":{missed}"#)),
@@ -307,7 +318,9 @@ fn encode_positions(subscriptions: &[Subscription]) -> Vec<u8> {
             StartPosition::Reset(Reset::Expired { seen, .. }) => channel.id(seen).write(&mut out),
             StartPosition::Reset(Reset::Unknown) => out.push(b'?'),
             StartPosition::All if cursor.next > 1 => out.push(b'?'),
-            StartPosition::Resumed | StartPosition::New(_) | StartPosition::All => channel.id(cursor.next - 1).write(&mut out),
+            StartPosition::Resumed | StartPosition::New(_) | StartPosition::All => {
+                channel.id(cursor.next - 1).write(&mut out)
+            }
         }
         out.push(b',');
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::id::positions;
-use super::reader::{Subscription, Filter, Reader};
 use super::cursor::Reset;
+use super::id::positions;
 use super::policy::First;
+use super::reader::{Filter, Reader, Subscription};
 use super::shared::ChannelShared;
 use crate::last_event_id::LastEventId;
 use crate::produce::Produce;
@@ -90,21 +90,19 @@ impl Selection {
     fn read(self, last: &LastEventId) -> (Reader, Option<HeaderValue>) {
         let now = Instant::now();
         let id = last.as_str();
-        let cursors: Vec<_> =
-            self.sources.iter().map(|source| source.channel.resume(id?, now)).collect();
+        let cursors: Vec<_> = self.sources.iter().map(|source| source.channel.resume(id?, now)).collect();
         // A channel that the id does not speak of is new to the client, if every part of the id is of
         // another.
         let known = cursors.iter().flatten().count();
         let is_unknown = id.is_some_and(|id| known < positions(id).count());
-        let subscriptions = self.sources.into_iter().zip(cursors).map(
-            |(Source { channel, filter, first }, cursor)| {
+        let subscriptions =
+            self.sources.into_iter().zip(cursors).map(|(Source { channel, filter, first }, cursor)| {
                 let cursor = cursor.unwrap_or_else(|| match is_unknown {
                     true => channel.join_after_unknown_id(now),
                     false => channel.join(first.unwrap_or(channel.first), now),
                 });
                 Subscription::new(channel, cursor, filter)
-            },
-        );
+            });
         let reader = Reader::new(subscriptions, last.resumes());
         let reset = reader.reset();
         let reset = reset.map(|reset| match reset {

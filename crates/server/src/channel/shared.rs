@@ -9,14 +9,14 @@ use ssekit_wire::Event;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::cursor::{Cursor, Notice, Reset, StartPosition};
 use super::id::{Epoch, EventId, is_id_of};
-use super::log::{Retention, Log, Resume};
-use super::cursor::{StartPosition, Notice, Reset, Cursor};
+use super::log::{Log, Resume, Retention};
+use super::policy::{First, Overtaken};
 use super::segment::Frame;
+use super::stats::ChannelStats;
 use super::subscribers::Subscribers;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
-use super::policy::{First, Overtaken};
-use super::stats::ChannelStats;
 use crate::compress::PieceCache;
 use crate::emit_error::EmitError;
 use crate::error::Error;
@@ -270,7 +270,12 @@ impl ChannelShared {
         self.add_subscriber(state, next, StartPosition::Reset(Reset::Unknown))
     }
 
-    fn add_subscriber(&self, mut state: MutexGuard<'_, ChannelState>, next: u64, start: StartPosition) -> Cursor {
+    fn add_subscriber(
+        &self,
+        mut state: MutexGuard<'_, ChannelState>,
+        next: u64,
+        start: StartPosition,
+    ) -> Cursor {
         let key = state.subscribers.join(next);
         let mut cursor = Cursor::new(key, next, start);
         cursor.knows_end = state.end.is_some() && start == StartPosition::Resumed && next == state.log.next();
@@ -422,7 +427,8 @@ impl ChannelState {
     /// Takes waiting subscribers to wake, of which the first to poll releases the gathered events. A few are
     /// woken, because one is not polled while its transport is blocked.
     fn elect_flusher(&mut self) -> Candidates {
-        let several = if std::mem::replace(&mut self.release.is_election_open, true) { 1 } else { MAX_CANDIDATES };
+        let several =
+            if std::mem::replace(&mut self.release.is_election_open, true) { 1 } else { MAX_CANDIDATES };
         std::iter::from_fn(|| self.subscribers.take_one_waiting()).take(several).collect()
     }
 

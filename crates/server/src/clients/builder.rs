@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Clients;
 use super::audience::{Losses, WhenFull};
-use super::registry::{Registry, ClientsShared};
+use super::registry::{ClientsShared, Registry};
 use crate::presence::Watchers;
 use crate::refusal::DEFAULT_RETRY;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::audience::Losses;
 use crate::emitter::Emitter;
-use crate::presence::{PresenceChange, PendingWakes, Watchers};
+use crate::presence::{PendingWakes, PresenceChange, Watchers};
 use crate::refusal::{Refusal, RefusalReason, jittered_retry};
 use crate::stop::{Membership, StopReason};
 

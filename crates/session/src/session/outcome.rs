@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{Session, State};
 use crate::repeat::{repeat, resumes};
-use crate::{CloseReason, NotRepeated, Output, Progress, Failure};
+use crate::{CloseReason, Failure, NotRepeated, Output, Progress};
 
 /// After a good connection retries and delays are counted anew; see [`Reconnect`](crate::Reconnect).
 const GOOD_AFTER: Duration = Duration::from_secs(5);

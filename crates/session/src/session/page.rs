@@ -4,7 +4,7 @@ use core::fmt::Debug;
 use core::time::Duration;
 
 use super::{REFUSAL_TIMEOUT, Session, State};
-use crate::{CloseReason, Output, Failure};
+use crate::{CloseReason, Failure, Output};
 
 /// A pause ends with an event of the page, which may get lost: so the page is checked after this time, too.
 const PAUSE_CHECK: Duration = Duration::from_secs(60);

@@ -64,7 +64,8 @@ impl HostMonitor {
             listeners.extend(listen(&global, "offline", |_, _| {}));
         }
         if let Some(document) = property(&global, "document") {
-            listeners.extend(listen(&document, "visibilitychange", |events, _| events.shown.set(!is_hidden())));
+            listeners
+                .extend(listen(&document, "visibilitychange", |events, _| events.shown.set(!is_hidden())));
             listeners.extend(listen(&document, "freeze", |events, _| events.frozen.set(true)));
             listeners.extend(listen(&document, "resume", |events, _| events.thawed.set(true)));
             listeners.extend(listen(&global, "pagehide", |events, event| {
