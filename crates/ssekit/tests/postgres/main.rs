@@ -98,7 +98,7 @@ async fn committed_notifications_arrive_and_a_possible_loss_is_reported() {
     assert_eq!(all.iter().filter(|seen| seen.event == "reconnected").count(), 2);
     assert_eq!(pages[1].seen(), all);
     for pair in all.windows(2) {
-        let [(epoch, before), (same, after)] = [&pair[0], &pair[1]].map(Seen::place);
+        let [(epoch, before), (same, after)] = [&pair[0], &pair[1]].map(Seen::position);
         assert_eq!((same, after), (epoch, before + 1));
     }
     // A page that left before the restarts returns.
