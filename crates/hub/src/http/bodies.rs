@@ -1,8 +1,9 @@
 //! Memory of request bodies, until their requests are answered: one limit for all connections.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use ssekit_mercure::{Problem, ProblemKind};
@@ -85,19 +87,46 @@ impl NoRoom {
 }
 
 /// Counts the bytes of a request's body until the request is answered.
+///
+/// The rest of a body over HTTP/2 is read and discarded for a short time after the answer. Otherwise the
+/// stream would be reset, and clients that are still sending would not read the answer (curl before 8.0).
 pub(super) async fn metered(State(bodies): State<Arc<Bodies>>, request: Request, next: Next) -> Response {
     let part = Arc::new(Mutex::new(bodies.part()));
-    let request =
-        request.map(|body| axum::body::Body::new(Metered { body, came: 0, part: Arc::clone(&part) }));
-    let response = next.run(request).await;
+    let is_http2 = request.version() == Version::HTTP_2;
+    let (head, body) = request.into_parts();
+    let body = Arc::new(Mutex::new(body));
+    let metered = Metered { body: Arc::clone(&body), came: 0, part: Arc::clone(&part) };
+    let response = next.run(Request::from_parts(head, axum::body::Body::new(metered))).await;
     drop(part);
+    if is_http2 && !lock(&body).is_end_stream() {
+        tokio::spawn(tokio::time::timeout(DISCARD_TIME, discard(body)));
+    }
     response
 }
+
+/// Reads a limited rest of a body.
+async fn discard(body: Arc<Mutex<axum::body::Body>>) {
+    let mut left = DISCARDED;
+    let next = || poll_fn(|cx| Pin::new(&mut *lock(&body)).poll_frame(cx));
+    while let Some(Ok(frame)) = next().await {
+        let size = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(size) else { return };
+        left = rest;
+    }
+}
+
+fn lock(body: &Mutex<axum::body::Body>) -> MutexGuard<'_, axum::body::Body> {
+    body.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes of a body that are discarded after the answer, and the time for that.
+const DISCARDED: usize = 1 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Body whose bytes are counted.
 #[derive(Debug)]
 struct Metered {
-    body: axum::body::Body,
+    body: Arc<Mutex<axum::body::Body>>,
     came: usize,
     part: Arc<Mutex<Part>>,
 }
@@ -110,7 +139,7 @@ impl Body for Metered {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut *lock(&self.body)).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
@@ -125,11 +154,11 @@ impl Body for Metered {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        lock(&self.body).is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        lock(&self.body).size_hint()
     }
 }
 
