@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::{Command, target};
-use crate::tools::{self, Tool};
 use crate::output::say;
+use crate::tools::{self, Tool};
 
 /// The package and features that a page in Rust selects.
 pub(crate) const BROWSER: &str = "--package ssekit --no-default-features --features client";

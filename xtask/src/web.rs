@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::command::{Command, root, target};
 use crate::node;
-use crate::wasm::{self, Library};
 use crate::output::say;
+use crate::wasm::{self, Library};
 
 /// The sources of the package.
 const SOURCES: &[&str] = &["crates/session/src", "crates/wire/src", "web/build.mjs", "web/src", "web/wasm"];

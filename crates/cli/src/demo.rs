@@ -25,7 +25,7 @@ use ssekit_server::{Channel, Clients, EmitError, First, LastEventId, Presence, P
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::machine::{Figures, Machine};
-use self::room::{MAX_HISTORY, Name, People, ChatMessage};
+use self::room::{ChatMessage, MAX_HISTORY, Name, People};
 
 /// Maximum size of a request body in bytes: the longest message as JSON, with every character escaped.
 const MAX_BODY: usize = 8 << 10;

@@ -110,7 +110,8 @@ impl Publish {
         let mut lines = Lines::read(stdin());
         let mut published = 0;
         while let Some(batch) = lines.next().await {
-            let batch = batch.map_err(|error| Failure { code: FAILED, error: published_before(published, error) })?;
+            let batch =
+                batch.map_err(|error| Failure { code: FAILED, error: published_before(published, error) })?;
             if self.no_batch {
                 for line in &batch {
                     let ids = hub

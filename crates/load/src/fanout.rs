@@ -115,9 +115,7 @@ impl Fanout {
         thread::scope(|scope| {
             let publish = |number| {
                 let publication = publication.clone();
-                scope.spawn(move || {
-                    publisher::pace(server, publication, (run, number, events), pace, state)
-                })
+                scope.spawn(move || publisher::pace(server, publication, (run, number, events), pace, state))
             };
             let publishers: Vec<_> = (0..self.publishers).map(publish).collect();
             let mut answers = Latencies::new();

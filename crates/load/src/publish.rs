@@ -97,8 +97,7 @@ impl Publish {
         if self.subscribers == 0 {
             return Ok(SubscriberPool::empty(clock));
         }
-        let (mut pool, _) =
-            self.common.connect_all(Subscribers::new(self.subscribers), clock, progress)?;
+        let (mut pool, _) = self.common.connect_all(Subscribers::new(self.subscribers), clock, progress)?;
         pool.expect(workload);
         Ok(pool)
     }

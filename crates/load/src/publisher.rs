@@ -77,9 +77,9 @@ pub(super) fn pace(
             .with_context(|| format!("cannot send publication {number} to the server"))?;
         let mut answered = None;
         while answered.is_none() {
-            let read = socket
-                .read(&mut piece)
-                .with_context(|| format!("no response to publication {number} within {RESPONSE_TIMEOUT:?}"))?;
+            let read = socket.read(&mut piece).with_context(|| {
+                format!("no response to publication {number} within {RESPONSE_TIMEOUT:?}")
+            })?;
             ensure!(read > 0, "the server closed the publisher's connection after {number} publications");
             answers.take(&piece[..read], |answer| answered = Some(answer))?;
         }
@@ -90,7 +90,8 @@ pub(super) fn pace(
 }
 
 fn connect(server: &SocketAddr) -> Result<TcpStream> {
-    let socket = TcpStream::connect_timeout(server, RESPONSE_TIMEOUT).context("a publisher cannot connect")?;
+    let socket =
+        TcpStream::connect_timeout(server, RESPONSE_TIMEOUT).context("a publisher cannot connect")?;
     socket.set_nodelay(true)?;
     Ok(socket)
 }

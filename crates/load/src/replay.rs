@@ -85,8 +85,7 @@ impl Replay {
         let run = run_number();
         let events = self.events.div_ceil(self.batch).saturating_mul(self.batch);
         ensure!(events <= EVENTS, "at most {EVENTS} events, not {events}");
-        let plan =
-            Flood { server: target.address()?, run, connections: 1, pipeline: FILL_PIPELINE, events };
+        let plan = Flood { server: target.address()?, run, connections: 1, pipeline: FILL_PIPELINE, events };
         let mut published = 0;
         publisher::flood(plan, &target.publication(self.batch)?, clock, |more| {
             published += more;

@@ -66,15 +66,7 @@ impl MemoryLog {
         };
         let epoch = Epoch::random().map_err(OpenError::Random)?;
         let (watermark, _) = watch::channel(Watermark { last: Position::START, closed: false });
-        Ok(Self {
-            shared: Arc::new(Shared {
-                epoch,
-                retention,
-                clock,
-                state: Mutex::new(state),
-                watermark,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { epoch, retention, clock, state: Mutex::new(state), watermark }) })
     }
 }
 

@@ -5,7 +5,7 @@
 use ssekit_mercure::Selector;
 
 use super::predicates::{ADDRESS, ANY_TEXT, COOKIE, HUB_PATH, JWKS};
-use super::retention::{SubscriptionRetention, RetentionRules};
+use super::retention::{RetentionRules, SubscriptionRetention};
 use super::value::{Refusal, Value};
 use super::value_parser::{
     Bool, Choice, Count, List, Mode, Optional, Path, Range, SecretText, Signing, Size, StorePath, Time,

@@ -79,7 +79,8 @@ impl TryFrom<String> for Text {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        visible("message", &text, MAX_TEXT, |character| character == '\n' || !character.is_control()).map(Self)
+        visible("message", &text, MAX_TEXT, |character| character == '\n' || !character.is_control())
+            .map(Self)
     }
 }
 

@@ -8,7 +8,8 @@ use ssekit_mercure::{Kind, Selector, shown};
 /// Describes claims of a token that are valid but probably not intended.
 pub(super) fn warnings(claims: &Value, now: SystemTime) -> Vec<String> {
     let selectors = ["publish", "subscribe"].into_iter().flat_map(|claim| {
-        let stars = granted(claims, claim).unwrap_or_default().into_iter().filter(|text| has_literal_star(text));
+        let stars =
+            granted(claims, claim).unwrap_or_default().into_iter().filter(|text| has_literal_star(text));
         stars.take(MAX_NAMED).map(move |text| {
             format!(
                 "the claim “mercure.{claim}” lists {}: `*` inside a selector is a plain character; only a \

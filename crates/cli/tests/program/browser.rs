@@ -32,8 +32,10 @@ fn two_pages_chat_and_list_the_visitors() {
     browser.evaluate(&ada, "window.isOld = true; location.reload()");
     browser.wait_for(
         &ada,
-        &format!("!window.isOld && {SAID}.length === 2 && {OPEN} && document.querySelector('#name').value \
-                  === 'Ada'"),
+        &format!(
+            "!window.isOld && {SAID}.length === 2 && {OPEN} && document.querySelector('#name').value \
+             === 'Ada'"
+        ),
     );
 
     browser.close(&grace);

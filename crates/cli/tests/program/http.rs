@@ -167,7 +167,8 @@ impl Event {
 
     /// Sequence of this event in its channel; its id has the stream's position in all channels.
     pub(crate) fn sequence(&self) -> u64 {
-        let sequence = own_position(&self.name, &self.id).rsplit_once('-').map(|(_, sequence)| sequence.parse());
+        let sequence =
+            own_position(&self.name, &self.id).rsplit_once('-').map(|(_, sequence)| sequence.parse());
         sequence.and_then(Result::ok).unwrap_or_else(|| panic!("no number in {:?}", self.id))
     }
 

@@ -310,8 +310,11 @@ fn it_fits_every_window_and_names_every_control() {
     let _subscriber = get(&server, &format!("{HUB}?topic={long}"), "");
     let page = browser.open(&server.url("/hub/"), DESKTOP);
     browser.wait_for(&page, LIVE);
-    browser.wait_for(&page, "document.querySelectorAll('#history li').length > 0 && \
-                             document.querySelectorAll('#active li').length > 0");
+    browser.wait_for(
+        &page,
+        "document.querySelectorAll('#history li').length > 0 && \
+         document.querySelectorAll('#active li').length > 0",
+    );
     browser
         .evaluate(&page, "document.querySelectorAll('details').forEach((details) => (details.open = true))");
     let mut grounds = Vec::new();
@@ -399,7 +402,8 @@ fn a_text_with_braces_that_is_no_template_is_explained() {
     ] {
         let explained = format!("“{topic}” is not a URI template");
         search_history(&mut browser, &page, topic);
-        browser.wait_for(&page, &format!("{} === {}", contains_text("history-words", &explained), !is_template));
+        browser
+            .wait_for(&page, &format!("{} === {}", contains_text("history-words", &explained), !is_template));
     }
     set(&mut browser, &page, "selectors", "{");
     click(&mut browser, &page, "#watch-go");

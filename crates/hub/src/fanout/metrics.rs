@@ -63,10 +63,8 @@ impl Metrics {
                 "Reads of the log for subscribers that resumed or fell behind: running, or waiting for \
                  memory",
             ),
-            behind: add.default(
-                "subscribers_behind",
-                "Subscribers that are resuming or behind the newest event",
-            ),
+            behind: add
+                .default("subscribers_behind", "Subscribers that are resuming or behind the newest event"),
             replay: add.metric(
                 "replay_events",
                 "Events per replay, until the subscriber was up to date or disconnected",

@@ -417,8 +417,7 @@ async fn held(hub: &TestHub, topic: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_short_connections_with_64_selectors_drop_no_update_and_reset_only_their_watchers()
-{
+async fn many_short_connections_with_64_selectors_drop_no_update_and_reset_only_their_watchers() {
     let log = Arc::new(MemoryLog::new(kept(300, 50)).unwrap());
     let hub = TestHub::over(log.clone(), telling()).await;
     let mut ids = Vec::new();
