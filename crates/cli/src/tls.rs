@@ -322,7 +322,9 @@ mod tests {
         };
         tokio::select! {
             () = keeping => unreachable!("it goes on for ever"),
-            served = tokio::time::timeout(CHECK_INTERVAL / 2, served) => served.expect("the second is served"),
+            served = tokio::time::timeout(CHECK_INTERVAL / 2, served) => {
+                served.expect("the second is served");
+            }
         }
     }
 

@@ -34,7 +34,7 @@ fn two_pages_chat_and_list_the_visitors() {
         &ada,
         &format!(
             "!window.isOld && {SAID}.length === 2 && {OPEN} && document.querySelector('#name').value \
-                  === 'Ada'"
+             === 'Ada'"
         ),
     );
 

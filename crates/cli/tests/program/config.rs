@@ -270,100 +270,77 @@ fn a_problem_names_its_source_its_value_and_the_permitted_ones() {
         ("\nlimits.body_size = \"big\"", format!("ssekit.toml:2: limits.body_size: \"big\" is not {size}")),
         (
             "[limits]\nbody_size = \"2GiB\"",
-            "ssekit.toml:2: limits.body_size: \"2GiB\" is not a size from \
-                                            1KiB to 1GiB"
-                .to_owned(),
+            "ssekit.toml:2: limits.body_size: \"2GiB\" is not a size from 1KiB to 1GiB".to_owned(),
         ),
         ("heartbeat = 25", format!("ssekit.toml:1: heartbeat: 25 is not {time}")),
         ("heartbeat = \"0\"", "ssekit.toml:1: heartbeat: \"0\" is not a time from 1s to 1h".to_owned()),
         ("anonymous = \"maybe\"", "ssekit.toml:1: anonymous: \"maybe\" is not true or false".to_owned()),
         (
             "durability = \"never\"",
-            "ssekit.toml:1: durability: \"never\" is not memory, periodic or \
-                                    sync"
-                .to_owned(),
+            "ssekit.toml:1: durability: \"never\" is not memory, periodic or sync".to_owned(),
         ),
         (
             "store = \"redis://a.example\"",
-            "ssekit.toml:1: store: \"redis://a.example\" is not `memory` or the path \
-                                           of a folder"
-                .to_owned(),
+            "ssekit.toml:1: store: \"redis://a.example\" is not `memory` or the path of a folder".to_owned(),
         ),
         ("threads = 1.5", "ssekit.toml:1: threads: 1.5 is not a number from 1 to 1024".to_owned()),
         ("threads = -1", "ssekit.toml:1: threads: -1 is not a number from 1 to 1024".to_owned()),
         (
             "unix_mode = 660",
-            "ssekit.toml:1: unix_mode: 660 is not file permissions in octal and in quotes, \
-                             such as \"660\""
+            "ssekit.toml:1: unix_mode: 660 is not file permissions in octal and in quotes, such as \"660\""
                 .to_owned(),
         ),
         (
             "addr = [\n\"127.0.0.1:1\",\n\"3000\"]",
-            "ssekit.toml:3: addr: \"3000\" is not an address of the \
-                                                   form HOST:PORT"
-                .to_owned(),
+            "ssekit.toml:3: addr: \"3000\" is not an address of the form HOST:PORT".to_owned(),
         ),
         (
             "retry = \"2s..1s\"",
             "ssekit.toml:1: retry: \"2s..1s\" is not a time or a range of times, such as \
-                                1s or 500ms..1500ms"
+             1s or 500ms..1500ms"
                 .to_owned(),
         ),
         (
             "hub_path = \"hub\"",
-            "ssekit.toml:1: hub_path: \"hub\" is not an absolute path such as \
-                                /.well-known/mercure"
+            "ssekit.toml:1: hub_path: \"hub\" is not an absolute path such as /.well-known/mercure"
                 .to_owned(),
         ),
         (
             "jwks = \"http://a.example/\"",
-            "ssekit.toml:1: jwks: \"http://a.example/\" is not a file path or \
-                                          an https:// URL"
-                .to_owned(),
+            "ssekit.toml:1: jwks: \"http://a.example/\" is not a file path or an https:// URL".to_owned(),
         ),
         ("limits = 5", "ssekit.toml:1: `limits` is a table and needs no value: write [limits]".to_owned()),
         (
             "\n\nheartbeet = \"1s\"",
-            "ssekit.toml:3: unknown setting `heartbeet`; did you mean \
-                                    `heartbeat`?"
-                .to_owned(),
+            "ssekit.toml:3: unknown setting `heartbeet`; did you mean `heartbeat`?".to_owned(),
         ),
         (
             "body_size = 1",
-            "ssekit.toml:1: unknown setting `body_size`; did you mean \
-                           `limits.body_size`?"
-                .to_owned(),
+            "ssekit.toml:1: unknown setting `body_size`; did you mean `limits.body_size`?".to_owned(),
         ),
         (
             "[limits]\ntopix = 1",
-            "ssekit.toml:2: unknown setting `limits.topix`; did you mean \
-                                 `limits.topics`?"
-                .to_owned(),
+            "ssekit.toml:2: unknown setting `limits.topix`; did you mean `limits.topics`?".to_owned(),
         ),
         (
             "zzz = 1",
-            "ssekit.toml:1: unknown setting `zzz`; `ssekit serve --print` shows all \
-                     settings"
-                .to_owned(),
+            "ssekit.toml:1: unknown setting `zzz`; `ssekit serve --print` shows all settings".to_owned(),
         ),
         (
             "[[retention]]\nlast = 1",
-            "ssekit.toml:1: retention: a retention rule needs a topic; \"*\" \
-                                     matches all topics"
-                .to_owned(),
+            "ssekit.toml:1: retention: a retention rule needs a topic; \"*\" matches all topics".to_owned(),
         ),
         ("[[retention]]\ntopic = \"*\"\nage = 7", format!("ssekit.toml:3: retention: age: 7 is not {time}")),
         (
             "[[retention]]\ntopic = \"*\"\nmax = 7",
             "ssekit.toml:3: retention: unknown key \"max\" in a \
-                                                   retention rule; the keys are: topic, records, bytes, \
-                                                   age, last"
+             retention rule; the keys are: topic, records, bytes, \
+             age, last"
                 .to_owned(),
         ),
         (
             "tls.cert = \"a\"",
-            "ssekit.toml:1: tls.cert requires tls.key: TLS needs a certificate and its \
-                              key, each a PEM file"
+            "ssekit.toml:1: tls.cert requires tls.key: TLS needs a certificate and its key, each a PEM file"
                 .to_owned(),
         ),
         ("addr = []", "ssekit.toml:1: the hub has no address to listen on: set addr or unix".to_owned()),
@@ -385,7 +362,7 @@ fn a_problem_names_its_source_its_value_and_the_permitted_ones() {
     assert_eq!(
         said,
         ["--publisher-key-file: publisher.key_file conflicts with publisher.key (SSEKIT_PUBLISHER_KEY): \
-             set only one of them"]
+          set only one of them"]
     );
     let said = problems(load(&["--retention", "topic=* last"], &[]));
     assert_eq!(

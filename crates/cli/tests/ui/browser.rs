@@ -313,7 +313,7 @@ fn it_fits_every_window_and_names_every_control() {
     browser.wait_for(
         &page,
         "document.querySelectorAll('#history li').length > 0 && \
-                             document.querySelectorAll('#active li').length > 0",
+         document.querySelectorAll('#active li').length > 0",
     );
     browser
         .evaluate(&page, "document.querySelectorAll('details').forEach((details) => (details.open = true))");
