@@ -262,7 +262,8 @@ fn commands_are_recognized() {
     ] {
         assert_eq!(check_cargo(command), Ok(()), "{command}");
     }
-    let unknown = ["xtask tests", "add ssekit --features axun", "install ssekit-x", "run --example x", "clean"];
+    let unknown =
+        ["xtask tests", "add ssekit --features axun", "install ssekit-x", "run --example x", "clean"];
     for command in unknown {
         assert!(check_cargo(command).is_err(), "{command}");
     }

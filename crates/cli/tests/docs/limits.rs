@@ -68,7 +68,11 @@ fn count(count: usize) -> String {
 }
 
 fn size(bytes: usize) -> String {
-    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
+    if bytes.is_multiple_of(1 << 20) {
+        format!("{} MiB", bytes >> 20)
+    } else {
+        format!("{} KiB", bytes >> 10)
+    }
 }
 
 fn time(time: Duration) -> String {
@@ -78,5 +82,8 @@ fn time(time: Duration) -> String {
 #[test]
 fn numbers_are_written_as_in_the_table() {
     assert_eq!(["5", "1,000", "4,194,304"].map(str::to_owned), [5, 1_000, 4_194_304].map(count));
-    assert_eq!((size(16 << 10), size(64 << 20), time(Duration::from_secs(30))), ("16 KiB".to_owned(), "64 MiB".to_owned(), "30 s".to_owned()));
+    assert_eq!(
+        (size(16 << 10), size(64 << 20), time(Duration::from_secs(30))),
+        ("16 KiB".to_owned(), "64 MiB".to_owned(), "30 s".to_owned())
+    );
 }

@@ -6,17 +6,8 @@ use crate::blocks::{Page, pages};
 use crate::program::{run, ssekit};
 
 /// The commands of the program.
-const COMMANDS: [&str; 9] = [
-    "serve",
-    "listen",
-    "publish",
-    "bench",
-    "health",
-    "token make",
-    "token explain",
-    "completions",
-    "man",
-];
+const COMMANDS: [&str; 9] =
+    ["serve", "listen", "publish", "bench", "health", "token make", "token explain", "completions", "man"];
 
 #[test]
 fn every_flag_of_the_program_exists() {
@@ -48,15 +39,20 @@ fn every_setting_and_variable_exists() {
     let mut checked = 0;
     let is_part = |character: char| character.is_ascii_alphanumeric() || "._".contains(character);
     // The changelog has former names, and CONTRIBUTING.md variables of tests.
-    for page in pages().into_iter().filter(|page| page.path.starts_with("docs/") || page.path == "README.md") {
+    for page in pages().into_iter().filter(|page| page.path.starts_with("docs/") || page.path == "README.md")
+    {
         for code in code_of(&page) {
             for word in code.split(|character: char| !is_part(character)) {
-                let is_setting = ["limits.", "publisher.", "subscriber.", "tls."].iter().any(|group| {
-                    word.strip_prefix(group).is_some_and(|name| !name.is_empty())
-                });
+                let is_setting = ["limits.", "publisher.", "subscriber.", "tls."]
+                    .iter()
+                    .any(|group| word.strip_prefix(group).is_some_and(|name| !name.is_empty()));
                 let is_variable = word.len() > 7 && word.starts_with("SSEKIT_");
                 let exists = settings.contains(word) || variables.contains(word);
-                assert!(exists || !(is_setting || is_variable), "{}: {code:?}: there is no {word}", page.path);
+                assert!(
+                    exists || !(is_setting || is_variable),
+                    "{}: {code:?}: there is no {word}",
+                    page.path
+                );
                 checked += usize::from(exists);
             }
         }
@@ -69,9 +65,10 @@ fn code_of(page: &Page) -> Vec<String> {
     let prose = page.prose().join("\n");
     let spans = prose.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " "));
     let blocks = page.blocks();
-    let lines = blocks.iter().filter(|block| block.language == "sh").flat_map(|block| {
-        block.text.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>()
-    });
+    let lines = blocks
+        .iter()
+        .filter(|block| block.language == "sh")
+        .flat_map(|block| block.text.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>());
     spans.chain(lines).collect()
 }
 
