@@ -46,7 +46,7 @@ pub enum ReadError {
     Missed {
         /// The position up to which the tail had read.
         after: Position,
-        /// [`Bounds::horizon`](crate::Bounds::horizon), after which the tail continues.
+        /// [`Bounds::horizons`](crate::Bounds::horizons), after which the tail continues.
         horizon: Position,
     },
 }
